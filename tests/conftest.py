@@ -1,0 +1,81 @@
+"""What tests are made of: a small text, the faces that matplotlib ships, pages and PDFs drawn on the spot."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+TEXT = """It is a plain text of some forty words, long enough that a page can be set from it: "quoted" words, figures
+such as 3.14 and 1,024, names (Ada, Grace), a dash -- and another, don't and won't, and the ends of lines."""
+
+
+def words_of_the_standard_library() -> str:
+    """Docstrings of Python itself: real English prose that every machine has."""
+    import argparse
+    import pathlib
+    import statistics
+
+    modules = (argparse, inspect, pathlib, re, statistics, textwrap)
+    return TEXT + " ".join(inspect.getdoc(v) or "" for m in modules for v in vars(m).values() if inspect.isroutine(v))
+
+
+@pytest.fixture(scope="session")
+def faces() -> list:
+    import matplotlib
+
+    from vary.data.glyphs import find_faces
+
+    found = find_faces(Path(matplotlib.get_data_path()) / "fonts" / "ttf")
+    return [face for face in found if face.family.startswith("DejaVu") and "Display" not in face.family]
+
+
+@pytest.fixture(scope="session")
+def text_source():
+    from vary.data.corpus import Corpus
+    from vary.data.text import TextSource
+
+    return TextSource(Corpus.from_text(words_of_the_standard_library()))
+
+
+@pytest.fixture(scope="session")
+def page_source(text_source, faces):
+    from vary.data.page import PageSource
+
+    def make(**settings):
+        return PageSource(text_source, faces, **settings)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+    import torch
+
+    from vary.config import preset
+    from vary.model import VaryForConditionalGeneration
+
+    torch.manual_seed(0)
+    return VaryForConditionalGeneration(preset("vary-nano-test")).eval()
+
+
+@pytest.fixture(scope="session")
+def pdf_file(tmp_path_factory) -> Path:
+    """Three pages: text, nothing, text."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    path = tmp_path_factory.mktemp("pdf") / "three.pdf"
+    with PdfPages(path) as pdf:
+        for text in ("The first page says this.\nIt has a second line.", "", "The third page ends the file."):
+            figure = plt.figure(figsize=(6, 4))
+            figure.text(0.08, 0.6, text, fontsize=12, family="DejaVu Serif")
+            pdf.savefig(figure)
+            plt.close(figure)
+    return path

@@ -1,0 +1,240 @@
+"""The command line: its verbs and options, its exit codes, and messages of one line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vary.cli import _parser, main
+from vary.document import Block, Line, Page
+from vary.image import BadInput
+
+SURFACE = {
+    "read": {"-h", "--help", "--pages", "--to", "-o", "--out", "--model", "--device", "--password"},
+    "train": {"-h", "--help", "--set", "--max-steps", "--export"},
+    "eval": {"-h", "--help", "--tasks", "--limit", "--peers", "-o", "--out"},
+}
+
+
+class FakeReader:
+    """Reads "page 1", "page 2" ...; fails on the calls in `bad`."""
+
+    name = "fake"
+
+    def __init__(self, *bad: int):
+        self.bad, self.calls = bad, 0
+
+    def wanted_scale(self, image: Image.Image) -> float:
+        return 1.0
+
+    def read(self, image: Image.Image, scale: float = 1.0) -> Page:
+        self.calls += 1
+        if self.calls in self.bad:
+            raise BadInput("the ink has run")
+        box = (0.0, 0.0, 10.0, 10.0)
+        return Page(1, "ok", *image.size, blocks=[Block([Line(f"page {self.calls}", box, 1.0)], box)])
+
+
+class Command:
+    """Runs `vary`; `loaded` lists what models were asked for."""
+
+    def __init__(self, monkeypatch, capsys):
+        self.reader, self.loaded, self._capsys = FakeReader(), [], capsys
+        monkeypatch.setattr("vary.api.load", self._load)
+
+    def _load(self, name: str, device: str) -> FakeReader:
+        self.loaded.append((name, device))
+        return self.reader
+
+    def __call__(self, *arguments: object) -> tuple[int, str, list[str]]:
+        """Exit code, standard output, lines of standard error."""
+        try:
+            code = main([str(a) for a in arguments])
+        except SystemExit as stop:
+            code = stop.code
+        out, err = self._capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out, err.splitlines()
+
+
+@pytest.fixture
+def vary(monkeypatch, capsys) -> Command:
+    return Command(monkeypatch, capsys)
+
+
+def png(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (40, 30), "white").save(path)
+    return path
+
+
+def test_surface() -> None:
+    (verbs,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    found = {verb: {s for a in parser._actions for s in a.option_strings} for verb, parser in verbs.choices.items()}
+    assert found == SURFACE
+    to = next(a for a in verbs.choices["read"]._actions if a.dest == "to")
+    assert tuple(to.choices) == ("text", "json")
+
+
+def test_version_and_help(vary) -> None:
+    from vary import __version__
+
+    assert vary("--version") == (0, f"vary {__version__}\n", [])
+    for arguments in (["--help"], *([verb, "--help"] for verb in SURFACE)):
+        code, out, err = vary(*arguments)
+        assert (code, err) == (0, [])
+        assert out.startswith("usage: vary")
+
+
+def test_all_read(vary, pdf_file) -> None:
+    assert vary("read", pdf_file) == (0, "page 1\n\npage 2\n\npage 3\n", [])
+    assert vary.loaded == [("vary-nano", "cpu")]
+
+
+def test_model_device_and_pages(vary, pdf_file) -> None:
+    code, out, _ = vary("read", pdf_file, "--model", "other", "--device", "cuda", "--pages", "-1")
+    assert (code, out, vary.loaded) == (0, "page 1\n", [("other", "cuda")])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["read"],
+        ["write", "a.pdf"],
+        ["read", "a.pdf", "--nonsense"],
+        ["read", "a.pdf", "--to", "html"],
+        ["train", "a.yaml", "--max-steps", "many"],
+    ],
+    ids=" ".join,
+)
+def test_usage(vary, arguments) -> None:
+    code, out, err = vary(*arguments)
+    assert (code, out, vary.loaded) == (1, "", [])
+    assert err[0].startswith("usage: vary")
+    assert err[-1].startswith("vary: ")
+
+
+def test_unknown_model(monkeypatch, capsys, pdf_file) -> None:
+    assert main(["read", str(pdf_file), "--model", "no-such-model"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("vary: no model 'no-such-model'")
+
+
+def test_one_page_lost(vary, pdf_file) -> None:
+    vary.reader = FakeReader(2)
+    code, out, err = vary("read", pdf_file)
+    assert (code, out) == (2, "page 1\n\npage 3\n")
+    assert err == [f"vary: {pdf_file}, page 2: the ink has run"]
+
+
+def test_all_pages_lost(vary, pdf_file) -> None:
+    vary.reader = FakeReader(1, 2, 3)
+    code, out, err = vary("read", pdf_file)
+    assert (code, out.strip(), len(err)) == (3, "", 3)
+
+
+def test_missing_beside_a_good_file(vary, pdf_file, tmp_path) -> None:
+    missing = tmp_path / "none.pdf"
+    code, out, err = vary("read", missing, pdf_file)
+    assert (code, out) == (2, "page 1\n\npage 2\n\npage 3\n")
+    assert len(err) == 1
+    assert err[0].lower().startswith(f"vary: {missing}: no such file".lower())
+
+
+def test_only_missing_files(vary, tmp_path) -> None:
+    names = [tmp_path / "none.pdf", tmp_path / "nor-this.png"]
+    code, out, err = vary("read", *names)
+    assert (code, out) == (3, "")
+    assert err == [f"vary: {name}: no such file" for name in names]
+    assert vary.loaded == []
+
+
+def test_folder_and_text_file(vary, tmp_path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("some notes")
+    code, out, err = vary("read", tmp_path, notes)
+    assert (code, out, len(err)) == (3, "", 2)
+    assert err[0].startswith(f"vary: {tmp_path}: is a folder")
+    assert err[1].startswith(f"vary: {notes}: not an image")
+
+
+def test_no_such_page(vary, pdf_file) -> None:
+    code, out, err = vary("read", pdf_file, "--pages", "99")
+    assert (code, out) == (3, "")
+    assert err == [f"vary: {pdf_file}: there is no page 99; the file has pages 1 to 3"]
+
+
+def test_locked_pdf(vary, tmp_path) -> None:
+    from pypdf import PdfWriter
+
+    path, writer = tmp_path / "locked.pdf", PdfWriter()
+    writer.add_blank_page(100, 100)
+    writer.encrypt("sesame", algorithm="RC4-128")
+    writer.write(path)
+    code, _, err = vary("read", path)
+    assert (code, err) == (3, [f"vary: {path}: the PDF is encrypted and the password is missing or wrong"])
+    assert vary("read", path, "--password", "sesame")[0] == 0
+
+
+def test_json(vary, pdf_file) -> None:
+    vary.reader = FakeReader(2)
+    code, out, _ = vary("read", pdf_file, "--to", "json")
+    found = json.loads(out)
+    assert code == 2
+    assert (found["schema"], found["source"], found["model"]) == (1, str(pdf_file), "fake")
+    assert [(page["number"], page["status"]) for page in found["pages"]] == [(1, "ok"), (2, "failed"), (3, "ok")]
+
+
+def test_out_names(vary, pdf_file, tmp_path) -> None:
+    files = [png(tmp_path / name) for name in ("a/x.png", "b/x.png", "b/x-2.png", "b/X.PNG", "c.d.png")]
+    out = tmp_path / "new" / "folder"
+    assert vary("read", *files, pdf_file, "-o", out) == (0, "", [])
+    expected = {
+        "x.txt": "page 1", "x-2.txt": "page 2", "x-2-2.txt": "page 3", "X-3.txt": "page 4", "c.d.txt": "page 5",
+        "three.txt": "page 6\n\npage 7\n\npage 8",
+    }  # fmt: skip
+    assert {path.name: path.read_text() for path in out.iterdir()} == {k: v + "\n" for k, v in expected.items()}
+
+
+def test_out_json_and_gzip(vary, pdf_file, tmp_path) -> None:
+    import gzip
+
+    packed = tmp_path / "report.pdf.gz"
+    packed.write_bytes(gzip.compress(pdf_file.read_bytes()))
+    assert vary("read", packed, "--to", "json", "--out", tmp_path / "out")[0] == 0
+    (path,) = (tmp_path / "out").iterdir()
+    assert path.name == "report.json"
+    assert len(json.loads(path.read_text())["pages"]) == 3
+
+
+def test_lost_file_writes_nothing(vary, tmp_path) -> None:
+    good = png(tmp_path / "good.png")
+    code, _, err = vary("read", good, tmp_path / "none.png", "-o", tmp_path / "out")
+    assert (code, len(err)) == (2, 1)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.txt"]
+
+
+def test_out_is_a_file(vary, tmp_path) -> None:
+    good = png(tmp_path / "good.png")
+    code, _, err = vary("read", good, "-o", good)
+    assert (code, len(err)) == (1, 1)
+    assert str(good) in err[0]
+
+
+def test_interrupt(vary, pdf_file, monkeypatch) -> None:
+    def interrupted(*_) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(vary.reader, "read", interrupted)
+    assert vary("read", pdf_file) == (130, "", ["vary: interrupted"])
+
+
+def test_missing_recipe(vary, tmp_path) -> None:
+    code, _, err = vary("train", tmp_path / "none.yaml")
+    assert (code, len(err)) == (1, 1)
+    assert "none.yaml" in err[0]

@@ -1,0 +1,139 @@
+"""Training: recipes are checked, the loop learns, and stopping and going on changes nothing."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from vary.train.loop import Material, export, schedule, train
+from vary.train.stages import Recipe
+
+RECIPE = {
+    "model": "vary-nano-test",
+    "out": "",
+    "eval_every": 1000,
+    "save_every": 2,
+    "workers": 0,
+    "stages": [
+        {
+            "name": "spell",
+            "task": "read",
+            "steps": 4,
+            "lr": 0.003,
+            "trainable": ["vocabularies", "reading_head"],
+            "views": [{"height": 64, "width": 256, "batch": 2}, {"height": 96, "width": 192, "batch": 1}],
+        },
+        {
+            "name": "write",
+            "task": "write",
+            "steps": 3,
+            "lr": 0.003,
+            "trainable": ["connector", "language_model", "lm_head"],
+            "views": [{"height": 128, "width": 256, "batch": 1, "sizes_px": [10, 18]}],
+        },
+    ],
+}
+
+
+@pytest.fixture
+def material(text_source, faces) -> Material:
+    return Material(text_source, text_source, faces)
+
+
+def recipe(tmp_path: Path, name: str, changes: list[str] | None = None) -> Recipe:
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(RECIPE | {"out": str(tmp_path / name)}))
+    return Recipe.load(path, changes)
+
+
+def test_resume_equals_an_uninterrupted_run(tmp_path, material) -> None:
+    whole, pieces = recipe(tmp_path, "whole"), recipe(tmp_path, "pieces")
+    train(whole, log=lambda _: None, material=material)
+    for steps in (3, 2, 100):
+        torch.manual_seed(steps)  # whatever the process did before
+        train(pieces, log=lambda _: None, max_steps=steps, material=material)
+    for name in ("model", "ema", "optimizer"):
+        one, other = (load_file(tmp_path / run / "last" / f"{name}.safetensors") for run in ("whole", "pieces"))
+        assert one.keys() == other.keys()
+        for key in one:
+            assert torch.equal(one[key], other[key]), f"{name}: {key}"
+
+
+def test_frozen_parts_stay_as_they_were(tmp_path, material) -> None:
+    settings = recipe(tmp_path, "run")
+    train(settings, log=lambda _: None, max_steps=4, material=material)
+    before = load_file(tmp_path / "run" / "last" / "model.safetensors")
+    train(settings, log=lambda _: None, material=material)
+    after = load_file(tmp_path / "run" / "last" / "model.safetensors")
+    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    assert changed <= {"connector", "language_model", "lm_head"}
+    assert "connector" in changed
+
+
+def test_it_learns_what_it_sees(tmp_path, material) -> None:
+    changes = ["stages.0.steps=60", "stages.0.lr=0.01", "stages.0.decay=0.0"]
+    train(recipe(tmp_path, "run", changes), log=lambda _: None, max_steps=60, material=material)
+    with (tmp_path / "run" / "loss.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["ctc"]) < 6 < 10
+    assert float(rows[-1]["blank"]) < 0.3
+
+
+def test_export_reads_back(tmp_path, material) -> None:
+    from vary.reader import load_reader
+
+    settings = recipe(tmp_path, "run")
+    train(settings, log=lambda _: None, max_steps=2, material=material)
+    state = export(settings, tmp_path / "model")
+    assert state["step"] == 2
+    reader = load_reader(str(tmp_path / "model"))
+    ema = load_file(tmp_path / "run" / "last" / "ema.safetensors")
+    weight = reader.model.state_dict()["reading_head.out.weight"]
+    torch.testing.assert_close(weight, ema["reading_head.out.weight"], atol=1e-3, rtol=1e-3)
+    with pytest.raises(ValueError, match="no checkpoint"):
+        export(recipe(tmp_path, "empty"), tmp_path / "none")
+
+
+def test_a_checkpoint_cut_off_while_being_written_does_not_count(tmp_path, material) -> None:
+    settings = recipe(tmp_path, "run")
+    train(settings, log=lambda _: None, max_steps=2, material=material)
+    last = tmp_path / "run" / "last"
+    last.rename(last.with_suffix(".old"))  # killed between the two renames
+    (last.with_suffix(".part")).mkdir()
+    lines: list[str] = []
+    train(settings, log=lines.append, max_steps=1, material=material)
+    assert "resumed" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("stages.0.learning_rate=1", "unknown key 'learning_rate'"),
+        ("stages.0.step=1", "did you mean 'steps'"),
+        ("model=vary-huge", "unknown model 'vary-huge'"),
+        ("stages.0", "expected key=value"),
+        ("stages.0.trainable=[nothing]", "no parameter begins with"),
+    ],
+)
+def test_wrong_recipes_say_what_is_wrong(tmp_path, material, change, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(recipe(tmp_path, "bad", [change]), log=lambda _: None, material=material)
+
+
+def test_schedule_is_a_trapezoid(tmp_path) -> None:
+    stage = recipe(tmp_path, "r", ["stages.0.steps=100", "stages.0.warmup=0.1", "stages.0.decay=0.5"]).stages[0]
+    rates = [schedule(step, stage) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[10:50] == [1.0] * 40
+    assert rates[99] == pytest.approx(0.02)
+    assert rates[75] == pytest.approx(0.5)
+
+
+def test_shipped_recipes_load() -> None:
+    for path in (Path(__file__).parents[1] / "recipes").glob("*.yaml"):
+        assert Recipe.load(path).stages

@@ -1,0 +1,38 @@
+"""The two calls that most users need: `load` a model, `read` a document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from .document import Document, Page
+from .pages import read_document
+from .reader import Reader, load_reader
+
+DEFAULT_MODEL = "vary-nano"
+
+
+def load(name: str = DEFAULT_MODEL, device: str = "cpu") -> Reader:
+    """A model that reads: a shipped name (`vary-nano`) or a folder. Weights are safetensors; nothing is downloaded.
+
+    Raises ValueError for an unknown name, naming the known ones.
+    """
+    return load_reader(name, device)
+
+
+def read(
+    path: str | Path,
+    model: Reader | str = DEFAULT_MODEL,
+    *,
+    pages: str | None = None,
+    password: str | None = None,
+    on_page: Callable[[Page], None] | None = None,
+) -> Document:
+    """Read a PDF or an image into a Document.
+
+    pages: "1-4,7,-1", from 1 as a PDF viewer counts, both ends included; None reads all. on_page is called with each
+    page as it ends. A page that cannot be read has status `failed` and a reason, and the others are still read.
+    Raises BadInput (a ValueError) when the file as a whole cannot be read.
+    """
+    reader = load(model) if isinstance(model, str) else model
+    return read_document(path, reader, pages, password, on_page)

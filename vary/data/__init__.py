@@ -1,0 +1,1 @@
+"""The data engine: generators whose `sample(i)` is a pure function of (seed, i)."""

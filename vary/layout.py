@@ -1,0 +1,164 @@
+"""Reading order: lines -> blocks in the order in which a person reads them.
+
+Pieces of one printed row that a column gutter does not part are joined (a table row, a number at the end of a contents
+line). Rows are then ordered by two rules and a topological sort (Breuel, "High performance document layout analysis",
+2003): above comes before below where they overlap sideways; left comes before right where no row between them spans
+both. Frame: pixels of the page image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+
+from .lines import ReadLine
+
+WIDE_EM = 10  # a piece at least this wide is running text; narrower ones are cells, numbers, labels
+
+
+@dataclass
+class Row:
+    """Pieces of one printed row, left to right."""
+
+    pieces: list[ReadLine]
+    box: tuple[float, float, float, float]
+    em_px: float
+
+
+@dataclass
+class TextBlock:
+    """Rows that belong together: a paragraph, a heading, a list item."""
+
+    rows: list[Row] = field(default_factory=list)
+
+
+def order_blocks(lines: list[ReadLine]) -> list[TextBlock]:
+    """Blocks of a page in reading order."""
+    if not lines:
+        return []
+    rows = _rows(lines, _gutters(lines))
+    ordered = [rows[k] for k in _reading_order(np.array([row.box for row in rows]))]
+    return _blocks(ordered)
+
+
+def _gutters(lines: list[ReadLine]) -> list[tuple[float, float, float]]:
+    """White strips between columns of running text: (x, top, bottom) each."""
+    boxes = np.array([line.box for line in lines])
+    em = float(np.median([line.em_px for line in lines]))
+    wide = boxes[:, 2] - boxes[:, 0] > WIDE_EM * em
+    if wide.sum() < 6:
+        return []
+    found = []
+    left_edge, right_edge = boxes[wide, 0].min(), boxes[wide, 2].max()
+    for x in np.arange(left_edge + 8 * em, right_edge - 8 * em, 0.25 * em):
+        left, right = wide & (boxes[:, 2] < x + 0.3 * em), wide & (boxes[:, 0] > x - 0.3 * em)
+        if left.sum() < 3 or right.sum() < 3:
+            continue
+        top = max(boxes[left, 1].min(), boxes[right, 1].min())
+        bottom = min(boxes[left, 3].max(), boxes[right, 3].max())
+        if bottom - top < 4 * em:
+            continue
+        inside = (boxes[:, 1] > top - 0.5 * em) & (boxes[:, 3] < bottom + 0.5 * em)
+        cross = inside & (boxes[:, 0] < x) & (boxes[:, 2] > x)
+        beside = inside & (left | right)
+        if beside.sum() >= 6 and cross.sum() <= 0.25 * beside.sum():
+            found.append((int(beside.sum() - 2 * cross.sum()), float(x), float(top), float(bottom)))
+    return _separate(sorted(found, reverse=True), 6 * em)
+
+
+def _separate(found: list[tuple[int, float, float, float]], apart: float) -> list[tuple[float, float, float]]:
+    kept: list[tuple[float, float, float]] = []
+    for _, x, top, bottom in found:
+        if all(abs(x - other) > apart for other, _, _ in kept):
+            kept.append((x, top, bottom))
+    return kept
+
+
+def _rows(lines: list[ReadLine], gutters: list[tuple[float, float, float]]) -> list[Row]:
+    """Join pieces at the same height unless a gutter lies between them."""
+    rows: list[list[ReadLine]] = []
+    for line in sorted(lines, key=lambda piece: piece.box[0]):
+        x0, y0, _, y1 = line.box
+        middle = (y0 + y1) / 2
+        best, best_gap = None, float("inf")
+        for row in rows:
+            end = row[-1]
+            _, ey0, ex1, ey1 = end.box
+            size = min(end.em_px, line.em_px)
+            drift = abs((ey0 + ey1) / 2 + end.slope * (x0 - ex1) - middle)
+            if drift > 0.35 * size or x0 < ex1 - 0.6 * size or x0 - ex1 >= best_gap:
+                continue
+            if any(ex1 - size < x < x0 + size and top - size < middle < bottom + size for x, top, bottom in gutters):
+                continue
+            best, best_gap = row, x0 - ex1
+        if best is None:
+            rows.append([line])
+        else:
+            best.append(line)
+    return [_row(row) for row in rows]
+
+
+def _row(pieces: list[ReadLine]) -> Row:
+    boxes = np.array([p.box for p in pieces])
+    box = (*boxes[:, :2].min(0).tolist(), *boxes[:, 2:].max(0).tolist())
+    return Row(pieces, box, float(np.median([p.em_px for p in pieces])))
+
+
+def _reading_order(boxes: np.ndarray) -> list[int]:
+    x0, y0, x1, y1 = boxes.T
+    middle = (y0 + y1) / 2
+    slack = 0.1 * np.median(y1 - y0)
+    overlap = (np.minimum(x1[:, None], x1) - np.maximum(x0[:, None], x0)) > slack
+    above = middle[:, None] < middle
+    before = overlap & above
+    left = (x1[:, None] <= x0 + slack) & ~overlap
+    for a, b in zip(*np.nonzero(left), strict=True):
+        low, high = min(middle[a], middle[b]), max(middle[a], middle[b])
+        between = (middle > low) & (middle < high) & overlap[a] & overlap[b]
+        if not between.any():
+            before[a, b] = True
+    return _topological(before, np.lexsort((x0, middle)))
+
+
+def _topological(before: np.ndarray, preference: np.ndarray) -> list[int]:
+    """An order that respects `before`; ties and cycles go to the first in `preference`."""
+    waiting = list(preference)
+    blockers = before.sum(0)
+    done: list[int] = []
+    while waiting:
+        ready = next((k for k in waiting if blockers[k] == 0), waiting[0])
+        waiting.remove(ready)
+        done.append(int(ready))
+        blockers = blockers - before[ready]
+        blockers[ready] = 0
+    return done
+
+
+def _blocks(rows: list[Row]) -> list[TextBlock]:
+    """Start a block where the type changes, the column changes, or the white between rows is wider than usual."""
+    gaps = [
+        b.box[1] - a.box[1]
+        for a, b in pairwise(rows)
+        if 0 < b.box[1] - a.box[1] < 3 * a.em_px and abs(a.em_px - b.em_px) < 0.15 * a.em_px
+    ]
+    usual = float(np.median(gaps)) if gaps else 0.0
+    blocks: list[TextBlock] = []
+    for before, row in zip([None, *rows], rows, strict=False):
+        new = before is None
+        if before is not None:
+            step = row.box[1] - before.box[1]
+            other_column = row.box[0] > before.box[2] or row.box[2] < before.box[0]
+            indented = row.box[0] - before.box[0] > 0.9 * row.em_px and row.box[0] - before.box[0] < 4 * row.em_px
+            new = (
+                step <= 0
+                or other_column
+                or step > 1.25 * max(usual, row.em_px)
+                or abs(row.em_px - before.em_px) > 0.18 * row.em_px
+                or indented
+            )
+        if new:
+            blocks.append(TextBlock())
+        blocks[-1].rows.append(row)
+    return blocks

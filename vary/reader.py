@@ -1,0 +1,170 @@
+"""A model that reads pages: pixels -> reading head -> lines -> reading order -> Page.
+
+Any `VaryForConditionalGeneration` with a reading head reads this way. The decoder joins by draft-and-verify
+(`generate.py`) where the model's card says that it makes the text better.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .document import Block, Box, Line, Page
+from .image import BadInput, fit
+from .layout import TextBlock, order_blocks
+from .lines import ReadLine, find_lines
+from .model import VaryForConditionalGeneration
+from .vocab import Vocabulary
+from .vocab.nano import ConvNorm
+
+EM_RANGE = (13.0, 19.5)  # px per em that are read as they are; outside, the page is scaled to the model's em_px
+WINDOW = (320, 512)  # px, height and width of the piece that the type size is measured on
+MAX_READ_PIXELS = 12_000_000
+MIN_CONFIDENCE = 0.45  # mean over a line; below it the line is ink that is no text
+
+
+class Reader:
+    """Reads page images with one model. Not thread-safe; greedy and deterministic."""
+
+    def __init__(self, model: VaryForConditionalGeneration, name: str, device: str | torch.device = "cpu"):
+        self.name, self.device = name, torch.device(device)
+        self.model = model.eval().to(self.device)
+        self.preprocess = model.config.vocabularies[0]["preprocess"]
+        self.head = model.head
+        self.vocabulary = fused(model.eye)
+        self.dtype = torch.bfloat16 if _fast_bf16(self.device) else torch.float32
+
+    def wanted_scale(self, image: Image.Image) -> float:
+        """Scale that brings the type to the size that the model reads best, measured on the page's densest window."""
+        target = float(self.preprocess["em_px"])
+        window = _densest(image)
+        for trial in (1.0, 0.5, 2.0):
+            em = self._measure_em(window, trial)
+            if em:
+                found = em / trial
+                if trial == 1.0 and EM_RANGE[0] <= found <= EM_RANGE[1]:
+                    return 1.0
+                return _limited(image, target / found)
+        return _limited(image, 1.0)
+
+    def _measure_em(self, window: Image.Image, trial: float) -> float:
+        lines = self._lines(fit(window, trial, self.preprocess["multiple"]).pixels)
+        sure = [line for line in lines if line.confidence.mean() > 0.7]
+        if sum(len(line.text) for line in sure) < 12:
+            return 0.0
+        return float(np.median(np.concatenate([[line.em_px] * len(line.text) for line in sure])))
+
+    def read(self, image: Image.Image, scale: float = 1.0) -> Page:
+        """Read one grey page; boxes are pixels of `image`. `scale` as from `wanted_scale`."""
+        if image.width * image.height * scale**2 > 2 * MAX_READ_PIXELS:
+            raise BadInput(f"page of {image.width}x{image.height} px at scale {scale:.2f}: too large to be read")
+        fitted = fit(image, scale, self.preprocess["multiple"])
+        lines = [line for line in self._lines(fitted.pixels) if line.confidence.mean() >= MIN_CONFIDENCE]
+        blocks = [_block(block, fitted.scale) for block in order_blocks(lines)]
+        return Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
+
+    def _lines(self, pixels: np.ndarray) -> list[ReadLine]:
+        log_probs, measures = self.field(pixels)
+        return find_lines(log_probs, measures, self.head.lattice)
+
+    @torch.inference_mode()
+    def field(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the head says of a grey image (H, W): log-probabilities (R, T, A) and measures (R, T, 2), float32."""
+        x = torch.from_numpy(pixels.copy())[None, None].to(self.device).float()
+        x = (x / 255 - self.preprocess["mean"]) / self.preprocess["std"]
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            logits, measures = self.head(self.vocabulary(x), self.vocabulary.grid(*pixels.shape))
+        log_probs: Tensor = logits[0].float().log_softmax(-1)
+        return log_probs.cpu().numpy(), measures[0].float().cpu().numpy()
+
+
+def _limited(image: Image.Image, scale: float) -> float:
+    """Keep the page within what one pass may hold."""
+    pixels = image.width * image.height * scale**2
+    return scale if pixels <= MAX_READ_PIXELS else scale * (MAX_READ_PIXELS / pixels) ** 0.5
+
+
+def _densest(image: Image.Image) -> Image.Image:
+    """The window with the most edges: where the text stands."""
+    height, width = min(WINDOW[0], image.height), min(WINDOW[1], image.width)
+    small = np.asarray(image.reduce(4) if min(image.size) >= 8 else image, np.int16)
+    if min(small.shape) < 4 or image.size == (width, height):
+        return image.crop((0, 0, width, height))
+    edges = np.pad(np.abs(np.diff(small, axis=1)).clip(0, 60), ((1, 0), (1, 1))).cumsum(0).cumsum(1)
+    high, wide = min(height // 4, edges.shape[0] - 1), min(width // 4, edges.shape[1] - 1)
+    total = edges[high:, wide:] - edges[:-high, wide:] - edges[high:, :-wide] + edges[:-high, :-wide]
+    y, x = np.unravel_index(int(total.argmax()), total.shape)
+    left, top = min(int(x) * 4, image.width - width), min(int(y) * 4, image.height - height)
+    return image.crop((left, top, left + width, top + height))
+
+
+def fused(vocabulary: Vocabulary) -> Vocabulary:
+    """A copy for running: batch norm folded into the convolution before it, weights laid out for the processor."""
+    copied = copy.deepcopy(vocabulary).eval()
+    for module in copied.modules():
+        if isinstance(module, ConvNorm):
+            conv = fuse_conv_bn_eval(cast(nn.Conv2d, module[0]), cast(nn.BatchNorm2d, module[1]))
+            conv.weight.data = conv.weight.data.contiguous(memory_format=torch.channels_last)
+            module[0], module[1] = conv, nn.Identity()
+    return copied
+
+
+def _fast_bf16(device: torch.device) -> bool:
+    """Whether bf16 runs on matrix units: on a CPU without AVX-512 BF16 it is slower than float32."""
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+
+def _block(block: TextBlock, scale: float) -> Block:
+    lines = []
+    for row in block.rows:
+        pieces = row.pieces
+        text = "  ".join(p.text for p in pieces)
+        boxes = [tuple((p.boxes[k] / scale).tolist()) for p in pieces for k in range(len(p.text))]
+        confidence = [float(c) for p in pieces for c in p.confidence]
+        box = cast(Box, tuple(v / scale for v in row.box))
+        lines.append(
+            Line(text, box, sum(confidence) / len(confidence), _spaced(pieces, boxes), _spaced(pieces, confidence))
+        )
+    box = (
+        min(line.box[0] for line in lines), min(line.box[1] for line in lines),
+        max(line.box[2] for line in lines), max(line.box[3] for line in lines),
+    )  # fmt: skip
+    return Block(lines, box)
+
+
+def _spaced(pieces: list[ReadLine], values: list) -> list:
+    """Values per character of the joined line: the two blanks between pieces take those of the character before."""
+    out: list = []
+    at = 0
+    for k, piece in enumerate(pieces):
+        if k:
+            out += [out[-1], out[-1]]
+        out += values[at : at + len(piece.text)]
+        at += len(piece.text)
+    return out
+
+
+def weights_dir(name: str) -> Path:
+    """Folder of a model: a shipped name, or a path."""
+    shipped = Path(__file__).parent / "weights" / name
+    if shipped.is_dir():
+        return shipped
+    if Path(name).is_dir():
+        return Path(name)
+    known = sorted(p.name for p in shipped.parent.glob("*") if p.is_dir())
+    raise ValueError(f"no model {name!r}: neither a folder nor one of {', '.join(known) or 'none shipped'}")
+
+
+def load_reader(name: str = "vary-nano", device: str = "cpu") -> Reader:
+    """A shipped model or one in a folder, ready to read."""
+    folder = weights_dir(name)
+    return Reader(VaryForConditionalGeneration.from_pretrained(folder, dtype=torch.float32), name, device)

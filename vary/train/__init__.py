@@ -1,0 +1,1 @@
+"""Training: stages are data (a recipe), the loop is one."""
