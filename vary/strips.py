@@ -72,9 +72,9 @@ def strip_embeddings(
 def _cut(field_BRKD: Tensor, strip: Strip, wide: int) -> Tensor:
     rows, columns = field_BRKD.shape[1:3]
     top, left = max(0, strip.top), max(0, strip.left)
-    bottom, right = min(rows, strip.top + strip.height), min(columns, strip.left + strip.width)
+    bottom, right = max(top, min(rows, strip.top + strip.height)), max(left, min(columns, strip.left + strip.width))
     piece = field_BRKD[strip.item, top:bottom, left:right]
-    pad_left, pad_top = left - strip.left, top - strip.top
+    pad_left, pad_top = min(left - strip.left, wide), min(top - strip.top, strip.height)
     return F.pad(
         piece, (0, 0, pad_left, wide - (right - left) - pad_left, pad_top, strip.height - (bottom - top) - pad_top)
     )
@@ -88,6 +88,7 @@ class Writer:
         self.ids = character_vocabulary(model.config.reading["alphabet"])
         self.characters = {k: token for token, k in self.ids.items()}
         self.first_character = self.ids["\n"]
+        self.never_written = [k for k in range(self.first_character) if k != self.ids["</s>"]]
 
     def encode(self, text: str) -> list[int]:
         """One id per character."""
@@ -124,8 +125,15 @@ class Writer:
         return padded, mask, starts
 
     def logits(self, images: list[Tensor], inputs: list[list[int]]) -> list[Tensor]:
-        """For each strip the logits (len(input) + 1, V) of the token at every place of its text and after it."""
+        """For each strip the logits (len(input) + 1, V) of the token at every place of its text and after it.
+
+        Special tokens but the end are never written: their logits are -inf.
+        """
         padded, mask, starts = self.batch(images, inputs)
         hidden = self.model.language_model(inputs_embeds=padded, attention_mask=mask).last_hidden_state
         picked = [hidden[k, s - 1 : s + len(ids)] for k, (s, ids) in enumerate(zip(starts, inputs, strict=True))]
-        return list(self.model.lm_head(torch.cat(picked)).split([len(p) for p in picked]))
+        logits = self.model.lm_head(torch.cat(picked)).index_fill(1, self._never(hidden.device), float("-inf"))
+        return list(logits.split([len(p) for p in picked]))
+
+    def _never(self, device: torch.device) -> Tensor:
+        return torch.tensor(self.never_written, device=device)

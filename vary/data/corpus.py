@@ -199,7 +199,7 @@ def _kernel(home: Path) -> Iterable[str]:
             continue
         text = gzip.decompress(path.read_bytes()).decode("utf-8", "ignore")
         text = re.sub(r"^([=\-~^\"'*#+.:`])\1{3,}\s*$|^\.\. .*$|^\s*:\w+:.*$", "", text, flags=re.M)
-        yield re.sub(r":\w+:`([^`]*)`|``", r"\1", text)
+        yield re.sub(r"(?::\w+)+:`([^`]*)`|``", r"\1", text)
 
 
 def _manual(home: Path) -> Iterable[str]:

@@ -126,6 +126,7 @@ def write(writer: Writer, images: list[Tensor], max_length: int) -> list[str]:
     ids = writer.model.generate(  # type: ignore[misc]
         inputs_embeds=left, attention_mask=left_mask, max_new_tokens=max_length, do_sample=False,
         eos_token_id=writer.ids["</s>"], pad_token_id=writer.ids["<pad>"],
+        suppress_tokens=writer.never_written,
     )  # fmt: skip
     return [writer.decode(row.tolist()) for row in ids]
 
