@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from vary.evaluate import run, tasks
-from vary.evaluate.metrics import cer, edit_distance, interval, normalise, wer
+from vary.evaluate.metrics import cer, edit_distance, interval, join_hyphens, normalise, wer
 
 
 def levenshtein(a, b) -> int:
@@ -43,6 +43,11 @@ def test_normalise_keeps_what_can_be_seen() -> None:
     assert normalise("ﬁne ﬄ") == "fine ffl"
     assert normalise("“Don’t”—É") == "“Don’t”—É"
     assert normalise("e\u0301") == "é"
+
+
+def test_hyphens_at_line_ends_are_taken_back() -> None:
+    assert join_hyphens("docu-\nmentation well-known a -\n b") == "documentation well-known a -\n b"
+    assert join_hyphens("docu\ufffementation com\x02puter") == "documentation computer"
 
 
 def test_interval_holds_the_mean_and_narrows() -> None:

@@ -122,3 +122,20 @@ def test_blank_field_has_no_lines() -> None:
 def test_head_refuses_a_doubled_alphabet() -> None:
     with pytest.raises(ValueError, match="twice"):
         ReadingHead(8, "aba", STRIDE)
+
+
+def test_typewriter_lines_take_their_blanks_from_the_pitch() -> None:
+    from vary.lines import _typewriter
+
+    line = "int value(); // it is"
+    at = np.array([10 + 7 * k for k, ch in enumerate(line) if ch != " "])
+    read = "in t value ( ) ;// it is"  # blanks where a head puts them
+    frames = iter(at)
+    places = np.array([next(frames) if ch != " " else 0 for ch in read])
+    text, _, confidence = _typewriter(read, places, np.ones(len(read), np.float32))
+    assert text == line
+    assert len(confidence) == len(line)
+    rng = np.random.default_rng(0)
+    book = "Proportional type has no pitch."
+    x = np.cumsum(rng.uniform(2, 9, len(book))).astype(int)
+    assert _typewriter(book, x, np.ones(len(book), np.float32))[0] == book

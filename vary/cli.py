@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("model", nargs="?", default="vary-nano")
     evaluate.add_argument("--tasks", default="all", metavar="A,B", help="see docs/evaluation.md (default: all)")
     evaluate.add_argument("--limit", type=int, metavar="N", help="at most N pages a task")
-    evaluate.add_argument("--peers", action="store_true", help="the same pages through Tesseract and RapidOCR")
+    evaluate.add_argument("--peers", default="", metavar="A,B", help="tesseract, rapidocr: the same pages through them")
     evaluate.add_argument("-o", "--out", type=Path, default=Path("eval"), metavar="DIR")
     evaluate.set_defaults(run=_evaluate)
     return parser

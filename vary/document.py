@@ -7,11 +7,13 @@ y down, origin top-left. Page numbers start at 1.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 Box = tuple[float, float, float, float]
+_ITEM = re.compile(r"[•–*·‣▪] |- (?=\S)|\(?(?:\d{1,2}[.)]|[a-z]\)) ")  # a list item begins a line of its own
 STATUSES = ("ok", "blank", "truncated", "repetition", "timeout", "failed")
 LOST = ("truncated", "repetition", "timeout", "failed")  # what makes a run end with an error code
 SCHEMA = 1
@@ -48,7 +50,7 @@ class Block:
         for before, line in zip([None, *self.lines], self.lines, strict=False):
             if before is None:
                 text = line.text
-            elif right - before.box[2] > 0.15 * (right - left):
+            elif right - before.box[2] > 0.15 * (right - left) or _ITEM.match(line.text):
                 text += "\n" + line.text
             elif text.endswith("-") and text[-2:-1].isalpha() and line.text[:1].islower():
                 text = text[:-1] + line.text

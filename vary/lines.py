@@ -20,6 +20,7 @@ from .reading import NEAR_PX2, Lattice
 SPLIT_EM = 1.3  # training ends a line at gaps of 1.6 em and more; two spikes stand up to 0.3 em inside their letters
 SAME_LINE_EM = 0.4  # spikes this near in height may follow one another
 MIN_MASS = 0.35  # least probability of not being blank for a spike
+MIN_TYPEWRITER = 8  # characters; shorter lines may stand on a grid by chance
 ASCENT_EM, DESCENT_EM, X_HEIGHT_EM = 0.74, 0.22, 0.45  # box of a character about its baseline, in em
 
 
@@ -114,6 +115,7 @@ def _spell(spikes: np.ndarray, log_probs: np.ndarray, alphabet: str, row_px: flo
     t = np.arange(first, last)
     path = _mix(log_probs, height + slope * ((t + 0.5) * frame_px - middle), t, row_px)
     text, at, confidence = _best_path(path, alphabet)
+    text, at, confidence = _typewriter(text, at, confidence)
     keep = _trim(text)
     if keep.stop <= keep.start:
         return None
@@ -145,6 +147,33 @@ def _best_path(path_TA: np.ndarray, alphabet: str) -> tuple[str, np.ndarray, np.
             at.append(k)
             confidence.append(peak[k])
     return "".join(text), np.array(at, int), np.array(confidence, np.float32)
+
+
+def _typewriter(text: str, at: np.ndarray, confidence: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
+    """Blanks of a typewriter line from its pitch: where letters stand on a grid, an empty place is a blank.
+
+    A head sees the wide white beside an i as a blank; the grid knows better. Lines off any grid stay as they are.
+    """
+    ink = np.array([k for k, ch in enumerate(text) if ch != " "], int)
+    letters = sum(text[k].isalnum() for k in ink)
+    if len(ink) < MIN_TYPEWRITER or letters < 0.4 * len(ink):  # dotted leaders have a pitch too
+        return text, at, confidence
+    steps = np.diff(at[ink]).astype(float)
+    pitch = float(np.median(steps))
+    places = np.maximum(1, np.round(steps / max(pitch, 1.0)))
+    pitch = float(steps.sum() / places.sum())
+    if pitch < 3 or np.mean(np.abs(steps / places - pitch) < 0.17 * pitch) < 0.9 or np.mean(places == 1) < 0.6:
+        return text, at, confidence
+    out, frames, sure = [text[ink[0]]], [int(at[ink[0]])], [float(confidence[ink[0]])]
+    for before, k, empty in zip(ink, ink[1:], places.astype(int) - 1, strict=False):
+        if empty:
+            out.append(" ")
+            frames.append(int(at[before] + at[k]) // 2)
+            sure.append(float(min(confidence[before], confidence[k])))
+        out.append(text[k])
+        frames.append(int(at[k]))
+        sure.append(float(confidence[k]))
+    return "".join(out), np.array(frames, int), np.array(sure, np.float32)
 
 
 def _trim(text: str) -> slice:

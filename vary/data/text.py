@@ -48,6 +48,15 @@ class TextSource:
         kept = ("".join(ch for ch in word if ch in self.alphabet) for word in found)
         return [word[:40] for word in kept if word] or ["a"]
 
+    def cell(self, rng: np.random.Generator, style: str = "natural") -> str:
+        """What a table holds: a word, a figure, or a few signs."""
+        kind = rng.random()
+        if kind < 0.4:
+            return self.words(rng, 1, style)[0]
+        if kind < 0.8:
+            return f"{rng.random() * 10 ** int(rng.integers(6)):.{int(rng.integers(4))}f}"
+        return "".join(rng.choice(list(string.punctuation), int(rng.integers(1, 4))))
+
     def _typographic(self, rng: np.random.Generator, words: list[str]) -> list[str]:
         """Curly quotes and real dashes as a book has them, or plain ASCII as a manual has; rare signs now and then."""
         text = " ".join(words)
@@ -63,7 +72,7 @@ class TextSource:
         return words
 
     def _odd(self, rng: np.random.Generator, word: str) -> str:
-        kind = int(rng.integers(7))
+        kind = int(rng.integers(8))
         if kind == 0:
             return "".join(rng.choice(list(string.digits), int(rng.integers(1, 8))))
         if kind == 1:
@@ -77,6 +86,8 @@ class TextSource:
         if kind == 5:
             left, right = ("()", "[]", "{}", "<>", "“”", "‘’", "«»", "``", '""', "''")[int(rng.integers(10))]
             return left + word + right
+        if kind == 6:  # operators and the like, alone between blanks
+            return "".join(rng.choice(list(string.punctuation), int(rng.integers(1, 4))))
         glue = "_-./:=@#&%+*|\\~^$,"
         return "".join(w + glue[int(rng.integers(len(glue)))] for w in (word, word[::-1])) + word[:3]
 

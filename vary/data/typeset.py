@@ -170,14 +170,14 @@ class Typesetter:
 
     def _heading(self, x: float, y: float, width: float) -> float:
         face = self.style.bold if self.rng.random() < 0.8 else self.style.text
-        atlas = self._atlas(face, float(self.rng.choice([1.0, 1.15, 1.4, 1.7])))
-        if atlas.size_px > 46 or y + 2.2 * atlas.size_px > self.ink.shape[0]:
+        atlas = self._atlas(face, float(self.rng.choice([1.0, 1.15, 1.4, 1.7, 2.1])))
+        if atlas.size_px > 58 or y + 2.2 * atlas.size_px > self.ink.shape[0]:
             atlas = self._atlas(face)
         words = self._words(int(self.rng.integers(1, 9)))
         if self.rng.random() < 0.4:
             words.insert(0, f"{self.heading}.{int(self.rng.integers(1, 20))}")
             self.heading += 1
-        if self.rng.random() < 0.15:
+        if self.rng.random() < 0.25:
             words = ["".join(ch for ch in w.upper() if ch in self.text.alphabet) for w in words]
         queue = _Queue(words)
         run = []
@@ -259,12 +259,7 @@ class Typesetter:
                 break
             y += self.leading
             for k in range(columns):
-                word = (
-                    self._words(1)[0]
-                    if self.rng.random() < 0.5
-                    else f"{self.rng.random() * 10 ** int(self.rng.integers(6)):.{int(self.rng.integers(4))}f}"
-                )
-                word = self._settable(word[:12], atlas)
+                word = self._settable(self.text.cell(self.rng, self.text_style)[:12], atlas)
                 if not word or atlas.word(word).advance > pitch - (SPLIT_EM + 0.3) * em:
                     continue
                 shift = pitch - (SPLIT_EM + 0.2) * em - atlas.word(word).advance if right and k else 0.0

@@ -22,6 +22,11 @@ def normalise(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
+def join_hyphens(text: str) -> str:
+    """Take back hyphens at line ends, for readers and truth alike: PDFium marks them by U+0002 or U+FFFE."""
+    return re.sub(r"(?<=\w)(?:-\s*\n\s*|[\x02\ufffe]\s*)(?=\w)", "", text)
+
+
 def cer(predicted: str, truth: str) -> float:
     """Character error rate: edits per character of the truth. An empty truth: 0 for no prediction, else 1."""
     return _rate(predicted, truth)

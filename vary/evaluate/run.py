@@ -16,13 +16,13 @@ from PIL import Image
 
 from .. import __version__
 from ..reader import Reader, load_reader
-from .metrics import cer, edit_distance, interval, normalise, wer
+from .metrics import cer, edit_distance, interval, join_hyphens, normalise, wer
 from .peers import PEERS
 from .tasks import TASKS, pages
 
 
 def evaluate(
-    model: str, tasks: str = "all", out: Path = Path("eval"), *, limit: int | None = None, peers: bool = False,
+    model: str, tasks: str = "all", out: Path = Path("eval"), *, limit: int | None = None, peers: str = "",
     log: Callable[[str], Any] = print,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Measure; write `predictions.jsonl` as pages are read, then `report.md`. Returns the rows of the report."""
@@ -53,12 +53,14 @@ def evaluate(
     return rows
 
 
-def _readers(model: str, peers: bool, log: Callable[[str], Any]) -> dict[str, Callable[[Image.Image], str]]:
+def _readers(model: str, peers: str, log: Callable[[str], Any]) -> dict[str, Callable[[Image.Image], str]]:
     reader = load_reader(model)
     reader.read(Image.new("L", (512, 512), "white"))  # the first call sets kernels up
     readers = {reader.name: lambda image: _text(reader, image)}
-    for name, make in PEERS.items() if peers else ():
-        peer = make()
+    for name in filter(None, peers.split(",")):
+        if name not in PEERS:
+            raise ValueError(f"unknown peer {name!r}; allowed: {', '.join(PEERS)}")
+        peer = PEERS[name]()
         if peer is None:
             log(f"{name}: not installed, left out")
         else:
@@ -75,7 +77,7 @@ def _measure(read: Callable[[Image.Image], str], image: Image.Image, truth: str)
     began, cpu = time.perf_counter(), time.process_time()
     text = read(image)
     seconds = time.perf_counter() - began
-    found = normalise(text)
+    found = normalise(join_hyphens(text))
     return {
         "seconds": round(seconds, 3), "cpu_seconds": round(time.process_time() - cpu, 3),
         "cer": cer(found, truth), "wer": wer(found, truth), "edit_distance": edit_distance(found, truth),

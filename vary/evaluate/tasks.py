@@ -18,7 +18,7 @@ from ..data.glyphs import find_faces
 from ..data.page import PageSource
 from ..data.text import TextSource
 from ..pdf import PdfFile
-from .metrics import normalise
+from .metrics import join_hyphens, normalise
 
 DPI = 150  # resolution of the real pages, for every reader
 SEED = 424_242  # training's seeds are small numbers
@@ -75,7 +75,7 @@ def _rendered(task: str, count: int) -> Iterator[TestPage]:
     source = PageSource(TextSource(Corpus.english("test")), find_faces(cache_dir() / "deb"), seed=SEED, **settings)
     for k in range(count):
         sample = source.sample(k * 64 + k)  # every page from another block of type styles
-        yield TestPage(f"{task}-{k}", Image.fromarray(sample.image), normalise(sample.text))
+        yield TestPage(f"{task}-{k}", Image.fromarray(sample.image), normalise(join_hyphens(sample.text)))
 
 
 def _real(package: str, file: str, count: int) -> Iterator[TestPage]:
@@ -87,7 +87,7 @@ def _real(package: str, file: str, count: int) -> Iterator[TestPage]:
         found = 0
         for number in order:
             layer = pdf.text(number)
-            truth = normalise(layer.replace("\ufffe", "-"))
+            truth = normalise(join_hyphens(layer))
             if len(truth) < 800 or "\ufffd" in truth:
                 continue
             yield TestPage(f"{Path(file).name.split('.')[0]}-{number}", pdf.render(number, DPI)[0], truth)
