@@ -166,7 +166,9 @@ def test_folder_and_text_file(vary, tmp_path) -> None:
 def test_no_such_page(vary, pdf_file) -> None:
     code, out, err = vary("read", pdf_file, "--pages", "99")
     assert (code, out) == (3, "")
-    assert err == [f"vary: {pdf_file}: there is no page 99; the file has pages 1 to 3"]
+    assert err == [f"vary: {pdf_file}, page 99: there is no page 99; the file has 3"]
+    code, out, err = vary("read", pdf_file, "--pages", "2-99")
+    assert (code, len(err)) == (2, 1)
 
 
 def test_locked_pdf(vary, tmp_path) -> None:

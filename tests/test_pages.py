@@ -97,10 +97,9 @@ def test_an_unforeseen_error_costs_one_page_and_names_its_type(pdf_file) -> None
 
 
 def test_no_such_page(pdf_file) -> None:
-    reader = FakeReader()
-    with pytest.raises(BadInput, match=r"three\.pdf: there is no page 99; the file has pages 1 to 3"):
-        read_document(pdf_file, reader, "1,99")
-    assert not reader.seen, "pages are checked before the first is read"
+    document = read_document(pdf_file, FakeReader(), "1,99,3")
+    assert [(page.number, page.status) for page in document] == [(1, "ok"), (99, "failed"), (3, "ok")]
+    assert document.pages[1].error == "there is no page 99; the file has 3"
 
 
 def test_folder(tmp_path) -> None:
@@ -128,8 +127,8 @@ def test_image_is_read_at_the_wanted_scale(png_file) -> None:
 
 
 def test_image_has_one_page(png_file) -> None:
-    with pytest.raises(BadInput, match=r"page\.png: there is no page 2"):
-        read_document(png_file, FakeReader(), "2")
+    (page,) = read_document(png_file, FakeReader(), "2")
+    assert page.error == "there is no page 2; the file has 1"
 
 
 def test_image_that_cannot_be_read_is_a_failed_page(png_file) -> None:

@@ -110,7 +110,8 @@ def _complain(file: str) -> Callable[[Page], None]:
 def _write(document: Document, arguments: argparse.Namespace, name: str) -> None:
     text = document.text() if arguments.to == "text" else document.json()
     if arguments.out is None:
-        _print(text)
+        if text:
+            _print(text)
         return
     arguments.out.mkdir(parents=True, exist_ok=True)
     target = arguments.out / name

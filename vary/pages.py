@@ -35,8 +35,8 @@ def read_pages(
 ) -> Iterator[Page]:
     """Read the pages of a PDF or an image one by one.
 
-    A page that cannot be read comes back with status `failed` and the reason. Raises BadInput when the file as a
-    whole cannot be read: not found, not an image, broken, encrypted, or a page that is not there.
+    A page that cannot be read, or is not there, comes back with status `failed` and the reason. Raises BadInput when
+    the file as a whole cannot be read (not found, not an image, broken, encrypted) or `pages` cannot be understood.
     """
     path = Path(path)
     if path.is_dir():
@@ -46,13 +46,14 @@ def read_pages(
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from None
     if not is_pdf:
-        for number in list(page_numbers(pages, count_frames(path), str(path))):
-            yield _timed(number, partial(_read_image, path, number, reader))
+        count = count_frames(path)
+        for number in list(page_numbers(pages, count, str(path))):
+            yield _timed(number, count, partial(_read_image, path, number, reader))
         return
     with PdfFile(path, password) as pdf:
         dpi = FIRST_DPI
         for number in list(page_numbers(pages, len(pdf), str(path))):
-            page = _timed(number, partial(_read_pdf_page, pdf, number, dpi, reader))
+            page = _timed(number, len(pdf), partial(_read_pdf_page, pdf, number, dpi, reader))
             if page.dpi:
                 dpi = page.dpi  # pages of a document are set alike: begin where the last one ended
             yield page
@@ -73,10 +74,12 @@ def _read_pdf_page(pdf: PdfFile, number: int, dpi: float, reader: PageReader) ->
     return page
 
 
-def _timed(number: int, read: Callable[[], Page]) -> Page:
+def _timed(number: int, count: int, read: Callable[[], Page]) -> Page:
     """Number and time a page; what makes a single page unreadable becomes its status."""
     began = time.perf_counter()
     try:
+        if not 1 <= number <= count:
+            raise BadInput(f"there is no page {number}; the file has {count}")
         page = read()
     except BadInput as error:
         page = Page(number, "failed", error=str(error))

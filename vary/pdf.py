@@ -217,7 +217,8 @@ def looks_like_pdf(path: Path) -> bool:
 def page_numbers(wanted: str | None, pages: int, name: str) -> Iterator[int]:
     """Page numbers of a selection such as "1-4,7,-1": from 1, both ends included, -1 is the last; None means all.
 
-    Raises BadInput when it cannot be understood or names a page that is not there.
+    A number that the file does not have is yielded as it was asked for, once per part, so that it can be reported.
+    Raises BadInput when the selection cannot be understood.
     """
     if wanted is None:
         yield from range(1, pages + 1)
@@ -230,9 +231,8 @@ def page_numbers(wanted: str | None, pages: int, name: str) -> Iterator[int]:
         except ValueError:
             raise BadInput(f"{name}: pages {wanted!r}: expected numbers and ranges such as 1-4,7,-1") from None
         start, end = (number + pages + 1 if number < 0 else number for number in (first, last))
-        for number, real in ((first, start), (last, end)):
-            if not 1 <= real <= pages:
-                raise BadInput(f"{name}: there is no page {number}; the file has pages 1 to {pages}")
         if end < start:
             raise BadInput(f"{name}: pages {part.strip()!r}: the range runs backwards")
-        yield from range(start, end + 1)
+        yield from range(max(1, start), min(end, pages) + 1)
+        if start < 1 or end > pages:
+            yield last if end > pages else first

@@ -89,26 +89,27 @@ def _covers_latin(path: str) -> bool:
 class Glyph:
     """Coverage of one glyph at one phase; `left` and `top` are its offset from the pen on the baseline, in px."""
 
-    ink: np.ndarray  # (h, w) uint8
+    ink: np.ndarray  # (height, width) uint8
     left: int
     top: int
+    height: int
+    width: int
     advance: float
 
 
 @dataclass(frozen=True)
 class Word:
-    """A drawn word: coverage, offset of its ink from the pen, advance, and a box per character.
+    """A set word: its glyphs with their offset from the pen, the extent of its ink, its advance, a box per character.
 
-    `boxes` is (len(text), 4) float32: x0, y0, x1, y1 of each character relative to the pen; x from pen to pen
-    (so that boxes tile the word), y from the ink.
+    glyphs: (ink, left, top) each. extent: left, top, right, bottom of the ink. boxes: (x0, y0, x1, y1) per character;
+    x from pen to pen, so that boxes tile the word, y from the ink. All relative to the pen on the baseline, in px.
     """
 
     text: str
-    ink: np.ndarray
-    left: int
-    top: int
+    glyphs: tuple[tuple[np.ndarray, int, int], ...]
+    extent: tuple[int, int, int, int]
     advance: float
-    boxes: np.ndarray
+    boxes: tuple[tuple[float, float, float, float], ...]
 
 
 class Atlas:
@@ -130,6 +131,7 @@ class Atlas:
         self.ascent, self.descent = min(ascent / SUPERSAMPLE, size_px), min(descent / SUPERSAMPLE, 0.4 * size_px)
         self.space = self.font.getlength(" ") / SUPERSAMPLE or 0.28 * size_px
         self._covered: dict[str, bool] = {" ": True}
+        self._good: set[str] = set()
         length = self.font.getlength
         self._kerned = any(length(p) != length(p[0]) + length(p[1]) for p in ("AV", "To", "We", "P.", "11"))
 
@@ -152,7 +154,7 @@ class Atlas:
         mask, x_off, y_off, advance = self._outline(ch)
         height, width = mask.shape
         if not mask.size:
-            return Glyph(np.zeros((0, 0), np.uint8), 0, 0, advance)
+            return Glyph(np.zeros((0, 0), np.uint8), 0, 0, 0, 0, advance)
         x_off, y_off = x_off + phase, y_off + self.rise
         left, top = x_off // s, y_off // s  # floor: the fine grid starts on a coarse pixel
         pad_x, pad_y = x_off - left * s, y_off - top * s
@@ -160,7 +162,7 @@ class Atlas:
         fine = np.zeros((rows * s, cols * s), np.uint16)
         fine[pad_y : pad_y + height, pad_x : pad_x + width] = mask
         coarse = fine.reshape(rows, s, cols, s).sum((1, 3)) // (s * s)
-        return Glyph(coarse.astype(np.uint8), left, top, advance)
+        return Glyph(coarse.astype(np.uint8), left, top, rows, cols, advance)
 
     def _outline(self, ch: str) -> tuple[np.ndarray, int, int, float]:
         """Fine coverage, its offset from the pen in fine px, and the advance in px: drawn once for all phases."""
@@ -180,41 +182,46 @@ class Atlas:
         return self._kerns[pair]
 
     def word(self, text: str, ligatures: bool = False) -> Word:
-        """Draw a word; characters that the face lacks must have been taken out before."""
+        """Set a word; characters that the face lacks must have been taken out before."""
         key = text, ligatures
         if key not in self._words:
             if len(self._words) > 4000:
                 self._words.clear()
-            self._words[key] = self._draw_word(text, ligatures)
+            self._words[key] = self._set_word(text, ligatures)
         return self._words[key]
 
-    def _draw_word(self, text: str, ligatures: bool) -> Word:
-        placed, boxes, pen, before = [], [], 0.0, ""
-        for unit, letters in self._units(text, ligatures):
-            if before:
+    def _set_word(self, text: str, ligatures: bool) -> Word:
+        glyphs, boxes, pen, before = [], [], 0.0, ""
+        left = top = right = bottom = 0
+        units = [(ch, 1) for ch in text] if not ligatures or "f" not in text else self._units(text)
+        for unit, letters in units:  # the inner loop of the data engine: 5,000 turns a page
+            if before and self._kerned:
                 pen += self.kern(before + unit)
-            x_int, phase = divmod(round(pen * SUPERSAMPLE), SUPERSAMPLE)
-            glyph = self.glyph(unit, phase)
-            placed.append((glyph, x_int))
-            top, bottom = glyph.top, glyph.top + glyph.ink.shape[0]
-            step = glyph.advance / letters
-            boxes += [(pen + k * step, top, pen + (k + 1) * step, bottom) for k in range(letters)]
-            pen, before = pen + glyph.advance, unit
-        left = min(x + g.left for g, x in placed)
-        right = max(x + g.left + g.ink.shape[1] for g, x in placed)
-        top = min(g.top for g, _ in placed)
-        bottom = max(g.top + g.ink.shape[0] for g, _ in placed)
-        ink = np.zeros((bottom - top, right - left), np.uint8)
-        for g, x in placed:
-            h, w = g.ink.shape
-            at = ink[g.top - top : g.top - top + h, x + g.left - left : x + g.left - left + w]
-            np.maximum(at, g.ink, out=at)
-        return Word(text, ink, left, top, pen, np.asarray(boxes, np.float32))
+            x, phase = divmod(round(pen * SUPERSAMPLE), SUPERSAMPLE)
+            glyph = self._glyphs.get((unit, phase)) or self.glyph(unit, phase)
+            x, y, advance = x + glyph.left, glyph.top, glyph.advance
+            x_end, y_end = x + glyph.width, y + glyph.height
+            glyphs.append((glyph.ink, x, y))
+            left, right = x if x < left else left, x_end if x_end > right else right
+            top, bottom = y if y < top else top, y_end if y_end > bottom else bottom
+            if letters == 1:
+                boxes.append((pen, y, pen + advance, y_end))
+            else:
+                step = advance / letters
+                boxes += [(pen + k * step, y, pen + (k + 1) * step, y_end) for k in range(letters)]
+            pen, before = pen + advance, unit
+        return Word(text, tuple(glyphs), (left, top, right, bottom), pen, tuple(boxes))
 
-    def _units(self, text: str, ligatures: bool) -> list[tuple[str, int]]:
-        """Split a word into glyphs, each with the number of letters that it stands for."""
-        if not ligatures or "f" not in text:
-            return [(ch, 1) for ch in text]
+    def settable(self, text: str) -> str:
+        """The text without the characters that the face lacks."""
+        if self._good.issuperset(text):
+            return text
+        kept = "".join(ch for ch in text if self.covers(ch))
+        self._good.update(kept)
+        return kept
+
+    def _units(self, text: str) -> list[tuple[str, int]]:
+        """Split a word into glyphs, ligatures where the face has them, with the number of letters of each."""
         units, i = [], 0
         while i < len(text):
             for letters, joined in LIGATURES.items():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .glyphs import Atlas, Atlases, Face
+from .glyphs import Atlas, Atlases, Face, Word
 from .sample import TextLine
 from .text import TextSource
 
@@ -45,6 +45,7 @@ class Typesetter:
         self.text, self.atlases, self.rng, self.style = text, atlases, rng, style
         self.text_style, self.max_lines = text_style, max_lines
         self.ink = np.zeros(size, np.uint8)
+        self._mine: dict[tuple[str, float], Atlas] = {}
         self.lines: list[TextLine] = []
         self.block = 0
         self.leading = style.size_px * float(
@@ -82,6 +83,8 @@ class Typesetter:
             self._column(margin + k * step, top, step - gutter, bottom)
         if footer:
             self._edge_line(margin, height - 1.7 * self.leading, width - margin)
+        if self.faint < 1.0:
+            self.ink = (self.ink * self.faint).astype(np.uint8)
 
     def _column(self, x: float, top: float, width: float, bottom: float) -> None:
         kinds = ("paragraph", "heading", "list", "code", "contents", "table", "picture")
@@ -104,7 +107,10 @@ class Typesetter:
         return self.text.words(self.rng, count, self.text_style)
 
     def _atlas(self, face: Face, scale: float = 1.0) -> Atlas:
-        return self.atlases.get(face, round(self.style.size_px * scale * 4) / 4, self.style.rise)
+        key = face.path, scale
+        if key not in self._mine:
+            self._mine[key] = self.atlases.get(face, round(self.style.size_px * scale * 4) / 4, self.style.rise)
+        return self._mine[key]
 
     # -- blocks: each takes the top left corner and a width, and returns the y below itself ---------------------------
     def _paragraph(self, x: float, y: float, width: float, bottom: float, mark: str = "") -> float:
@@ -140,7 +146,7 @@ class Typesetter:
         used, face_at = 0.0, iter(faces)
         while queue:
             atlas = self._atlas(next(face_at, self.style.text))
-            word = self._settable(queue.peek(), atlas)
+            word = atlas.settable(queue.peek())
             if not word:
                 queue.pop()
                 continue
@@ -165,9 +171,6 @@ class Typesetter:
                 return cut
         return 1 if forced else 0
 
-    def _settable(self, word: str, atlas: Atlas) -> str:
-        return word if all(map(atlas.covers, word)) else "".join(ch for ch in word if atlas.covers(ch))
-
     def _heading(self, x: float, y: float, width: float) -> float:
         face = self.style.bold if self.rng.random() < 0.8 else self.style.text
         atlas = self._atlas(face, float(self.rng.choice([1.0, 1.15, 1.4, 1.7, 2.1])))
@@ -183,7 +186,7 @@ class Typesetter:
         run = []
         used = 0.0
         while queue:
-            word = self._settable(queue.pop(), atlas)
+            word = atlas.settable(queue.pop())
             advance = atlas.word(word).advance if word else 0.0
             if used + advance > width:
                 break
@@ -214,7 +217,7 @@ class Typesetter:
             step = int(self.rng.integers(0, 3)) * 2 * atlas.space
             words = self._words(int(self.rng.integers(1, 8)))
             run, used = [], step + inset
-            for word in (self._settable(w, atlas) for w in words):
+            for word in (atlas.settable(w) for w in words):
                 if word:
                     used += atlas.word(word).advance + atlas.space
                     if used > width:
@@ -233,9 +236,7 @@ class Typesetter:
             if y + self.leading > bottom or self._full() or not dot:
                 break
             y += self.leading
-            title = [
-                (w, atlas) for w in (self._settable(w, atlas) for w in self._words(int(self.rng.integers(1, 5)))) if w
-            ]
+            title = [(w, atlas) for w in (atlas.settable(w) for w in self._words(int(self.rng.integers(1, 5)))) if w]
             number = str(int(self.rng.integers(1, 400)))
             used = sum(atlas.word(w).advance + atlas.space for w, _ in title) + atlas.word(number).advance + atlas.space
             count = int((width - used - atlas.space) / (dot + gap)) if width > used else 0
@@ -259,7 +260,7 @@ class Typesetter:
                 break
             y += self.leading
             for k in range(columns):
-                word = self._settable(self.text.cell(self.rng, self.text_style)[:12], atlas)
+                word = atlas.settable(self.text.cell(self.rng, self.text_style)[:12])
                 if not word or atlas.word(word).advance > pitch - (SPLIT_EM + 0.3) * em:
                     continue
                 shift = pitch - (SPLIT_EM + 0.2) * em - atlas.word(word).advance if right and k else 0.0
@@ -289,7 +290,7 @@ class Typesetter:
         self.block += 1
         y = top + self.leading
         number = str(int(self.rng.integers(1, 900)))
-        title = [(w, atlas) for w in (self._settable(w, atlas) for w in self._words(4)) if w][:4]
+        title = [(w, atlas) for w in (atlas.settable(w) for w in self._words(4)) if w][:4]
         wide = sum(atlas.word(w).advance + atlas.space for w, _ in title)
         kind = int(self.rng.integers(3))
         if kind == 0:
@@ -320,29 +321,33 @@ class Typesetter:
             if -0.25 * main.space < extra < 0.9 * main.size_px:
                 gaps = [gap + extra for gap in gaps]
         baseline, pen = round(y - 0.25 * main.size_px), x
-        limit_y, limit_x = self.ink.shape
         text: list[str] = []
-        boxes: list[np.ndarray] = []
+        boxes: list[tuple[float, float, float, float]] = []
         for k, (word, _) in enumerate(words):
-            x0, y0 = round(pen) + word.left, baseline + word.top
-            y1, x1 = y0 + word.ink.shape[0], x0 + word.ink.shape[1]
-            if x0 < 0 or y0 < 0 or x1 > limit_x or y1 > limit_y:
+            x0 = round(pen)
+            if not self._paste(word, x0, baseline):
                 break
-            at = self.ink[y0:y1, x0:x1]
-            np.maximum(at, word.ink if self.faint == 1.0 else (word.ink * self.faint).astype(np.uint8), out=at)
             if text:
-                end = boxes[-1][-1, 2]
-                boxes.append(np.array([[end, baseline - main.x_height, round(pen), baseline]], np.float32))
-                text.append(" ")
-            boxes.append(word.boxes + np.array([round(pen), baseline, round(pen), baseline], np.float32))
+                boxes.append((boxes[-1][2], baseline - main.x_height, x0, baseline))
+            boxes += [(x0 + a, baseline + b, x0 + c, baseline + d) for a, b, c, d in word.boxes]
             text.append(word.text)
             pen += word.advance + (gaps[k] if k < len(gaps) else 0.0)
         if text:
-            rise = main.rise / 4
-            line = TextLine(
-                "".join(text), np.concatenate(boxes), baseline + rise, main.x_height, main.size_px, 0.0, self.block
-            )
-            self.lines.append(line)
+            middle = baseline + main.rise / 4
+            array = np.array(boxes, np.float32)
+            self.lines.append(TextLine(" ".join(text), array, middle, main.x_height, main.size_px, 0.0, self.block))
+
+    def _paste(self, word: Word, x: int, y: int) -> bool:
+        """Put a word's ink on the page; False when any of it would leave the page."""
+        (left, top, right, bottom), (height, width) = word.extent, self.ink.shape
+        if x + left < 0 or y + top < 0 or x + right > width or y + bottom > height:
+            return False
+        page = self.ink
+        for ink, dx, dy in word.glyphs:
+            high, wide = ink.shape
+            at = page[y + dy : y + dy + high, x + dx : x + dx + wide]
+            np.maximum(at, ink, out=at)
+        return True
 
 
 class _Queue:
