@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vary.generate import verify
+from vary.generate import verify, write
 from vary.strips import Strip, Writer, strip_embeddings, strip_of
-from vary.train.tasks import strips_of_samples, write
+from vary.train.tasks import strips_of_samples
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,20 @@ class Verdict:
     finished: bool
 
 
+def write(writer: Writer, images: list[Tensor], max_length: int) -> list[str]:
+    """Greedy decoding without any draft, with the cache of `generate`."""
+    padded, mask, _ = writer.batch(images, [[] for _ in images])
+    lengths = mask.sum(1)
+    left = torch.stack([row.roll(int(padded.shape[1] - n), 0) for row, n in zip(padded, lengths, strict=True)])
+    left_mask = torch.stack([row.roll(int(padded.shape[1] - n), 0) for row, n in zip(mask, lengths, strict=True)])
+    ids = writer.model.generate(  # type: ignore[misc]
+        inputs_embeds=left, attention_mask=left_mask, max_new_tokens=max_length, do_sample=False,
+        eos_token_id=writer.ids["</s>"], pad_token_id=writer.ids["<pad>"],
+        suppress_tokens=writer.never_written,
+    )  # fmt: skip
+    return [writer.decode(row.tolist()) for row in ids]
+
+
 @torch.inference_mode()
 def verify(writer: Writer, images: list[Tensor], drafts: list[str], max_length: int = 400) -> list[Verdict]:
     """What the decoder makes of each draft. images: embeddings (M, E) of each strip."""

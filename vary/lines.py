@@ -11,7 +11,8 @@ Shapes: R rows, T frames, A classes (0 is blank).
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 
 import numpy as np
 
@@ -36,12 +37,36 @@ class ReadLine:
     confidence: np.ndarray
     em_px: float
     slope: float = 0.0
+    writer: str = "head"
 
     @property
     def box(self) -> tuple[float, float, float, float]:
         """Around all characters."""
         b = self.boxes
         return float(b[:, 0].min()), float(b[:, 1].min()), float(b[:, 2].max()), float(b[:, 3].max())
+
+
+def retold(line: ReadLine, text: str, writer: str) -> ReadLine:
+    """The same line with another text: what both texts share keeps its boxes, what is new shares the room left."""
+    boxes, confidence = [], []
+    for _, a0, a1, b0, b1 in SequenceMatcher(None, line.text, text, autojunk=False).get_opcodes():
+        if b1 == b0:
+            continue
+        if a1 - a0 == b1 - b0:
+            boxes.append(line.boxes[a0:a1])
+        else:
+            if a1 > a0:
+                left, right = line.boxes[a0, 0], line.boxes[a1 - 1, 2]
+            else:
+                left = line.boxes[a0 - 1, 2] if a0 else line.boxes[0, 0]
+                right = line.boxes[a0, 0] if a0 < len(line.boxes) else line.boxes[-1, 2]
+            edges = np.linspace(left, max(left, right), b1 - b0 + 1, dtype=np.float32)
+            like = np.repeat(line.boxes[min(a0, len(line.boxes) - 1)][None], b1 - b0, 0)
+            like[:, 0], like[:, 2] = edges[:-1], edges[1:]
+            boxes.append(like)
+        near = line.confidence[max(0, a0 - 1) : a1 + 1]
+        confidence.append(line.confidence[a0:a1] if a1 - a0 == b1 - b0 else np.full(b1 - b0, near.min(), np.float32))
+    return replace(line, text=text, boxes=np.concatenate(boxes), confidence=np.concatenate(confidence), writer=writer)
 
 
 def find_lines(log_probs_RTA: np.ndarray, measures_RT2: np.ndarray, lattice: Lattice) -> list[ReadLine]:

@@ -17,28 +17,43 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .document import Block, Box, Line, Page
+from .generate import verify, write
 from .image import BadInput, fit
 from .layout import TextBlock, order_blocks
-from .lines import ReadLine, find_lines
+from .lines import ASCENT_EM, DESCENT_EM, X_HEIGHT_EM, ReadLine, find_lines, retold
 from .model import VaryForConditionalGeneration
+from .strips import Writer, strip_embeddings, strip_of
 from .vocab import Vocabulary
 from .vocab.nano import ConvNorm
 
 EM_RANGE = (13.0, 19.5)  # px per em that are read as they are; outside, the page is scaled to the model's em_px
 WINDOW = (320, 512)  # px, height and width of the piece that the type size is measured on
 MAX_READ_PIXELS = 12_000_000
+X_HEIGHT_OFFSET = (ASCENT_EM - DESCENT_EM - X_HEIGHT_EM) / 2  # from the middle of a line's box to that of its x-height
 MIN_CONFIDENCE = 0.45  # mean over a line; below it the line is ink that is no text
 
 
 class Reader:
-    """Reads page images with one model. Not thread-safe; greedy and deterministic."""
+    """Reads page images with one model. Not thread-safe; greedy and deterministic.
 
-    def __init__(self, model: VaryForConditionalGeneration, name: str, device: str | torch.device = "cpu"):
+    verify_below: the decoder checks lines that hold a character of less confidence; 0 leaves all to the head. None
+    takes what the model's configuration says (`reading.verify_below`), which is what was measured to be best.
+    """
+
+    def __init__(
+        self,
+        model: VaryForConditionalGeneration,
+        name: str,
+        device: str | torch.device = "cpu",
+        verify_below: float | None = None,
+    ):
         self.name, self.device = name, torch.device(device)
         self.model = model.eval().to(self.device)
         self.preprocess = model.config.vocabularies[0]["preprocess"]
         self.head = model.head
         self.vocabulary = fused(model.eye)
+        self.writer = Writer(model)
+        self.verify_below = model.config.reading.get("verify_below", 0.0) if verify_below is None else verify_below
         self.dtype = torch.bfloat16 if _fast_bf16(self.device) else torch.float32
 
     def wanted_scale(self, image: Image.Image) -> float:
@@ -66,23 +81,58 @@ class Reader:
         if image.width * image.height * scale**2 > 2 * MAX_READ_PIXELS:
             raise BadInput(f"page of {image.width}x{image.height} px at scale {scale:.2f}: too large to be read")
         fitted = fit(image, scale, self.preprocess["multiple"])
-        lines = [line for line in self._lines(fitted.pixels) if line.confidence.mean() >= MIN_CONFIDENCE]
+        lines = [
+            line for line in self._lines(fitted.pixels, self.verify_below) if line.confidence.mean() >= MIN_CONFIDENCE
+        ]
         blocks = [_block(block, fitted.scale) for block in order_blocks(lines)]
         return Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
 
-    def _lines(self, pixels: np.ndarray) -> list[ReadLine]:
-        log_probs, measures = self.field(pixels)
-        return find_lines(log_probs, measures, self.head.lattice)
+    def _lines(self, pixels: np.ndarray, verify_below: float = 0.0) -> list[ReadLine]:
+        tokens, logits, measures = self.field(pixels)
+        log_probs = logits[0].float().log_softmax(-1).cpu().numpy()
+        lines = find_lines(log_probs, measures[0].float().cpu().numpy(), self.head.lattice)
+        doubtful = [k for k, line in enumerate(lines) if line.confidence.min() < verify_below]
+        if doubtful:
+            checked = self.check([lines[k] for k in doubtful], tokens, logits, pixels.shape)
+            for k, line in zip(doubtful, checked, strict=True):
+                lines[k] = line
+        return lines
 
     @torch.inference_mode()
-    def field(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the head says of a grey image (H, W): log-probabilities (R, T, A) and measures (R, T, 2), float32."""
+    def check(
+        self, lines: list[ReadLine], tokens: Tensor, logits: Tensor, size: tuple[int, ...], decoder_alone: bool = False
+    ) -> list[ReadLine]:
+        """The lines as the decoder leaves them, by draft and verify (or from nothing, to measure the decoder alone).
+
+        tokens, logits: of the page, as `field` gives them; size: (H, W) of the page in px.
+        """
+        model = self.model
+        strips = []
+        for line in lines:
+            x0, y0, x1, y1 = line.box
+            middle = (y0 + y1) / 2 + (X_HEIGHT_OFFSET * line.em_px)
+            strips.append(strip_of(0, middle, middle, x0, x1, model.eye.stride, model.connector.window))
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            images = strip_embeddings(model, model.feed(tokens, logits), model.eye.grid(size[0], size[1]), strips)
+            if decoder_alone:
+                texts = write(self.writer, images, 160)
+            else:
+                verdicts = verify(self.writer, images, [line.text for line in lines])
+                texts = [v.text if v.finished else line.text for v, line in zip(verdicts, lines, strict=True)]
+        return [
+            retold(line, text, "decoder") if text.strip() and text != line.text else line
+            for line, text in zip(lines, texts, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def field(self, pixels: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Of a grey image (H, W): tokens (1, N, D), the head's logits (1, R, T, A) and measures (1, R, T, 2)."""
         x = torch.from_numpy(pixels.copy())[None, None].to(self.device).float()
         x = (x / 255 - self.preprocess["mean"]) / self.preprocess["std"]
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits, measures = self.head(self.vocabulary(x), self.vocabulary.grid(*pixels.shape))
-        log_probs: Tensor = logits[0].float().log_softmax(-1)
-        return log_probs.cpu().numpy(), measures[0].float().cpu().numpy()
+            tokens = self.vocabulary(x)
+            logits, measures = self.head(tokens, self.vocabulary.grid(*pixels.shape))
+        return tokens, logits, measures
 
 
 def _limited(image: Image.Image, scale: float) -> float:
@@ -131,9 +181,9 @@ def _block(block: TextBlock, scale: float) -> Block:
         boxes = [tuple((p.boxes[k] / scale).tolist()) for p in pieces for k in range(len(p.text))]
         confidence = [float(c) for p in pieces for c in p.confidence]
         box = cast(Box, tuple(v / scale for v in row.box))
-        lines.append(
-            Line(text, box, sum(confidence) / len(confidence), _spaced(pieces, boxes), _spaced(pieces, confidence))
-        )
+        mean = sum(confidence) / len(confidence)
+        writer = "decoder" if any(p.writer == "decoder" for p in pieces) else "head"
+        lines.append(Line(text, box, mean, _spaced(pieces, boxes), _spaced(pieces, confidence), writer))
     box = (
         min(line.box[0] for line in lines), min(line.box[1] for line in lines),
         max(line.box[2] for line in lines), max(line.box[3] for line in lines),

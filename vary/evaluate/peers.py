@@ -44,7 +44,7 @@ def rapidocr() -> ReadImage | None:
         import numpy as np
 
         found = engine(np.asarray(image.convert("RGB")))
-        return "\n".join(found.txts or ())
+        return "\n".join(getattr(found, "txts", None) or ())
 
     return read
 

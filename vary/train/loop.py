@@ -19,6 +19,7 @@ from ..data.mix import Batch, StageData
 from ..data.page import PageSource
 from ..data.text import TextSource
 from ..model import VaryForConditionalGeneration
+from ..processor import VaryProcessor, character_tokenizer
 from . import checkpoint
 from .curve import draw_curve
 from .stages import Recipe, Stage
@@ -76,6 +77,9 @@ def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
         if ".1." not in name or "vocabularies" not in name:  # ConvNorm's second layer is its batch norm
             parameter.data = parameter.data.half()
     model.save_pretrained(folder)
+    config = model.config
+    tokenizer = character_tokenizer(config.reading["alphabet"])
+    VaryProcessor(tokenizer, config.vocabularies[0], config.connector).save_pretrained(folder)
     return found[1]
 
 

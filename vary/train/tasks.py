@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..data.mix import Batch
 from ..data.sample import Sample
+from ..generate import write
 from ..model import VaryForConditionalGeneration
 from ..reading import greedy, mix_rows, reading_loss
 from ..strips import IGNORED, Strip, Writer, strip_embeddings, strip_of
@@ -115,20 +116,6 @@ class Write:
                 errors += Levenshtein.distance(found, text)
                 total += len(text)
         return {"cer_decoder": errors / max(1, total), "lines": LINES[self.level]}
-
-
-def write(writer: Writer, images: list[Tensor], max_length: int) -> list[str]:
-    """Greedy decoding without any draft, with the cache of `generate`."""
-    padded, mask, _ = writer.batch(images, [[] for _ in images])
-    lengths = mask.sum(1)
-    left = torch.stack([row.roll(int(padded.shape[1] - n), 0) for row, n in zip(padded, lengths, strict=True)])
-    left_mask = torch.stack([row.roll(int(padded.shape[1] - n), 0) for row, n in zip(mask, lengths, strict=True)])
-    ids = writer.model.generate(  # type: ignore[misc]
-        inputs_embeds=left, attention_mask=left_mask, max_new_tokens=max_length, do_sample=False,
-        eos_token_id=writer.ids["</s>"], pad_token_id=writer.ids["<pad>"],
-        suppress_tokens=writer.never_written,
-    )  # fmt: skip
-    return [writer.decode(row.tolist()) for row in ids]
 
 
 def strips_of_samples(
