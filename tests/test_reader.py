@@ -16,7 +16,7 @@ from vary.reading import Lattice
 
 @pytest.fixture
 def reader(tiny_model) -> Reader:
-    return Reader(tiny_model, "tiny")
+    return Reader.of(tiny_model, "tiny")
 
 
 def scripted(reader: Reader, sample) -> Reader:
@@ -30,7 +30,7 @@ def scripted(reader: Reader, sample) -> Reader:
 
 def test_a_page_is_read_with_boxes_and_confidence(page_source, tiny_model) -> None:
     sample = page_source(seed=11, height=512, width=512, degraded=0.0, sizes_px=(18, 22)).sample(0)
-    reader = Reader(tiny_model, "tiny")
+    reader = Reader.of(tiny_model, "tiny")
     lattice = reader.head.lattice
     try:
         page = scripted(reader, sample).read(Image.fromarray(sample.image))

@@ -93,7 +93,7 @@ def test_export_reads_back(tmp_path, material) -> None:
     assert state["step"] == 2
     reader = load_reader(str(tmp_path / "model"))
     ema = load_file(tmp_path / "run" / "last" / "ema.safetensors")
-    weight = reader.model.state_dict()["reading_head.out.weight"]
+    weight = reader.head.out.weight
     torch.testing.assert_close(weight, ema["reading_head.out.weight"], atol=1e-3, rtol=1e-3)
     with pytest.raises(ValueError, match="no checkpoint"):
         export(recipe(tmp_path, "empty"), tmp_path / "none")

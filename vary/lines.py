@@ -69,21 +69,21 @@ def retold(line: ReadLine, text: str, writer: str) -> ReadLine:
     return replace(line, text=text, boxes=np.concatenate(boxes), confidence=np.concatenate(confidence), writer=writer)
 
 
-def find_lines(log_probs_RTA: np.ndarray, measures_RT2: np.ndarray, lattice: Lattice) -> list[ReadLine]:
-    """All lines of one image, in no particular order. Empty for a blank page."""
+def find_lines(probs_RTA: np.ndarray, measures_RT2: np.ndarray, lattice: Lattice) -> list[ReadLine]:
+    """All lines of one image, in no particular order; none for a blank page. Takes probabilities, not their logs."""
     row_px, frame_px = lattice.row_px, lattice.frame_px
-    spikes = _spikes(log_probs_RTA, measures_RT2, row_px, frame_px)
+    spikes = _spikes(probs_RTA, measures_RT2, row_px, frame_px)
     lines = []
     for chain in _chains(spikes):
-        line = _spell(spikes[chain], log_probs_RTA, lattice.alphabet, row_px, frame_px)
+        line = _spell(spikes[chain], probs_RTA, lattice.alphabet, row_px, frame_px)
         if line is not None:
             lines.append(line)
     return _without_echoes(lines)
 
 
-def _spikes(log_probs: np.ndarray, measures: np.ndarray, row_px: float, frame_px: float) -> np.ndarray:
+def _spikes(probs: np.ndarray, measures: np.ndarray, row_px: float, frame_px: float) -> np.ndarray:
     """(S, 4): x, y in px, em in px, probability; sorted by x."""
-    mass = 1 - np.exp(log_probs[..., 0])
+    mass = 1 - probs[..., 0]
     row, frame = np.nonzero(mass > MIN_MASS)
     offset, log_em = measures[row, frame].T
     em = 16 * 2 ** np.clip(log_em, -2, 3)
@@ -126,7 +126,7 @@ def _chains(spikes: np.ndarray) -> list[list[int]]:
     return chains
 
 
-def _spell(spikes: np.ndarray, log_probs: np.ndarray, alphabet: str, row_px: float, frame_px: float) -> ReadLine | None:
+def _spell(spikes: np.ndarray, probs: np.ndarray, alphabet: str, row_px: float, frame_px: float) -> ReadLine | None:
     """CTC's best path along the line through the spikes; None when nothing but space is spelt."""
     x, y, em, weight = spikes.T
     em_px = float(np.median(em))
@@ -136,9 +136,9 @@ def _spell(spikes: np.ndarray, log_probs: np.ndarray, alphabet: str, row_px: flo
         slope = float(np.clip(slope, -0.06, 0.06))
     middle = float(np.average(x, weights=weight))
     pad = max(2, round(0.15 * em_px / frame_px))
-    first, last = max(0, int(x[0] / frame_px) - pad), min(log_probs.shape[1], int(x[-1] / frame_px) + pad + 1)
+    first, last = max(0, int(x[0] / frame_px) - pad), min(probs.shape[1], int(x[-1] / frame_px) + pad + 1)
     t = np.arange(first, last)
-    path = _mix(log_probs, height + slope * ((t + 0.5) * frame_px - middle), t, row_px)
+    path = _mix(probs, height + slope * ((t + 0.5) * frame_px - middle), t, row_px)
     text, at, confidence = _best_path(path, alphabet)
     text, at, confidence = _typewriter(text, at, confidence)
     keep = _trim(text)
@@ -148,15 +148,15 @@ def _spell(spikes: np.ndarray, log_probs: np.ndarray, alphabet: str, row_px: flo
     return ReadLine(text, _boxes(at, height, slope, middle, em_px, frame_px), confidence, em_px, slope)
 
 
-def _mix(log_probs: np.ndarray, y: np.ndarray, t: np.ndarray, row_px: float) -> np.ndarray:
+def _mix(probs: np.ndarray, y: np.ndarray, t: np.ndarray, row_px: float) -> np.ndarray:
     """Probabilities (T, A) along a path; the same weights as `reading.path_weights`."""
     place = y / row_px - 0.5
     upper = np.floor(place).astype(int)
     from_upper = (place - upper) * row_px
     share = 1 / (1 + np.exp(((row_px - from_upper) ** 2 - from_upper**2) / NEAR_PX2))
-    top = np.clip(upper, 0, len(log_probs) - 1)
-    low = np.clip(upper + 1, 0, len(log_probs) - 1)
-    return (1 - share)[:, None] * np.exp(log_probs[top, t]) + share[:, None] * np.exp(log_probs[low, t])
+    top = np.clip(upper, 0, len(probs) - 1)
+    low = np.clip(upper + 1, 0, len(probs) - 1)
+    return (1 - share)[:, None] * probs[top, t] + share[:, None] * probs[low, t]
 
 
 def _best_path(path_TA: np.ndarray, alphabet: str) -> tuple[str, np.ndarray, np.ndarray]:

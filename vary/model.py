@@ -8,12 +8,14 @@ Source: Vary, arXiv 2312.06109 sections 3.1 and 3.3; the reading head is ours (`
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import ModelOutput
+from transformers.utils import logging as transformers_logging
 
 from .config import VaryConfig
 from .connect import CONNECTORS
@@ -182,6 +184,17 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if places != tokens:
             raise ValueError(f"the prompt holds {places} <imgpad> tokens, the image gives {tokens}")
         return embeds_BTE.masked_scatter(mask[..., None], image_BME)
+
+
+def load_model(folder: Path) -> VaryForConditionalGeneration:
+    """A model from a folder, in float32 and ready to run; quiet."""
+    hidden = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        return VaryForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    finally:
+        if hidden:
+            transformers_logging.enable_progress_bar()
 
 
 AutoConfig.register("vary", VaryConfig)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -17,14 +17,17 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .document import Block, Box, Line, Page
+from .eyes import Eyes, load_eyes
 from .generate import verify, write
 from .image import BadInput, fit
 from .layout import TextBlock, order_blocks
 from .lines import ASCENT_EM, DESCENT_EM, X_HEIGHT_EM, ReadLine, find_lines, retold
-from .model import VaryForConditionalGeneration
 from .strips import Writer, strip_embeddings, strip_of
 from .vocab import Vocabulary
 from .vocab.nano import ConvNorm
+
+if TYPE_CHECKING:
+    from .model import VaryForConditionalGeneration
 
 EM_RANGE = (13.0, 19.5)  # px per em that are read as they are; outside, the page is scaled to the model's em_px
 WINDOW = (320, 512)  # px, height and width of the piece that the type size is measured on
@@ -34,27 +37,34 @@ MIN_CONFIDENCE = 0.45  # mean over a line; below it the line is ink that is no t
 
 
 class Reader:
-    """Reads page images with one model. Not thread-safe; greedy and deterministic.
+    """Reads page images with the eyes of a model. Not thread-safe; greedy and deterministic.
 
-    verify_below: the decoder checks lines that hold a character of less confidence; 0 leaves all to the head. None
-    takes what the model's configuration says (`reading.verify_below`), which is what was measured to be best.
+    decoder: the whole model, to check lines that hold a character of less confidence than `verify_below`; without it
+    all is left to the head. `load_reader` follows the model's configuration (`reading.verify_below`), which is what
+    was measured to be best.
     """
 
     def __init__(
         self,
-        model: VaryForConditionalGeneration,
+        eyes: Eyes,
         name: str,
         device: str | torch.device = "cpu",
-        verify_below: float | None = None,
+        decoder: VaryForConditionalGeneration | None = None,
+        verify_below: float = 0.0,
     ):
         self.name, self.device = name, torch.device(device)
-        self.model = model.eval().to(self.device)
-        self.preprocess = model.config.vocabularies[0]["preprocess"]
-        self.head = model.head
-        self.vocabulary = fused(model.eye)
-        self.writer = Writer(model)
-        self.verify_below = model.config.reading.get("verify_below", 0.0) if verify_below is None else verify_below
+        self.preprocess, self.head = eyes.preprocess, eyes.head.to(self.device)
+        self.vocabulary = fused(eyes.vocabulary).to(self.device)
+        self.decoder, self.verify_below = decoder, verify_below if decoder is not None else 0.0
         self.dtype = torch.bfloat16 if _fast_bf16(self.device) else torch.float32
+
+    @classmethod
+    def of(cls, model: VaryForConditionalGeneration, name: str, verify_below: float = 0.0) -> Reader:
+        """A reader of a model that is in memory."""
+        model.eval()
+        first = model.config.vocabularies[0]
+        eyes = Eyes(model.eye, model.head, first["preprocess"], model.config.reading)
+        return cls(eyes, name, model.device, model, verify_below)
 
     def wanted_scale(self, image: Image.Image) -> float:
         """Scale that brings the type to the size that the model reads best, measured on the page's densest window."""
@@ -89,8 +99,8 @@ class Reader:
 
     def _lines(self, pixels: np.ndarray, verify_below: float = 0.0) -> list[ReadLine]:
         tokens, logits, measures = self.field(pixels)
-        log_probs = logits[0].float().log_softmax(-1).cpu().numpy()
-        lines = find_lines(log_probs, measures[0].float().cpu().numpy(), self.head.lattice)
+        probs = logits[0].softmax(-1, dtype=torch.float32).cpu().numpy()
+        lines = find_lines(probs, measures[0].float().cpu().numpy(), self.head.lattice)
         doubtful = [k for k, line in enumerate(lines) if line.confidence.min() < verify_below]
         if doubtful:
             checked = self.check([lines[k] for k in doubtful], tokens, logits, pixels.shape)
@@ -106,8 +116,10 @@ class Reader:
 
         tokens, logits: of the page, as `field` gives them; size: (H, W) of the page in px.
         """
-        model = self.model
-        strips = []
+        model = self.decoder
+        if model is None:
+            raise ValueError(f"{self.name}: this reader was made without its decoder")
+        strips, writer = [], Writer(model)
         for line in lines:
             x0, y0, x1, y1 = line.box
             middle = (y0 + y1) / 2 + (X_HEIGHT_OFFSET * line.em_px)
@@ -115,9 +127,9 @@ class Reader:
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             images = strip_embeddings(model, model.feed(tokens, logits), model.eye.grid(size[0], size[1]), strips)
             if decoder_alone:
-                texts = write(self.writer, images, 160)
+                texts = write(writer, images, 160)
             else:
-                verdicts = verify(self.writer, images, [line.text for line in lines])
+                verdicts = verify(writer, images, [line.text for line in lines])
                 texts = [v.text if v.finished else line.text for v, line in zip(verdicts, lines, strict=True)]
         return [
             retold(line, text, "decoder") if text.strip() and text != line.text else line
@@ -214,7 +226,18 @@ def weights_dir(name: str) -> Path:
     raise ValueError(f"no model {name!r}: neither a folder nor one of {', '.join(known) or 'none shipped'}")
 
 
-def load_reader(name: str = "vary-nano", device: str = "cpu") -> Reader:
-    """A shipped model or one in a folder, ready to read."""
+def load_reader(name: str = "vary-nano", device: str = "cpu", verify_below: float | None = None) -> Reader:
+    """A shipped model or one in a folder, ready to read; its decoder is loaded only where lines are to be checked.
+
+    verify_below: None takes what the model's configuration says; 0 leaves all to the head.
+    """
     folder = weights_dir(name)
-    return Reader(VaryForConditionalGeneration.from_pretrained(folder, dtype=torch.float32), name, device)
+    eyes = load_eyes(folder)
+    below = eyes.reading.get("verify_below", 0.0) if verify_below is None else verify_below
+    if not below:
+        return Reader(eyes, name, device)
+    from .model import load_model  # brings transformers, which takes seconds
+
+    model = load_model(folder)
+    model.to(device)  # type: ignore[arg-type]
+    return Reader(eyes, name, device, model, below)

@@ -8,13 +8,16 @@ Shapes: B batch, R rows, K columns, D width, S strips, h w rows and columns of a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .model import VaryForConditionalGeneration
 from .prompt import character_vocabulary
+
+if TYPE_CHECKING:
+    from .model import VaryForConditionalGeneration
 
 STRIP_ROWS = 4
 IGNORED = -100

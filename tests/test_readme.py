@@ -1,0 +1,77 @@
+"""What the README promises, run: the example is read, offline, and what it says of the package is so."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vary.cli import _parser
+from vary.evaluate.metrics import cer, join_hyphens, normalise
+from vary.pdf import PdfFile
+from vary.reader import weights_dir
+
+ROOT = Path(__file__).parents[1]
+NO_SOCKETS = """
+import socket, sys
+def refuse(*_, **__): raise OSError("no network in this test")
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+from vary.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def vary(*arguments: str) -> str:
+    command = [sys.executable, "-c", NO_SOCKETS, *arguments]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=120).stdout
+
+
+def test_the_first_command_reads_the_example_without_a_network() -> None:
+    text = vary("read", "examples/charis.pdf")
+    with PdfFile(ROOT / "examples" / "charis.pdf") as pdf:
+        truth = "\n".join(pdf.text(number) for number in (1, 2))
+    assert cer(normalise(join_hyphens(text)), normalise(join_hyphens(truth))) < 0.03
+
+
+def test_the_example_image_and_its_boxes() -> None:
+    document = json.loads(vary("read", "examples/page.png", "--to", "json"))
+    (page,) = document["pages"]
+    truth = (ROOT / "examples" / "page.txt").read_text(encoding="utf-8")
+    found = "\n".join(line["text"] for block in page["blocks"] for line in block["lines"])
+    assert page["status"] == "ok"
+    assert cer(normalise(join_hyphens(found)), normalise(join_hyphens(truth))) < 0.03
+    for block in page["blocks"]:
+        for line in block["lines"]:
+            assert len(line["characters"]) == len(line["text"])
+            x0, y0, x1, y1 = line["box"]
+            assert -8 <= x0 < x1 <= page["width"] + 8
+            assert -8 <= y0 < y1 <= page["height"] + 8
+
+
+def test_every_vary_line_of_the_readme_parses() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^(?:python3 start\.py|vary) ((?:read|train|eval) .*?)(?:\s+#.*)?$", readme, flags=re.M)
+    assert len(lines) >= 6
+    for line in lines:
+        _parser().parse_args(line.split())
+
+
+def test_every_link_of_the_docs_leads_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_shipped_model_is_as_small_as_promised() -> None:
+    folder = weights_dir("vary-nano")
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 40_000_000
+    assert (folder / "README.md").exists()
+
+
+def test_an_unknown_verb_is_refused() -> None:
+    with pytest.raises(SystemExit):
+        _parser().parse_args(["write"])
