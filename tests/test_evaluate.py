@@ -43,6 +43,7 @@ def test_normalise_keeps_what_can_be_seen() -> None:
     assert normalise("ﬁne ﬄ") == "fine ffl"
     assert normalise("“Don’t”—É") == "“Don’t”—É"
     assert normalise("e\u0301") == "é"
+    assert normalise("Title . . . . . . 7 a...b") == normalise("Title ........... 7 a...b") == "Title ....7 a...b"
 
 
 def test_hyphens_at_line_ends_are_taken_back() -> None:

@@ -112,3 +112,29 @@ def test_nothing_is_lost_or_doubled() -> None:
     chance = random.Random(4)
     lines = [line(f"w{k} and more", chance.uniform(0, 900), chance.uniform(0, 900)) for k in range(80)]
     assert sorted(name for row in rows_of(lines) for name in row) == sorted(f"w{k}" for k in range(80))
+
+
+def test_a_line_that_ran_on_across_the_gutter_is_parted() -> None:
+    """Two columns, and one pair of lines that was followed as one."""
+    left, right = column("a", 8, 20, 40, 30), column("b", 8, 420, 40, 30)
+    one, other = left.pop(3), right.pop(3)
+    gap = np.array([[one.box[2], one.box[1], other.box[0], one.box[3]]], np.float32)
+    text = f"{one.text} {other.text}"
+    joined = ReadLine(text, np.concatenate([one.boxes, gap, other.boxes]), np.ones(len(text), np.float32), EM)
+    assert rows_of([*left, *right, joined]) == [*names("a", 8), *names("b", 8)]
+
+
+def test_a_table_beside_wide_cells_is_read_row_by_row() -> None:
+    """Narrow cells on the left, wide ones on the right, running text above and below: no page column."""
+    text = column("t", 3, 20, 0, 90) + column("u", 4, 20, 400, 90)
+    table = [
+        cell
+        for k in range(8)
+        for cell in (line(f"k{k}", 20, 100 + 30 * k), line(f"v{k} ".ljust(30, "x"), 400, 100 + 30 * k))
+    ]
+    assert rows_of([*text, *table]) == [*names("t", 3), *[[f"k{k}", f"v{k}"] for k in range(8)], *names("u", 4)]
+
+
+def test_the_closing_brace_comes_last() -> None:
+    listing = [line("{", 20, 0), line("value = 1;", 60, 20), line("other = 2;", 60, 40), line("}", 20, 60)]
+    assert rows_of(listing) == [["{"], ["value"], ["other"], ["}"]]

@@ -1,14 +1,14 @@
 """Reading order: lines -> blocks in the order in which a person reads them.
 
 Pieces of one printed row that a column gutter does not part are joined (a table row, a number at the end of a contents
-line). Rows are then ordered by two rules and a topological sort (Breuel, "High performance document layout analysis",
-2003): above comes before below where they overlap sideways; left comes before right where no row between them spans
-both. Frame: pixels of the page image.
+line). Rows are then sorted topologically by two rules, after Breuel ("High performance document layout analysis",
+2003): across a gutter left comes before right, unless a row between them spans both; elsewhere above before below.
+Frame: pixels of the page image.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -38,8 +38,9 @@ def order_blocks(lines: list[ReadLine]) -> list[TextBlock]:
     """Blocks of a page in reading order."""
     if not lines:
         return []
-    rows = _rows(lines, _gutters(lines))
-    ordered = [rows[k] for k in _reading_order(np.array([row.box for row in rows]))]
+    gutters = _gutters(lines)
+    rows = _rows(_parted(lines, gutters), gutters)
+    ordered = [rows[k] for k in _reading_order(np.array([row.box for row in rows]), gutters)]
     return _blocks(ordered)
 
 
@@ -63,17 +64,63 @@ def _gutters(lines: list[ReadLine]) -> list[tuple[float, float, float]]:
         inside = (boxes[:, 1] > top - 0.5 * em) & (boxes[:, 3] < bottom + 0.5 * em)
         cross = inside & (boxes[:, 0] < x) & (boxes[:, 2] > x)
         beside = inside & (left | right)
-        if beside.sum() >= 6 and cross.sum() <= 0.25 * beside.sum():
+        if min((inside & left).sum(), (inside & right).sum()) >= 3 and cross.sum() <= 0.25 * beside.sum():
             found.append((int(beside.sum() - 2 * cross.sum()), float(x), float(top), float(bottom)))
-    return _separate(sorted(found, reverse=True), 6 * em)
+    return [_grown(gutter, boxes, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
+
+
+def _grown(gutter: tuple[float, float, float], boxes: np.ndarray, em: float) -> tuple[float, float, float]:
+    """A gutter reaches on past the lines it was found by, up to a line that crosses it.
+
+    Upwards over what stands close (a running head stands apart), downwards also over white to the next wide line (a
+    section that begins lower down in its column).
+    """
+    x, top, bottom = gutter
+    crosses = (boxes[:, 0] < x - 0.3 * em) & (boxes[:, 2] > x + 0.3 * em)
+    down = np.where(boxes[:, 2] - boxes[:, 0] > WIDE_EM * em, 7.0, 1.8) * em
+    for _ in range(len(boxes)):
+        above = (boxes[:, 1] < top - 1) & (boxes[:, 3] > top - 1.8 * em)
+        below = (boxes[:, 3] > bottom + 1) & (boxes[:, 1] < bottom + down)
+        grows_up, grows_down = above.any() and not (above & crosses).any(), below.any() and not (below & crosses).any()
+        top = boxes[above, 1].min() if grows_up else top
+        bottom = boxes[below, 3].max() if grows_down else bottom
+        if not grows_up and not grows_down:
+            break
+    return x, float(top), float(bottom)
 
 
 def _separate(found: list[tuple[int, float, float, float]], apart: float) -> list[tuple[float, float, float]]:
+    """The best strips that are not the same gutter; each in the middle of the places that are as good."""
     kept: list[tuple[float, float, float]] = []
-    for _, x, top, bottom in found:
+    for score, x, top, bottom in found:
         if all(abs(x - other) > apart for other, _, _ in kept):
-            kept.append((x, top, bottom))
+            alike = [other for s, other, _, _ in found if s == score and abs(other - x) <= apart]
+            kept.append((sum(alike) / len(alike), top, bottom))
     return kept
+
+
+def _parted(lines: list[ReadLine], gutters: list[tuple[float, float, float]]) -> list[ReadLine]:
+    """Cut lines that run on across a gutter where they leave white at it: two columns were followed as one line."""
+    for x, top, bottom in gutters:
+        parts: list[ReadLine] = []
+        for line in lines:
+            x0, y0, x1, y1 = line.box
+            cut = int((line.boxes[:, [0, 2]].mean(1) < x).sum())
+            left, right = line.text[:cut].rstrip(), line.text[cut:].lstrip()
+            if not (x0 < x < x1 and top - line.em_px < (y0 + y1) / 2 < bottom + line.em_px and left and right):
+                parts.append(line)
+                continue
+            begin = len(line.text) - len(right)
+            if line.boxes[begin, 0] - line.boxes[len(left) - 1, 2] < 0.5 * line.em_px:
+                parts.append(line)  # a heading over both columns
+            else:
+                parts += [_piece(line, slice(0, len(left))), _piece(line, slice(begin, None))]
+        lines = parts
+    return lines
+
+
+def _piece(line: ReadLine, part: slice) -> ReadLine:
+    return replace(line, text=line.text[part], boxes=line.boxes[part], confidence=line.confidence[part])
 
 
 def _rows(lines: list[ReadLine], gutters: list[tuple[float, float, float]]) -> list[Row]:
@@ -106,19 +153,24 @@ def _row(pieces: list[ReadLine]) -> Row:
     return Row(pieces, box, float(np.median([p.em_px for p in pieces])))
 
 
-def _reading_order(boxes: np.ndarray) -> list[int]:
+def _reading_order(boxes: np.ndarray, gutters: list[tuple[float, float, float]]) -> list[int]:
+    """Across a gutter left comes before right, unless a row between the two spans both; else above before below."""
     x0, y0, x1, y1 = boxes.T
-    middle = (y0 + y1) / 2
-    slack = 0.1 * np.median(y1 - y0)
+    middle, slack = (y0 + y1) / 2, 0.1 * np.median(y1 - y0)
     overlap = (np.minimum(x1[:, None], x1) - np.maximum(x0[:, None], x0)) > slack
-    above = middle[:, None] < middle
-    before = overlap & above
-    left = (x1[:, None] <= x0 + slack) & ~overlap
-    for a, b in zip(*np.nonzero(left), strict=True):
+    across = np.zeros_like(overlap)  # [a, b]: a gutter parts a, on its left, from b
+    for x, top, bottom in gutters:
+        beside = (middle > top - slack) & (middle < bottom + slack)
+        across |= (beside & (x1 <= x + slack))[:, None] & (beside & (x0 >= x - slack))
+    before = (middle[:, None] < middle) & ~across & ~across.T
+    for a, b in zip(*np.nonzero(across), strict=True):
         low, high = min(middle[a], middle[b]), max(middle[a], middle[b])
         between = (middle > low) & (middle < high) & overlap[a] & overlap[b]
         if not between.any():
             before[a, b] = True
+        else:
+            before[a, b] = middle[a] < middle[b]
+            before[b, a] = not before[a, b]
     return _topological(before, np.lexsort((x0, middle)))
 
 

@@ -104,7 +104,7 @@ def _chains(spikes: np.ndarray) -> list[list[int]]:
         for near in range(step - reach, step + reach + 1):
             for c in list(tails.get(near, ())):
                 tail_x, tail_y, tail_em = last[c]
-                size = max(em, tail_em)
+                size = (em + tail_em) / 2
                 if x - tail_x > 3 * SPLIT_EM * size:
                     tails[near].discard(c)
                     continue

@@ -33,6 +33,7 @@ EM_RANGE = (13.0, 19.5)  # px per em that are read as they are; outside, the pag
 WINDOW = (320, 512)  # px, height and width of the piece that the type size is measured on
 MAX_READ_PIXELS = 12_000_000
 X_HEIGHT_OFFSET = (ASCENT_EM - DESCENT_EM - X_HEIGHT_EM) / 2  # from the middle of a line's box to that of its x-height
+MIN_SHORT_CONFIDENCE = 0.75  # one or two characters: ends of rules and specks look like dashes
 MIN_CONFIDENCE = 0.45  # mean over a line; below it the line is ink that is no text
 
 
@@ -91,9 +92,7 @@ class Reader:
         if image.width * image.height * scale**2 > 2 * MAX_READ_PIXELS:
             raise BadInput(f"page of {image.width}x{image.height} px at scale {scale:.2f}: too large to be read")
         fitted = fit(image, scale, self.preprocess["multiple"])
-        lines = [
-            line for line in self._lines(fitted.pixels, self.verify_below) if line.confidence.mean() >= MIN_CONFIDENCE
-        ]
+        lines = [line for line in self._lines(fitted.pixels, self.verify_below) if _is_text(line)]
         blocks = [_block(block, fitted.scale) for block in order_blocks(lines)]
         return Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
 
@@ -145,6 +144,10 @@ class Reader:
             tokens = self.vocabulary(x)
             logits, measures = self.head(tokens, self.vocabulary.grid(*pixels.shape))
         return tokens, logits, measures
+
+
+def _is_text(line: ReadLine) -> bool:
+    return bool(line.confidence.mean() >= (MIN_CONFIDENCE if len(line.text) > 2 else MIN_SHORT_CONFIDENCE))
 
 
 def _limited(image: Image.Image, scale: float) -> float:

@@ -16,10 +16,11 @@ _ALIKE = str.maketrans({"‐": "-", "‑": "-", "\u00ad": "-", "\u2032": "'", "�
 def normalise(text: str) -> str:
     """White space to single blanks, ligatures to letters, look-alikes that no reader of pixels can tell apart to one.
 
-    NFC, and nothing else: quotes, dashes, case and accents count.
+    NFC; runs of four and more dots (leaders of a contents page, with blanks or without) become four. Nothing else:
+    quotes, dashes, case and accents count.
     """
     text = "".join(_LIGATURES.get(ch, ch) for ch in unicodedata.normalize("NFC", text)).translate(_ALIKE)
-    return re.sub(r"\s+", " ", text).strip()
+    return re.sub(r"\s+", " ", re.sub(r"(?:\.\s*){4,}", "....", text)).strip()
 
 
 def join_hyphens(text: str) -> str:

@@ -25,23 +25,25 @@ def evaluate(
     model: str, tasks: str = "all", out: Path = Path("eval"), *, limit: int | None = None, peers: str = "",
     log: Callable[[str], Any] = print,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Measure; write `predictions.jsonl` as pages are read, then `report.md`. Returns the rows of the report."""
+    """Measure; write `predictions.jsonl` as pages are read, then `report.md`. Returns the rows of the report.
+
+    What peers read in an earlier run in the same folder is kept and scored anew; the model reads every page again.
+    """
     names = TASKS if tasks == "all" else tuple(tasks.split(","))
     for name in names:
         if name not in TASKS:
             raise ValueError(f"unknown task {name!r}; allowed: {', '.join(TASKS)}, all")
     readers = _readers(model, peers, log)
     out.mkdir(parents=True, exist_ok=True)
+    earlier = _earlier(out / "predictions.jsonl")
     records = []
     with (out / "predictions.jsonl").open("w", encoding="utf-8") as file:
         for task in names:
             for page in pages(task, limit):
                 for reader, read in readers.items():
-                    record = _measure(read, page.image, page.truth) | {
-                        "task": task,
-                        "page": page.name,
-                        "reader": reader,
-                    }
+                    kept = earlier.get((task, page.name, reader))
+                    record = _score(kept, page.truth) if kept else _measure(read, page.image, page.truth)
+                    record |= {"task": task, "page": page.name, "reader": reader}
                     records.append(record)
                     file.write(json.dumps(record, ensure_ascii=False) + "\n")
                     file.flush()
@@ -77,12 +79,22 @@ def _measure(read: Callable[[Image.Image], str], image: Image.Image, truth: str)
     began, cpu = time.perf_counter(), time.process_time()
     text = read(image)
     seconds = time.perf_counter() - began
-    found = normalise(join_hyphens(text))
-    return {
-        "seconds": round(seconds, 3), "cpu_seconds": round(time.process_time() - cpu, 3),
-        "cer": cer(found, truth), "wer": wer(found, truth), "edit_distance": edit_distance(found, truth),
-        "text": found, "truth": truth,
-    }  # fmt: skip
+    spent = {"seconds": round(seconds, 3), "cpu_seconds": round(time.process_time() - cpu, 3)}
+    return _score(spent | {"text": join_hyphens(text)}, truth)
+
+
+def _score(record: dict[str, Any], truth: str) -> dict[str, Any]:
+    found = normalise(record["text"])
+    scores = {"cer": cer(found, truth), "wer": wer(found, truth), "edit_distance": edit_distance(found, truth)}
+    return record | scores | {"text": found, "truth": truth}
+
+
+def _earlier(path: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Peers' records of an earlier run, by task, page and reader."""
+    if not path.exists():
+        return {}
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {(r["task"], r["page"], r["reader"]): r for r in records if r["reader"] in PEERS}
 
 
 def summarise(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

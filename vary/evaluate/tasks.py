@@ -48,8 +48,8 @@ REAL = {
         ("installation-guide-amd64", "usr/share/doc/installation-guide-amd64/en/install.en.pdf.gz", 16),
     ),
     "real-two-column": (
-        ("texlive-publishers-doc", "usr/share/texlive/texmf-dist/doc/latex/revtex/sample/aps/apssamp.pdf", 12),
-        ("texlive-publishers-doc", "usr/share/texlive/texmf-dist/doc/latex/acmart/samples/sample-sigconf.pdf", 12),
+        ("texlive-publishers-doc", "usr/share/doc/texlive-doc/latex/revtex4-1/sample/aps/apssamp.pdf", 12),
+        ("texlive-publishers-doc", "usr/share/doc/texlive-doc/latex/acmart/samples/sample-sigconf.pdf", 12),
     ),
 }
 TASKS = (*RENDERED, *REAL)
