@@ -154,6 +154,7 @@ class _Run:
         done = self.step - entered
         if self.step >= stage.steps:
             self.stage_index, self.step, self.task_state = self.stage_index + 1, 0, {}
+            self.model.load_state_dict(self.ema)  # the next stage builds on the averaged weights
             self._save(optimizer, None)
         return done
 
@@ -171,15 +172,17 @@ class _Run:
         norm = torch.nn.utils.clip_grad_norm_((p for g in optimizer.param_groups for p in g["params"]), stage.clip)
         if torch.isfinite(norm):
             optimizer.step()
-            self._average()
+            self._average(stage)
         else:
             self.log(f"step {self.step}: gradient is not finite, step skipped")
         return {**{k: float(v.detach()) for k, v in losses.items()}, "grad": float(norm), **task.shown}
 
     @torch.no_grad()
-    def _average(self) -> None:
+    def _average(self, stage: Stage) -> None:
+        """Follow the trained weights; what is frozen keeps the average it came with."""
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
-        for name, value in self.model.state_dict().items():
+        trained = ((k, v) for k, v in self.model.state_dict().items() if k.startswith(stage.trainable))
+        for name, value in trained:
             if value.is_floating_point():
                 self.ema[name].lerp_(value, 1 - decay)
             else:
