@@ -208,7 +208,10 @@ class _Run:
         row |= {k: f"{v:.4f}" for k, v in shown.items()}
         self._append("loss.csv", row)
         words = " ".join(f"{k} {v:.3f}" for k, v in shown.items())
-        self.log(f"{stage.name} {self.step}/{stage.steps} {words} | {per_s:.1f} samples/s, {eta_s / 60:.0f} min left")
+        bar = ("#" * (20 * self.step // stage.steps)).ljust(20, ".")
+        self.log(
+            f"{stage.name} [{bar}] {self.step}/{stage.steps} {words} | {per_s:.1f} samples/s, {eta_s / 60:.0f} min left"
+        )
 
     def _evaluate(self, stage: Stage, task: Any) -> None:
         kept = {k: v.clone() for k, v in self.model.state_dict().items()}
