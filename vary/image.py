@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -85,6 +86,11 @@ def grey(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image.convert("L")
+
+
+def normalise(pixels: Any, preprocess: dict[str, Any]) -> Any:
+    """Grey pixels 0 to 255 (a float array or tensor) -> the range that the weights were trained in."""
+    return (pixels / 255 - preprocess["mean"]) / preprocess["std"]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerFast, P
 
 from .config import VaryConfig
 from .connect import CONNECTORS
-from .image import fit, grey
+from .image import fit, grey, normalise
 from .prompt import SPECIAL_TOKENS, character_vocabulary, image_span
 from .vocab import VOCABULARIES
 
@@ -85,7 +85,7 @@ class VaryProcessor(ProcessorMixin):
         high, wide = max(a.shape[0] for a in arrays), max(a.shape[1] for a in arrays)
         padded = [np.pad(a, ((0, high - a.shape[0]), (0, wide - a.shape[1])), constant_values=255) for a in arrays]
         pixels = torch.from_numpy(np.stack(padded))[:, None].float()
-        return (pixels / 255 - prep["mean"]) / prep["std"]
+        return normalise(pixels, prep)
 
 
 AutoProcessor.register(VaryConfig, VaryProcessor)

@@ -18,8 +18,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .document import Block, Box, Line, Page
 from .eyes import Eyes, load_eyes
-from .generate import verify, write
-from .image import BadInput, fit
+from .generate import verify
+from .image import BadInput, fit, normalise
 from .layout import TextBlock, order_blocks
 from .lines import ASCENT_EM, DESCENT_EM, X_HEIGHT_EM, ReadLine, find_lines, retold
 from .strips import Writer, strip_embeddings, strip_of
@@ -108,10 +108,8 @@ class Reader:
         return lines
 
     @torch.inference_mode()
-    def check(
-        self, lines: list[ReadLine], tokens: Tensor, logits: Tensor, size: tuple[int, ...], decoder_alone: bool = False
-    ) -> list[ReadLine]:
-        """The lines as the decoder leaves them, by draft and verify (or from nothing, to measure the decoder alone).
+    def check(self, lines: list[ReadLine], tokens: Tensor, logits: Tensor, size: tuple[int, ...]) -> list[ReadLine]:
+        """The lines as the decoder leaves them, by draft and verify.
 
         tokens, logits: of the page, as `field` gives them; size: (H, W) of the page in px.
         """
@@ -125,21 +123,16 @@ class Reader:
             strips.append(strip_of(0, middle, middle, x0, x1, model.eye.stride, model.connector.window))
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             images = strip_embeddings(model, model.feed(tokens, logits), model.eye.grid(size[0], size[1]), strips)
-            if decoder_alone:
-                texts = write(writer, images, 160)
-            else:
-                verdicts = verify(writer, images, [line.text for line in lines])
-                texts = [v.text if v.finished else line.text for v, line in zip(verdicts, lines, strict=True)]
+            verdicts = verify(writer, images, [line.text for line in lines])
         return [
-            retold(line, text, "decoder") if text.strip() and text != line.text else line
-            for line, text in zip(lines, texts, strict=True)
+            retold(line, v.text, "decoder") if v.finished and v.text.strip() and v.text != line.text else line
+            for line, v in zip(lines, verdicts, strict=True)
         ]
 
     @torch.inference_mode()
     def field(self, pixels: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """Of a grey image (H, W): tokens (1, N, D), the head's logits (1, R, T, A) and measures (1, R, T, 2)."""
-        x = torch.from_numpy(pixels.copy())[None, None].to(self.device).float()
-        x = (x / 255 - self.preprocess["mean"]) / self.preprocess["std"]
+        x = normalise(torch.from_numpy(pixels.copy())[None, None].to(self.device).float(), self.preprocess)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             tokens = self.vocabulary(x)
             logits, measures = self.head(tokens, self.vocabulary.grid(*pixels.shape))

@@ -1,7 +1,7 @@
 """What scanners, copiers and cameras do to a page; boxes move with the pixels.
 
 Each defect has its own small probability, so that a degraded page carries one to three of them. All of it is OpenCV
-and numpy on uint8 (a heavier library does the same at a tenth of the rate; benchmarks/render.py has the figures).
+and numpy on uint8; benchmarks/render.py has the rate.
 """
 
 from __future__ import annotations

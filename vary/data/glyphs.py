@@ -127,8 +127,6 @@ class Atlas:
         self._kerns: dict[str, float] = {}
         self._words: dict[tuple[str, bool], Word] = {}
         self.x_height = -self.font.getbbox("x", anchor="ls")[1] / SUPERSAMPLE
-        ascent, descent = self.font.getmetrics()
-        self.ascent, self.descent = min(ascent / SUPERSAMPLE, size_px), min(descent / SUPERSAMPLE, 0.4 * size_px)
         self.space = self.font.getlength(" ") / SUPERSAMPLE or 0.28 * size_px
         self._covered: dict[str, bool] = {" ": True}
         self._good: set[str] = set()

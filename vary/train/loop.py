@@ -101,7 +101,7 @@ class _Run:
         self.ema = {k: v.detach().clone() for k, v in model.state_dict().items()}
         self.task_state: dict[str, Any] = {}
         self._columns: dict[str, list[str]] = {}
-        self._test: tuple[int, list[Batch]] = (-1, [])
+        self._test: list[Batch] = []
         out.mkdir(parents=True, exist_ok=True)
 
     def resume(self) -> None:
@@ -218,19 +218,19 @@ class _Run:
         self.model.load_state_dict(self.ema)
         self.model.eval()
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16):
-            found = task.evaluate(self._held_out(stage), self.device)
+            found = task.evaluate(self._held_out(), self.device)
         self.model.load_state_dict(kept)
         self._append("eval.csv", {"stage": stage.name, "step": self.step, "seen": self.seen} | found)
         draw_curve(self.out)
         self.log(f"{stage.name} {self.step}: held-out " + " ".join(f"{k} {v:.4f}" for k, v in found.items()))
 
-    def _held_out(self, stage: Stage) -> list[Batch]:
+    def _held_out(self) -> list[Batch]:
         """The same few batches at every evaluation: other seeds than training's, clean and degraded."""
-        if self._test[0] != self.stage_index:
+        if not self._test:
             source = PageSource(self.material.held_out, self.material.faces, seed=987_654, height=256, width=512)
             data = StageData([source], [16], [1.0], 987_654, self.model.head.lattice)
-            self._test = self.stage_index, [data[k] for k in range(2)]
-        return self._test[1]
+            self._test = [data[k] for k in range(2)]
+        return self._test
 
     def _append(self, name: str, row: dict[str, Any]) -> None:
         """Add a row to a log; a header first where its columns differ from the last ones."""

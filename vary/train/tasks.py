@@ -14,15 +14,17 @@ from torch import Tensor
 from ..data.mix import Batch
 from ..data.sample import Sample
 from ..generate import write
+from ..image import normalise
 from ..model import VaryForConditionalGeneration
 from ..reading import greedy, mix_rows, reading_loss
 from ..strips import IGNORED, Strip, Writer, strip_embeddings, strip_of
 from .stages import Stage
 
 
-def normalise(images: Tensor, device: torch.device) -> Tensor:
-    """uint8 pages -> the network's range, -1 black to 1 white (`preprocess` of the nano preset)."""
-    return images.to(device, non_blocking=True).float().div_(127.5).sub_(1)
+def pixels_of(batch: Batch, model: VaryForConditionalGeneration, device: torch.device) -> Tensor:
+    """uint8 pages -> what the model's first vocabulary sees, by the preprocessing that its configuration holds."""
+    images = batch.images.to(device, non_blocking=True).float()
+    return normalise(images, model.config.vocabularies[0]["preprocess"])
 
 
 class Read:
@@ -38,7 +40,7 @@ class Read:
 
     def losses(self, batch: Batch, device: torch.device) -> dict[str, Tensor]:
         """`reading_loss` of a batch."""
-        _, logits, measures = self.model.read_rows(normalise(batch.images, device))
+        _, logits, measures = self.model.read_rows(pixels_of(batch, self.model, device))
         return reading_loss(logits, measures, batch.targets.to(device), self.model.head.lattice.row_px)
 
     def evaluate(self, batches: list[Batch], device: torch.device) -> dict[str, float]:
@@ -46,7 +48,7 @@ class Read:
         lattice = self.model.head.lattice
         errors, total = {"clean": 0, "degraded": 0}, {"clean": 0, "degraded": 0}
         for batch in batches:
-            _, logits, _ = self.model.read_rows(normalise(batch.images, device))
+            _, logits, _ = self.model.read_rows(pixels_of(batch, self.model, device))
             log_probs = logits.float().log_softmax(-1).cpu()
             t = batch.targets
             for k, line in enumerate(line for sample in batch.samples for line in sample.lines):
@@ -91,7 +93,7 @@ class Write:
 
     def _images(self, batch: Batch, strips: list[Strip], device: torch.device) -> list[Tensor]:
         with torch.no_grad() if self.frozen else contextlib.nullcontext():
-            sight = self.model.look(normalise(batch.images, device))
+            sight = self.model.look(pixels_of(batch, self.model, device))
         return strip_embeddings(self.model, sight.tokens, sight.grid, strips)
 
     def _corrupted(self, ids: list[int]) -> list[int]:

@@ -1,8 +1,8 @@
 """The nano vocabulary: a small convolutional network whose feature rows can be read.
 
 Grey pixels -> one feature vector per cell of 8 x 4 pixels (height x width). Dense 3x3 convolutions with batch norm
-only: on a CPU with bf16 they run five times nearer to the peak than depthwise ones (benchmarks/ops in docs/nano.md),
-batch norm folds away at run time, and any page size passes because nothing depends on absolute position.
+only: a CPU with bf16 runs them much nearer to its peak than depthwise ones, batch norm folds away at run time, and any
+page size passes because nothing depends on absolute position.
 
 Shapes: B batch, C channels, H W pixels, R = H/8 rows, K = W/4 columns, N = R*K tokens, D width.
 """
