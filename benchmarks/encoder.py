@@ -20,12 +20,9 @@ from torch import Tensor, nn
 from transformers import GotOcr2VisionConfig
 from transformers.models.got_ocr2.modeling_got_ocr2 import GotOcr2VisionEncoder
 
+from vary.convert.keys import rename
+from vary.convert.sam import transformers_sam
 from vary.vocab.sam import SamVocabulary
-
-RENAME = [
-    (r"^layers\.", "blocks."), (r"layer_norm([12])", r"norm\1"), (r"\.projection\.", ".proj."),
-    (r"^neck\.conv1", "neck.0"), (r"^neck\.norm1", "neck.1"), (r"^neck\.conv2", "neck.2"), (r"^neck\.norm2", "neck.3"),
-]  # fmt: skip
 
 
 class Theirs(nn.Module):
@@ -35,9 +32,7 @@ class Theirs(nn.Module):
         super().__init__()
         self.encoder, self.net_2, self.net_3 = GotOcr2VisionEncoder(GotOcr2VisionConfig()), ours.net_2, ours.net_3
         weights = ours.state_dict()
-        for name, tensor in self.encoder.state_dict().items():
-            for pattern, new in RENAME:
-                name = re.sub(pattern, new, name)
+        for name, tensor in rename(self.encoder.state_dict(), transformers_sam("", "", "")).items():
             tensor.copy_(weights[name])
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:

@@ -42,6 +42,7 @@ class Memory:
 
 
 def family_mib() -> float:
+    """Resident memory of this process and all that it started."""
     parents, resident = {}, {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -21,6 +24,13 @@ def words_of_the_standard_library() -> str:
 
     modules = (argparse, inspect, pathlib, re, statistics, textwrap)
     return TEXT + " ".join(inspect.getdoc(v) or "" for m in modules for v in vars(m).values() if inspect.isroutine(v))
+
+
+def printed_by(code: str, **environment: str) -> str:
+    """What a program prints in a process of its own."""
+    root = Path(__file__).parents[1]
+    command, environment = [sys.executable, "-c", code], os.environ | environment
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture(scope="session")

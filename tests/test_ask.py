@@ -15,6 +15,7 @@ from vary.cli import main
 from vary.config import preset
 from vary.model import VaryForConditionalGeneration
 from vary.processor import VaryProcessor
+from vary.repetition import Loop
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 80, 3), np.uint8))
 
@@ -65,6 +66,40 @@ def test_an_answer_ends_at_its_stop_token(folder) -> None:
     ended, cut = asker._answer([*letters, stop], stop), asker._answer(letters, stop)
     assert (ended.text, ended.finished, ended.tokens) == ("ab", True, 2)
     assert (cut.text, cut.finished) == ("ab", False)
+
+
+def test_an_answer_that_loops_is_ended_and_marked(folder, monkeypatch) -> None:
+    monkeypatch.setattr("vary.repetition.MOST_SIGNS", 60)  # the miniature's context is short
+    asker = load_asker(folder)
+    torch.nn.init.zeros_(asker.model.get_output_embeddings().weight)  # it now says one sign for ever
+    for answer in asker.ask_all([([PICTURE], "one"), ([], "a longer one")], max_tokens=130, no_repeat=0):
+        assert (answer.finished, answer.repeated, len(answer.text)) == (False, True, 1)
+        assert 60 < answer.tokens < 100
+    assert not asker.ask(PICTURE, "one", max_tokens=40, no_repeat=0).repeated
+    letters, tokenizer = asker.processor.tokenizer("abcb")["input_ids"], asker.processor.tokenizer
+    padded = [*letters, *[tokenizer.pad_token_id] * 9]  # in a batch whose other rows went on
+    answer = asker._answer(padded, asker.processor.stop_ids[-1], 7, Loop("tokens", "b", 2, 3))
+    assert (answer.text, answer.tokens, answer.repeated) == ("abc", 4, True)
+
+
+def test_a_listener_that_has_heard_enough_ends_the_answer(folder) -> None:
+    heard: list[str] = []
+    answer = load_asker(folder).ask(PICTURE, "say", max_tokens=99, on_text=lambda piece: heard.append(piece) or True)
+    assert answer.tokens < 3
+    assert len(answer.text) <= len("".join(heard)) < 9
+
+
+def test_turns_and_the_context(folder) -> None:
+    asker = load_asker(folder)
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
+    (after,), alone = asker.chat_all([turns], max_tokens=3), asker.ask([], "c", max_tokens=3)
+    assert after.asked == asker.processor.apply_chat_template(turns, tokenize=True).shape[1] > alone.asked
+    places = asker.model.config.text_config.max_position_embeddings
+    with pytest.raises(ValueError, match=f"the question has .* tokens with its images; .* context holds {places}"):
+        asker.ask([], "x" * places)
+    assert asker.ask([], "x" * (places - alone.asked - 4), max_tokens=600).tokens <= 5
+    with pytest.raises(ValueError, match="roles alternate"):
+        asker.chat_all([turns[1:]])
 
 
 def test_boxes_are_pixels_of_the_image() -> None:

@@ -22,6 +22,8 @@ from vary.image import BadInput
 from vary.pages import read_document
 from vary.serve import Served, create_app
 
+from .conftest import printed_by
+
 PAGE = Image.new("L", (400, 600), 255)
 PAGE.paste(0, (20, 20, 200, 60))
 
@@ -194,8 +196,7 @@ def test_no_torch_is_imported() -> None:
     code = (
         "import sys, vary.client, vary.pages, vary.repetition; print('torch' in sys.modules, 'fastapi' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False False\n"
+    assert printed_by(code) == "False False\n"
 
 
 # -- images by address -----------------------------------------------------------------------------------------------

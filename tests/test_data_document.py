@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from itertools import chain, pairwise
 
 import numpy as np
@@ -33,7 +31,7 @@ from vary.data.pagecut import PageCutter, Refused
 from vary.data.templates import TEMPLATES, draw_families, draw_look, to_typst
 from vary.data.textlayer import HYPHEN, read_layer
 
-from .conftest import words_of_the_standard_library
+from .conftest import printed_by, words_of_the_standard_library
 
 FORMULAS = [r"x^2+y^2=z^2", r"\frac{a}{b}", r"\alpha+\beta", r"\sum_{k=1}^{n} k", r"\sqrt{x+1}", r"e^{i\pi}+1=0"]
 TABLES = [
@@ -92,11 +90,7 @@ def test_another_process_makes_the_same_page() -> None:
         "s = DocumentSource(Content('A plain text of some words. ' * 90, ['x^2']), 9, pages=2).sample(1);"
         "print(hashlib.sha256(s.image.tobytes() + s.target.encode()).hexdigest())"
     )
-    runs = [
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
-                       env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)}).stdout
-        for seed in ("1", "2")
-    ]  # fmt: skip
+    runs = [printed_by(program, PYTHONHASHSEED=seed) for seed in ("1", "2")]
     assert runs[0] == runs[1] != ""
 
 

@@ -3,8 +3,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import logging
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,8 @@ from vary.data.formula import MATHTEXT_FONTS, FormulaSource, formulas_from, math
 from vary.data.latex import normalise, to_typst
 from vary.data.press import ink_box
 from vary.data.sample import Sample
+
+from .conftest import printed_by
 
 REAL = [
     r"E=mc^{2}",
@@ -55,11 +55,8 @@ def test_same_bytes_in_another_process() -> None:
         "s = FormulaSource(REAL, seed=5, mathtext=0.5)\n"
         "print([digest(s.sample(i)) for i in range(6)])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
-    )
     source = FormulaSource(REAL, seed=5, mathtext=0.5)
-    assert done.stdout.strip() == repr([digest(source.sample(i)) for i in range(6)])
+    assert printed_by(code).strip() == repr([digest(source.sample(i)) for i in range(6)])
 
 
 def test_box_is_around_the_ink_and_target_is_canonical() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -14,6 +12,8 @@ from vary.config import PRESETS, preset
 from vary.info import COUNTS, described, info
 from vary.merge import stride_of, token_grid
 from vary.model import VaryForConditionalGeneration
+
+from .conftest import printed_by
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -84,7 +84,7 @@ def test_it_imports_neither_torch_nor_transformers() -> None:
         "import sys; from vary.cli import main; main(['info', 'vary-base']); "
         "print({'torch', 'transformers'} & {*sys.modules})"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "set()"
-    assert "8,123,649,280" in done.stdout
-    assert r"user\n<img><imgpad>…</img>QUESTION<|im_end|><|im_start|>assistant\nANSWER<|im_end|>'" in done.stdout
+    shown = printed_by(code)
+    assert shown.splitlines()[-1] == "set()"
+    assert "8,123,649,280" in shown
+    assert r"user\n<img><imgpad>…</img>QUESTION<|im_end|><|im_start|>assistant\nANSWER<|im_end|>'" in shown

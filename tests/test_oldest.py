@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FILES = ("test_family", "test_model", "test_convert", "test_prompt", "test_ask", "test_ecosystem")
+FILES = ("test_family", "test_model", "test_convert", "test_parts", "test_prompt", "test_ask", "test_ecosystem")
 
 
 @pytest.mark.slow  # fetches a package and takes some minutes

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,6 +9,8 @@ from transformers import GotOcr2VisionConfig, UnlimitedOcrSamVisionConfig
 from transformers.models.got_ocr2.modeling_got_ocr2 import GotOcr2VisionEncoder
 from transformers.models.unlimited_ocr.modeling_unlimited_ocr import UnlimitedOcrSamVisionEncoder
 
+from vary.convert.keys import rename
+from vary.convert.sam import transformers_sam
 from vary.vocab import sam
 from vary.vocab.sam import SamVocabulary
 
@@ -19,17 +19,10 @@ SIZES = {
     "neck": 16, "convs": (32, 20),
 }  # fmt: skip
 WAYS = ("attend_blocks", "attend_flash", "attend_small")
-TO_OURS = [
-    (r"^layers\.", "blocks."), (r"^proj\.conv1", "net_2"), (r"^proj\.conv2", "net_3"), (r"\.projection\.", ".proj."),
-    (r"layer_norm([12])", r"norm\1"), (r"^neck\.conv1", "neck.0"), (r"^neck\.norm1", "neck.1"),
-    (r"^neck\.conv2", "neck.2"), (r"^neck\.norm2", "neck.3"),
+NAMES = [
+    *transformers_sam("", "", ""), ("net_{i}.weight", "net_{i}.weight"),
+    ("proj.conv1.weight", "net_2.weight"), ("proj.conv2.weight", "net_3.weight"),
 ]  # fmt: skip
-
-
-def name_of(theirs: str) -> str:
-    for pattern, ours in TO_OURS:
-        theirs = re.sub(pattern, ours, theirs)
-    return theirs
 
 
 def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
@@ -81,7 +74,8 @@ def configuration(kind: type, **more: object):
 
 def fill(theirs: nn.Module, ours: SamVocabulary) -> None:
     weights = ours.state_dict()
-    theirs.load_state_dict({name: weights[name_of(name)].clone() for name in theirs.state_dict()})
+    for name, tensor in rename(theirs.state_dict(), NAMES).items():
+        tensor.copy_(weights[name])
     theirs.eval()
 
 
@@ -90,7 +84,7 @@ def unlimited(ours: SamVocabulary, attention: str = "eager") -> nn.Module:
     config._attn_implementation = attention
     network = UnlimitedOcrSamVisionEncoder(config)
     fill(network, ours)
-    assert {name_of(name) for name in network.state_dict()} == set(ours.state_dict())
+    assert set(rename(network.state_dict(), NAMES)) == set(ours.state_dict())
     return network
 
 
@@ -139,7 +133,7 @@ def test_gradients_are_those_of_transformers(ours, way) -> None:
     ours.zero_grad()
     (ours(image) * weight).sum().backward()
     (theirs(image).flatten(2).transpose(1, 2) * weight).sum().backward()
-    expected = {name_of(n.removeprefix("encoder.")): p.grad for n, p in theirs.named_parameters()}
+    expected = rename({n.removeprefix("encoder."): p.grad for n, p in theirs.named_parameters()}, NAMES)
     found = {n: p.grad for n, p in ours.named_parameters()}
     assert set(found) == set(expected)
     for name, gradient in found.items():

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +14,8 @@ from vary.data.data_sets import is_number, tables_from, tidy, value_of, wrapped
 from vary.data.press import draw, load_fonts, print_pdf
 from vary.data.sample import Sample
 from vary.data.table import PROMPTS, TableSource
+
+from .conftest import printed_by
 
 REAL = [
     ("Cars & trucks", ["make", "origin", "mpg", "hp_max", "price $"], [
@@ -57,11 +57,8 @@ def test_same_bytes_in_another_process() -> None:
         "s = TableSource(REAL, seed=4, degraded=0.5)\n"
         "print([digest(s.sample(i)) for i in range(4)])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
-    )
     again = TableSource(REAL, seed=4, degraded=0.5)
-    assert done.stdout.strip() == repr([digest(again.sample(i)) for i in range(4)])
+    assert printed_by(code).strip() == repr([digest(again.sample(i)) for i in range(4)])
 
 
 def test_targets_say_what_the_picture_shows(source: TableSource) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import subprocess
-import sys
 
 import pytest
 
@@ -12,6 +10,8 @@ from vary.data.blocks import Code, Formula, Heading, Item, Note, Paragraph, Quot
 from vary.data.markdown import read_markdown
 from vary.data.sources import SOURCES
 from vary.data.tex import read_tex, tex_documents
+
+from .conftest import printed_by
 
 ARTICLE = r"""
 \documentclass{article} % a comment
@@ -183,5 +183,4 @@ def test_documents_are_typeset(tmp_path) -> None:
 
 def test_text_layers_need_no_torch() -> None:
     program = "import sys, vary.data.pdfs; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert printed_by(program).strip() == "False"

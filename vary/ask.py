@@ -17,10 +17,10 @@ from torch import nn
 from transformers import AutoProcessor, GenerationConfig, TextStreamer
 
 from .answers import Boxes, Chart, parse_boxes, parse_chart
-from .image import open_image
 from .model import VaryForConditionalGeneration, load_model
-from .processor import VaryProcessor
+from .processor import VaryProcessor, opened
 from .prompt import PROMPTS
+from .repetition import Loop, StopRepetition
 
 Picture = Image.Image | str | Path
 MAX_TOKENS = 2048  # what the papers' own demos allow
@@ -30,11 +30,16 @@ NO_REPEAT = 20  # tokens that may not come twice in a row of that length (GOT's 
 
 @dataclass(frozen=True)
 class Answer:
-    """text, without special tokens. finished: False when the length limit cut it off. tokens: how many were written."""
+    """text, without special tokens. finished: False when the length limit cut it off, or the answer was ended because
+    it began to repeat itself (`repeated`; the text then ends before the repetition). tokens: how many were written;
+    asked: how many were read, those of the images included.
+    """
 
     text: str
     finished: bool
     tokens: int
+    asked: int = 0
+    repeated: bool = False
 
 
 class Asker:
@@ -48,10 +53,11 @@ class Asker:
         images: Picture | list[Picture],
         question: str = "",
         *,
-        on_text: Callable[[str], None] | None = None,
+        on_text: Callable[[str], object] | None = None,
         **limits: Any,
     ) -> Answer:
-        """One question about one image or several. on_text gets pieces of the answer as they are written.
+        """One question about one image or several. on_text gets pieces of the answer as they are written; if it
+        returns True, that was the last one.
 
         limits: `max_tokens` (default 2048) and `no_repeat` (n-gram that may not repeat, 0 allows all; default 20).
         Raises ValueError for an image that cannot be read.
@@ -59,27 +65,42 @@ class Asker:
         shown = images if isinstance(images, list) else [images]
         return self.ask_all([(shown, question)], on_text=on_text, **limits)[0]
 
-    def ask_all(
+    def ask_all(self, questions: list[tuple[list[Picture], str]], **limits: Any) -> list[Answer]:
+        """Several questions, each about its own images, in one batch."""
+        return self.chat_all([_message(images, question) for images, question in questions], **limits)
+
+    def chat_all(
         self,
-        questions: list[tuple[list[Picture], str]],
+        conversations: list[list[dict[str, Any]]],
         *,
         max_tokens: int = MAX_TOKENS,
         no_repeat: int = NO_REPEAT,
-        on_text: Callable[[str], None] | None = None,
+        on_text: Callable[[str], object] | None = None,
     ) -> list[Answer]:
-        """Several questions, each about its own images, in one batch."""
-        inputs = self.processor.apply_chat_template(
-            [_message(images, question) for images, question in questions], tokenize=True, return_dict=True
-        ).to(self.model.device)
-        stop = self.processor.stop_ids[-1:]
+        """The next turn of each conversation (`prompt.pieces_of` says what one is), in one batch.
+
+        Raises ValueError for turns that the model's template does not have, and for more than its context holds.
+        """
+        inputs = self.processor.apply_chat_template(conversations, tokenize=True, return_dict=True)
+        inputs = inputs.to(self.model.device)
+        tokenizer, stop, long = self.processor.tokenizer, self.processor.stop_ids[-1:], inputs["input_ids"].shape[1]
+        places = getattr(self.model.config.text_config, "max_position_embeddings", long + max_tokens)
+        if long >= places:
+            raise ValueError(f"the question has {long} tokens with its images; this model's context holds {places}")
         settings = GenerationConfig(
-            do_sample=False, max_new_tokens=max_tokens, no_repeat_ngram_size=no_repeat, eos_token_id=stop,
-            pad_token_id=self.processor.tokenizer.pad_token_id, suppress_tokens=[self.model.config.image_token_id],
+            do_sample=False, max_new_tokens=min(max_tokens, places - long), no_repeat_ngram_size=no_repeat,
+            eos_token_id=stop, pad_token_id=tokenizer.pad_token_id, suppress_tokens=[self.model.config.image_token_id],
         )  # fmt: skip
-        streamer = _Streamer(self.processor.tokenizer, on_text) if on_text else None
+        streamer = _Streamer(tokenizer, on_text) if on_text else None
+        guard = StopRepetition(tokenizer.decode, long, [*stop, tokenizer.pad_token_id])
         with torch.inference_mode():
-            written = self.model.generate(**inputs, generation_config=settings, streamer=streamer)
-        return [self._answer(row.tolist(), stop[0]) for row in written[:, inputs["input_ids"].shape[1] :]]
+            written = self.model.generate(
+                **inputs, generation_config=settings, streamer=streamer,
+                stopping_criteria=[guard, *([streamer.ended] if streamer else [])],
+            )  # fmt: skip
+        asked = inputs["attention_mask"].sum(1).tolist()
+        rows = enumerate(zip(written[:, long:].tolist(), asked, strict=True))
+        return [self._answer(ids, stop[0], own, guard.loops.get(row)) for row, (ids, own) in rows]
 
     def chart(self, image: Picture, language: str = "en", **limits: Any) -> Chart:
         """The chart in an image as data. Raises ValueError when the answer holds none."""
@@ -87,16 +108,19 @@ class Asker:
 
     def detect(self, image: Picture, classes: list[str] | None = None, language: str = "en", **limits: Any) -> Boxes:
         """Objects of an image, all or of some classes: boxes in its own pixels, and in `rejected` what is no box."""
-        picture = _opened(image)
+        picture = opened(image)
         question = PROMPTS["detect"][language]
         if classes:
             question = PROMPTS["detect-classes"][language].format(", ".join(classes))
         return parse_boxes(self.ask(picture, question, **limits).text, picture.size)
 
-    def _answer(self, ids: list[int], stop: int) -> Answer:
+    def _answer(self, ids: list[int], stop: int, asked: int = 0, loop: Loop | None = None) -> Answer:
         finished = stop in ids
         ids = ids[: ids.index(stop)] if finished else ids
-        return Answer(self.processor.tokenizer.decode(ids, skip_special_tokens=True).strip(), finished, len(ids))
+        while loop and ids[-1] == self.processor.tokenizer.pad_token_id:  # other rows of the batch went on
+            ids.pop()
+        text = self.processor.tokenizer.decode(ids[: loop.keep] if loop else ids, skip_special_tokens=True).strip()
+        return Answer(text, finished and loop is None, len(ids), asked, loop is not None)
 
 
 def load_asker(folder: str | Path, device: str = "cpu", dtype: str = "auto") -> Asker:
@@ -136,20 +160,20 @@ def _quantise(model: VaryForConditionalGeneration, kind: str) -> None:
 
 
 def _message(images: list[Picture], question: str) -> list[dict[str, Any]]:
-    content: list[dict[str, Any]] = [{"type": "image", "image": _opened(image)} for image in images]
+    content: list[dict[str, Any]] = [{"type": "image", "image": image} for image in images]
     if question:
         content.append({"type": "text", "text": question})
     return [{"role": "user", "content": content}]
 
 
-def _opened(image: Picture) -> Image.Image:
-    return image if isinstance(image, Image.Image) else open_image(Path(image), colour=True)
-
-
 class _Streamer(TextStreamer):
-    def __init__(self, tokenizer: Any, on_text: Callable[[str], None]):
+    def __init__(self, tokenizer: Any, on_text: Callable[[str], object]):
         super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
-        self.on_text = on_text
+        self.on_text, self.enough = on_text, False
 
     def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
-        self.on_text(text)
+        self.enough = self.on_text(text) is True or self.enough
+
+    def ended(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        """A stopping criterion: the listener has heard enough."""
+        return torch.full((input_ids.shape[0],), self.enough, device=input_ids.device)

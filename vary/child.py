@@ -70,6 +70,9 @@ class Child:
                     if pipe:
                         pipe.close()
 
+    def __del__(self) -> None:
+        self.close()
+
 
 def exchange(child: subprocess.Popen[bytes], request: dict[str, Any]) -> Answer:
     """Send a request and wait for its answer. Raises ValueError or OSError when the child ends before it is whole."""

@@ -42,8 +42,8 @@ def open_image(
         raise BadInput(f"{name}: {width}x{height} px; images may have up to {MAX_PIXELS / 1e6:.0f} million pixels")
     try:
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        return rgb(upright) if colour else grey(upright)
+        ImageOps.exif_transpose(image, in_place=True)  # a copy of 80 million pixels is 300 MiB
+        return rgb(image) if colour else grey(image)
     except Exception as error:
         raise BadInput(f"{name}: cannot be decoded: {error}") from None
 
@@ -84,25 +84,27 @@ def _opened(source: str | Path | bytes, name: str) -> Image.Image:
 
 def grey(image: Image.Image) -> Image.Image:
     """Any mode to 8-bit grey; transparent pixels become white, 16-bit pixels are scaled to their own range."""
-    return _opaque(image).convert("L")
+    return _opaque(image, "L")
 
 
 def rgb(image: Image.Image) -> Image.Image:
     """Any mode to 8-bit RGB; transparent pixels become white, 16-bit pixels are scaled to their own range."""
-    return _opaque(image).convert("RGB")
+    return _opaque(image, "RGB")
 
 
-def _opaque(image: Image.Image) -> Image.Image:
+def _opaque(image: Image.Image, mode: str) -> Image.Image:
+    """With as few copies as can be: the largest image allowed stays under 1 GiB (tests/test_reliability_fuzz.py)."""
     if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, np.float32)
-        low, high = float(values.min()), float(values.max())
-        top = 65535.0 if high > 255 else 255.0
-        return Image.fromarray(((values - min(low, 0)) * (255 / top)).clip(0, 255).astype(np.uint8))
+        values = image if image.mode in ("I", "F") else image.convert("F")
+        low, high = map(float, values.getextrema())  # type: ignore[arg-type]
+        scale = 255 / (65535.0 if high > 255 else 255.0)
+        return values.point(lambda value: value * scale - min(low, 0) * scale).convert("L").convert(mode)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new(mode, image.size, "white")
+        white.paste(image, (0, 0), image)
+        return white
+    return image.convert(mode)
 
 
 def normalise(pixels: Any, preprocess: dict[str, Any]) -> Any:
@@ -150,9 +152,14 @@ def _pad(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
 
 
 def _page(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
-    pixels = np.asarray(image)
-    down, right = (-side % preprocess["multiple"] for side in pixels.shape[:2])
-    return np.pad(pixels, [(0, down), (0, right)] + [(0, 0)] * (pixels.ndim - 2), constant_values=255)
+    return _padded(np.asarray(image), preprocess["multiple"])
+
+
+def _padded(pixels: np.ndarray, multiple: int) -> np.ndarray:
+    """White right and below, up to a multiple."""
+    down, right = (-side % multiple for side in pixels.shape[:2])
+    sides = [(0, down), (0, right)] + [(0, 0)] * (pixels.ndim - 2)
+    return np.pad(pixels, sides, constant_values=255) if down or right else pixels
 
 
 FITS: dict[str, Callable[[Image.Image, dict[str, Any]], np.ndarray]] = {
@@ -206,8 +213,4 @@ def fit(image: Image.Image, scale: float, multiple: int) -> Fit:
     if scale != 1.0:
         size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
         image = image.resize(size, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BICUBIC)
-    pixels = np.asarray(image, np.uint8)
-    down, right = -pixels.shape[0] % multiple, -pixels.shape[1] % multiple
-    if down or right:
-        pixels = np.pad(pixels, ((0, down), (0, right)), constant_values=255)
-    return Fit(pixels, scale)
+    return Fit(_padded(np.asarray(image, np.uint8), multiple), scale)

@@ -139,7 +139,7 @@ class VaryProcessor(ProcessorMixin):
                 "".join(p.text if p.kind != "image" else self.image_token for p in pieces) for pieces, _ in written
             ]
             return texts[0] if single else texts
-        images = [_opened(image) for _, shown in written for image in shown]
+        images = [opened(image) for _, shown in written for image in shown]
         pixels = self._pixels(images, [len(shown) for _, shown in written])
         count = self._tokens(pixels) if images else 0
         encoded = [self._encode(pieces, count) for pieces, _ in written]
@@ -229,11 +229,11 @@ def _flat(images: Any) -> list[Image.Image]:
     if images is None:
         return []
     if not isinstance(images, list | tuple):
-        return [_opened(images)]
+        return [opened(images)]
     return [found for image in images for found in _flat(image)]
 
 
-def _opened(image: Any) -> Image.Image:
+def opened(image: Any) -> Image.Image:
     """A Pillow image as it is, a path decoded. Raises ValueError for anything else: nothing is fetched."""
     if isinstance(image, Image.Image):
         return image

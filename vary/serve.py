@@ -44,10 +44,9 @@ try:
     from .wire import (
         ChatRequest,
         Finished,
-        ImagePart,
+        Message,
         ParseForm,
         Refused,
-        TextPart,
         check_reading,
         error_body,
         error_response,
@@ -112,28 +111,28 @@ class Service:
         tokens = asked.max_completion_tokens or asked.max_tokens or limits.tokens
         if tokens > limits.tokens:
             raise Refused(400, f"max_tokens: {tokens}; allowed: up to {limits.tokens}", "limit", "max_tokens")
-        content = asked.messages[0].content
-        parts = [] if isinstance(content, str) else content
-        words = [part.text for part in parts if isinstance(part, TextPart)]
-        question = content if isinstance(content, str) else "\n".join(words)
-        urls = [part.image_url.url for part in parts if isinstance(part, ImagePart)]
+        turns = asked.messages if served.asker else asked.messages[-1:]  # what only reads remembers no turn
+        if turns[-1].role != "user":
+            raise Refused(400, "messages: the last one must be the user's", "roles", "messages")
+        urls = [url for turn in turns for url in turn.urls]
         if len(urls) > limits.images:
             raise Refused(400, f"messages: {len(urls)} images; allowed: up to {limits.images}", "limit", "messages")
         images = [await self._image(url) for url in urls]
         if served.asker is not None:
-            steps = partial(_answer, served.asker, images, question, tokens)
+            steps = partial(_answer, served.asker, images, turns, tokens)
         else:
-            check_reading(asked.model, len(images), question)
+            check_reading(asked.model, len(images), turns[-1].text)
             assert served.reader
             steps = partial(_transcribe, served.reader, images)
         job = self.desk.submit(steps, http.receive)
         head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": asked.model}
         if asked.stream:
-            return await _streamed(job, partial(_chunks, job, head), "text/event-stream")
+            counted = asked.stream_options is not None and asked.stream_options.include_usage
+            return await _streamed(job, partial(_chunks, job, head, counted), "text/event-stream")
         finished = await job.last()
         message = {"role": "assistant", "content": finished.text}
         choice = {"index": 0, "message": message, "finish_reason": finished.reason, "logprobs": None}
-        return JSONResponse(head | {"object": "chat.completion", "choices": [choice]})
+        return JSONResponse(head | {"object": "chat.completion", "choices": [choice], "usage": finished.usage})
 
     async def parse(
         self, form: Annotated[ParseForm, Form(media_type="multipart/form-data")], http: Request
@@ -192,28 +191,23 @@ class Service:
 # -- what the worker does, a turn up to each `yield` -----------------------------------------------------------------
 
 
-class _Looping(Exception):
-    """Ends an answer that has begun to repeat itself."""
-
-
-def _answer(asker: Asker, data: list[bytes], question: str, tokens: int, job: Job) -> Iterator[None]:
+def _answer(asker: Asker, data: list[bytes], turns: list[Message], tokens: int, job: Job) -> Iterator[None]:
     guard = RepetitionGuard()
 
-    def on_text(piece: str) -> None:
+    def on_text(piece: str) -> bool:
         job.check()
-        if guard.feed(piece):
-            raise _Looping
-        job.say(piece)
+        if not guard.feed(piece):
+            job.say(piece)
+        return guard.loop is not None
 
     with _refusing():
-        images = [open_image(image, f"image {k}", colour=True) for k, image in enumerate(data, 1)]
-        try:
-            answer = asker.ask(list(images), question, max_tokens=tokens, on_text=on_text)
-        except _Looping:
-            assert guard.loop
-            job.say(Finished("repetition", guard.text[: guard.loop.keep].strip()))
-        else:
-            job.say(Finished("stop" if answer.finished else "length", answer.text))
+        images = iter([open_image(image, f"image {k}", colour=True) for k, image in enumerate(data, 1)])
+        (said,) = asker.chat_all([[turn.turn(images) for turn in turns]], max_tokens=tokens, on_text=on_text)
+        text = guard.text[: guard.loop.keep].strip() if guard.loop else said.text
+        reason = "repetition" if guard.loop or said.repeated else "stop" if said.finished else "length"
+        read, wrote = said.asked, said.tokens
+        count = {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote}
+        job.say(Finished(reason, text, count))
     yield
 
 
@@ -277,16 +271,18 @@ async def _streamed(job: Job, write: Callable[[], AsyncIterator[str]], kind: str
     return StreamingResponse(write(), media_type=kind, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 
-async def _chunks(job: Job, head: dict[str, Any]) -> AsyncIterator[str]:
-    def chunk(delta: dict[str, str], reason: str | None = None) -> str:
-        choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
-        body = head | {"object": "chat.completion.chunk", "choices": [choice]}
+async def _chunks(job: Job, head: dict[str, Any], counted: bool) -> AsyncIterator[str]:
+    def chunk(delta: dict[str, str] | None, reason: str | None = None, usage: dict[str, int] | None = None) -> str:
+        choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}]
+        body = head | {"object": "chat.completion.chunk", "choices": choices} | ({"usage": usage} if counted else {})
         return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"
 
     yield chunk({"role": "assistant", "content": ""})
     try:
         async for event in job:
             yield chunk({}, event.reason) if isinstance(event, Finished) else chunk({"content": event})
+            if counted and isinstance(event, Finished):
+                yield chunk(None, usage=event.usage)
     except HTTPException as error:
         yield f"data: {json.dumps(error_body(error))}\n\n"
         return
@@ -382,7 +378,7 @@ class _Uvicorn(uvicorn.Server):
 
 def serve(
     models: dict[str, Served], host: str = "127.0.0.1", port: int = 8000, key: str | None = None,
-    hosts: tuple[str, ...] = (), limits: Limits | None = None,
+    hosts: tuple[str, ...] = (), limits: Limits | None = None, create: Callable[..., FastAPI] = create_app,
 ) -> None:  # fmt: skip
     """Serve until SIGINT or SIGTERM; requests that are inside are then finished, new ones refused.
 
@@ -391,7 +387,7 @@ def serve(
     if not key and not is_loopback(host):
         raise ValueError(f"host {host}: other machines can reach it, so a key is needed (--api-key or VARY_API_KEY)")
     limits = limits or Limits()
-    app = create_app(models, key, hosts, limits)
+    app = create(models, key, hosts, limits)
     config = uvicorn.Config(
         app, host, port, access_log=False, server_header=False, proxy_headers=False, ws="none", log_level="warning",
         timeout_graceful_shutdown=round(limits.deadline_s),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import UploadFile
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.exceptions import HTTPException
 
 READ_WORDS = re.compile(r"ocr|transcri|extract|convert|markdown|plain text|\bread|文字|转成|识别", re.I)
@@ -38,10 +39,13 @@ def error_response(error: HTTPException, **more: Any) -> JSONResponse:
 
 @dataclass(frozen=True)
 class Finished:
-    """The end of an answer: OpenAI's reasons (`stop`, `length`) or `repetition`, and the whole text."""
+    """The end of an answer: OpenAI's reasons (`stop`, `length`) or `repetition`, the whole text, and tokens read and
+    written (None of models that only read, which count none).
+    """
 
     reason: str
     text: str
+    usage: dict[str, int] | None = None
 
 
 def told(message: str) -> str:
@@ -90,18 +94,47 @@ class ImagePart(_Strict):
 
 
 class Message(_Strict):
-    """A turn; the models here answer one of the user's."""
+    """A turn. A null is as good as nothing: clients send whole answers back, with all that these did not hold."""
 
-    role: Literal["user"]
+    role: Literal["system", "developer", "user", "assistant"]
     content: str | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, given: Any) -> Any:
+        return {k: v for k, v in given.items() if v is not None} if isinstance(given, dict) else given
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        parts = [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content
+        return "\n".join(part.text for part in parts if isinstance(part, TextPart))
+
+    @property
+    def urls(self) -> list[str]:
+        """The images that it shows."""
+        return [part.image_url.url for part in self.content if isinstance(part, ImagePart)]
+
+    def turn(self, images: Iterator[Any]) -> dict[str, Any]:
+        """As `prompt.pieces_of` takes it: its images, which are the next of `images`, then what it says."""
+        content: list[dict[str, Any]] = [{"type": "image", "image": next(images)} for _ in self.urls]
+        content += [{"type": "text", "text": self.text}] if self.text else []
+        return {"role": "system" if self.role == "developer" else self.role, "content": content}
+
+
+class StreamOptions(_Strict):
+    """include_usage: a last event with the counts of tokens."""
+
+    include_usage: bool = False
 
 
 class ChatRequest(_Strict):
     """What may be asked; decoding is greedy, so sampling parameters are allowed at their neutral values alone."""
 
     model: str
-    messages: list[Message] = Field(min_length=1, max_length=1)
+    messages: list[Message] = Field(min_length=1, max_length=256)
     stream: bool = False
+    stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=0)

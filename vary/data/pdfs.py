@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..child import Answer, Child, Gone
 from ..image import BadInput
 from ..pdf import PAGE_TIMEOUT_S
 from .paragraphs import page_text
-from .pdfchild import COLUMNS, Child
+from .pdfchild import COLUMNS, ENTRY
 from .sample import Sample
 from .textlayer import TextLayer
 from .trust import distrust
@@ -51,13 +53,13 @@ class PdfSource:
             raise ValueError(f"heads {heads!r}; allowed: {', '.join(HEADS)}")
         self.seed, self.height, self.width, self.heads = seed, height, width, heads
         self.max_math, self.least = max_math, least
-        self._child = Child(timeout_s)
+        self.timeout_s, self._child = timeout_s, Child(ENTRY)
         self.unusable: dict[tuple[str, int], str] = {}  # page -> why; page 0 stands for a file
         self.used: set[tuple[str, int]] = set()
         self.pages: list[tuple[str, int]] = []
         for path in _pdf_files([files] if isinstance(files, str | Path) else files):
             try:
-                count = self._child.ask({"path": str(path)})[0]["pages"]
+                count = self._ask({"path": str(path)})[0]["pages"]
             except BadInput as error:
                 self.unusable[str(path), 0] = f"file: {str(error).removeprefix(f'{path}: ')}"
                 continue
@@ -109,9 +111,21 @@ class PdfSource:
         """End the child process."""
         self._child.close()
 
+    def _ask(self, request: dict[str, Any]) -> Answer:
+        """The child's answer. Raises BadInput with file, page and reason."""
+        where = f"{request['path']}, page {request['page']}" if "page" in request else request["path"]
+        try:
+            answer, data = self._child.ask(request, self.timeout_s)
+        except Gone as gone:
+            reason = f"took longer than {self.timeout_s:g} s" if gone.late else "the PDF renderer crashed"
+            raise BadInput(f"{where}: {reason}") from None
+        if "error" in answer:
+            raise BadInput(f"{where}: {answer['error']}")
+        return answer, data
+
     def _read(self, path: str, number: int) -> tuple[TextLayer, np.ndarray, tuple[int, int], dict[str, int]]:
         request = {"path": path, "page": number, "height": self.height, "width": self.width}
-        answer, data = self._child.ask(request)
+        answer, data = self._ask(request)
         count, width, height = answer["characters"], answer["width"], answer["height"]
         table = np.frombuffer(data, np.float32, count * COLUMNS).reshape(count, COLUMNS)
         drawn = np.frombuffer(data, np.uint8, width * height, table.nbytes).reshape(height, width)
@@ -119,7 +133,15 @@ class PdfSource:
         image[:height, :width] = drawn
         text = "".join(map(chr, table[:, 0].astype(int).tolist()))
         inks = np.full(count, -1, np.int32)
-        layer = TextLayer(text, table[:, 1].astype(np.uint8), table[:, 2:6], table[:, 6:8], table[:, 8], inks)
+        layer = TextLayer(
+            text,
+            table[:, 1].astype(np.uint8),
+            table[:, 2:6],
+            table[:, 6:8],
+            table[:, 8],
+            inks,
+            table[:, 9].astype(np.uint8),
+        )
         x0, y0, x1, y1 = layer.boxes.T  # what lies outside, as crop marks do, is not on the page
         return layer.chosen((x1 >= 0) & (y1 >= 0) & (x0 <= width) & (y0 <= height)), image, (width, height), answer
 

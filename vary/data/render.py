@@ -13,9 +13,7 @@ import functools
 import json
 import multiprocessing
 import os
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..disk import locked
+from ..progress import Progress
 from .gallery import contact_sheet
 from .mixture import Mixture, Part, load_recipe, read_mix
 from .shards import IMAGES, PLAN, is_done, shard_count, shard_name, write_json, write_manifest, write_shard
@@ -85,17 +85,18 @@ def render(
     process, and for a sample that fails (shard and sample are named).
     """
     folder, plan = Path(out), make_plan(recipe, count, stage, seed, per_shard, image)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with locked(folder, "rendering into it"):
         _begin(folder, plan)
         todo = [k for k in range(shard_count(plan)) if not is_done(folder, k)]
-        progress = Progress(plan["count"], plan["count"] - sum(len(_span(plan, k)) for k in todo), log)
+        progress = Progress("samples", plan["count"], plan["count"] - sum(len(_span(plan, k)) for k in todo), log)
         if todo and ray is not None:
             _on_ray(folder, plan, todo, progress, ray)
         elif todo:
             _on_cores(folder, plan, todo, progress, min(len(todo), workers or os.cpu_count() or 1))
         manifest = write_manifest(folder, plan)
-        progress.end(manifest)
+        shards, size = manifest["shards"], sum(shard["bytes"] for shard in manifest["shards"])
+        left_out = f", {manifest['skipped']} skipped (named in the indices)" if manifest["skipped"] else ""
+        progress.log(f"{manifest['samples']} samples{left_out} in {len(shards)} shards, {size / 1e6:.1f} MB\n")
     return manifest
 
 
@@ -123,22 +124,6 @@ def _begin(folder: Path, plan: dict[str, Any]) -> None:
         write_json(path, plan)
     for part in folder.glob(".shard-*.part"):
         part.unlink()
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One run at a time writes to a folder; the lock goes with the process, however it ends."""
-    with (folder / ".lock").open("w") as lock:
-        try:
-            import fcntl
-        except ImportError:  # not on Windows; two runs there write the same bytes, but twice
-            yield
-            return
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ValueError(f"{folder}: another process is rendering into it") from None
-        yield
 
 
 def _span(plan: Mapping[str, Any], k: int) -> range:
@@ -244,33 +229,3 @@ def _on_ray(folder: Path, plan: dict[str, Any], todo: list[int], progress: Progr
         finished, pending = ray.wait(pending)
         for k in ray.get(finished):
             progress.at(progress.done + len(_span(plan, k)))
-
-
-class Progress:
-    """A line of samples, rate and time left on standard error: rewritten on a screen, every half minute elsewhere."""
-
-    def __init__(self, count: int, done: int, log: Log | None = None):
-        self.count, self.first, self.done, self.log = count, done, done, log or self._print
-        self.began = self.printed = time.monotonic()
-
-    def at(self, done: int) -> None:
-        """So many samples are rendered."""
-        self.done = done
-        spent = time.monotonic() - self.began
-        rate = (done - self.first) / spent if spent else 0.0
-        left = (self.count - done) / rate if rate else 0.0
-        clock = f"{int(left) // 3600}:{int(left) // 60 % 60:02d}:{int(left) % 60:02d}" if rate else "?"
-        self.log(f"{done}/{self.count} samples, {rate:.1f} samples/s, {clock} left")
-
-    def end(self, manifest: Mapping[str, Any]) -> None:
-        """The last line."""
-        shards, size = manifest["shards"], sum(s["bytes"] for s in manifest["shards"])
-        left_out = f", {manifest['skipped']} skipped (named in the indices)" if manifest["skipped"] else ""
-        self.log(f"{manifest['samples']} samples{left_out} in {len(shards)} shards, {size / 1e6:.1f} MB\n")
-
-    def _print(self, line: str) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{line:<60}", end="", file=sys.stderr, flush=True)
-        elif line.endswith("\n") or time.monotonic() - self.printed > 30:
-            self.printed = time.monotonic()
-            print(line.rstrip(), file=sys.stderr, flush=True)
