@@ -28,7 +28,9 @@ def block(*lines: Line) -> Block:
         ([line("alone")], "alone"),
         ([line("a full line"), line("runs on")], "a full line runs on"),
         ([line("hyphen-"), line("ated")], "hyphenated"),
-        ([line("well-"), line("Known")], "well- Known"),
+        ([line("well-"), line("Known")], "well-Known"),
+        ([line("pages 3-"), line("4 of it")], "pages 3-4 of it"),
+        ([line("hy\u2010"), line("phen"), line("so\u00ad"), line("ft")], "hyphen soft"),
         ([line("1914-"), line("and on")], "1914- and on"),
         ([line("-"), line("a dash")], "- a dash"),
         ([line("one two-", 100), line("three"), line("four")], "one twothree four"),
@@ -81,7 +83,7 @@ def test_json() -> None:
         "pages": [
             {
                 "number": 1, "status": "ok", "error": None, "width": 200, "height": 100, "dpi": 112.0,
-                "attempts": 1, "seconds": 1.235, "text": "né",
+                "attempts": 1, "rotation": 0, "skew": 0.0, "seconds": 1.235, "confidence": 0.75, "text": "né",
                 "blocks": [
                     {
                         "kind": "heading", "level": 0, "box": [1.3, 2, 30, 12], "confidence": 0.1235, "cells": None,
@@ -89,6 +91,7 @@ def test_json() -> None:
                         "lines": [
                             {
                                 "text": "né", "box": [1.3, 2, 30, 12], "confidence": 0.1235, "writer": "decoder",
+                                "styles": [],
                                 "characters": [[1.3, 2, 9, 12, 0.5], [9, 2, 30, 12, 1.0]],
                             }
                         ],
@@ -97,11 +100,11 @@ def test_json() -> None:
             },
             {
                 "number": 2, "status": "failed", "error": "the ink has run", "width": 0, "height": 0, "dpi": None,
-                "attempts": 1, "seconds": 0.0, "text": "", "blocks": [],
+                "attempts": 1, "rotation": 0, "skew": 0.0, "seconds": 0.0, "confidence": None, "text": "", "blocks": [],
             },
         ],
     }  # fmt: skip
-    assert SCHEMA == 1
+    assert SCHEMA == 2
 
 
 def test_json_takes_numpy_numbers() -> None:
@@ -160,3 +163,14 @@ def test_page_comes_back_from_its_dict() -> None:
         assert back.to_dict() == page.to_dict()
         assert back == page or page.blocks  # boxes of what was read are tuples again
         assert all(isinstance(one.box, tuple) for one in back.lines)
+
+
+def test_a_page_read_without_confidence_says_so() -> None:
+    def page(sure: float) -> Page:
+        one = Line("some words", (0, 0, 100, 10), sure, [(0, 0, 10, 10)] * 10, [sure] * 10)
+        return Page(1, "ok", blocks=[block(one)])
+
+    assert page(0.97).doubt is None
+    assert page(0.7).doubt == "read with a mean confidence of 70% only: perhaps a script that the model does not know"
+    assert Page(1, "blank").doubt is None
+    assert page(0.7).confidence == pytest.approx(0.7)

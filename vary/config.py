@@ -17,8 +17,8 @@ class VaryConfig(PreTrainedConfig):
     merge: name of the merge. connector: `name` and its sizes; a list of such dicts, one per vocabulary, connects each
     branch before the merge instead of the merged tokens behind it (Vary's own order).
     text_config: configuration of any causal language model of transformers.
-    reading: None, or `alphabet` (what the head spells), `frames` (per column), `feed` (whether its posteriors join the
-    tokens) and `vocabulary` (which one it reads, from 0).
+    reading: None, or `alphabet` (what the head spells), `frames` (per column), `styles` (of type that it tells apart),
+    `feed` (whether its posteriors join the tokens) and `vocabulary` (which one it reads, from 0).
     template: how prompts are written, a name of `prompt.TEMPLATES`.
     image_token_id: id of `<imgpad>`, which stands where image tokens go.
     """

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from .reading import ReadingHead
@@ -40,7 +40,8 @@ def load_eyes(folder: Path) -> Eyes:
     preprocess = sizes.pop("preprocess")
     with torch.device("meta"):  # no time for random weights that are replaced at once
         vocabulary = build_vocabulary(**sizes)
-        head = ReadingHead(vocabulary.width, reading["alphabet"], vocabulary.stride, reading["frames"])
+        styles = tuple(reading.get("styles", ()))
+        head = ReadingHead(vocabulary.width, reading["alphabet"], vocabulary.stride, reading["frames"], styles)
     parts: tuple[tuple[str, nn.Module], ...] = (("vocabularies.0.", vocabulary), ("reading_head.", head))
     for prefix, part in parts:
         part.load_state_dict(_tensors(folder, prefix), strict=True, assign=True)
@@ -58,9 +59,12 @@ def _tensors(folder: Path, prefix: str) -> dict[str, Tensor]:
         files = {"model.safetensors"}
     found = {}
     for file in sorted(files):
-        with safe_open(folder / file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 (no mapping: keys() is a method of its own)
-                if name.startswith(prefix):
-                    tensor = tensors.get_tensor(name)
-                    found[name[len(prefix) :]] = tensor.float() if tensor.is_floating_point() else tensor
+        try:
+            with safe_open(folder / file, framework="pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118 (no mapping: keys() is a method of its own)
+                    if name.startswith(prefix):
+                        tensor = tensors.get_tensor(name)
+                        found[name[len(prefix) :]] = tensor.float() if tensor.is_floating_point() else tensor
+        except SafetensorError as error:
+            raise ValueError(f"{folder / file}: no safetensors, or damaged: {error}") from None
     return found

@@ -19,7 +19,7 @@ from .prompt import TEMPLATES, Template, pieces_of
 _SAM, _CLIP = 95_569_152, 303_179_776
 _TINY = {"vocabularies.0": _SAM, "connector": 787_200, "language_model": 126_809_088}
 COUNTS: dict[str, dict[str, int]] = {
-    "vary-nano": {"vocabularies.0": 1_297_600, "reading_head": 96_570, "connector": 998_624,
+    "vary-nano": {"vocabularies.0": 1_297_600, "reading_head": 105_931, "connector": 998_624,
                   "language_model": 3_468_032},
     "vary-tiny": _TINY, "vary-tiny-paper": _TINY, "vary-tiny-600k": {**_TINY, "language_model": 125_239_296},
     "vary-toy": {"vocabularies.0": _CLIP, "vocabularies.1": _SAM, "connector": 2_099_200,

@@ -18,7 +18,7 @@ from itertools import groupby
 import numpy as np
 from PIL import Image
 
-from .document import ITEM, LEADER, Block, Box, Line, Page
+from .document import ITEM, LEADER, STYLES, Block, Box, Line, Page
 
 HEADING = 1.15  # times the size of the page's text; LEVELS: the least sizes of levels 1, 2
 LEVELS = (1.7, 1.35)
@@ -38,9 +38,10 @@ def find_kinds(page: Page, image: Image.Image) -> None:
     if not page.blocks:
         return
     body = _body_size(page.lines)
-    page.blocks = _with_tables(page.blocks)
+    _drop_common_style(page.lines)
+    page.blocks = _with_code(_with_tables(page.blocks))
     for block in page.blocks:
-        if block.kind == "table":
+        if block.kind in ("table", "code"):
             continue
         size = float(np.median([_size(line) for line in block.lines]))
         text = block.text
@@ -73,6 +74,44 @@ def _gap(a: Box, b: Box) -> float:
     if min(a[2], b[2]) <= max(a[0], b[0]):
         return float("inf")
     return max(a[1], b[1]) - min(a[3], b[3])
+
+
+# -- type ------------------------------------------------------------------------------------------------------------
+
+
+def _drop_common_style(lines: list[Line]) -> None:
+    """A style in which most of the page is set emphasises nothing: it is taken off all lines."""
+    total = sum(len(line.text) for line in lines)
+    for name in STYLES:
+        if 2 * sum(_styled(line, name) for line in lines) > total:
+            for line in lines:
+                line.styles = [span for span in line.styles if span[2] != name]
+
+
+def _styled(line: Line, name: str) -> int:
+    """Characters of a line that are set in a style."""
+    return sum(end - start for start, end, style in line.styles if style == name)
+
+
+def _with_code(blocks: list[Block]) -> list[Block]:
+    """Blocks with the lines that are set in typewriter type throughout as code; neighbouring ones are one block."""
+    out: list[Block] = []
+    for block in blocks:
+        parts = [(False, block.lines)] if block.kind == "table" else _by_type(block.lines)
+        for code, lines in parts:
+            if code and out and out[-1].kind == "code" and _gap(out[-1].box, _around(lines)) < 3 * _size(lines[0]):
+                lines = [*out.pop().lines, *lines]
+            whole = len(lines) == len(block.lines) and not code
+            out.append(block if whole else Block(lines, _around(lines), "code" if code else "text"))
+    return out
+
+
+def _by_type(lines: list[Line]) -> list[tuple[bool, list[Line]]]:
+    """Runs of lines, and whether they are code: nine tenths typewriter, a word alone is none."""
+    return [
+        (code, list(run))
+        for code, run in groupby(lines, lambda line: _styled(line, "mono") >= 0.9 * len(line.text) > 5)
+    ]
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------
@@ -222,7 +261,7 @@ def with_running(page: Page, signs: set[Sign]) -> Page:
         for kind, group in groupby(block.lines, key=lambda line: s[0] if (s := _sign(page, line)) in signs else None):
             lines = list(group)
             if kind:
-                blocks.append(Block(lines, _around(lines), kind))
+                blocks.append(Block(lines, _around(lines), kind, angle=block.angle))
             elif len(lines) == len(block.lines):
                 blocks.append(block)
             else:
@@ -236,6 +275,7 @@ def with_running(page: Page, signs: set[Sign]) -> Page:
 
 def _sign(page: Page, line: Line) -> Sign | None:
     """Edge, text without its digits, and height on the page in hundredths; None in the middle of the page."""
-    middle = (line.box[1] + line.box[3]) / 2 / max(1, page.height)
+    x, y = (line.box[0] + line.box[2]) / 2 / max(1, page.width), (line.box[1] + line.box[3]) / 2 / max(1, page.height)
+    middle = {90: 1 - x, 180: 1 - y, 270: x}.get(page.rotation, y)
     edge = "header" if middle < MARGIN else "footer" if middle > 1 - MARGIN else None
     return (edge, re.sub(r"\d+", "#", line.text).strip().casefold(), round(100 * middle)) if edge else None

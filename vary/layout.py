@@ -120,7 +120,8 @@ def _parted(lines: list[ReadLine], gutters: list[tuple[float, float, float]]) ->
 
 
 def _piece(line: ReadLine, part: slice) -> ReadLine:
-    return replace(line, text=line.text[part], boxes=line.boxes[part], confidence=line.confidence[part])
+    styles = None if line.styles is None else line.styles[part]
+    return replace(line, text=line.text[part], boxes=line.boxes[part], confidence=line.confidence[part], styles=styles)
 
 
 def _rows(lines: list[ReadLine], gutters: list[tuple[float, float, float]]) -> list[Row]:

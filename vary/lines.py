@@ -32,6 +32,8 @@ class ReadLine:
     """A line of text as the head reads it.
 
     boxes (len(text), 4) float32: one box per character; confidence (len(text),): probability at each one's peak.
+    styles (len(text), S) bool: of what `Lattice.styles` names, the same for all characters of a word; None for a head
+    that tells none.
     """
 
     text: str
@@ -40,6 +42,7 @@ class ReadLine:
     em_px: float
     slope: float = 0.0
     writer: str = "head"
+    styles: np.ndarray | None = None
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -50,7 +53,7 @@ class ReadLine:
 
 def retold(line: ReadLine, text: str, writer: str) -> ReadLine:
     """The same line with another text: what both texts share keeps its boxes, what is new shares the room left."""
-    boxes, confidence = [], []
+    boxes, confidence, styles = [], [], []
     for _, a0, a1, b0, b1 in SequenceMatcher(None, line.text, text, autojunk=False).get_opcodes():
         if b1 == b0:
             continue
@@ -66,18 +69,29 @@ def retold(line: ReadLine, text: str, writer: str) -> ReadLine:
             like = np.repeat(line.boxes[min(a0, len(line.boxes) - 1)][None], b1 - b0, 0)
             like[:, 0], like[:, 2] = edges[:-1], edges[1:]
             boxes.append(like)
+        if line.styles is not None:
+            like = line.styles[
+                np.linspace(a0, max(a0, a1 - 1), b1 - b0).round().astype(int).clip(0, len(line.text) - 1)
+            ]
+            styles.append(like)
         near = line.confidence[max(0, a0 - 1) : a1 + 1]
         confidence.append(line.confidence[a0:a1] if a1 - a0 == b1 - b0 else np.full(b1 - b0, near.min(), np.float32))
-    return replace(line, text=text, boxes=np.concatenate(boxes), confidence=np.concatenate(confidence), writer=writer)
+    return replace(
+        line, text=text, boxes=np.concatenate(boxes), confidence=np.concatenate(confidence), writer=writer,
+        styles=np.concatenate(styles) if styles else None,
+    )  # fmt: skip
 
 
-def find_lines(probs_RTA: np.ndarray, measures_RT2: np.ndarray, lattice: Lattice) -> list[ReadLine]:
-    """All lines of one image, in no particular order; none for a blank page. Takes probabilities, not their logs."""
+def find_lines(probs_RTA: np.ndarray, measures_RTM: np.ndarray, lattice: Lattice) -> list[ReadLine]:
+    """All lines of one image, in no particular order; none for a blank page. Takes probabilities, not their logs.
+
+    measures_RTM: as the head gives them; behind the first two the odds of each style.
+    """
     row_px, frame_px = lattice.row_px, lattice.frame_px
-    spikes = _spikes(probs_RTA, measures_RT2, row_px, frame_px)
+    spikes = _spikes(probs_RTA, measures_RTM[..., :2], row_px, frame_px)
     lines = []
     for chain in _chains(spikes):
-        line = _spell(spikes[chain], probs_RTA, lattice.alphabet, row_px, frame_px)
+        line = _spell(spikes[chain], probs_RTA, measures_RTM[..., 2:], lattice)
         if line is not None:
             lines.append(line)
     return _without_echoes(lines)
@@ -128,9 +142,10 @@ def _chains(spikes: np.ndarray) -> list[list[int]]:
     return chains
 
 
-def _spell(spikes: np.ndarray, probs: np.ndarray, alphabet: str, row_px: float, frame_px: float) -> ReadLine | None:
+def _spell(spikes: np.ndarray, probs: np.ndarray, odds_RTS: np.ndarray, lattice: Lattice) -> ReadLine | None:
     """CTC's best path along the line through the spikes; None when nothing but space is spelt."""
     x, y, em, weight = spikes.T
+    row_px, frame_px = lattice.row_px, lattice.frame_px
     em_px = float(np.median(em))
     slope, height = 0.0, float(np.average(y, weights=weight))
     if len(x) > 8 and x[-1] - x[0] > 4 * em_px:
@@ -141,13 +156,29 @@ def _spell(spikes: np.ndarray, probs: np.ndarray, alphabet: str, row_px: float, 
     first, last = max(0, int(x[0] / frame_px) - pad), min(probs.shape[1], int(x[-1] / frame_px) + pad + 1)
     t = np.arange(first, last)
     path = _mix(probs, height + slope * ((t + 0.5) * frame_px - middle), t, row_px)
-    text, at, confidence = _best_path(path, alphabet)
+    text, at, confidence = _best_path(path, lattice.alphabet)
     text, at, confidence = _typewriter(text, at, confidence)
     keep = _trim(text)
     if keep.stop <= keep.start:
         return None
     text, at, confidence = text[keep], first + at[keep], confidence[keep]
-    return ReadLine(text, _boxes(at, height, slope, middle, em_px, frame_px), confidence, em_px, slope)
+    boxes, styles = _boxes(at, height, slope, middle, em_px, frame_px), None
+    if odds_RTS.shape[-1]:
+        rows = ((height + slope * ((at + 0.5) * frame_px - middle)) / row_px).astype(int).clip(0, len(probs) - 1)
+        styles = _by_words(text, odds_RTS[rows, at])
+    return ReadLine(text, boxes, confidence, em_px, slope, styles=styles)
+
+
+def _by_words(text: str, odds_NS: np.ndarray) -> np.ndarray:
+    """(N, S) bool: a word is what most of its characters are; a blank is what both its neighbours are."""
+    blank = np.array([ch == " " for ch in text])
+    word = np.cumsum(blank)
+    sums = np.zeros((word[-1] + 1, odds_NS.shape[1]))
+    np.add.at(sums, word[~blank], np.clip(odds_NS[~blank], -4, 4))
+    styles = sums[word] > 0
+    at = np.flatnonzero(blank)
+    styles[at] = styles[at - 1] & styles[np.minimum(at + 1, len(text) - 1)]
+    return styles
 
 
 def _mix(probs: np.ndarray, y: np.ndarray, t: np.ndarray, row_px: float) -> np.ndarray:

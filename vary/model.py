@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import ModelOutput
@@ -39,7 +40,7 @@ class VaryOutput(ModelOutput):
 @dataclass
 class Sight:
     """What the eyes return: tokens (B, N, D) of each vocabulary on its grid of (rows, columns); the head's logits
-    (B, R, F, A) and measures (B, R, F, 2) when there is one.
+    (B, R, F, A) and measures (B, R, F, M) when there is one.
     """
 
     tokens: list[Tensor]
@@ -72,7 +73,8 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.reading_head: ReadingHead | None = None
         if config.reading:
             frames = config.reading["frames"]
-            self.reading_head = ReadingHead(self.eye.width, config.reading["alphabet"], self.eye.stride, frames)
+            alphabet, styles = config.reading["alphabet"], tuple(config.reading.get("styles", ()))
+            self.reading_head = ReadingHead(self.eye.width, alphabet, self.eye.stride, frames, styles)
             if config.reading.get("feed"):
                 widths[self.read_by] += frames * self.reading_head.classes
         self.connector = _connectors(config, widths)
@@ -273,6 +275,8 @@ def load_model(folder: Path, dtype: str | torch.dtype = torch.float32) -> VaryFo
     transformers_logging.disable_progress_bar()
     try:
         loaded: Any = VaryForConditionalGeneration.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    except SafetensorError as error:
+        raise ValueError(f"{folder}: no safetensors, or damaged: {error}") from None
     finally:
         if hidden:
             transformers_logging.enable_progress_bar()

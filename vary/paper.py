@@ -16,6 +16,7 @@ from typing import BinaryIO
 from PIL import Image, ImageDraw, ImageFont
 
 from .document import Block, Box, Line, Page
+from .upright import Turn, turned
 
 POINTS = 72.0
 IMAGE_DPI = 150.0  # taken for pictures that do not say theirs
@@ -26,8 +27,8 @@ GLYPH = 500  # width of every character of the invisible font, in thousandths of
 CODES = 255  # characters of one font; code 0 is left out
 
 COLOURS = {
-    "text": "#1f77b4", "heading": "#d62728", "list": "#2ca02c", "table": "#9467bd", "formula": "#e377c2",
-    "figure": "#ff7f0e", "caption": "#8c564b", "header": "#7f7f7f", "footer": "#7f7f7f",
+    "text": "#1f77b4", "heading": "#d62728", "list": "#2ca02c", "code": "#17becf", "table": "#9467bd",
+    "formula": "#e377c2", "figure": "#ff7f0e", "caption": "#8c564b", "header": "#7f7f7f", "footer": "#7f7f7f",
 }  # fmt: skip
 
 
@@ -149,9 +150,10 @@ def words_of(line: Line) -> list[tuple[str, Box]]:
     words = []
     for k, (begin, end) in enumerate(spans):
         last = k == len(spans) - 1
-        right = boxes[end - 1][2] if last else max(boxes[end - 1][2], boxes[spans[k + 1][0]][0])
+        left, right = min(b[0] for b in boxes[begin:end]), max(b[2] for b in boxes[begin:end])
+        right = right if last else max(right, boxes[spans[k + 1][0]][0])
         top, bottom = min(b[1] for b in boxes[begin:end]), max(b[3] for b in boxes[begin:end])
-        words.append((text[begin:end] + ("" if last else " "), (boxes[begin][0], top, right, bottom)))
+        words.append((text[begin:end] + ("" if last else " "), (left, top, right, bottom)))
     return words
 
 
@@ -173,9 +175,10 @@ def overlay(page: Page, image: Image.Image) -> Image.Image:
 
 
 def crop(page: Page, block: Block, image: Image.Image) -> Image.Image:
-    """A figure's part of the page image."""
+    """A figure's part of the page image, in quarter turns upright."""
     box = _scaled(block.box, image.width / (page.width or image.width))
-    return image.crop((max(0, round(box[0])), max(0, round(box[1])), round(box[2]), round(box[3])))
+    part = image.crop((max(0, round(box[0])), max(0, round(box[1])), round(box[2]), round(box[3])))
+    return turned(part, Turn(page.rotation))
 
 
 def _scaled(box: Box, scale: float) -> Box:

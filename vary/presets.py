@@ -35,7 +35,7 @@ def nano(small: bool, alphabet: str = LATIN) -> Settings:
             "model_type": "llama", "vocab_size": len(ids), **text, "tie_word_embeddings": True,
             "pad_token_id": ids["<pad>"], "bos_token_id": ids["<s>"], "eos_token_id": ids["</s>"],
         },
-        "reading": {"alphabet": alphabet, "frames": 3, "feed": True},
+        "reading": {"alphabet": alphabet, "frames": 3, "styles": ["mono"], "feed": True},
         "image_token_id": ids["<imgpad>"],
     }  # fmt: skip
 

@@ -14,13 +14,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .document import Block, Box, Line, Page
+from .document import Block, Box, Line, Page, Span
 from .eyes import Eyes, load_eyes
 from .generate import verify
 from .image import BadInput, fit, normalise
 from .layout import TextBlock, order_blocks
 from .lines import ASCENT_EM, DESCENT_EM, X_HEIGHT_EM, ReadLine, find_lines, retold
 from .strips import Writer, strip_embeddings, strip_of
+from .upright import Turn, find_turn
 
 if TYPE_CHECKING:
     from .model import VaryForConditionalGeneration
@@ -54,6 +55,7 @@ class Reader:
         self.vocabulary = eyes.vocabulary.folded().to(self.device)
         self.decoder, self.verify_below = decoder, verify_below if decoder is not None else 0.0
         self.dtype = torch.bfloat16 if _fast_bf16(self.device) else torch.float32
+        self._measured: tuple[Image.Image | None, tuple[float, float, float]] = None, (0.0, 1.0, 0.0)
 
     @classmethod
     def of(cls, model: VaryForConditionalGeneration, name: str, verify_below: float = 0.0) -> Reader:
@@ -65,23 +67,30 @@ class Reader:
 
     def wanted_scale(self, image: Image.Image) -> float:
         """Scale that brings the type to the size that the model reads best, measured on the page's densest window."""
-        target = float(self.preprocess["em_px"])
-        window = _densest(image)
-        for trial in (1.0, 0.5, 2.0):
-            em = self._measure_em(window, trial)
-            if em:
-                found = em / trial
-                if trial == 1.0 and EM_RANGE[0] <= found <= EM_RANGE[1]:
-                    return 1.0
-                return _limited(image, target / found)
-        return _limited(image, 1.0)
+        found, trial, _ = self._measure(image)
+        if not found:
+            return _limited(image, 1.0)
+        if trial == 1.0 and EM_RANGE[0] <= found <= EM_RANGE[1]:
+            return 1.0
+        return _limited(image, float(self.preprocess["em_px"]) / found)
 
-    def _measure_em(self, window: Image.Image, trial: float) -> float:
-        lines = self._lines(fit(window, trial, self.preprocess["multiple"]).pixels)
-        sure = [line for line in lines if line.confidence.mean() > 0.7]
-        if sum(len(line.text) for line in sure) < 12:
-            return 0.0
-        return float(np.median(np.concatenate([[line.em_px] * len(line.text) for line in sure])))
+    def wanted_turn(self, image: Image.Image) -> Turn:
+        """How a grey page lies, by its edges and by how surely its densest window is read."""
+        return find_turn(image, lambda turned: self._measure(turned)[2])
+
+    def _measure(self, image: Image.Image) -> tuple[float, float, float]:
+        """In the densest window: px per em (0: no text), the scale it showed at, mean confidence. Keeps the last."""
+        if self._measured[0] is not image:
+            window, measured = _densest(image), (0.0, 1.0, 0.0)
+            for trial in (1.0, 0.5, 2.0):
+                lines = self._lines(fit(window, trial, self.preprocess["multiple"]).pixels)
+                sure = [line for line in lines if line.confidence.mean() > 0.7]
+                if sum(len(line.text) for line in sure) >= 12:
+                    em = float(np.median(np.concatenate([[line.em_px] * len(line.text) for line in sure])))
+                    measured = em / trial, trial, float(np.concatenate([line.confidence for line in lines]).mean())
+                    break
+            self._measured = image, measured
+        return self._measured[1]
 
     def read(self, image: Image.Image, scale: float = 1.0) -> Page:
         """Read one grey page; boxes are pixels of `image`. `scale` as from `wanted_scale`."""
@@ -89,7 +98,7 @@ class Reader:
             raise BadInput(f"page of {image.width}x{image.height} px at scale {scale:.2f}: too large to be read")
         fitted = fit(image, scale, self.preprocess["multiple"])
         lines = [line for line in self._lines(fitted.pixels, self.verify_below) if _is_text(line)]
-        blocks = [_block(block, fitted.scale) for block in order_blocks(lines)]
+        blocks = [_block(block, fitted.scale, self.head.lattice.styles) for block in order_blocks(lines)]
         return Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
 
     def _lines(self, pixels: np.ndarray, verify_below: float = 0.0) -> list[ReadLine]:
@@ -166,7 +175,7 @@ def _fast_bf16(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
-def _block(block: TextBlock, scale: float) -> Block:
+def _block(block: TextBlock, scale: float, styles: tuple[str, ...]) -> Block:
     lines = []
     for row in block.rows:
         pieces = row.pieces
@@ -176,7 +185,9 @@ def _block(block: TextBlock, scale: float) -> Block:
         box = cast(Box, tuple(v / scale for v in row.box))
         mean = sum(confidence) / len(confidence)
         writer = "decoder" if any(p.writer == "decoder" for p in pieces) else "head"
-        lines.append(Line(text, box, mean, _spaced(pieces, boxes), _spaced(pieces, confidence), writer))
+        known = [s for p in pieces for s in (p.styles if p.styles is not None else [()] * len(p.text))]
+        spans = _spans(np.array(_spaced(pieces, known), bool), styles)
+        lines.append(Line(text, box, mean, _spaced(pieces, boxes), _spaced(pieces, confidence), writer, spans))
     box = (
         min(line.box[0] for line in lines), min(line.box[1] for line in lines),
         max(line.box[2] for line in lines), max(line.box[3] for line in lines),
@@ -194,6 +205,15 @@ def _spaced(pieces: list[ReadLine], values: list) -> list:
         out += values[at : at + len(piece.text)]
         at += len(piece.text)
     return out
+
+
+def _spans(styles_NS: np.ndarray, names: tuple[str, ...]) -> list[Span]:
+    """Runs of characters of each style, in the order in which they begin."""
+    spans = []
+    for name, column in zip(names, styles_NS.T, strict=False):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], column, [0]]).astype(int)))
+        spans += [(int(start), int(end), name) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    return sorted(spans)
 
 
 def weights_dir(name: str) -> Path:

@@ -11,6 +11,7 @@ import html as html_lib
 import json as json_lib
 import re
 from collections.abc import Callable, Iterator
+from itertools import groupby
 
 from .document import ITEM, LOST, Block, Page, document_head
 
@@ -53,7 +54,61 @@ def _loss(page: Page) -> str:
 
 
 def _paragraph(block: Block) -> str:
-    return _begun(_inline(block.text)).replace("\n", "  \n")
+    return "  \n".join(_begun(_marked(runs)) for runs in _line_runs(block))
+
+
+Run = tuple[str, frozenset[str]]  # a piece of a line and the styles that it is set in
+
+
+def _line_runs(block: Block) -> list[list[Run]]:
+    """The lines of a block's text, each in runs of one style; no run of a style ends in white space."""
+    text, spans = block.told()
+    looks: list[frozenset[str]] = [frozenset()] * len(text)
+    for start, end, style in spans:
+        for k in range(start, end):
+            looks[k] |= {style}
+    lines, at = [], 0
+    for line in text.split("\n"):
+        lines.append(_runs(line, looks[at : at + len(line)]))
+        at += len(line) + 1
+    return lines
+
+
+def _runs(line: str, looks: list[frozenset[str]]) -> list[Run]:
+    runs: list[Run] = []
+    for look, group in groupby(zip(line, looks, strict=True), key=lambda pair: pair[1]):
+        piece = re.sub(r"\s+", " ", "".join(ch for ch, _ in group))
+        inside = piece.strip() if look else piece
+        before, _, after = piece.partition(inside) if inside else (piece, "", "")
+        runs += [
+            (text, own) for text, own in ((before, frozenset[str]()), (inside, look), (after, frozenset[str]())) if text
+        ]
+    if runs:
+        runs[0] = (runs[0][0].lstrip(), runs[0][1])
+        runs[-1] = (runs[-1][0].rstrip(), runs[-1][1])
+    return runs
+
+
+def _marked(runs: list[Run]) -> str:
+    """A line in Markdown: ** around what is bold, * around italics, backticks around typewriter."""
+    out = ""
+    for text, look in runs:
+        if "mono" in look:
+            ticks = "`" * (1 + max((len(found) for found in re.findall("`+", text)), default=0))
+            pad = " " if text[0] == "`" or text[-1] == "`" else ""
+            piece = f"{ticks}{pad}{text}{pad}{ticks}"
+        else:
+            piece = _escaped(text)
+        mark = "**" * ("bold" in look) + "*" * ("italic" in look)
+        out += f"{mark}{piece}{mark[::-1]}"
+    return out
+
+
+def _code(block: Block) -> str:
+    """A fenced block, its fence longer than any inside."""
+    text = block.text
+    fence = "`" * max(3, 1 + max((len(found) for found in re.findall("`+", text)), default=0))
+    return f"{fence}\n{text}\n{fence}"
 
 
 def _begun(text: str) -> str:
@@ -63,7 +118,11 @@ def _begun(text: str) -> str:
 
 def _inline(text: str) -> str:
     """No character inside a line is markup, as CommonMark and GitHub read it."""
-    return "\n".join(_INLINE.sub(r"\\\g<0>", " ".join(line.split())) for line in text.split("\n"))
+    return "\n".join(_escaped(" ".join(line.split())) for line in text.split("\n"))
+
+
+def _escaped(text: str) -> str:
+    return _INLINE.sub(r"\\\g<0>", text)
 
 
 def _heading(block: Block) -> str:
@@ -72,10 +131,10 @@ def _heading(block: Block) -> str:
 
 def _list(block: Block) -> str:
     items: list[str] = []
-    for line in block.text.split("\n"):
-        found = ITEM.match(line)
+    for runs in _line_runs(block):
+        found = ITEM.match("".join(text for text, _ in runs))
         mark = found[0].strip() if found else ""
-        text = _begun(_inline(line[len(found[0]) if found else 0 :]))
+        text = _begun(_marked(_after(runs, len(found[0]) if found else 0)))
         if not found and items:
             items.append("  " + text)
         elif re.fullmatch(r"\d+[.)]", mark):
@@ -83,6 +142,16 @@ def _list(block: Block) -> str:
         else:
             items.append(f"- {_inline(mark) + ' ' if mark[:1].isalnum() or mark[:1] == '(' else ''}{text}")
     return "\n".join(items)
+
+
+def _after(runs: list[Run], count: int) -> list[Run]:
+    """The runs without their first characters."""
+    left: list[Run] = []
+    for text, look in runs:
+        if text[count:]:
+            left.append((text[count:].lstrip() if not left else text[count:], look))
+        count = max(0, count - len(text))
+    return left
 
 
 def _table(block: Block) -> str:
@@ -107,7 +176,7 @@ def _comment(text: str) -> str:
 
 
 _MARKDOWN: dict[str, Callable[[Block], str]] = {
-    "heading": _heading, "list": _list, "table": _table, "figure": _figure, "formula": _formula,
+    "heading": _heading, "list": _list, "code": _code, "table": _table, "figure": _figure, "formula": _formula,
     "header": lambda block: f"<!-- header: {_comment(block.text)} -->",
     "footer": lambda block: f"<!-- footer: {_comment(block.text)} -->",
 }  # fmt: skip
@@ -134,8 +203,24 @@ def _safe(text: str) -> str:
     return html_lib.escape(text).replace("\n", "<br>")
 
 
+_TAGS = (("mono", "code"), ("italic", "em"), ("bold", "strong"))
+
+
+def _html_lines(block: Block) -> list[str]:
+    lines = []
+    for runs in _line_runs(block):
+        line = ""
+        for text, look in runs:
+            piece = _safe(text)
+            for style, tag in _TAGS:
+                piece = f"<{tag}>{piece}</{tag}>" if style in look else piece
+            line += piece
+        lines.append(line)
+    return lines
+
+
 def _html_paragraph(block: Block) -> str:
-    return f"<p>{_safe(block.text)}</p>"
+    return f"<p>{'<br>'.join(_html_lines(block))}</p>"
 
 
 def _html_heading(block: Block) -> str:
@@ -144,7 +229,7 @@ def _html_heading(block: Block) -> str:
 
 
 def _html_list(block: Block) -> str:
-    return "<ul>" + "".join(f"<li>{_safe(line)}</li>" for line in block.text.split("\n")) + "</ul>"
+    return "<ul>" + "".join(f"<li>{line}</li>" for line in _html_lines(block)) + "</ul>"
 
 
 def _html_table(block: Block) -> str:
@@ -161,6 +246,7 @@ def _html_figure(block: Block) -> str:
 _HTML: dict[str, Callable[[Block], str]] = {
     "heading": _html_heading, "list": _html_list, "table": _html_table, "figure": _html_figure,
     "formula": lambda block: f"<pre>{_safe(block.text)}</pre>",
+    "code": lambda block: f"<pre><code>{html_lib.escape(block.text)}</code></pre>",
     "caption": lambda block: f"<p><small>{_safe(block.text)}</small></p>",
     "header": lambda block: f"<header>{_safe(block.text)}</header>",
     "footer": lambda block: f"<footer>{_safe(block.text)}</footer>",

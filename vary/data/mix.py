@@ -1,7 +1,7 @@
 """Batches of a stage: `batch(step)` is a pure function of (seed, step), whatever the number of workers.
 
-A step draws one view (a shape of page) and renders `batch` samples of it. The view's own counter runs on with the
-step, so resuming is setting the step.
+A step draws one view (a shape of page or crop) and renders `batch` samples of it. The view's own counter runs on with
+the step, so resuming is setting the step.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..reading import Lattice, ReadingTargets, reading_targets
-from .page import PageSource
-from .sample import Sample
+from .mixture import Source
+from .sample import UNREAD, Sample
 
 
 @dataclass
@@ -32,7 +32,7 @@ class StageData(Dataset):
 
     def __init__(
         self,
-        sources: list[PageSource],
+        sources: list[Source],
         batches: list[int],
         weights: list[float],
         seed: int,
@@ -50,5 +50,6 @@ class StageData(Dataset):
         source, count = self.sources[which], self.batches[which]
         samples = [source.sample(step * count + k) for k in range(count)]
         images = torch.from_numpy(np.stack([s.image for s in samples]))[:, None]
-        targets = reading_targets([s.lines for s in samples], samples[0].image.shape, self.lattice)
+        unread = [(k, r.box) for k, s in enumerate(samples) for r in s.regions if r.label == UNREAD]
+        targets = reading_targets([s.lines for s in samples], samples[0].image.shape, self.lattice, unread)
         return Batch(images, samples, targets)

@@ -15,6 +15,7 @@ class TextLine:
     Boxes are (len(text), 4) float32, one per character, spaces included: x0, y0, x1, y1 in pixels of the image,
     x right, y down, origin top-left. `baseline` and `x_height` (px) are those of the line's main face;
     `slope` is dy/dx of the baseline (0 until the page is skewed); `em_px` is the size of the type.
+    styles: (len(text),) uint8, bit k for name k of `STYLES`; None where the faces are not known.
     """
 
     text: str
@@ -24,6 +25,7 @@ class TextLine:
     em_px: float
     slope: float = 0.0
     block: int = 0
+    styles: np.ndarray | None = None
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -43,6 +45,9 @@ class TextLine:
                     found.append((self.text[start:end], box))
                 start = end + 1
         return found
+
+
+UNREAD = "unread"  # label of a region whose ink the reading head shall neither spell nor leave blank
 
 
 @dataclass(frozen=True)

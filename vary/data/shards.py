@@ -30,6 +30,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..disk import aside, sha256
 from .files import Skipped
 from .mixture import Source
 from .sample import Region, Sample, TextLine
@@ -55,7 +56,7 @@ def pack(i: int, sample: Sample, image: str = "png") -> bytes:
         shown = sample.image if sample.image.ndim == 2 else cv2.cvtColor(sample.image, cv2.COLOR_RGB2BGR)
         how = IMAGES[image] + (_GREY if image == "png" and shown.ndim == 2 else [])
         members.append((image, cv2.imencode(f".{image}", shown, how)[1].tobytes()))
-    lines = [{name: getattr(line, name) for name in _LINE} for line in sample.lines]
+    lines = [{name: getattr(line, name) for name in _LINE} | _styles(line) for line in sample.lines]
     regions = [[r.label, [float(v) for v in r.box], r.text] for r in sample.regions]
     about = {
         "kind": sample.kind, "text": sample.text, "target": sample.target, "prompt": sample.prompt, "meta": sample.meta,
@@ -84,6 +85,15 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"meta holds a {type(value).__name__}, which JSON cannot hold")
 
 
+def _styles(line: TextLine) -> dict[str, str]:
+    """A digit for each character."""
+    return {} if line.styles is None else {"styles": "".join(map(str, line.styles.tolist()))}
+
+
+def _bits(digits: str | None) -> np.ndarray | None:
+    return None if digits is None else np.array([int(digit) for digit in digits], np.uint8)
+
+
 def unpack(packed: bytes) -> Sample:
     """The sample of `pack`; a jpg differs from what was packed, all else is equal."""
     found: dict[str, bytes] = {}
@@ -99,7 +109,7 @@ def unpack(packed: bytes) -> Sample:
     boxes = np.load(io.BytesIO(found["boxes.npy"]), allow_pickle=False) if about["lines"] else np.zeros((0, 4))
     ends = np.cumsum([len(line["text"]) for line in about["lines"]]).tolist()
     lines = [
-        TextLine(boxes=boxes[end - len(line["text"]) : end].copy(), **line)
+        TextLine(boxes=boxes[end - len(line["text"]) : end].copy(), styles=_bits(line.pop("styles", None)), **line)
         for end, line in zip(ends, about["lines"], strict=True)
     ]
     regions = [Region(label, tuple(box), text) for label, box, text in about["regions"]]
@@ -112,9 +122,9 @@ def write_shard(folder: Path, k: int, source: Source, span: range, image: str = 
     A sample that raises `Skipped` is left out and named in the index; any other error ends the shard with a ValueError
     that names shard and sample.
     """
-    name, part = shard_name(k), folder / f".{shard_name(k)}.{os.getpid()}.part"
+    name, part = shard_name(k), f".{shard_name(k)}.{os.getpid()}.part"
     digest, at, places, skipped, kinds = hashlib.sha256(), 0, [], [], {}  # type: ignore[var-annotated]
-    with part.open("wb") as tar:
+    with aside(folder / f"{name}.tar", part) as tar:
         for i in span:
             try:
                 sample = source.sample(i)
@@ -135,9 +145,6 @@ def write_shard(folder: Path, k: int, source: Source, span: range, image: str = 
         end = bytes(2 * tarfile.BLOCKSIZE)
         tar.write(end)
         digest.update(end)
-        tar.flush()
-        os.fsync(tar.fileno())
-    part.replace(folder / f"{name}.tar")
     index = {
         "shard": f"{name}.tar", "first": span.start, "count": len(span), "bytes": at + len(end),
         "sha256": digest.hexdigest(), "kinds": dict(sorted(kinds.items())), "skipped": skipped, "samples": places,
@@ -147,13 +154,8 @@ def write_shard(folder: Path, k: int, source: Source, span: range, image: str = 
 
 def write_json(path: Path, value: Any) -> None:
     """Write a file whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False, separators=(",", ":"))
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    with aside(path) as file:
+        file.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
 
 
 def read_index(folder: Path, k: int) -> dict[str, Any] | None:
@@ -237,7 +239,7 @@ def verify(folder: str | Path) -> Health:
             (health.missing if size < 0 else health.empty).append(file.name)
         elif size < index["bytes"]:
             health.truncated.append(file.name)
-        elif _sha256(file) != index["sha256"]:
+        elif sha256(file) != index["sha256"]:
             health.corrupt.append(file.name)
         else:
             health.good.append(file.name)
@@ -245,18 +247,6 @@ def verify(folder: str | Path) -> Health:
             health.skipped += len(index["skipped"])
     health.complete = known == entries
     return health
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-
-
-def _digest(file: Any) -> str:  # Python 3.10
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def _entry(index: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .glyphs import Atlas
+from ..document import STYLES
+from .glyphs import Atlas, Face
 from .sample import TextLine
 
 
@@ -146,6 +147,8 @@ class Sheet:
         for k, atlas in enumerate(self._atlases):
             inked = keep_G & (which_G == k) & (numbers_G > 0)
             self._paste(atlas, numbers_G[inked], fine_G[inked], base_G[inked])
+        looks = np.array([_look(atlas.face) for atlas in self._atlases], np.uint8)
+        styles = np.repeat(looks[which_G], letters_G)
         boxes = _boxes(x_G, step_G, base_G + measures_5G[1], base_G + measures_5G[3], letters_G)
         ends = np.cumsum([len(line.text) for line in self._lines])
         found = []
@@ -153,7 +156,8 @@ class Sheet:
             if text:
                 at, middle = end - len(line.text), line.baseline + line.main.rise / 4
                 own = boxes[at : at + len(text)]
-                found.append(TextLine(text, own, middle, line.main.x_height, line.main.size_px, 0.0, line.block))
+                own_styles, main = styles[at : at + len(text)], line.main
+                found.append(TextLine(text, own, middle, main.x_height, main.size_px, 0.0, line.block, own_styles))
         return found
 
     def _fitting(
@@ -179,6 +183,11 @@ class Sheet:
         stride = self.ink.shape[1]
         count_G, offsets_P, ink_P = atlas.pixels(numbers_G, fine_G & 3, stride)
         np.maximum.at(self.ink.reshape(-1), np.repeat(base_G * stride + (fine_G >> 2), count_G) + offsets_P, ink_P)
+
+
+def _look(face: Face) -> int:
+    """The styles of a face as bits."""
+    return sum(getattr(face, name) << k for k, name in enumerate(STYLES))
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:

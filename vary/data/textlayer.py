@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ class TextLayer:
     text: N characters, those that PDFium puts in between (blanks, CR, LF) included. kinds (N,) uint8: GLYPH, GENERATED
     for those put in between, HYPHENATED for a hyphen at a line's end. boxes (N, 4) float32: x0, y0, x1, y1 of the
     glyph's ink; letters of one ligature share its width. points (N, 2) float32: the pen on the baseline. ems (N,)
-    float32: size of the type in pixels. inks (N,) int32: 0xRRGGBB, -1 where it was not asked for.
+    float32: size of the type in pixels. inks (N,) int32: 0xRRGGBB, -1 where it was not asked for. looks (N,) uint8: the
+    styles of the type as `TextLine.styles` has them, by the names of the fonts; None where they were not asked for.
     """
 
     text: str
@@ -42,11 +44,14 @@ class TextLayer:
     points: np.ndarray
     ems: np.ndarray
     inks: np.ndarray
+    looks: np.ndarray | None = None
 
     def chosen(self, keep: np.ndarray) -> TextLayer:
         """Only the characters that the mask keeps."""
         text = "".join(ch for ch, kept in zip(self.text, keep.tolist(), strict=True) if kept)
-        return TextLayer(text, *(v[keep] for v in (self.kinds, self.boxes, self.points, self.ems, self.inks)))
+        looks = None if self.looks is None else self.looks[keep]
+        kinds, boxes, points, ems, inks = (v[keep] for v in (self.kinds, self.boxes, self.points, self.ems, self.inks))
+        return TextLayer(text, kinds, boxes, points, ems, inks, looks)
 
 
 def read_layer(page: Any, scale: float, inks: bool = False) -> TextLayer:
@@ -82,6 +87,36 @@ def read_layer(page: Any, scale: float, inks: bool = False) -> TextLayer:
         return _layer(codes, kinds, found, np.array(drawn), height)
     finally:
         textpage.close()
+
+
+_LOOKS = (
+    re.compile(r"bold|black|heavy|medi|demi|(?:cm|sf|ec)(?:b|ssb|ssdc|csc?b)x?\d", re.I),
+    re.compile(r"ital|obli|slant|(?:cm|sf|ec)(?:ti|sl|mi|it|ssi|bxti|bxsl|mmi|ssqi)b?\d", re.I),
+    re.compile(
+        r"mono|typewriter|courier|cursor|inconsolata|consol|nimbusmon|(?:cm|sf|ec|lm)(?:sl|it|v?tc?)?tt\d?", re.I
+    ),
+)
+_FIXED, _ITALIC = 1, 64  # flags of a font, ISO 32000-1 table 123
+
+
+def read_looks(page: Any, indices: Sequence[int]) -> np.ndarray:
+    """(N,) uint8 for characters of a page's text: bold, italic, typewriter by the name of the font and its flags."""
+    from pypdfium2 import raw
+
+    textpage = page.get_textpage()
+    name, flags, known = ctypes.create_string_buffer(128), ctypes.c_int(), dict[tuple[bytes, int], int]()
+    looks = np.zeros(len(indices), np.uint8)
+    for n, k in enumerate(indices):
+        raw.FPDFText_GetFontInfo(textpage.raw, k, name, len(name), flags)
+        font = name.value, flags.value
+        if font not in known:
+            told = [bool(look.search(font[0].decode("utf-8", "replace").split("+")[-1])) for look in _LOOKS]
+            told[1] |= bool(flags.value & _ITALIC)
+            told[2] |= bool(flags.value & _FIXED)
+            known[font] = sum(yes << bit for bit, yes in enumerate(told))
+        looks[n] = known[font]
+    textpage.close()
+    return looks
 
 
 def _ask(function: Any, handle: Any, indices: list[int], found: np.ndarray, column: int, count: int) -> None:
@@ -185,6 +220,7 @@ def _line(layer: TextLayer, part: np.ndarray, group: int) -> TextLine | None:
     if end <= begin:
         return None
     text, boxes, part = text[begin:end], boxes[begin:end], part[begin:end]
+    styles = None if layer.looks is None else layer.looks[part]
     em = _middle(layer.ems[part])
     heights = np.array([y1 - y0 for ch, (_, y0, _, y1) in zip(text, boxes.tolist(), strict=True) if ch in _ROUND])
     gaps = [k for k in np.flatnonzero(np.diff(part) > 1).tolist() if _blank_between(layer, part[k], part[k + 1], em)]
@@ -193,10 +229,11 @@ def _line(layer: TextLayer, part: np.ndarray, group: int) -> TextLine | None:
         x0, x1 = np.minimum(left[:, 2], right[:, 0]), np.maximum(left[:, 2], right[:, 0])
         blanks = np.stack([x0, np.minimum(left[:, 1], right[:, 1]), x1, np.maximum(left[:, 3], right[:, 3])], 1)
         boxes = np.insert(boxes, np.array(gaps) + 1, blanks, 0)
+        styles = None if styles is None else np.insert(styles, np.array(gaps) + 1, styles[gaps])
         pieces = [text[a:b] for a, b in zip([0, *(k + 1 for k in gaps)], [*(k + 1 for k in gaps), None], strict=True)]
         text = " ".join(pieces)
     x_height = _middle(heights) if len(heights) else _X_HEIGHT_EM * em
-    return TextLine(text, boxes, _middle(layer.points[part, 1]), x_height, em, 0.0, group)
+    return TextLine(text, boxes, _middle(layer.points[part, 1]), x_height, em, 0.0, group, styles)
 
 
 def _blank_between(layer: TextLayer, left: int, right: int, em: float) -> bool:
