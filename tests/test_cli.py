@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vary.cli import _parser, main
+from vary.arguments import parser
+from vary.cli import main
 from vary.document import Block, Line, Page
 from vary.image import BadInput
 
@@ -30,6 +31,10 @@ SURFACE = {
         "--timeout",
         "--server",
         "--max-pages",
+        "--ray",
+        "-q",
+        "--quiet",
+        "--json",
     },
     "ask": {"-h", "--help", "--task", *ASKING},
     "chart": {"-h", "--help", *ASKING},
@@ -70,6 +75,7 @@ SURFACE = {
         "--compare",
     },
     "serve": {"-h", "--help", "--host", "--port", "--api-key", "--allow-media-host", "--device", "--dtype"},
+    "demo": {"-h", "--help", "--host", "--port", "--api-key", "--device", "--dtype"},
 }
 
 
@@ -128,7 +134,7 @@ def png(path: Path) -> Path:
 
 
 def test_surface() -> None:
-    (verbs,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    (verbs,) = (a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
     found = {verb: {s for a in parser._actions for s in a.option_strings} for verb, parser in verbs.choices.items()}
     assert found == SURFACE
 
@@ -244,7 +250,7 @@ def test_json(vary, pdf_file) -> None:
     code, out, _ = vary("read", pdf_file, "--to", "json")
     found = json.loads(out)
     assert code == 2
-    assert (found["schema"], found["source"], found["model"]) == (1, str(pdf_file), "fake")
+    assert (found["schema"], found["source"], found["model"]) == (2, str(pdf_file), "fake")
     assert [(page["number"], page["status"]) for page in found["pages"]] == [(1, "ok"), (2, "blank"), (3, "failed")]
 
 

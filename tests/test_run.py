@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from benchmarks.read import family_mib
+from vary.disk import aside
 from vary.document import STATUSES, Block, Line, Page
-from vary.run import Ledger, aside, read_all, safe_names
+from vary.run import Ledger, read_all, safe_names
 from vary.workers import Crew
 
 LOAD = "tests.test_run:load"
@@ -291,20 +293,6 @@ def test_output_stays_inside(run) -> None:
     assert safe[8:10] == ["é", "é-2"]
 
 
-def test_aside_leaves_the_old_file_whole(tmp_path) -> None:
-    path = tmp_path / "a.md"
-    path.write_text("old")
-
-    def interrupted() -> None:
-        with aside(path) as file:
-            file.write(b"half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.md", "old")]
-
-
 def test_no_process_is_left(run) -> None:
     with Crew(2, LOAD, str(run.folder), "cpu", 30) as crew:
         source = tiff(run.folder / "a.tif", "hang", "ok")
@@ -328,21 +316,5 @@ def test_memory_flat(tmp_path) -> None:
         [tmp_path / "many.pdf"], tmp_path / "out", ["md", "pdf"], on_page=lambda _: used.append(family_mib())
     )
     assert summary.pages["ok"] == 500
+    print(f"MiB after 50 pages {used[50]:.0f}, after 450 {used[450]:.0f}")
     assert max(used[445:455]) < 1.1 * max(used[45:55]), (used[50], used[450])
-
-
-def family_mib() -> float:
-    """Resident memory of this process and all that it started."""
-    parents, resident = {}, {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            facts = entry.joinpath("stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        parents[int(entry.name)], resident[int(entry.name)] = int(facts[1]), int(facts[21])
-    family, waiting = 0, [os.getpid()]
-    while waiting:
-        one = waiting.pop()
-        family += resident.get(one, 0)
-        waiting += [child for child, parent in parents.items() if parent == one]
-    return family * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -11,6 +11,7 @@ import http.client
 import io
 import ipaddress
 import json
+import os
 import socket
 import ssl
 import time
@@ -51,9 +52,9 @@ class Server:
     """An OpenAI-compatible server: a `PageReader` for `read_pages`, and `ask`. Pages are read one request each.
 
     url: with or without `/v1`. model: by default the server's first. prompt: what a model that takes questions is asked
-    of a page. A server of `vary serve` returns lines, boxes and confidences; others return text: one Line, whose box
-    is the page and whose confidence is 0. Raises ServerError (a ValueError) when the server cannot be reached or has no
-    such model.
+    of a page. max_tokens: of an answer, None for the server's own limit. A server of `vary serve` returns lines, boxes
+    and confidences; others return text: one Line, whose box is the page and whose confidence is 0. Raises ServerError
+    (a ValueError) when the server cannot be reached or has no such model.
     """
 
     def __init__(
@@ -63,12 +64,13 @@ class Server:
         key: str | None = None,
         prompt: str = PROMPTS["ocr"]["en"],
         timeout_s: float = 300.0,
+        max_tokens: int | None = None,
     ):
         self.url = url.rstrip("/").removesuffix("/v1")
         if urlsplit(self.url).scheme not in ("http", "https"):
             raise ServerError(f"{url}: expected an address that begins with http:// or https://")
-        self.key, self.prompt, self.timeout_s = key, prompt, timeout_s
-        self._open = urllib.request.build_opener(_NoRedirects).open
+        self.key, self.prompt, self.timeout_s, self.max_tokens = key, prompt, timeout_s, max_tokens
+        self.name, self._open = "", urllib.request.build_opener(_NoRedirects).open
         try:
             offered = {entry["id"]: entry for entry in self._json("/v1/models")["data"]}
         except (KeyError, TypeError):
@@ -127,6 +129,7 @@ class Server:
         ]
         content = [*parts, {"type": "text", "text": question}]
         body = {"model": self.name, "messages": [{"role": "user", "content": content}], "temperature": 0}
+        body |= {"max_tokens": self.max_tokens} if self.max_tokens else {}
         path, data = "/v1/chat/completions", json.dumps(body | ({"stream": True} if on_text else {})).encode()
         text, reason = "", "cut off"
         try:
@@ -159,7 +162,10 @@ class Server:
                 raise
             answer = error.body["document"]
         page = Page.from_dict(answer["pages"][0])
-        page.blocks = [Block(block.lines, block.box) for block in page.blocks if block.lines]  # as `Reader.read` does
+        if (
+            not page.rotation and not page.skew
+        ):  # kinds are found again, as for `Reader.read`, where the page lies upright
+            page.blocks = [Block(block.lines, block.box) for block in page.blocks if block.lines]
         return page
 
     def _json(self, path: str, body: bytes | None = None, kind: str = "application/json") -> Any:
@@ -186,7 +192,7 @@ class Server:
                     yield event
 
     def _request(self, path: str, body: bytes | None, kind: str) -> Any:
-        """A response; what is busy is asked again when it says, up to ATTEMPTS times."""
+        """A response; what is busy, or was there and is gone, is asked again, up to ATTEMPTS times."""
         headers = {"Content-Type": kind} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -201,8 +207,15 @@ class Server:
                 time.sleep(min(60.0, float(asked) if asked.isdigit() else 0.5 * 2**attempt))
             except (OSError, http.client.HTTPException) as error:
                 reason = getattr(error, "reason", error)
-                raise ServerError(f"{self.url}: cannot be reached: {reason}") from None
+                if not self.name or not isinstance(reason, ConnectionError) or attempt == ATTEMPTS:
+                    raise ServerError(f"{self.url}: cannot be reached: {reason}") from None
+                time.sleep(0.5 * 2**attempt)  # a server that is started anew
         raise AssertionError
+
+
+def load_server(model: str | None, url: str) -> Server:
+    """A server as the workers of a run load it; its key stands in VARY_API_KEY or OPENAI_API_KEY."""
+    return Server(url, model, os.environ.get("VARY_API_KEY") or os.environ.get("OPENAI_API_KEY"))
 
 
 def _resize(page: Page, size: tuple[int, int]) -> None:

@@ -25,6 +25,7 @@ from .document import STATUSES, Document, Page
 from .image import BadInput, count_frames, open_image
 from .kinds import find_kinds, running_lines, with_running
 from .pdf import PAGE_TIMEOUT_S, PageTimeout, PdfFile, looks_like_pdf, page_numbers
+from .upright import Turn, turn_back, turned
 
 FIRST_DPI = 112.0  # 10-point type stands 15.6 px high: what the nano model reads best
 MIN_DPI, MAX_DPI = 50.0, 400.0
@@ -38,7 +39,10 @@ SUFFIXES = (".pdf", ".pdf.gz", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"
 
 
 class PageReader(Protocol):
-    """Reads one grey page image. `wanted_scale` says how much larger or smaller it had better come."""
+    """Reads one grey page image. `wanted_scale` says how much larger or smaller it had better come.
+
+    A reader may also have `wanted_turn(image) -> Turn`: the page is then put upright before it is read.
+    """
 
     name: str
 
@@ -115,12 +119,17 @@ def _read(source: Source, number: int, reader: PageReader, factor: float) -> Pag
     image, dpi = source.image(number, FIRST_DPI if factor == 1.0 else FIRST_DPI * factor)
     if _shows_nothing(image):
         return Page(number, "blank", image.width, image.height, dpi)
-    scale = reader.wanted_scale(image) * factor
+    turn = reader.wanted_turn(image) if hasattr(reader, "wanted_turn") else Turn()
+    straight = turned(image, turn)
+    scale = reader.wanted_scale(straight) * factor
     if dpi and scale != 1.0:
         image, dpi = source.image(number, min(MAX_DPI, max(MIN_DPI, dpi * scale)))
-        scale = 1.0
-    page = reader.read(image, scale)
-    find_kinds(page, image)
+        straight, scale = turned(image, turn), 1.0
+    page = reader.read(straight, scale)
+    if not page.rotation and not page.skew:  # else a server has turned the page and found the kinds
+        find_kinds(page, straight)
+    if turn != Turn():
+        turn_back(page, turn, image.size)
     page.dpi = dpi
     return page
 

@@ -166,6 +166,8 @@ def reason(error: Exception) -> str:
         return "the PDF is encrypted and the password is missing or wrong"
     if "Data format error" in text:
         return "not a PDF, or broken beyond reading"
+    if "Success" in text:  # PDFium's last error, when the document opened and has no page
+        return "the PDF has no pages"
     return text.splitlines()[0] if text else type(error).__name__
 
 

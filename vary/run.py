@@ -23,16 +23,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .client import load_server
+from .disk import aside, lock, sha256
 from .document import LOST, SCHEMA, STATUSES, Page
 from .image import BadInput
 from .kinds import Sign, running_lines, with_running
 from .pages import LADDER, MAX_PAGES, Source, found_files
 from .paper import SearchablePdf, crop, overlay
 from .pdf import PAGE_TIMEOUT_S
-from .workers import Crew, Outcome
+from .workers import Cluster, Crew, Outcome
 from .writers import SUFFIXES, WRITERS
 
-LOAD = "vary.api:load"
+LOAD, LOAD_SERVER = "vary.api:load", "vary.client:load_server"
 PICTURE_DPI = 150.0  # of searchable PDFs, overlays and figures
 MAX_NAME = 180  # bytes of a file's name, without what is put behind it
 RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # names of devices on Windows
@@ -72,7 +74,9 @@ class Ledger:
         self.pages: dict[Key, Line] = {}
         self.written: dict[str, Line] = {}  # by the document's name
         self.file: BinaryIO = self.path.open("a+b")
-        self._lock()
+        if not lock(self.file):
+            self.file.close()
+            raise ValueError(f"{self.path}: another run writes to this folder")
         self.file.seek(0)
         last = b"\n"
         for last in self.file:
@@ -80,17 +84,6 @@ class Ledger:
                 self._know(json.loads(last))
         if not last.endswith(b"\n"):
             self.file.write(b"\n")
-
-    def _lock(self) -> None:
-        try:
-            import fcntl
-        except ImportError:  # not on Windows
-            return
-        try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self.file.close()
-            raise ValueError(f"{self.path}: another run writes to this folder") from None
 
     def _know(self, line: Line) -> None:
         if "written" in line:
@@ -125,6 +118,11 @@ class _Run:
         self.out, self.forms, self.model = out, forms, model
         self.password, self.figures, self.settings = password, figures, settings
         self.summary = Summary()
+        self.opened = self.found = 0  # files, and the pages in them
+
+    @property
+    def expected(self) -> int:
+        return round(self.found * max(1.0, self.summary.files / max(1, self.opened)))
 
     def stored(self, sha256: str, number: int) -> Path:
         return self.out / ".pages" / f"{sha256[:24]}-{self.settings}" / f"{number:06d}.json.gz"
@@ -171,11 +169,12 @@ def read_all(
     out: str | Path,
     to: Sequence[str] = ("md",),
     *,
-    model: str = "vary-nano",
+    model: str | None = None,
     device: str = "cpu",
     pages: str | None = None,
     password: str | None = None,
     workers: int | None = None,
+    ray: str | None = None,
     timeout_s: float = PAGE_TIMEOUT_S,
     max_pages: int = MAX_PAGES,
     figures: bool = False,
@@ -184,9 +183,12 @@ def read_all(
 ) -> Summary:
     """Read files, folders, patterns and stdin (`-`) into `out`; running it again does what is not done.
 
-    to: of text, md, html, json, pdf (searchable), overlay. workers: processes, by default one per core. timeout_s: of a
-    page, reading included. figures: crop and link them. on_page: called with each page's line of the ledger, in order,
-    also of pages read before, which have `before: True`, and of files that could not be opened, whose page is None.
+    to: of text, md, html, json, pdf (searchable), overlay. model: by default vary-nano, or a server's first. device:
+    cpu, cuda, or the address of an OpenAI-compatible server that reads (key in VARY_API_KEY). workers: processes, by
+    default one per core; ray: address of a cluster that reads instead (`Cluster`). timeout_s: of a page, reading
+    included. figures: crop and link them. on_page: called with each page's line of the ledger, in order, also of pages
+    read before, which have `before: True`, and of files that could not be opened, whose page is None; `expected` is how
+    many pages the run will have, by the files opened so far.
     Raises ValueError when nothing can be done at all, OSError when the folder cannot be written.
     """
     unknown = [form for form in to if form not in SUFFIXES]
@@ -194,28 +196,38 @@ def read_all(
         raise ValueError(f"to {', '.join(unknown) or 'nothing'}: allowed: {', '.join(SUFFIXES)}")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    if "://" in device:
+        load, model = LOAD_SERVER, load_server(model, device).name
+    model = model or "vary-nano"
+    settings = (load, model, device, timeout_s)
     run = _Run(out, to, model, password, figures, _settings(model, load))
-    tell = on_page or (lambda line: None)
     with (
         _ledger(out) as ledger,
-        Crew(workers or os.cpu_count() or 1, load, model, device, timeout_s) as crew,
+        Crew(workers or os.cpu_count() or 1, *settings) if ray is None else Cluster(ray, *settings) as crew,
         found_files(inputs, out) as files,
     ):
         run.summary.files = len(files)
-        jobs = _jobs(run, files, pages, timeout_s, max_pages)
-        for job, step in _ordered(run, ledger, crew, jobs):
-            if job.error is not None:
-                tell(run.refuse(ledger, job, job.error))
-                continue
-            if step is None:
-                _write_document(run, ledger, job)
-                continue
-            before = isinstance(step, dict)
-            line = step if isinstance(step, dict) else run.store(ledger, job, step)
-            run.summary.pages[line["status"]] += 1
-            run.summary.read += not before
-            tell(line | {"file": str(job.path), "before": before})
+        steps = _ordered(run, ledger, crew, _jobs(run, files, pages, timeout_s, max_pages))
+        for line in _entered(run, ledger, steps):
+            if on_page:
+                on_page(line | {"expected": run.expected})
     return run.summary
+
+
+def _entered(run: _Run, ledger: Ledger, steps: Iterator[tuple[_Job, Step]]) -> Iterator[Line]:
+    """What ended, once it is on the disk, and documents when their last page has."""
+    for job, step in steps:
+        if job.error is not None:
+            yield run.refuse(ledger, job, job.error)
+            continue
+        if step is None:
+            _write_document(run, ledger, job)
+            continue
+        before = isinstance(step, dict)
+        line = step if isinstance(step, dict) else run.store(ledger, job, step)
+        run.summary.pages[line["status"]] += 1
+        run.summary.read += not before
+        yield line | {"file": str(job.path), "before": before}
 
 
 @contextlib.contextmanager
@@ -233,7 +245,8 @@ def _jobs(
         try:
             with Source(path, run.password, timeout_s) as source:
                 numbers = source.numbers(pages, max_pages)
-            yield _Job(path, name, _sha256(path), list(dict.fromkeys(numbers)))
+            run.opened, run.found = run.opened + 1, run.found + len(numbers)
+            yield _Job(path, name, sha256(path), list(dict.fromkeys(numbers)))
         except (BadInput, OSError) as error:
             yield _Job(path, name, "", [], str(error))
 
@@ -241,7 +254,7 @@ def _jobs(
 Step = Line | Outcome | None  # a page read before, a page read now, the end of a document
 
 
-def _ordered(run: _Run, ledger: Ledger, crew: Crew, jobs: Iterator[_Job]) -> Iterator[tuple[_Job, Step]]:
+def _ordered(run: _Run, ledger: Ledger, crew: Crew | Cluster, jobs: Iterator[_Job]) -> Iterator[tuple[_Job, Step]]:
     """Pages in order, while workers read a few pages ahead; None follows a document's last page."""
     waiting: deque[tuple[_Job, Line | Future[Outcome] | None]] = deque()
     for job in jobs:
@@ -333,22 +346,6 @@ def _save(image: Any, path: Path) -> None:
         image.save(file, "PNG")
 
 
-@contextlib.contextmanager
-def aside(path: Path) -> Iterator[BinaryIO]:
-    """A file that is written whole or not at all: beside its place, synced, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
 def safe_names(names: Sequence[str]) -> list[str]:
     """Names that stay inside a folder on any system, `/` kept; what is equal but for case gets -2, -3 ..."""
     taken: set[str] = set()
@@ -371,19 +368,12 @@ def _safe_part(part: str) -> str:
     return f"_{text}" if RESERVED.fullmatch(text) or text.startswith(".") else text
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 def _settings(model: str, load: str) -> str:
     """What a page's text depends on besides its pixels: the weights, the way of reading, the form that is stored."""
     digest = hashlib.sha256(json.dumps([model, load, SCHEMA, LADDER]).encode())
     folder = Path(__file__).parent / "weights" / model
-    for path in sorted((folder if folder.is_dir() else Path(model)).glob("*")):
+    files = () if load == LOAD_SERVER else (folder if folder.is_dir() else Path(model)).glob("*")
+    for path in sorted(files):
         if path.suffix == ".safetensors" or path.name == "config.json":
-            digest.update(f"{path.name} {_sha256(path)}".encode())
+            digest.update(f"{path.name} {sha256(path)}".encode())
     return digest.hexdigest()[:12]
