@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import random
 import resource
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -21,8 +22,9 @@ from vary.data.corpus import Corpus
 from vary.data.glyphs import find_faces
 from vary.data.mix import StageData
 from vary.data.text import TextSource
+from vary.disk import locked
 from vary.train import tasks
-from vary.train.checkpoint import Checkpoints, damage, locked
+from vary.train.checkpoint import Checkpoints, damage
 from vary.train.loop import train
 from vary.train.stages import Recipe
 from vary.train.tasks import Material
@@ -146,6 +148,14 @@ def test_a_damaged_checkpoint_costs_its_steps_and_nothing_else(tmp_path) -> None
     assert_same(tmp_path / "whole", tmp_path / "run")
 
 
+def test_rows_from_before_the_first_checkpoint_do_not_stay(tmp_path) -> None:
+    run(recipe(tmp_path / "whole"))
+    run(recipe(tmp_path / "run"), max_steps=1)
+    shutil.rmtree(tmp_path / "run" / "step-0-0000001")  # as if killed between the row and the checkpoint
+    run(recipe(tmp_path / "run"))
+    assert_same(tmp_path / "whole", tmp_path / "run")
+
+
 def test_only_good_checkpoints_are_counted_and_the_last_good_one_stays(tmp_path) -> None:
     settings = recipe(tmp_path / "run", keep=2)
     run(settings, max_steps=4)
@@ -185,7 +195,8 @@ def test_disk_full(tmp_path) -> None:
 
 def test_two_writers(tmp_path) -> None:
     settings = recipe(tmp_path / "run")
-    with locked(tmp_path / "run"), pytest.raises(ValueError, match=f"process {os.getpid()} on .* is training in it"):
+    refused = f"process {os.getpid()} on .* is training in it"
+    with locked(tmp_path / "run", "training in it"), pytest.raises(ValueError, match=refused):
         run(settings)
     run(settings, max_steps=1)  # the lock is free again
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -219,12 +220,18 @@ class Answer:
         self.shown = {"accuracy": right / batch.learnt} | ({"cut": self.cut} if self.cut else {})
         return {"loss": loss}, float(batch.learnt)
 
-    def _read(self, batch: Talk) -> tuple[Tensor, int]:
-        inputs = {key: _moved(value, self.setting.device) for key, value in batch.inputs.items()}
-        out = self.model(**inputs, use_cache=False)
-        labels = inputs["labels"][:, 1:]
-        right = (out.logits[:, :-1].argmax(-1) == labels) & (labels != -100)
-        return out.loss, int(right.sum())
+    def _read(self, batch: Talk) -> tuple[Tensor, Tensor]:
+        """Mean loss and number of right next tokens. Where nothing is learnt (images, prompts), no logits are made."""
+        inputs = {key: _moved(value, self.setting.device) for key, value in batch.inputs.items() if key != "labels"}
+        if inputs["attention_mask"].ndim == 2:  # padding is on the right, where no token looks; without a mask, flash
+            del inputs["attention_mask"]  # attention serves
+        learnt_BT = batch.inputs["labels"][:, 1:] != -100
+        columns = learnt_BT.any(0).nonzero()[:, 0]  # found before anything moves, or a GPU would be waited for
+        places = learnt_BT[:, columns].flatten().nonzero()[:, 0]
+        labels = batch.inputs["labels"][:, 1:][learnt_BT].to(self.setting.device, non_blocking=True)
+        kept = {"logits_to_keep": _moved(columns, self.setting.device), "use_cache": False}
+        logits = self.model(**inputs, **kept).logits.flatten(0, 1)[_moved(places, self.setting.device)]
+        return F.cross_entropy(logits.float(), labels), (logits.argmax(-1) == labels).sum()
 
     def evaluate(self) -> dict[str, float]:
         """Mean loss and share of right next tokens."""
@@ -232,7 +239,7 @@ class Answer:
         for batch in self.held_out:
             if batch.learnt:
                 loss, hits = self._read(batch)
-                total, right, learnt = total + float(loss) * batch.learnt, right + hits, learnt + batch.learnt
+                total, right, learnt = total + float(loss) * batch.learnt, right + int(hits), learnt + batch.learnt
         return {"loss": total / max(1, learnt), "wrong": 1 - right / max(1, learnt)}
 
 

@@ -12,14 +12,10 @@ manifest (`RUN/last/`) are read and left as they are.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-import os
 import re
 import shutil
-import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +24,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from ..disk import flush, sha256
+from .ranks import laid_out
 
 Tensors = dict[str, Tensor]
 Log = Callable[[str], Any]
@@ -68,7 +67,7 @@ class Checkpoints:
             raise OSError(f"{folder}: not saved: {' '.join(str(error).split())}") from None
         shutil.rmtree(folder, ignore_errors=True)  # only one that did not verify can stand there
         part.rename(folder)
-        _flush(self.run)
+        flush(self.run)
         self.good.append(folder)
         self._purge()
         return folder
@@ -123,7 +122,7 @@ def damage(folder: Path) -> str:
             return f"{name} is missing"
         if file.stat().st_size != about["bytes"]:
             return f"{name} has {file.stat().st_size} bytes instead of {about['bytes']}"
-        if _sha256(file) != about["sha256"]:
+        if sha256(file) != about["sha256"]:
             return f"{name} has other bytes than were written"
     return "" if "state.json" in listed else "manifest.json names no state.json"
 
@@ -137,39 +136,15 @@ def read(folder: Path) -> Checkpoint:
         raise ValueError(f"{folder}: {' '.join(str(error).split())}") from None
 
 
-@contextlib.contextmanager
-def locked(run: Path) -> Iterator[None]:
-    """One process at a time trains in a folder; the lock goes with the process, however it ends.
-
-    Raises ValueError naming the process that has it.
-    """
-    run.mkdir(parents=True, exist_ok=True)
-    with (run / ".lock").open("a+", encoding="utf-8") as lock:
-        try:
-            import fcntl
-        except ImportError:  # not on Windows, where nothing keeps two runs apart
-            yield
-            return
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            raise ValueError(f"{run}: {lock.read().strip() or 'another process'} is training in it") from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        lock.flush()
-        yield
-
-
 def tensors_of(model: nn.Module, wanted: Callable[[str], bool] = lambda name: True) -> Tensors:
     """Parameters and buffers by name, tied ones once."""
     seen: set[int] = set()
     found = {}
-    for name, tensor in model.state_dict().items():
-        if tensor.data_ptr() not in seen or tensor.numel() == 0:
-            seen.add(tensor.data_ptr())
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
             if wanted(name):
-                found[name] = tensor
+                found[name] = tensor.detach()
     return found
 
 
@@ -181,7 +156,7 @@ def put(model: nn.Module, tensors: Tensors, where: str | Path) -> None:
         if name not in own or own[name].shape != tensor.shape:
             has = list(own[name].shape) if name in own else "none"
             raise ValueError(f"{where}: {name} has the shape {list(tensor.shape)}, this recipe's model has {has}")
-        own[name].copy_(tensor)
+        own[name].copy_(laid_out(tensor, own[name]))
 
 
 def moments(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> Tensors:
@@ -200,7 +175,7 @@ def put_moments(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer], t
     for optimizer in optimizers:
         for p in (p for group in optimizer.param_groups for p in group["params"]):
             if names[p] in by_name:  # a step is counted on the parameter's device by fused AdamW
-                optimizer.state[p] = {k: v.to(p.device) for k, v in by_name[names[p]].items()}
+                optimizer.state[p] = {k: laid_out(v, p) for k, v in by_name[names[p]].items()}
 
 
 def _write(part: Path, tensors: dict[str, Tensors], state: dict[str, Any]) -> None:
@@ -209,28 +184,8 @@ def _write(part: Path, tensors: dict[str, Tensors], state: dict[str, Any]) -> No
     (part / "state.json").write_text(json.dumps(state), encoding="utf-8")
     files = {}
     for file in sorted(part.iterdir()):
-        _flush(file)
-        files[file.name] = {"bytes": file.stat().st_size, "sha256": _sha256(file)}
+        flush(file)
+        files[file.name] = {"bytes": file.stat().st_size, "sha256": sha256(file)}
     (part / "manifest.json").write_text(json.dumps({"files": files}, indent=1), encoding="utf-8")
-    _flush(part / "manifest.json")
-    _flush(part)
-
-
-def _flush(path: Path) -> None:
-    """See to it that a file, or the names in a folder, are on the disk."""
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except PermissionError:  # Windows opens no folders
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    flush(part / "manifest.json")
+    flush(part)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import os
 import random
 import signal
@@ -20,16 +21,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
+from ..disk import locked
 from .answer import Answer
-from .checkpoint import Checkpoints, locked, moments, put, put_moments, read, tensors_of
+from .checkpoint import Checkpoints, moments, put, put_moments, read, tensors_of
 from .cost import Speed
 from .curve import draw_curve
 from .optim import build_optimizers, learns, schedule, set_rate
-from .ranks import Ranks
+from .ranks import Ranks, held, laid_out
 from .stages import Recipe, Stage
-from .start import build, merge_adapters, trained_names
+from .start import build, merge_adapters, spread, trained_names
 from .tasks import Material, Read, Setting, Task, Write
 
 Log = Callable[[str], Any]
@@ -45,7 +47,7 @@ def train(recipe: Recipe, log: Log = print, max_steps: int | None = None, materi
     SystemExit(143) and KeyboardInterrupt when told to stop, after saving.
     """
     ranks, out = Ranks.join(), Path(recipe.out)
-    with locked(out) if ranks.first else contextlib.nullcontext(), _told_to_stop() as told:
+    with locked(out, "training in it") if ranks.first else contextlib.nullcontext(), _told_to_stop() as told:
         run = Run(recipe, ranks, log if ranks.first else lambda _: None, material)
         run.resume()
         done = 0
@@ -85,6 +87,9 @@ class Run:
     def __init__(self, recipe: Recipe, ranks: Ranks, log: Log, material: Material | None = None):
         self.recipe, self.ranks, self.log, self.out = recipe, ranks, log, Path(recipe.out)
         self.model, self.processor = build(recipe)
+        self.sharded = recipe.shard and ranks.world > 1
+        if self.sharded:
+            spread(self.model, recipe, ranks)
         torch.nn.Module.to(self.model, ranks.device)
         self.given = material
         self.checkpoints = Checkpoints(self.out, recipe.keep, log)
@@ -98,22 +103,26 @@ class Run:
     def resume(self) -> None:
         """Go on where the newest good checkpoint stands."""
         found = self.checkpoints.load() if self.ranks.first else None
-        folder = self.ranks.share(found.folder if found else None)
+        folder = self.ranks.tell(found.folder if found else None)
         if not folder:
-            return
+            return self._rewind({})
         found = found or read(folder)
         put(self.model, found.tensors["model"], found.folder)
         for name, tensor in found.tensors["ema"].items():
             if name in self.ema:
-                self.ema[name].copy_(tensor)
+                self.ema[name].copy_(laid_out(tensor, self.ema[name]))
         state, self.moments = found.state, found.tensors["optimizer"]
         self.index, self.step, self.seen, self.seconds = (state[k] for k in ("stage", "step", "seen", "seconds"))
         self.task_state, self.bad_samples = state["task"], state.get("bad_samples", 0)
-        for name, size in state.get("logs", {}).items() if self.ranks.first else ():  # rows behind it come again
-            path = self.out / name
-            if path.exists() and path.stat().st_size > size:
-                os.truncate(path, size)
+        if "logs" in state:  # the first edition kept none
+            self._rewind(state["logs"])
         self.log(f"resumed {found.folder} at stage {self.index}, step {self.step}")
+
+    def _rewind(self, sizes: dict[str, int]) -> None:
+        """Cut the logs to the bytes that a checkpoint knows of: rows of steps that come again."""
+        for path in (self.out / "loss.csv", self.out / "eval.csv") if self.ranks.first else ():
+            if path.exists() and path.stat().st_size > sizes.get(path.name, 0):
+                os.truncate(path, sizes.get(path.name, 0))
 
     def stage(self, limit: int | None, told: list[int]) -> int:
         """Train one stage to its end, or for `limit` steps, or until told to stop; returns the steps done."""
@@ -178,12 +187,15 @@ class Run:
         before = [b.clone() for b in self._buffers.values()]
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        sums = dict.fromkeys(("weight", "samples", "tokens", "told", "bad", *task.names), 0.0)
+        sums: dict[str, Any] = dict.fromkeys(("weight", "samples", "tokens", "told", "bad", *task.names), 0.0)
         for part in range(self.ranks.rank, stage.accumulate, self.ranks.world):
             batch = next(batches)
             _chance((self.recipe.seed * 1009 + self.index) * 10_000_019 + self.step * stage.accumulate + part)
             with torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
                 losses, weight = task.losses(batch)
+                if self.sharded and not losses:  # the others wait for this rank at every layer
+                    one = torch.zeros(1, 1, dtype=torch.long, device=self.ranks.device)
+                    (0 * self.model(one, use_cache=False).logits.sum()).backward()
             if losses:
                 total: Any = sum(stage.losses.get(name, 1.0) * value for name, value in losses.items())
                 (total * weight).backward()
@@ -193,11 +205,11 @@ class Run:
             for name, value in {"weight": weight, "samples": samples, "tokens": tokens, "bad": len(skipped)}.items():
                 sums[name] += value
             for name, loss in losses.items():
-                sums[name] += float(loss.detach()) * weight
+                sums[name] = sums[name] + loss.detach().double() * weight  # a device is not waited for here
         trained = [p for o in optimizers for group in o.param_groups for p in group["params"]]
         self.ranks.add_gradients(trained)
         sums["told"] = float(bool(told))
-        sums = dict(zip(sums, self.ranks.add(list(sums.values())), strict=True))
+        sums = dict(zip(sums, self.ranks.add([float(v) for v in sums.values()]), strict=True))
         norm = self._move(stage, trained, optimizers, sums["weight"])
         if norm is None:
             for buffer, was in zip(self._buffers.values(), before, strict=True):
@@ -212,12 +224,13 @@ class Run:
     ) -> float | None:
         """Clip and step; the norm of the gradient, or None when it is not finite and nothing moved."""
         gradients = [p.grad for p in trained if p.grad is not None]
-        if weight not in (0.0, 1.0):
-            torch._foreach_div_(gradients, weight)
-        norm = float(torch.nn.utils.clip_grad_norm_(trained, stage.clip or float("inf")))
+        norm = self.ranks.norm(gradients) / (weight or 1.0)
         if not np.isfinite(norm):
             return None
-        if gradients:
+        if gradients and weight:
+            scale = min(1.0, stage.clip / (norm + 1e-6) if stage.clip else 1.0) / weight
+            if scale != 1.0:
+                torch._foreach_mul_([held(g) for g in gradients], scale)
             for optimizer in optimizers:
                 optimizer.step()
             self._average(stage)
@@ -246,7 +259,7 @@ class Run:
             if not name.startswith(stage.trainable):
                 continue
             if average.is_floating_point():
-                average.lerp_(state[name], 1 - decay)
+                held(average).lerp_(held(state[name]), 1 - decay)
             else:
                 average.copy_(state[name])
 
@@ -264,7 +277,7 @@ class Run:
         """Batches of this rank from where the run stands; those of a step are step * accumulate + 0, 1, ..."""
         stage, workers = self.recipe.stages[self.index], self.recipe.workers
         parts = range(self.ranks.rank, stage.accumulate, self.ranks.world)
-        numbers = _Numbers(self.step, stage.accumulate, parts)
+        numbers = (step * stage.accumulate + part for step in itertools.count(self.step) for part in parts)
         return DataLoader(
             task.data, batch_size=None, sampler=numbers, num_workers=workers,
             prefetch_factor=4 if workers else None, worker_init_fn=_deaf,
@@ -274,6 +287,7 @@ class Run:
         pace = speed.read()
         row = {"stage": stage.name, "step": self.step, "seen": self.seen, "lr": f"{rate:.2e}"}
         row |= {"per_s": f"{pace.samples:.1f}", "tokens_s": f"{pace.tokens:.0f}", "mfu": f"{pace.mfu:.4f}"}
+        shown = {k: float(v) for k, v in shown.items()}
         row |= {k: f"{v:.4f}" for k, v in shown.items()}
         self._append("loss.csv", row)
         words = " ".join(f"{k} {v:.3f}" for k, v in shown.items())
@@ -285,8 +299,8 @@ class Run:
         )
 
     def _evaluate(self, stage: Stage, task: Task) -> None:
-        """Held-out measures of the averaged weights, by the first rank."""
-        if not self.ranks.first:
+        """Held-out measures of the averaged weights, by the first rank, or by all that it needs for it."""
+        if not (self.ranks.first or self.sharded):
             return
         kept = {k: v.clone() for k, v in self.model.state_dict().items() if k in self.ema}
         put(self.model, self.ema, "averages")
@@ -298,7 +312,8 @@ class Run:
             found = task.evaluate()
         put(self.model, kept, "averages")
         self._append("eval.csv", {"stage": stage.name, "step": self.step, "seen": self.seen} | found)
-        draw_curve(self.out)
+        if self.ranks.first:
+            draw_curve(self.out)
         self.log(f"{stage.name} {self.step}: held-out " + " ".join(f"{k} {v:.4f}" for k, v in found.items()))
 
     def _append(self, name: str, row: dict[str, Any]) -> None:
@@ -323,13 +338,14 @@ class Run:
 
     def _save(self, optimizers: list[torch.optim.Optimizer], last: bool) -> None:
         """Save; a full disk stops the run only where it would end anyway."""
+        model = self._own(self.recipe.stages[: self.index + 1])
+        tensors = {"model": model, "ema": self.ema, "optimizer": moments(self.model, optimizers)}
+        tensors = {part: self.ranks.whole(own) for part, own in tensors.items()}
         if not self.ranks.first:
             return
         state: dict[str, Any] = {"stage": self.index, "step": self.step, "seen": self.seen, "seconds": self.seconds}
         logs = {p.name: p.stat().st_size for p in (self.out / "loss.csv", self.out / "eval.csv") if p.exists()}
         state |= {"task": self.task_state, "bad_samples": self.bad_samples, "logs": logs}
-        model = self._own(self.recipe.stages[: self.index + 1])
-        tensors = {"model": model, "ema": self.ema, "optimizer": moments(self.model, optimizers)}
         try:
             self.checkpoints.save(self.index, self.step, tensors, state)
         except OSError as error:
@@ -381,16 +397,3 @@ def _told_to_stop() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class _Numbers(Sampler):
-    """Numbers of a rank's batches from a step on, without end."""
-
-    def __init__(self, step: int, accumulate: int, parts: range):
-        self.step, self.accumulate, self.parts = step, accumulate, parts
-
-    def __iter__(self) -> Iterator[int]:
-        step = self.step
-        while True:
-            yield from (step * self.accumulate + part for part in self.parts)
-            step += 1

@@ -61,16 +61,17 @@ def build_optimizers(model: nn.Module, stage: Stage) -> list[torch.optim.Optimiz
     linear = {id(m.weight) for n, m in model.named_modules() if isinstance(m, nn.Linear) and n not in _NOT_MUON}
     linear -= {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}  # tied to a head
     linear -= {id(p) for n, p in model.named_parameters() if n.startswith(_NOT_MUON)}
-    groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, float, float, type], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             muon = stage.optimizer == "muon" and id(parameter) in linear
             decay = stage.weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((muon, shares[name], decay), []).append(parameter)
+            kind = type(parameter.data)  # what is spread over ranks and what is not cannot be moved by one call
+            groups.setdefault((muon, shares[name], decay, kind), []).append(parameter)
     of_each = [
         [
             {"params": p, "share": share, "weight_decay": decay}
-            for (muon, share, decay), p in groups.items()
+            for (muon, share, decay, _), p in groups.items()
             if muon == m
         ]
         for m in (False, True)

@@ -10,10 +10,18 @@ from typing import Any
 
 import yaml
 
+from ..reader import weights_dir
+
+SHIPPED = "shipped:"  # before the name of a model whose weights are in this package
+
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One shape of batch: pages of height x width px, `batch` of them, with `PageSource`'s other settings."""
+    """One shape of batch: pages of height x width px, `batch` of them, with `PageSource`'s other settings.
+
+    pdfs: crops of these PDF files, folders or packages (`CropSource`) instead of rendered pages; of the other settings
+    they take sizes_px and degraded.
+    """
 
     height: int
     width: int
@@ -23,10 +31,12 @@ class View:
     degraded: float = 0.5
     text_style: str = "mixed"
     max_lines: int | None = None
+    pdfs: tuple[str, ...] = ()
 
-    def page_settings(self) -> dict[str, Any]:
-        """What `PageSource` takes."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("batch", "weight")}
+    def settings(self) -> dict[str, Any]:
+        """What the view's source takes."""
+        shared = ("height", "width", "sizes_px", "degraded")
+        return {name: getattr(self, name) for name in shared + (() if self.pdfs else ("text_style", "max_lines"))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +51,8 @@ class Stage:
     lr: peak rate; rates: factor for names that begin so; layer_decay: factor for every layer below the top; optimizer,
     schedule: `adamw` or `muon`, a name of `optim.SCHEDULES`; warmup and decay are shares of the stage's steps, floor of
     the peak rate. clip: largest norm of the gradient, 0 for any. losses: weight of each loss.
-    corrupt, advance_at: share of wrong input characters, and accuracy at which `write` moves on to more lines.
+    corrupt: share of wrong input characters in `write`. lines: of a strip, the next entry as soon as the running
+    accuracy passes advance_at; one entry is no curriculum.
     """
 
     name: str
@@ -67,6 +78,7 @@ class Stage:
     clip: float = 1.0
     losses: dict[str, float] = field(default_factory=dict)
     corrupt: float = 0.2
+    lines: tuple[int, ...] = (1, 2, 4, 8)
     advance_at: float = 0.95
 
     def __post_init__(self) -> None:
@@ -79,6 +91,8 @@ class Stage:
                 raise ValueError(f"stage {self.name!r}: {key} {value!r}; allowed: {', '.join(allowed)}")
         if (self.task == "answer") == (not self.mix) or (self.task != "answer") == (not self.views):
             raise ValueError(f"stage {self.name!r}: `answer` learns from a mix, `read` and `write` from views")
+        if not self.lines or any(not isinstance(n, int) or n < 1 for n in self.lines):
+            raise ValueError(f"stage {self.name!r}: lines {list(self.lines)}; allowed: whole numbers from 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +114,14 @@ class Lora:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """model: a named model, with random weights, or a folder of one. out: folder of the run.
+    """model: a named model, with random weights; a folder of one; or `shipped:NAME`, the weights in this package.
+    out: folder of the run.
 
     ema: decay of averaged weights, which each next stage and the export take; 0 keeps none. eval_every, save_every,
     log_every: steps. keep: checkpoints that stay. most_skipped: steps in a row whose gradient may be not finite.
     precision: `bf16` (autocast) or `float32`. hold: type of the weights that no stage trains. checkpointing: compute
-    activations twice instead of keeping them. compile: by `torch.compile`; not tested.
+    activations twice instead of keeping them. compile: layers by `torch.compile`. shard: spread a language model that
+    is trained whole over all ranks.
     """
 
     model: str
@@ -123,6 +139,7 @@ class Recipe:
     hold: str = "float32"
     checkpointing: bool = False
     compile: bool = False
+    shard: bool = False
     lora: Lora | None = None
 
     def __post_init__(self) -> None:
@@ -134,6 +151,9 @@ class Recipe:
                 raise ValueError(f"{key} {value!r}; allowed: {', '.join(allowed)}")
         if self.hold == "bfloat16" and self.precision != "bf16":
             raise ValueError("hold bfloat16 needs precision bf16")
+        whole = all("language_model".startswith(s.trainable) for s in self.stages) and not self.lora
+        if self.shard and not (whole and all((s.task, s.optimizer) == ("answer", "adamw") for s in self.stages)):
+            raise ValueError("shard: allowed without lora, where every stage trains language_model to answer, by adamw")
 
     @classmethod
     def load(cls, path: str | Path, changes: list[str] | None = None) -> Recipe:
@@ -144,6 +164,9 @@ class Recipe:
             raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
         for change in changes or []:
             _apply(data, change)
+        name = data.get("model") if isinstance(data, dict) else None
+        if isinstance(name, str) and name.startswith(SHIPPED):
+            data["model"] = str(weights_dir(name.removeprefix(SHIPPED)))
         return _build(cls, data, str(path))
 
 
@@ -177,10 +200,11 @@ def _build(kind: type, data: Any, where: str) -> Any:
         values["views"] = tuple(_build(View, v, f"{where}: views.{k}") for k, v in enumerate(values["views"]))
     if values.get("lora") is not None and kind is Recipe:
         values["lora"] = _build(Lora, values["lora"], f"{where}: lora")
-    for name in ("trainable", "sizes_px", "betas", "targets"):
+    for name in ("trainable", "sizes_px", "betas", "targets", "lines", "pdfs"):
         if name in values:
             values[name] = (values[name],) if isinstance(values[name], str) else tuple(values[name])
-    try:
+    try:  # YAML takes 2e-3 for text
+        values |= {k: float(v) for k, v in values.items() if fields[k].type == "float" and isinstance(v, str)}
         return kind(**values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from None

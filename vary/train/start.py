@@ -13,6 +13,7 @@ from ..config import preset
 from ..model import VaryForConditionalGeneration, load_model
 from ..processor import VaryProcessor, character_tokenizer
 from .optim import learns
+from .ranks import Ranks
 from .stages import Lora, Recipe
 
 
@@ -23,8 +24,9 @@ def build(recipe: Recipe, training: bool = True) -> tuple[VaryForConditionalGene
     """
     torch.manual_seed(recipe.seed)
     processor: VaryProcessor | None = None
+    hold = recipe.hold == "bfloat16" and training
     if (Path(recipe.model) / "config.json").is_file():
-        model = load_model(Path(recipe.model))
+        model = load_model(Path(recipe.model), "auto" if hold else torch.float32)  # 7B in float32 are 28 GiB
         if (Path(recipe.model) / "processor_config.json").is_file():
             processor = AutoProcessor.from_pretrained(recipe.model)
     else:
@@ -32,18 +34,32 @@ def build(recipe: Recipe, training: bool = True) -> tuple[VaryForConditionalGene
         if model.config.reading:
             processor = VaryProcessor.of(model.config, character_tokenizer(model.config.reading["alphabet"]))
     if recipe.lora:
+        for parameter in model.language_model.parameters() if hold else ():
+            parameter.data = parameter.data.bfloat16()  # before 4 bits are made of it, whose scales are of its type
         _adapt(model, recipe.lora, training)
-    if recipe.hold == "bfloat16" and training:
+    if hold:
         trained = trained_names(recipe, model)
         for name, parameter in model.named_parameters():
-            if name not in trained and parameter.dtype == torch.float32:
-                parameter.data = parameter.data.bfloat16()
+            if name in trained or (parameter.is_floating_point() and not hasattr(parameter, "qtype")):
+                parameter.data = parameter.data.to(torch.float32 if name in trained else torch.bfloat16)
     if recipe.checkpointing:
         checkpoint_activations(model)
     if recipe.compile:
         for part in (*model.eyes, model.language_model):
-            part.compile()
+            for layer in layers_of(part):
+                layer.compile()  # one by one: those of a kind are compiled once, whoever calls them
     return model, processor
+
+
+def layers_of(part: nn.Module) -> list[nn.Module]:
+    """The layers of a vocabulary or language model: what its longest list of modules holds."""
+    return list(max((m for m in part.modules() if isinstance(m, nn.ModuleList)), key=len, default=[part]))
+
+
+def spread(model: VaryForConditionalGeneration, recipe: Recipe, ranks: Ranks) -> None:
+    """Spread the language model over the ranks; vocabularies and connectors, which some batches lack, stay whole."""
+    apart = {p for n, p in model.named_parameters() if not n.startswith(("language_model", "lm_head"))}
+    ranks.shard(model, layers_of(model.language_model), apart)
 
 
 def checkpoint_activations(model: VaryForConditionalGeneration) -> None:

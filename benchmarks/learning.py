@@ -1,0 +1,144 @@
+"""Why the decoder's loss sits on a plateau, and what ends it: one recipe, five arms (docs/learning.md).
+
+`python benchmarks/learning.py [ARM ...] [--steps N]` trains all arms from the same random weights over the same pages,
+a hundred steps each in turn, so that they compare whenever it is stopped; run again it resumes. It prints a table and
+writes `runs/learning/learning.csv` and `docs/learning.png` from what has been logged; `--show` only does this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+import torch
+
+from vary.config import VaryConfig
+from vary.model import VaryForConditionalGeneration
+from vary.presets import nano
+from vary.train.loop import train
+from vary.train.stages import Recipe
+from vary.train.tasks import Material
+
+RUNS = Path("runs/learning")
+TURN = 100
+CURRICULUM = "stages.0.lines=[1, 2]"
+HEAD = "stages.0.losses={next: 1.0, ctc: 0.5, glyph: 1.0, blank: 1.0, measure: 0.1}"
+ARMS = {
+    "plain": [],
+    "lines": [CURRICULUM],
+    "ctc": [HEAD],
+    "both": [CURRICULUM, HEAD],
+    "feed": [CURRICULUM, HEAD, f"model={RUNS}/model-feed"],
+}
+COLUMNS = ("arm", "step", "seen", "next", "blind", "accuracy", "cer_decoder", "lines")
+
+
+def make_models() -> None:
+    """Random weights of a model small enough for a busy core; that with `feed` differs where it must, in one layer."""
+    weights: dict[str, torch.Tensor] = {}
+    for name, feed in (("model", False), ("model-feed", True)):
+        settings = nano(False)
+        settings["vocabularies"][0] |= {"stem": [12, 24], "width": 64, "depth": 1}
+        settings["connector"] |= {"window": [2, 2], "squeeze": 24}  # 16 x 8 px: about one character
+        settings["text_config"] |= {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2}
+        settings["text_config"] |= {"num_attention_heads": 2, "num_key_value_heads": 2}
+        settings["reading"]["feed"] = feed
+        torch.manual_seed(1)
+        model = VaryForConditionalGeneration(VaryConfig(**settings))
+        same = {k: v for k, v in model.state_dict().items() if k in weights and v.shape == weights[k].shape}
+        model.load_state_dict({k: weights[k] for k in same}, strict=False)
+        weights = weights or {k: v.clone() for k, v in model.state_dict().items()}
+        if not (RUNS / name / "config.json").exists():
+            model.save_pretrained(RUNS / name)
+
+
+def material() -> Material:
+    """English in one face: its letters can be learnt in minutes, and what is asked here is what comes after them."""
+    english = Material.english()
+    faces = [face for face in english.faces if (face.family, face.style) == ("DejaVu Sans", "Book")]
+    return Material(english.text, english.held_out, faces)
+
+
+def steps_done(arm: str) -> int:
+    """Of the newest checkpoint, `step-STAGE-STEP`; the second stage is the end."""
+    newest = max((path.name for path in (RUNS / arm).glob("step-*")), default="step-0-0")
+    _, stage, step = newest.split("-")
+    return int(step) if stage == "0" else 1_000_000
+
+
+def logged() -> dict[str, list[dict[str, str]]]:
+    """Held-out measures of each arm that has any."""
+    found = {}
+    for arm in ARMS:
+        path = RUNS / arm / "eval.csv"
+        if path.exists():
+            with path.open(newline="", encoding="utf-8") as file:
+                found[arm] = [{"arm": arm} | row for row in csv.DictReader(file)]
+    return found
+
+
+def show(found: dict[str, list[dict[str, str]]]) -> None:
+    with (RUNS / "learning.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(row for rows in found.values() for row in rows)
+    print("| arm | steps | pages | next-token loss | with another image | accuracy | CER, single lines | lines |")
+    print("|---|---|---|---|---|---|---|---|")
+    for arm, rows in found.items():
+        last = {k: float(v) for k, v in rows[-1].items() if k in COLUMNS and k != "arm"}
+        print(
+            f"| {arm} | {last['step']:.0f} | {last['seen']:.0f} | {last['next']:.2f} | {last['blind']:.2f} | "
+            f"{last['accuracy']:.1%} | {last['cer_decoder']:.0%} | {last['lines']:.0f} |"
+        )
+
+
+def draw(found: dict[str, list[dict[str, str]]], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    panels = {
+        "next": "next-token loss, strips of two lines",
+        "accuracy": "accuracy behind true beginnings, the same strips",
+        "cer_decoder": "free-running CER, single lines",
+    }
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    for axis, (name, title) in zip(axes, panels.items(), strict=True):
+        for k, (arm, rows) in enumerate(found.items()):
+            seen = [float(row["seen"]) for row in rows]
+            axis.plot(seen, [float(row[name]) for row in rows], color=f"C{k}", label=arm, linewidth=1.5)
+            if name == "next":
+                axis.plot(seen, [float(row["blind"]) for row in rows], f"C{k}:", linewidth=1)
+        axis.set(xlabel="pages seen", title=title)
+        axis.set_ylim(0, {"accuracy": 1.0, "next": 4.5, "cer_decoder": 1.6}[name])
+        axis.grid(alpha=0.3)
+    axes[0].plot([], [], "k:", linewidth=1, label="with another image")
+    axes[0].legend()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("arms", nargs="*", metavar="ARM", help=f"of {', '.join(ARMS)}; all of them by default")
+    parser.add_argument("--steps", type=int, default=2000, help="of each arm; the recipe ends at 2000")
+    parser.add_argument("--show", action="store_true", help="only print and draw what has been logged")
+    arguments = parser.parse_args()
+    for arm in arguments.arms:
+        if arm not in ARMS:
+            parser.error(f"unknown arm {arm!r}; allowed: {', '.join(ARMS)}")
+    if not arguments.show:
+        make_models()
+        made_of = material()
+        for stop in range(TURN, arguments.steps + 1, TURN):
+            for arm in arguments.arms or ARMS:
+                recipe = Recipe.load("recipes/learning-plateau.yaml", [f"out={RUNS / arm}", *ARMS[arm]])
+                train(recipe, max_steps=max(0, stop - steps_done(arm)), material=made_of)
+    found = logged()
+    show(found)
+    draw(found, Path("docs/learning.png"))
+
+
+if __name__ == "__main__":
+    main()
