@@ -1,18 +1,14 @@
-"""Published layouts made of little files, their metrics, the unit tests of pages, and lmms-eval's protocol."""
+"""Published layouts made of little files, their metrics, and the unit tests of pages."""
 
 from __future__ import annotations
 
 import json
 import random
-import sys
-from types import ModuleType, SimpleNamespace
 
-import numpy as np
 import pytest
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
-from vary.evaluate import lmms
 from vary.evaluate.blocks import block_scores, overall, split
 from vary.evaluate.report import write_report
 from vary.evaluate.scores import METRICS
@@ -110,7 +106,7 @@ The last words of the page.
 """
 
 
-@pytest.mark.parametrize("name", [name for name in SETS if name != "olmocr-bench"])
+@pytest.mark.parametrize("name", [name for name in SETS if name not in ("olmocr-bench", "pdfs")])
 def test_a_record_of_every_layout_is_read_and_scores_full_marks_when_right(name, data) -> None:
     task = SETS[name]
     found = list(task.examples(data, None))
@@ -132,7 +128,9 @@ def test_a_record_of_every_layout_is_read_and_scores_full_marks_when_right(name,
 
 
 def test_questions_are_those_of_the_set_or_of_the_paper(data) -> None:
-    prompts = {name: next(SETS[name].examples(data, None)).prompt for name in SETS if name != "olmocr-bench"}
+    prompts = {
+        name: next(SETS[name].examples(data, None)).prompt for name in SETS if name not in ("olmocr-bench", "pdfs")
+    }
     assert prompts["fox-box-en"] == "OCR of the box [1, 2, 3, 4]:"
     assert prompts["docvqa"] == "What?\nAnswer using a single word or phrase."
     assert prompts["textvqa"] == "Who?\nAnswer using a single word or phrase."
@@ -160,6 +158,22 @@ def test_tasks_are_chosen_by_name_and_all_needs_no_files() -> None:
     assert list(choose("all")) == list(TASKS)
     assert all(task.files and task.metric in METRICS for task in SETS.values())
     assert all(not task.files and task.metric in METRICS for task in TASKS.values())
+
+
+def test_pages_of_your_own_pdfs(tmp_path) -> None:
+    from .test_pdfs import WORDS, typeset
+
+    for name in ("a", "b"):
+        typeset(tmp_path / f"{name}.pdf", "#set page(height: 300pt)\n" + " ".join(WORDS))
+    task = choose("pdfs")["pdfs"]
+    found = list(task.examples(tmp_path, 4))
+    assert [example.name[0] for example in found] == ["a", "a", "b", "b"]
+    assert found[0].truth.split()[0] in WORDS
+    assert found[0].open().height == 625  # 300 pt at 150 dpi
+    with pytest.raises(ValueError, match="task pdfs: name a folder"):
+        list(task.examples(None, None))
+    with pytest.raises(ValueError, match="no PDF in it"):
+        list(task.examples(tmp_path / "none", None))
 
 
 def test_vqa_accuracy_wants_three_who_agree() -> None:
@@ -351,52 +365,3 @@ def test_files_for_published_scorers_are_written(tmp_path) -> None:
     assert not list(tmp_path.parent.rglob("evil.md"))
     report = (tmp_path / "report.md").read_text()
     assert "| omnidocbench: en | a/b | 2 | text |" in report
-
-
-# -- lmms-eval ---------------------------------------------------------------------------------------------------------
-class FakeAsker:
-    def __init__(self):
-        self.asked = []
-
-    def ask(self, images, question, **limits):
-        self.asked.append(([np.asarray(image).shape for image in images], question, limits))
-        return SimpleNamespace(text=f"answer {len(self.asked)}\n\nand more")
-
-
-def test_lmms_eval_gets_its_answers_in_order(monkeypatch) -> None:
-    class Base:
-        """lmms-eval's base class keeps the records of its tasks."""
-
-        def __init__(self):
-            self.task_dict = {
-                "docs": {"val": {3: {"image": Image.new("L", (8, 6))}, 4: {"image": Image.new("RGB", (4, 2))}}}
-            }
-
-    package, api, model = ModuleType("lmms_eval"), ModuleType("lmms_eval.api"), ModuleType("lmms_eval.api.model")
-    model.lmms = Base
-    for module in (package, api, model):
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    asker = FakeAsker()
-    monkeypatch.setattr(lmms, "load_asker", lambda *given: asker if given == ("folder", "cpu", "auto") else None)
-    vary = lmms.Vary(pretrained="folder", batch_size="1")
-    assert isinstance(vary, Base)
-
-    def request(number, **settings):
-        return SimpleNamespace(args=(f"Q{number}", settings, lambda doc: [doc["image"]], number, "docs", "val"))
-
-    assert vary.generate_until([request(4, until=["\n\n"]), request(3, max_new_tokens=16)]) == [
-        "answer 1", "answer 2\n\nand more",
-    ]  # fmt: skip
-    assert asker.asked == [([(2, 4, 3)], "Q4", {"max_tokens": 1024}), ([(6, 8, 3)], "Q3", {"max_tokens": 16})]
-    with pytest.raises(ValueError, match="unknown model argument 'temperature'"):
-        lmms.Vary(pretrained="folder", temperature=1)
-    with pytest.raises(NotImplementedError):
-        vary.loglikelihood([])
-
-
-def test_lmms_eval_is_not_needed_until_it_runs(monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "lmms_eval", None)
-    with pytest.raises(SystemExit, match="this needs lmms-eval"):
-        lmms.main()
-    with pytest.raises(AttributeError):
-        _ = lmms.Other

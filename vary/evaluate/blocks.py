@@ -19,7 +19,7 @@ from .formulas import formula_distance, formula_match
 from .metrics import edit_distance
 from .order import match_blocks, order_distance
 from .tables import teds
-from .unit_tests import PIPES, TABLE
+from .unit_tests import PIPES, TABLE, TABLE_END, cut_out
 
 TEXTS = ("title", "text_block", "code_txt", "reference")
 LEFT_OUT = (
@@ -33,11 +33,12 @@ _FORMULA = re.compile(r"\\\[(.+?)\\\]|\$\$(.+?)\$\$|\\begin\{(equation|align|gat
 def split(markdown: str) -> tuple[list[str], list[str], list[str]]:
     """Paragraphs, display formulas and tables of a Markdown text. Tables are HTML, LaTeX or Markdown's pipes."""
     tables: list[str] = []
-    for pattern in (TABLE, _TABULAR, PIPES):
-        tables += [match.group() for match in pattern.finditer(markdown)]
-        markdown = pattern.sub("\n\n", markdown)
-    formulas = [next(filter(None, (m[1], m[2], m[4]))).strip() for m in _FORMULA.finditer(markdown)]
-    paragraphs = re.split(r"\n\s*\n", _FORMULA.sub("\n\n", markdown))
+    for pattern, end in ((TABLE, TABLE_END), (_TABULAR, r"\\end\{tabular\}"), (PIPES, r"\Z")):
+        matches, markdown = cut_out(pattern, markdown, "\n\n", end)
+        tables += [match.group() for match in matches]
+    matches, markdown = cut_out(_FORMULA, markdown, "\n\n", r"\\\]|\$\$|\\end\{\w+\*?\}")
+    formulas = [next(filter(None, (m[1], m[2], m[4]))).strip() for m in matches]
+    paragraphs = re.split(r"\n\s*\n", markdown)
     return [p for p in paragraphs if plain(p)], formulas, [_html(table) for table in tables]
 
 

@@ -24,24 +24,30 @@ CHILD = "import sys; sys.path[:] = sys.argv[1:]; from vary.evaluate.host import 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a reader says of an image. status: one of `document.STATUSES`. error: why there is no text."""
+    """What a reader says of an image. status: one of `document.STATUSES`. error: why there is no text.
+
+    confidence: of every character of the text, 0 to 1, where the reader tells.
+    """
 
     text: str
     status: str = "ok"
     error: str | None = None
+    confidence: list[float] | None = None
 
 
 @dataclass(frozen=True)
 class Opened:
     """A reader in its process. identity: what exactly it is, for the records. asks: whether it takes questions.
 
-    languages: those of the pages that it reads, None for any. answer: (image, prompt, language) -> Reply.
+    languages: those of the pages that it reads, None for any. alphabet: the characters that it can write, "" for all.
+    answer: (image, prompt, language) -> Reply.
     """
 
     identity: str
     answer: Callable[[Image.Image, str, str], Reply]
     asks: bool = False
     languages: tuple[str, ...] | None = None
+    alphabet: str = ""
 
 
 class Hosted:
@@ -51,7 +57,8 @@ class Hosted:
         self.kind, self.settings = kind, settings
         self._child: subprocess.Popen[bytes] | None = None
         about = self._start()
-        self.identity, self.asks, self.languages = about["identity"], about["asks"], about["languages"]
+        self.identity, self.asks = about["identity"], about["asks"]
+        self.languages, self.alphabet = about["languages"], about["alphabet"]
 
     def answer(self, image: Image.Image, prompt: str, language: str = "en") -> dict[str, Any]:
         """A `Reply` as a dict, with seconds (wall), cpu_seconds and memory_mib (the child's peak so far)."""
@@ -123,7 +130,8 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         _send(answers, {"refused": str(error).splitlines()[0]})
         return
-    _send(answers, {"identity": opened.identity, "asks": opened.asks, "languages": opened.languages})
+    about = {"identity": opened.identity, "asks": opened.asks, "languages": opened.languages}
+    _send(answers, about | {"alphabet": opened.alphabet})
     for line in requests:
         head = json.loads(line)
         size = tuple(head["size"])

@@ -6,19 +6,15 @@ A peer that is not installed is left out with a line that says so. The local one
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import importlib.metadata
 import importlib.util
-import io
 import json
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -26,9 +22,9 @@ from typing import Any
 
 from PIL import Image
 
+from .. import client
 from .host import Hosted, Opened, Reply
 
-MAX_REPLY = 16 << 20  # bytes of a server's answer that are read
 SERVER_TIMEOUT_S = 600.0
 _HEAD = 1 << 20  # bytes of a file's head and tail that go into a model's fingerprint
 
@@ -45,17 +41,21 @@ def open_model(name: str, device: str = "cpu", max_tokens: int = 2048) -> Opened
 
 def _rows(name: str, folder: Path, device: str) -> Opened:
     from ..reader import load_reader
+    from ..upright import turned
 
     reader = load_reader(name, device)
     reader.read(Image.new("L", (512, 512), "white"))  # the first call sets kernels up
 
     def answer(image: Image.Image, *_: str) -> Reply:
         grey = image.convert("L")
+        grey = turned(grey, reader.wanted_turn(grey))  # as `vary read` does
         page = reader.read(grey, reader.wanted_scale(grey))
-        return Reply("\n".join(line.text for line in page.lines), page.status, page.error)
+        sure: list[float] = []
+        for line in page.lines:  # 1 for the line break after each
+            sure += [*(round(c, 3) for c in line.character_confidence), 1.0]
+        return Reply("\n".join(line.text for line in page.lines), page.status, page.error, sure[:-1])
 
-    chinese = any("\u4e00" <= ch <= "\u9fff" for ch in reader.head.lattice.alphabet)
-    return Opened(fingerprint(folder), answer, languages=("en", "zh") if chinese else ("en",))
+    return Opened(fingerprint(folder), answer, alphabet=reader.head.lattice.alphabet)
 
 
 def _asker(folder: Path, device: str, max_tokens: int) -> Opened:
@@ -67,7 +67,7 @@ def _asker(folder: Path, device: str, max_tokens: int) -> Opened:
 
     def answer(image: Image.Image, prompt: str, _: str) -> Reply:
         found = asker.ask(image.convert("RGB"), prompt if asks else "", max_tokens=max_tokens)
-        return Reply(found.text, "ok" if found.finished else "truncated")
+        return Reply(found.text, "repetition" if found.repeated else "ok" if found.finished else "truncated")
 
     return Opened(fingerprint(folder), answer, asks)
 
@@ -128,53 +128,30 @@ PEERS: dict[str, Callable[[], bool]] = {
 
 
 class Server:
-    """A model behind OpenAI's chat protocol.
+    """`client.Server` as a peer: its address, with or without `/v1`, its model or None for the first that it lists.
 
-    url: up to and including its version, as in `http://localhost:8000/v1`. model: None takes the first that the server
-    lists. key: sent as bearer token. Raises ValueError for an address that is not http(s) and a server that is silent.
+    Raises ValueError for an address that is not http(s) and a server that cannot be reached or lacks the model.
     """
 
-    kind, asks, languages = "server", True, None
+    kind, asks, languages, alphabet = "server", True, None, ""
 
     def __init__(self, url: str, model: str | None = None, key: str = "", max_tokens: int = 2048):
-        if not url.startswith(("http://", "https://")):
-            raise ValueError(f"the server's address begins with http:// or https://, not {url!r}")
-        self.url, self.max_tokens = url.rstrip("/"), max_tokens
-        self.head = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-        try:
-            self.model = model or self._get("models", None)["data"][0]["id"]
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise ValueError(f"{self.url}: no list of models ({error}); name one") from None
-        self.identity = f"{self.model} at {self.url}"
+        self.client = client.Server(url, model, key or None, timeout_s=SERVER_TIMEOUT_S, max_tokens=max_tokens)
+        self.model = self.client.name
+        self.identity = f"{self.model} at {self.client.url}"
 
     def answer(self, image: Image.Image, prompt: str, language: str = "en") -> dict[str, Any]:
         """A `Reply` as a dict, with seconds. What the server does not answer is a page that failed."""
         began = time.perf_counter()
         try:
-            reply = self._ask(image, prompt)
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            reply = Reply("", "failed", f"{type(error).__name__}: {error}".splitlines()[0])
+            text, finished = self.client.ask([image], prompt)
+            reply = Reply(text, "ok" if finished else "truncated")
+        except client.ServerError as error:
+            reply = Reply("", "failed", str(error))
         return asdict(reply) | {"seconds": round(time.perf_counter() - began, 3)}
 
     def close(self) -> None:
         """Nothing to end."""
-
-    def _ask(self, image: Image.Image, prompt: str) -> Reply:
-        file = io.BytesIO()
-        image.save(file, "PNG")
-        address = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-        content = [{"type": "image_url", "image_url": {"url": address}}, {"type": "text", "text": prompt}]
-        body = {"model": self.model, "temperature": 0, "max_tokens": self.max_tokens}
-        choice = self._get("chat/completions", body | {"messages": [{"role": "user", "content": content}]})["choices"][
-            0
-        ]
-        return Reply(choice["message"]["content"] or "", "truncated" if choice["finish_reason"] == "length" else "ok")
-
-    def _get(self, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        data = json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(f"{self.url}/{path}", data, self.head)
-        with urllib.request.urlopen(request, timeout=SERVER_TIMEOUT_S) as reply:
-            return json.loads(reply.read(MAX_REPLY))
 
 
 def open_peers(

@@ -9,6 +9,8 @@ import math
 import os
 import platform
 import statistics
+import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -18,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from .metrics import interval
-from .scores import METRICS, WEIGHT, score, version
+from .metrics import calibration, interval
+from .scores import METRICS, WEIGHT, score, sureness, version
 
 Record = dict[str, Any]
 
@@ -107,8 +109,8 @@ def write_report(records: list[Record], out: Path, log: Callable[[str], Any] = p
     scored = [r | {"scores": score(r)} for r in records]
     rows = summarise(scored)
     about = out / "run.json"
-    readers = json.loads(about.read_text(encoding="utf-8"))["readers"] if about.exists() else {}
-    (out / "report.md").write_text(as_markdown(rows, scored, readers), encoding="utf-8")
+    facts = json.loads(about.read_text(encoding="utf-8")) if about.exists() else {}
+    (out / "report.md").write_text(as_markdown(rows, scored, facts), encoding="utf-8")
     with (out / "report.csv").open("w", encoding="utf-8", newline="") as file:
         flat = [{**asdict(r), "others": json.dumps(r.others), "not_ok": json.dumps(r.not_ok)} for r in rows]
         writer = csv.DictWriter(file, list(Row.__dataclass_fields__))
@@ -128,14 +130,32 @@ def write_report(records: list[Record], out: Path, log: Callable[[str], Any] = p
     return rows
 
 
-def as_markdown(rows: list[Row], records: list[Record], readers: dict[str, str]) -> str:
-    """The tables, what they were measured on, and every example that was not read whole."""
-    who = "; ".join(f"`{name}`: {identity}" for name, identity in readers.items())
-    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs"
-    versions = sorted({version(r["metric"]) for r in records})
+def conditions() -> str:
+    """When, where and of what code: date, machine, versions, and the commit where the code stands in a repository."""
+    info = Path("/proc/cpuinfo")
+    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    chip = names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
+    here, commit = Path(__file__), ""
+    for ask in (["ls-files", "--error-unmatch", here.name], ["describe", "--always", "--dirty", "--abbrev=9"]):
+        try:  # first: does this file belong to the repository around it at all?
+            commit = subprocess.run(
+                ["git", "-C", str(here.parent), *ask], capture_output=True, text=True, check=True
+            ).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            commit = "not known"
+            break
+    versions = f"vary {__version__}, commit {commit}, torch {importlib.metadata.version('torch')}"
+    return f"{time.strftime('%Y-%m-%d')}, {chip}, {os.cpu_count()} CPUs, {versions}"
+
+
+def as_markdown(rows: list[Row], records: list[Record], facts: dict[str, Any]) -> str:
+    """The tables, what they were measured on (`run.json`), and every example that was not read whole."""
+    who = "; ".join(f"`{name}`: {identity}" for name, identity in facts.get("readers", {}).items())
+    measured = "; then ".join(facts.get("conditions", ["conditions not recorded"]))
     text = (
-        f"vary {__version__}, torch {importlib.metadata.version('torch')}, {machine}. {who}. Metrics: "
-        f"{', '.join(versions)}. Seconds are the median wall time of an example; memory is the peak of its process.\n"
+        f"{measured}; {facts.get('seconds', math.nan) / 60:.1f} minutes in all. {who}. Metrics: "
+        f"{', '.join(sorted({version(r['metric']) for r in records}))}. Seconds are the median wall time of an "
+        "example; memory is the peak of its process.\n"
     )
     pages = [r for r in rows if r.metric.startswith("text") and not r.group]
     if pages:
@@ -148,7 +168,22 @@ def as_markdown(rows: list[Row], records: list[Record], readers: dict[str, str])
     if rest:
         text += "\n| task | reader | examples | score | all | median | mean (95%) | others | not ok | s | MiB |\n"
         text += "|" + "---|" * 11 + "\n" + "".join(_answer_cells(r) for r in rest)
-    return text + _lost(records)
+    return text + _confidence(records) + _lost(records)
+
+
+def _confidence(records: list[Record]) -> str:
+    """Readers that tell how sure they are of each character: how often they are right, and what they cannot write."""
+    text = ""
+    for task, reader in dict.fromkeys((r["task"], r["reader"]) for r in records if r.get("confidence")):
+        mine = [r for r in records if (r["task"], r["reader"]) == (task, reader)]
+        pairs = [pair for r in mine for pair in sureness(r)]
+        if pairs:
+            sure, right = zip(*pairs, strict=True)
+            apart, beyond = calibration(sure, right)[1], _mean(r.get("outside") for r in mine)
+            rates = (statistics.fmean(sure), statistics.fmean(right), apart, beyond)
+            text += f"| {task} | {reader} | {len(sure)} | {' | '.join(f'{v:.2%}' for v in rates)} |\n"
+    head = "task | reader | characters written | mean confidence | right | calibration error | not in its alphabet"
+    return f"\n| {head} |\n{'|---' * 7}|\n{text}" if text else ""
 
 
 def _cells(row: Row, *rates: float) -> str:

@@ -9,6 +9,7 @@ settings are refused.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -18,8 +19,8 @@ from PIL import Image
 
 from .host import Hosted, Reply
 from .peers import open_peers
-from .report import Row, summarise, write_report
-from .scores import METRICS, score, version
+from .report import Row, conditions, summarise, write_report
+from .scores import METRICS, outside, score, version
 from .tasks import Example, Task, choose
 from .words import split_words
 
@@ -28,11 +29,12 @@ Log = Callable[[str], Any]
 
 
 class Peer(Protocol):
-    """Whoever reads. identity: what exactly it is. asks: takes questions. languages: of the pages it reads, or None."""
+    """Whoever reads. identity, asks, languages and alphabet: as of `host.Opened`."""
 
     identity: str
     asks: bool
     languages: Any
+    alphabet: str
 
     def answer(self, image: Image.Image, prompt: str, language: str = "en") -> dict[str, Any]:
         """`host.Reply` as a dict, with seconds, cpu_seconds and memory_mib where they are known."""
@@ -49,10 +51,11 @@ def evaluate(
 ) -> list[Row]:  # fmt: skip
     """Measure and report on all that the folder holds: `report.md`, `report.csv`, `scores.csv`, `report.png`, and rows.
 
-    model: a name or a folder, None for peers alone. tasks: names of `tasks.choose`. limit: at most so many examples a
-    task. peers: `tesseract,rapidocr`. server: address of an OpenAI-compatible server, server_model its model. data: the
-    folder of published benchmarks (`sets.py`). rescore: read nothing, score the folder's predictions anew. prompt: in
-    place of the tasks' own for transcribing pages. Raises ValueError for unknown names, before anything is opened, and
+    model: a name or a folder, None for peers alone. tasks: names of `tasks.choose`; of `all`, those whose packages
+    cannot be fetched are left out with a line. limit: at most so many examples a task. peers: `tesseract,rapidocr`.
+    server: address of an OpenAI-compatible server, server_model its model. data: the folder of published benchmarks
+    (`sets.py`). rescore: read nothing, score the folder's predictions anew. prompt: in place of the tasks' own for
+    transcribing pages. Raises ValueError for unknown names, before anything is opened, and
     for a folder that holds a run of other weights or settings.
     """
     chosen, out = choose(tasks), Path(out)
@@ -66,6 +69,7 @@ def evaluate(
         return write_report([r for r in records if wanted is None or r["task"] in wanted], out, log)
     name = Path(model).resolve().name if model else None
     readers: dict[str, Peer] = {}
+    began = time.monotonic()
     try:
         readers |= open_peers(peers, server, server_model, server_key, log, max_tokens)
         if model:
@@ -74,11 +78,19 @@ def evaluate(
         _claim(out, readers, {"prompt": prompt, "max_tokens": max_tokens}, name)
         folder = Path(data) if data else None
         for title, task in chosen.items():
-            _read(title, task, readers, out, folder, limit, prompt, log)
+            try:
+                _read(title, task, readers, out, folder, limit, prompt, log)
+            except RuntimeError as error:  # of `corpus.fetch`: no network, or no apt
+                if tasks != "all":
+                    raise
+                log(f"{title}: left out: {error}")
     finally:
         for reader in readers.values():
             reader.close()
-    return write_report(read_records(out), out, log)
+    _add_seconds(out, time.monotonic() - began)
+    if not (records := read_records(out)):
+        raise ValueError(f"{out}: nothing was measured; the lines above say why")
+    return write_report(records, out, log)
 
 
 def _read(
@@ -117,6 +129,8 @@ def _ask(name: str, task: Task, example: Example, who: str, reader: Peer, prompt
     image = example.open()
     found = asdict(Reply("")) | reader.answer(image, prompt, task.language)
     record |= {"width": image.width, "height": image.height, "metric": task.metric, "version": version(task.metric)}
+    if reader.alphabet and isinstance(example.truth, str):
+        record["outside"] = outside(example.truth, reader.alphabet)
     text = found.pop("text").encode("utf-8", "replace").decode()  # lone surrogates cannot be written
     return (
         record | found | {"text": text, "truth": example.truth, **({"about": example.about} if example.about else {})}
@@ -134,7 +148,16 @@ def _claim(out: Path, readers: dict[str, Peer], settings: dict[str, Any], model:
             raise ValueError(f"{out}: {name} was {before['readers'][name]}, now it is {identity}: take another folder")
     out.mkdir(parents=True, exist_ok=True)
     facts = {"model": model or before.get("model"), "readers": before["readers"] | now, "settings": settings}
+    facts["seconds"] = before.get("seconds", 0.0)
+    facts["conditions"] = list(dict.fromkeys([*before.get("conditions", ()), conditions()]))
     path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+def _add_seconds(out: Path, seconds: float) -> None:
+    """What the run took, all its sittings together."""
+    facts = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    facts["seconds"] = round(facts.get("seconds", 0.0) + seconds, 1)
+    (out / "run.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
 def read_records(out: str | Path) -> list[Record]:

@@ -13,13 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rapidfuzz.distance import Levenshtein
+
 from ..answers import Chart, parse_boxes, parse_chart
 from .answers import anls, relaxed_match
 from .blocks import block_scores, overall, table_score
 from .boxes import iou
 from .charts import TOLERANCES, chart_precision, chart_table, rms
 from .formulas import formula_distance, formula_match
-from .metrics import VERSION, cer, edit_distance, join_hyphens, normalise, wer
+from .metrics import VERSION, cer, edit_distance, join_hyphens, normalise, right_characters, wer
 from .unit_tests import passes
 from .words import page_scores
 
@@ -152,6 +154,27 @@ METRICS: dict[str, Metric] = {
         lambda answer, truth: {"answered": float(bool(answer.strip()))}, "answered"
     ),  # MM-Vet's judge scores
 }
+
+
+def outside(truth: str, alphabet: str) -> float:
+    """Share of a page's characters, blanks aside, that a reader of this alphabet cannot write."""
+    wanted = "".join(normalise(join_hyphens(truth)).split())
+    return sum(ch not in alphabet for ch in wanted) / len(wanted) if wanted else 0.0
+
+
+def sureness(record: dict[str, Any]) -> list[tuple[float, bool]]:
+    """Confidence of every character of a transcribed page, blanks aside, and whether it is right.
+
+    Those of the answer that the metric's normalisation leaves; empty for a reader that does not tell.
+    """
+    text, sure = record["text"], record.get("confidence")
+    if not sure or not record["metric"].startswith("text"):
+        return []
+    found, wanted = (normalise(join_hyphens(side)) for side in (text, record["truth"]))
+    right = right_characters(found, wanted)
+    same = (block for block in Levenshtein.opcodes(text, found) if block.tag == "equal")
+    places = ((b.src_start + k, b.dest_start + k) for b in same for k in range(b.src_end - b.src_start))
+    return [(sure[i], right[j]) for i, j in places if not text[i].isspace()]
 
 
 def version(metric: str) -> str:

@@ -20,8 +20,9 @@ from ..data.rows import load_rows, only_json
 from ..image import open_image
 from ..pdf import PdfFile
 from ..prompt import IMAGE_MARK, PROMPTS
-from .tasks import DPI, Example, Task
+from .tasks import DPI, Example, Task, document_pages
 
+OWN_PAGES = 16  # of each PDF of the user's own
 _QA = PROMPTS["vqa"]["en"]
 
 
@@ -155,11 +156,21 @@ def _page(path: Path, number: int) -> Image.Image:
         return pdf.render(number, DPI)[0]
 
 
+def _pdfs(data: Path | None, limit: int | None) -> Iterator[Example]:
+    """Dense pages of the user's own PDFs, the same number of each file where there is a limit."""
+    files = sorted(path for path in data.rglob("*") if path.name.lower().endswith((".pdf", ".pdf.gz"))) if data else []
+    if not files:
+        raise ValueError(f"{data}: no PDF in it" if data else "task pdfs: name a folder of PDFs of yours (--data DIR)")
+    each = OWN_PAGES if limit is None else -(-limit // len(files))
+    yield from islice((page for path in files for page in document_pages(path, each, "en")), limit)
+
+
 _REFS = ("refs(unc).json", "refs(umd).json", "refs(google).json", "refs.json")
 _DOCVQA = ("docvqa/val_v1.0_withQT.json", "docvqa/val_v1.0.json")
 _DICT = "Convert the key information of the chart to a python dict:"  # OneChart's prompt, arXiv 2404.09987
 
 SETS: dict[str, Task] = {
+    "pdfs": Task(_pdfs, files="*.pdf"),
     "fox-en": Task(partial(_fox, "en_page_ocr.json", "en_pdf_png"), "fox", files="fox/en_page_ocr.json"),
     "fox-zh": Task(
         partial(_fox, "cn_page_ocr.json", "cn_pdf_png"), "fox", language="zh", files="fox/cn_page_ocr.json"

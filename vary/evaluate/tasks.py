@@ -116,12 +116,13 @@ def _real(name: str, language: str, _: Path | None, limit: int | None) -> Iterat
     pages = (
         page
         for package, file, count in documents
-        for page in _document(fetch(f"deb:{package}") / file, min(count, each or count), language)
+        for page in document_pages(fetch(f"deb:{package}") / file, min(count, each or count), language)
     )
     yield from itertools.islice(pages, limit)
 
 
-def _document(path: Path, count: int, language: str) -> Iterator[Example]:
+def document_pages(path: Path, count: int, language: str) -> Iterator[Example]:
+    """At most `count` pages of a PDF that hold text enough, drawn once and for all, with their text layer."""
     with PdfFile(path) as pdf:
         order = list(range(1, len(pdf) + 1))
         random.Random(7).shuffle(order)

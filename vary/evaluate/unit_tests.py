@@ -22,8 +22,12 @@ from ..data.latex import normalise as canonical
 
 _ALIKE = str.maketrans("‘’‚“”„＿–—‑‒−µ", "'''\"\"\"_-----μ")
 TABLE = re.compile(r"<table\b.*?</table>", re.S | re.I)
+TABLE_END = "</table>"
 PIPES = re.compile(r"(?:^[^\n|]*\|[^\n]*(?:\n|\Z)){2,}", re.M)
-_MATHS = [re.compile(p, re.S) for p in (r"\\\((.+?)\\\)", r"\\\[(.+?)\\\]", r"\$\$(.+?)\$\$", r"\$(.+?)\$")]
+_MATHS = [
+    (re.compile(f"{a}(.+?){b}", re.S), b)
+    for a, b in ((r"\\\(", r"\\\)"), (r"\\\[", r"\\\]"), (r"\$\$",) * 2, (r"\$",) * 2)
+]
 _FOREIGN = re.compile("[\u3040-\u30ff\u4e00-\u9fff\U0001f1e6-\U0001f1ff\U0001f300-\U0001f64f\U0001f680-\U0001f6ff]")
 MAX_REPEATS = 30
 Grid = list[list[str]]
@@ -34,6 +38,15 @@ def passes(test: dict[str, Any], text: str) -> bool:
     if test["type"] not in CHECKS:
         raise ValueError(f"{test.get('pdf')}: unknown type of test {test['type']!r}; allowed: {', '.join(CHECKS)}")
     return CHECKS[test["type"]](test, text)
+
+
+def cut_out(pattern: re.Pattern[str], text: str, gap: str, end: str) -> tuple[list[re.Match[str]], str]:
+    """What matches a pattern that ends in `end`, another one, and the text with a gap in the place of each.
+
+    Behind the last end nothing is closed: looking for it from every opening of a text that ran away takes minutes.
+    """
+    last = max((match.end() for match in re.finditer(end, text, re.I)), default=0)
+    return list(pattern.finditer(text, 0, last)), pattern.sub(gap, text[:last]) + text[last:]
 
 
 def plain(text: str) -> str:
@@ -95,9 +108,9 @@ def _repeats(text: str, n: int) -> int:
 
 def _math(test: dict[str, Any], text: str) -> bool:
     found: list[str] = []
-    for pattern in _MATHS:
-        found += [m.strip() for m in pattern.findall(text)]
-        text = pattern.sub("", text)
+    for pattern, end in _MATHS:
+        matches, text = cut_out(pattern, text, "", end)
+        found += [match[1].strip() for match in matches]
     wanted = test["math"].strip()
     return wanted in found or _canonical(wanted) in map(_canonical, found)
 
@@ -134,12 +147,13 @@ def _cell_fits(test: dict[str, Any], grid: Grid) -> bool:
 def grids(text: str, html_only: bool = False) -> list[Grid]:
     """The cells of a text's tables, HTML and Markdown's pipes; merged cells are repeated. End tags may be missing."""
     found = []
-    for match in TABLE.findall(text):
+    tables, rest = cut_out(TABLE, text, "", TABLE_END)
+    for match in tables:
         reader = _Cells()
-        reader.feed(match)
+        reader.feed(match.group())
         found.append(reader.grid())
     if not html_only:
-        for block in PIPES.findall(TABLE.sub("", text)):
+        for block in PIPES.findall(rest):
             rows = [re.split(r"(?<!\\)\|", line.strip().strip("|")) for line in block.strip().splitlines()]
             cut = [[cell.strip() for cell in row] for row in rows]
             found.append([row for row in cut if not all(set(cell) <= set(":-") for cell in row)])

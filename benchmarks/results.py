@@ -1,0 +1,226 @@
+"""All measured tables of docs/results.md and README.md, out of what was measured.
+
+`python benchmarks/results.py --run all` measures (names of MEASUREMENTS; what `vary eval` has read is not read again);
+`python benchmarks/results.py` then writes each table anew between `<!-- table: NAME -->` and `<!-- end -->`, with date,
+machine, commit and command. It ends with an error, and changes nothing, when a table's source is missing, when a name
+is not known, and when docs/results.md has a table outside the marks that is not headed as reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from vary.evaluate.report import conditions
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("docs/results.md", "README.md")
+MARKED = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n.*?<!-- end -->", re.S)
+REPORTED = re.compile(r"^## Reported\b.*?(?=^## |\Z)", re.S | re.M)
+PEERS = "--peers tesseract,rapidocr"
+
+# name -> commands. `vary eval` keeps its folder; of the others the output is kept in eval/NAME.txt.
+# Minutes on two idle cores, estimated: 22, 11, 6, 4, 1, 6, 4, 3.
+MEASUREMENTS: dict[str, tuple[str, ...]] = {
+    "real": (f"vary eval vary-nano --tasks real,real-two-column,real-more {PEERS} -o eval/real-pages",),
+    "rendered": (f"vary eval vary-nano --tasks pages,faces,pseudo,degraded {PEERS} -o eval/rendered-pages",),
+    "chinese": (f"vary eval vary-nano --tasks real-zh {PEERS} -o eval/chinese",),
+    "default": ("vary eval vary-nano -o eval/default",),
+    "read": ("python benchmarks/read.py R-intro.pdf --pages 20-40",),
+    "encoder": (
+        "python benchmarks/encoder.py --repeats 3 --passes forward",
+        'python benchmarks/encoder.py --repeats 1 --passes "forward + backward"',
+    ),
+    "answer": ("python benchmarks/answer.py", "python benchmarks/answer.py got"),
+    "compression": ("python benchmarks/compression.py --plot docs/compression.png",),
+}
+
+FILES = {"R-intro.pdf": ("deb:r-doc-pdf", "usr/share/doc/r-doc-pdf/manual/R-intro.pdf")}
+
+
+class Missing(ValueError):
+    """A table cannot be made: its source is not there."""
+
+
+def folder_of(name: str) -> str | None:
+    """The run folder of a measurement by `vary eval`."""
+    words = shlex.split(MEASUREMENTS[name][0])
+    return words[words.index("-o") + 1] if words[:2] == ["vary", "eval"] else None
+
+
+def source(name: str, root: Path, file: str = "report.md") -> str:
+    """What a measurement left: a file of its run folder, or the output of its commands."""
+    path = root / (f"{folder}/{file}" if (folder := folder_of(name)) else f"eval/{name}.txt")
+    if not path.exists():
+        raise Missing(f"{path}: not measured; run: python benchmarks/results.py --run {name}")
+    return path.read_text(encoding="utf-8")
+
+
+def measured(name: str, root: Path, kind: str = "") -> str:
+    """The tables of a measurement whose headings hold `kind`, under its commands and conditions."""
+    text = source(name, root)
+    first, lines = text.partition("\n")[0], text.splitlines()
+    head = "\n".join(["```sh", *MEASUREMENTS[name], "```", "", first, ""])
+    tables = [t.strip() for t in re.findall(r"(?:^\|.*(?:\n|\Z))+", text, re.M)]
+    wanted = [t for t in tables if kind in t.partition("\n")[0]]
+    if tables and not wanted:
+        raise Missing(f"{name}: its report has no table of {kind!r}")
+    if not tables:
+        return "\n".join([head, "```", *(line for line in lines[1:] if line.strip()), "```"])
+    rows = dict.fromkeys("\n".join(wanted).splitlines())  # several runs of one benchmark: one heading
+    return "\n".join([head, *rows])
+
+
+def rows_of(name: str, root: Path) -> dict[tuple[str, str], dict[str, float]]:
+    """(task, reader) -> total, median, mean, low, high and seconds of a run."""
+    found = csv.DictReader(source(name, root, "report.csv").splitlines())
+    kept = ("total", "median", "mean", "low", "high", "seconds", "examples")
+    return {(r["task"], r["reader"]): {k: float(r[k]) for k in kept if r[k]} for r in found if not r["group"]}
+
+
+def aims(root: Path) -> str:
+    """What was aimed for beside what was measured."""
+    real, drawn = rows_of("real", root), rows_of("rendered", root)
+    try:
+        plain, level = drawn["pages", "vary-nano"]["total"], real["real", "vary-nano"]
+        checks = [
+            ("rendered pages: CER at most 1%", plain, 0.01),
+            ("faces never trained on: at most 3%", drawn["faces", "vary-nano"]["total"], 0.03),
+            ("pseudo-words: at most 1.5 times the first row", drawn["pseudo", "vary-nano"]["total"], 1.5 * plain),
+            ("real single-column pages: median at most 1%", level["median"], 0.01),
+        ]
+        for task, pages in (("real", "their"), ("real-more", "116 more pages:"), ("real-two-column", "two columns:")):
+            found, limit = (real[task, reader]["mean"] for reader in ("vary-nano", "tesseract"))
+            checks.append((f"{pages} mean below Tesseract's", found, limit))
+    except KeyError as error:
+        raise Missing(f"aims: nothing was measured of {error}") from None
+    rows = [f"| {aim} | {found:.2%} | {limit:.2%} | {judge(found, limit)} |" for aim, found, limit in checks]
+    rows.append(f"| a dense page in 0.6 s | {level['seconds']:.2f} s | 0.60 s | {judge(level['seconds'], 0.6)} |")
+    return "\n".join(["| aim | measured | at most | |", "|---|---|---|---|", *rows])
+
+
+def judge(found: float, limit: float) -> str:
+    return "reached" if found <= limit else "**short**"
+
+
+SUMMARY = {
+    "real": "{} pages of manuals (born digital, 150 dpi)",
+    "real-more": "{} pages of more manuals and samples",
+    "real-two-column": "{} two-column pages of papers",
+    "pages": "{} rendered pages, new text",
+    "faces": "… in faces never trained on",
+    "pseudo": "… in pseudo-words",
+    "degraded": "… with scan defects",
+}
+
+
+def summary(root: Path) -> str:
+    """README's table: median and mean CER of a page, and seconds, of every reader."""
+    rows = rows_of("real", root) | rows_of("rendered", root)
+    readers = list(dict.fromkeys(reader for _, reader in rows))
+    lines = [f"| median / mean CER of a page, seconds | {' | '.join(readers)} |", "|---" * (len(readers) + 1) + "|"]
+    for task, title in SUMMARY.items():
+        found = [rows.get((task, reader)) for reader in readers]
+        if not any(found):
+            raise Missing(f"summary: nothing was measured of {task}")
+        cells = [f"{r['median']:.2%} / {r['mean']:.2%} / {r['seconds']:.2f} s" if r else "–" for r in found]
+        lines.append(f"| {title.format(int(next(filter(None, found))['examples']))} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+TABLES: dict[str, Callable[[Path], str]] = {
+    **{name: partial(measured, name) for name in ("read", "encoder", "answer", "compression")},
+    **{name: partial(measured, name, kind="CER, all") for name in ("real", "rendered", "chinese", "default")},
+    "confidence": partial(measured, "default", kind="characters written"),
+    "aims": aims,
+    "summary": summary,
+}
+
+
+def rewrite(text: str, root: Path, names: frozenset[str] | None = None) -> str:
+    """A page with its tables (of these names) written anew. Raises ValueError, Missing for a source that is missing."""
+
+    def table(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name not in TABLES:
+            raise ValueError(f"unknown table {name!r}; allowed: {', '.join(TABLES)}")
+        if names is not None and name not in names:
+            return match.group()
+        return f"<!-- table: {name} -->\n{TABLES[name](root)}\n<!-- end -->"
+
+    return MARKED.sub(table, text)
+
+
+def check(text: str, page: str) -> None:
+    """Raise ValueError for a table that no measurement wrote."""
+    rest = REPORTED.sub("", MARKED.sub("", text))
+    if stray := next((line for line in rest.splitlines() if line.startswith("|")), None):
+        raise ValueError(f"{page}: a table outside the marks: {stray[:60]}")
+
+
+def run(name: str, root: Path) -> None:
+    """Measure: the commands one after another, their output on the screen and, for a benchmark, in eval/NAME.txt."""
+    began, said = time.perf_counter(), ""
+    for command in MEASUREMENTS[name]:
+        words = [_fetched(word) for word in shlex.split(command)]
+        start = [sys.executable, "-m", "vary.cli"] if words[0] == "vary" else [sys.executable]
+        print(f"$ {command}", flush=True)
+        with subprocess.Popen([*start, *words[1:]], cwd=root, stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout or ():
+                print(line, end="", flush=True)
+                said += line
+        if process.returncode:
+            raise ValueError(f"{command}: exit status {process.returncode}")
+    if folder_of(name) is None:
+        (root / "eval").mkdir(exist_ok=True)
+        facts = f"{conditions()}; {(time.perf_counter() - began) / 60:.1f} minutes in all."
+        (root / "eval" / f"{name}.txt").write_text(f"{facts}\n\n{said}", encoding="utf-8")
+
+
+def _fetched(word: str) -> str:
+    """A word of a command; a name of FILES as the path of that file of a Debian package."""
+    if word not in FILES:
+        return word
+    from vary.data.corpus import fetch
+
+    package, path = FILES[word]
+    return str(fetch(package) / path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", help="write these alone (default: all that the pages have)")
+    parser.add_argument("--run", default="", metavar="A,B", help=f"measure first: all, or of {', '.join(MEASUREMENTS)}")
+    arguments = parser.parse_args()
+    try:
+        for name in MEASUREMENTS if arguments.run == "all" else filter(None, arguments.run.split(",")):
+            if name not in MEASUREMENTS:
+                raise ValueError(f"unknown measurement {name!r}; allowed: all, {', '.join(MEASUREMENTS)}")
+            run(name, ROOT)
+        if arguments.run:
+            return
+        names = frozenset(arguments.tables) or None
+        written = {page: rewrite((ROOT / page).read_text(encoding="utf-8"), ROOT, names) for page in PAGES}
+        check(written[PAGES[0]], PAGES[0])
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    for page, text in written.items():
+        (ROOT / page).write_text(text, encoding="utf-8")
+        print(f"wrote {page}")
+    for name in ("real", "rendered"):
+        picture = ROOT / str(folder_of(name)) / "report.png"
+        if picture.exists():
+            shutil.copyfile(picture, ROOT / "docs" / f"{name}-pages.png")
+
+
+if __name__ == "__main__":
+    main()
