@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "vary").rglob("*.py"))
-MAX_FILE, MAX_FUNCTION, MAX_LOOP, MAX_PACKAGE = 400, 50, 120, 26000
+MAX_FILE, MAX_FUNCTION, MAX_LOOP, MAX_PACKAGE = 400, 50, 120, 27000
 FORBIDDEN_NAMES = {"eval", "exec"}
 FORBIDDEN_TEXT = ("import pickle", "trust_remote_code", "shell=True", "yaml.load(", "extractall(", "MAX_IMAGE_PIXELS =",
                   "LOAD_TRUNCATED_IMAGES", "torch.load(")  # fmt: skip
