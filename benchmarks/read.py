@@ -1,9 +1,10 @@
 """Pages a minute and memory of reading, first page to last: `python benchmarks/read.py FILE [--pages 1-100]`.
 
 Reads FILE into a folder that is thrown away, as `vary read FILE -o DIR --to md` does, once for each of --workers, and
-the same pages through --peers: `ocrmypdf` or `tesseract` (rendered at 300 dpi by PDFium, one process per core). Every
-run prints pages by status, seconds with all loading, pages a minute, and the largest sum of the resident memory of all
-its processes, after 50 pages and over all (pages shared between processes count in each).
+the same pages through --peers: `ocrmypdf`, `tesseract` (rendered at 300 dpi by PDFium, one process per core) or
+`rapidocr` (at 150 dpi, one process with its own threads). Every run prints pages by status, seconds with all loading,
+pages a minute, and the largest sum of the resident memory of all its processes, after 50 pages and over all (pages
+shared between processes count in each).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-PEER_DPI = 300
+PEER_DPI, RAPID_DPI = 300, 150
 
 
 class Memory:
@@ -114,7 +115,19 @@ def ocrmypdf(file: str, pages: str | None) -> None:
     report("ocrmypdf", len(numbers), seconds, memory, f"{len(numbers)} pages, exit code {code}")
 
 
-PEERS = {"tesseract": tesseract, "ocrmypdf": ocrmypdf}
+def rapidocr(file: str, pages: str | None) -> None:
+    from vary.evaluate.peers import open_rapidocr
+    from vary.pages import Source
+
+    with Source(file) as source, Memory() as memory:
+        began, numbers = time.perf_counter(), source.numbers(pages)
+        answer = open_rapidocr().answer
+        failed = sum(answer(source.image(number, RAPID_DPI)[0], "", "en").status != "ok" for number in numbers)
+        seconds = time.perf_counter() - began
+    report("rapidocr", len(numbers), seconds, memory, f"{len(numbers)} pages, {failed} failed")
+
+
+PEERS = {"tesseract": tesseract, "ocrmypdf": ocrmypdf, "rapidocr": rapidocr}
 
 
 def main() -> None:

@@ -29,13 +29,20 @@ REPORTED = re.compile(r"^## Reported\b.*?(?=^## |\Z)", re.S | re.M)
 PEERS = "--peers tesseract,rapidocr"
 
 # name -> commands. `vary eval` keeps its folder; of the others the output is kept in eval/NAME.txt.
-# Minutes on two idle cores, estimated: 22, 11, 6, 4, 1, 6, 4, 3.
+# Minutes on two idle cores, estimated: 22, 11, 6, 4, 12, 1, 3, 3, 6, 4, 3.
 MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "real": (f"vary eval vary-nano --tasks real,real-two-column,real-more {PEERS} -o eval/real-pages",),
     "rendered": (f"vary eval vary-nano --tasks pages,faces,pseudo,degraded {PEERS} -o eval/rendered-pages",),
     "chinese": (f"vary eval vary-nano --tasks real-zh {PEERS} -o eval/chinese",),
     "default": ("vary eval vary-nano -o eval/default",),
-    "read": ("python benchmarks/read.py R-intro.pdf --pages 20-40",),
+    "read": (
+        "python benchmarks/read.py R-intro.pdf --pages 20-40",
+        "python benchmarks/read.py refman.pdf --pages 1-500",
+        "python benchmarks/read.py refman.pdf --pages 1-60 --workers 1 --peers tesseract,rapidocr",
+    ),
+    "styles": ("python benchmarks/styles.py",),
+    "serve": ("python benchmarks/serve.py", "python benchmarks/serve.py --inside 64"),
+    "train": ("python benchmarks/train.py vary-nano --tokens 512 --steps 2",),
     "encoder": (
         "python benchmarks/encoder.py --repeats 3 --passes forward",
         'python benchmarks/encoder.py --repeats 1 --passes "forward + backward"',
@@ -44,7 +51,9 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "compression": ("python benchmarks/compression.py --plot docs/compression.png",),
 }
 
-FILES = {"R-intro.pdf": ("deb:r-doc-pdf", "usr/share/doc/r-doc-pdf/manual/R-intro.pdf")}
+FILES = {
+    name: ("deb:r-doc-pdf", f"usr/share/doc/r-doc-pdf/manual/{name}") for name in ("R-intro.pdf", "refman.pdf")
+}
 
 
 class Missing(ValueError):
@@ -138,7 +147,7 @@ def summary(root: Path) -> str:
 
 
 TABLES: dict[str, Callable[[Path], str]] = {
-    **{name: partial(measured, name) for name in ("read", "encoder", "answer", "compression")},
+    **{name: partial(measured, name) for name in MEASUREMENTS if folder_of(name) is None},
     **{name: partial(measured, name, kind="CER, all") for name in ("real", "rendered", "chinese", "default")},
     "confidence": partial(measured, "default", kind="characters written"),
     "aims": aims,

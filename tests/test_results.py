@@ -42,7 +42,7 @@ def measured(tmp_path_factory):
         sure = {"confidence": [0.75] * len(TRUTH), "outside": 0.25}
         mine = [record(task, "vary-nano", **sure) for task in names]
         write_report(mine + [record(task, "tesseract", TRUTH + "s") for task in names], folder, print)
-    for name in ("encoder", "answer", "compression"):
+    for name in ("encoder", "answer", "compression", "styles", "serve", "train"):
         text = f"2026-01-02, {name}.\n\nit began\n| a | b |\n|---|---|\n| 1 | 2 |\n\nnoise\n| a | b |\n| 3 | 4 |\n"
         (tmp_path / "eval" / f"{name}.txt").write_text(text)
     (tmp_path / "eval" / "read.txt").write_text("2026-01-02, read.\n\nvary, 1 workers: 21 pages\n")
