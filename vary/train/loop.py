@@ -373,9 +373,16 @@ def _chance(number: int) -> None:
 
 
 def _deaf(worker: int) -> None:
-    """Workers leave signals to the process that started them: a batch more and the run can save."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+    """Workers leave signals to the process that started them: a batch more and the run can save.
+
+    A second SIGTERM comes when that process is at its end and waits for them: then they go at once.
+    """
+
+    def heard(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, heard)
 
 
 @contextlib.contextmanager
