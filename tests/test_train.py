@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -153,3 +156,21 @@ def test_schedule_is_a_trapezoid(tmp_path) -> None:
 def test_shipped_recipes_load() -> None:
     for path in sorted((Path(__file__).parents[1] / "recipes").glob("vary-*.yaml")):
         assert Recipe.load(path).stages
+
+
+def test_data_workers_outlive_one_sigterm_and_not_two() -> None:
+    """One is for the process that saves; at its own end it sends another and waits."""
+    code = """
+import time
+from vary.train.loop import _deaf
+_deaf(0)
+print("ready", flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout.readline() == "ready\n"
+        worker.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            worker.wait(1)
+        worker.terminate()
+        assert worker.wait(10) == -signal.SIGTERM
