@@ -10,6 +10,7 @@ shared between processes count in each).
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import subprocess
 import tempfile
@@ -119,6 +120,7 @@ def rapidocr(file: str, pages: str | None) -> None:
     from vary.evaluate.peers import open_rapidocr
     from vary.pages import Source
 
+    logging.disable(logging.INFO)  # it says where its models are
     with Source(file) as source, Memory() as memory:
         began, numbers = time.perf_counter(), source.numbers(pages)
         answer = open_rapidocr().answer

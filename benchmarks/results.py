@@ -51,9 +51,7 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "compression": ("python benchmarks/compression.py --pages 4 --plot docs/compression.png",),
 }
 
-FILES = {
-    name: ("deb:r-doc-pdf", f"usr/share/doc/r-doc-pdf/manual/{name}") for name in ("R-intro.pdf", "refman.pdf")
-}
+FILES = {name: ("deb:r-doc-pdf", f"usr/share/doc/r-doc-pdf/manual/{name}") for name in ("R-intro.pdf", "refman.pdf")}
 
 
 class Missing(ValueError):
