@@ -32,7 +32,7 @@ PEERS = "--peers tesseract,rapidocr"
 # Minutes on two idle cores, estimated: 14, 3, 2, 4, 8, 1, 2, 3, 6, 4, 2.
 MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "real": (f"vary eval vary-nano --tasks real,real-two-column,real-more --limit 48 {PEERS} -o eval/real-pages",),
-    "rendered": (f"vary eval vary-nano --tasks pages,faces,pseudo,degraded --peers tesseract -o eval/rendered-pages",),
+    "rendered": ("vary eval vary-nano --tasks pages,faces,pseudo,degraded --peers tesseract -o eval/rendered-pages",),
     "chinese": (f"vary eval vary-nano --tasks real-zh --limit 12 {PEERS} -o eval/chinese",),
     "default": ("vary eval vary-nano -o eval/default",),
     "read": (
