@@ -373,16 +373,9 @@ def _chance(number: int) -> None:
 
 
 def _deaf(worker: int) -> None:
-    """Workers leave signals to the process that started them: a batch more and the run can save.
-
-    A second SIGTERM comes when that process is at its end and waits for them: then they go at once.
-    """
-
-    def heard(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
+    """Workers leave signals to the process that started them; its second SIGTERM, sent at its own end, ends them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, heard)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 @contextlib.contextmanager
