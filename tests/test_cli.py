@@ -13,6 +13,7 @@ from vary.arguments import parser
 from vary.cli import main
 from vary.document import Block, Line, Page
 from vary.image import BadInput
+from vary.run import Summary
 
 ASKING = {"--model", "--language", "--device", "--dtype", "--max-tokens", "--no-repeat"}
 SURFACE = {
@@ -32,6 +33,7 @@ SURFACE = {
         "--server",
         "--max-pages",
         "--ray",
+        "--fast",
         "-q",
         "--quiet",
         "--json",
@@ -73,6 +75,7 @@ SURFACE = {
         "--max-tokens",
         "--rescore",
         "--compare",
+        "--fast",
     },
     "serve": {"-h", "--help", "--host", "--port", "--api-key", "--allow-media-host", "--device", "--dtype"},
     "demo": {"-h", "--help", "--host", "--port", "--api-key", "--device", "--dtype"},
@@ -105,8 +108,8 @@ class Command:
         self.reader, self.loaded, self._capsys = FakeReader(), [], capsys
         monkeypatch.setattr("vary.api.load", self._load)
 
-    def _load(self, name: str, device: str) -> FakeReader:
-        self.loaded.append((name, device))
+    def _load(self, name: str, device: str, fast: bool = False) -> FakeReader:
+        self.loaded.append((name, device, *["fast"] * fast))
         return self.reader
 
     def __call__(self, *arguments: object) -> tuple[int, str, list[str]]:
@@ -137,6 +140,15 @@ def test_surface() -> None:
     (verbs,) = (a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
     found = {verb: {s for a in parser._actions for s in a.option_strings} for verb, parser in verbs.choices.items()}
     assert found == SURFACE
+
+
+def test_fast_is_passed_on(vary, pdf_file, monkeypatch) -> None:
+    assert vary("read", pdf_file, "--fast")[0] == 0
+    assert vary.loaded == [("vary-nano", "cpu", "fast")]
+    asked: list[dict] = []
+    monkeypatch.setattr("vary.run.read_all", lambda *_, **settings: asked.append(settings) or Summary())
+    vary("read", pdf_file, "-o", pdf_file.parent / "fast", "--fast", "-q")
+    assert asked[0]["fast"] is True
 
 
 def test_version_and_help(vary) -> None:

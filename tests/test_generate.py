@@ -1,11 +1,13 @@
-"""Draft and verify gives the decoder's own text, whatever the draft."""
+"""Draft and verify: head and decoder settle together what the head doubts."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from vary.generate import verify, write
+from vary import generate
+from vary.doubts import Doubt
+from vary.generate import BEHIND, _Row, log_odds, settle
 from vary.strips import Strip, Writer, strip_embeddings, strip_of
 from vary.train.tasks import strips_of_samples
 
@@ -23,47 +25,66 @@ def strip_images(model, count: int) -> list[torch.Tensor]:
         return strip_embeddings(model, sight.tokens[0], sight.grids[0], strips)
 
 
-@pytest.mark.parametrize("draft", ["", "a", "quite another text that the decoder never wrote"])
-def test_verify_is_lossless(writer, draft) -> None:
-    """A verdict that is finished is the text of greedy decoding, cut at the same length."""
+def of_whole_texts(writer, image, text, doubt) -> list[float]:
+    """Log-odds of each other spelling to the draft's by a pass over every text as a whole."""
+
+    def score(spelling: str) -> float:
+        tokens = [*writer.encode(text[: doubt.start] + spelling + text[doubt.end :]), writer.ids["</s>"]]
+        (rows,) = writer.logits([image], [tokens[:-1]])
+        found = rows.float().log_softmax(-1).gather(1, torch.tensor(tokens)[:, None])[:, 0]
+        return float(found[doubt.start : doubt.start + len(spelling) + BEHIND].sum())
+
+    return [score(other) - score(text[doubt.start : doubt.end]) for other, _ in doubt.others]
+
+
+def test_branches_score_as_whole_texts_do(writer) -> None:
+    """One pass over drafts and branches of lines of several lengths gives what a pass for every text gives."""
     images = strip_images(writer.model, 3)
+    texts = ["", "a line to read", "yet another"]
+    doubts = [
+        [Doubt(0, 0, (("x", 0.0),))],
+        [Doubt(0, 1, (("A", 0.0), ("", 0.0), ("an", 0.0))), Doubt(7, 9, (("fo", 0.0),)), Doubt(13, 14, (("cl", 0.0),))],
+        [Doubt(4, 4, ((" ", 0.0), ("-", 0.0)))],
+    ]
     with torch.inference_mode():
-        greedy = write(writer, images, 12)
-    for verdict, text in zip(verify(writer, images, [draft] * 3, max_length=12), greedy, strict=True):
-        agreed = verdict.text if verdict.finished else verdict.text[: verdict.passes - 1]
-        assert text.startswith(agreed)
+        rows = [_Row.of(writer, text, found) for text, found in zip(texts, doubts, strict=True)]
+        together = log_odds(writer, images, rows)
+        for image, text, found, odds in zip(images, texts, doubts, together, strict=True):
+            for doubt, got in zip(found, odds, strict=True):
+                assert got == pytest.approx(of_whole_texts(writer, image, text, doubt), abs=1e-4)
 
 
-def test_the_right_draft_takes_one_pass(writer, monkeypatch) -> None:
-    """With a decoder that wants "buttons", the right draft takes one pass and a wrong one is mended in a few."""
-    wanted = "buttons"
-    scripted = Scripted(writer, wanted)
-    image = [torch.zeros(2, 40)]
-    assert verify(scripted, image, [wanted])[0].passes == 1
-    for draft in ("butons", "buttonss", "bvttons", "xbuttons", "", "buttons and more"):
-        verdict = verify(scripted, image, [draft])[0]
-        assert verdict.text == wanted, draft
-        assert verdict.finished
-        assert verdict.passes <= 8
-    assert verify(scripted, image, ["butons"])[0].draft_log_prob < verify(scripted, image, [wanted])[0].log_prob
+def trusting(monkeypatch, decoder: dict[str, float]) -> None:
+    """A decoder that holds spellings for so much likelier than the draft's, whatever the picture."""
+    drafts: list = []
+    real = _Row.of.__func__
+    monkeypatch.setattr(_Row, "of", classmethod(lambda cls, *of: drafts.append(of[2]) or real(cls, *of)))
+
+    def odds(writer, images, rows):
+        found = [drafts.pop(0) for _ in rows]
+        return [[[decoder.get(other, 0.0) for other, _ in doubt.others] for doubt in doubts] for doubts in found]
+
+    monkeypatch.setattr(generate, "log_odds", odds)
 
 
-class Scripted:
-    """A decoder that wants one text, as long as it has written a beginning of it."""
+@pytest.mark.parametrize(
+    ("weight", "wanted"),
+    [(0.0, "rnodem buttoms"), (0.25, "modem buttoms"), (0.5, "modem buttons"), (9.0, "modem buttons")],
+)
+def test_head_and_decoder_decide_together(writer, monkeypatch, weight, wanted) -> None:
+    trusting(monkeypatch, {"m": 6.0, "n": 4.0, "un": -9.0})
+    doubts = [Doubt(0, 2, (("m", -1.0), ("n", -3.5))), Doubt(12, 13, (("n", -1.5), ("un", -0.1)))]
+    assert settle(writer, [torch.zeros(2, 40)], ["rnodem buttoms"], [doubts], weight) == [wanted]
 
-    def __init__(self, writer: Writer, wanted: str):
-        self.ids, self.decode, self.encode = writer.ids, writer.decode, writer.encode
-        self.wanted = [*writer.encode(wanted), writer.ids["</s>"]]
 
-    def logits(self, images, inputs) -> list[torch.Tensor]:
-        out = []
-        for text in inputs:
-            rows = torch.zeros(len(text) + 1, len(self.ids))
-            for k in range(len(text) + 1):
-                right = text[:k] == self.wanted[:k]
-                rows[k, self.wanted[k] if right and k < len(self.wanted) else self.ids["%"]] = 9.0
-            out.append(rows)
-        return out
+def test_lines_keep_their_order_whatever_their_length(writer, monkeypatch) -> None:
+    monkeypatch.setattr(generate, "PASS_TOKENS", 40)
+    images = strip_images(writer.model, 3)
+    drafts = ["quite a long line of text", "short", "middling text"]
+    none = [[Doubt(0, 1, ((draft[0], -1e9),))] for draft in drafts]
+    assert settle(writer, images, drafts, none, 1.0) == drafts
+    swapped = [[Doubt(0, 1, (("X", 1e9),))] for _ in drafts]
+    assert settle(writer, images, drafts, swapped, 1.0) == ["X" + draft[1:] for draft in drafts]
 
 
 def test_strips_outside_the_page_are_zeros(tiny_model) -> None:

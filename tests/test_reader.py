@@ -46,6 +46,70 @@ def test_a_page_is_read_with_boxes_and_confidence(page_source, tiny_model) -> No
         assert line.writer == "head"
 
 
+class Once:
+    """A stand-in for a decoder: counts how often it is asked for."""
+
+    def __init__(self, model):
+        self.model, self.loaded = model, 0
+
+    def __call__(self):
+        self.loaded += 1
+        return self.model
+
+
+def doubting(sample, tiny_model, weight: float, monkeypatch) -> tuple[Reader, Once]:
+    """A reader that knows a sample by heart, but half takes each `e` for a `c`, and whose decoder likes `c`."""
+    reader, decoder = Reader.of(tiny_model, "tiny"), Once(tiny_model)
+    log_probs, measures = oracle(sample)
+    e, c = LATIN.index("e") + 1, LATIN.index("c") + 1
+    probs = np.exp(log_probs)
+    probs[..., c], probs[..., e] = probs[..., c] + 0.4 * probs[..., e], 0.6 * probs[..., e]
+    tokens = torch.zeros(1, probs.shape[0] * probs.shape[1] // 2, 18)
+    field = tokens, torch.from_numpy(probs).log()[None], torch.from_numpy(measures)[None]
+    reader.field = lambda pixels: field
+    reader._decoder, reader.decoder_weight = decoder, weight
+
+    def likes(own: str, other: str) -> float:
+        """How many letters e of a text became a c, and nothing else happened to it."""
+        changed = [pair for pair in zip(own, other, strict=False) if pair[0] != pair[1]]
+        return 9.0 * len(changed) if len(own) == len(other) and set(changed) == {("e", "c")} else -99.0
+
+    def liking(writer, images, rows):
+        texts = [[[writer.decode([t for _, t in s]) for s in spellings] for spellings in row.picks] for row in rows]
+        return [[[likes(own, other) for other in others] for own, *others in of_row] for of_row in texts]
+
+    monkeypatch.setattr("vary.generate.log_odds", liking)
+    monkeypatch.setattr("vary.reader.strip_embeddings", lambda model, tokens, grid, strips: [tokens[0]] * len(strips))
+    monkeypatch.setattr(tiny_model, "feed", lambda tokens, logits: tokens)
+    monkeypatch.setattr(reader.head, "lattice", Lattice(LATIN, (8, 4), 2))
+    return reader, decoder
+
+
+def test_the_decoder_settles_doubts(page_source, tiny_model, monkeypatch) -> None:
+    sample = page_source(seed=11, height=512, width=512, degraded=0.0, sizes_px=(18, 22)).sample(0)
+    picture = Image.fromarray(sample.image)
+    reader, decoder = doubting(sample, tiny_model, 0.0, monkeypatch)
+    plain = reader.read(picture)
+    assert decoder.loaded == 0
+    reader, decoder = doubting(sample, tiny_model, 0.5, monkeypatch)
+    settled = reader.read(picture)
+    reader.read(picture)
+    assert decoder.loaded == 1  # at the first doubt, and only then
+    assert len(plain.lines) == len(settled.lines) > 5
+    for before, after in zip(plain.lines, settled.lines, strict=True):
+        assert after.text == before.text.replace("e", "c")
+        assert after.writer == ("decoder" if "e" in before.text else "head")
+        assert after.characters == before.characters
+        assert len(after.character_confidence) == len(after.text)
+
+
+def test_a_reader_without_decoder_says_so(tiny_model) -> None:
+    reader = Reader.of(tiny_model, "tiny", fast=True)
+    assert reader.decoder_weight == 0
+    with pytest.raises(ValueError, match="tiny: this reader was made without its decoder"):
+        _ = reader.writer
+
+
 def test_blank_pages(reader) -> None:
     bias = reader.head.out.bias.data.view(3, -1)
     bias[:, 0] += 50  # a head that sees nothing anywhere

@@ -98,7 +98,7 @@ def _page_reader(arguments: argparse.Namespace) -> PageReader:
     if arguments.server is None:
         from .api import load
 
-        return load(arguments.model or "vary-nano", arguments.device)
+        return load(arguments.model or "vary-nano", arguments.device, arguments.fast)
     from .client import load_server
 
     return load_server(arguments.model, arguments.server)
@@ -127,7 +127,8 @@ def _read_into(arguments: argparse.Namespace, forms: list[str]) -> int:
     summary = read_all(
         arguments.files, arguments.out, forms, model=arguments.model, device=arguments.server or arguments.device,
         pages=arguments.pages, password=arguments.password, workers=arguments.workers, ray=arguments.ray,
-        timeout_s=arguments.timeout, max_pages=arguments.max_pages, figures=arguments.figures, on_page=tell,
+        timeout_s=arguments.timeout, max_pages=arguments.max_pages, figures=arguments.figures, fast=arguments.fast,
+        on_page=tell,
     )  # fmt: skip
     if arguments.json:
         _print(json.dumps(vars(summary) | {"exit_code": summary.exit_code}, ensure_ascii=False))
@@ -278,7 +279,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         None if arguments.model == "none" else arguments.model, arguments.tasks, arguments.out, limit=arguments.limit,
         peers=arguments.peers, server=arguments.server, server_model=arguments.server_model,
         server_key=os.environ.get("OPENAI_API_KEY", ""), data=arguments.data, rescore=arguments.rescore,
-        prompt=arguments.prompt, device=arguments.device, max_tokens=arguments.max_tokens,
+        prompt=arguments.prompt, device=arguments.device, max_tokens=arguments.max_tokens, fast=arguments.fast,
     )  # fmt: skip
     return OK
 

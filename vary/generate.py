@@ -1,35 +1,27 @@
-"""Draft and verify: the reading head's line is the draft, the decoder accepts or corrects it in a few parallel passes.
+"""Draft and verify: the reading head's line is the draft, and the decoder settles what the head doubts.
 
-Lossless: the text is what the decoder would write greedily on its own; a draft only saves passes. A pass runs over the
-image and the whole draft; the longest agreeing beginning is kept, the decoder's own character is put where they part,
-and the rest of the draft is lined up behind it and tried again.
-Source: speculative decoding (Leviathan et al. 2023) with a draft from OCR, as in arXiv 2602.12957.
+One parallel pass over a line holds its image, the draft, and behind it a branch for every other spelling of every
+doubtful place, which sees the draft up to that place and nothing of its sisters. A spelling wins when head and decoder
+together hold it for likelier than the draft's; so the decoder can only choose what the head has seen.
+Source: a draft from OCR verified in parallel (arXiv 2602.12957); tree attention as in SpecInfer (arXiv 2305.09781);
+rescoring by head plus weighted decoder as in hybrid CTC and attention (arXiv 1609.06773).
+Shapes: S lines, T tokens of the longest row (image, draft and branches), V tokens that can be written.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
 
 import torch
 from torch import Tensor
 
+from .doubts import Doubt
 from .strips import Writer
 
-MAX_ROUNDS = 12
-
-
-@dataclass
-class Verdict:
-    """text: what the decoder writes. log_prob: mean log-probability per character of that text and of the draft.
-
-    passes: parallel passes it took. finished: whether the decoder agreed to the end within MAX_ROUNDS.
-    """
-
-    text: str
-    log_prob: float
-    draft_log_prob: float
-    passes: int
-    finished: bool
+BEHIND = 4  # characters of the draft behind a place that a spelling must make likely, too
+PASS_TOKENS = 2048
 
 
 def write(writer: Writer, images: list[Tensor], max_length: int) -> list[str]:
@@ -47,64 +39,104 @@ def write(writer: Writer, images: list[Tensor], max_length: int) -> list[str]:
 
 
 @torch.inference_mode()
-def verify(writer: Writer, images: list[Tensor], drafts: list[str], max_length: int = 400) -> list[Verdict]:
-    """What the decoder makes of each draft. images: embeddings (M, E) of each strip."""
-    end = writer.ids["</s>"]
-    candidates = [[writer.encode(draft)[:max_length]] for draft in drafts]
-    found: list[_Pass | None] = [None] * len(drafts)
-    first_scores: list[float] = [0.0] * len(drafts)
-    passes = [0] * len(drafts)
-    waiting = list(range(len(drafts)))
-    for round_ in range(1, MAX_ROUNDS + 1):
-        owners = [k for k in waiting for _ in candidates[k]]
-        inputs = [text for k in waiting for text in candidates[k]]
-        tried: dict[int, list[_Pass]] = {}
-        for k, text, rows in zip(owners, inputs, writer.logits([images[k] for k in owners], inputs), strict=True):
-            tried.setdefault(k, []).append(_compare(rows, [*text, end]))
-        still = []
-        for k in waiting:
-            best = found[k] = max(tried[k], key=lambda p: (p.agreed, -len(p.tokens)))
-            passes[k] = round_
-            if round_ == 1:
-                first_scores[k] = best.score
-            if best.agreed < len(best.tokens):
-                candidates[k] = [c[:max_length] for c in _corrections(best.tokens[:-1], best.agreed, best.wanted, end)]
-                still.append(k)
-        waiting = still
-        if not waiting:
-            break
-    return [
-        Verdict(writer.decode(p.tokens), p.score, first_scores[k], passes[k], p.agreed == len(p.tokens))
-        for k, p in enumerate(found)
-        if p is not None
-    ]
+def settle(
+    writer: Writer, images: list[Tensor], drafts: list[str], doubts: list[Sequence[Doubt]], weight: float
+) -> list[str]:
+    """The drafts with every doubt settled. images: embeddings (M, E) of each strip; doubts: of each draft, in order.
+
+    weight: of the decoder's log-odds beside those of the head.
+    """
+    rows = [_Row.of(writer, text, found) for text, found in zip(drafts, doubts, strict=True)]
+    lengths = [len(image) + len(row.tokens) for image, row in zip(images, rows, strict=True)]
+    texts = list(drafts)
+    for some in _passes(lengths):
+        odds = log_odds(writer, [images[k] for k in some], [rows[k] for k in some])
+        for k, of_row in zip(some, odds, strict=True):
+            texts[k] = _choose(drafts[k], doubts[k], of_row, weight)
+    return texts
+
+
+def _passes(lengths: list[int]) -> list[list[int]]:
+    """Rows of like length together, `PASS_TOKENS` or one row in a pass."""
+    passes: list[list[int]] = []
+    for k in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if not passes or (len(passes[-1]) + 1) * lengths[k] > PASS_TOKENS:
+            passes.append([])
+        passes[-1].append(k)
+    return passes
+
+
+def _choose(text: str, doubts: Sequence[Doubt], odds: list[list[float]], weight: float) -> str:
+    """The text with the likeliest spelling of each place."""
+    out, at = "", 0
+    for doubt, decoder in zip(doubts, odds, strict=True):
+        scores = [head + weight * d for (_, head), d in zip(doubt.others, decoder, strict=True)]
+        best = max(range(len(scores)), key=scores.__getitem__)
+        out += text[at : doubt.start] + (doubt.others[best][0] if scores[best] > 0 else text[doubt.start : doubt.end])
+        at = doubt.end
+    return out + text[at:]
 
 
 @dataclass
-class _Pass:
-    """tokens with the end token; how many of them the decoder agreed with, and what it wanted at the next place."""
+class _Row:
+    """The tokens of a line behind its image: the draft, then every branch.
+
+    Of each token: its place, in characters behind the image; the branch it belongs to, 0 for the draft; and how much of
+    the draft it sees. picks: for each doubt, for the draft's own spelling and then for the others, the tokens that it
+    is scored by, each with the index of the token before it (-1 for the image).
+    """
 
     tokens: list[int]
-    agreed: int
-    wanted: int
-    score: float
+    places: list[int]
+    branches: list[int]
+    reaches: list[int]
+    picks: list[list[list[tuple[int, int]]]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, writer: Writer, text: str, doubts: Sequence[Doubt]) -> _Row:
+        ids = writer.encode(text)
+        row, numbers = cls(list(ids), list(range(len(ids))), [0] * len(ids), [len(ids)] * len(ids)), count(1)
+        whole = [*ids, writer.ids["</s>"]]
+        for doubt in doubts:
+            behind = whole[doubt.end : doubt.end + BEHIND]
+            own = list(enumerate(whole[doubt.start : doubt.end] + behind, doubt.start - 1))
+            others = [[*writer.encode(other), *behind] for other, _ in doubt.others]
+            row.picks.append([own, *(row._branch(next(numbers), doubt.start, tokens) for tokens in others)])
+        return row
+
+    def _branch(self, number: int, start: int, tokens: list[int]) -> list[tuple[int, int]]:
+        """Add a branch behind `start` characters of the draft, but its last token: nothing is asked behind that."""
+        first, n = len(self.tokens), len(tokens) - 1
+        self.tokens += tokens[:n]
+        self.places += range(start, start + n)
+        self.branches += [number] * n
+        self.reaches += [start] * n
+        return list(zip([start - 1, *range(first, first + n)], tokens, strict=True))
 
 
-def _compare(logits: Tensor, tokens: list[int]) -> _Pass:
-    log_probs = logits.float().log_softmax(-1)
-    best = log_probs.argmax(-1).tolist()
-    agreed = next((i for i, (b, t) in enumerate(zip(best, tokens, strict=True)) if b != t), len(tokens))
-    target = torch.tensor(tokens, device=log_probs.device)
-    score = float(log_probs.gather(1, target[:, None]).mean())
-    return _Pass(tokens, agreed, best[min(agreed, len(best) - 1)], score)
-
-
-def _corrections(text: list[int], at: int, token: int, end: int) -> list[list[int]]:
-    """Ways to put the decoder's token where it parts from the draft: for a character, before it, or instead of two."""
-    if token == end:
-        return [text[:at]]
-    head, rest = [*text[:at], token], text[at:]
-    ways = [head + rest[1:], head + rest]
-    if len(rest) > 1 and rest[1] == token:
-        ways.append(text[:at] + rest[1:])
-    return ways
+def log_odds(writer: Writer, images: list[Tensor], rows: list[_Row]) -> list[list[list[float]]]:
+    """For each row and doubt, the decoder's log-odds of every other spelling to the draft's."""
+    padded, mask, starts = writer.batch(images, [row.tokens for row in rows])
+    size, device = mask.shape[1], padded.device
+    order = torch.arange(size)
+    seen, places = torch.zeros(len(rows), 1, size, size, dtype=torch.bool), order.repeat(len(rows), 1)
+    for k, (row, start) in enumerate(zip(rows, starts, strict=True)):
+        n = start + len(row.tokens)
+        branch, reach = torch.tensor([0] * start + row.branches), torch.tensor([size] * start + row.reaches)
+        places[k, start:n] = start + torch.tensor(row.places, dtype=torch.long)
+        draft = (branch == 0) & (order[:n] < reach[:, None] + start)
+        seen[k, 0, :n, :n] = (order[:n] <= order[:n, None]) & (draft | (branch == branch[:, None]))
+        seen[k, 0, n:, 0] = True  # padding sees something, or its soft-max is not a number
+    hidden = writer.model.language_model(
+        inputs_embeds=padded, attention_mask=seen.to(device), position_ids=places.to(device), use_cache=False
+    ).last_hidden_state.flatten(0, 1)
+    picked = [
+        (k * size + start + before, token)
+        for k, (row, start) in enumerate(zip(rows, starts, strict=True))
+        for before, token in (pair for spellings in row.picks for pairs in spellings for pair in pairs)
+    ]
+    before, token = torch.tensor(picked, device=device).T
+    log_probs = writer.spell(hidden[before]).float().log_softmax(-1)
+    scores = iter(log_probs.gather(1, token[:, None])[:, 0].tolist())
+    sums = [[[sum(next(scores) for _ in pairs) for pairs in found] for found in row.picks] for row in rows]
+    return [[[other - own for other in others] for own, *others in of_row] for of_row in sums]

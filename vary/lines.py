@@ -11,11 +11,14 @@ Shapes: R rows, T frames, A classes (0 is blank).
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from .doubts import Doubt, find_doubts
 
 if TYPE_CHECKING:
     from .reading import Lattice  # at run time this file needs no torch: text layers of PDFs are ordered with it
@@ -43,6 +46,7 @@ class ReadLine:
     slope: float = 0.0
     writer: str = "head"
     styles: np.ndarray | None = None
+    doubts: Sequence[Doubt] = ()
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -78,20 +82,23 @@ def retold(line: ReadLine, text: str, writer: str) -> ReadLine:
         confidence.append(line.confidence[a0:a1] if a1 - a0 == b1 - b0 else np.full(b1 - b0, near.min(), np.float32))
     return replace(
         line, text=text, boxes=np.concatenate(boxes), confidence=np.concatenate(confidence), writer=writer,
-        styles=np.concatenate(styles) if styles else None,
+        styles=np.concatenate(styles) if styles else None, doubts=(),
     )  # fmt: skip
 
 
-def find_lines(probs_RTA: np.ndarray, measures_RTM: np.ndarray, lattice: Lattice) -> list[ReadLine]:
+def find_lines(
+    probs_RTA: np.ndarray, measures_RTM: np.ndarray, lattice: Lattice, with_doubts: bool = False
+) -> list[ReadLine]:
     """All lines of one image, in no particular order; none for a blank page. Takes probabilities, not their logs.
 
-    measures_RTM: as the head gives them; behind the first two the odds of each style.
+    measures_RTM: as the head gives them; behind the first two the odds of each style. with_doubts: search each line's
+    `doubts`; lines of typewriter type, whose blanks come from their pitch, have none.
     """
     row_px, frame_px = lattice.row_px, lattice.frame_px
     spikes = _spikes(probs_RTA, measures_RTM[..., :2], row_px, frame_px)
     lines = []
     for chain in _chains(spikes):
-        line = _spell(spikes[chain], probs_RTA, measures_RTM[..., 2:], lattice)
+        line = _spell(spikes[chain], probs_RTA, measures_RTM[..., 2:], lattice, with_doubts)
         if line is not None:
             lines.append(line)
     return _without_echoes(lines)
@@ -142,7 +149,9 @@ def _chains(spikes: np.ndarray) -> list[list[int]]:
     return chains
 
 
-def _spell(spikes: np.ndarray, probs: np.ndarray, odds_RTS: np.ndarray, lattice: Lattice) -> ReadLine | None:
+def _spell(
+    spikes: np.ndarray, probs: np.ndarray, odds_RTS: np.ndarray, lattice: Lattice, with_doubts: bool
+) -> ReadLine | None:
     """CTC's best path along the line through the spikes; None when nothing but space is spelt."""
     x, y, em, weight = spikes.T
     row_px, frame_px = lattice.row_px, lattice.frame_px
@@ -156,17 +165,19 @@ def _spell(spikes: np.ndarray, probs: np.ndarray, odds_RTS: np.ndarray, lattice:
     first, last = max(0, int(x[0] / frame_px) - pad), min(probs.shape[1], int(x[-1] / frame_px) + pad + 1)
     t = np.arange(first, last)
     path = _mix(probs, height + slope * ((t + 0.5) * frame_px - middle), t, row_px)
-    text, at, confidence = _best_path(path, lattice.alphabet)
-    text, at, confidence = _typewriter(text, at, confidence)
+    spelt, peaks, confidence = _best_path(path, lattice.alphabet)
+    text, at, confidence = _typewriter(spelt, peaks, confidence)
     keep = _trim(text)
     if keep.stop <= keep.start:
         return None
+    doubts = find_doubts(path, text, at, lattice.alphabet) if with_doubts and text == spelt else []
+    doubts = [d.moved(keep.start) for d in doubts if keep.start <= d.start and d.end <= keep.stop]
     text, at, confidence = text[keep], first + at[keep], confidence[keep]
     boxes, styles = _boxes(at, height, slope, middle, em_px, frame_px), None
     if odds_RTS.shape[-1]:
         rows = ((height + slope * ((at + 0.5) * frame_px - middle)) / row_px).astype(int).clip(0, len(probs) - 1)
         styles = _by_words(text, odds_RTS[rows, at])
-    return ReadLine(text, boxes, confidence, em_px, slope, styles=styles)
+    return ReadLine(text, boxes, confidence, em_px, slope, styles=styles, doubts=doubts)
 
 
 def _by_words(text: str, odds_NS: np.ndarray) -> np.ndarray:

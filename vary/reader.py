@@ -1,11 +1,13 @@
 """A model that reads pages: pixels -> reading head -> lines -> reading order -> Page.
 
-Any `VaryForConditionalGeneration` with a reading head reads this way. The decoder joins by draft-and-verify
-(`generate.py`) where the model's card says that it makes the text better.
+Any `VaryForConditionalGeneration` with a reading head reads this way. Where the head doubts, the decoder joins by draft
+and verify (`generate.py`), as far as the model's configuration trusts it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from .document import Block, Box, Line, Page, Span
 from .eyes import Eyes, load_eyes
-from .generate import verify
+from .generate import settle
 from .image import BadInput, fit, normalise
 from .layout import TextBlock, order_blocks
 from .lines import ASCENT_EM, DESCENT_EM, X_HEIGHT_EM, ReadLine, find_lines, retold
@@ -30,6 +32,7 @@ EM_RANGE = (13.0, 19.5)  # px per em that are read as they are; outside, the pag
 WINDOW = (320, 512)  # px, height and width of the piece that the type size is measured on
 MAX_READ_PIXELS = 12_000_000
 X_HEIGHT_OFFSET = (ASCENT_EM - DESCENT_EM - X_HEIGHT_EM) / 2  # from the middle of a line's box to that of its x-height
+MAX_STRIP_EM = 26  # px: a strip holds no larger type, and the decoder has seen none
 MIN_SHORT_CONFIDENCE = 0.75  # one or two characters: ends of rules and specks look like dashes
 MIN_CONFIDENCE = 0.45  # mean over a line; below it the line is ink that is no text
 
@@ -37,9 +40,8 @@ MIN_CONFIDENCE = 0.45  # mean over a line; below it the line is ink that is no t
 class Reader:
     """Reads page images with the eyes of a model. Not thread-safe; greedy and deterministic.
 
-    decoder: the whole model, to check lines that hold a character of less confidence than `verify_below`; without it
-    all is left to the head. `load_reader` follows the model's configuration (`reading.verify_below`), which is what
-    was measured to be best.
+    decoder: gives the whole model, to settle what the head doubts; called at the first doubt. Without it all is left to
+    the head, as in a model whose configuration gives the decoder no `reading.decoder_weight`.
     """
 
     def __init__(
@@ -47,23 +49,29 @@ class Reader:
         eyes: Eyes,
         name: str,
         device: str | torch.device = "cpu",
-        decoder: VaryForConditionalGeneration | None = None,
-        verify_below: float = 0.0,
+        decoder: Callable[[], VaryForConditionalGeneration] | None = None,
     ):
         self.name, self.device = name, torch.device(device)
         self.preprocess, self.head = eyes.preprocess, eyes.head.to(self.device)
         self.vocabulary = eyes.vocabulary.folded().to(self.device)
-        self.decoder, self.verify_below = decoder, verify_below if decoder is not None else 0.0
+        self._decoder, self.decoder_weight = decoder, float(eyes.reading.get("decoder_weight", 0.0)) if decoder else 0.0
         self.dtype = torch.bfloat16 if _fast_bf16(self.device) else torch.float32
         self._measured: tuple[Image.Image | None, tuple[float, float, float]] = None, (0.0, 1.0, 0.0)
 
     @classmethod
-    def of(cls, model: VaryForConditionalGeneration, name: str, verify_below: float = 0.0) -> Reader:
-        """A reader of a model that is in memory."""
+    def of(cls, model: VaryForConditionalGeneration, name: str, fast: bool = False) -> Reader:
+        """A reader of a model that is in memory. fast: without its decoder."""
         model.eval()
         first = model.config.vocabularies[0]
         eyes = Eyes(model.eye, model.head, first["preprocess"], model.config.reading)
-        return cls(eyes, name, model.device, model, verify_below)
+        return cls(eyes, name, model.device, None if fast else lambda: model)
+
+    @cached_property
+    def writer(self) -> Writer:
+        """The decoder, loaded. Raises ValueError for a reader that was made without."""
+        if self._decoder is None:
+            raise ValueError(f"{self.name}: this reader was made without its decoder")
+        return Writer(self._decoder())
 
     def wanted_scale(self, image: Image.Image) -> float:
         """Scale that brings the type to the size that the model reads best, measured on the page's densest window."""
@@ -97,42 +105,38 @@ class Reader:
         if image.width * image.height * scale**2 > 2 * MAX_READ_PIXELS:
             raise BadInput(f"page of {image.width}x{image.height} px at scale {scale:.2f}: too large to be read")
         fitted = fit(image, scale, self.preprocess["multiple"])
-        lines = [line for line in self._lines(fitted.pixels, self.verify_below) if _is_text(line)]
+        lines = [line for line in self._lines(fitted.pixels, settled=self.decoder_weight > 0) if _is_text(line)]
         blocks = [_block(block, fitted.scale, self.head.lattice.styles) for block in order_blocks(lines)]
         return Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
 
-    def _lines(self, pixels: np.ndarray, verify_below: float = 0.0) -> list[ReadLine]:
+    def _lines(self, pixels: np.ndarray, settled: bool = False) -> list[ReadLine]:
         tokens, logits, measures = self.field(pixels)
         probs = logits[0].softmax(-1, dtype=torch.float32).cpu().numpy()
-        lines = find_lines(probs, measures[0].float().cpu().numpy(), self.head.lattice)
-        doubtful = [k for k, line in enumerate(lines) if line.confidence.min() < verify_below]
-        if doubtful:
-            checked = self.check([lines[k] for k in doubtful], tokens, logits, pixels.shape)
-            for k, line in zip(doubtful, checked, strict=True):
-                lines[k] = line
-        return lines
+        lines = find_lines(probs, measures[0].float().cpu().numpy(), self.head.lattice, settled)
+        return self.settle(lines, tokens, logits, pixels.shape) if settled else lines
 
     @torch.inference_mode()
-    def check(self, lines: list[ReadLine], tokens: Tensor, logits: Tensor, size: tuple[int, ...]) -> list[ReadLine]:
-        """The lines as the decoder leaves them, by draft and verify.
+    def settle(self, lines: list[ReadLine], tokens: Tensor, logits: Tensor, size: tuple[int, ...]) -> list[ReadLine]:
+        """The lines with what the head doubts settled by head and decoder together.
 
         tokens, logits: of the page, as `field` gives them; size: (H, W) of the page in px.
         """
-        model = self.decoder
-        if model is None:
-            raise ValueError(f"{self.name}: this reader was made without its decoder")
-        strips, writer = [], Writer(model)
-        for line in lines:
+        doubtful = [k for k, line in enumerate(lines) if line.doubts and line.em_px < MAX_STRIP_EM and _is_text(line)]
+        if not doubtful:
+            return lines
+        model, strips = self.writer.model, []
+        for line in (lines[k] for k in doubtful):
             x0, y0, x1, y1 = line.box
             middle = (y0 + y1) / 2 + (X_HEIGHT_OFFSET * line.em_px)
             strips.append(strip_of(0, middle, middle, x0, x1, model.eye.stride, model.window))
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             images = strip_embeddings(model, model.feed(tokens, logits), model.eye.grid(size[0], size[1]), strips)
-            verdicts = verify(writer, images, [line.text for line in lines])
-        return [
-            retold(line, v.text, "decoder") if v.finished and v.text.strip() and v.text != line.text else line
-            for line, v in zip(lines, verdicts, strict=True)
-        ]
+            drafts, doubts = [lines[k].text for k in doubtful], [lines[k].doubts for k in doubtful]
+            texts = settle(self.writer, images, drafts, doubts, self.decoder_weight)
+        for k, text in zip(doubtful, texts, strict=True):
+            if text.strip() and text != lines[k].text:
+                lines[k] = retold(lines[k], text.strip(), "decoder")
+        return lines
 
     @torch.inference_mode()
     def field(self, pixels: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
@@ -227,18 +231,13 @@ def weights_dir(name: str) -> Path:
     raise ValueError(f"no model {name!r}: neither a folder nor one of {', '.join(known) or 'none shipped'}")
 
 
-def load_reader(name: str = "vary-nano", device: str = "cpu", verify_below: float | None = None) -> Reader:
-    """A shipped model or one in a folder, ready to read; its decoder is loaded only where lines are to be checked.
-
-    verify_below: None takes what the model's configuration says; 0 leaves all to the head.
-    """
+def load_reader(name: str = "vary-nano", device: str = "cpu", fast: bool = False) -> Reader:
+    """A shipped model or one in a folder, ready to read. fast: by the head alone, without the decoder."""
     folder = weights_dir(name)
-    eyes = load_eyes(folder)
-    below = eyes.reading.get("verify_below", 0.0) if verify_below is None else verify_below
-    if not below:
-        return Reader(eyes, name, device)
+    return Reader(load_eyes(folder), name, device, None if fast else partial(_decoder, folder, device))
+
+
+def _decoder(folder: Path, device: str) -> VaryForConditionalGeneration:
     from .model import load_model  # brings transformers, which takes seconds
 
-    model = load_model(folder)
-    model.to(device)  # type: ignore[arg-type]
-    return Reader(eyes, name, device, model, below)
+    return load_model(folder).to(device)  # type: ignore[arg-type]

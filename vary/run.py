@@ -34,7 +34,7 @@ from .pdf import PAGE_TIMEOUT_S
 from .workers import Cluster, Crew, Outcome
 from .writers import SUFFIXES, WRITERS
 
-LOAD, LOAD_SERVER = "vary.api:load", "vary.client:load_server"
+LOAD, LOAD_FAST, LOAD_SERVER = "vary.api:load", "vary.api:load_fast", "vary.client:load_server"
 PICTURE_DPI = 150.0  # of searchable PDFs, overlays and figures
 MAX_NAME = 180  # bytes of a file's name, without what is put behind it
 RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # names of devices on Windows
@@ -178,6 +178,7 @@ def read_all(
     timeout_s: float = PAGE_TIMEOUT_S,
     max_pages: int = MAX_PAGES,
     figures: bool = False,
+    fast: bool = False,
     on_page: Callable[[Line], None] | None = None,
     load: str = LOAD,
 ) -> Summary:
@@ -185,16 +186,16 @@ def read_all(
 
     to: of text, md, html, json, pdf (searchable), overlay. model: by default vary-nano, or a server's first. device:
     cpu, cuda, or the address of an OpenAI-compatible server that reads (key in VARY_API_KEY). workers: processes, by
-    default one per core; ray: address of a cluster that reads instead (`Cluster`). timeout_s: of a page, reading
-    included. figures: crop and link them. on_page: called with each page's line of the ledger, in order, also of pages
-    read before, which have `before: True`, and of files that could not be opened, whose page is None; `expected` is how
-    many pages the run will have, by the files opened so far.
+    default one per core; ray: address of a cluster that reads instead (`Cluster`). timeout_s: of a page. figures: crop
+    and link them. fast: by the reading head alone. on_page: called with each page's line of the ledger, in order, and
+    `before` (was it read before), `expected` (pages of the run, by the files opened so far); a file that could not be
+    opened has a line with page None.
     Raises ValueError when nothing can be done at all, OSError when the folder cannot be written.
     """
     unknown = [form for form in to if form not in SUFFIXES]
     if unknown or not to:
         raise ValueError(f"to {', '.join(unknown) or 'nothing'}: allowed: {', '.join(SUFFIXES)}")
-    out = Path(out)
+    out, load = Path(out), LOAD_FAST if fast else load
     out.mkdir(parents=True, exist_ok=True)
     if "://" in device:
         load, model = LOAD_SERVER, load_server(model, device).name

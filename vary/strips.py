@@ -135,8 +135,9 @@ class Writer:
         padded, mask, starts = self.batch(images, inputs)
         hidden = self.model.language_model(inputs_embeds=padded, attention_mask=mask).last_hidden_state
         picked = [hidden[k, s - 1 : s + len(ids)] for k, (s, ids) in enumerate(zip(starts, inputs, strict=True))]
-        logits = self.model.lm_head(torch.cat(picked)).index_fill(1, self._never(hidden.device), float("-inf"))
-        return list(logits.split([len(p) for p in picked]))
+        return list(self.spell(torch.cat(picked)).split([len(p) for p in picked]))
 
-    def _never(self, device: torch.device) -> Tensor:
-        return torch.tensor(self.never_written, device=device)
+    def spell(self, hidden_NE: Tensor) -> Tensor:
+        """Logits (N, V) of what the decoder writes next; never a special token but the end."""
+        never = torch.tensor(self.never_written, device=hidden_NE.device)
+        return self.model.lm_head(hidden_NE).index_fill(1, never, float("-inf"))

@@ -47,7 +47,7 @@ def evaluate(
     model: str | None = "vary-nano", tasks: str = "all", out: str | Path = "eval", *, limit: int | None = None,
     peers: str = "", server: str | None = None, server_model: str | None = None, server_key: str = "",
     data: str | Path | None = None, rescore: bool = False, prompt: str | None = None, device: str = "cpu",
-    max_tokens: int = 2048, log: Log = print,
+    max_tokens: int = 2048, fast: bool = False, log: Log = print,
 ) -> list[Row]:  # fmt: skip
     """Measure and report on all that the folder holds: `report.md`, `report.csv`, `scores.csv`, `report.png`, and rows.
 
@@ -55,8 +55,8 @@ def evaluate(
     cannot be fetched are left out with a line. limit: at most so many examples a task. peers: `tesseract,rapidocr`.
     server: address of an OpenAI-compatible server, server_model its model. data: the folder of published benchmarks
     (`sets.py`). rescore: read nothing, score the folder's predictions anew. prompt: in place of the tasks' own for
-    transcribing pages. Raises ValueError for unknown names, before anything is opened, and
-    for a folder that holds a run of other weights or settings.
+    transcribing pages. fast: the model by its reading head alone, under its name and `-fast`. Raises ValueError for
+    unknown names, before anything is opened, and for a folder that holds a run of other weights or settings.
     """
     chosen, out = choose(tasks), Path(out)
     if any(task.metric == "fox" for task in chosen.values()):
@@ -67,13 +67,13 @@ def evaluate(
             raise ValueError(f"{out}: no predictions to score")
         wanted = None if tasks == "all" else chosen
         return write_report([r for r in records if wanted is None or r["task"] in wanted], out, log)
-    name = Path(model).resolve().name if model else None
+    name = Path(model).resolve().name + "-fast" * fast if model else None
     readers: dict[str, Peer] = {}
     began = time.monotonic()
     try:
         readers |= open_peers(peers, server, server_model, server_key, log, max_tokens)
         if model:
-            settings = {"name": model, "device": device, "max_tokens": max_tokens}
+            settings = {"name": model, "device": device, "max_tokens": max_tokens, "fast": fast}
             readers = {str(name): Hosted("model", settings), **readers}
         _claim(out, readers, {"prompt": prompt, "max_tokens": max_tokens}, name)
         folder = Path(data) if data else None
