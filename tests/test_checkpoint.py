@@ -201,11 +201,12 @@ def test_two_writers(tmp_path) -> None:
     run(settings, max_steps=1)  # the lock is free again
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_sigterm_saves(tmp_path, workers) -> None:
+@pytest.mark.parametrize(("workers", "send"), [(0, os.kill), (1, os.kill), (1, os.killpg)])
+def test_sigterm_saves(tmp_path, workers, send) -> None:
+    """Whether the process alone is told, or its workers too."""
     settings, log = recipe(tmp_path / "run", save_every=1000, steps=200, workers=workers), tmp_path / "log"
     process = started(settings, log)
-    os.killpg(process.pid, signal.SIGTERM)  # its workers too
+    send(process.pid, signal.SIGTERM)
     process.join(60)
     assert process.exitcode == 143
     done = len(curve(tmp_path / "run"))

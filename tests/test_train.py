@@ -14,9 +14,11 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from vary.train.batches import batches_of
 from vary.train.loop import export, train
 from vary.train.optim import schedule
-from vary.train.stages import Recipe
+from vary.train.ranks import Ranks
+from vary.train.stages import Recipe, Stage
 from vary.train.tasks import Material
 
 RECIPE = {
@@ -158,12 +160,34 @@ def test_shipped_recipes_load() -> None:
         assert Recipe.load(path).stages
 
 
+class Numbers:
+    """Item k is k."""
+
+    def __getitem__(self, k: int) -> int:
+        return k
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_data_workers_end_with_their_stage(told) -> None:
+    """Also one that heard a first SIGTERM, and whoever still holds the iterator."""
+    stage = Stage(name="s", task="answer", steps=9, lr=1.0, trainable=(), mix="m", accumulate=3)
+    with batches_of(Numbers(), stage, 2, Ranks.join(), 2) as made:
+        assert [next(made) for _ in range(4)] == [6, 7, 8, 9]
+        workers = made._workers
+        assert all(worker.is_alive() for worker in workers)
+        for worker in workers if told else ():
+            worker.terminate()
+    for worker in workers:
+        worker.join(10)
+        assert not worker.is_alive()
+
+
 def test_data_workers_outlive_one_sigterm_and_not_two() -> None:
     """One is for the process that saves; at its own end it sends another and waits."""
     code = """
 import time
-from vary.train.loop import _deaf
-_deaf(0)
+from vary.train.batches import deaf
+deaf(0)
 print("ready", flush=True)
 time.sleep(60)
 """

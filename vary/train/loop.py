@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import itertools
 import os
 import random
 import signal
@@ -21,10 +20,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from ..disk import locked
 from .answer import Answer
+from .batches import batches_of
 from .checkpoint import Checkpoints, moments, put, put_moments, read, tensors_of
 from .cost import Speed
 from .curve import draw_curve
@@ -133,29 +132,30 @@ class Run:
         setting = Setting(self.recipe.seed, self.index, self.ranks.device, self.processor, self.given)
         task: Task = TASKS[stage.task](self.model, stage, setting, self.task_state)
         stop = stage.steps if limit is None else min(stage.steps, self.step + limit)
-        batches, speed = iter(self._loader(task)), Speed(self.model, stage, self.recipe, self.ranks)
-        while self.step < stop and not self.told:
-            rate = stage.lr * schedule(self.step, stage)
-            set_rate(optimizers, rate)
-            shown, work = self._step(stage, task, batches, optimizers, told)
-            speed.add(*work)
-            self.step += 1
-            if work[2]:  # this rank may not have heard of it
-                self.told = told[0] if told else signal.SIGTERM
-            if self.step % self.recipe.log_every == 0 or self.step == stop:
-                self._report(stage, shown, rate, speed)
-            if self.step % self.recipe.eval_every == 0:
-                self._evaluate(stage, task)
-            last = self.step >= stop or bool(self.told)
-            if self.step % self.recipe.save_every == 0 or last:
-                self.seconds, began = self.seconds + time.time() - began, time.time()
-                self.task_state = task.state()
-                done = self.step - entered
-                if self.step >= stage.steps:
-                    self._advance()
-                self._save([] if self.step == 0 else optimizers, last)
-                if last:
-                    return done
+        speed = Speed(self.model, stage, self.recipe, self.ranks)
+        with batches_of(task.data, stage, self.step, self.ranks, self.recipe.workers) as batches:
+            while self.step < stop and not self.told:
+                rate = stage.lr * schedule(self.step, stage)
+                set_rate(optimizers, rate)
+                shown, work = self._step(stage, task, batches, optimizers, told)
+                speed.add(*work)
+                self.step += 1
+                if work[2]:  # this rank may not have heard of it
+                    self.told = told[0] if told else signal.SIGTERM
+                if self.step % self.recipe.log_every == 0 or self.step == stop:
+                    self._report(stage, shown, rate, speed)
+                if self.step % self.recipe.eval_every == 0:
+                    self._evaluate(stage, task)
+                last = self.step >= stop or bool(self.told)
+                if self.step % self.recipe.save_every == 0 or last:
+                    self.seconds, began = self.seconds + time.time() - began, time.time()
+                    self.task_state = task.state()
+                    done = self.step - entered
+                    if self.step >= stage.steps:
+                        self._advance()
+                    self._save([] if self.step == 0 else optimizers, last)
+                    if last:
+                        return done
         return self.step - entered
 
     def _begin(self, stage: Stage) -> list[torch.optim.Optimizer]:
@@ -273,16 +273,6 @@ class Run:
         buffers = set() if self.recipe.lora else {k for k, _ in self.model.named_buffers() if k.startswith(prefixes)}
         return tensors_of(self.model, lambda name: name in learnt or (name in buffers - parameters))
 
-    def _loader(self, task: Task) -> DataLoader:
-        """Batches of this rank from where the run stands; those of a step are step * accumulate + 0, 1, ..."""
-        stage, workers = self.recipe.stages[self.index], self.recipe.workers
-        parts = range(self.ranks.rank, stage.accumulate, self.ranks.world)
-        numbers = (step * stage.accumulate + part for step in itertools.count(self.step) for part in parts)
-        return DataLoader(
-            task.data, batch_size=None, sampler=numbers, num_workers=workers,
-            prefetch_factor=4 if workers else None, worker_init_fn=_deaf,
-        )  # fmt: skip
-
     def _report(self, stage: Stage, shown: dict[str, float], rate: float, speed: Speed) -> None:
         pace = speed.read()
         row = {"stage": stage.name, "step": self.step, "seen": self.seen, "lr": f"{rate:.2e}"}
@@ -370,12 +360,6 @@ def _chance(number: int) -> None:
     torch.manual_seed(number)
     np.random.seed(number % 2**32)
     random.seed(number)
-
-
-def _deaf(worker: int) -> None:
-    """Workers leave signals to the process that started them; its second SIGTERM, sent at its own end, ends them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 @contextlib.contextmanager
