@@ -11,6 +11,7 @@ import argparse
 import csv
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from vary.config import VaryConfig
@@ -31,7 +32,7 @@ ARMS = {
     "both": [CURRICULUM, HEAD],
     "feed": [CURRICULUM, HEAD, f"model={RUNS}/model-feed"],
 }
-COLUMNS = ("arm", "step", "seen", "next", "blind", "accuracy", "cer_decoder", "lines")
+COLUMNS = ("arm", "step", "seen", "trained", "next", "blind", "accuracy", "cer_decoder", "lines")
 
 
 def make_models() -> None:
@@ -68,13 +69,19 @@ def steps_done(arm: str) -> int:
 
 
 def logged() -> dict[str, list[dict[str, str]]]:
-    """Held-out measures of each arm that has any."""
+    """Held-out measures of each arm that has any, and the mean training loss of the steps before."""
     found = {}
     for arm in ARMS:
         path = RUNS / arm / "eval.csv"
         if path.exists():
             with path.open(newline="", encoding="utf-8") as file:
-                found[arm] = [{"arm": arm} | row for row in csv.DictReader(file)]
+                rows = [{"arm": arm} | row for row in csv.DictReader(file)]
+            with (RUNS / arm / "loss.csv").open(newline="", encoding="utf-8") as file:
+                losses = {int(row["step"]): float(row["next"]) for row in csv.DictReader(file)}
+            for row in rows:
+                last = int(row["step"])
+                row["trained"] = str(np.mean([loss for step, loss in losses.items() if last - TURN < step <= last]))
+            found[arm] = rows
     return found
 
 
@@ -83,13 +90,13 @@ def show(found: dict[str, list[dict[str, str]]]) -> None:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(row for rows in found.values() for row in rows)
-    print("| arm | steps | pages | next-token loss | with another image | accuracy | CER, single lines | lines |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| arm | steps | lines | training loss | held-out loss, two lines | with another image | CER, single lines |")
+    print("|---|---|---|---|---|---|---|")
     for arm, rows in found.items():
         last = {k: float(v) for k, v in rows[-1].items() if k in COLUMNS and k != "arm"}
         print(
-            f"| {arm} | {last['step']:.0f} | {last['seen']:.0f} | {last['next']:.2f} | {last['blind']:.2f} | "
-            f"{last['accuracy']:.1%} | {last['cer_decoder']:.0%} | {last['lines']:.0f} |"
+            f"| {arm} | {last['step']:.0f} | {last['lines']:.0f} | {last['trained']:.2f} | {last['next']:.2f} | "
+            f"{last['blind']:.2f} | {last['cer_decoder']:.0%} |"
         )
 
 
@@ -100,21 +107,23 @@ def draw(found: dict[str, list[dict[str, str]]], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     panels = {
-        "next": "next-token loss, strips of two lines",
-        "accuracy": "accuracy behind true beginnings, the same strips",
-        "cer_decoder": "free-running CER, single lines",
+        "trained": f"training loss, mean of {TURN} steps, own strips",
+        "next": "held-out loss, strips of two lines",
+        "cer_decoder": "held-out CER from an empty draft, single lines",
     }
     figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    for k, (arm, rows) in enumerate(found.items()):
+        seen = [float(row["seen"]) for row in rows]
+        axes[0].plot(seen, [float(row["trained"]) for row in rows], color=f"C{k}", label=arm, linewidth=1.5)
+        axes[1].plot(seen, [float(row["next"]) for row in rows], color=f"C{k}", linewidth=1.5)
+        axes[1].plot(seen, [float(row["blind"]) for row in rows], f"C{k}:", linewidth=1)
+        axes[2].plot(seen, [float(row["cer_decoder"]) for row in rows], color=f"C{k}", linewidth=1.5)
     for axis, (name, title) in zip(axes, panels.items(), strict=True):
-        for k, (arm, rows) in enumerate(found.items()):
-            seen = [float(row["seen"]) for row in rows]
-            axis.plot(seen, [float(row[name]) for row in rows], color=f"C{k}", label=arm, linewidth=1.5)
-            if name == "next":
-                axis.plot(seen, [float(row["blind"]) for row in rows], f"C{k}:", linewidth=1)
         axis.set(xlabel="pages seen", title=title)
-        axis.set_ylim(0, {"accuracy": 1.0, "next": 4.5, "cer_decoder": 1.6}[name])
+        axis.set_ylim(0, {"trained": 4.5, "next": 6.0, "cer_decoder": 1.6}[name])
         axis.grid(alpha=0.3)
-    axes[0].plot([], [], "k:", linewidth=1, label="with another image")
+    axes[1].plot([], [], "k:", linewidth=1, label="with another image")
+    axes[1].legend()
     axes[0].legend()
     figure.savefig(path, dpi=110)
 
