@@ -124,6 +124,35 @@ def test_a_line_that_ran_on_across_the_gutter_is_parted() -> None:
     assert rows_of([*left, *right, joined]) == [*names("a", 8), *names("b", 8)]
 
 
+def broken_formula(left: float, right: float) -> list[ReadLine]:
+    """Two columns, and between their halves one row in two pieces that end and begin there."""
+    top, bottom = column("l", 8, 40, 100), column("r", 8, 400, 100)
+    top += [line("m " + "x" * int((left - 100) / 8 - 2), 100, 300), line("n " + "x" * 20, right, 300)]
+    return top + bottom + column("p", 8, 40, 340) + column("q", 8, 400, 340)
+
+
+def test_a_broken_line_over_both_columns_parts_them() -> None:
+    """The pieces reach into the gutter (360 to 400 px), and keep to no column's side."""
+    found = rows_of(broken_formula(left=384, right=410))
+    assert found == [*names("l", 8), *names("r", 8), ["m", "n"], *names("p", 8), *names("q", 8)]
+
+
+@pytest.mark.parametrize(("left", "right"), [(384, 400), (360, 410), (384, 430)])
+def test_an_overfull_line_stays_in_its_column(left, right) -> None:
+    """Where the other piece begins at its column's side, or far off, or the first keeps to its own."""
+    found = rows_of(broken_formula(left, right))
+    assert found == [*names("l", 8), ["m"], *names("p", 8), *names("r", 8), ["n"], *names("q", 8)]
+
+
+def test_the_first_lines_may_have_run_together() -> None:
+    """A gutter reaches up over a line that was followed across it, once it is parted."""
+    wide = line("x" * 40, 40, 80)
+    both = np.concatenate([wide.boxes, line("x" * 41, 392, 80).boxes])
+    first = ReadLine("l " + "x" * 38 + " " + "r " + "x" * 38, both, np.full(81, 0.9, np.float32), EM)
+    found = rows_of([first, *column("l", 8, 40, 100), *column("r", 8, 400, 100)])
+    assert found == [["l"], *names("l", 8), ["r"], *names("r", 8)]
+
+
 def test_a_table_beside_wide_cells_is_read_row_by_row() -> None:
     """Narrow cells on the left, wide ones on the right, running text above and below: no page column."""
     text = column("t", 3, 20, 0, 90) + column("u", 4, 20, 400, 90)

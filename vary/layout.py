@@ -15,6 +15,12 @@ import numpy as np
 
 from .lines import ReadLine
 
+Gutter = tuple[float, float, float]  # x, top, bottom of a white strip between columns of running text
+JUT_EM = (
+    0.7  # into the white beside a column: a line that spans both, if neither of its pieces keeps to its column's side
+)
+KEPT_EM = 0.5
+SPAN_EM = 2.0  # such pieces are no farther from each other
 WIDE_EM = 10  # a piece at least this wide is running text; narrower ones are cells, numbers, labels
 
 
@@ -39,15 +45,18 @@ def order_blocks(lines: list[ReadLine]) -> list[TextBlock]:
     if not lines:
         return []
     gutters = _gutters(lines)
-    rows = _rows(_parted(lines, gutters), gutters)
+    lines = _parted(lines, gutters)
+    boxes, em = np.array([line.box for line in lines]), _usual_em(lines)
+    gutters = [_grown(gutter, boxes, em) for gutter in gutters]  # over the lines that were parted, too
+    rows = _rows(lines, gutters, [_white(gutter, boxes, em) for gutter in gutters])
     ordered = [rows[k] for k in _reading_order(np.array([row.box for row in rows]), gutters)]
     return _blocks(ordered)
 
 
-def _gutters(lines: list[ReadLine]) -> list[tuple[float, float, float]]:
+def _gutters(lines: list[ReadLine]) -> list[Gutter]:
     """White strips between columns of running text: (x, top, bottom) each."""
     boxes = np.array([line.box for line in lines])
-    em = float(np.median([line.em_px for line in lines]))
+    em = _usual_em(lines)
     wide = boxes[:, 2] - boxes[:, 0] > WIDE_EM * em
     if wide.sum() < 6:
         return []
@@ -69,7 +78,19 @@ def _gutters(lines: list[ReadLine]) -> list[tuple[float, float, float]]:
     return [_grown(gutter, boxes, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
 
 
-def _grown(gutter: tuple[float, float, float], boxes: np.ndarray, em: float) -> tuple[float, float, float]:
+def _usual_em(lines: list[ReadLine]) -> float:
+    return float(np.median([line.em_px for line in lines]))
+
+
+def _white(gutter: Gutter, boxes: np.ndarray, em: float) -> tuple[float, float]:
+    """Where the columns beside a gutter end and begin: sides that most of their wide lines keep to."""
+    x, top, bottom = gutter
+    beside = (boxes[:, 3] > top) & (boxes[:, 1] < bottom) & (boxes[:, 2] - boxes[:, 0] > WIDE_EM * em)
+    left, right = boxes[beside & (boxes[:, 2] < x + 0.3 * em), 2], boxes[beside & (boxes[:, 0] > x - 0.3 * em), 0]
+    return float(np.quantile(left, 0.8)) if len(left) else x, float(np.quantile(right, 0.2)) if len(right) else x
+
+
+def _grown(gutter: Gutter, boxes: np.ndarray, em: float) -> Gutter:
     """A gutter reaches on past the lines it was found by, up to a line that crosses it.
 
     Upwards over what stands close (a running head stands apart), downwards also over white to the next wide line (a
@@ -89,9 +110,9 @@ def _grown(gutter: tuple[float, float, float], boxes: np.ndarray, em: float) -> 
     return x, float(top), float(bottom)
 
 
-def _separate(found: list[tuple[int, float, float, float]], apart: float) -> list[tuple[float, float, float]]:
+def _separate(found: list[tuple[int, float, float, float]], apart: float) -> list[Gutter]:
     """The best strips that are not the same gutter; each in the middle of the places that are as good."""
-    kept: list[tuple[float, float, float]] = []
+    kept: list[Gutter] = []
     for score, x, top, bottom in found:
         if all(abs(x - other) > apart for other, _, _ in kept):
             alike = [other for s, other, _, _ in found if s == score and abs(other - x) <= apart]
@@ -99,7 +120,7 @@ def _separate(found: list[tuple[int, float, float, float]], apart: float) -> lis
     return kept
 
 
-def _parted(lines: list[ReadLine], gutters: list[tuple[float, float, float]]) -> list[ReadLine]:
+def _parted(lines: list[ReadLine], gutters: list[Gutter]) -> list[ReadLine]:
     """Cut lines that run on across a gutter where they leave white at it: two columns were followed as one line."""
     for x, top, bottom in gutters:
         parts: list[ReadLine] = []
@@ -124,21 +145,27 @@ def _piece(line: ReadLine, part: slice) -> ReadLine:
     return replace(line, text=line.text[part], boxes=line.boxes[part], confidence=line.confidence[part], styles=styles)
 
 
-def _rows(lines: list[ReadLine], gutters: list[tuple[float, float, float]]) -> list[Row]:
-    """Join pieces at the same height unless a gutter lies between them."""
+def _rows(lines: list[ReadLine], gutters: list[Gutter], white: list[tuple[float, float]]) -> list[Row]:
+    """Join pieces at the same height unless a gutter lies between them; two that belong to no column span it."""
     rows: list[list[ReadLine]] = []
     for line in sorted(lines, key=lambda piece: piece.box[0]):
         x0, y0, _, y1 = line.box
         middle = (y0 + y1) / 2
         best, best_gap = None, float("inf")
         for row in rows:
-            end = row[-1]
-            _, ey0, ex1, ey1 = end.box
-            size = min(end.em_px, line.em_px)
-            drift = abs((ey0 + ey1) / 2 + end.slope * (x0 - ex1) - middle)
+            last = row[-1]
+            _, ey0, ex1, ey1 = last.box
+            size = min(last.em_px, line.em_px)
+            drift = abs((ey0 + ey1) / 2 + last.slope * (x0 - ex1) - middle)
             if drift > 0.35 * size or x0 < ex1 - 0.6 * size or x0 - ex1 >= best_gap:
                 continue
-            if any(ex1 - size < x < x0 + size and top - size < middle < bottom + size for x, top, bottom in gutters):
+            parted = [
+                (ex1 - begin, end - x0)
+                for (x, top, bottom), (begin, end) in zip(gutters, white, strict=True)
+                if ex1 - size < x < x0 + size and top - size < middle < bottom + size
+            ]
+            kept = any(max(juts) < JUT_EM * size or min(abs(j) for j in juts) < KEPT_EM * size for juts in parted)
+            if kept or (parted and x0 - ex1 > SPAN_EM * size):
                 continue
             best, best_gap = row, x0 - ex1
         if best is None:
@@ -154,7 +181,7 @@ def _row(pieces: list[ReadLine]) -> Row:
     return Row(pieces, box, float(np.median([p.em_px for p in pieces])))
 
 
-def _reading_order(boxes: np.ndarray, gutters: list[tuple[float, float, float]]) -> list[int]:
+def _reading_order(boxes: np.ndarray, gutters: list[Gutter]) -> list[int]:
     """Across a gutter left comes before right, unless a row between the two spans both; else above before below."""
     x0, y0, x1, y1 = boxes.T
     middle, slack = (y0 + y1) / 2, 0.1 * np.median(y1 - y0)
