@@ -29,10 +29,14 @@ REPORTED = re.compile(r"^## Reported\b.*?(?=^## |\Z)", re.S | re.M)
 PEERS = "--peers tesseract,rapidocr"
 
 # name -> commands. `vary eval` keeps its folder; of the others the output is kept in eval/NAME.txt.
-# Minutes on two idle cores, estimated: 14, 3, 2, 4, 8, 1, 2, 3, 6, 4, 2.
+# Minutes on two idle cores, estimated: 14, 3, 3, 2, 4, 8, 1, 2, 3, 6, 4, 2.
 MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "real": (f"vary eval vary-nano --tasks real,real-two-column,real-more --limit 48 {PEERS} -o eval/real-pages",),
     "rendered": ("vary eval vary-nano --tasks pages,faces,pseudo,degraded --peers tesseract -o eval/rendered-pages",),
+    "fast": (
+        "vary eval vary-nano --fast --tasks real,real-two-column,real-more --limit 48 -o eval/head-alone",
+        "vary eval vary-nano --fast --tasks pages,faces,pseudo,degraded -o eval/head-alone",
+    ),
     "chinese": (f"vary eval vary-nano --tasks real-zh --limit 12 {PEERS} -o eval/chinese",),
     "default": ("vary eval vary-nano -o eval/default",),
     "read": (
@@ -144,11 +148,27 @@ def summary(root: Path) -> str:
     return "\n".join(lines)
 
 
+def decoder(root: Path) -> str:
+    """What the decoder makes of what the head reads: errors of all characters, and seconds a page."""
+    rows, alone = rows_of("real", root) | rows_of("rendered", root), rows_of("fast", root)
+    lines = ["| CER, all characters | the head alone | head and decoder | errors |", "|---|---|---|---|"]
+    for task, title in SUMMARY.items():
+        try:
+            old, new = alone[task, "vary-nano-fast"], rows[task, "vary-nano"]
+        except KeyError:
+            raise Missing(f"decoder: nothing was measured of {task}") from None
+        change = f"{new['total'] / old['total'] - 1:+.1%}" if old["total"] else "none"
+        cells = [f"{r['total']:.2%}, {r['seconds']:.2f} s a page" for r in (old, new)]
+        lines.append(f"| {title.format(int(new['examples']))} | {' | '.join(cells)} | {change} |")
+    return "\n".join(["```sh", *MEASUREMENTS["fast"], "```", "", *lines])
+
+
 TABLES: dict[str, Callable[[Path], str]] = {
     **{name: partial(measured, name) for name in MEASUREMENTS if folder_of(name) is None},
     **{name: partial(measured, name, kind="CER, all") for name in ("real", "rendered", "chinese", "default")},
     "confidence": partial(measured, "default", kind="characters written"),
     "aims": aims,
+    "decoder": decoder,
     "summary": summary,
 }
 

@@ -41,6 +41,11 @@ def measured(tmp_path_factory):
         (folder / "run.json").write_text(json.dumps(facts))
         sure = {"confidence": [0.75] * len(TRUTH), "outside": 0.25}
         mine = [record(task, "vary-nano", **sure) for task in names]
+        if name == "rendered":
+            alone = [record(task, "vary-nano-fast", TRUTH + "ss") for task in (*tasks["real"], *names)]
+            (tmp_path / "eval" / "head-alone").mkdir()
+            (tmp_path / "eval" / "head-alone" / "run.json").write_text(json.dumps(facts))
+            write_report(alone, tmp_path / "eval" / "head-alone", print)
         write_report(mine + [record(task, "tesseract", TRUTH + "s") for task in names], folder, print)
     for name in ("encoder", "answer", "compression", "styles", "serve", "train"):
         text = f"2026-01-02, {name}.\n\nit began\n| a | b |\n|---|---|\n| 1 | 2 |\n\nnoise\n| a | b |\n| 3 | 4 |\n"
@@ -81,6 +86,12 @@ def test_readme_gets_a_column_per_reader(root) -> None:
     text = results.rewrite(page("summary"), root)
     assert "| median / mean CER of a page, seconds | vary-nano | tesseract |" in text
     assert "| 1 pages of manuals (born digital, 150 dpi) | 0.00% / 0.00% / 0.50 s | 0.81% / 0.81% / 0.50 s |" in text
+
+
+def test_what_the_decoder_makes_of_it(root) -> None:
+    text = results.rewrite(page("decoder"), root)
+    assert results.MEASUREMENTS["fast"][1] in text
+    assert "| … with scan defects | 1.63%, 0.50 s a page | 0.00%, 0.50 s a page | -100.0% |" in text
 
 
 def test_confidence_of_what_was_read_stands_beside_what_is_right(root) -> None:
