@@ -77,7 +77,7 @@ SURFACE = {
         "--compare",
         "--fast",
     },
-    "serve": {"-h", "--help", "--host", "--port", "--api-key", "--allow-media-host", "--device", "--dtype"},
+    "serve": {"-h", "--help", "--host", "--port", "--api-key", "--allow-media-host", "--device", "--dtype", "--fast"},
     "demo": {"-h", "--help", "--host", "--port", "--api-key", "--device", "--dtype"},
 }
 

@@ -106,6 +106,7 @@ def _serving(verbs: _Verbs) -> None:
         add("--device", default="cpu", help="cpu or cuda (default: cpu)")
         add("--dtype", choices=DTYPES, default="auto", metavar="D", help=f"of the weights: {', '.join(DTYPES)}")
         if name == "serve":
+            add("--fast", action="store_true", help="read by the reading head alone, doubts are not settled")
             add("--allow-media-host", action="append", default=[], metavar="H", help="fetch images from this host")
 
 

@@ -216,7 +216,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from .serve import load_models, serve
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    models = load_models(arguments.models, arguments.device, arguments.dtype)
+    models = load_models(arguments.models, arguments.device, arguments.dtype, arguments.fast)
     serve(models, arguments.host, arguments.port, arguments.api_key, tuple(arguments.allow_media_host))
     return OK
 

@@ -338,9 +338,10 @@ async def _on_invalid(_: Request, error: Any) -> Response:
     return error_response(Refused(400, f"{where or 'body'}: {first['msg']}", "invalid", where or None))
 
 
-def load_models(names: list[str], device: str = "cpu", dtype: str = "auto") -> dict[str, Served]:
+def load_models(names: list[str], device: str = "cpu", dtype: str = "auto", fast: bool = False) -> dict[str, Served]:
     """Models to serve, by the names they were given or their folders' names; each reads, answers, or both.
 
+    fast: they read by the reading head alone.
     Raises ValueError for an unknown name, one given twice, and a folder that holds neither.
     """
     from .reader import load_reader, weights_dir
@@ -352,7 +353,7 @@ def load_models(names: list[str], device: str = "cpu", dtype: str = "auto") -> d
         asks = config.get("template", "plain") != "plain"
         if folder.name in models:
             raise ValueError(f"{name}: a model of the name {folder.name} is served already")
-        reader = load_reader(name, device) if config.get("reading") else None
+        reader = load_reader(name, device, fast) if config.get("reading") else None
         asker = None
         if asks or reader is None:
             from .ask import load_asker  # brings transformers, which takes seconds
