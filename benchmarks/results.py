@@ -46,7 +46,10 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     ),
     "styles": ("python benchmarks/styles.py",),
     "serve": ("python benchmarks/serve.py", "python benchmarks/serve.py --inside 64"),
-    "train": ("python benchmarks/train.py vary-nano --tokens 512 --steps 2",),
+    "train": (
+        "python benchmarks/train.py vary-nano --batch 4 --tokens 512 --steps 2",
+        "python benchmarks/train.py vary-tiny-paper --tokens 512 --steps 1",
+    ),
     "encoder": (
         "python benchmarks/encoder.py --repeats 3 --passes forward",
         'python benchmarks/encoder.py --repeats 1 --passes "forward + backward"',

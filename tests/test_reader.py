@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rapidfuzz.distance import Levenshtein
 
 from tests.test_reading import oracle
 from vary.lines import ReadLine, retold
@@ -101,6 +102,17 @@ def test_the_decoder_settles_doubts(page_source, tiny_model, monkeypatch) -> Non
         assert after.writer == ("decoder" if "e" in before.text else "head")
         assert after.characters == before.characters
         assert len(after.character_confidence) == len(after.text)
+
+
+def test_the_shipped_decoder_mends_more_than_it_breaks(page_source) -> None:
+    """On four degraded pages of words of Python's library, which no training text holds; measured: 167 errors, 132."""
+    source, wrong = page_source(seed=31, height=512, width=1024, degraded=1.0, sizes_px=(11, 18)), {}
+    for fast in (True, False):
+        reader = load_reader("vary-nano", fast=fast)
+        pages = [reader.read(Image.fromarray(source.sample(k * source.block).image)) for k in range(4)]
+        truths = [source.sample(k * source.block).text for k in range(4)]
+        wrong[fast] = sum(Levenshtein.distance(p.text, t) for p, t in zip(pages, truths, strict=True))
+    assert wrong[False] < 0.97 * wrong[True]
 
 
 def test_a_reader_without_decoder_says_so(tiny_model) -> None:

@@ -32,6 +32,9 @@ EM_RANGE = (13.0, 19.5)  # px per em that are read as they are; outside, the pag
 WINDOW = (320, 512)  # px, height and width of the piece that the type size is measured on
 MAX_READ_PIXELS = 12_000_000
 X_HEIGHT_OFFSET = (ASCENT_EM - DESCENT_EM - X_HEIGHT_EM) / 2  # from the middle of a line's box to that of its x-height
+MIN_DOUBTS = (
+    0.02  # per character of a page: below, settling them mends next to nothing (docs/results.md) and costs time
+)
 MAX_STRIP_EM = 26  # px: a strip holds no larger type, and the decoder has seen none
 MIN_SHORT_CONFIDENCE = 0.75  # one or two characters: ends of rules and specks look like dashes
 MIN_CONFIDENCE = 0.45  # mean over a line; below it the line is ink that is no text
@@ -40,8 +43,8 @@ MIN_CONFIDENCE = 0.45  # mean over a line; below it the line is ink that is no t
 class Reader:
     """Reads page images with the eyes of a model. Not thread-safe; greedy and deterministic.
 
-    decoder: gives the whole model, to settle what the head doubts; called at the first doubt. Without it all is left to
-    the head, as in a model whose configuration gives the decoder no `reading.decoder_weight`.
+    decoder: gives the whole model, to settle what the head doubts; called at the first page of many doubts. Without it all
+    is left to the head, as in a model whose configuration gives the decoder no `reading.decoder_weight`.
     """
 
     def __init__(
@@ -117,13 +120,14 @@ class Reader:
 
     @torch.inference_mode()
     def settle(self, lines: list[ReadLine], tokens: Tensor, logits: Tensor, size: tuple[int, ...]) -> list[ReadLine]:
-        """The lines with what the head doubts settled by head and decoder together.
+        """The lines with what the head doubts settled by head and decoder together, where it doubts much.
 
         tokens, logits: of the page, as `field` gives them; size: (H, W) of the page in px.
         """
-        doubtful = [k for k, line in enumerate(lines) if line.doubts and line.em_px < MAX_STRIP_EM and _is_text(line)]
-        if not doubtful:
+        text = [k for k, line in enumerate(lines) if _is_text(line)]
+        if sum(len(lines[k].doubts) for k in text) <= MIN_DOUBTS * sum(len(lines[k].text) for k in text):
             return lines
+        doubtful = [k for k in text if lines[k].doubts and lines[k].em_px < MAX_STRIP_EM]
         model, strips = self.writer.model, []
         for line in (lines[k] for k in doubtful):
             x0, y0, x1, y1 = line.box
