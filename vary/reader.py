@@ -43,8 +43,8 @@ MIN_CONFIDENCE = 0.45  # mean over a line; below it the line is ink that is no t
 class Reader:
     """Reads page images with the eyes of a model. Not thread-safe; greedy and deterministic.
 
-    decoder: gives the whole model, to settle what the head doubts; called at the first page of many doubts. Without it all
-    is left to the head, as in a model whose configuration gives the decoder no `reading.decoder_weight`.
+    decoder: gives the whole model, to settle what the head doubts; called at the first page of many doubts. Without it
+    all is left to the head, as in a model whose configuration gives the decoder no `reading.decoder_weight`.
     """
 
     def __init__(
