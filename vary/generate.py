@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .doubts import Doubt
@@ -22,6 +23,7 @@ from .strips import Writer
 
 BEHIND = 4  # characters of the draft behind a place that a spelling must make likely, too
 PASS_TOKENS = 2048
+SHAPE_STEP = 64  # sizes are rounded up to it: a CPU's matrix library keeps something for every shape that it has met
 
 
 def write(writer: Writer, images: list[Tensor], max_length: int) -> list[str]:
@@ -117,7 +119,8 @@ class _Row:
 def log_odds(writer: Writer, images: list[Tensor], rows: list[_Row]) -> list[list[list[float]]]:
     """For each row and doubt, the decoder's log-odds of every other spelling to the draft's."""
     padded, mask, starts = writer.batch(images, [row.tokens for row in rows])
-    size, device = mask.shape[1], padded.device
+    size, device = -(-mask.shape[1] // SHAPE_STEP) * SHAPE_STEP, padded.device
+    padded = F.pad(padded, (0, 0, 0, size - padded.shape[1]))
     order = torch.arange(size)
     seen, places = torch.zeros(len(rows), 1, size, size, dtype=torch.bool), order.repeat(len(rows), 1)
     for k, (row, start) in enumerate(zip(rows, starts, strict=True)):
@@ -135,6 +138,7 @@ def log_odds(writer: Writer, images: list[Tensor], rows: list[_Row]) -> list[lis
         for k, (row, start) in enumerate(zip(rows, starts, strict=True))
         for before, token in (pair for spellings in row.picks for pairs in spellings for pair in pairs)
     ]
+    picked += [(0, 0)] * (-len(picked) % SHAPE_STEP)
     before, token = torch.tensor(picked, device=device).T
     log_probs = writer.spell(hidden[before]).float().log_softmax(-1)
     scores = iter(log_probs.gather(1, token[:, None])[:, 0].tolist())

@@ -124,10 +124,10 @@ class Reader:
 
         tokens, logits: of the page, as `field` gives them; size: (H, W) of the page in px.
         """
-        text = [k for k, line in enumerate(lines) if _is_text(line)]
-        if sum(len(lines[k].doubts) for k in text) <= MIN_DOUBTS * sum(len(lines[k].text) for k in text):
+        sure = [k for k, line in enumerate(lines) if _is_text(line)]
+        if sum(len(lines[k].doubts) for k in sure) <= MIN_DOUBTS * sum(len(lines[k].text) for k in sure):
             return lines
-        doubtful = [k for k in text if lines[k].doubts and lines[k].em_px < MAX_STRIP_EM]
+        doubtful = [k for k in sure if lines[k].doubts and lines[k].em_px < MAX_STRIP_EM]
         model, strips = self.writer.model, []
         for line in (lines[k] for k in doubtful):
             x0, y0, x1, y1 = line.box

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .model import VaryForConditionalGeneration
 
 STRIP_ROWS = 4
+WIDTH_STEP = 32  # cells: few shapes, see `generate.SHAPE_STEP`
 IGNORED = -100
 
 
@@ -62,7 +63,7 @@ def strip_embeddings(
         by_size.setdefault(strip.height, []).append(k)
     out: list[Tensor] = [tokens_BND] * len(strips)
     for height, members in by_size.items():
-        wide = max(strips[k].width for k in members)
+        wide = -(-max(strips[k].width for k in members) // WIDTH_STEP) * WIDTH_STEP
         cells = torch.stack([_cut(field, strips[k], wide) for k in members])
         embedded = model.connector(cells.flatten(1, 2), (height, wide))
         down = height // model.window[0]
