@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig
 
-from vary.config import preset
-from vary.convert.qwen_tokenizer import qwen_tokenizer
-from vary.data.corpus import fetch
-from vary.model import VaryForConditionalGeneration
-from vary.processor import VaryProcessor
-from vary.prompt import PROMPTS
+from vary.data.corpus.download import fetch
+from vary.markup.prompts import PROMPTS
+from vary.models.config import preset
+from vary.models.convert.qwen_tokenizer import qwen_tokenizer
+from vary.models.modeling import VaryForConditionalGeneration
+from vary.models.processor import VaryProcessor
 
 PAGE = Path(__file__).parents[1] / "examples" / "page.png"
 

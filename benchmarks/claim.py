@@ -24,29 +24,29 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 import vary
-from vary.answers import parse_chart
-from vary.ask import Asker
-from vary.config import VaryConfig
-from vary.data.corpus import Corpus
-from vary.data.glyphs import english_faces
+from vary.data.corpus.download import Corpus
+from vary.data.corpus.text import TextSource
+from vary.data.images.paste import stamps
+from vary.data.images.photos import SENTENCES, crop, photos
 from vary.data.mixture import Mixture, load_recipe, read_mix
-from vary.data.paste import stamps
-from vary.data.photo import SENTENCES, crop, photos
+from vary.data.pages.glyphs import english_faces
+from vary.data.registry import SOURCES
 from vary.data.sample import Sample
-from vary.data.sources import SOURCES
-from vary.data.text import TextSource
-from vary.evaluate.answers import relaxed_match
-from vary.evaluate.charts import chart_precision
-from vary.evaluate.metrics import edit_distance, interval, normalise
-from vary.evaluate.words import overlap
-from vary.image import open_image
-from vary.model import VaryForConditionalGeneration, load_model
-from vary.presets import settings
-from vary.processor import VaryProcessor, character_tokenizer
-from vary.prompt import LATIN
+from vary.evaluate.metrics.charts import chart_precision
+from vary.evaluate.metrics.text import edit_distance, interval, normalise
+from vary.evaluate.metrics.vqa import relaxed_match
+from vary.evaluate.metrics.words import overlap
+from vary.io.image import open_image
+from vary.markup.chart_text import parse_chart
+from vary.markup.prompts import LATIN
+from vary.models.chat import Asker
+from vary.models.config import VaryConfig
+from vary.models.modeling import VaryForConditionalGeneration, load_model
+from vary.models.processor import VaryProcessor, character_tokenizer
+from vary.models.vocab import VOCABULARIES, Vocabulary
+from vary.models.zoo import settings
 from vary.train.loop import export, train
-from vary.train.stages import Recipe, Stage
-from vary.vocab import VOCABULARIES, Vocabulary
+from vary.train.recipe import Recipe, Stage
 
 HIGH, WIDE = 96, 256  # px of every picture
 # The language model: a Llama of 1.5 million weights that reads and writes characters

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vary.evaluate.metrics import interval
-from vary.evaluate.scores import METRICS, WEIGHT
+from vary.evaluate.metrics import METRICS, WEIGHT
+from vary.evaluate.metrics.text import interval
 from vary.evaluate.tasks import TASKS
-from vary.image import fit
-from vary.reader import Reader, load_reader
+from vary.models.preprocess import fit
+from vary.reading.loader import load_reader
+from vary.reading.reader import Reader
 
 TEXTS = {"natural": "pages", "pseudo-words": "pseudo"}
 

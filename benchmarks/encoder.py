@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from transformers import GotOcr2VisionConfig
 from transformers.models.got_ocr2.modeling_got_ocr2 import GotOcr2VisionEncoder
 
-from vary.convert.keys import rename
-from vary.convert.sam import transformers_sam
-from vary.vocab.sam import SamVocabulary
+from vary.models.convert.key_tables import rename
+from vary.models.convert.sam import transformers_sam
+from vary.models.vocab.sam import SamVocabulary
 
 
 class Theirs(nn.Module):

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vary.config import VaryConfig
-from vary.model import VaryForConditionalGeneration
-from vary.presets import nano
+from vary.models.config import VaryConfig
+from vary.models.modeling import VaryForConditionalGeneration
+from vary.models.zoo import nano
 from vary.train.loop import train
-from vary.train.stages import Recipe
-from vary.train.tasks import Material
+from vary.train.reading_tasks import Material
+from vary.train.recipe import Recipe
 
 RUNS = Path("runs/learning")
 TURN = 100

@@ -12,8 +12,8 @@ from collections import Counter
 
 import numpy as np
 
-from vary.data.corpus import fetch
-from vary.data.pdfs import PdfSource
+from vary.data.corpus.download import fetch
+from vary.data.pdfs.source import PdfSource
 
 PACKAGES = (
     "r-doc-pdf",

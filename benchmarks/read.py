@@ -65,7 +65,7 @@ def report(name: str, count: int, seconds: float, memory: Memory, note: str) -> 
 
 
 def vary(file: str, pages: str | None, model: str, workers: int) -> None:
-    from vary.run import read_all
+    from vary.reading.batch import read_all
 
     early: list[float] = []
     ends: list[float] = []
@@ -85,7 +85,7 @@ def vary(file: str, pages: str | None, model: str, workers: int) -> None:
 
 
 def tesseract(file: str, pages: str | None) -> None:
-    from vary.pages import Source
+    from vary.io.source import Source
 
     def read(number: int) -> int:
         path = Path(folder) / f"{number}.png"
@@ -104,7 +104,7 @@ def tesseract(file: str, pages: str | None) -> None:
 
 
 def ocrmypdf(file: str, pages: str | None) -> None:
-    from vary.pages import Source
+    from vary.io.source import Source
 
     with Source(file) as source:
         numbers = source.numbers(pages)
@@ -117,8 +117,8 @@ def ocrmypdf(file: str, pages: str | None) -> None:
 
 
 def rapidocr(file: str, pages: str | None) -> None:
-    from vary.evaluate.peers import open_rapidocr
-    from vary.pages import Source
+    from vary.evaluate.readers import open_rapidocr
+    from vary.io.source import Source
 
     logging.disable(logging.INFO)  # it says where its models are
     with Source(file) as source, Memory() as memory:

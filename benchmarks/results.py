@@ -217,7 +217,7 @@ def _fetched(word: str) -> str:
     """A word of a command; a name of FILES as the path of that file of a Debian package."""
     if word not in FILES:
         return word
-    from vary.data.corpus import fetch
+    from vary.data.corpus.download import fetch
 
     package, path = FILES[word]
     return str(fetch(package) / path)

@@ -37,7 +37,7 @@ class Stub:
         return 1.0
 
     def read(self, image: Image.Image, scale: float = 1.0):
-        from vary.document import Block, Line, Page
+        from vary.document.elements import Block, Line, Page
 
         box = (0.0, 0.0, float(image.width), 20.0)
         return Page(1, "ok", *image.size, blocks=[Block([Line(f"width {image.width}", box, 1.0)], box)])
@@ -47,8 +47,8 @@ def server(model: str, inside: int) -> None:
     """The child: print the port, serve until the parent ends it."""
     import uvicorn
 
-    from vary.desk import Limits
-    from vary.serve import Served, create_app, load_models
+    from vary.serve.app import Served, create_app, load_models
+    from vary.serve.limits import Limits
 
     models = {"stub": Served(Stub())} if model == "stub" else load_models([model])
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)

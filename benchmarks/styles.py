@@ -11,10 +11,10 @@ import argparse
 
 from PIL import Image
 
-from vary.data.corpus import fetch
-from vary.data.pdfs import PdfSource
-from vary.document import STYLES
-from vary.reader import load_reader
+from vary.data.corpus.download import fetch
+from vary.data.pdfs.source import PdfSource
+from vary.document.elements import STYLES
+from vary.reading.loader import load_reader
 
 MANUALS = (
     ("deb:r-doc-pdf", "usr/share/doc/r-doc-pdf/manual/R-intro.pdf"),

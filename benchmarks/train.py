@@ -24,14 +24,15 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from vary.config import PRESETS, preset
-from vary.model import VaryForConditionalGeneration
-from vary.train.answer import Answer, Talk
-from vary.train.cost import cost_of, peak_flops
+from vary.models.config import preset
+from vary.models.modeling import VaryForConditionalGeneration
+from vary.models.zoo import PRESETS
+from vary.train.chat_task import Answer, Talk
+from vary.train.distributed import Ranks
+from vary.train.flops import cost_of, peak_flops
 from vary.train.loop import Run
-from vary.train.ranks import Ranks
-from vary.train.stages import Recipe, Stage
-from vary.train.tasks import Setting
+from vary.train.reading_tasks import Setting
+from vary.train.recipe import Recipe, Stage
 
 TRAINED = {"vocabulary": ("",), "tune": ("connector", "language_model", "lm_head")}
 PAGE = (1024, 1024)  # of vocabularies that take pages of any size; what `cost_of` takes them to be

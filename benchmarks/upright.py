@@ -8,8 +8,9 @@ from types import SimpleNamespace
 from PIL import Image
 
 import vary
-from vary.evaluate.metrics import cer
-from vary.pages import FIRST_DPI, Source, read_page
+from vary.evaluate.metrics.text import cer
+from vary.io.source import Source
+from vary.reading.pages import FIRST_DPI, read_page
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TURNS = ((0, 0), (0, 2), (0, 5), (0, 10), (90, 0), (180, 0), (270, 0))

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from vary.data.corpus import Corpus, cache_dir, fetch
-from vary.data.glyphs import find_faces
-from vary.data.page import PageSource
-from vary.data.text import TextSource
+from vary.data.corpus.download import Corpus, cache_dir, fetch
+from vary.data.corpus.text import TextSource
+from vary.data.pages.glyphs import find_faces
+from vary.data.pages.source import PageSource
 
 HERE = Path(__file__).parent
 

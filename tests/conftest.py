@@ -37,7 +37,7 @@ def printed_by(code: str, **environment: str) -> str:
 def faces() -> list:
     import matplotlib
 
-    from vary.data.glyphs import find_faces
+    from vary.data.pages.glyphs import find_faces
 
     found = find_faces(Path(matplotlib.get_data_path()) / "fonts" / "ttf")
     return [face for face in found if face.family.startswith("DejaVu") and "Display" not in face.family]
@@ -45,15 +45,15 @@ def faces() -> list:
 
 @pytest.fixture(scope="session")
 def text_source():
-    from vary.data.corpus import Corpus
-    from vary.data.text import TextSource
+    from vary.data.corpus.download import Corpus
+    from vary.data.corpus.text import TextSource
 
     return TextSource(Corpus.from_text(words_of_the_standard_library()))
 
 
 @pytest.fixture(scope="session")
 def page_source(text_source, faces):
-    from vary.data.page import PageSource
+    from vary.data.pages.source import PageSource
 
     def make(**settings):
         return PageSource(text_source, faces, **settings)
@@ -65,8 +65,8 @@ def page_source(text_source, faces):
 def tiny_model():
     import torch
 
-    from vary.config import preset
-    from vary.model import VaryForConditionalGeneration
+    from vary.models.config import preset
+    from vary.models.modeling import VaryForConditionalGeneration
 
     torch.manual_seed(0)
     return VaryForConditionalGeneration(preset("vary-nano-test")).eval()

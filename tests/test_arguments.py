@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tests.test_run import LOAD, tiff
+from tests.reading.test_batch import LOAD, tiff
 from vary.arguments import parser
 from vary.cli import VERBS, main
 
@@ -54,13 +54,13 @@ def test_shells_complete(typed, offered, tmp_path) -> None:
 @pytest.fixture
 def scripted(monkeypatch, tmp_path):
     """`vary read` of a TIFF with a page that is lost, by the scripted reader of tests/test_run.py."""
-    monkeypatch.setattr("vary.run.read_all.__kwdefaults__", {**_read_all().__kwdefaults__, "load": LOAD})
+    monkeypatch.setattr("vary.reading.batch.read_all.__kwdefaults__", {**_read_all().__kwdefaults__, "load": LOAD})
     source = tiff(tmp_path / "a.tif", "ok", "raise", "blank")
     return ["read", str(source), "-o", str(tmp_path / "out"), "--model", str(tmp_path), "--workers", "1"]
 
 
 def _read_all():
-    from vary.run import read_all
+    from vary.reading.batch import read_all
 
     return read_all
 
@@ -95,13 +95,13 @@ def test_what_needs_a_folder_says_so(scripted, capsys) -> None:
 
 def test_demo_gets_what_serve_would(monkeypatch) -> None:
     given: list[tuple] = []
-    monkeypatch.setattr("vary.demo.demo", lambda *arguments: given.append(arguments))
+    monkeypatch.setattr("vary.serve.demo.demo", lambda *arguments: given.append(arguments))
     assert main(["demo", "vary-nano", "--port", "8001", "--api-key", "k"]) == 0
     assert given == [(["vary-nano"], "127.0.0.1", 8001, "k", "cpu", "auto")]
 
 
 def test_progress_tells_rate_and_time_left(monkeypatch) -> None:
-    from vary.progress import Progress
+    from vary.io.progress import Progress
 
     now, lines = [100.0], []
     monkeypatch.setattr("time.monotonic", lambda: now[0])

@@ -11,9 +11,9 @@ from PIL import Image
 
 from vary.arguments import parser
 from vary.cli import main
-from vary.document import Block, Line, Page
-from vary.image import BadInput
-from vary.run import Summary
+from vary.document.elements import Block, Line, Page
+from vary.io.image import BadInput
+from vary.reading.batch import Summary
 
 ASKING = {"--model", "--language", "--device", "--dtype", "--max-tokens", "--no-repeat"}
 SURFACE = {
@@ -106,7 +106,7 @@ class Command:
 
     def __init__(self, monkeypatch, capsys):
         self.reader, self.loaded, self._capsys = FakeReader(), [], capsys
-        monkeypatch.setattr("vary.api.load", self._load)
+        monkeypatch.setattr("vary.reading.api.load", self._load)
 
     def _load(self, name: str, device: str, fast: bool = False) -> FakeReader:
         self.loaded.append((name, device, *["fast"] * fast))
@@ -146,7 +146,7 @@ def test_fast_is_passed_on(vary, pdf_file, monkeypatch) -> None:
     assert vary("read", pdf_file, "--fast")[0] == 0
     assert vary.loaded == [("vary-nano", "cpu", "fast")]
     asked: list[dict] = []
-    monkeypatch.setattr("vary.run.read_all", lambda *_, **settings: asked.append(settings) or Summary())
+    monkeypatch.setattr("vary.reading.batch.read_all", lambda *_, **settings: asked.append(settings) or Summary())
     vary("read", pdf_file, "-o", pdf_file.parent / "fast", "--fast", "-q")
     assert asked[0]["fast"] is True
 
@@ -196,14 +196,14 @@ def test_unknown_model(monkeypatch, capsys, pdf_file) -> None:
 
 
 def test_one_page_lost(vary, pdf_file) -> None:
-    vary.reader = FakeReader(2)
+    vary.reading.reader = FakeReader(2)
     code, out, err = vary("read", pdf_file)
     assert (code, out) == (2, "page 1\n")
     assert err == [f"vary: {pdf_file}, page 3: the ink has run"]
 
 
 def test_all_pages_lost(vary, pdf_file) -> None:
-    vary.reader = FakeReader(1, 2)
+    vary.reading.reader = FakeReader(1, 2)
     code, out, err = vary("read", pdf_file, "--pages", "1,3")
     assert (code, out.strip(), len(err)) == (3, "", 2)
 
@@ -258,7 +258,7 @@ def test_locked_pdf(vary, tmp_path) -> None:
 
 
 def test_json(vary, pdf_file) -> None:
-    vary.reader = FakeReader(2)
+    vary.reading.reader = FakeReader(2)
     code, out, _ = vary("read", pdf_file, "--to", "json")
     found = json.loads(out)
     assert code == 2
@@ -293,7 +293,7 @@ def test_interrupt(vary, pdf_file, monkeypatch) -> None:
     def interrupted(*_) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vary.reader, "read", interrupted)
+    monkeypatch.setattr(vary.reading.reader, "read", interrupted)
     assert vary("read", pdf_file) == (130, "", ["vary: interrupted"])
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from vary.cli import _parser
-from vary.evaluate.metrics import cer, join_hyphens, normalise
-from vary.pdf import PdfFile
-from vary.reader import weights_dir
+from vary.arguments import parser as _parser
+from vary.evaluate.metrics.text import cer, join_hyphens, normalise
+from vary.io.pdf import PdfFile
+from vary.models.hub import weights_dir
 
 ROOT = Path(__file__).parents[1]
 NO_SOCKETS = """

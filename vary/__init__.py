@@ -11,20 +11,28 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .api import load, read, stream
-    from .config import VaryConfig
-    from .document import Block, Document, Line, Page
-    from .image import BadInput
-    from .model import VaryForConditionalGeneration
-    from .processor import VaryProcessor
-    from .run import read_all
+    from .document.elements import Block, Document, Line, Page
+    from .io.image import BadInput
+    from .models.config import VaryConfig
+    from .models.modeling import VaryForConditionalGeneration
+    from .models.processor import VaryProcessor
+    from .reading.api import load, read, stream
+    from .reading.batch import read_all
 
 _WHERE = {
-    "load": "api", "read": "api", "stream": "api", "read_all": "run", "VaryConfig": "config",
-    "VaryForConditionalGeneration": "model",
-    "VaryProcessor": "processor", "Document": "document", "Page": "document", "Block": "document", "Line": "document",
-    "BadInput": "image",
-}  # fmt: skip
+    "load": "reading.api",
+    "read": "reading.api",
+    "stream": "reading.api",
+    "read_all": "reading.batch",
+    "VaryConfig": "models.config",
+    "VaryForConditionalGeneration": "models.modeling",
+    "VaryProcessor": "models.processor",
+    "Document": "document.elements",
+    "Page": "document.elements",
+    "Block": "document.elements",
+    "Line": "document.elements",
+    "BadInput": "io.image",
+}
 __all__ = [
     "BadInput", "Block", "Document", "Line", "Page", "VaryConfig", "VaryForConditionalGeneration", "VaryProcessor",
     "load", "read", "read_all", "stream",

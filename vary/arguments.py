@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from . import __version__
-from .prompt import PROMPTS
+from .markup.prompts import PROMPTS
 
 DTYPES = ("auto", "float32", "bfloat16", "float16", "int8", "int4")
 OK, USAGE, SOME_LOST, NOTHING = 0, 1, 2, 3

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import NOTHING, OK, SOME_LOST, USAGE
 from .arguments import parser as _parser
-from .progress import Progress
-from .prompt import PROMPTS
+from .io.progress import Progress
+from .markup.prompts import PROMPTS
 
 if TYPE_CHECKING:
-    from .ask import Asker
-    from .pages import PageReader
+    from .models.chat import Asker
+    from .reading.pages import PageReader
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,10 +62,11 @@ def _plain(given: str) -> bool:
 
 
 def _read_to_screen(arguments: argparse.Namespace, forms: list[str]) -> int:
-    from .document import Page
-    from .image import BadInput
-    from .pages import found_files, read_document
-    from .writers import WRITERS
+    from .document.elements import Page
+    from .document.writers import WRITERS
+    from .io.image import BadInput
+    from .io.source import found_files
+    from .reading.pages import read_document
 
     if len(forms) > 1 or forms[0] not in WRITERS:
         raise ValueError(f"--to {','.join(forms)}: to the screen one of {', '.join(WRITERS)}; give -o DIR for more")
@@ -96,10 +97,10 @@ def _read_to_screen(arguments: argparse.Namespace, forms: list[str]) -> int:
 def _page_reader(arguments: argparse.Namespace) -> PageReader:
     """A model, or a server that has one; of a server the first model, or the one that --model names."""
     if arguments.server is None:
-        from .api import load
+        from .reading.api import load
 
         return load(arguments.model or "vary-nano", arguments.device, arguments.fast)
-    from .client import load_server
+    from .reading.remote import load_server
 
     return load_server(arguments.model, arguments.server)
 
@@ -109,7 +110,7 @@ def _complaint(file: str, number: int | None, error: str) -> str:
 
 
 def _read_into(arguments: argparse.Namespace, forms: list[str]) -> int:
-    from .run import read_all
+    from .reading.batch import read_all
 
     progress = Progress("pages", 0, per="min")
 
@@ -153,7 +154,7 @@ def _present(files: list[str]) -> None:
 
 
 def _asker(arguments: argparse.Namespace) -> tuple[Asker, dict[str, Any]]:
-    from .ask import load_asker
+    from .models.chat import load_asker
 
     limits = {"max_tokens": arguments.max_tokens, "no_repeat": arguments.no_repeat}
     return load_asker(arguments.model, arguments.device, arguments.dtype), limits
@@ -196,7 +197,7 @@ def _detect(arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from .info import described, info
+    from .models.describe import described, info
 
     facts = info(arguments.model)
     _print(json.dumps(facts, ensure_ascii=False, indent=2) if arguments.json else described(facts))
@@ -204,7 +205,7 @@ def _info(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from .demo import demo
+    from .serve.demo import demo
 
     demo(arguments.models, arguments.host, arguments.port, arguments.api_key, arguments.device, arguments.dtype)
     return OK
@@ -213,7 +214,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 def _serve(arguments: argparse.Namespace) -> int:
     import logging
 
-    from .serve import load_models, serve
+    from .serve.app import load_models, serve
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     models = load_models(arguments.models, arguments.device, arguments.dtype, arguments.fast)
@@ -222,7 +223,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    from .convert.convert import convert
+    from .models.convert.convert import convert
 
     for line in convert(arguments.sources, arguments.target, arguments.name, arguments.layout):
         print(line)
@@ -251,11 +252,11 @@ def _render(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     from .train.loop import export, train
-    from .train.stages import Recipe
+    from .train.recipe import Recipe
 
     recipe = Recipe.load(arguments.recipe, arguments.changes)
     if arguments.dry_run:
-        from .train.plan import plan
+        from .train.dry_run import plan
 
         print(plan(recipe))
         return OK

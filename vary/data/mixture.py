@@ -22,23 +22,15 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import yaml
 
-from .sample import Sample
-from .sources import SOURCES
+from .registry import SOURCES
+from .sample import Sample, Source
 
 LONGEST = 10_000  # samples of a period; weights that need a longer one are rounded to it
-
-
-class Source(Protocol):
-    """What a generator is."""
-
-    def sample(self, i: int) -> Sample:
-        """Sample i, a pure function of the seed that the source was made with and i."""
-        ...
 
 
 @dataclass(frozen=True)

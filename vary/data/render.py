@@ -21,11 +21,20 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..disk import locked
-from ..progress import Progress
-from .gallery import contact_sheet
+from ..io.files import locked
+from ..io.progress import Progress
 from .mixture import Mixture, Part, load_recipe, read_mix
-from .shards import IMAGES, PLAN, is_done, shard_count, shard_name, write_json, write_manifest, write_shard
+from .preview import contact_sheet
+from .shards import (
+    IMAGES,
+    PLAN,
+    is_done,
+    shard_count,
+    shard_name,
+    write_json,
+    write_manifest,
+    write_shard,
+)
 
 DEATHS = 3  # worker processes that may die before the run is given up
 Recipe = str | Path | Mapping[str, Any]

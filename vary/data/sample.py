@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -91,3 +92,29 @@ class Sample:
                 parts.append("\n" if before.block == line.block else "\n\n")
             parts.append(line.text)
         return "".join(parts)
+
+
+class Skipped(ValueError):
+    """A record that gives no sample. The message is one line: set, record (from 0), reason."""
+
+    def __init__(self, name: str, record: int, reason: str):
+        super().__init__(f"{name}: record {record}: {reason}")
+        self.name, self.record, self.reason = name, record, reason
+
+
+class Source(Protocol):
+    """What a generator is."""
+
+    def sample(self, i: int) -> Sample:
+        """Sample i, a pure function of the seed that the source was made with and i."""
+        ...
+
+
+def shuffled(i: int, total: int, seed: int) -> int:
+    """The row that is number i of an endless row of passes over `total` rows, each pass in an order of its own."""
+    return int(_order(seed, i // total, total)[i % total])
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, turn: int, total: int) -> np.ndarray:
+    return np.random.default_rng((seed, 11, turn)).permutation(total)

@@ -30,10 +30,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..disk import aside, sha256
-from .files import Skipped
-from .mixture import Source
-from .sample import Region, Sample, TextLine
+from ..io.files import aside, sha256
+from .sample import Region, Sample, Skipped, Source, TextLine
 
 IMAGES = {  # ending -> how OpenCV writes it: png is lossless, jpg smaller where there is noise
     "png": [cv2.IMWRITE_PNG_COMPRESSION, 1],

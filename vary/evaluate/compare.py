@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .metrics import interval
+from .metrics import METRICS, score
+from .metrics.text import interval
 from .run import Record, read_records
-from .scores import METRICS, score
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ..ask import Asker, load_asker
+from ..models.chat import Asker, load_asker
 
 
 class VaryAnswers:

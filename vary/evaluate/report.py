@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from .metrics import calibration, interval
-from .scores import METRICS, WEIGHT, score, sureness, version
+from .metrics import METRICS, WEIGHT, score, sureness, version
+from .metrics.text import calibration, interval
 
 Record = dict[str, Any]
 

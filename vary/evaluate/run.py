@@ -17,12 +17,12 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from .host import Hosted, Reply
-from .peers import open_peers
+from .metrics import METRICS, outside, score, version
+from .metrics.words import split_words
+from .readers import Hosted, Reply, open_peers
 from .report import Row, conditions, summarise, write_report
-from .scores import METRICS, outside, score, version
-from .tasks import Example, Task, choose
-from .words import split_words
+from .task import Example, Task
+from .tasks import choose
 
 Record = dict[str, Any]
 Log = Callable[[str], Any]

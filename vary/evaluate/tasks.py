@@ -8,53 +8,18 @@ public registries (`corpus.fetch`). Published benchmarks are in `sets.py`.
 from __future__ import annotations
 
 import itertools
-import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from ..data.corpus import Corpus, fetch
-from ..pdf import PdfFile
-from ..prompt import PROMPTS
-from .metrics import join_hyphens, normalise
+from ..data.corpus.download import Corpus, fetch
+from ..markup.prompts import PROMPTS
+from .task import Example, Task, document_pages
 
-DPI = 150  # resolution of the real pages, for every reader
 SEED = 424_242  # training's seeds are small numbers
-
-
-@dataclass(frozen=True)
-class Example:
-    """An image and what a right answer is. truth: as the task's metric takes it, ready for JSON.
-
-    open: gives the image; called only when a reader looks at it. prompt: where it differs from the task's.
-    about: facts for the records (a category, a file name).
-    """
-
-    name: str
-    open: Callable[[], Image.Image]
-    truth: Any
-    prompt: str | None = None
-    about: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Task:
-    """examples: (folder of the user's data or None, limit or None) -> examples, always the same ones in one order.
-
-    metric: a name of `scores.METRICS`. asks: only for models that take questions. language: of the pages. files:
-    where below the user's folder its data are, "" for tasks that need none.
-    """
-
-    examples: Callable[[Path | None, int | None], Iterator[Example]]
-    metric: str = "text"
-    prompt: str = PROMPTS["ocr"]["en"]
-    language: str = "en"
-    asks: bool = False
-    files: str = ""
 
 
 # name -> settings of PageSource that differ from a plain, clean, seen-face page of 1024 x 1024 px
@@ -94,13 +59,12 @@ REAL = {
         ("texlive-publishers-doc", _TEX + "njuthesis/njuthesis.pdf", 12),
     ),
 }
-MIN_CHARACTERS = {"en": 800, "zh": 300}  # pages with hardly any text are passed over; of Chinese ideographs count
 
 
 def _rendered(name: str, _: Path | None, limit: int | None) -> Iterator[Example]:
-    from ..data.glyphs import english_faces
-    from ..data.page import PageSource
-    from ..data.text import TextSource
+    from ..data.corpus.text import TextSource
+    from ..data.pages.glyphs import english_faces
+    from ..data.pages.source import PageSource
 
     settings: dict[str, Any] = {"degraded": 0.0} | RENDERED[name]
     source = PageSource(TextSource(Corpus.english("test")), english_faces(), seed=SEED, **settings)
@@ -121,28 +85,6 @@ def _real(name: str, language: str, _: Path | None, limit: int | None) -> Iterat
     yield from itertools.islice(pages, limit)
 
 
-def document_pages(path: Path, count: int, language: str) -> Iterator[Example]:
-    """At most `count` pages of a PDF that hold text enough, drawn once and for all, with their text layer."""
-    with PdfFile(path) as pdf:
-        order = list(range(1, len(pdf) + 1))
-        random.Random(7).shuffle(order)
-        found = 0
-        for number in order:
-            layer = pdf.text(number)
-            if _characters(layer, language) < MIN_CHARACTERS[language] or "\ufffd" in layer:
-                continue
-            yield Example(f"{path.name.split('.')[0]}-{number}", lambda n=number: pdf.render(n, DPI)[0], layer)  # type: ignore[misc]
-            found += 1
-            if found == count:
-                return
-
-
-def _characters(layer: str, language: str) -> int:
-    """How much text there is; dot leaders of contents pages do not count for much."""
-    text = normalise(join_hyphens(layer))
-    return len(text) if language == "en" else sum("\u4e00" <= ch <= "\u9fff" for ch in text)
-
-
 # name -> kind and settings of a source of `data.sources`; no shipped recipe trains on these packages
 ASKED: dict[str, tuple[str, dict[str, Any]]] = {
     "tables": ("table", {"tables": "deb:python3-statsmodels", "target": "latex", "degraded": 0.0}),
@@ -152,7 +94,7 @@ ASKED: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def _asked(name: str, _: Path | None, limit: int | None) -> Iterator[Example]:
-    from ..data.sources import SOURCES
+    from ..data.registry import SOURCES
 
     kind, settings = ASKED[name]
     source = SOURCES[kind](dict(settings), SEED)
@@ -176,7 +118,7 @@ def choose(names: str) -> dict[str, Task]:
 
     Raises ValueError for an unknown name, naming the known ones.
     """
-    from .sets import SETS
+    from .benchmarks import SETS
 
     known = {**TASKS, **SETS}
     wanted = list(TASKS) if names == "all" else names.split(",")

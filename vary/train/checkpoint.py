@@ -25,8 +25,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..disk import flush, sha256
-from .ranks import laid_out
+from ..io.files import flush, sha256
+from .distributed import laid_out
 
 Tensors = dict[str, Tensor]
 Log = Callable[[str], Any]

@@ -21,17 +21,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..disk import locked
-from .answer import Answer
-from .batches import batches_of
+from ..io.files import locked
+from .build import build, merge_adapters, spread, trained_names
+from .chat_task import Answer
 from .checkpoint import Checkpoints, moments, put, put_moments, read, tensors_of
-from .cost import Speed
-from .curve import draw_curve
+from .distributed import Ranks, held, laid_out
+from .flops import Speed
+from .loader import batches_of
 from .optim import build_optimizers, learns, schedule, set_rate
-from .ranks import Ranks, held, laid_out
-from .stages import Recipe, Stage
-from .start import build, merge_adapters, spread, trained_names
-from .tasks import Material, Read, Setting, Task, Write
+from .plot import draw_curve
+from .reading_tasks import Material, Read, Setting, Task, Write
+from .recipe import Recipe, Stage
 
 Log = Callable[[str], Any]
 TASKS: dict[str, Any] = {"read": Read, "write": Write, "answer": Answer}

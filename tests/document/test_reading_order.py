@@ -1,0 +1,169 @@
+"""Lines come out in the order in which a person reads them."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from vary.document.lines import ReadLine
+from vary.document.reading_order import order_blocks
+
+EM, STEP = 16.0, 20.0
+
+
+def line(text: str, x: float, y: float, em: float = EM) -> ReadLine:
+    """A line as the head reads it: half an em per character, the baseline 0.74 em under `y`."""
+    left = x + 0.5 * em * np.arange(len(text))
+    boxes = np.stack([left, np.full_like(left, y), left + 0.5 * em, np.full_like(left, y + 0.96 * em)], 1)
+    return ReadLine(text, boxes.astype(np.float32), np.full(len(text), 0.9, np.float32), em)
+
+
+def column(name: str, count: int, x: float, y: float, length: int = 40) -> list[ReadLine]:
+    return [line(f"{name}{k} ".ljust(length, "x"), x, y + STEP * k) for k in range(count)]
+
+
+def shuffled(lines: list[ReadLine]) -> list[ReadLine]:
+    """The order in which lines are given must not matter."""
+    return random.Random(len(lines)).sample(lines, len(lines))
+
+
+def rows_of(lines: list[ReadLine]) -> list[list[str]]:
+    blocks = order_blocks(shuffled(lines))
+    return [[piece.text.split()[0] for piece in row.pieces] for block in blocks for row in block.rows]
+
+
+def names(name: str, count: int) -> list[list[str]]:
+    return [[f"{name}{k}"] for k in range(count)]
+
+
+def test_empty() -> None:
+    assert order_blocks([]) == []
+
+
+def test_single_line() -> None:
+    (block,) = order_blocks([line("alone on the page", 30, 40)])
+    (row,) = block.rows
+    assert [piece.text for piece in row.pieces] == ["alone on the page"]
+    assert row.box == pytest.approx((30, 40, 30 + 17 * 8, 40 + 0.96 * EM), abs=0.01)
+    assert row.em_px == EM
+
+
+def test_two_columns_under_a_heading_over_a_footer() -> None:
+    lines = [line("heading over both of the columns", 100, 40, 28)]
+    lines += column("l", 12, 40, 100) + column("r", 12, 400, 100)
+    lines += [line("footer " + "y" * 60, 100, 420)]
+    assert rows_of(lines) == [["heading"], *names("l", 12), *names("r", 12), ["footer"]]
+
+
+def test_two_columns_out_of_step() -> None:
+    lines = column("l", 10, 40, 100) + column("r", 14, 400, 107)
+    assert rows_of(lines) == names("l", 10) + names("r", 14)
+
+
+def test_three_columns() -> None:
+    lines = [line for k, name in enumerate("abc") for line in column(name, 10, 40 + 300 * k, 60, 34)]
+    assert rows_of(lines) == names("a", 10) + names("b", 10) + names("c", 10)
+
+
+def test_heading_between_columns() -> None:
+    """The last of the upper columns starts highest: height alone would order them wrongly."""
+    starts = [("a", 40), ("b", 340), ("c", 640)]
+    upper = [line for name, x in starts for line in column(name, 6, x, 40 - 9 * (name == "c"), 34)]
+    lower = [line for name, x in starts for line in column(name.upper(), 6, x, 240, 34)]
+    found = rows_of([*upper, line("middle " + "y" * 90, 60, 190), *lower])
+    assert found == [*names("a", 6), *names("b", 6), *names("c", 6), ["middle"], *names("A", 6), *names("B", 6),
+                     *names("C", 6)]  # fmt: skip
+
+
+def test_cells_of_a_table_row_are_joined() -> None:
+    cells = [line(f"{name}{k}", 40 + 150 * c, 40 + 30 * k) for k in range(5) for c, name in enumerate("pqrs")]
+    assert rows_of(cells) == [[f"{name}{k}" for name in "pqrs"] for k in range(5)]
+
+
+def test_contents_lines_keep_their_page_numbers() -> None:
+    lines = []
+    for k in range(8):
+        lines += [line(f"chapter{k} with a long title", 40, 40 + STEP * k), line(f"{10 * k + 3}", 620, 40 + STEP * k)]
+    assert rows_of(lines) == [[f"chapter{k}", str(10 * k + 3)] for k in range(8)]
+
+
+def test_slanting_row_is_joined() -> None:
+    left, right = line("left part of it", 40, 40), line("right", 500, 40 + 0.03 * 400)
+    assert len(rows_of([left, right])) == 2
+    left.slope = right.slope = 0.03
+    assert rows_of([left, right]) == [["left", "right"]]
+
+
+def test_gap_parts_paragraphs() -> None:
+    lines = column("a", 4, 40, 40) + column("b", 3, 40, 40 + 4 * STEP + 14)
+    assert [len(block.rows) for block in order_blocks(shuffled(lines))] == [4, 3]
+
+
+def test_indent_and_size_part_blocks() -> None:
+    lines = [line("heading", 40, 18, 20), *column("a", 3, 40, 40)]
+    lines += [line("b0 indented", 64, 40 + 3 * STEP), *column("c", 2, 40, 40 + 4 * STEP)]
+    blocks = order_blocks(shuffled(lines))
+    assert [block.rows[0].pieces[0].text.split()[0] for block in blocks] == ["heading", "a0", "b0"]
+
+
+def test_nothing_is_lost_or_doubled() -> None:
+    chance = random.Random(4)
+    lines = [line(f"w{k} and more", chance.uniform(0, 900), chance.uniform(0, 900)) for k in range(80)]
+    assert sorted(name for row in rows_of(lines) for name in row) == sorted(f"w{k}" for k in range(80))
+
+
+def test_a_line_that_ran_on_across_the_gutter_is_parted() -> None:
+    """Two columns, and one pair of lines that was followed as one."""
+    left, right = column("a", 8, 20, 40, 30), column("b", 8, 420, 40, 30)
+    one, other = left.pop(3), right.pop(3)
+    gap = np.array([[one.box[2], one.box[1], other.box[0], one.box[3]]], np.float32)
+    text = f"{one.text} {other.text}"
+    joined = ReadLine(text, np.concatenate([one.boxes, gap, other.boxes]), np.ones(len(text), np.float32), EM)
+    assert rows_of([*left, *right, joined]) == [*names("a", 8), *names("b", 8)]
+
+
+def broken_formula(left: float, right: float) -> list[ReadLine]:
+    """Two columns, and between their halves one row in two pieces that end and begin there."""
+    top, bottom = column("l", 8, 40, 100), column("r", 8, 400, 100)
+    top += [line("m " + "x" * int((left - 100) / 8 - 2), 100, 300), line("n " + "x" * 20, right, 300)]
+    return top + bottom + column("p", 8, 40, 340) + column("q", 8, 400, 340)
+
+
+def test_a_broken_line_over_both_columns_parts_them() -> None:
+    """The pieces reach into the gutter (360 to 400 px), and keep to no column's side."""
+    found = rows_of(broken_formula(left=384, right=410))
+    assert found == [*names("l", 8), *names("r", 8), ["m", "n"], *names("p", 8), *names("q", 8)]
+
+
+@pytest.mark.parametrize(("left", "right"), [(384, 400), (360, 410), (384, 430)])
+def test_an_overfull_line_stays_in_its_column(left, right) -> None:
+    """Where the other piece begins at its column's side, or far off, or the first keeps to its own."""
+    found = rows_of(broken_formula(left, right))
+    assert found == [*names("l", 8), ["m"], *names("p", 8), *names("r", 8), ["n"], *names("q", 8)]
+
+
+def test_the_first_lines_may_have_run_together() -> None:
+    """A gutter reaches up over a line that was followed across it, once it is parted."""
+    wide = line("x" * 40, 40, 80)
+    both = np.concatenate([wide.boxes, line("x" * 41, 392, 80).boxes])
+    first = ReadLine("l " + "x" * 38 + " " + "r " + "x" * 38, both, np.full(81, 0.9, np.float32), EM)
+    found = rows_of([first, *column("l", 8, 40, 100), *column("r", 8, 400, 100)])
+    assert found == [["l"], *names("l", 8), ["r"], *names("r", 8)]
+
+
+def test_a_table_beside_wide_cells_is_read_row_by_row() -> None:
+    """Narrow cells on the left, wide ones on the right, running text above and below: no page column."""
+    text = column("t", 3, 20, 0, 90) + column("u", 4, 20, 400, 90)
+    table = [
+        cell
+        for k in range(8)
+        for cell in (line(f"k{k}", 20, 100 + 30 * k), line(f"v{k} ".ljust(30, "x"), 400, 100 + 30 * k))
+    ]
+    assert rows_of([*text, *table]) == [*names("t", 3), *[[f"k{k}", f"v{k}"] for k in range(8)], *names("u", 4)]
+
+
+def test_the_closing_brace_comes_last() -> None:
+    listing = [line("{", 20, 0), line("value = 1;", 60, 20), line("other = 2;", 60, 40), line("}", 20, 60)]
+    assert rows_of(listing) == [["{"], ["value"], ["other"], ["}"]]

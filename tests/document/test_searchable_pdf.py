@@ -1,0 +1,100 @@
+"""Searchable PDFs say at each word's place what was read; two other libraries read them back."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pypdf
+import pypdfium2
+import pytest
+from PIL import Image
+
+from vary.document.elements import Block, Line, Page
+from vary.document.searchable_pdf import COLOURS, SearchablePdf, crop, overlay, words_of
+
+STEP = 10
+
+
+def line(text: str, x: float = 20, y: float = 30) -> Line:
+    boxes = [(x + STEP * k, y, x + STEP * (k + 1), y + 14) for k in range(len(text))]
+    return Line(text, (x, y, x + STEP * len(text), y + 14), 0.9, boxes, [0.9] * len(text))
+
+
+def page(*lines: Line, dpi: float | None = 144, number: int = 1) -> Page:
+    blocks = [Block([one], one.box) for one in lines]
+    return Page(number, "ok", 600, 400, dpi, blocks=blocks)
+
+
+def searchable(*pages: tuple[Page, Image.Image | None]) -> bytes:
+    file = BytesIO()
+    pdf = SearchablePdf(file)
+    for one in pages:
+        pdf.add(*one)
+    pdf.close()
+    return file.getvalue()
+
+
+WHITE = Image.new("L", (600, 400), 255)
+HARD = ["plain words", "≤ → ∞ ≈ − Łőč", "你好，世界 🙂", "(a) \\ <b> %", "".join(map(chr, range(0x400, 0x45F)))]
+
+
+def test_every_character_is_found_again() -> None:
+    lines = [line(text, 20, 30 + 40 * k) for k, text in enumerate([*HARD, "".join(map(chr, range(0x4E00, 0x4F40)))])]
+    data = searchable((page(*lines), WHITE))
+    expected = [text.text.split() for text in lines]
+    (sheet,) = pypdf.PdfReader(BytesIO(data), strict=True).pages
+    assert [row.split() for row in sheet.extract_text().splitlines()] == expected
+    pdf = pypdfium2.PdfDocument(data)
+    text = pdf[0].get_textpage().get_text_range()
+    assert [row.split() for row in text.splitlines()] == expected
+    pdf.close()
+
+
+@pytest.mark.parametrize("dpi", [72.0, 144.0, None])
+def test_words_stand_at_their_boxes(dpi) -> None:
+    one = line("first second", 100, 200)
+    data = searchable((page(one, dpi=dpi), Image.new("RGB", (1200, 800), "white")))
+    pdf = pypdfium2.PdfDocument(data)
+    scale = 72 / (dpi or 150)
+    width, height = pdf[0].get_size()
+    assert (width, height) == pytest.approx((600 * scale, 400 * scale), abs=0.01)
+    text = pdf[0].get_textpage()
+    for k in (0, 4, 6, 11):
+        x0, y0, x1, y1 = (v * scale for v in one.characters[k])
+        assert text.get_charbox(k) == pytest.approx((x0, height - y1, x1, height - y0), abs=0.3)
+    pdf.close()
+
+
+def test_the_picture_is_seen_and_the_text_is_not() -> None:
+    picture = Image.radial_gradient("L").resize((600, 400))
+    pdf = pypdfium2.PdfDocument(searchable((page(line("unseen words"), dpi=72), picture)))
+    shown = np.asarray(pdf[0].render(scale=1, grayscale=True).to_pil().convert("L"), float)
+    assert np.abs(shown - np.asarray(picture, float)).max() < 16
+    pdf.close()
+
+
+def test_a_page_without_picture_keeps_its_place() -> None:
+    data = searchable((page(line("one")), WHITE), (Page(2, "failed"), None), (page(line("three"), number=3), WHITE))
+    reader = pypdf.PdfReader(BytesIO(data), strict=True)
+    assert [sheet.extract_text().strip() for sheet in reader.pages] == ["one", "", "three"]
+    assert len(pypdf.PdfReader(BytesIO(searchable()), strict=True).pages) == 0
+
+
+def test_words_of_a_line_without_characters_share_its_box() -> None:
+    bare = Line("ab cd", (0, 0, 50, 10), 0.5)
+    assert words_of(bare) == [("ab ", (0, 0, 30, 10)), ("cd", (30, 0, 50, 10))]
+    assert words_of(Line("", (0, 0, 0, 0), 0.5)) == []
+
+
+def test_overlay_and_crop() -> None:
+    made = page(line("words"))
+    made.blocks.append(Block([], (200, 100, 300, 200), "figure"))
+    picture = Image.new("RGB", (1200, 800), "white")
+    picture.paste("black", (400, 200, 600, 400))
+    shown = overlay(made, picture)
+    assert shown.size == (1200, 800)
+    assert shown.getpixel((600, 300)) == tuple(int(COLOURS["figure"][k : k + 2], 16) for k in (1, 3, 5))
+    assert picture.getpixel((600, 399)) == (255, 255, 255)
+    cut = crop(made, made.blocks[1], picture)
+    assert (cut.size, cut.getextrema()) == ((200, 200), ((0, 0),) * 3)

@@ -1,0 +1,106 @@
+"""Markdown and HTML are escaped: what a page spells takes no effect, and reads as it was."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from markdown_it import MarkdownIt
+
+from vary.document.elements import Block, Document, Line, Page
+
+MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+ATTACKS = [
+    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "[a](javascript:alert(1))", "![a](http://x/y.png)",
+    "<svg/onload=alert(1)>", "[a]: javascript:alert(1)", "[a][b]", "<!-- x", "--> <b>x</b>", "<javascript:alert(1)>",
+    "`code`", "**bold** and _it_ *is*", "~~gone~~", "# heading", "> quoted", "- item", "+ item", "1. item",
+    "1986) item", "---", "===",
+    "***", "| a | b |", ":-: | :-:", "&lt;b&gt; &#60;", "    indented", "```", "~~~", r"\*not\*",
+    "$x$",
+    "a <a href='x'>b</a>", "<?php ?>", "<!DOCTYPE html>", "snake_case_name", "2 < 3 & 4 > 1", "* * *", "http://x.y/_a_",
+]  # fmt: skip
+
+
+def written(text: str, kind: str = "text", **more) -> Document:
+    lines = [Line(one, (0, 10.0 * k, 5, 10.0 * k + 9), 0.9) for k, one in enumerate(text.split("\n"))]
+    return Document("a<b>.pdf", "m", [Page(1, "ok", 100, 100, blocks=[Block(lines, (0, 0, 100, 50), kind, **more)])])
+
+
+class Tags(HTMLParser):
+    """Tags, comments and text of a page."""
+
+    def __init__(self, source: str):
+        super().__init__()
+        self.tags: list[tuple[str, list]] = []
+        self.said = ""
+        self.feed(source)
+        self.close()
+
+    def handle_starttag(self, tag, attributes) -> None:
+        self.tags.append((tag, attributes))
+
+    def handle_data(self, data) -> None:
+        self.said += data
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("text", [*ATTACKS, "a line\n" + "\n".join(ATTACKS)], ids=lambda t: t[:20])
+@pytest.mark.parametrize("kind", ["text", "heading", "list", "caption"])
+def test_markdown_is_escaped(text, kind) -> None:
+    shown = Tags(MARKDOWN.render(written(text, kind, level=2).markdown()))
+    assert {tag for tag, _ in shown.tags} <= {"p", "br", "h2", "ul", "ol", "li"}
+    if kind in ("text", "caption"):
+        assert {tag for tag, _ in shown.tags} <= {"p", "br"}
+        assert words(shown.said) == words(text)
+
+
+@pytest.mark.parametrize("kind", ["header", "footer"])
+@pytest.mark.parametrize("text", ATTACKS)
+def test_comments_are_not_left(text, kind) -> None:
+    shown = Tags(MARKDOWN.render(written(text, kind).markdown()))
+    assert (shown.tags, shown.said.strip()) == ([], "")
+
+
+def test_markdown_table() -> None:
+    cells = [["a|b", "<i>"], ["*x*", ""]]
+    shown = Tags(MARKDOWN.render(written("x", "table", cells=cells).markdown()))
+    assert [tag for tag, _ in shown.tags] == ["table", "thead", "tr", "th", "th", "tbody", "tr", "td", "td"]
+    assert shown.said.split() == ["a|b", "<i>", "*x*"]
+
+
+def test_markdown_of_each_kind() -> None:
+    found = written("• one\ntwo\n2. three", "list").markdown()
+    assert found == "<!-- page 1 -->\n\n- one\n  two\n2. three"
+    assert written("Title", "heading", level=2).markdown().endswith("\n\n## Title")
+    assert written("x^2", "formula").markdown().endswith("$$\nx^2\n$$")
+    figure = Block([], (1, 1, 9, 9), "figure", image="a_images/0001-1.png")
+    assert Document("a", "m", [Page(1, "ok", blocks=[figure])]).markdown().endswith("![figure](a_images/0001-1.png)")
+
+
+def test_lost_pages_are_named() -> None:
+    document = Document("a.pdf", "m", [Page(3, "failed", error="a --> <b>reason</b>"), Page(4, "blank")])
+    assert "page 3: failed: a " in document.markdown()
+    assert Tags(MARKDOWN.render(document.markdown())).tags == []
+    shown = Tags(document.html())
+    assert "page 3: failed: a --> <b>reason</b>" in shown.said
+    assert "b" not in {tag for tag, _ in shown.tags}
+    assert "page 4" not in shown.said
+
+
+@pytest.mark.parametrize("kind", ["text", "heading", "list", "table", "formula", "caption", "header", "footer"])
+def test_html_is_escaped(kind) -> None:
+    text = " ".join(ATTACKS)
+    document = written(text, kind, cells=[[text, '"><script>']] if kind == "table" else None)
+    shown = Tags(document.html())
+    allowed = {"html", "head", "meta", "title", "style", "body", "section", "p", "h1", "ul", "li", "table", "tr", "td",
+               "pre", "small", "header", "footer"}  # fmt: skip
+    assert {tag for tag, _ in shown.tags} <= allowed
+    assert {name for _, attributes in shown.tags for name, _ in attributes} <= {
+        "charset", "name", "content", "id", "data-status",
+    }  # fmt: skip
+    assert words(text) in words(shown.said)
+    assert not re.search(r"(?i)src=(?!x)|https?://(?!x)", document.html())

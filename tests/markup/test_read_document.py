@@ -1,0 +1,186 @@
+"""LaTeX becomes blocks, whole paragraphs or none, and says in Markdown what it said in LaTeX."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from vary.data.registry import SOURCES
+from vary.markup.blocks import Code, Formula, Heading, Item, Note, Paragraph, Quote, Run, Table, to_markdown
+from vary.markup.read_latex import read_tex, tex_documents
+from vary.markup.read_markdown import read_markdown
+
+from ..conftest import printed_by
+
+ARTICLE = r"""
+\documentclass{article} % a comment
+\newcommand{\R}{\mathbb{R}} \newcommand{\name}[2][old]{\textbf{#2} (#1)} \def\twice#1{#1#1}
+\DeclareMathOperator{\rank}{rank} \newtheorem{thm}{Theorem}
+\title{On \emph{Pages}} \author{A. Author \and B. Author}
+\begin{document}
+\maketitle
+\begin{abstract}
+What is said.
+\end{abstract}
+\section{First \& last}\label{s}
+A na\"ive caf\'e---``quoted'' at 50\% of \$1, $x\in\R$ and \(\rank A\) \cite{a}.
+  The \name{word}, a \name[new]{thing},% joined
+ \texttt{a\_b} and \verb|%x{|.\footnote{See \textit{there}, $y^2$.}
+
+Para two,\\ broken. {\it Leaning} words.
+\begin{itemize}
+  \item one \item two
+  \begin{enumerate} \item inner \end{enumerate}
+\end{itemize}
+\begin{enumerate} \item first \item second \end{enumerate}
+\begin{description} \item[Key] value \end{description}
+\begin{equation} a^2 + b^2 = c^2 \label{e} \end{equation}
+\begin{align*} a &= b \\ c &= d \end{align*}
+\[ \frac{1}{2} \tag{A} \]
+\begin{thm}[Known] All is \twice{so}. \end{thm}
+\begin{quote} Said by others. \end{quote}
+\begin{lstlisting}[language=Python]
+if x % 2:
+    print("\\n")
+\end{lstlisting}
+\begin{table} \caption{Things \& more} \begin{tabular}{|l|r|} \hline a & 1 \\ \hline b\&c & 2 \\ \hline \end{tabular} \end{table}
+\begin{figure} \includegraphics{x} \caption{no} \end{figure}
+The \unheardof{macro} is here.
+\begin{strange} gone \end{strange}
+\input{other}
+\end{document}
+"""  # noqa: E501
+
+
+def test_an_article() -> None:
+    blocks, skipped = read_tex(ARTICLE)
+    assert blocks == [
+        Heading(1, (Run("On "), Run("Pages", "italic"))),
+        Paragraph((Run("A. Author\nB. Author"),)),
+        Heading(2, (Run("Abstract"),)),
+        Paragraph((Run("What is said."),)),
+        Heading(2, (Run("First & last"),)),
+        Paragraph((
+            Run("A naïve café—“quoted” at 50% of $1, "), Run(r"x\in\mathbb{R}", "math"), Run(" and "),
+            Run(r"\operatorname{rank}A", "math"), Run(". The "), Run("word", "bold"), Run(" (old), a "),
+            Run("thing", "bold"), Run(" (new),"), Run("a_b", "code"), Run(" and "), Run("%x{", "code"), Run("."),
+            Run("1", "note"),
+        )),
+        Note("1", (Run("See "), Run("there", "italic"), Run(", "), Run("y^{2}", "math"), Run("."))),
+        Paragraph((Run("Para two,\nbroken. "), Run("Leaning", "italic"), Run(" words."))),
+        Item((Run("one"),)), Item((Run("two"),)), Item((Run("inner"),), "1.", 1),
+        Item((Run("first"),), "1."), Item((Run("second"),), "2."),
+        Item((Run("Key", "bold"), Run(" value"))),
+        Formula("a^{2}+b^{2}=c^{2}", "(1)"),
+        Formula(r"\begin{aligned}a&=b\\c&=d\end{aligned}"),
+        Formula(r"\frac{1}{2}", "(A)"),
+        Paragraph((Run("Theorem 1", "bold"), Run(" (Known). All is soso."))),
+        Quote((Run("Said by others."),)),
+        Code('if x % 2:\n    print("\\\\n")', "python"),
+        Table((("a", "1"), ("b&c", "2")), "lr", "grid", "Table 1: Things & more"),
+    ]  # fmt: skip
+    assert skipped == {
+        "\\cite": 1, "\\label": 2, "figure": 1, "paragraph with \\unheardof": 1, "\\begin{strange}": 1, "\\input": 1,
+    }  # fmt: skip
+
+
+def test_markdown_says_the_same() -> None:
+    """Through Markdown and back."""
+    blocks, _ = read_tex(ARTICLE)
+    again, skipped = read_markdown(to_markdown(blocks))
+    assert again == blocks
+    assert not skipped
+
+
+@pytest.mark.parametrize(
+    ("latex", "text"),
+    [
+        (r"\'e\`a\^{o}\~n\c{c}\v s\H{o}\.z\r{u} \ss\ae \o\ \L", "éàôñçšőżů ßæø Ł"),
+        (r"a--b, c---d, `x' ``y'' ?`z", "a–b, c—d, ‘x’ “y” ¿z"),
+        (r"\LaTeX\ and \TeX{} of \copyright~us\ldots", "LaTeX and TeX of © us…"),
+        (r"see~\cite[p.~1]{x}, \ref{y} and \noindent\small so\vspace*{1em}.", "see, and so."),
+        (r"\textsc{Small} \underline{line} \mbox{box}", "Small line box"),
+        ("one % cut\n\n", "one"),
+        ("中文\n换行 word\nnext", "中文换行 word next"),
+        (r"\{\#\_\}\textbackslash", "{#_}\\"),
+    ],
+)
+def test_plain_text(latex, text) -> None:
+    assert read_tex(latex)[0] == [Paragraph((Run(text),))]
+
+
+@pytest.mark.parametrize(
+    ("latex", "reason"),
+    [
+        (r"An \odd{thing}.", r"paragraph with \odd"),
+        (r"Deep \textbf{in \emph{an \odd{thing}}}.", r"paragraph with \odd"),
+        (r"Noted.\footnote{An \odd{thing}.}", r"paragraph with \odd"),
+        (r"A $\oddity x$.", "paragraph with a formula: unknown command '\\\\oddity'"),
+        (r"a & b", "paragraph with '&'"),
+        (r"An $x here.", "paragraph with '$' without its end"),
+        (r"A {group here.", "paragraph with '{' without its end"),
+        (r"\'{bcd} x", r"paragraph with \'{bcd}"),
+        (r"\section{An \odd{thing}}", r"heading with \odd"),
+        (r"\begin{tabular}{ll} \multicolumn{2}{c}{x} \end{tabular}", r"table with \multicolumn"),
+        (r"\begin{tabular}{l} $x$ \end{tabular}", "table with formulas"),
+        (r"\begin{tabular}{l} a & b \end{tabular}", "table with rows longer than its columns"),
+        (r"\begin{equation} \oddity \end{equation}", "formula: unknown command '\\\\oddity'"),
+        (r"\begin{odd} x \end{odd}", r"\begin{odd}"),
+        (r"\newcommand{\me}{\me\me} \me", r"paragraph with \me"),
+        (r"\begin{center} x", r"\begin{center} without its end"),
+    ],
+)
+def test_nothing_is_half_read(latex, reason) -> None:
+    """What holds something unknown is left out whole and named; its neighbours stay."""
+    blocks, skipped = read_tex(f"Before.\n\n{latex}\n\nBehind." if "without" not in reason else f"Before.\n\n{latex}")
+    assert skipped[reason] == 1
+    rest = {"Before.", "Behind."} | ({"x"} if latex.startswith(r"\begin{center}") else set())
+    assert {run.text for block in blocks for run in block.runs} <= rest
+    assert blocks[0] == Paragraph((Run("Before."),))
+
+
+def test_a_lost_item_keeps_its_number() -> None:
+    blocks, _ = read_tex(r"\begin{enumerate} \item a \item \odd{x} \item c \end{enumerate} d")
+    assert blocks == [Item((Run("a"),), "1."), Item((Run("c"),), "3."), Paragraph((Run("d"),))]
+
+
+def test_macros_that_grow_come_to_an_end() -> None:
+    bomb = "".join(
+        rf"\newcommand{{\{a}}}{{\{b}\{b}\{b}\{b}}}" for a, b in zip("abcdefghijklm", "bcdefghijklmn", strict=True)
+    )
+    blocks, skipped = read_tex(f"{bomb} Before.\n\n\\a x")
+    assert blocks[0] == Paragraph((Run("Before."),))
+    assert skipped.total() == 1
+
+
+def test_files_and_folders(tmp_path) -> None:
+    (tmp_path / "a.tex.gz").write_bytes(gzip.compress(ARTICLE.encode()))
+    (tmp_path / "b.tex").write_text(r"\def\x{y} No document.")
+    (tmp_path / "c.tex").write_bytes(b"\\begin{document}\xff\\end{document}")
+    latin = "\\usepackage[latin1]{inputenc}\\begin{document}né\\end{document}"
+    (tmp_path / "d.ltx").write_bytes(latin.encode("latin-1"))
+    documents, left_out = tex_documents([tmp_path])
+    assert documents == [read_tex(ARTICLE)[0], [Paragraph((Run("né"),))]]
+    assert left_out["file without a document"] == left_out["file that is not UTF-8"] == left_out["figure"] == 1
+    with pytest.raises(ValueError, match=r"c\.tex: 'utf-8' codec"):
+        tex_documents([tmp_path / "c.tex"])
+    (tmp_path / "e.tex").write_text("% nothing")
+    with pytest.raises(ValueError, match=r"e\.tex: no text to typeset in LaTeX"):
+        tex_documents([tmp_path / "e.tex"])
+
+
+def test_documents_are_typeset(tmp_path) -> None:
+    (tmp_path / "a.tex").write_text(ARTICLE)
+    source = SOURCES["document"]({"tex": str(tmp_path / "a.tex"), "pages": 2, "templates": ["article"]}, 1)
+    targets = source.sample(0).target + source.sample(1).target
+    assert source.left_out["paragraph with \\unheardof"] == 1
+    for part in (r"\[ a^{2}+b^{2}=c^{2} \tag{1} \]", "**Theorem 1** (Known). All is soso.", "```python", "> Said"):
+        assert part in targets
+    assert r"*there*, \( y^{2} \)." in targets, "a footnote's formula"
+    assert not source.refused
+
+
+def test_text_layers_need_no_torch() -> None:
+    program = "import sys, vary.data.pdfs.source; print('torch' in sys.modules)"
+    assert printed_by(program).strip() == "False"

@@ -1,0 +1,151 @@
+"""The reading head: targets, losses, and a field that says the truth is read as the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from vary.markup.prompts import LATIN
+from vary.models.heads.reading import Lattice, ReadingHead, greedy, mix_rows, path_weights
+from vary.reading.ctc import find_lines
+from vary.train.reading_loss import reading_loss, reading_targets
+
+STRIDE = (8, 4)
+LATTICE = Lattice(LATIN, STRIDE, 2)
+
+
+def oracle(sample) -> tuple[np.ndarray, np.ndarray]:
+    """The field that a perfect head would give for a sample: log-probabilities (R, T, A), measures (R, T, 2)."""
+    height, width = sample.image.shape
+    rows, frames = height // 8, width // 2
+    probs = np.full((rows, frames, len(LATIN) + 1), 1e-6, np.float32)
+    probs[..., 0] = 1.0
+    measures = np.zeros((rows, frames, 2), np.float32)
+    for line in sample.lines:
+        x = (line.boxes[:, 0] + line.boxes[:, 2]) / 2
+        y = line.baseline - line.x_height / 2 + line.slope * (x - line.boxes[0, 0])
+        for ch, cx, cy in zip(line.text, x, y, strict=True):
+            t = min(frames - 1, int(cx / 2))
+            for row in {int(cy / 8 - 0.5), int(cy / 8 + 0.5)} & set(range(rows)):
+                if abs((row + 0.5) * 8 - cy) < 5:
+                    probs[row, t] = 1e-6
+                    probs[row, t, LATIN.index(ch) + 1] = 1.0
+                    measures[row, t] = cy / 8 - row - 0.5, np.log2(line.em_px / 16)
+    return np.log(probs / probs.sum(-1, keepdims=True)), measures
+
+
+def field(sample) -> tuple[np.ndarray, np.ndarray]:
+    """The same in probabilities, as `find_lines` takes them."""
+    log_probs, measures = oracle(sample)
+    return np.exp(log_probs), measures
+
+
+def test_weights_lean_to_the_nearer_row() -> None:
+    upper, lower, share = path_weights(torch.tensor([12.0, 16.0, 20.0, 14.0]), 8.0, 10)
+    assert upper.tolist() == [1, 1, 2, 1]
+    assert lower.tolist() == [2, 2, 3, 2]
+    assert share[0] < 0.01
+    assert share[1] == pytest.approx(0.5)
+    assert share[2] < 0.01
+    assert 0.01 < share[3] < 0.3
+
+
+def test_mixing_two_rows_that_agree_changes_nothing() -> None:
+    row = torch.randn(7, 5).log_softmax(-1)
+    mixed = mix_rows(torch.stack([row, row]), torch.full((7,), 8.0), torch.arange(7), 8.0)
+    torch.testing.assert_close(mixed, row)
+
+
+def test_greedy_collapses_and_keeps_doubles() -> None:
+    labels = [0, 1, 1, 0, 1, 2, 0]
+    probs = torch.nn.functional.one_hot(torch.tensor(labels), 3).float() * 0.9 + 0.03
+    text, frames, confidence = greedy(probs.log(), "ab")
+    assert text == "aab"
+    assert frames == [1, 4, 5]
+    assert confidence == pytest.approx([0.93] * 3)
+
+
+def test_targets_name_what_the_alphabet_lacks(page_source) -> None:
+    sample = page_source(seed=1, height=128, width=256).sample(0)
+    with pytest.raises(ValueError, match="alphabet has no"):
+        reading_targets([sample.lines], sample.image.shape, Lattice("xyz", STRIDE, 2))
+
+
+def test_loss_falls_to_nothing_at_the_truth(page_source) -> None:
+    sample = page_source(seed=6, height=256, width=512, degraded=0.0, sizes_px=(18, 24)).sample(1)
+    log_probs, measures = oracle(sample)
+    targets = reading_targets([sample.lines], sample.image.shape, LATTICE)
+    right = reading_loss(torch.from_numpy(log_probs)[None], torch.from_numpy(measures)[None], targets, 8.0, 10_000)
+    wrong = reading_loss(torch.zeros(1, *log_probs.shape), torch.zeros(1, *measures.shape), targets, 8.0, 10_000)
+    assert set(right) == {"blank", "ctc", "glyph", "measure"}
+    assert right["blank"] < 1e-3
+    assert right["glyph"] < 0.6
+    assert right["ctc"] < 0.6
+    assert wrong["ctc"] > 4
+    assert wrong["glyph"] > 4
+
+
+def test_empty_pages_have_a_loss() -> None:
+    targets = reading_targets([[], []], (64, 128), LATTICE)
+    logits = torch.zeros(2, 8, 64, len(LATIN) + 1, requires_grad=True)
+    losses = reading_loss(logits, torch.zeros(2, 8, 64, 2), targets, 8.0)
+    assert set(losses) == {"blank"}
+    losses["blank"].backward()
+    assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_true_field_is_read_back(page_source, seed) -> None:
+    """Lines, their texts and the boxes of their characters come back from a perfect field, whatever the layout."""
+    source = page_source(seed=seed, height=768, width=768, degraded=0.0, sizes_px=(17, 26))
+    for i in range(3):
+        sample = source.sample(i)
+        found: dict[str, list] = {}
+        for line in find_lines(*field(sample), LATTICE):
+            found.setdefault(line.text, []).append(line)
+        # a true field has one frame a letter, so doubled letters that share a frame cannot be told apart here
+        distinct = [line for line in sample.lines if _separable(line)]
+        assert len(distinct) > 0.3 * len(sample.lines)
+        hit = [line for line in distinct if line.text in found]
+        assert len(hit) >= 0.9 * len(distinct)
+        for line in hit:
+            of_text = [other.boxes for other in found[line.text]]  # a text may recur on a page
+            got = min(of_text, key=lambda boxes: np.abs(boxes - line.boxes).max())
+            x_true, x_got = line.boxes[:, [0, 2]].mean(1), got[:, [0, 2]].mean(1)
+            assert np.abs(x_true - x_got).max() < 0.45 * line.em_px
+            assert np.abs(got[:, 1:4:2].mean(1) - (line.baseline - 0.26 * line.em_px)).max() < 0.4 * line.em_px
+
+
+def _separable(line) -> bool:
+    frames = (line.boxes[:, [0, 2]].mean(1) / 2).astype(int)
+    same = [a == b and f2 - f1 < 2 for a, b, f1, f2 in zip(line.text, line.text[1:], frames, frames[1:], strict=False)]
+    return not any(same) and len(set(frames.tolist())) == len(frames)
+
+
+def test_blank_field_has_no_lines() -> None:
+    probs = np.zeros((8, 64, len(LATIN) + 1), np.float32)
+    probs[..., 0] = 1.0
+    assert find_lines(probs, np.zeros((8, 64, 2), np.float32), LATTICE) == []
+
+
+def test_head_refuses_a_doubled_alphabet() -> None:
+    with pytest.raises(ValueError, match="twice"):
+        ReadingHead(8, "aba", STRIDE)
+
+
+def test_typewriter_lines_take_their_blanks_from_the_pitch() -> None:
+    from vary.reading.ctc import _typewriter
+
+    line = "int value(); // it is"
+    at = np.array([10 + 7 * k for k, ch in enumerate(line) if ch != " "])
+    read = "in t value ( ) ;// it is"  # blanks where a head puts them
+    frames = iter(at)
+    places = np.array([next(frames) if ch != " " else 0 for ch in read])
+    text, _, confidence = _typewriter(read, places, np.ones(len(read), np.float32))
+    assert text == line
+    assert len(confidence) == len(line)
+    rng = np.random.default_rng(0)
+    book = "Proportional type has no pitch."
+    x = np.cumsum(rng.uniform(2, 9, len(book))).astype(int)
+    assert _typewriter(book, x, np.ones(len(book), np.float32))[0] == book

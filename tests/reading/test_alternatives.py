@@ -1,0 +1,81 @@
+"""Places where the head sees more than one spelling."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import product
+
+import numpy as np
+import pytest
+
+from vary.document.lines import Doubt
+from vary.reading.alternatives import find_doubts, spellings
+from vary.reading.ctc import _best_path
+
+ALPHABET = " mnrcl"
+
+
+def path_of(frames: list[str | dict[str, float]]) -> np.ndarray:
+    """Probabilities (T, A): of each frame a character, "" for blank, or how likely each of several is."""
+    rows = np.full((len(frames), len(ALPHABET) + 1), 1e-6)
+    for row, frame in zip(rows, frames, strict=True):
+        for ch, p in (frame if isinstance(frame, dict) else {frame: 1.0}).items():
+            row[ALPHABET.index(ch) + 1 if ch else 0] = p
+    return rows / rows.sum(1, keepdims=True)
+
+
+def doubts_of(frames: list[str | dict[str, float]]) -> tuple[str, list[Doubt]]:
+    path = path_of(frames)
+    text, at, _ = _best_path(path, ALPHABET)
+    return text, find_doubts(path, text, at, ALPHABET)
+
+
+def test_spellings_are_those_of_all_alignments() -> None:
+    """Prefix beam search against the sum over every alignment; frames with few likely classes, so nothing is cut."""
+    rng = np.random.default_rng(4)
+    path = np.full((5, len(ALPHABET) + 1), 0.0)
+    for row in path:
+        row[rng.choice(len(row), 2, replace=False)] = rng.dirichlet([1, 1])
+    sums: dict[str, float] = defaultdict(float)
+    for alignment in product(range(path.shape[1]), repeat=len(path)):
+        p = float(np.prod(path[np.arange(len(path)), alignment]))
+        kept = [k for k, before in zip(alignment, (-1, *alignment), strict=False) if k != before and k]
+        sums["".join(ALPHABET[k - 1] for k in kept)] += p
+    likely = {text: np.log(p) for text, p in sums.items() if p > 0.05}
+    found = spellings(path, ALPHABET)
+    assert likely
+    for text, p in likely.items():
+        assert found[text] == pytest.approx(p, abs=0.02), text
+
+
+def test_a_sure_line_has_no_doubts() -> None:
+    flanks = {"m": 0.4, "": 0.6}  # of a spike, no rival
+    assert doubts_of(["", flanks, "m", flanks, "", "n", "", "", "c", "c", ""]) == ("mnc", [])
+
+
+def test_a_doubt_names_its_place_and_its_odds() -> None:
+    text, (doubt,) = doubts_of(["", "c", "", {"r": 0.6, "m": 0.4}, {"n": 0.6, "": 0.4}, "", "l", ""])
+    assert text == "crnl"
+    assert (doubt.start, doubt.end) == (1, 3)
+    odds = dict(doubt.others)
+    assert odds["m"] == pytest.approx(np.log(0.4 * 0.4 / 0.36), abs=1e-3)
+    assert set(odds) == {"m", "r", "mn"}
+
+
+def test_a_letter_may_be_missing_or_too_many() -> None:
+    text, (doubt,) = doubts_of(["", "c", "", {"": 0.7, "l": 0.3}, "", "m", ""])
+    assert (text, doubt.start, doubt.end) == ("cm", 1, 1)
+    assert [other for other, _ in doubt.others] == ["l"]
+    text, (doubt,) = doubts_of(["", "c", "", {"": 0.4, "l": 0.6}, "", "m", ""])
+    assert (text, doubt.start, doubt.end) == ("clm", 1, 2)
+    assert [other for other, _ in doubt.others] == [""]
+
+
+def test_unlikely_spellings_are_none() -> None:
+    assert doubts_of(["", {"r": 0.99, "m": 0.01}, ""])[1] == []
+    (doubt,) = doubts_of(["", {"r": 0.8, "m": 0.197, "n": 0.003}, ""])[1]
+    assert [other for other, _ in doubt.others] == ["m"]
+
+
+def test_doubts_move_with_their_text() -> None:
+    assert Doubt(4, 6, (("m", -1.0),)).moved(3) == Doubt(1, 3, (("m", -1.0),))

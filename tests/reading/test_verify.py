@@ -1,0 +1,118 @@
+"""Draft and verify: head and decoder settle together what the head doubts."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vary.document.lines import Doubt
+from vary.models.strip_decoder import Strip, Writer, strip_embeddings, strip_of
+from vary.reading import verify as generate
+from vary.reading.verify import BEHIND, _Row, log_odds, settle
+from vary.train.reading_tasks import strips_of_samples
+
+
+@pytest.fixture(scope="module")
+def writer(tiny_model) -> Writer:
+    return Writer(tiny_model)
+
+
+def strip_images(model, count: int) -> list[torch.Tensor]:
+    torch.manual_seed(5)
+    with torch.no_grad():
+        sight = model.look(torch.rand(1, 1, 32 * count, 64))
+        strips = [Strip(0, 4 * k, 0, 4, 16 - 4 * (k % 2)) for k in range(count)]
+        return strip_embeddings(model, sight.tokens[0], sight.grids[0], strips)
+
+
+def of_whole_texts(writer, image, text, doubt) -> list[float]:
+    """Log-odds of each other spelling to the draft's by a pass over every text as a whole."""
+
+    def score(spelling: str) -> float:
+        tokens = [*writer.encode(text[: doubt.start] + spelling + text[doubt.end :]), writer.ids["</s>"]]
+        (rows,) = writer.logits([image], [tokens[:-1]])
+        found = rows.float().log_softmax(-1).gather(1, torch.tensor(tokens)[:, None])[:, 0]
+        return float(found[doubt.start : doubt.start + len(spelling) + BEHIND].sum())
+
+    return [score(other) - score(text[doubt.start : doubt.end]) for other, _ in doubt.others]
+
+
+def test_branches_score_as_whole_texts_do(writer) -> None:
+    """One pass over drafts and branches of lines of several lengths gives what a pass for every text gives."""
+    images = strip_images(writer.model, 3)
+    texts = ["", "a line to read", "yet another"]
+    doubts = [
+        [Doubt(0, 0, (("x", 0.0),))],
+        [Doubt(0, 1, (("A", 0.0), ("", 0.0), ("an", 0.0))), Doubt(7, 9, (("fo", 0.0),)), Doubt(13, 14, (("cl", 0.0),))],
+        [Doubt(4, 4, ((" ", 0.0), ("-", 0.0)))],
+    ]
+    with torch.inference_mode():
+        rows = [_Row.of(writer, text, found) for text, found in zip(texts, doubts, strict=True)]
+        together = log_odds(writer, images, rows)
+        for image, text, found, odds in zip(images, texts, doubts, together, strict=True):
+            for doubt, got in zip(found, odds, strict=True):
+                assert got == pytest.approx(of_whole_texts(writer, image, text, doubt), abs=1e-4)
+
+
+def trusting(monkeypatch, decoder: dict[str, float]) -> None:
+    """A decoder that holds spellings for so much likelier than the draft's, whatever the picture."""
+    drafts: list = []
+    real = _Row.of.__func__
+    monkeypatch.setattr(_Row, "of", classmethod(lambda cls, *of: drafts.append(of[2]) or real(cls, *of)))
+
+    def odds(writer, images, rows):
+        found = [drafts.pop(0) for _ in rows]
+        return [[[decoder.get(other, 0.0) for other, _ in doubt.others] for doubt in doubts] for doubts in found]
+
+    monkeypatch.setattr(generate, "log_odds", odds)
+
+
+@pytest.mark.parametrize(
+    ("weight", "wanted"),
+    [(0.0, "rnodem buttoms"), (0.25, "modem buttoms"), (0.5, "modem buttons"), (9.0, "modem buttons")],
+)
+def test_head_and_decoder_decide_together(writer, monkeypatch, weight, wanted) -> None:
+    trusting(monkeypatch, {"m": 6.0, "n": 4.0, "un": -9.0})
+    doubts = [Doubt(0, 2, (("m", -1.0), ("n", -3.5))), Doubt(12, 13, (("n", -1.5), ("un", -0.1)))]
+    assert settle(writer, [torch.zeros(2, 40)], ["rnodem buttoms"], [doubts], weight) == [wanted]
+
+
+def test_lines_keep_their_order_whatever_their_length(writer, monkeypatch) -> None:
+    monkeypatch.setattr(generate, "PASS_TOKENS", 40)
+    images = strip_images(writer.model, 3)
+    drafts = ["quite a long line of text", "short", "middling text"]
+    none = [[Doubt(0, 1, ((draft[0], -1e9),))] for draft in drafts]
+    assert settle(writer, images, drafts, none, 1.0) == drafts
+    swapped = [[Doubt(0, 1, (("X", 1e9),))] for _ in drafts]
+    assert settle(writer, images, drafts, swapped, 1.0) == ["X" + draft[1:] for draft in drafts]
+
+
+def test_strips_outside_the_page_are_zeros(tiny_model) -> None:
+    with torch.no_grad():
+        tokens = torch.ones(1, 8 * 16, tiny_model.connector.squeeze.in_features)
+        inside, outside = strip_embeddings(tiny_model, tokens, (8, 16), [Strip(0, 2, 0, 4, 8), Strip(0, -40, 0, 4, 8)])
+        zeros = tiny_model.connector(torch.zeros(1, 32, tokens.shape[-1]), (4, 8))[0]
+    torch.testing.assert_close(outside, zeros)
+    assert not torch.allclose(inside, outside)
+
+
+def test_strips_hold_their_lines(page_source, tiny_model) -> None:
+    sample = page_source(seed=2, height=256, width=512, degraded=0.0, sizes_px=(12, 20)).sample(0)
+    strips, texts = strips_of_samples([sample], 2, tiny_model, limit=100)
+    assert strips
+    assert any("\n" in text for text in texts)
+    for strip, text in zip(strips, texts, strict=True):
+        lines = [line for line in sample.lines if line.text in text.split("\n")]
+        assert any(
+            strip.top * 8 <= line.box[1] + 8 and line.box[3] - 8 <= (strip.top + strip.height) * 8 for line in lines
+        )
+        assert strip.height % 4 == 0
+        assert strip.width % 4 == 0
+
+
+def test_a_strip_is_centred_on_its_line() -> None:
+    strip = strip_of(0, 100.0, 100.0, 40.0, 200.0, (8, 4), (4, 4))
+    assert strip.height == 4
+    assert abs((strip.top + 2) * 8 - 100) <= 4
+    assert strip.left * 4 <= 40
+    assert (strip.left + strip.width) * 4 >= 200

@@ -1,0 +1,94 @@
+"""What is told over the wire: errors that are errors, and neither secrets nor paths, whatever a file is called."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+import pytest
+
+from vary.io.image import BadInput
+from vary.serve.errors import shown, told
+
+from .test_app import KEY, FakeAsker, FakeReader, asking, client_of, data_url, png, refusal, upload
+
+
+@pytest.fixture
+def reader() -> FakeReader:
+    return FakeReader()
+
+
+@pytest.fixture
+def client():
+    with client_of() as client:
+        yield client
+
+
+def test_errors_are_errors(reader, pdf_file, caplog) -> None:  # 26, 28
+    with client_of(reader, key=KEY) as client, caplog.at_level(logging.DEBUG):
+        client.headers["Authorization"] = f"Bearer {KEY}"
+        assert "not an image" in refusal(upload(client, b"plain words", "notes.txt"), 400)
+        assert "broken" in refusal(upload(client, b"%PDF-1.4 nothing", "x.pdf"), 400)
+        for kind in ("json", "text", "md", "ndjson"):
+            refusal(upload(client, b"%PDF-1.4 nothing", format=kind), 400)
+            refusal(upload(client, pdf_file.read_bytes(), pages="x", format=kind), 400)
+        refusal(client.post("/v1/chat/completions", json=asking(data_url(b"no image"), stream=True)), 400)
+        reader.bad = BadInput("/home/someone/models/x: the ink has run")
+        lost = upload(client, pdf_file.read_bytes(), format="text")
+        assert "lost page 1, 3 (page 1: …: the ink has run)" in refusal_with_document(lost)
+        reader.bad = RuntimeError(f"{KEY} in /root/secret/place")
+        everything = upload(client, png()).text + client.post("/v1/chat/completions", json=asking()).text
+        assert "/root" not in everything
+        assert "Traceback" not in everything
+    with client_of(asker=BrokenAsker(), key=KEY) as client, caplog.at_level(logging.DEBUG):
+        client.headers["Authorization"] = f"Bearer {KEY}"
+        message = refusal(client.post("/v1/chat/completions", json=asking(model="answers", text="private words?")), 500)
+        assert message == "the model failed on this input"
+        assert client.post("/v1/chat/completions", json=asking()).status_code == 200, "the worker lives on"
+    assert "RuntimeError at serve/test_schemas.py" in caplog.text
+    for secret in (KEY, "private words", "iVBOR", "a secret of the model"):
+        assert secret not in caplog.text
+
+
+class BrokenAsker(FakeAsker):
+    def chat_all(self, conversations, **_):
+        raise RuntimeError("a secret of the model")
+
+
+def refusal_with_document(response) -> str:
+    assert response.status_code == 422
+    body = response.json()
+    assert [page["status"] for page in body["document"]["pages"]] == ["failed", "blank", "failed"]
+    return body["error"]["message"]
+
+
+NAMES = ("../../x.png", "C:\\x.png", "a/b.png", "nul\0.png", "x" * 4000, "con", "\U0001f4c4.png", "", "..", "a\r\nb")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_upload_names(client, tmp_path, monkeypatch, name) -> None:  # 27
+    def write(path, data):
+        written.append(path)
+        return real(path, data)
+
+    written, real = [], Path.write_bytes
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(Path, "write_bytes", write)
+    threads = [threading.Thread(target=upload, args=(client, png(), name)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(path.name == "upload" and path.parent.parent == tmp_path for path in written)
+    assert list(tmp_path.iterdir()) == []
+    seen = shown(name)
+    assert seen.isprintable()
+    assert 0 < len(seen) <= 200
+    assert "/" not in seen
+    assert "\\" not in seen
+
+
+def test_messages_hold_no_paths() -> None:
+    assert told("a.pdf: cannot open /home/ann/x/y.pdf\nmore") == "a.pdf: cannot open … more"
+    assert told("1/2 of image/png, and/or 3 px") == "1/2 of image/png, and/or 3 px"

@@ -1,0 +1,426 @@
+"""The family's stages on miniatures: what is trained and what is not, packing, adapters, optimisers, ranks."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import multiprocessing
+import os
+import resource
+import socket
+import subprocess
+import sys
+from functools import partialmethod
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from vary.data.sample import Sample, Skipped
+from vary.models.chat import load_asker
+from vary.models.config import preset
+from vary.models.modeling import VaryForConditionalGeneration, load_model
+from vary.models.processor import VaryProcessor
+from vary.train import chat_task as answer
+from vary.train.build import build
+from vary.train.chat_task import Talks, messages_of
+from vary.train.dry_run import plan
+from vary.train.loop import export, train
+from vary.train.optim import build_optimizers, factors, schedule
+from vary.train.recipe import Recipe, Stage
+
+TRAINED = ["connector", "language_model", "lm_head"]
+STAGES = {  # stage -> miniature, what it trains, and the loss of its four steps (PyTorch 2.13 on a CPU printed them)
+    "vocabulary": ("vary-tiny", ["vocabularies", *TRAINED], [5.7800, 5.5324, 5.4110, 5.2744]),
+    "pretrain": ("vary-toy", TRAINED, [6.4279, 6.2091, 6.0549, 5.9496]),
+    "tune": ("vary-base", TRAINED, [6.4280, 6.2094, 6.0555, 5.9502]),
+}
+
+
+class Pictures:
+    """Squares of noise; every third asks two things, every fifth shows nothing, every eleventh cannot be read."""
+
+    def sample(self, i: int) -> Sample:
+        rng = np.random.default_rng((3, i))
+        image = rng.integers(0, 255, (40, 60, 3), np.uint8) if i % 5 else np.zeros((0, 0), np.uint8)
+        meta = {}
+        if i % 11 == 10:
+            raise Skipped("pictures", i, "torn")
+        if i % 3 == 2:
+            mark = "<image>\n" if i % 5 else ""
+            turns = [f"{mark}Is it {i}?", "Yes.", "Why?", f"It is {i}."]
+            meta["turns"] = [{"role": ("user", "assistant")[k % 2], "content": t} for k, t in enumerate(turns)]
+        return Sample(image, [], "picture", meta, f"Number {i}.", "Which is it?")
+
+
+@pytest.fixture
+def model_folder(tmp_path, tokenizers):
+    def make(name: str) -> Path:
+        config = preset(f"{name}-test")
+        torch.manual_seed(0)
+        VaryForConditionalGeneration(config).save_pretrained(tmp_path / name)
+        VaryProcessor.of(config, tokenizers(config)).save_pretrained(tmp_path / name)
+        return tmp_path / name
+
+    return make
+
+
+def recipe(folder: Path, run: str, stage: dict | None = None, **changes) -> Recipe:
+    stages = [{"name": "pretrain", "task": "answer", "mix": "pictures", "steps": 4, "lr": 0.003, "batch": 3,
+               "max_tokens": 250, "trainable": TRAINED, "schedule": "cosine", **(stage or {})}]  # fmt: skip
+    whole = {"model": str(folder), "out": str(folder.parent / run), "workers": 0, "log_every": 1, "eval_every": 100,
+             "save_every": 2, "ema": 0.0, "precision": "float32", "stages": stages, **changes}  # fmt: skip
+    path = folder.parent / f"{run}.yaml"
+    path.write_text(yaml.safe_dump(whole))
+    return Recipe.load(path)
+
+
+@pytest.fixture(autouse=True)
+def pictures(monkeypatch):
+    monkeypatch.setattr(answer, "open_mix", lambda stage, seed, held_out=False: Pictures())
+
+
+def run(settings: Recipe, **limits) -> list[str]:
+    lines: list[str] = []
+    train(settings, log=lines.append, **limits)
+    return lines
+
+
+def losses(settings: Recipe) -> list[float]:
+    with (Path(settings.out) / "loss.csv").open() as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+def newest(settings: Recipe, part: str = "model") -> dict[str, torch.Tensor]:
+    return load_file(sorted(Path(settings.out).glob("step-*"))[-1] / f"{part}.safetensors")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_golden_losses(model_folder, stage) -> None:
+    name, trainable, golden = STAGES[stage]
+    folder = model_folder(name)
+    settings = recipe(folder, "run", {"name": stage, "trainable": trainable, "accumulate": 2})
+    run(settings)
+    assert losses(settings) == pytest.approx(golden, abs=2e-3)
+    before, after = load_file(folder / "model.safetensors"), newest(settings)
+    assert set(after) <= set(before)
+    assert all(name.startswith(tuple(trainable)) for name in after)  # what is frozen is not even written
+    assert not all(torch.equal(before[name], after[name]) for name in after)
+    export(settings, folder.parent / "made", half=False)
+    made = load_file(folder.parent / "made" / "model.safetensors")
+    assert made.keys() == before.keys()
+    assert all(torch.equal(made[name], before[name]) for name in before if not name.startswith(tuple(trainable)))
+    load_asker(folder.parent / "made")
+
+
+def test_frozen_parts_get_no_gradients(model_folder, monkeypatch) -> None:
+    settings = recipe(model_folder("vary-toy"), "run", {"steps": 1})
+    seen: dict[str, bool] = {}
+
+    def step(self, *rest):
+        seen.update({n: p.grad is not None for n, p in self.model.named_parameters()})
+        assert not any(m.training for m in self.model.vocabularies.modules())
+        return original(self, *rest)
+
+    from vary.train.loop import Run
+
+    original = Run._move
+    monkeypatch.setattr(Run, "_move", step)
+    run(settings)
+    assert {name.split(".")[0] for name, given in seen.items() if given} == set(TRAINED)
+    assert all(not given for name, given in seen.items() if name.startswith("vocabularies"))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"compile": False, "checkpointing": True}, {"stage": {"pack": True, "batch": 6, "max_tokens": 700}}]
+)
+def test_other_ways_to_the_same_losses(model_folder, changes) -> None:
+    folder = model_folder("vary-toy")
+    stage = changes.pop("stage", {})
+    plain = recipe(folder, "plain", {k: v for k, v in stage.items() if k != "pack"})
+    other = recipe(folder, "other", stage, **changes)
+    run(plain)
+    run(other)
+    assert losses(other) == pytest.approx(losses(plain), abs=2e-4)
+
+
+def test_accumulating_is_a_larger_batch(model_folder) -> None:
+    folder = model_folder("vary-toy")
+    whole, parts = recipe(folder, "a", {"batch": 6}), recipe(folder, "b", {"batch": 2, "accumulate": 3})
+    run(whole)
+    run(parts)
+    assert losses(parts) == pytest.approx(losses(whole), abs=2e-4)
+
+
+@pytest.mark.parametrize("name", ["vary-toy", "vary-tiny"])
+def test_packed_rows_hold_whole_samples_that_do_not_see_each_other(model_folder, name) -> None:
+    model, processor = build(recipe(model_folder(name), "run"))
+    stage = recipe(model_folder(name), "run", {"batch": 6, "max_tokens": 700}).stages[0]
+    plain, rows = (
+        Talks(Pictures(), processor, dataclasses.replace(stage, pack=pack), model.config.image_token_id)[0]
+        for pack in (False, True)
+    )
+    assert rows.learnt == plain.learnt
+    assert len(rows.inputs["input_ids"]) < len(plain.inputs["input_ids"])
+    model.eval()
+    with torch.no_grad():
+        one, other = (model(**talk.inputs) for talk in (plain, rows))
+    torch.testing.assert_close(one.loss, other.loss, atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_too_long_loses_its_end_but_never_an_image(model_folder) -> None:
+    model, processor = build(recipe(model_folder("vary-toy"), "run"))
+    stage = recipe(model_folder("vary-toy"), "run", {"batch": 2}).stages[0]
+    image_id = model.config.image_token_id
+    whole = Talks(Pictures(), processor, stage, image_id)[7]
+    longest = int(whole.inputs["attention_mask"].sum(1).max())
+    cut = Talks(Pictures(), processor, dataclasses.replace(stage, max_tokens=longest - 3), image_id)[7]
+    assert (whole.cut, cut.cut) == (0, 1)
+    ends = [int(row[row >= 0][-1]) for row in cut.inputs["labels"]]
+    assert ends.count(processor.stop_ids[-1]) == 1  # a page that goes on is not taught to end
+    with pytest.raises(ValueError, match=r"pictures: sample 14: its image ends behind token 20"):
+        Talks(Pictures(), processor, dataclasses.replace(stage, max_tokens=20), image_id)[7]
+
+
+def test_skipped_samples_are_named_and_turns_are_kept(model_folder) -> None:
+    settings = recipe(model_folder("vary-toy"), "run", {"steps": 5})
+    lines = run(settings)
+    assert [line for line in lines if "skipped" in line] == ["step 3: skipped pictures: record 10: torn"]
+    asked = messages_of(Pictures().sample(2))
+    assert [m["role"] for m in asked] == ["user", "assistant"] * 2
+    assert len(asked[0]["images"]) == 1
+
+
+def test_resuming_is_bitwise_with_muon(model_folder) -> None:
+    folder, stage = model_folder("vary-toy"), {"optimizer": "muon", "steps": 5}
+    whole, pieces = recipe(folder, "whole", stage), recipe(folder, "pieces", stage)
+    run(whole)
+    for steps in (1, 2, 9):
+        run(pieces, max_steps=steps)
+    one, other = newest(whole), newest(pieces)
+    assert all(torch.equal(one[key], other[key]) for key in one | other)
+    assert losses(whole) == losses(pieces)
+
+
+def test_groups_have_their_own_rates() -> None:
+    torch.manual_seed(0)
+    model = VaryForConditionalGeneration(preset("vary-tiny-test"))
+    stage = Stage(
+        name="s", task="answer", mix="m", steps=10, lr=1.0, trainable=("",), optimizer="muon", layer_decay=0.5,
+        rates={"vocabularies": 0.1, "vocabularies.0.neck": 2.0},
+    )  # fmt: skip
+    shares = factors(model, stage)
+    assert shares["vocabularies.0.blocks.2.norm1.weight"] == pytest.approx(0.1)
+    assert shares["vocabularies.0.blocks.0.norm1.weight"] == pytest.approx(0.1 / 4)
+    assert shares["vocabularies.0.pos_embed"] == pytest.approx(0.1 / 8)
+    assert shares["vocabularies.0.neck.0.weight"] == 2.0
+    assert shares["language_model.decoder.layers.1.fc1.weight"] == 1.0
+    adam, muon = build_optimizers(model, stage)
+    by_muon = {id(p) for g in muon.param_groups for p in g["params"]}
+    names = {n for n, p in model.named_parameters() if id(p) in by_muon}
+    assert "language_model.decoder.layers.0.fc1.weight" in names
+    assert not any("embed" in n or "lm_head" in n or p.ndim != 2 for n, p in model.named_parameters() if n in names)
+    everything = {id(p) for o in (adam, muon) for g in o.param_groups for p in g["params"]}
+    assert everything == {id(p) for p in model.parameters()}
+    with pytest.raises(ValueError, match="rates: no parameter begins with 'neck'"):
+        factors(model, dataclasses.replace(stage, rates={"neck": 1.0}))
+    cosine = dataclasses.replace(stage, schedule="cosine", warmup=0.2, floor=0.0, steps=102)
+    rates = [schedule(k, cosine) for k in range(102)]
+    assert rates[19] == pytest.approx(1.0)
+    assert rates[61] == pytest.approx(0.5, abs=0.02)
+    assert rates[101] < 0.001
+
+
+@pytest.mark.parametrize("bits", [0, 8, 4])
+def test_lora(model_folder, bits) -> None:
+    folder = model_folder("vary-toy")
+    stage = {"trainable": ["connector", "language_model"], "steps": 6, "lr": 0.02}
+    settings = recipe(
+        folder,
+        "run",
+        stage,
+        lora={"r": 4, "bits": bits},
+        **({} if bits == 8 else {"hold": "bfloat16", "precision": "bf16"}),
+    )
+    run(settings, max_steps=3)
+    run(settings)
+    kept = newest(settings)
+    assert kept
+    assert all("lora_" in name or name.startswith("connector") for name in kept)
+    assert losses(settings)[-1] < losses(settings)[0]
+    export(settings, folder.parent / "made", half=False)
+    before, made = (load_file(path / "model.safetensors") for path in (folder, folder.parent / "made"))
+    assert made.keys() == before.keys()
+    changed = {name for name in before if not torch.equal(before[name], made[name].float())}
+    assert all("proj" in name or name.startswith("connector") for name in changed)
+    assert load_model(folder.parent / "made")
+
+
+def test_held_weights_never_stand_in_float32(model_folder) -> None:
+    folder = model_folder("vary-toy")
+    load_model(folder).bfloat16().save_pretrained(folder)
+    model, _ = build(recipe(folder, "run", hold="bfloat16", precision="bf16"))
+    kinds = {(name.split(".")[0] in TRAINED, p.dtype) for name, p in model.named_parameters()}
+    assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
+    table = model.language_model.rotary_emb.inv_freq
+    assert torch.equal(table, VaryForConditionalGeneration(model.config).language_model.rotary_emb.inv_freq)
+
+
+@pytest.mark.parametrize(
+    "change", [{"lora": {}}, {"stage": {"trainable": ["connector"]}}, {"stage": {"optimizer": "muon"}}]
+)
+def test_shard_is_for_whole_language_models(model_folder, change) -> None:
+    with pytest.raises(ValueError, match="shard: allowed without lora"):
+        recipe(model_folder("vary-toy"), "run", shard=True, **change)
+
+
+def test_plan_says_what_a_stage_will_do(model_folder) -> None:
+    text = plan(recipe(model_folder("vary-toy"), "run", {"accumulate": 4}))
+    assert "pretrain: 4 steps of 12 samples" in text
+    assert "vocabularies" in text
+    assert "frozen" in text
+    assert "[Number 0.<|im_end|>]" in text
+    assert not (model_folder("vary-toy").parent / "run").exists()
+
+
+def test_wrong_stages_say_what_is_wrong(model_folder) -> None:
+    folder = model_folder("vary-toy")
+    for stage, message in [
+        ({"optimizer": "sgd"}, "optimizer 'sgd'; allowed: adamw, muon"),
+        ({"mix": ""}, "learns from a mix"),
+        ({"task": "guess"}, "task 'guess'"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            recipe(folder, "run", stage)
+    with pytest.raises(ValueError, match="needs a tokenizer"):
+        run(recipe(folder, "run", model="vary-toy-test"))
+
+
+def rank(number: int, world: int, port: int, settings: Recipe) -> None:
+    os.environ.update(RANK=str(number), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    answer.open_mix = lambda stage, seed, held_out=False: Pictures()
+    train(settings, log=lambda line: None, max_steps=2)
+
+
+@pytest.mark.slow  # three times processes that import PyTorch: a minute of one core each
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("vary-toy", {}),
+        ("vary-toy", {"shard": True, "ema": 0.5, "checkpointing": True}),
+        ("vary-tiny", {"shard": True, "precision": "bf16"}),  # its head is its embedding
+    ],
+    ids=["ddp", "fsdp", "fsdp-bf16-tied"],
+)
+def test_resume_world_size(model_folder, name, changes) -> None:
+    folder, stage = model_folder(name), {"accumulate": 4, "steps": 6, "batch": 1, "clip": 0.5}
+    stage["trainable"] = ["vocabularies.0", *TRAINED]  # sample 10 is torn: a rank has nothing while the other works
+    same = {k: v for k, v in changes.items() if k in ("ema", "precision")}
+    alone, mixed = recipe(folder, "alone", stage, **same), recipe(folder, "mixed", stage, eval_every=3, **changes)
+    run(alone)
+    for world in (1, 2, 1):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        context = multiprocessing.get_context("spawn")
+        processes = [context.Process(target=rank, args=(n, world, port, mixed)) for n in range(world)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(240)
+            assert process.exitcode == 0
+    exact = changes.get("precision") != "bf16"
+    assert losses(mixed) == pytest.approx(losses(alone), abs=2e-4 if exact else 2e-2)
+    for part in ("model", "ema"):
+        one, other = newest(alone, part), newest(mixed, part)
+        assert one.keys() == other.keys()
+        for key in one if exact else ():
+            torch.testing.assert_close(one[key], other[key], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.slow  # two compilers of layers: 20 s of one core, and minutes with C++
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_compiled_layers_learn_the_same(model_folder, monkeypatch, backend) -> None:
+    monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(torch.nn.Module.compile, backend=backend))
+    folder = model_folder("vary-toy")
+    stage = {"trainable": ["vocabularies.1", *TRAINED]}
+    plain, other = recipe(folder, "plain", stage), recipe(folder, "other", stage, compile=True)
+    run(plain)
+    run(other, max_steps=2)
+    assert any("resumed" in line for line in run(other))
+    assert losses(other) == pytest.approx(losses(plain), abs=2e-4)
+    assert newest(other).keys() == newest(plain).keys()  # no name says how it was computed
+    for key, tensor in newest(plain).items():
+        torch.testing.assert_close(newest(other)[key], tensor, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.slow  # ten processes import PyTorch
+@pytest.mark.timeout(1500)
+def test_launchers(model_folder, tmp_path, monkeypatch) -> None:
+    monkeypatch.undo()
+    folder, shards = model_folder("vary-toy"), pages(tmp_path)
+    stage = {"mix": str(shards), "batch": 1, "accumulate": 2, "steps": 2, "max_tokens": 120}
+    for name, launcher in {
+        "torchrun": ["torch.distributed.run", "--standalone", "--nproc-per-node=2"],
+        "accelerate": ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"],
+        "alone": [],
+    }.items():
+        recipe(folder, name, stage, shard=bool(launcher))
+        command = ["-m", "vary.cli", "train", str(folder.parent / f"{name}.yaml")]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
+        subprocess.run(
+            [sys.executable, *(["-m", *launcher, *command[0:1]] if launcher else command[0:1]), *command[1:]],
+            env=environment, check=True, timeout=700,
+        )  # fmt: skip
+    one, *others = (
+        load_file(tmp_path / n / "step-1-0000000" / "model.safetensors") for n in ("alone", "torchrun", "accelerate")
+    )
+    for other in others:
+        assert all(torch.allclose(one[key], other[key], atol=1e-4) for key in one | other)
+
+
+@pytest.mark.slow  # 223 million parameters, a page of 1024 px, and checkpoints of 2.7 GB
+@pytest.mark.timeout(1500)
+def test_a_step_at_full_size(tmp_path, tokenizers) -> None:
+    config = preset("vary-tiny")
+    config.image_token_id = preset("vary-tiny-test").image_token_id  # bytes stand for OPT's tokens
+    VaryForConditionalGeneration(config).save_pretrained(tmp_path / "start")
+    VaryProcessor.of(config, tokenizers(config)).save_pretrained(tmp_path / "start")
+    shipped = Path(__file__).parents[2] / "recipes" / "vary-tiny.yaml"
+    places = [f"model={tmp_path / 'start'}", f"out={tmp_path / 'run'}", "workers=0", "log_every=1"]
+    sizes = ["stages.0.batch=1", "stages.0.accumulate=1", "stages.0.steps=3"]
+    settings = Recipe.load(shipped, [*places, *sizes])
+    lines = run(settings, max_steps=2)
+    print(*lines, f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB", sep="\n")
+    assert 9 < losses(settings)[0] < 13  # log 50,268 is 10.8
+    assert "resumed" in run(settings)[0]
+
+
+def pages(folder: Path) -> Path:
+    """A mixture of small pages, `mix.yaml`, rendered to shards."""
+    from vary.data.render import render
+
+    texts, mix = folder / "text.txt", folder / "mix.yaml"
+    texts.write_text("Plain words that stand on a page for a test of training. " * 40)
+    fonts = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")
+    page = {"source": "page", "texts": [str(texts)], "fonts": fonts, "height": 128, "width": 128, "max_lines": 2,
+            "prompt": "Read."}  # fmt: skip
+    mix.write_text(yaml.safe_dump({"seed": 1, "mix": {"pretrain": {"pages": page}}}))
+    render(mix, 24, folder / "shards", workers=1)
+    return folder / "shards"
+
+
+def test_a_mix_and_a_folder_of_shards(model_folder, tmp_path, monkeypatch) -> None:
+    monkeypatch.undo()
+    shards = pages(tmp_path)
+    folder = model_folder("vary-toy")
+    for name, source in (("by_mix", tmp_path / "mix.yaml"), ("by_shards", shards)):
+        settings = recipe(folder, name, {"mix": str(source), "batch": 2, "steps": 2, "max_tokens": 120}, eval_every=2)
+        assert any("held-out loss" in line for line in run(settings))

@@ -1,0 +1,1 @@
+"""Charts with their data as text."""

@@ -1,0 +1,1 @@
+"""Texts, fonts, tables and records that samples are made from."""

@@ -1,0 +1,141 @@
+"""Rows of a file, by number and read when they are asked for: JSON, JSONL, Parquet, a folder of pictures with texts.
+
+`load_rows` chooses by the name's ending. JSON is read whole; of JSONL only the places of its lines are kept; of Parquet
+the last row group stays in memory, so reading in order costs each group once and a random row costs its whole group.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+def load_rows(path: Path) -> Sequence[Any]:
+    """The rows of a file or folder. A JSON object's rows are its list `data` (DocVQA).
+
+    Raises ValueError for a file that is not there, of an ending it does not know (pickles are refused), or not of
+    the format.
+    """
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder")
+    if path.is_dir():
+        parts = sorted(path.rglob("*.parquet"))
+        return Parquet(parts) if parts else Pairs(path)
+    ending = path.suffix.lower()
+    if ending in (".p", ".pkl", ".pickle"):
+        raise ValueError(f"{path}: a pickle runs code when it is read and is refused; write it as JSON first")
+    if ending == ".json":
+        whole = _json(path)
+        rows = whole.get("data") if isinstance(whole, dict) else whole
+        if not isinstance(rows, list):
+            raise ValueError(f"{path}: expected a list of records, or an object with the list 'data'")
+        return rows
+    if ending not in (".jsonl", ".ndjson", ".parquet"):
+        raise ValueError(f"{path}: allowed are .json, .jsonl, .ndjson, .parquet and folders")
+    return Parquet([path]) if ending == ".parquet" else JsonLines(path)
+
+
+def only_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    """A JSON object that has these keys (COCO's form). Raises ValueError when it is not."""
+    whole = _json(path)
+    missing = [k for k in keys if not isinstance(whole, dict) or not isinstance(whole.get(k), list)]
+    if missing:
+        raise ValueError(f"{path}: no list {missing[0]!r}; expected an object with {', '.join(keys)}")
+    return whole
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
+
+
+class JsonLines(Sequence[Any]):
+    """One JSON value per line; empty lines do not count."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        places, at = [], 0
+        with path.open("rb") as lines:
+            for line in lines:
+                if line.strip():
+                    places.append(at)
+                at += len(line)
+        self.places = np.array(places, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, i: Any) -> Any:
+        with self.path.open("rb") as lines:
+            lines.seek(int(self.places[i]))
+            try:
+                return json.loads(lines.readline())
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"not JSON: {error}") from None
+
+
+class Parquet(Sequence[Any]):
+    """Rows of Parquet files, one after another. Needs the package pyarrow."""
+
+    def __init__(self, paths: list[Path]):
+        try:
+            from pyarrow import ArrowException, parquet
+        except ImportError:
+            raise ValueError(f"{paths[0]}: reading Parquet needs pyarrow: pip install pyarrow") from None
+        self.parquet = parquet
+        self.groups: list[tuple[Path, int]] = []
+        ends = [0]
+        for path in paths:
+            try:
+                about = parquet.read_metadata(path)
+            except (ArrowException, OSError) as error:
+                raise ValueError(f"{path}: not Parquet: {str(error).splitlines()[0]}") from None
+            self.groups += [(path, g) for g in range(about.num_row_groups)]
+            ends += [about.row_group(g).num_rows for g in range(about.num_row_groups)]
+        self.ends = np.cumsum(ends)
+        self._last: tuple[int, Any] = (-1, None)
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def __getitem__(self, i: Any) -> Any:
+        which = int(np.searchsorted(self.ends, i, side="right")) - 1
+        if self._last[0] != which:
+            path, group = self.groups[which]
+            self._last = which, self.parquet.ParquetFile(path).read_row_group(group)
+        return self._last[1].slice(i - int(self.ends[which]), 1).to_pylist()[0]
+
+
+class Pairs(Sequence[Any]):
+    """Pictures of a folder and its folders, each with a .txt of the same name: rows of `image` and `caption`.
+
+    A picture without a text, or a text without a picture, is a row that lacks it.
+    """
+
+    def __init__(self, folder: Path):
+        files = [p for p in folder.rglob("*") if p.suffix.lower() in (*PICTURES, ".txt")]
+        named: dict[Path, dict[str, Path]] = {}
+        for path in sorted(files):
+            named.setdefault(path.with_suffix(""), {})["caption" if path.suffix == ".txt" else "image"] = path
+        if not named:
+            raise ValueError(f"{folder}: no pictures, and no Parquet files")
+        self.named = list(named.values())
+
+    def __len__(self) -> int:
+        return len(self.named)
+
+    def __getitem__(self, i: Any) -> Any:
+        row = {key: str(path) for key, path in self.named[i].items()}
+        if "caption" in row:
+            row["caption"] = self.named[i]["caption"].read_text(encoding="utf-8")
+        return row

@@ -1,0 +1,113 @@
+"""What a rendered page says: passages of the corpus, made typographic, and text without a language behind it.
+
+A quarter of the pages are pseudo-words or shuffled words: a reader that has learnt the language instead of the
+letters fails on them, and `vary eval` shows it.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+
+import numpy as np
+
+from ...markup.prompts import LATIN
+from .download import Corpus
+
+STYLES = ("natural", "shuffled", "pseudo")
+_ACCENTS = {
+    "a": "àáâãäåą", "c": "çćč", "e": "èéêëęě", "i": "ìíîï", "n": "ñń", "o": "òóôõöøő", "u": "ùúûüűů", "y": "ýÿ",
+    "s": "šś", "z": "ž", "l": "ł", "r": "ř", "A": "ÀÁÂÃÄÅ", "C": "Ç", "E": "ÈÉÊË", "I": "ÌÍÎÏ", "N": "Ñ",
+    "O": "ÒÓÔÕÖØ", "U": "ÙÚÛÜ", "S": "Š", "Z": "Ž", "L": "Ł",
+}  # fmt: skip
+_RARE = "©®°±×÷½¼¾²³µ¶†‡™€£¥¢«»¡¿≤≥≠→←∞≈−§…·ÆÐÞßæðþŒœ" + string.punctuation
+
+
+class TextSource:
+    """Passages of a corpus for one alphabet. Every draw takes its own random generator and keeps no state."""
+
+    def __init__(self, corpus: Corpus, alphabet: str = LATIN):
+        self.corpus = corpus
+        self.alphabet = frozenset(alphabet)
+
+    def words(self, rng: np.random.Generator, count: int, style: str = "natural") -> list[str]:
+        """About `count` words of running text in one of `STYLES`; never none."""
+        text = self.corpus.text
+        found: list[str] = []
+        while len(found) < count:
+            start = int(rng.integers(max(1, len(text) - 8 * count)))
+            passage = text[start : start + 8 * count + 40].split()[1:-1] or text[:200].split()
+            found += passage
+        found = self._typographic(rng, found[:count])
+        if style == "shuffled":
+            found = [found[k] for k in rng.permutation(len(found))]
+        elif style == "pseudo":
+            found = _pseudo(rng, found)
+        elif style != "natural":
+            raise ValueError(f"unknown text style {style!r}; allowed: {', '.join(STYLES)}")
+        if not self.alphabet.issuperset("".join(found)):
+            found = ["".join(ch for ch in word if ch in self.alphabet) for word in found]
+        return [word[:40] for word in found if word] or ["a"]
+
+    def cell(self, rng: np.random.Generator, style: str = "natural") -> str:
+        """What a table holds: a word, a figure, or a few signs."""
+        kind = rng.random()
+        if kind < 0.4:
+            return self.words(rng, 1, style)[0]
+        if kind < 0.8:
+            return f"{rng.random() * 10 ** int(rng.integers(6)):.{int(rng.integers(4))}f}"
+        return _some(rng, string.punctuation, int(rng.integers(1, 4)))
+
+    def _typographic(self, rng: np.random.Generator, words: list[str]) -> list[str]:
+        """Curly quotes and real dashes as a book has them, or plain ASCII as a manual has; rare signs now and then."""
+        text = " ".join(words)
+        if rng.random() < 0.55:
+            if '"' in text:
+                text = re.sub(r'(?<!\S)"', "“", text).replace('"', "”")
+            if "'" in text or "`" in text:
+                text = re.sub(r"(?<!\S)['`]", "‘", text).replace("'", "’")
+            text = text.replace("--", "—").replace("...", "…")
+            if rng.random() < 0.3:
+                text = re.sub(r"(?<=\d)-(?=\d)", "–", text).replace(" - ", " – ")
+        words = text.split(" ")
+        if rng.random() < 0.5:  # signs that prose seldom holds
+            for k in rng.integers(0, len(words), max(1, len(words) // 12)).tolist():
+                words[k] = self._odd(rng, words[k])
+        return words
+
+    def _odd(self, rng: np.random.Generator, word: str) -> str:
+        kind = int(rng.integers(8))
+        if kind == 0:
+            return _some(rng, string.digits, int(rng.integers(1, 8)))
+        if kind == 1:
+            return f"{rng.random() * 10 ** int(rng.integers(5)):,.{int(rng.integers(4))}f}"
+        if kind == 2:
+            return "".join(_accented(rng, ch) for ch in word)
+        if kind == 3:
+            return word + _some(rng, _RARE, 1)
+        if kind == 4:
+            return word.upper() if rng.random() < 0.5 else word.title()
+        if kind == 5:
+            left, right = ("()", "[]", "{}", "<>", "“”", "‘’", "«»", "``", '""', "''")[int(rng.integers(10))]
+            return left + word + right
+        if kind == 6:  # operators and the like, alone between blanks
+            return _some(rng, string.punctuation, int(rng.integers(1, 4)))
+        glue = "_-./:=@#&%+*|\\~^$,"
+        return "".join(w + glue[int(rng.integers(len(glue)))] for w in (word, word[::-1])) + word[:3]
+
+
+def _some(rng: np.random.Generator, signs: str, count: int) -> str:
+    return "".join(signs[k] for k in rng.integers(len(signs), size=count).tolist())
+
+
+def _pseudo(rng: np.random.Generator, words: list[str]) -> list[str]:
+    """Same letters, another order inside each word: the shape of a text without its language."""
+    letters, lengths = "".join(words), [len(word) for word in words]
+    order = np.argsort(np.repeat(np.arange(len(words)), lengths) + rng.random(len(letters)))
+    mixed, ends = "".join(letters[k] for k in order.tolist()), np.cumsum(lengths).tolist()
+    return [mixed[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+
+
+def _accented(rng: np.random.Generator, ch: str) -> str:
+    choices = _ACCENTS.get(ch, "")
+    return choices[int(rng.integers(len(choices)))] if choices and rng.random() < 0.4 else ch

@@ -1,0 +1,187 @@
+"""Document pages with Markdown targets: `DocumentSource.sample(i)` is a pure function of (seed, i).
+
+Content is set by Typst through one of `TEMPLATES`, several pages at a time, and drawn by PDFium. The colour of every
+character tells which piece of the source it is (`templates.py`), so each page's target is cut from the source exactly
+where Typst broke the page, in the source's order whatever the columns, and is compared with the text layer sign by
+sign (`pagecut.py`). A page that does not agree is not used: `refused` counts why.
+Source: Vary, arXiv 2312.06109 section 3.3.2 (LaTeX sources re-typeset through templates, Markdown as the target).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...markup.blocks import TABLES, Block, Code, Formula, Heading, Table, pieces, to_markdown
+from ..corpus.fonts import load_fonts
+from ..sample import Sample
+from .content import Composer, Content
+from .page_split import Page, PageCutter, Refused, lines_of, regions_of
+from .templates import MAX_PIECE, TEMPLATES, Look, Template, draw_families, draw_look, to_typst
+
+HEADS = ("keep", "drop")
+ATTEMPTS = 6  # documents that are set anew before a page is given up
+
+
+@dataclass
+class _Sheet:
+    """A page that can be used: its PDF page, what it shows, pixels per point, and its `meta`."""
+
+    pdf: Any
+    page: Page
+    scale: float
+    meta: dict[str, Any]
+
+
+class DocumentSource:
+    """Typeset pages of one size with their Markdown.
+
+    height, width: pixels of the image; the page keeps its shape and is padded with white right and below. templates:
+    names of TEMPLATES, None for all. fonts: folders besides Typst's own fonts (Chinese needs one). pages: pages of a
+    document; samples i // pages are of the same one, so neighbours are cheap. tables: one of blocks.TABLES. heads:
+    "keep" running heads, page numbers and footers in the target, or "drop" them (they are printed all the same).
+    `refused` counts pages that were not used, by reason; `left_out` parts of the content. Raises ValueError for an
+    unknown template or option, and for Chinese without a font.
+    """
+
+    def __init__(
+        self,
+        content: Content,
+        seed: int = 0,
+        *,
+        height: int = 1024,
+        width: int = 1024,
+        templates: Sequence[str] | None = None,
+        fonts: Sequence[str | Path] = (),
+        pages: int = 8,
+        tables: str = "latex",
+        heads: str = "keep",
+    ):
+        self.content, self.seed, self.height, self.width = content, seed, height, width
+        self.templates = sorted(TEMPLATES) if templates is None else list(templates)
+        for name in self.templates:
+            if name not in TEMPLATES:
+                raise ValueError(f"unknown template {name!r}; allowed: {', '.join(sorted(TEMPLATES))}")
+        if heads not in HEADS or tables not in TABLES:
+            raise ValueError(f"heads {heads!r}, tables {tables!r}; allowed: {', '.join(HEADS)}; {', '.join(TABLES)}")
+        self.pages, self.tables, self.heads = pages, tables, heads
+        self.fonts = load_fonts(tuple(str(folder) for folder in fonts))
+        if content.language == "zh" and not self.fonts.families["cjk"]:
+            raise ValueError(f"no font with Chinese characters in {[str(folder) for folder in fonts]}")
+        self._signs = "".join(sorted(set(content.prose))) if isinstance(content.prose, str) else ""
+        self.refused: Counter[str] = Counter()
+        self.left_out: Counter[str] = Counter(content.left_out)
+        self._bad: frozenset[tuple[str, bool]] = frozenset()  # formulas that Typst does not take
+        self._last: tuple[int, list[_Sheet]] = (-1, [])
+
+    def sample(self, i: int) -> Sample:
+        """Page i. `meta` names the template, the fonts and the page's number; regions are blocks and formulas."""
+        number = i // self.pages
+        if self._last[0] != number:
+            self._last = number, self._good_sheets(number)
+        sheet = self._last[1][i % self.pages]
+        bitmap = sheet.pdf.render(scale=sheet.scale, grayscale=True, may_draw_forms=False)
+        drawn = bitmap.to_numpy().reshape(bitmap.height, bitmap.width)[: self.height, : self.width]
+        image = np.full((self.height, self.width), 255, np.uint8)
+        image[: drawn.shape[0], : drawn.shape[1]] = drawn
+        page = sheet.page
+        target = to_markdown(page.blocks if self.heads == "keep" else page.body(), self.tables)
+        return Sample(image, lines_of(page), "document", dict(sheet.meta), target, None, regions_of(page, self.tables))
+
+    def _good_sheets(self, number: int) -> list[_Sheet]:
+        sheets: list[_Sheet] = []
+        for attempt in range(ATTEMPTS):
+            sheets += self._document(number, attempt)
+            if len(sheets) >= self.pages:
+                return sheets[: self.pages]
+        raise ValueError(f"document {number}: {ATTEMPTS} attempts gave {len(sheets)} good pages: {dict(self.refused)}")
+
+    def _document(self, number: int, attempt: int) -> list[_Sheet]:
+        """The good ones among the pages of one typeset document."""
+        import pypdfium2
+        import typst
+
+        grown = 1.2
+        while True:
+            name, template, look, composer, blocks = self._composed(number, attempt, grown)
+            try:
+                source = to_typst(blocks, template, look, composer.math).encode()
+                pdf = pypdfium2.PdfDocument(typst.compile(source, font_paths=self.fonts.fonts, pdf_tags=False))
+            except typst.TypstError as error:
+                bad = {key for key, math in composer.math.items() if not self._compiles(math)}
+                if not bad:
+                    raise ValueError(f"document {number}, template {name}: Typst says: {error}") from None
+                self._bad |= bad
+                self.left_out["formula that Typst does not take"] += len(bad)
+                continue
+            if len(pdf) >= self.pages or grown > 4:
+                break
+            grown *= 1.2
+        self.left_out += composer.left_out
+        scale = min(self.height / template.paper[1], self.width / template.paper[0])
+        cutter = PageCutter(blocks, template, look, scale)
+        sheets = []
+        for shown, pdf_page in enumerate(islice(pdf, self.pages), look.first_page):
+            try:
+                page = cutter.read(pdf_page, shown)
+            except Refused as reason:
+                self.refused[str(reason)] += 1
+                continue
+            meta = {"template": name, "fonts": list(look.families), "size_pt": look.size, "page": shown}
+            sheets.append(_Sheet(pdf_page, page, scale, meta | {"document": number, "language": look.language}))
+        return sheets
+
+    def _composed(self, number: int, attempt: int, grown: float) -> tuple[str, Template, Look, Composer, list[Block]]:
+        """Blocks for about `grown` times the pages that are wanted."""
+        rng = np.random.default_rng((self.seed, 11, number, attempt))
+        name = self.templates[int(rng.integers(len(self.templates)))]
+        template, language = TEMPLATES[name], self.content.language
+        families, mono = draw_families(template, rng, self.fonts.families, language)
+
+        def lacking(text: str, code: bool = False) -> set[str]:
+            return self.fonts.missing(text, (mono, *families) if code else families)
+
+        lacking(self._signs)  # all at once: to ask for a few characters costs as much as for thousands
+        composer = Composer(self.content, template, rng, self._bad, lacking)
+        look = draw_look(template, rng, families, mono, composer.names, language)
+        width = (template.paper[0] - 2 * template.margin[0]) / template.columns / look.size
+        height = (template.paper[1] - 2 * template.margin[1]) / (look.size * (0.7 + look.leading))
+        per_line = width * (1.0 if language == "zh" else 2.1)
+        room, count = grown * self.pages * template.columns * height, 1
+        blocks: list[Block] = []
+        for group in composer.groups(look.first_note):
+            count += sum(len(pieces(block)) for block in group)
+            if count > MAX_PIECE:
+                break
+            blocks += group
+            room -= sum(_height(block, per_line) for block in group)
+            if room < 0:
+                break
+        return name, template, look, composer, blocks
+
+    def _compiles(self, math: str) -> bool:
+        import typst
+
+        try:
+            typst.compile(f"$ {math} $".encode(), font_paths=self.fonts.fonts, pdf_tags=False)
+        except typst.TypstError:
+            return False
+        return True
+
+
+def _height(block: Block, per_line: float) -> float:
+    """About how many lines of text a block takes."""
+    if isinstance(block, Formula):
+        return 3.5
+    if isinstance(block, Code):
+        return 2 + 0.8 * (1 + block.text.count("\n"))
+    if isinstance(block, Table):
+        return 3 + 1.3 * len(block.rows)
+    length = sum(len(run.text) for run in block.runs)
+    return length / per_line + (2.5 if isinstance(block, Heading) else 1.0)

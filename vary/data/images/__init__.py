@@ -1,0 +1,1 @@
+"""Photographs, detection and pasted objects."""

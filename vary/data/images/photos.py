@@ -1,0 +1,136 @@
+"""Natural images: negatives, which hold no text worth reading, and captioned pictures.
+
+A picture with a caption asks for it; any other is a negative, whose target is one of five fixed sentences, so that a
+vocabulary made for pages learns to say when there is no page (Vary, arXiv 2312.06109 section 3.2.2: 120,000 of COCO).
+Pictures come from the user's files or from packages (`photos`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ...io.image import BadInput, open_image
+from ...markup.prompts import PROMPTS
+from ..corpus.download import fetch
+from ..corpus.records import PICTURES
+from ..sample import Sample, Skipped, shuffled
+
+SENTENCES = (
+    "It's an image of nature",
+    "Here's a nature picture",
+    "It's a nature photo",
+    "This is a natural image",
+    "That's a shot from nature",
+)
+_SKIMAGE = "usr/lib/python3/dist-packages/skimage/data/"
+_LOMIRI = "usr/share/backgrounds/"
+# Package -> photographs without writing, chosen by eye. Licences: BSD-3 and public domain (sample data of scikit-learn
+# and scikit-image), CC-BY-SA (Lomiri), GPL-2+ and CC-BY-SA (MATE); training images only.
+PHOTOS = {
+    "deb:python3-sklearn": ["usr/lib/python3/dist-packages/sklearn/datasets/images/*.jpg"],
+    "deb:python3-skimage": [
+        *(f"{_SKIMAGE}{name}.png" for name in ("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass")),
+        *(
+            f"{_SKIMAGE}{name}"
+            for name in ("gravel.png", "moon.png", "motorcycle_left.png", "retina.jpg", "rocket.jpg")
+        ),
+        f"{_SKIMAGE}hubble_deep_field.jpg",
+    ],
+    "deb:lomiri-wallpapers-16.04": [
+        *(f"{_LOMIRI}*_by_{who}.jpg" for who in ("Aitzol_Berasategi", "Sander_Klootwijk", "Bolly", "freespace")),
+        *(f"{_LOMIRI}*_by_{who}.jpg" for who in ("Jakkub_Mede", "Clements_Engelhardt")),
+        f"{_LOMIRI}free_by_Peter_Nerlich.jpg",
+    ],
+    "deb:lomiri-wallpapers-20.04": [f"{_LOMIRI}Kleiber*.jpg"],
+    "deb:mate-backgrounds": [f"{_LOMIRI}mate/nature/*.jpg"],
+}
+
+
+def photos() -> list[Path]:
+    """The photographs of `PHOTOS`, some 40, fetched on first use. Raises RuntimeError when a package cannot be had."""
+    return [path for package, names in PHOTOS.items() for name in names for path in sorted(fetch(package).glob(name))]
+
+
+def pictures(folder: str | Path) -> list[Path]:
+    """Picture files of a folder and its folders, in the order of their names. Raises ValueError when there is none."""
+    found = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in PICTURES)
+    if not found:
+        raise ValueError(f"{folder}: no pictures; allowed: {', '.join(PICTURES)}")
+    return found
+
+
+def read_captions(path: str | Path) -> dict[str, str]:
+    """File name -> caption, from JSON: an object of them, or a list of `image` (or `file_name`) and `caption`.
+
+    Raises ValueError when the file is neither.
+    """
+    try:
+        given = json.loads(Path(path).read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
+    if isinstance(given, list) and all(isinstance(row, dict) for row in given):
+        given = {row.get("image", row.get("file_name")): row.get("caption") for row in given}
+    if not isinstance(given, dict) or not all(isinstance(v, str) for pair in given.items() for v in pair):
+        raise ValueError(f"{path}: expected file names and captions: an object, or a list of 'image' and 'caption'")
+    return given
+
+
+class PhotoSource:
+    """Pictures as samples, each once in every pass over them.
+
+    files: picture files. captions: file name -> caption; without an entry there, the .txt beside a picture is its
+    caption. size: the longest side in pixels; larger pictures are made smaller. cropped: negatives are shown in part
+    (half to all of either side) and mirrored at random; captioned pictures stay whole. negatives: take no notice of
+    captions. `sample(i)` raises Skipped for a picture that cannot be read.
+    """
+
+    def __init__(
+        self,
+        files: Iterable[str | Path],
+        *,
+        seed: int = 0,
+        size: int = 1024,
+        captions: dict[str, str] | None = None,
+        cropped: bool = True,
+        negatives: bool = False,
+    ):
+        self.files, self.seed, self.size = [Path(f) for f in files], seed, size
+        self.captions, self.cropped, self.negatives = captions or {}, cropped, negatives
+        if not self.files:
+            raise ValueError("no pictures were given")
+
+    def sample(self, i: int) -> Sample:
+        """Picture number i. `meta` names its file; its kind is `photo` or `caption`."""
+        k = shuffled(i, len(self.files), self.seed)
+        file, rng = self.files[k], np.random.default_rng((self.seed, i))
+        try:
+            caption = None if self.negatives else self._caption(file)
+            picture = open_image(file, colour=True)
+        except (BadInput, OSError, UnicodeDecodeError) as error:
+            raise Skipped("photos", k, str(error) if isinstance(error, BadInput) else f"{file}: {error}") from None
+        if caption is None and self.cropped:
+            picture = crop(picture, rng)
+        picture.thumbnail((self.size, self.size), Image.Resampling.BICUBIC)
+        image, meta = np.asarray(picture), {"file": str(file)}
+        if caption is None:
+            return Sample(image, [], "photo", meta, SENTENCES[int(rng.integers(len(SENTENCES)))])
+        return Sample(image, [], "caption", meta, caption, PROMPTS["caption"]["en"])
+
+    def _caption(self, file: Path) -> str | None:
+        beside = file.with_suffix(".txt")
+        if file.name in self.captions:
+            return self.captions[file.name]
+        return beside.read_text(encoding="utf-8").strip() or None if beside.is_file() else None
+
+
+def crop(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """A part of a picture, half to all of either side, mirrored or not."""
+    wide, high = (max(1, round(side * float(rng.uniform(0.5, 1.0)))) for side in picture.size)
+    x, y = int(rng.integers(picture.width - wide + 1)), int(rng.integers(picture.height - high + 1))
+    part = picture.crop((x, y, x + wide, y + high))
+    return ImageOps.mirror(part) if rng.random() < 0.5 else part

@@ -1,0 +1,1 @@
+"""Pages of plain text, typeset glyph by glyph."""

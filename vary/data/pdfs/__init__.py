@@ -1,0 +1,1 @@
+"""Pages and crops of real PDFs."""

@@ -1,0 +1,245 @@
+"""From the characters of a PDF page to its text: lines, reading order, paragraphs, running heads.
+
+Order: that of the content where it never runs backwards, which is the author's own; else that of `layout.order_blocks`.
+Frame: pixels of the page's image.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from ...document import reading_order as layout
+from ...document.lines import ReadLine
+from ..sample import TextLine
+from .text_layer import HYPHENATED, TextLayer, joins, text_lines
+
+EDGE = 0.13  # share of the page's height at its top and bottom where running heads stand
+SHORT = 0.15  # a line that ends this share of its block's width before the edge is the last of its paragraph
+_ITEM = re.compile(
+    r"[•–*·‣▪◦] ?|- (?=\S)|\(?(?:\d{1,3}[.)]|[a-zA-Z][.)]|\d+(?:\.\d+)+)(?= )|[（(]?[一二三四五六七八九十]+[、）)]"
+)
+_NUMBER = re.compile(r"(?:^|\s)(?:\d{1,4}|[ivxlc]{1,7}|\d+[-–.]\d+)(?:\s|$)")
+_END = tuple('.!?:;。！？：；…”"）)')
+
+
+@dataclass
+class _Row:
+    """A printed row of one column. soft: it ends in a hyphen of the setter."""
+
+    text: str
+    box: tuple[float, float, float, float]
+    em: float
+    soft: bool
+    lines: list[TextLine]
+
+
+def page_text(layer: TextLayer, size: tuple[int, int], keep_heads: bool) -> tuple[str, list[TextLine], str]:
+    """Paragraphs (one per line), all lines in reading order with their characters' boxes, and the order's name.
+
+    size: width and height of the drawn page. keep_heads: running heads and page numbers stay in the text; they are
+    always among the lines.
+    """
+    layer = replace(layer, ems=_true_sizes(layer))
+    lines = [line for line in text_lines(layer, np.arange(len(layer.text)), np.zeros(len(layer.text), int))]
+    if not lines:
+        return "", [], "content"
+    ends = {tuple(layer.boxes[k].tolist()) for k in np.flatnonzero(layer.kinds == HYPHENATED)}
+    rows, how = _blocks(lines, ends)
+    head, body, foot = _parted(rows, size[1])
+    paragraphs = _joined(body)
+    if keep_heads:
+        around = [" ".join(row.text for row in edge) for edge in (head, foot)]
+        paragraphs = [text for text in (around[0], *paragraphs, around[1]) if text]
+    ordered: list[TextLine] = []
+    for k, block in enumerate([*([row] for row in head), *body, *([row] for row in foot)]):
+        for row in block:
+            ordered += [replace(line, block=k) for line in row.lines]
+    return "\n".join(paragraphs), ordered, how
+
+
+def _true_sizes(layer: TextLayer) -> np.ndarray:
+    """Sizes of the type; a file may scale its type by a matrix, then the height of the letters tells."""
+    sizes = layer.ems.copy()
+    low = np.array([ch in "acemnorsuvwxz" for ch in layer.text], bool)
+    heights = layer.boxes[:, 3] - layer.boxes[:, 1]
+    for size in np.unique(sizes):
+        same = sizes == size
+        letters = heights[same & low]
+        if not len(letters):
+            letters = heights[same & (heights > 0)] * 0.6  # capitals, digits, Chinese
+        usual = float(np.median(letters)) if len(letters) else 0.0
+        if usual > 0 and not 0.3 < usual / max(size, 1e-6) < 0.65:
+            sizes[same] = usual / 0.45
+    return sizes
+
+
+def _blocks(lines: list[TextLine], ends: set[tuple[float, ...]]) -> tuple[list[list[_Row]], str]:
+    """Rows of every block, blocks in reading order. ends: boxes of the hyphens that the setter put in."""
+    reads = [ReadLine(line.text, line.boxes, np.ones(len(line.text), np.float32), line.em_px) for line in lines]
+    rows: list[list[ReadLine]] = []
+    for read in reads:  # pieces of one printed row stand next to each other in the content, too
+        last = rows[-1][-1] if rows else None
+        if last is not None and abs(last.box[3] - read.box[3]) < 0.5 * read.em_px and read.box[0] > last.box[2]:
+            rows[-1].append(read)
+        else:
+            rows.append([read])
+    content = _split([layout._row(row) for row in rows])
+    if _runs_back(content):
+        content, how = layout.order_blocks(reads), "layout"
+    else:
+        how = "content"
+    places = {line.boxes.tobytes(): line for line in lines}
+    return [[_printed(row, places, ends) for row in block.rows] for block in content], how
+
+
+def _printed(row: layout.Row, places: dict[bytes, TextLine], ends: set[tuple[float, ...]]) -> _Row:
+    parts = [
+        places.get(p.boxes.tobytes())  # a line that was cut at a gutter is none of the page's own lines
+        or TextLine(p.text, p.boxes, float(p.boxes[:, 3].max()), 0.45 * p.em_px, p.em_px)
+        for p in row.pieces
+    ]
+    soft = parts[-1].text.endswith("-") and tuple(parts[-1].boxes[-1].tolist()) in ends
+    return _Row(" ".join(part.text for part in parts), row.box, row.em_px, soft, parts)
+
+
+def _split(rows: list[layout.Row]) -> list[layout.TextBlock]:
+    """Blocks of rows in their order: parted by white, by a new column, by another size of type, by an indent."""
+    steps = [(a.em_px, b.box[1] - a.box[1]) for a, b in pairwise(rows) if 0 < b.box[1] - a.box[1] < 2 * a.em_px]
+    blocks: list[layout.TextBlock] = []
+    for before, row in zip([None, *rows], rows, strict=False):
+        new = before is None
+        if before is not None:
+            em, step, indent = row.em_px, row.box[1] - before.box[1], row.box[0] - before.box[0]
+            alike = [s for size, s in steps if abs(size - em) < 0.1 * em]  # the leading of this size of type
+            beside = row.box[0] > before.box[2] or row.box[2] < before.box[0]
+            wide = step > 1.3 * max(float(np.median(alike)) if alike else 0.0, 1.1 * em)
+            new = step <= 0 or beside or wide or abs(before.em_px - em) > 0.18 * em or 0.9 * em < indent < 4 * em
+        if new:
+            blocks.append(layout.TextBlock())
+        blocks[-1].rows.append(row)
+    return blocks
+
+
+def _runs_back(blocks: list[layout.TextBlock]) -> bool:
+    """Whether running text goes on higher up without going right: content that was not written in reading order.
+
+    Short blocks (heads, feet, notes in the margin) may be written at any time.
+    """
+    large = [block.rows for block in blocks if sum(len(p.text) for row in block.rows for p in row.pieces) > 60]
+    return any(
+        b[0].box[1] < a[-1].box[1] - b[0].em_px and b[0].box[0] <= min(row.box[2] for row in a) - 2 * b[0].em_px
+        for a, b in pairwise(large)
+    )
+
+
+def _parted(blocks: list[list[_Row]], height: float) -> tuple[list[_Row], list[list[_Row]], list[_Row]]:
+    """Running heads, blocks, footers. A head is one row at the edge, apart from the rest, and not larger than it."""
+    rows = [row for block in blocks for row in block]
+    em = float(np.median([row.em for row in rows for _ in range(1 + len(row.text) // 20)]))
+    heads = _edge(sorted(rows, key=lambda row: row.box[1]), lambda row: row.box[1] < EDGE * height, em, 1)
+    feet = _edge(sorted(rows, key=lambda row: -row.box[3]), lambda row: row.box[3] > (1 - EDGE) * height, em, -1)
+    if len(rows) <= len(heads) + len(feet):
+        return [], blocks, []
+    aside = {id(row) for row in heads + feet}
+    kept = [[row for row in block if id(row) not in aside] for block in blocks]
+    return heads, [block for block in kept if block], feet
+
+
+def _edge(rows: list[_Row], near: object, em: float, way: int) -> list[_Row]:
+    """The outermost printed row if it is a running head: rows from the edge of the page inwards."""
+    outer = [row for row in rows[:4] if abs(row.box[3] - rows[0].box[3]) < 0.7 * em]
+    inner = [row for row in rows if all(row is not other for other in outer)]
+    if not callable(near) or not inner or not all(near(row) for row in outer):
+        return []
+    gap = inner[0].box[1] - outer[0].box[3] if way > 0 else outer[0].box[1] - inner[0].box[3]
+    text = " ".join(row.text for row in sorted(outer, key=lambda row: row.box[0]))
+    numbered = bool(_NUMBER.search(text[:9]) or _NUMBER.search(text[-9:]))
+    small = max(row.em for row in outer) < 1.15 * em and len(text) < 110
+    apart = gap > (0.5 if numbered else 1.1) * em
+    return sorted(outer, key=lambda row: row.box[0]) if small and apart else []
+
+
+# -- paragraphs ------------------------------------------------------------------------------------------------------
+
+
+def _joined(blocks: list[list[_Row]]) -> list[str]:
+    """Rows joined into paragraphs, also over the end of a column."""
+    words = set(re.findall(r"\w+-\w+", " ".join(row.text for block in blocks for row in block)))
+    edges = [(min(row.box[0] for row in block), max(row.box[2] for row in block)) for block in blocks]
+    paragraphs: list[str] = []
+    before: _Row | None = None
+    full = False
+    for block, (left, right) in zip(blocks, edges, strict=True):
+        flows = _flows(block, left, right, edges)
+        for k, row in enumerate(block):
+            if before is None:
+                joined = False
+            elif k > 0:
+                starts = (
+                    _ITEM.match(row.text) or _counts(before.text, row.text) or len(row.lines) > 1
+                )  # a label, a cell
+                joined = full and flows and not starts
+            else:
+                joined = _hangs(before, row, edges) or _goes_on(before, row, paragraphs[-1])
+            if joined and before is not None:
+                paragraphs[-1] = _with(paragraphs[-1], row.text, before.soft, words)
+            else:
+                paragraphs.append(row.text)
+            full = right - row.box[2] <= SHORT * (right - left)
+            before = row
+    return paragraphs
+
+
+def _counts(before: str, text: str) -> bool:
+    """Rows that are numbered one after the other: code, verse, contents."""
+    first, second = re.match(r"\d+(?= )", before), re.match(r"\d+(?= )", text)
+    return bool(first and second and int(second[0]) - int(first[0]) == 1)
+
+
+def _column(left: float, right: float, edges: list[tuple[float, float]]) -> tuple[float, float]:
+    """Left and right edge of the blocks that stand above and below these."""
+    alike = [(a, b) for a, b in edges if min(b, right) - max(a, left) > 0.7 * (right - left)]
+    widest = max(alike, key=lambda edge: edge[1] - edge[0], default=(left, right))
+    return min(left, widest[0]), max(right, widest[1])
+
+
+def _flows(block: list[_Row], left: float, right: float, edges: list[tuple[float, float]]) -> bool:
+    """Whether rows run on to an edge, as running text does; code, verse and addresses end where they like."""
+    start, end = _column(left, right, edges)
+    if len(block) >= 4 and right - left > 0.5 * (end - start):
+        return sum(right - row.box[2] <= SHORT * (right - left) for row in block[:-1]) >= 0.6 * (len(block) - 1)
+    return end - right <= SHORT * (end - start)
+
+
+def _hangs(before: _Row, row: _Row, edges: list[tuple[float, float]]) -> bool:
+    """The second row of a list's item, set in from its mark."""
+    if not _ITEM.match(before.text) or _ITEM.match(row.text) or abs(before.em - row.em) > 0.1 * row.em:
+        return False
+    left, right = _column(before.box[0], before.box[2], edges)
+    near = 0 < row.box[1] - before.box[1] < 1.9 * row.em and 0 < row.box[0] - before.box[0] < 4 * row.em
+    return near and right - before.box[2] <= SHORT * (right - left)
+
+
+def _goes_on(before: _Row, row: _Row, paragraph: str) -> bool:
+    """Whether a block goes on with the sentence of the one before it: at the top of the next column."""
+    if abs(before.em - row.em) > 0.1 * row.em or _ITEM.match(row.text):
+        return False
+    if row.box[1] > before.box[1] or len(paragraph) < 40:
+        return False
+    return before.soft or (not paragraph.endswith(_END) and (row.text[0].islower() or joins(row.text[0])))
+
+
+def _with(text: str, more: str, soft: bool, words: set[str]) -> str:
+    """Two lines as one: a hyphen of the setter goes, Chinese needs no blank."""
+    if soft and text.endswith("-") and len(text) > 1 and (more[0].islower() or joins(more[0])):
+        left, right = re.search(r"(\w*)-$", text), re.match(r"\w+", more)
+        if left and right and f"{left[1]}-{right[0]}" in words:
+            return text + more  # the page has the word with its hyphen elsewhere, too
+        return text[:-1] + more
+    if text.endswith("-") and len(text) > 1 and text[-2].isalnum():
+        return text + more
+    return text + more if joins(text[-1]) and joins(more[0]) else f"{text} {more}"

@@ -1,0 +1,156 @@
+"""Pages of real PDFs: the image, and the text layer in reading order, one paragraph per line.
+
+The recipe of Vary (arXiv 2312.06109 section 3.2.2: pages and their text from open documents; lines joined into
+paragraphs). Its weak point is the text layer: so pages whose layer cannot be trusted are found, named and counted
+(`report`), never used. PDFium runs in a child process that may die (`vary/io/pdf.py`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...io.child import Answer, Child, Gone
+from ...io.image import BadInput
+from ...io.pdf import PAGE_TIMEOUT_S
+from ..sample import Sample
+from .child import COLUMNS, ENTRY
+from .paragraphs import page_text
+from .quality import distrust
+from .text_layer import TextLayer
+
+HEADS = ("keep", "drop")
+REDRAWS = 100  # pages that are tried for one sample
+
+
+class PdfSource:
+    """Pages of PDF files as samples.
+
+    files: PDF files (also .pdf.gz) or folders, searched through; `pages` lists all their pages as (file, number from 1)
+    in a fixed order. height, width: pixels of the image; a page keeps its shape and is padded with white right and
+    below. heads: "keep" or "drop" running heads and page numbers in the target. max_math: share of mathematical signs
+    above which a page is not used, since a text layer does not hold formulas. least: fewest characters of a page.
+    Raises ValueError when there is no PDF or an option is unknown; files that cannot be opened are in `report()`.
+    """
+
+    def __init__(
+        self,
+        files: str | Path | Sequence[str | Path],
+        seed: int = 0,
+        *,
+        height: int = 1024,
+        width: int = 1024,
+        heads: str = "keep",
+        max_math: float = 0.02,
+        least: int = 20,
+        timeout_s: float = PAGE_TIMEOUT_S,
+    ):
+        if heads not in HEADS:
+            raise ValueError(f"heads {heads!r}; allowed: {', '.join(HEADS)}")
+        self.seed, self.height, self.width, self.heads = seed, height, width, heads
+        self.max_math, self.least = max_math, least
+        self.timeout_s, self._child = timeout_s, Child(ENTRY)
+        self.unusable: dict[tuple[str, int], str] = {}  # page -> why; page 0 stands for a file
+        self.used: set[tuple[str, int]] = set()
+        self.pages: list[tuple[str, int]] = []
+        for path in _pdf_files([files] if isinstance(files, str | Path) else files):
+            try:
+                count = self._ask({"path": str(path)})[0]["pages"]
+            except BadInput as error:
+                self.unusable[str(path), 0] = f"file: {str(error).removeprefix(f'{path}: ')}"
+                continue
+            self.pages += [(str(path), number) for number in range(1, count + 1)]
+        if not self.pages:
+            raise ValueError(f"{files}: no page of a PDF in it; {dict(self.report())}")
+
+    def __len__(self) -> int:
+        return len(self.pages)
+
+    def sample(self, i: int) -> Sample:
+        """A page that can be used, drawn by (seed, i): the first len(self) samples try each page once, in drawn order.
+
+        Raises ValueError when REDRAWS pages one after another cannot be used.
+        """
+        turn, place = divmod(i, len(self.pages))
+        first = int(np.random.default_rng((self.seed, 12, turn)).permutation(len(self.pages))[place])
+        rng = np.random.default_rng((self.seed, 13, i))
+        for attempt in range(REDRAWS):
+            found = self.page(first if attempt == 0 else int(rng.integers(len(self.pages))))
+            if found is not None:
+                return found
+        raise ValueError(f"sample {i}: {REDRAWS} pages cannot be used: {dict(self.report())}")
+
+    def page(self, k: int) -> Sample | None:
+        """Page k of `pages`, or None when its text layer cannot be trusted; `report()` says why."""
+        path, number = self.pages[k]
+        try:
+            layer, image, size, facts = self._read(path, number)
+        except BadInput as error:
+            self.unusable[path, number] = f"renderer: {str(error).split(': ', 1)[-1]}"
+            return None
+        reason = distrust(layer, image, facts, self.max_math, self.least)
+        if reason is None:
+            target, lines, how = page_text(layer, size, self.heads == "keep")
+            reason = None if target else "no text but running heads"
+        if reason is not None:
+            self.unusable[path, number] = reason
+            return None
+        self.used.add((path, number))
+        self.unusable.pop((path, number), None)  # a child that died of another cause costs a page only once
+        return Sample(image, lines, "pdf", {"file": path, "page": number, "order": how}, target)
+
+    def report(self) -> Counter[str]:
+        """How many pages were used, and how many were not for each reason; files that cannot be opened count as one."""
+        return Counter({"used": len(self.used)}) + Counter(self.unusable.values())
+
+    def close(self) -> None:
+        """End the child process."""
+        self._child.close()
+
+    def _ask(self, request: dict[str, Any]) -> Answer:
+        """The child's answer. Raises BadInput with file, page and reason."""
+        where = f"{request['path']}, page {request['page']}" if "page" in request else request["path"]
+        try:
+            answer, data = self._child.ask(request, self.timeout_s)
+        except Gone as gone:
+            reason = f"took longer than {self.timeout_s:g} s" if gone.late else "the PDF renderer crashed"
+            raise BadInput(f"{where}: {reason}") from None
+        if "error" in answer:
+            raise BadInput(f"{where}: {answer['error']}")
+        return answer, data
+
+    def _read(self, path: str, number: int) -> tuple[TextLayer, np.ndarray, tuple[int, int], dict[str, int]]:
+        request = {"path": path, "page": number, "height": self.height, "width": self.width}
+        answer, data = self._ask(request)
+        count, width, height = answer["characters"], answer["width"], answer["height"]
+        table = np.frombuffer(data, np.float32, count * COLUMNS).reshape(count, COLUMNS)
+        drawn = np.frombuffer(data, np.uint8, width * height, table.nbytes).reshape(height, width)
+        image = np.full((self.height, self.width), 255, np.uint8)
+        image[:height, :width] = drawn
+        text = "".join(map(chr, table[:, 0].astype(int).tolist()))
+        inks = np.full(count, -1, np.int32)
+        layer = TextLayer(
+            text,
+            table[:, 1].astype(np.uint8),
+            table[:, 2:6],
+            table[:, 6:8],
+            table[:, 8],
+            inks,
+            table[:, 9].astype(np.uint8),
+        )
+        x0, y0, x1, y1 = layer.boxes.T  # what lies outside, as crop marks do, is not on the page
+        return layer.chosen((x1 >= 0) & (y1 >= 0) & (x0 <= width) & (y0 <= height)), image, (width, height), answer
+
+
+def _pdf_files(given: Sequence[str | Path]) -> list[Path]:
+    found: list[Path] = []
+    for path in map(Path, given):
+        if not path.exists():
+            raise ValueError(f"{path}: does not exist")
+        inside = path.rglob("*") if path.is_dir() else [path]
+        found += sorted(p for p in inside if not path.is_dir() or p.name.lower().endswith((".pdf", ".pdf.gz")))
+    return [path for path in dict.fromkeys(found) if path.is_file()]

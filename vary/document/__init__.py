@@ -1,0 +1,1 @@
+"""What a page says and how it is laid out."""

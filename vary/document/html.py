@@ -1,0 +1,80 @@
+"""Write a Document as one HTML page. Text from the document is always escaped."""
+
+from __future__ import annotations
+
+import html as html_lib
+from collections.abc import Callable, Iterator
+
+from .elements import LOST, Block
+from .markdown import Pages, _line_runs, _loss
+
+
+def html(source: str, model: str, pages: Pages) -> Iterator[str]:
+    """A web page of its own: no script, nothing fetched but the figures written beside it."""
+    yield (
+        '<!doctype html>\n<html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{_safe(source)}</title><style>body{{max-width:45em;margin:2em auto;font-family:serif;padding:0 1em}}"
+        "table{border-collapse:collapse}td{border:1px solid #999;padding:.2em .5em}img{max-width:100%}"
+        "header,footer,.lost{color:#777;font-size:small}</style></head><body>\n"
+    )
+    for page in pages:
+        lost = f'<p class="lost">{_safe(_loss(page))}</p>\n'
+        blocks = "\n".join(_HTML.get(block.kind, _html_paragraph)(block) for block in page.blocks)
+        status = _safe(page.status)
+        yield f'<section id="page-{page.number}" data-status="{status}">\n{lost if page.status in LOST else ""}'
+        yield f"{blocks}\n</section>\n"
+    yield "</body></html>"
+
+
+def _safe(text: str) -> str:
+    return html_lib.escape(text).replace("\n", "<br>")
+
+
+_TAGS = (("mono", "code"), ("italic", "em"), ("bold", "strong"))
+
+
+def _html_lines(block: Block) -> list[str]:
+    lines = []
+    for runs in _line_runs(block):
+        line = ""
+        for text, look in runs:
+            piece = _safe(text)
+            for style, tag in _TAGS:
+                piece = f"<{tag}>{piece}</{tag}>" if style in look else piece
+            line += piece
+        lines.append(line)
+    return lines
+
+
+def _html_paragraph(block: Block) -> str:
+    return f"<p>{'<br>'.join(_html_lines(block))}</p>"
+
+
+def _html_heading(block: Block) -> str:
+    level = max(1, min(6, block.level))
+    return f"<h{level}>{_safe(block.text)}</h{level}>"
+
+
+def _html_list(block: Block) -> str:
+    return "<ul>" + "".join(f"<li>{line}</li>" for line in _html_lines(block)) + "</ul>"
+
+
+def _html_table(block: Block) -> str:
+    rows = ("".join(f"<td>{_safe(cell)}</td>" for cell in row) for row in block.cells or [])
+    return (
+        "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>" if block.cells else _html_paragraph(block)
+    )
+
+
+def _html_figure(block: Block) -> str:
+    return f'<figure><img src="{_safe(block.image)}" alt="figure"></figure>' if block.image else "<!-- figure -->"
+
+
+_HTML: dict[str, Callable[[Block], str]] = {
+    "heading": _html_heading, "list": _html_list, "table": _html_table, "figure": _html_figure,
+    "formula": lambda block: f"<pre>{_safe(block.text)}</pre>",
+    "code": lambda block: f"<pre><code>{html_lib.escape(block.text)}</code></pre>",
+    "caption": lambda block: f"<p><small>{_safe(block.text)}</small></p>",
+    "header": lambda block: f"<header>{_safe(block.text)}</header>",
+    "footer": lambda block: f"<footer>{_safe(block.text)}</footer>",
+}  # fmt: skip

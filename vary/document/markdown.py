@@ -1,0 +1,162 @@
+"""A document as Markdown, plain text, HTML and JSON, page by page: a thousand pages need the memory of one.
+
+What a model read is untrusted: a page can spell markup. Markdown and HTML are escaped so that none of it takes effect;
+the only markup is what the writer sets for a block's kind. Headers and footers are kept, set apart. A page that was
+lost is named where its text would stand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import groupby
+
+from .elements import ITEM, LOST, Block, Page
+
+Pages = Iterator[Page]
+# Inside a line: emphasis, code, math, strikethrough; what closes a link; tags; entities. Then at its beginning.
+_INLINE = re.compile(r"[\\`*$]|(?<!\w)_|_(?!\w)|~~|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#|\w+;)")
+_BEGINNING = re.compile(r"(?m)^(?:(\d{1,9})(?=[.)](?:\s|$))|(?=[#>+=|~-]|:-))")
+
+
+def markdown(source: str, model: str, pages: Pages) -> Iterator[str]:
+    """CommonMark with tables. Page numbers, headers, footers and lost pages stand in comments."""
+    for k, page in enumerate(pages):
+        parts = [f"<!-- page {page.number} -->"]
+        if page.status in LOST:
+            parts.append(f"<!-- {_comment(_loss(page))} -->")
+        parts += [_MARKDOWN.get(block.kind, _paragraph)(block) for block in page.blocks]
+        yield ("\n\n" if k else "") + "\n\n".join(part for part in parts if part)
+
+
+def _loss(page: Page) -> str:
+    return f"page {page.number}: {page.status}" + (f": {page.error}" if page.error else "")
+
+
+def _paragraph(block: Block) -> str:
+    return "  \n".join(_begun(_marked(runs)) for runs in _line_runs(block))
+
+
+Run = tuple[str, frozenset[str]]  # a piece of a line and the styles that it is set in
+
+
+def _line_runs(block: Block) -> list[list[Run]]:
+    """The lines of a block's text, each in runs of one style; no run of a style ends in white space."""
+    text, spans = block.told()
+    looks: list[frozenset[str]] = [frozenset()] * len(text)
+    for start, end, style in spans:
+        for k in range(start, end):
+            looks[k] |= {style}
+    lines, at = [], 0
+    for line in text.split("\n"):
+        lines.append(_runs(line, looks[at : at + len(line)]))
+        at += len(line) + 1
+    return lines
+
+
+def _runs(line: str, looks: list[frozenset[str]]) -> list[Run]:
+    runs: list[Run] = []
+    for look, group in groupby(zip(line, looks, strict=True), key=lambda pair: pair[1]):
+        piece = re.sub(r"\s+", " ", "".join(ch for ch, _ in group))
+        inside = piece.strip() if look else piece
+        before, _, after = piece.partition(inside) if inside else (piece, "", "")
+        runs += [
+            (text, own) for text, own in ((before, frozenset[str]()), (inside, look), (after, frozenset[str]())) if text
+        ]
+    if runs:
+        runs[0] = (runs[0][0].lstrip(), runs[0][1])
+        runs[-1] = (runs[-1][0].rstrip(), runs[-1][1])
+    return runs
+
+
+def _marked(runs: list[Run]) -> str:
+    """A line in Markdown: ** around what is bold, * around italics, backticks around typewriter."""
+    out = ""
+    for text, look in runs:
+        if "mono" in look:
+            ticks = "`" * (1 + max((len(found) for found in re.findall("`+", text)), default=0))
+            pad = " " if text[0] == "`" or text[-1] == "`" else ""
+            piece = f"{ticks}{pad}{text}{pad}{ticks}"
+        else:
+            piece = _escaped(text)
+        mark = "**" * ("bold" in look) + "*" * ("italic" in look)
+        out += f"{mark}{piece}{mark[::-1]}"
+    return out
+
+
+def _code(block: Block) -> str:
+    """A fenced block, its fence longer than any inside."""
+    text = block.text
+    fence = "`" * max(3, 1 + max((len(found) for found in re.findall("`+", text)), default=0))
+    return f"{fence}\n{text}\n{fence}"
+
+
+def _begun(text: str) -> str:
+    """No line begins like a heading, a list, a rule, a quotation or a table."""
+    return _BEGINNING.sub(lambda m: (m[1] or "") + "\\", text)
+
+
+def _inline(text: str) -> str:
+    """No character inside a line is markup, as CommonMark and GitHub read it."""
+    return "\n".join(_escaped(" ".join(line.split())) for line in text.split("\n"))
+
+
+def _escaped(text: str) -> str:
+    return _INLINE.sub(r"\\\g<0>", text)
+
+
+def _heading(block: Block) -> str:
+    return "#" * max(1, min(6, block.level)) + " " + _inline(block.text).replace("\n", " ").rstrip("#")
+
+
+def _list(block: Block) -> str:
+    items: list[str] = []
+    for runs in _line_runs(block):
+        found = ITEM.match("".join(text for text, _ in runs))
+        mark = found[0].strip() if found else ""
+        text = _begun(_marked(_after(runs, len(found[0]) if found else 0)))
+        if not found and items:
+            items.append("  " + text)
+        elif re.fullmatch(r"\d+[.)]", mark):
+            items.append(f"{mark} {text}")
+        else:
+            items.append(f"- {_inline(mark) + ' ' if mark[:1].isalnum() or mark[:1] == '(' else ''}{text}")
+    return "\n".join(items)
+
+
+def _after(runs: list[Run], count: int) -> list[Run]:
+    """The runs without their first characters."""
+    left: list[Run] = []
+    for text, look in runs:
+        if text[count:]:
+            left.append((text[count:].lstrip() if not left else text[count:], look))
+        count = max(0, count - len(text))
+    return left
+
+
+def _table(block: Block) -> str:
+    rows = [[_inline(cell).replace("|", r"\|") for cell in row] for row in block.cells or []]
+    if not rows:
+        return _paragraph(block)
+    rows.insert(1, ["---"] * len(rows[0]))
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _figure(block: Block) -> str:
+    return f"![figure]({block.image})" if block.image else "<!-- figure -->"
+
+
+def _formula(block: Block) -> str:
+    return "$$\n" + block.text.replace("$", r"\$").replace("<", r"\lt ") + "\n$$"
+
+
+def _comment(text: str) -> str:
+    """Text that cannot end a comment."""
+    return re.sub(r"-(?=-)", "- ", " ".join(text.split())).replace(">", "&gt;").replace("<", "&lt;")
+
+
+_MARKDOWN: dict[str, Callable[[Block], str]] = {
+    "heading": _heading, "list": _list, "code": _code, "table": _table, "figure": _figure, "formula": _formula,
+    "header": lambda block: f"<!-- header: {_comment(block.text)} -->",
+    "footer": lambda block: f"<!-- footer: {_comment(block.text)} -->",
+}  # fmt: skip

@@ -1,0 +1,152 @@
+"""A page's Markdown against the blocks that OmniDocBench says are on it: text, formulas, tables, reading order.
+
+Source: OmniDocBench, arXiv 2412.07626, and its published scorer. As there, letters and digits alone count in text,
+captions, headers and footers are matched and then left out, text and order are normalised edit distances, tables TEDS.
+Not as there: blocks are matched one to one (`order.match_blocks`), where "quick match" joins and splits paragraphs, and
+formulas get `formulas.formula_match` in place of CDM. So the values are near the published ones and not the same;
+`vary eval` also writes the files that the published scorer takes.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+from rapidfuzz.process import cdist
+from scipy.optimize import linear_sum_assignment
+
+from .formulas import formula_distance, formula_match
+from .olmocr_bench import PIPES, TABLE, TABLE_END, cut_out
+from .teds import teds
+from .text import edit_distance
+
+TEXTS = ("title", "text_block", "code_txt", "reference")
+LEFT_OUT = (
+    "figure_caption", "figure_footnote", "table_caption", "table_footnote", "code_algorithm", "code_txt_caption",
+    "code_algorithm_caption", "header", "footer", "page_footnote", "page_number", "equation_caption",
+)  # fmt: skip
+_TABULAR = re.compile(r"\\begin\{tabular\}.*?\\end\{tabular\}", re.S)
+_FORMULA = re.compile(r"\\\[(.+?)\\\]|\$\$(.+?)\$\$|\\begin\{(equation|align|gather)\*?\}(.+?)\\end\{\3\*?\}", re.S)
+
+
+def split(markdown: str) -> tuple[list[str], list[str], list[str]]:
+    """Paragraphs, display formulas and tables of a Markdown text. Tables are HTML, LaTeX or Markdown's pipes."""
+    tables: list[str] = []
+    for pattern, end in ((TABLE, TABLE_END), (_TABULAR, r"\\end\{tabular\}"), (PIPES, r"\Z")):
+        matches, markdown = cut_out(pattern, markdown, "\n\n", end)
+        tables += [match.group() for match in matches]
+    matches, markdown = cut_out(_FORMULA, markdown, "\n\n", r"\\\]|\$\$|\\end\{\w+\*?\}")
+    formulas = [next(filter(None, (m[1], m[2], m[4]))).strip() for m in matches]
+    paragraphs = re.split(r"\n\s*\n", markdown)
+    return [p for p in paragraphs if plain(p)], formulas, [_html(table) for table in tables]
+
+
+def _html(table: str) -> str:
+    """A table of pipes as HTML; others as they are."""
+    if table.lstrip().startswith(("<", "\\")):
+        return table
+    from .olmocr_bench import grids
+
+    rows = ("".join(f"<td>{cell}</td>" for cell in row) for row in grids(table)[0])
+    return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+
+
+def plain(text: str) -> str:
+    """Letters and digits alone, as OmniDocBench's scorer compares."""
+    return re.sub(r"[\W_]", "", text)
+
+
+def block_scores(markdown: str, truth: list[dict[str, Any]]) -> dict[str, float | None]:
+    """text, order, formula, table_distance: distances, 0 is right. formula_match, teds, teds_s: 1 is right.
+
+    truth: blocks with `kind`, `order` and their `text`, `latex` or `html`. None for what a page does not have.
+    """
+    paragraphs, formulas, tables = split(markdown)
+    ordered = sorted(truth, key=lambda b: (b["order"] is None, b["order"] or 0))
+    wanted = [b for b in ordered if b.get("text") and b["kind"] in (*TEXTS, *LEFT_OUT) and plain(b["text"])]
+    scores: dict[str, float | None] = dict(_text_scores([plain(p) for p in paragraphs], wanted))
+    true_formulas = [
+        b["latex"].strip().strip("$").strip() for b in ordered if b["kind"] == "equation_isolated" and b.get("latex")
+    ]
+    pairs = _paired(formulas, true_formulas)
+    scores["formula"] = _mean([formula_distance(a, b) if a is not None else 1.0 for a, b in pairs])
+    scores["formula_match"] = _mean([formula_match(a, b).f1 if a is not None else 0.0 for a, b in pairs])
+    pairs = _paired(tables, [b["html"] for b in ordered if b["kind"] == "table" and b.get("html")])
+    scores["table_distance"] = _mean([edit_distance(a, b) if a is not None else 1.0 for a, b in pairs])
+    for name, structure in (("teds", False), ("teds_s", True)):
+        scores[name] = _mean([table_score(a or "", b, structure) for a, b in pairs])
+    return scores
+
+
+def _text_scores(found: list[str], blocks: list[dict[str, Any]]) -> dict[str, float | None]:
+    """Edits of all text blocks over their lengths, and the order of those that were found."""
+    wanted = [plain(b["text"]) for b in blocks]
+    counted = {k for k, b in enumerate(blocks) if b["kind"] in TEXTS}
+    pairs = match_blocks(found, wanted)
+    matched, seen = dict(pairs), {j for _, j in pairs}
+    sides = [(found[i], wanted[j]) for i, j in pairs if j in counted]
+    sides += [(text, "") for i, text in enumerate(found) if i not in matched]
+    sides += [("", wanted[j]) for j in counted - seen]
+    if not counted:
+        return {"text": None, "order": None}
+    edits, length = (sum(f(*pair) for pair in sides) for f in (Levenshtein.distance, lambda a, b: max(len(a), len(b))))
+    order = [j for j in range(len(blocks)) if j in counted]
+    return {"text": edits / length, "order": order_distance([j for _, j in pairs if j in counted], order)}
+
+
+def _paired(found: list[str], wanted: list[str]) -> list[tuple[str | None, str]]:
+    """Each wanted thing with what was found for it, None for nothing."""
+    at = {j: found[i] for i, j in match_blocks(found, wanted, worst=1.0)}
+    return [(at.get(j), thing) for j, thing in enumerate(wanted)]
+
+
+def table_score(predicted: str, truth: str, structure: bool) -> float:
+    """TEDS; an answer that is too large for it has run away and scores 0."""
+    try:
+        return teds(predicted, truth, structure=structure, groups=False)
+    except ValueError:
+        return 0.0
+
+
+def overall(means: dict[str, float]) -> dict[str, float]:
+    """The benchmark's totals of mean scores: v1.0's of four distances, v1.5's of text, tables and formulas."""
+    distances = ("text", "formula", "table_distance", "order")
+    return {
+        "overall_v1.0": statistics.fmean(means[name] for name in distances),
+        "overall_v1.5": (1 - means["text"] + means["teds"] + means["formula_match"]) / 3,
+    }
+
+
+def _mean(values: list[float]) -> float | None:
+    return statistics.fmean(values) if values else None
+
+
+def order_distance(predicted: Sequence[Hashable], truth: Sequence[Hashable]) -> float:
+    """Edits between two orders of the same blocks over the longer one, 0 to 1.
+
+    predicted: those of the truth's blocks that were found, in the order in which they were read. truth: all of them.
+    """
+    return Levenshtein.normalized_distance(predicted, truth)
+
+
+def match_blocks(predicted: Sequence[str], truth: Sequence[str], worst: float = 0.7) -> list[tuple[int, int]]:
+    """Pairs (place in predicted, place in truth) of texts with the least edit distances in all, by place in predicted.
+
+    Pairs whose normalised distance is above `worst` are none. One to one: OmniDocBench's "quick match" also joins and
+    splits blocks, so that its scores are kinder to a reader that cuts paragraphs elsewhere.
+    """
+    if not predicted or not truth:
+        return []
+    costs = cdist(predicted, truth, scorer=Levenshtein.normalized_distance, dtype=np.float64)
+    pairs = zip(*linear_sum_assignment(costs), strict=True)
+    return [(int(i), int(j)) for i, j in pairs if costs[i, j] <= worst]
+
+
+def page_order_distance(predicted: Sequence[str], truth: Sequence[str]) -> float:
+    """`order_distance` of the blocks that `match_blocks` finds; texts in reading order. 0 for two empty pages."""
+    found = [j for _, j in match_blocks(predicted, truth)]
+    return order_distance(found, range(len(truth))) if predicted or truth else 0.0

@@ -1,0 +1,144 @@
+"""Open PDFs and images as numbered pages; find input files from names, folders and patterns."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image
+
+from .image import BadInput, count_frames, open_image
+from .pdf import PAGE_TIMEOUT_S, PdfFile, looks_like_pdf
+
+MAX_PAGES = 20_000  # of one file
+
+
+SUFFIXES = (".pdf", ".pdf.gz", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")  # taken from folders
+
+
+class Source:
+    """The pages of a PDF or an image file as images. Use as a context manager; `len()` is the number of pages.
+
+    Raises BadInput when the file as a whole cannot be read.
+    """
+
+    def __init__(self, path: str | Path, password: str | None = None, timeout_s: float = PAGE_TIMEOUT_S):
+        self.path = Path(path)
+        if self.path.is_dir():
+            raise BadInput(f"{path}: is a folder, expected a PDF or an image")
+        try:
+            is_pdf = looks_like_pdf(self.path)
+        except OSError as error:
+            raise BadInput(f"{path}: {error.strerror}") from None
+        self.pdf = PdfFile(self.path, password, timeout_s) if is_pdf else None
+        self.pages = len(self.pdf) if self.pdf else count_frames(self.path)
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return self.pages
+
+    def close(self) -> None:
+        """End the renderer."""
+        if self.pdf:
+            self.pdf.close()
+
+    def image(self, number: int, dpi: float, colour: bool = False) -> tuple[Image.Image, float | None]:
+        """A page and its resolution; an image file gives its own pixels, and None."""
+        if not 1 <= number <= self.pages:
+            raise BadInput(f"there is no page {number}; the file has {self.pages}")
+        if self.pdf:
+            return self.pdf.render(number, dpi, colour)
+        return open_image(self.path, frame=number - 1, colour=colour), None
+
+    def numbers(self, wanted: str | None, limit: int = MAX_PAGES) -> list[int]:
+        """The numbers that a selection names, see `page_numbers`. Raises BadInput for more than `limit`."""
+        numbers = list(islice(page_numbers(wanted, self.pages, str(self.path)), limit + 1))
+        if len(numbers) > limit:
+            raise BadInput(f"{self.path}: more than {limit} pages (of {self.pages}); choose some or raise the limit")
+        return numbers
+
+
+# -- what to read ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def found_files(inputs: Sequence[str | Path], leave_out: Path | None = None) -> Iterator[list[tuple[Path, str]]]:
+    """The files that inputs name, each with a name for what is written: files, folders, patterns, `-` for stdin.
+
+    A folder gives its PDFs and images, also in folders within it, in order of their names, hidden ones left out, and
+    their names keep the way through the folders; `leave_out` is passed by (where a run writes). A file that is not
+    there is given all the same, so that reading it says so. Raises BadInput for a folder or a pattern without any.
+    """
+    with tempfile.TemporaryDirectory(prefix="vary-") as scratch:
+        found = []
+        for given in map(str, inputs):
+            if given == "-":
+                path = Path(scratch) / "stdin"
+                with path.open("wb") as file:
+                    shutil.copyfileobj(sys.stdin.buffer, file)
+                found.append((path, "stdin"))
+            elif Path(given).is_dir():
+                found += _in_folder(Path(given), leave_out)
+            elif glob.has_magic(given) and not Path(given).exists():
+                matches = sorted(path for path in glob.glob(given, recursive=True) if Path(path).is_file())
+                if not matches:
+                    raise BadInput(f"{given}: no file matches")
+                found += [(Path(path), _stem(Path(path).name)) for path in matches]
+            else:
+                found.append((Path(given), _stem(Path(given).name)))
+        yield found
+
+
+def _in_folder(folder: Path, leave_out: Path | None) -> list[tuple[Path, str]]:
+    found = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = [f for f in folders if not f.startswith(".") and not _same(Path(root, f), leave_out)]
+        found += [Path(root, name) for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+    if not found:
+        raise BadInput(f"{folder}: no PDF and no image in it; looked for {', '.join(SUFFIXES)}")
+    return [(path, (path.relative_to(folder).parent / _stem(path.name)).as_posix()) for path in sorted(found)]
+
+
+def _same(path: Path, other: Path | None) -> bool:
+    return other is not None and path.resolve() == other.resolve()
+
+
+def _stem(name: str) -> str:
+    plain = name[:-3] if name.lower().endswith(".gz") else name
+    return plain.removesuffix(Path(plain).suffix) or name
+
+
+def page_numbers(wanted: str | None, pages: int, name: str) -> Iterator[int]:
+    """Page numbers of a selection such as "1-4,7,-1": from 1, both ends included, -1 is the last; None means all.
+
+    A number that the file does not have is yielded as it was asked for, once per part, so that it can be reported.
+    Raises BadInput when the selection cannot be understood.
+    """
+    if wanted is None:
+        yield from range(1, pages + 1)
+        return
+    for part in wanted.split(","):
+        ends = part.strip().removeprefix("-").partition("-")
+        try:
+            first = int(ends[0]) * (-1 if part.strip().startswith("-") else 1)
+            last = int(ends[2]) if ends[1] else first
+        except ValueError:
+            raise BadInput(f"{name}: pages {wanted!r}: expected numbers and ranges such as 1-4,7,-1") from None
+        start, end = (number + pages + 1 if number < 0 else number for number in (first, last))
+        if end < start:
+            raise BadInput(f"{name}: pages {part.strip()!r}: the range runs backwards")
+        yield from range(max(1, start), min(end, pages) + 1)
+        if start < 1 or end > pages:
+            yield last if end > pages else first

@@ -1,0 +1,1 @@
+"""The text that models read and write: parse, normalise, write."""

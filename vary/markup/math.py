@@ -1,0 +1,197 @@
+r"""LaTeX mathematics: one canonical spelling, and Typst markup that draws it.
+
+A formula is parsed into a tree of nodes; `normalise` writes the tree as LaTeX, `to_typst` as Typst. Both start from the
+same canonical tree, so formulas with the same target are drawn alike. What is made the same:
+- spacing and braces: `x^2` -> `x^{2}`, `\frac12` -> `\frac{1}{2}`, subscript before superscript, `f'` -> `f^{\prime}`;
+  braces that change nothing go; spaces that are asked for (`\,`, `\quad`) stay, except at the ends of the formula;
+- synonyms: `\leq` -> `\le`, `\rightarrow` -> `\to`, `\lvert` -> `|`, `\dots` -> `\cdots` between operators, else
+  `\ldots` (the whole list: `math_names.SAME`);
+- old forms: `{a \over b}` -> `\frac{a}{b}`, `{\bf x}` -> `\mathbf{x}`, `\stackrel` -> `\overset`;
+- what has no effect: `\displaystyle` and `\dfrac` in a display, `\limits` at a sum in a display, `\left( \right)`
+  around a flat row, `\label`, `\nonumber`, colours (pages are black);
+- `align`, `split`, `eqnarray` -> `aligned`; `gather` -> `gathered`; `\text{max}` -> `\mathrm{max}`.
+Anything unknown is an error, never a wrong picture. The names stand in math_names.py.
+Source: the LaTeX subset of amsmath's user guide; Typst's reference of mathematics.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .math_nodes import LatexError, Node, Row
+from .math_parser import parse
+from .math_symbols import CALLS, OPERATORS, SIZES, SPACES, SYMBOLS, TABLES, TEXTS
+
+
+def normalise(latex: str, display: bool = True) -> str:
+    """The canonical LaTeX of a formula without its delimiters; normalising that again changes nothing.
+
+    display: whether it stands on its own line (`\\[ \\]`) or in running text, where `\\sum\\limits` differs from
+    `\\sum`. Raises LatexError, a ValueError of one line, when it is outside the subset.
+    """
+    return write_latex(parse(latex, display))
+
+
+def to_typst(latex: str, display: bool = True) -> str | None:
+    """Typst markup of a formula, without its dollar signs; None when it is outside the subset."""
+    try:
+        return write_typst(parse(latex, display), display)
+    except LatexError:
+        return None
+
+
+def write_latex(row: Row) -> str:
+    """A tree as LaTeX."""
+    out = ""
+    for piece in map(_latex, row):
+        out += " " + piece if re.search(r"\\[a-zA-Z]+$", out) and piece[:1].isalpha() else piece
+    return out
+
+
+def _latex(node: Node) -> str:
+    kind, name, extra, parts = node.kind, node.name, node.extra, node.parts
+    if kind == "text":
+        return f"{name}{{{re.sub(_RESERVED, _ESCAPE, extra)}}}"
+    if kind == "operator":
+        return f"{name}{{{extra}}}" if extra else name
+    if kind == "table":
+        return _latex_table(name, extra, parts)
+    if kind in ("big", "middle"):
+        command, delimiter = (name, extra) if kind == "big" else ("\\middle", name)
+        return command + delimiter
+    rows = [write_latex(part) for part in parts]
+    if kind == "call":
+        degree, rows = (f"[{rows[0]}]", rows[1:]) if name == "\\root" else ("", rows)
+        return ("\\sqrt" if degree else name) + degree + "".join(f"{{{r}}}" for r in rows)
+    if kind == "scripts":
+        base, sub, sup = rows
+        return base + name + (f"_{{{sub}}}" if parts[1] else "") + (f"^{{{sup}}}" if parts[2] else "")
+    if kind == "fence":
+        return write_latex((Node("symbol", "\\left" + name), *parts[0], Node("symbol", "\\right" + extra)))
+    if kind == "group":
+        return f"{{{rows[0]}}}"
+    if kind == "style":
+        return f"{{{write_latex((Node('symbol', name), *parts[0]))}}}"
+    return name
+
+
+def _latex_table(name: str, spec: str, rows: tuple[tuple[Row, ...], ...]) -> str:
+    lines = r"\\".join("&".join(map(write_latex, row)) for row in rows)
+    if name == "substack":
+        return f"\\substack{{{lines}}}"
+    return f"\\begin{{{name}}}{f'{{{spec}}}' if spec else ''}{lines}\\end{{{name}}}"
+
+
+def write_typst(row: Row, display: bool = True) -> str:
+    """A tree as Typst math. Raises LatexError for what Typst would draw otherwise."""
+    if display and len(row) == 1 and row[0].kind == "table" and row[0].name in ("aligned", "gathered"):
+        return " \\ ".join(map(_aligned, row[0].parts))
+    return _joined(row)
+
+
+def _joined(row: Row) -> str:
+    """Pieces with a space only where letters or digits would run into one name: spaces show beside texts and bars."""
+    out = ""
+    for piece in map(_typst, row):
+        out += " " + piece if out[-1:].isalnum() and piece[:1].isalnum() else piece
+    return out or '""'
+
+
+def _typst(node: Node) -> str:
+    kind, name, extra, parts = node.kind, node.name, node.extra, node.parts
+    if kind == "symbol":
+        return _character(name)
+    if kind == "space":
+        return SPACES.get(name) or f"#h({name[8:-1]})"
+    if kind == "text":
+        return TEXTS[name].format(_quoted(extra))
+    if kind == "operator":
+        printed, limits = OPERATORS.get(name) or (extra, name.endswith("*"))
+        return f'op("{printed}"{", limits: #true" if limits else ""})'
+    if kind == "call":
+        if name == "\\mathrm" and all(n.kind in ("symbol", "number") and n.name.isalnum() for n in parts[0]):
+            return _quoted("".join(n.name for n in parts[0]))
+        return CALLS[name].typst.format(*map(_joined, parts))
+    if kind == "scripts":
+        return _typst_scripts(node)
+    if kind == "fence":
+        left, right = ("" if d == "." else _character(d) for d in (name, extra))
+        return f"lr({left}{_joined(parts[0])}{right})"
+    if kind == "middle":
+        return f"mid({_character(name)})"
+    if kind == "big":
+        height, side = SIZES[name]
+        scaled = f"lr(size: #{height}, {_character(extra)})"
+        return f'class("{side}", {scaled})' if side else scaled
+    if kind == "group":
+        return f'class("normal", {_joined(parts[0])})'
+    if kind == "style":
+        return f"{_STYLES[name]}({_joined(parts[0])})"
+    if kind == "table":
+        return _typst_table(name, extra, parts)
+    return name
+
+
+_STYLES = {"\\displaystyle": "display", "\\textstyle": "inline", "\\scriptstyle": "script"}
+_ACTIVE = "⟨⟩⌊⌋⌈⌉⟦⟧⌜⌝⌞⌟√"  # Typst pairs brackets off and lets them grow; a root takes what follows
+_RESERVED, _ESCAPE = r"([%&#_$])", r"\\\1"
+
+
+def _character(name: str) -> str:
+    """A symbol; ASCII signs and brackets are escaped, for they mean something to Typst."""
+    char = SYMBOLS.get(name, name)
+    special = len(char) == 1 and (char in _ACTIVE or (char.isascii() and not char.isalnum()))
+    return "\\" + char if special else char
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _typst_scripts(node: Node) -> str:
+    base, sub, sup = node.parts
+    on = _typst(base[0])
+    if base[0].kind == "call" and CALLS[base[0].name].limits:
+        on = f"limits({on})"
+    elif base[0].kind == "call" and base[0].name in (
+        "\\overset",
+        "\\underset",
+        "\\pmod",
+        "\\xrightarrow",
+        "\\xleftarrow",
+    ):
+        on = f'class("normal", {on})'
+    elif node.name:
+        on = f"{'limits' if node.name == chr(92) + 'limits' else 'scripts'}({on})"
+    return on + "".join(f"{mark}({_script(row)})" for mark, row in (("_", sub), ("^", sup)) if row)
+
+
+def _script(row: Row) -> str:
+    if len(row) == 1 and row[0].name == "substack":
+        return " \\ ".join(_joined(line[0]) for line in row[0].parts)
+    return _joined(row)
+
+
+def _aligned(cells: tuple[Row, ...]) -> str:
+    """A row of `aligned`: columns in pairs, right and left of a relation; pairs stand apart."""
+    out = _joined(cells[0]) if cells else ""
+    for k, cell in enumerate(cells[1:]):
+        out += ("& " if k % 2 == 0 else " wide & ") + _joined(cell)
+    return out
+
+
+def _typst_table(name: str, spec: str, rows: tuple[tuple[Row, ...], ...]) -> str:
+    if name == "substack":
+        raise LatexError("'\\substack' outside a subscript or superscript")
+    wide = max(map(len, rows))
+    if name in ("aligned", "gathered"):
+        lines = [f"display({_aligned(row)})" if wide == 1 else _aligned(row) for row in rows]
+    else:
+        lines = [", ".join(_joined(c) for c in (*row, *[()] * (wide - len(row)))) for row in rows]
+    if name != "array":
+        return TABLES[name].format("; ".join(lines))
+    ruled = [len(spec[:k].replace("|", "")) for k, c in enumerate(spec) if c == "|"]
+    rules = f", augment: #(vline: ({', '.join(map(str, ruled))},))" if ruled else ""
+    align = {"l": "left", "c": "center", "r": "right"}[spec[0]]
+    return f"mat(delim: #none, align: #{align}{rules}, {'; '.join(lines)})"

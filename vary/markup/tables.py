@@ -1,0 +1,393 @@
+r"""Tables as cells: one model, written as LaTeX, HTML and Typst, and read back from LaTeX and HTML.
+
+LaTeX says all that a table shows except shades: columns' alignment, rules (`\toprule`, `\hline`, `\cmidrule` ...),
+bars, merged cells (`\multicolumn`, `\multirow`), lines inside a cell (`\makecell`), bold type and raised marks. HTML
+says cells, spans, lines, bold type and marks. Caption and notes are lines of their own before and after the table.
+`to_latex` and `parse_latex` are inverse to each other; HTML loses alignment, rules and bars.
+Source of the forms: Vary's targets are LaTeX `tabular`, arXiv 2312.06109 section 3.3.2; HTML is what TEDS compares.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+
+from .typst import typst_string
+
+RULES = {"top": "\\toprule", "mid": "\\midrule", "bottom": "\\bottomrule", "line": "\\hline"}
+_PARTIAL = {"mid": "\\cmidrule(lr)", "line": "\\cline"}
+_TEX = {c: "\\" + c for c in "&%$#_{}"} | {"<": "$<$", ">": "$>$", "|": "$|$"}
+_TEX |= {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
+_PLAIN = re.compile("|".join(re.escape(v) for v in sorted(_TEX.values(), key=len, reverse=True)))
+_UNTEX = {v: k for k, v in _TEX.items()}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """text: its lines, parted by newlines. rows, columns: how many it spans. align: l, c or r where it differs from its
+    column's. mark: raised behind the text."""
+
+    text: str = ""
+    rows: int = 1
+    columns: int = 1
+    align: str = ""
+    bold: bool = False
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A horizontal rule. kind: one of RULES. spans: columns (first, behind the last) that it covers; none for all."""
+
+    kind: str
+    spans: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """rows: the cells that begin in each row, left to right. align: l, c or r per column. rules: k -> the rule above
+    row k, len(rows) for the last. bars: column edges with a vertical line. header: rows of it. notes: (mark, text).
+
+    Raises ValueError when the spans do not fill the rows.
+    """
+
+    rows: tuple[tuple[Cell, ...], ...]
+    align: str
+    rules: dict[int, Rule] = field(default_factory=dict)
+    bars: frozenset[int] = frozenset()
+    header: int = 1
+    caption: str = ""
+    below: bool = False
+    notes: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.rows or not self.align:
+            raise ValueError("a table has at least one row and one column")
+        taken = {
+            (y, x) for r, c, cell in self.placed() for y in range(r, r + cell.rows) for x in range(c, c + cell.columns)
+        }
+        cells = sum(cell.rows * cell.columns for row in self.rows for cell in row)
+        if taken != {(y, x) for y in range(len(self.rows)) for x in range(len(self.align))} or cells != len(taken):
+            raise ValueError(f"the cells do not fill {len(self.rows)} rows of {len(self.align)} columns")
+
+    def placed(self) -> Iterator[tuple[int, int, Cell]]:
+        """Row, column and cell, row by row."""
+        taken: set[tuple[int, int]] = set()
+        for r, row in enumerate(self.rows):
+            c = 0
+            for cell in row:
+                while (r, c) in taken:
+                    c += 1
+                taken |= {(y, x) for y in range(r, r + cell.rows) for x in range(c, c + cell.columns)}
+                yield r, c, cell
+                c += cell.columns
+
+    def alignment(self, column: int, cell: Cell) -> str:
+        """l, c or r of a cell that begins in a column."""
+        return cell.align or ("c" if cell.columns > 1 else self.align[column])
+
+
+# -- LaTeX ------------------------------------------------------------------------------------------------------------
+def to_latex(table: Table) -> str:
+    """Caption, `tabular`, notes."""
+    bars = ["|" if k in table.bars else "" for k in range(len(table.align) + 1)]
+    spec = bars[0] + "".join(a + bars[k + 1] for k, a in enumerate(table.align))
+    lines = [f"\\begin{{tabular}}{{{spec}}}"]
+    starts = {(r, c): cell for r, c, cell in table.placed()}
+    below: dict[tuple[int, int], Cell] = {}  # where a cell from above goes on
+    for (r, c), cell in starts.items():
+        below |= {(y, c): cell for y in range(r + 1, r + cell.rows)}
+    for r in range(len(table.rows) + 1):
+        lines += _rule_latex(table.rules.get(r), len(table.align))
+        if r == len(table.rows):
+            break
+        items, c = [], 0
+        while c < len(table.align):
+            cell = starts.get((r, c)) or replace(below[r, c], text="", mark="", rows=1)
+            items.append(_cell_latex(table, c, cell, bars))
+            c += cell.columns
+        lines.append(" & ".join(items) + r" \\")
+    lines.append("\\end{tabular}")
+    return _around(table, "\n".join(lines), escape_latex, "\\textsuperscript{{{}}}")
+
+
+def _around(table: Table, body: str, escape: Callable[[str], str], raised: str) -> str:
+    caption = [escape(table.caption)] if table.caption else []
+    notes = [f"{raised.format(escape(mark))} {escape(text)}" for mark, text in table.notes]
+    return "\n".join([*([] if table.below else caption), body, *(caption if table.below else []), *notes])
+
+
+def _rule_latex(rule: Rule | None, columns: int) -> list[str]:
+    if rule is None:
+        return []
+    if not rule.spans:
+        return [RULES[rule.kind]]
+    return [" ".join(f"{_PARTIAL[rule.kind]}{{{a + 1}-{b}}}" for a, b in rule.spans)]
+
+
+def _cell_latex(table: Table, column: int, cell: Cell, bars: list[str]) -> str:
+    align = table.alignment(column, cell)
+    lines = [escape_latex(line) for line in cell.text.split("\n")]
+    if cell.bold:
+        lines = [f"\\textbf{{{line}}}" if line else "" for line in lines]
+    if cell.mark:
+        lines[-1] += f"\\textsuperscript{{{escape_latex(cell.mark)}}}"
+    inside = r" \\ ".join(lines)
+    text = inside if len(lines) == 1 else f"\\makecell[{align}]{{{inside}}}"
+    if cell.rows > 1:
+        text = f"\\multirow{{{cell.rows}}}{{*}}{{{text}}}"
+    if cell.columns > 1 or align != table.align[column]:
+        spec = (bars[0] if column == 0 else "") + align + bars[column + cell.columns]
+        text = f"\\multicolumn{{{cell.columns}}}{{{spec}}}{{{text}}}"
+    return text
+
+
+def escape_latex(text: str) -> str:
+    """Plain text as LaTeX."""
+    return "".join(_TEX.get(ch, ch) for ch in text)
+
+
+def _plain(latex: str) -> str:
+    text = _PLAIN.sub(lambda m: _UNTEX[m.group()], latex)
+    rest = _PLAIN.sub("", latex)
+    if re.search(r"[\\{}$&#%_^~]", rest):
+        raise ValueError(f"a table's text holds LaTeX that is not known: {latex!r}")
+    return text
+
+
+def parse_latex(text: str) -> Table:
+    """Inverse of `to_latex`; header rows are those above the first rule inside the table. Raises ValueError."""
+    match = re.fullmatch(r"(.*?)\\begin\{tabular\}\{([lcr|]*)\}\n?(.*)\\end\{tabular\}\n?(.*)", text.strip(), re.S)
+    if not match:
+        raise ValueError("not a LaTeX tabular with columns l, c and r")
+    before, spec, body, after = match.groups()
+    align = spec.replace("|", "")
+    bars = frozenset(len(spec[:k].replace("|", "")) for k, c in enumerate(spec) if c == "|")
+    rows: list[tuple[Cell, ...]] = []
+    rules: dict[int, Rule] = {}
+    open_until: dict[int, int] = {}  # column -> the row where its merged cell ends
+    for part in _split(body, "\\\\"):
+        part = _take_rules(part, rules, len(rows))
+        if part:
+            rows.append(_row(part, len(rows), align, open_until))
+    inner = [r for r, rule in rules.items() if 0 < r < len(rows) and not rule.spans]
+    caption, below, notes = _lines_around(before, after)
+    return Table(tuple(rows), align, rules, bars, min(inner, default=0), caption, below, notes)
+
+
+def _take_rules(part: str, rules: dict[int, Rule], row: int) -> str:
+    full = {v: k for k, v in RULES.items()}
+    partial = {v: k for k, v in _PARTIAL.items()}
+    pattern = r"\s*(?:(\\(?:top|mid|bottom)rule|\\hline)|(\\cmidrule\(lr\)|\\cline)\{(\d+)-(\d+)\})"
+    while match := re.match(pattern, part):
+        whole, piece, first, last = match.groups()
+        if whole:
+            rules[row] = Rule(full[whole])
+        else:
+            spans = rules[row].spans if row in rules else ()
+            rules[row] = Rule(partial[piece], (*spans, (int(first) - 1, int(last))))
+        part = part[match.end() :]
+    return part.strip()
+
+
+def _row(part: str, row: int, align: str, open_until: dict[int, int]) -> tuple[Cell, ...]:
+    cells, column = [], 0
+    for item in _split(part, "&"):
+        cell = _cell(item.strip())
+        if column >= len(align):
+            raise ValueError(f"row {row + 1} of the table has more than {len(align)} columns")
+        default = "c" if cell.columns > 1 else align[column]
+        cell = replace(cell, align="" if cell.align in ("", default) else cell.align)
+        if open_until.get(column, 0) > row:
+            if cell.text:
+                raise ValueError(f"row {row + 1} of the table writes {cell.text!r} into a merged cell")
+        else:
+            cells.append(cell)
+            open_until.update({c: row + cell.rows for c in range(column, column + cell.columns)})
+        column += cell.columns
+    return tuple(cells)
+
+
+def _cell(item: str) -> Cell:
+    cell = Cell()
+    if match := re.fullmatch(r"\\multicolumn\{(\d+)\}\{\|?([lcr])\|?\}\{(.*)\}", item, re.S):
+        cell, item = replace(cell, columns=int(match.group(1)), align=match.group(2)), match.group(3)
+    if match := re.fullmatch(r"\\multirow\{(\d+)\}\{\*\}\{(.*)\}", item, re.S):
+        cell, item = replace(cell, rows=int(match.group(1))), match.group(2)
+    if match := re.fullmatch(r"\\makecell\[[lcr]\]\{(.*)\}", item, re.S):
+        item = match.group(1)
+    lines = []
+    for line in _split(item, "\\\\"):
+        line = line.strip()
+        if match := re.fullmatch(r"(.*?)\\textsuperscript\{(.*)\}", line):
+            line, cell = match.group(1), replace(cell, mark=_plain(match.group(2)))
+        if match := re.fullmatch(r"\\textbf\{(.*)\}", line):
+            line, cell = match.group(1), replace(cell, bold=True)
+        lines.append(_plain(line))
+    return replace(cell, text="\n".join(lines))
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Parts between separators outside braces."""
+    parts, depth, start, k = [], 0, 0, 0
+    while k < len(text):
+        if depth == 0 and text.startswith(separator, k):
+            parts.append(text[start:k])
+            k += len(separator)
+            start = k
+            continue
+        depth += (text[k] == "{") - (text[k] == "}")
+        k += 2 if text[k] == "\\" else 1
+    return [*parts, text[start:]]
+
+
+def _lines_around(
+    before: str, after: str, raised: str = r"\\textsuperscript\{(.*?)\} (.*)", plain: Callable[[str], str] = _plain
+) -> tuple[str, bool, tuple[tuple[str, str], ...]]:
+    """Caption, whether it stands below, and notes."""
+    caption, below, notes = plain(before.strip()), False, []
+    for line in after.strip().splitlines():
+        if match := re.fullmatch(raised, line):
+            notes.append((plain(match.group(1)), plain(match.group(2))))
+        else:
+            caption, below = plain(line), True
+    return caption, below, tuple(notes)
+
+
+# -- HTML -------------------------------------------------------------------------------------------------------------
+def to_html(table: Table) -> str:
+    """Caption, `table`, notes."""
+    rows = []
+    for r, row in enumerate(table.rows):
+        tag = "th" if r < table.header else "td"
+        rows.append("<tr>" + "".join(_cell_html(cell, tag) for cell in row) + "</tr>")
+    head, body = "".join(rows[: table.header]), "".join(rows[table.header :])
+    head = f"<thead>{head}</thead>" if head else ""
+    return _around(table, f"<table>{head}<tbody>{body}</tbody></table>", _escape_html, "<sup>{}</sup>")
+
+
+def _escape_html(text: str) -> str:
+    return html.escape(text, quote=False)
+
+
+def _cell_html(cell: Cell, tag: str) -> str:
+    spans = "".join(f' {n}="{v}"' for n, v in (("rowspan", cell.rows), ("colspan", cell.columns)) if v > 1)
+    text = _escape_html(cell.text).replace("\n", "<br>")
+    text = f"<b>{text}</b>" if cell.bold and text else text
+    mark = f"<sup>{_escape_html(cell.mark)}</sup>" if cell.mark else ""
+    return f"<{tag}{spans}>{text}{mark}</{tag}>"
+
+
+def parse_html(text: str) -> Table:
+    """Cells, spans, header, caption and notes of `to_html`'s form; columns are `l`. Raises ValueError."""
+    match = re.fullmatch(r"(.*?)(<table>.*</table>)\n?(.*)", text.strip(), re.S)
+    if not match:
+        raise ValueError("not an HTML table")
+    reader = _Reader()
+    reader.feed(match.group(2))
+    caption, below, notes = _lines_around(match.group(1), match.group(3), r"<sup>(.*?)</sup> (.*)", html.unescape)
+    if not reader.rows:
+        raise ValueError("the HTML table has no rows")
+    columns = sum(cell.columns for cell in reader.rows[0])
+    rows = tuple(tuple(row) for row in reader.rows)
+    return Table(rows, "l" * columns, {}, frozenset(), reader.header, caption, below, notes)
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[list[Cell]] = []
+        self.header, self.raised = 0, False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th") and self.rows:
+            spans = {k: int(v or 1) for k, v in attrs if k in ("rowspan", "colspan")}
+            self.rows[-1].append(Cell("", spans.get("rowspan", 1), spans.get("colspan", 1)))
+        elif tag == "br":
+            self.handle_data("\n")
+        elif tag == "b":
+            self._change(bold=True)
+        self.raised = self.raised or tag == "sup"
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "thead":
+            self.header = len(self.rows)
+        if tag == "sup":
+            self.raised = False
+
+    def handle_data(self, data: str) -> None:
+        if self.rows and self.rows[-1]:
+            cell = self.rows[-1][-1]
+            self._change(**({"mark": cell.mark + data} if self.raised else {"text": cell.text + data}))
+
+    def _change(self, **values: str | bool) -> None:
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] = replace(self.rows[-1][-1], **values)  # type: ignore[arg-type]
+
+
+# -- Typst ------------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Look:
+    """How a table is drawn. Lengths in pt; shades are Typst colours: of the header, of every other row.
+
+    families: Typst fonts, the first that has a character draws it. heavy, light: rules' widths.
+    """
+
+    families: tuple[str, ...] = ("Libertinus Serif",)
+    size: float = 10.0
+    inset: tuple[float, float] = (5.0, 3.5)
+    heavy: float = 0.9
+    light: float = 0.45
+    head: str = "white"
+    zebra: str = "white"
+    leading: float = 0.5
+
+
+def to_typst(table: Table, look: Look) -> str:
+    """A page as large as the table with its caption and notes.
+
+    Every cell is filled, white if need be: its fill is a path of the PDF, in the order of `by_column`, and its box.
+    """
+    columns = len(table.align)
+    cells = "".join(_cell_typst(table, look, r, c, cell) for r, c, cell in table.placed())
+    widths = {"top": look.heavy, "bottom": look.heavy}
+    lines = ""
+    for r, rule in sorted(table.rules.items()):
+        for first, last in rule.spans or ((0, columns),):
+            stroke = f"{widths.get(rule.kind, look.light)}pt"
+            lines += f"table.hline(y: {r}, start: {first}, end: {last}, stroke: {stroke}),\n"
+    for c in sorted(table.bars):
+        lines += f"table.vline(x: {c}, stroke: {look.light}pt),\n"
+    inset = f"(x: {look.inset[0]}pt, y: {look.inset[1]}pt)"
+    body = f"#table(columns: {columns}, stroke: none, inset: {inset},\n{cells}{lines})"
+    caption = [_boxed(f"#{typst_string(table.caption)}")] if table.caption else []
+    notes = [_boxed(f"#super({typst_string(m)})#{typst_string(' ' + t)}") for m, t in table.notes]
+    blocks = [*([] if table.below else caption), body, *(caption if table.below else []), *notes]
+    fonts = ", ".join(map(typst_string, look.families))
+    text = f"#set text(font: ({fonts},), size: {look.size}pt, ligatures: false, fallback: false)"
+    head = f"#set par(leading: {look.leading}em)\n#set block(spacing: 0.7em)"
+    return "#page(width: auto, height: auto, margin: 6pt)[\n" + "\n".join([text, head, *blocks]) + "\n]"
+
+
+def _boxed(content: str) -> str:
+    return f"#block[{content}]"
+
+
+def _cell_typst(table: Table, look: Look, row: int, column: int, cell: Cell) -> str:
+    text = "#linebreak()".join(f"#{typst_string(line)}" for line in cell.text.split("\n") if line)
+    text = f"#strong[{text}]" if cell.bold and text else text
+    text += f"#super({typst_string(cell.mark)})" if cell.mark else ""
+    shade = look.head if row < table.header else look.zebra if (row - table.header) % 2 else "white"
+    align = {"l": "left", "c": "center", "r": "right"}[table.alignment(column, cell)]
+    spans = f"x: {column}, y: {row}, colspan: {cell.columns}, rowspan: {cell.rows}"
+    return f"table.cell({spans}, align: {align} + horizon, fill: {shade})[{text}],\n"
+
+
+def by_column(table: Table) -> list[tuple[int, int, Cell]]:
+    """Row, column and cell in the order in which Typst paints them."""
+    return sorted(table.placed(), key=lambda place: (place[1], place[0]))

@@ -1,0 +1,180 @@
+"""Asking a model about images: a question in, an answer out, and answers that are boxes or charts as data.
+
+`load_asker` opens any model folder with a processor whose template takes questions; models that read by rows alone
+(`vary-nano`) are for `vary.read`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+from transformers import AutoProcessor, GenerationConfig, TextStreamer
+
+from ..markup.boxes import Boxes, parse_boxes
+from ..markup.chart_text import Chart, parse_chart
+from ..markup.prompts import PROMPTS
+from .modeling import VaryForConditionalGeneration, load_model
+from .processor import VaryProcessor, opened
+from .repetition import Loop, StopRepetition
+
+Picture = Image.Image | str | Path
+MAX_TOKENS = 2048  # what the papers' own demos allow
+QUANTISED = ("int8", "int4")
+NO_REPEAT = 20  # tokens that may not come twice in a row of that length (GOT's released script)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """text, without special tokens. finished: False when the length limit cut it off, or the answer was ended because
+    it began to repeat itself (`repeated`; the text then ends before the repetition). tokens: how many were written;
+    asked: how many were read, those of the images included.
+    """
+
+    text: str
+    finished: bool
+    tokens: int
+    asked: int = 0
+    repeated: bool = False
+
+
+class Asker:
+    """A model and its processor. Greedy and deterministic; `ask_all` answers as `ask` does, in batches."""
+
+    def __init__(self, model: VaryForConditionalGeneration, processor: VaryProcessor):
+        self.model, self.processor = model.eval(), processor
+
+    def ask(
+        self,
+        images: Picture | list[Picture],
+        question: str = "",
+        *,
+        on_text: Callable[[str], object] | None = None,
+        **limits: Any,
+    ) -> Answer:
+        """One question about one image or several. on_text gets pieces of the answer as they are written; if it
+        returns True, that was the last one.
+
+        limits: `max_tokens` (default 2048) and `no_repeat` (n-gram that may not repeat, 0 allows all; default 20).
+        Raises ValueError for an image that cannot be read.
+        """
+        shown = images if isinstance(images, list) else [images]
+        return self.ask_all([(shown, question)], on_text=on_text, **limits)[0]
+
+    def ask_all(self, questions: list[tuple[list[Picture], str]], **limits: Any) -> list[Answer]:
+        """Several questions, each about its own images, in one batch."""
+        return self.chat_all([_message(images, question) for images, question in questions], **limits)
+
+    def chat_all(
+        self,
+        conversations: list[list[dict[str, Any]]],
+        *,
+        max_tokens: int = MAX_TOKENS,
+        no_repeat: int = NO_REPEAT,
+        on_text: Callable[[str], object] | None = None,
+    ) -> list[Answer]:
+        """The next turn of each conversation (`prompt.pieces_of` says what one is), in one batch.
+
+        Raises ValueError for turns that the model's template does not have, and for more than its context holds.
+        """
+        inputs = self.processor.apply_chat_template(conversations, tokenize=True, return_dict=True)
+        inputs = inputs.to(self.model.device)
+        tokenizer, stop, long = self.processor.tokenizer, self.processor.stop_ids[-1:], inputs["input_ids"].shape[1]
+        places = getattr(self.model.config.text_config, "max_position_embeddings", long + max_tokens)
+        if long >= places:
+            raise ValueError(f"the question has {long} tokens with its images; this model's context holds {places}")
+        settings = GenerationConfig(
+            do_sample=False, max_new_tokens=min(max_tokens, places - long), no_repeat_ngram_size=no_repeat,
+            eos_token_id=stop, pad_token_id=tokenizer.pad_token_id, suppress_tokens=[self.model.config.image_token_id],
+        )  # fmt: skip
+        streamer = _Streamer(tokenizer, on_text) if on_text else None
+        guard = StopRepetition(tokenizer.decode, long, [*stop, tokenizer.pad_token_id])
+        with torch.inference_mode():
+            written = self.model.generate(
+                **inputs, generation_config=settings, streamer=streamer,
+                stopping_criteria=[guard, *([streamer.ended] if streamer else [])],
+            )  # fmt: skip
+        asked = inputs["attention_mask"].sum(1).tolist()
+        rows = enumerate(zip(written[:, long:].tolist(), asked, strict=True))
+        return [self._answer(ids, stop[0], own, guard.loops.get(row)) for row, (ids, own) in rows]
+
+    def chart(self, image: Picture, language: str = "en", **limits: Any) -> Chart:
+        """The chart in an image as data. Raises ValueError when the answer holds none."""
+        return parse_chart(self.ask(image, PROMPTS["chart"][language], **limits).text)
+
+    def detect(self, image: Picture, classes: list[str] | None = None, language: str = "en", **limits: Any) -> Boxes:
+        """Objects of an image, all or of some classes: boxes in its own pixels, and in `rejected` what is no box."""
+        picture = opened(image)
+        question = PROMPTS["detect"][language]
+        if classes:
+            question = PROMPTS["detect-classes"][language].format(", ".join(classes))
+        return parse_boxes(self.ask(picture, question, **limits).text, picture.size)
+
+    def _answer(self, ids: list[int], stop: int, asked: int = 0, loop: Loop | None = None) -> Answer:
+        finished = stop in ids
+        ids = ids[: ids.index(stop)] if finished else ids
+        while loop and ids[-1] == self.processor.tokenizer.pad_token_id:  # other rows of the batch went on
+            ids.pop()
+        text = self.processor.tokenizer.decode(ids[: loop.keep] if loop else ids, skip_special_tokens=True).strip()
+        return Answer(text, finished and loop is None, len(ids), asked, loop is not None)
+
+
+def load_asker(folder: str | Path, device: str = "cpu", dtype: str = "auto") -> Asker:
+    """A model that answers, from a folder.
+
+    dtype: `auto` (as saved), `float32`, `bfloat16` or `float16`; `int8` and `int4` hold the language model's weights in
+    as many bits and compute in bfloat16. Raises ValueError for a folder that holds no model, no tokenizer, or a model
+    that takes no questions, and for a device that is not there.
+    """
+    path = Path(folder)
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device {device}: this PyTorch sees no GPU")
+    if not (path / "config.json").is_file():
+        raise ValueError(f"{folder}: no model folder (no config.json in it)")
+    if not (path / "processor_config.json").is_file():
+        raise ValueError(
+            f"{folder}: no processor in it; `vary convert` writes one when the tokenizer is beside the weights"
+        )
+    processor = AutoProcessor.from_pretrained(path)
+    if processor.template == "plain":
+        raise ValueError(f"{folder}: this model reads pages (vary read) and answers no questions")
+    model = load_model(path, "bfloat16" if dtype in QUANTISED else dtype)
+    if dtype in QUANTISED:
+        _quantise(model, dtype)
+    nn.Module.to(model, device)
+    return Asker(model, processor)
+
+
+def _quantise(model: VaryForConditionalGeneration, kind: str) -> None:
+    """The language model's weights in `kind`, once and for all; the eyes stay as they are."""
+    try:
+        from optimum import quanto
+    except ImportError:
+        raise ValueError(f"dtype {kind} needs optimum-quanto: pip install 'vary[quant]'") from None
+    quanto.quantize(model.language_model, weights=getattr(quanto, f"q{kind}"))
+    quanto.freeze(model.language_model)
+
+
+def _message(images: list[Picture], question: str) -> list[dict[str, Any]]:
+    content: list[dict[str, Any]] = [{"type": "image", "image": image} for image in images]
+    if question:
+        content.append({"type": "text", "text": question})
+    return [{"role": "user", "content": content}]
+
+
+class _Streamer(TextStreamer):
+    def __init__(self, tokenizer: Any, on_text: Callable[[str], object]):
+        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        self.on_text, self.enough = on_text, False
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        self.enough = self.on_text(text) is True or self.enough
+
+    def ended(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        """A stopping criterion: the listener has heard enough."""
+        return torch.full((input_ids.shape[0],), self.enough, device=input_ids.device)

@@ -1,0 +1,85 @@
+"""Checkpoints of any make on disk -> tensors. Pickles are opened by a child process that loads nothing but tensors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+PICKLES = (".bin", ".pth", ".pt", ".ckpt")
+POINTER = b"version https://git-lfs"  # how a file begins that was cloned without Git LFS
+
+
+def read_config(source: Path) -> dict[str, Any]:
+    """`config.json` beside the weights, empty when there is none. Raises ValueError for what is not JSON."""
+    file = (source if source.is_dir() else source.parent) / "config.json"
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        raise ValueError(f"{file}: not JSON: {error}") from None
+
+
+def is_ours(source: Path) -> bool:
+    """Whether a folder or file is a model of ours; the authors' Vary-tiny is of a model type `vary` too."""
+    return "vocabularies" in read_config(source)
+
+
+def read_tensors(source: Path) -> dict[str, Tensor]:
+    """All tensors of a file or a folder (safetensors first, then pickles; one file or shards).
+
+    Raises ValueError that names the file when there is none, when two shards hold the same name, or when a pickle holds
+    anything that is not a tensor, a number or a container of these.
+    """
+    found: dict[str, Tensor] = {}
+    for file in _files(source):
+        part = _read(file)
+        twice = found.keys() & part.keys()
+        if twice:
+            raise ValueError(f"{file}: {sorted(twice)[0]} stands in another file too")
+        found |= part
+    return found
+
+
+def _files(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise ValueError(f"{source}: no such file or folder")
+    for pattern in ("*.safetensors", *(f"*{suffix}" for suffix in PICKLES)):
+        files = sorted(f for f in source.glob(pattern) if f.name != "training_args.bin")
+        if files:
+            return files
+    raise ValueError(f"{source}: no weights in it; allowed: *.safetensors, {', '.join('*' + s for s in PICKLES)}")
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    with file.open("rb") as data:
+        if data.read(len(POINTER)) == POINTER:
+            raise ValueError(f"{file}: a pointer of Git LFS and not the weights; `git lfs pull` fetches them")
+    if file.suffix != ".safetensors":
+        return _unpickled(file)
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file}: cannot be read as tensors: {error}") from None
+
+
+def _unpickled(file: Path) -> dict[str, Tensor]:
+    """A pickle's tensors by way of a safetensors file that a child process writes."""
+    if file.suffix not in PICKLES:
+        raise ValueError(f"{file}: not a checkpoint; allowed: .safetensors, {', '.join(PICKLES)}")
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "tensors.safetensors"
+        command = [sys.executable, "-m", "vary.models.convert.pickles", str(file), str(target)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
+            raise ValueError(f"{file}: cannot be read as tensors: {reason}")
+        return {name: tensor.clone() for name, tensor in load_file(target).items()}

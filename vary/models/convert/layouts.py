@@ -1,0 +1,138 @@
+"""The checkpoints that can be read and written, and how each one's configuration follows from its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ..config import VaryConfig, preset
+from . import got, opt, qwen
+from .clip import clip, clip_sizes, siglip
+from .key_tables import Table
+from .sam import sam, sam_sizes, transformers_sam
+
+Config = Callable[[VaryConfig], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A layout of a whole model.
+
+    marks: tensors one of which this layout alone has. presets: the models that come in it, the first by default.
+    dropped: names that may be there and are not kept. copied_head: whether the layout holds the tied output head a
+    second time.
+    """
+
+    table: Table
+    marks: tuple[str, ...]
+    presets: tuple[str, ...]
+    config: Config
+    dropped: tuple[str, ...] = qwen.DROPPED
+    copied_head: bool = True
+
+
+FAMILIES = {
+    "qwen": Family(
+        qwen.VARY, ("transformer.mm_projector_vary.weight",), ("vary-toy", "vary-base"), qwen.official_config,
+    ),
+    "opt": Family(opt.VARY, ("model.mm_projector.weight",), ("vary-tiny", "vary-tiny-paper"), opt.official_config),
+    "600k": Family(opt.LAVIS, ("opt_proj.weight",), ("vary-tiny-600k",), opt.official_config),
+    "got": Family(got.ORIGINAL, ("model.mm_projector_vary.weight",), ("got",), got.official_config),
+    "got-transformers": Family(
+        got.TRANSFORMERS,
+        tuple(f"{prefix}multi_modal_projector.multimodal_projector.weight" for prefix in ("", "model.")),
+        ("got",), got.transformers_config, copied_head=False,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Part:
+    """A checkpoint that is one part of a model.
+
+    table: its table, given the prefix of its names and that of the place that it takes. mark: a tensor that only this
+    part has, behind its prefix. prefixes: what its names may begin with; transformers has changed some. vocabulary:
+    name of the vocabulary that it is; None for a language model.
+    """
+
+    table: Callable[[str, str], Table]
+    mark: str
+    prefixes: tuple[str, ...]
+    vocabulary: str | None = None
+    dropped: tuple[str, ...] = ()
+
+
+def _llama(theirs: str, _: str) -> Table:
+    return [(f"{theirs}{{*}}", "language_model.{*}"), ("lm_head.weight", "lm_head.weight")]
+
+
+# What stands beside SAM's image encoder and beside the image towers of CLIP and SigLIP.
+_MASKS = ("prompt_encoder.{*}", "mask_decoder.{*}", "shared_image_embedding.{*}")
+_TEXT = ("text_model.{*}", "visual_projection.weight", "text_projection.weight", "logit_scale", "logit_bias",
+         "vision_model.head.{*}", "head.{*}", "{*}.position_ids")  # fmt: skip
+
+
+# `vocabulary` parts go where a model has one of that name; the others are language models.
+PARTS = {
+    "SAM": Part(sam, "pos_embed", ("image_encoder.",), "sam", _MASKS),
+    "SAM of transformers": Part(
+        lambda theirs, ours: transformers_sam(theirs, "", ours), "patch_embed.projection.weight", ("vision_encoder.",),
+        "sam", _MASKS,
+    ),
+    "CLIP": Part(clip, "embeddings.class_embedding", ("vision_model.", ""), "clip", _TEXT),
+    "SigLIP": Part(siglip, "embeddings.patch_embedding.bias", ("vision_model.", ""), "siglip", _TEXT),
+    "OPT": Part(lambda theirs, _: opt.language(theirs), "decoder.embed_positions.weight", ("model.", "")),
+    "Qwen-1": Part(lambda *_: qwen.STOCK, "h.0.attn.c_attn.weight", ("transformer.",), None, qwen.DROPPED),
+    "Llama, Vicuna, Qwen2": Part(_llama, "layers.0.mlp.gate_proj.weight", ("model.",), None, qwen.DROPPED),
+}  # fmt: skip
+
+
+def family_of(state: dict[str, Tensor]) -> str | None:
+    """Name of the layout of a whole model, None for anything else."""
+    return next((name for name, family in FAMILIES.items() if any(mark in state for mark in family.marks)), None)
+
+
+def part_of(state: dict[str, Tensor]) -> tuple[str, str] | None:
+    """Name of the kind of part that a checkpoint is, and the prefix of its names."""
+    kinds = ((name, prefix) for name, part in PARTS.items() for prefix in part.prefixes if prefix + part.mark in state)
+    return next(kinds, None)
+
+
+def configured(name: str, state: dict[str, Tensor], official: dict[str, Any]) -> VaryConfig:
+    """A preset with the sizes of these tensors (our names). Heads are those of `config.json`, else the usual width."""
+    config = preset(name)
+    for k, vocabulary in enumerate(config.vocabularies):
+        sizes = {"sam": sam_sizes, "clip": clip_sizes}[vocabulary["name"]](state, f"vocabularies.{k}.")
+        preprocess = vocabulary["preprocess"] | {"size": sizes["image_size"]}
+        config.vocabularies[k] = vocabulary | sizes | {"preprocess": preprocess}
+    text = config.text_config.to_dict() | {"layer_types": None}  # a list by layer that follows from their number
+    text |= _language_sizes(state, config.text_config, official)
+    image = official.get("im_patch_token", official.get("image_token_index", config.image_token_id))
+    for key in ("pad_token_id", "eos_token_id"):  # of the Qwen layout, in which `<imgpad>` is the last token
+        text[key] += image - config.image_token_id if text["model_type"] == "qwen2" else 0
+    changed = {"text_config": text, "vocabularies": config.vocabularies, "image_token_id": image}
+    return VaryConfig(**(config.to_dict() | changed))
+
+
+def _language_sizes(state: dict[str, Tensor], text: Any, official: dict[str, Any]) -> dict[str, Any]:
+    """Sizes of the language model. A head is 64 wide in OPT-125M and Qwen1.5-0.5B, 128 in the larger ones."""
+    layers = [
+        k.split(".layers.")[1].split(".")[0] for k in state if k.startswith("language_model.") and ".layers." in k
+    ]
+    is_opt = text.model_type == "opt"
+    prefix = "language_model.decoder." if is_opt else "language_model."
+    words, hidden = state[f"{prefix}embed_tokens.weight"].shape
+    given = official.get("text_config") or official
+    heads = given.get("num_attention_heads") or hidden // (text.hidden_size // text.num_attention_heads)
+    sizes = {"vocab_size": words, "hidden_size": hidden, "num_attention_heads": heads,
+             "num_hidden_layers": 1 + max(map(int, layers))}  # fmt: skip
+    if is_opt:
+        positions = state[f"{prefix}embed_positions.weight"].shape[0] - opt.OFFSET
+        return sizes | {"ffn_dim": state[f"{prefix}layers.0.fc1.weight"].shape[0], "word_embed_proj_dim": hidden,
+                        "max_position_embeddings": positions}  # fmt: skip
+    keys = state[f"{prefix}layers.0.self_attn.k_proj.weight"].shape[0] // (hidden // heads)
+    mlp = state[f"{prefix}layers.0.mlp.up_proj.weight"].shape[0]
+    return sizes | {"intermediate_size": mlp, "num_key_value_heads": keys}

@@ -1,0 +1,291 @@
+"""vocabularies -> merge -> connector -> language model: every model of the family, `vary-nano` included.
+
+Shapes: B batch, C channels, H W pixels, N vision tokens, D their width, M image tokens, T text tokens, E the language
+model's width, R rows and F frames of the reading head, A its classes.
+Source: Vary, arXiv 2312.06109 sections 3.1 and 3.3; the reading head is ours (`reading.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, GenerationMixin, PreTrainedModel
+from transformers.modeling_outputs import ModelOutput
+from transformers.utils import logging as transformers_logging
+
+from .config import VaryConfig
+from .connect import CONNECTORS, Connector
+from .heads.reading import ReadingHead
+from .merge import MERGES, token_grid
+from .vocab import Vocabulary, build_vocabulary
+
+
+@dataclass
+class VaryOutput(ModelOutput):
+    """loss (scalar), logits (B, T, V), the cache, and the image embeddings (B, M, E) when an image was given."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    past_key_values: Any = None
+    hidden_states: Any = None
+    attentions: Any = None
+    image_hidden_states: Tensor | None = None
+
+
+@dataclass
+class Sight:
+    """What the eyes return: tokens (B, N, D) of each vocabulary on its grid of (rows, columns); the head's logits
+    (B, R, F, A) and measures (B, R, F, M) when there is one.
+    """
+
+    tokens: list[Tensor]
+    grids: list[tuple[int, int]]
+    logits: Tensor | None = None
+    measures: Tensor | None = None
+
+
+class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
+    """A language model with several pairs of eyes.
+
+    `pixel_values` is a tensor, or a list of tensors, one for each vocabulary that takes pixels: (B, C, H, W) with one
+    image to each row of `input_ids`, or (B, I, C, H, W) with up to I, of which a row uses as many as its `<imgpad>`
+    tokens ask for.
+    """
+
+    config_class = VaryConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    input_modalities = ["image", "text"]  # noqa: RUF012
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+
+    def __init__(self, config: VaryConfig):
+        super().__init__(config)
+        self.vocabularies = nn.ModuleList(build_vocabulary(**sizes_of(vocab)) for vocab in config.vocabularies)
+        self.merge = MERGES[config.merge]
+        widths = [vocabulary.width for vocabulary in self.eyes]
+        self.reading_head: ReadingHead | None = None
+        if config.reading:
+            frames = config.reading["frames"]
+            alphabet, styles = config.reading["alphabet"], tuple(config.reading.get("styles", ()))
+            self.reading_head = ReadingHead(self.eye.width, alphabet, self.eye.stride, frames, styles)
+            if config.reading.get("feed"):
+                widths[self.read_by] += frames * self.reading_head.classes
+        self.connector = _connectors(config, widths)
+        self.language_model = AutoModel.from_config(config.text_config)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self._tied_weights_keys = {"lm_head.weight": f"language_model.{_embedding_name(self.language_model)}"}
+        self.post_init()
+
+    @property
+    def eyes(self) -> list[Vocabulary]:
+        """The vocabularies, in the order in which they are merged."""
+        return cast("list[Vocabulary]", list(self.vocabularies))
+
+    @property
+    def read_by(self) -> int:
+        """Which vocabulary the reading head reads, from 0."""
+        return int((self.config.reading or {}).get("vocabulary", 0))
+
+    @property
+    def eye(self) -> Vocabulary:
+        """The vocabulary that the reading head reads."""
+        return self.eyes[self.read_by]
+
+    @property
+    def head(self) -> ReadingHead:
+        """The reading head. Raises ValueError for a model without one."""
+        if self.reading_head is None:
+            raise ValueError("this model has no reading head")
+        return self.reading_head
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Rows and columns of cells that become one image token; of a model with one connector."""
+        return cast(Connector, self.connector).window
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The language model's embedding table."""
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the language model's embedding table."""
+        self.language_model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The projection to the vocabulary of words."""
+        return self.lm_head
+
+    def read_rows(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens of the readable vocabulary and what the reading head says of them: the path without a decoder."""
+        tokens = self.eye(pixels_BCHW)
+        return (tokens, *self.head(tokens, self.eye.grid(*pixels_BCHW.shape[-2:])))
+
+    def look(self, pixel_values: Tensor | list[Tensor]) -> Sight:
+        """Pixels, (B, C, H, W) for each vocabulary -> the tokens of each on its grid, before connector and merge."""
+        pixels = pixel_values if isinstance(pixel_values, list) else [pixel_values]
+        wanted = 1 if self.merge.chained else len(self.eyes)
+        if len(pixels) != wanted:
+            raise ValueError(f"this model takes pixels for {wanted} vocabularies, got {len(pixels)}")
+        tokens: list[Tensor] = []
+        grids: list[tuple[int, int]] = []
+        for k, eye in enumerate(self.eyes):
+            if k and self.merge.chained:
+                tokens.append(eye.think(tokens[-1], grids[-1]))
+                grids.append(grids[-1])
+            else:
+                tokens.append(eye(pixels[k].to(self.dtype)))
+                grids.append(eye.grid(*pixels[k].shape[-2:]))
+        if self.reading_head is None:
+            return Sight(tokens, grids)
+        logits, measures = self.reading_head(tokens[self.read_by], grids[self.read_by])
+        tokens[self.read_by] = self.feed(tokens[self.read_by], logits)
+        return Sight(tokens, grids, logits, measures)
+
+    def feed(self, tokens_BND: Tensor, logits_BRFA: Tensor) -> Tensor:
+        """Soft characters: what the head reads joins what the network sees, where the configuration says so."""
+        if not self.config.reading.get("feed"):
+            return tokens_BND
+        soft = logits_BRFA.float().softmax(-1).to(tokens_BND.dtype).reshape(*tokens_BND.shape[:2], -1)
+        return torch.cat([tokens_BND, soft], -1)
+
+    def join(self, sight: Sight) -> Tensor:
+        """What was seen -> image tokens (B, M, E): merged and connected, or connected by branch and merged."""
+        if isinstance(self.connector, nn.ModuleList):
+            branches = zip(self.connector, sight.tokens, sight.grids, strict=True)
+            return self.merge.join([connector(tokens, grid) for connector, tokens, grid in branches])
+        return self.connector(self.merge.join(sight.tokens), self.merge.grid(sight.grids))
+
+    def see(self, pixel_values: Tensor | list[Tensor]) -> Tensor:
+        """Pixels, (B, C, H, W) for each vocabulary -> image tokens (B, M, E) in the language model's width."""
+        return self.join(self.look(pixel_values))
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        pixel_values: Tensor | list[Tensor] | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs: Any,
+    ) -> VaryOutput:
+        """Next-token logits, and the loss over `labels` that are not -100 when labels are given.
+
+        Raises ValueError when a prompt holds another number of `<imgpad>` tokens than its images give.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give exactly one of input_ids and inputs_embeds")
+        if inputs_embeds is None:
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+        image_tokens = None
+        if pixel_values is not None:
+            if input_ids is None:
+                raise ValueError("pixel_values need input_ids: the places of the image are marked in the ids")
+            inputs_embeds, image_tokens = self._place(input_ids, inputs_embeds, pixel_values)
+        out = self.language_model(
+            inputs_embeds=inputs_embeds, attention_mask=attention_mask, position_ids=position_ids,
+            past_key_values=past_key_values, use_cache=use_cache, **kwargs,
+        )  # fmt: skip
+        keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(out.last_hidden_state[:, keep])
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **kwargs)
+        return VaryOutput(loss, logits, out.past_key_values, out.hidden_states, out.attentions, image_tokens)
+
+    def _place(
+        self, input_ids: Tensor, embeds_BTE: Tensor, pixel_values: Tensor | list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Put image tokens where the prompts hold `<imgpad>`; returns the embeddings and the image tokens (P, M, E)."""
+        stacks = pixel_values if isinstance(pixel_values, list) else [pixel_values]
+        stacks = [stack if stack.ndim == 5 else stack[:, None] for stack in stacks]
+        rows, images = stacks[0].shape[:2]
+        mask = input_ids == self.config.image_token_id
+        places = mask.sum(1)
+        # generate repeats the prompts of beams and samples, and a tensor with them, but cannot repeat a list
+        beams, left = divmod(len(places), rows)
+        if left or not beams or (beams > 1 and not isinstance(pixel_values, list)):
+            raise ValueError(f"{len(places)} prompts and pixels for {rows}")
+        heights_widths = [(int(stack.shape[-2]), int(stack.shape[-1])) for stack in stacks]
+        grid = token_grid(self.config.vocabularies, self.config.merge, self.config.connector, heights_widths)
+        each = grid[0] * grid[1]
+        counts = places[::beams] // each
+        if bool((places % each).any()) or bool((counts > images).any()):
+            k = int(((places % each != 0) | (places > images * each)).nonzero()[0])
+            raise ValueError(
+                f"prompt {k + 1} holds {int(places[k])} <imgpad> tokens; an image gives {each}, and it has {images}"
+            )
+        used = torch.arange(images, device=mask.device) < counts[:, None]
+        seen_PME = self.see([stack[used] for stack in stacks]).to(embeds_BTE.dtype)
+        source = seen_PME if beams == 1 else _repeat(seen_PME, counts.tolist(), beams)
+        return embeds_BTE.masked_scatter(mask[..., None], source), seen_PME
+
+
+def sizes_of(vocabulary: dict[str, Any]) -> dict[str, Any]:
+    """What a vocabulary's constructor takes of its configuration."""
+    return {key: value for key, value in vocabulary.items() if key != "preprocess"}
+
+
+def _connectors(config: VaryConfig, widths: list[int]) -> nn.Module:
+    """One connector behind the merge, or one per branch before it."""
+    merge, width = MERGES[config.merge], config.text_config.hidden_size
+    if not isinstance(config.connector, list):
+        return _connector(config.connector, merge.width(widths), width)
+    if len(config.connector) != len(widths):
+        raise ValueError(f"{len(config.connector)} connectors for {len(widths)} vocabularies")
+    share = merge.share(width, len(widths))
+    return nn.ModuleList(_connector(sizes, own, share) for sizes, own in zip(config.connector, widths, strict=True))
+
+
+def _connector(sizes: dict[str, Any], width: int, out_width: int) -> nn.Module:
+    sizes = dict(sizes)
+    name = sizes.pop("name")
+    if name not in CONNECTORS:
+        raise ValueError(f"unknown connector {name!r}; allowed: {', '.join(CONNECTORS)}")
+    return CONNECTORS[name](width, out_width, **sizes)
+
+
+def _embedding_name(language_model: nn.Module) -> str:
+    """Name of the embedding table inside a language model: `embed_tokens.weight`, `decoder.embed_tokens.weight` ..."""
+    table = cast(PreTrainedModel, language_model).get_input_embeddings().weight
+    return next(name for name, parameter in language_model.named_parameters() if parameter is table)
+
+
+def _repeat(seen_PME: Tensor, counts: list[int], beams: int) -> Tensor:
+    """The images of each row, `beams` times one after the other."""
+    return torch.cat([rows.repeat(beams, 1, 1) for rows in seen_PME.split(counts)])
+
+
+def load_model(folder: Path, dtype: str | torch.dtype = torch.float32) -> VaryForConditionalGeneration:
+    """A model from a folder, ready to run; quiet. dtype: `"auto"` is that of the files.
+
+    Raises ValueError when the files lack a tensor, hold another one or one of another shape.
+    """
+    hidden = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        loaded: Any = VaryForConditionalGeneration.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    except SafetensorError as error:
+        raise ValueError(f"{folder}: no safetensors, or damaged: {error}") from None
+    finally:
+        if hidden:
+            transformers_logging.enable_progress_bar()
+    model, report = loaded
+    for what in ("missing", "unexpected", "mismatched"):
+        if names := sorted(map(str, report[f"{what}_keys"])):
+            raise ValueError(f"{folder}: {len(names)} tensors are {what}, the first is {names[0]}")
+    return model.eval()
+
+
+AutoConfig.register("vary", VaryConfig)
+AutoModelForImageTextToText.register(VaryConfig, VaryForConditionalGeneration)

@@ -1,0 +1,121 @@
+"""Resize, pad and normalise images for a vision vocabulary, as its weights were trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..io.image import MAX_PIXELS, BadInput, grey, rgb
+
+
+def normalise(pixels: Any, preprocess: dict[str, Any]) -> Any:
+    """Pixels 0 to 255, channels last for colour (a float array or tensor) -> the range the weights were trained in."""
+    mean, std = preprocess["mean"], preprocess["std"]
+    if isinstance(mean, list):
+        mean, std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
+    return (pixels / 255 - mean) / std
+
+
+def prepare(image: Image.Image, preprocess: dict[str, Any], channels: int) -> np.ndarray:
+    """An image as a vocabulary wants it: (C, H, W) float32.
+
+    preprocess: `mean`, `std` (numbers, or one per channel); `fit`: what becomes of the shape, `squash` (to the square,
+    the aspect is lost), `crop` (shorter side to the square, the middle of the longer one), `pad` (longer side, white
+    below and right) or `page` (as it is, white up to a `multiple`); `size`: the square's side in pixels; `resample`:
+    `bicubic`, `bilinear` (both Pillow's, antialiased) or `opencv` (bilinear, not antialiased).
+    """
+    image = grey(image) if channels == 1 else rgb(image)
+    pixels = FITS[preprocess.get("fit", "page")](image, preprocess)
+    values = normalise(pixels.astype(np.float32), preprocess)
+    return values[None] if channels == 1 else np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def _squash(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
+    return _resize(image, (preprocess["size"], preprocess["size"]), preprocess["resample"])
+
+
+def _crop(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
+    """CLIP's own: shorter side to `size`, the other one in proportion and rounded down, then the middle."""
+    size, short, long = preprocess["size"], min(image.size), max(image.size)
+    if size * size * long // short > MAX_PIXELS:
+        raise BadInput(f"an image of {image.width}x{image.height} px is too long for its width to be cut to a square")
+    pixels = _resize(image, (size * image.width // short, size * image.height // short), preprocess["resample"])
+    top, left = (pixels.shape[0] - size) // 2, (pixels.shape[1] - size) // 2
+    return pixels[top : top + size, left : left + size]
+
+
+def _pad(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
+    size, long = preprocess["size"], max(image.size)
+    wide, high = max(1, round(size * image.width / long)), max(1, round(size * image.height / long))
+    pixels = _resize(image, (wide, high), preprocess["resample"])
+    sides = [(0, size - high), (0, size - wide)] + [(0, 0)] * (pixels.ndim - 2)
+    return np.pad(pixels, sides, constant_values=255)
+
+
+def _page(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
+    return _padded(np.asarray(image), preprocess["multiple"])
+
+
+def _padded(pixels: np.ndarray, multiple: int) -> np.ndarray:
+    """White right and below, up to a multiple."""
+    down, right = (-side % multiple for side in pixels.shape[:2])
+    sides = [(0, down), (0, right)] + [(0, 0)] * (pixels.ndim - 2)
+    return np.pad(pixels, sides, constant_values=255) if down or right else pixels
+
+
+FITS: dict[str, Callable[[Image.Image, dict[str, Any]], np.ndarray]] = {
+    "squash": _squash,
+    "crop": _crop,
+    "pad": _pad,
+    "page": _page,
+}
+
+
+def _resize(image: Image.Image, size: tuple[int, int], resample: str) -> np.ndarray:
+    """To (width, height), uint8."""
+    if resample == "opencv":
+        return _opencv_bilinear(np.asarray(image), size)
+    if resample not in ("bicubic", "bilinear"):
+        raise ValueError(f"resample {resample!r}; allowed: bicubic, bilinear, opencv")
+    return np.asarray(image.resize(size, Image.Resampling[resample.upper()]))
+
+
+def _opencv_bilinear(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """OpenCV's INTER_LINEAR on bytes, in its own fixed point: weights of 11 bits, columns first, then rows.
+
+    The original Vary-base and Vary-tiny were trained behind it (albumentations' Resize); unlike Pillow's filters it
+    looks at two neighbours only, however much the image shrinks.
+    """
+    (y0, y1, wy), (x0, x1, wx) = _taps(pixels.shape[0], size[1]), _taps(pixels.shape[1], size[0])
+    values = pixels.astype(np.int32).reshape(*pixels.shape[:2], -1)
+    wide = values[:, x0] * (2048 - wx)[:, None] + values[:, x1] * wx[:, None]
+    high = ((2048 - wy)[:, None, None] * (wide[y0] >> 4) >> 16) + (wy[:, None, None] * (wide[y1] >> 4) >> 16)
+    return ((high + 2) >> 2).clip(0, 255).astype(np.uint8).reshape(size[1], size[0], *pixels.shape[2:])
+
+
+def _taps(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each target pixel its two source pixels and the second one's weight, in 2048ths."""
+    at = (np.arange(target, dtype=np.float32) + np.float32(0.5)) * np.float32(source / target) - np.float32(0.5)
+    first = np.floor(at).astype(np.int64)
+    weight = np.where((first < 0) | (first >= source - 1), 0, np.rint((at - first) * 2048)).astype(np.int32)
+    return first.clip(0, source - 1), (first + 1).clip(0, source - 1), weight
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Pixels of a page at the scale at which they are read, and the way back: page = read / scale."""
+
+    pixels: np.ndarray  # (H, W) uint8, sides padded with white to a multiple
+    scale: float
+
+
+def fit(image: Image.Image, scale: float, multiple: int) -> Fit:
+    """Scale a grey page and pad it right and below with white."""
+    if scale != 1.0:
+        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        image = image.resize(size, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BICUBIC)
+    return Fit(_padded(np.asarray(image, np.uint8), multiple), scale)

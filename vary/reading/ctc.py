@@ -1,0 +1,258 @@
+"""From the reading head's field to lines of text: find the lines, follow their paths, spell them, box every character.
+
+Characters show as spikes: frames at which a row's most probable class is not blank. Spikes that follow one another at
+the same height are one line; a gap wider than `SPLIT_EM` starts another (a column of a page or of a table). Every
+line is then spelt once, along its own path, by mixing the two rows that it runs between.
+
+Frames: pixels of the image that the head saw, x right, y down, origin top-left.
+Shapes: R rows, T frames, A classes (0 is blank).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..document.lines import ReadLine
+from .alternatives import find_doubts
+
+if TYPE_CHECKING:
+    from ..models.heads.reading import (
+        Lattice,  # at run time this file needs no torch: text layers of PDFs are ordered with it
+    )
+
+SPLIT_EM = 1.3  # training ends a line at gaps of 1.6 em and more; two spikes stand up to 0.3 em inside their letters
+SAME_LINE_EM = 0.4  # spikes this near in height may follow one another
+MIN_MASS = 0.35  # least probability of not being blank for a spike
+MIN_TYPEWRITER = 8  # characters; shorter lines may stand on a grid by chance
+ASCENT_EM, DESCENT_EM, X_HEIGHT_EM = 0.74, 0.22, 0.45  # box of a character about its baseline, in em
+
+
+def retold(line: ReadLine, text: str, writer: str) -> ReadLine:
+    """The same line with another text: what both texts share keeps its boxes, what is new shares the room left."""
+    boxes, confidence, styles = [], [], []
+    for _, a0, a1, b0, b1 in SequenceMatcher(None, line.text, text, autojunk=False).get_opcodes():
+        if b1 == b0:
+            continue
+        if a1 - a0 == b1 - b0:
+            boxes.append(line.boxes[a0:a1])
+        else:
+            if a1 > a0:
+                left, right = line.boxes[a0, 0], line.boxes[a1 - 1, 2]
+            else:
+                left = line.boxes[a0 - 1, 2] if a0 else line.boxes[0, 0]
+                right = line.boxes[a0, 0] if a0 < len(line.boxes) else line.boxes[-1, 2]
+            edges = np.linspace(left, max(left, right), b1 - b0 + 1, dtype=np.float32)
+            like = np.repeat(line.boxes[min(a0, len(line.boxes) - 1)][None], b1 - b0, 0)
+            like[:, 0], like[:, 2] = edges[:-1], edges[1:]
+            boxes.append(like)
+        if line.styles is not None:
+            like = line.styles[
+                np.linspace(a0, max(a0, a1 - 1), b1 - b0).round().astype(int).clip(0, len(line.text) - 1)
+            ]
+            styles.append(like)
+        near = line.confidence[max(0, a0 - 1) : a1 + 1]
+        confidence.append(line.confidence[a0:a1] if a1 - a0 == b1 - b0 else np.full(b1 - b0, near.min(), np.float32))
+    return replace(
+        line, text=text, boxes=np.concatenate(boxes), confidence=np.concatenate(confidence), writer=writer,
+        styles=np.concatenate(styles) if styles else None, doubts=(),
+    )  # fmt: skip
+
+
+def find_lines(
+    probs_RTA: np.ndarray, measures_RTM: np.ndarray, lattice: Lattice, with_doubts: bool = False
+) -> list[ReadLine]:
+    """All lines of one image, in no particular order; none for a blank page. Takes probabilities, not their logs.
+
+    measures_RTM: as the head gives them; behind the first two the odds of each style. with_doubts: search each line's
+    `doubts`; lines of typewriter type, whose blanks come from their pitch, have none.
+    """
+    row_px, frame_px = lattice.row_px, lattice.frame_px
+    spikes = _spikes(probs_RTA, measures_RTM[..., :2], row_px, frame_px)
+    lines = []
+    for chain in _chains(spikes):
+        line = _spell(spikes[chain], probs_RTA, measures_RTM[..., 2:], lattice, with_doubts)
+        if line is not None:
+            lines.append(line)
+    return _without_echoes(lines)
+
+
+def _spikes(probs: np.ndarray, measures: np.ndarray, row_px: float, frame_px: float) -> np.ndarray:
+    """(S, 4): x, y in px, em in px, probability; sorted by x."""
+    mass = 1 - probs[..., 0]
+    row, frame = np.nonzero(mass > MIN_MASS)
+    offset, log_em = measures[row, frame].T
+    em = 16 * 2 ** np.clip(log_em, -2, 3)
+    found = np.stack([(frame + 0.5) * frame_px, (row + 0.5 + offset) * row_px, em, mass[row, frame]], 1)
+    return found[np.argsort(found[:, 0], kind="stable")]
+
+
+def _chains(spikes: np.ndarray) -> list[list[int]]:
+    """Follow spikes from left to right: each joins the line whose last spike is near in height and not too far back."""
+    chains: list[list[int]] = []
+    tails: dict[int, set[int]] = defaultdict(set)  # height in steps of 8 px -> chains whose last spike is there
+    xs, ys, ems = spikes[:, 0].tolist(), spikes[:, 1].tolist(), spikes[:, 2].tolist()
+    last: list[tuple[float, float, float]] = []
+    for k, (x, y, em) in enumerate(zip(xs, ys, ems, strict=True)):
+        reach = int(SAME_LINE_EM * em / 8) + 1
+        step = int(y // 8)
+        best, best_cost = -1, 1.0
+        for near in range(step - reach, step + reach + 1):
+            for c in list(tails.get(near, ())):
+                tail_x, tail_y, tail_em = last[c]
+                size = (em + tail_em) / 2
+                if x - tail_x > 3 * SPLIT_EM * size:
+                    tails[near].discard(c)
+                    continue
+                if x - tail_x > SPLIT_EM * size or abs(y - tail_y) > SAME_LINE_EM * size:
+                    continue
+                cost = abs(y - tail_y) / (SAME_LINE_EM * size)
+                if cost < best_cost:
+                    best, best_cost = c, cost
+        if best < 0:
+            best = len(chains)
+            chains.append([])
+            last.append((x, y, em))
+        else:
+            tails[int(last[best][1] // 8)].discard(best)
+            old = last[best]
+            last[best] = (x, 0.7 * old[1] + 0.3 * y, 0.8 * old[2] + 0.2 * em)
+        tails[int(last[best][1] // 8)].add(best)
+        chains[best].append(k)
+    return chains
+
+
+def _spell(
+    spikes: np.ndarray, probs: np.ndarray, odds_RTS: np.ndarray, lattice: Lattice, with_doubts: bool
+) -> ReadLine | None:
+    """CTC's best path along the line through the spikes; None when nothing but space is spelt."""
+    x, y, em, weight = spikes.T
+    row_px, frame_px = lattice.row_px, lattice.frame_px
+    em_px = float(np.median(em))
+    slope, height = 0.0, float(np.average(y, weights=weight))
+    if len(x) > 8 and x[-1] - x[0] > 4 * em_px:
+        slope, _ = np.polyfit(x, y, 1, w=weight)
+        slope = float(np.clip(slope, -0.06, 0.06))
+    middle = float(np.average(x, weights=weight))
+    pad = max(2, round(0.15 * em_px / frame_px))
+    first, last = max(0, int(x[0] / frame_px) - pad), min(probs.shape[1], int(x[-1] / frame_px) + pad + 1)
+    t = np.arange(first, last)
+    path = _mix(probs, height + slope * ((t + 0.5) * frame_px - middle), t, row_px)
+    spelt, peaks, confidence = _best_path(path, lattice.alphabet)
+    text, at, confidence = _typewriter(spelt, peaks, confidence)
+    keep = _trim(text)
+    if keep.stop <= keep.start:
+        return None
+    doubts = find_doubts(path, text, at, lattice.alphabet) if with_doubts and text == spelt else []
+    doubts = [d.moved(keep.start) for d in doubts if keep.start <= d.start and d.end <= keep.stop]
+    text, at, confidence = text[keep], first + at[keep], confidence[keep]
+    boxes, styles = _boxes(at, height, slope, middle, em_px, frame_px), None
+    if odds_RTS.shape[-1]:
+        rows = ((height + slope * ((at + 0.5) * frame_px - middle)) / row_px).astype(int).clip(0, len(probs) - 1)
+        styles = _by_words(text, odds_RTS[rows, at])
+    return ReadLine(text, boxes, confidence, em_px, slope, styles=styles, doubts=doubts)
+
+
+def _by_words(text: str, odds_NS: np.ndarray) -> np.ndarray:
+    """(N, S) bool: a word is what most of its characters are; a blank is what both its neighbours are."""
+    blank = np.array([ch == " " for ch in text])
+    word = np.cumsum(blank)
+    sums = np.zeros((word[-1] + 1, odds_NS.shape[1]))
+    np.add.at(sums, word[~blank], np.clip(odds_NS[~blank], -4, 4))
+    styles = sums[word] > 0
+    at = np.flatnonzero(blank)
+    styles[at] = styles[at - 1] & styles[np.minimum(at + 1, len(text) - 1)]
+    return styles
+
+
+def _mix(probs: np.ndarray, y: np.ndarray, t: np.ndarray, row_px: float) -> np.ndarray:
+    """Probabilities (T, A) along a path; the same weights as `reading.path_weights`."""
+    from ..models.heads.reading import NEAR_PX2
+
+    place = y / row_px - 0.5
+    upper = np.floor(place).astype(int)
+    from_upper = (place - upper) * row_px
+    share = 1 / (1 + np.exp(((row_px - from_upper) ** 2 - from_upper**2) / NEAR_PX2))
+    top = np.clip(upper, 0, len(probs) - 1)
+    low = np.clip(upper + 1, 0, len(probs) - 1)
+    return (1 - share)[:, None] * probs[top, t] + share[:, None] * probs[low, t]
+
+
+def _best_path(path_TA: np.ndarray, alphabet: str) -> tuple[str, np.ndarray, np.ndarray]:
+    """Text, frame of each character's peak, and the probability there."""
+    best, peak = path_TA.argmax(1), path_TA.max(1)
+    starts = np.flatnonzero(np.diff(best, prepend=-1))
+    ends = np.append(starts[1:], len(best))
+    text, at, confidence = [], [], []
+    for start, end in zip(starts, ends, strict=True):
+        if best[start]:
+            k = start + int(peak[start:end].argmax())
+            text.append(alphabet[best[start] - 1])
+            at.append(k)
+            confidence.append(peak[k])
+    return "".join(text), np.array(at, int), np.array(confidence, np.float32)
+
+
+def _typewriter(text: str, at: np.ndarray, confidence: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
+    """Blanks of a typewriter line from its pitch: where letters stand on a grid, an empty place is a blank.
+
+    A head sees the wide white beside an i as a blank; the grid knows better. Lines off any grid stay as they are.
+    """
+    ink = np.array([k for k, ch in enumerate(text) if ch != " "], int)
+    letters = sum(text[k].isalnum() for k in ink)
+    if len(ink) < MIN_TYPEWRITER or letters < 0.4 * len(ink):  # dotted leaders have a pitch too
+        return text, at, confidence
+    steps = np.diff(at[ink]).astype(float)
+    pitch = float(np.median(steps))
+    places = np.maximum(1, np.round(steps / max(pitch, 1.0)))
+    pitch = float(steps.sum() / places.sum())
+    if pitch < 3 or np.mean(np.abs(steps / places - pitch) < 0.17 * pitch) < 0.9 or np.mean(places == 1) < 0.6:
+        return text, at, confidence
+    out, frames, sure = [text[ink[0]]], [int(at[ink[0]])], [float(confidence[ink[0]])]
+    for before, k, empty in zip(ink, ink[1:], places.astype(int) - 1, strict=False):
+        if empty:
+            out.append(" ")
+            frames.append(int(at[before] + at[k]) // 2)
+            sure.append(float(min(confidence[before], confidence[k])))
+        out.append(text[k])
+        frames.append(int(at[k]))
+        sure.append(float(confidence[k]))
+    return "".join(out), np.array(frames, int), np.array(sure, np.float32)
+
+
+def _trim(text: str) -> slice:
+    return slice(len(text) - len(text.lstrip()), len(text.rstrip()))
+
+
+def _boxes(at: np.ndarray, height: float, slope: float, middle: float, em_px: float, frame_px: float) -> np.ndarray:
+    """A box per character: sides halfway between neighbouring peaks, heights from the size of the type."""
+    x = (at + 0.5) * frame_px
+    half = np.diff(x) / 2
+    side = np.minimum(half, 0.5 * em_px)
+    edge = 0.25 * em_px
+    left = x - np.concatenate([[edge], side])
+    right = x + np.concatenate([side, [edge]])
+    baseline = height + slope * (x - middle) + X_HEIGHT_EM * em_px / 2
+    return np.stack([left, baseline - ASCENT_EM * em_px, right, baseline + DESCENT_EM * em_px], 1).astype(np.float32)
+
+
+def _without_echoes(lines: list[ReadLine]) -> list[ReadLine]:
+    """Drop a line that lies over a surer one: the same ink was followed twice."""
+    order = sorted(lines, key=lambda line: -float(line.confidence.sum()))
+    kept: list[ReadLine] = []
+    boxes = np.zeros((0, 4))
+    for line in order:
+        x0, y0, x1, y1 = line.box
+        middle, size = (y0 + y1) / 2, line.em_px
+        if len(boxes):
+            wide = np.minimum(boxes[:, 2], x1) - np.maximum(boxes[:, 0], x0)
+            near = np.abs((boxes[:, 1] + boxes[:, 3]) / 2 - middle) < 0.45 * size
+            if bool((near & (wide > 0.5 * (x1 - x0))).any()):
+                continue
+        kept.append(line)
+        boxes = np.concatenate([boxes, [[x0, y0, x1, y1]]])
+    return kept

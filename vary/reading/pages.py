@@ -1,0 +1,151 @@
+"""Files -> pages -> read each -> Document. Every page that was asked for ends with a status; nothing is dropped.
+
+A page is read by itself: what comes out depends on the file, the number and the model, not on the pages before it, so
+that one process, several, and a run that was broken off and continued give the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from ..document.elements import STATUSES, Document, Page
+from ..document.orientation import Turn, turn_back, turned
+from ..document.running_heads import running_lines, with_running
+from ..document.structure import find_kinds
+from ..io.image import BadInput
+from ..io.pdf import PAGE_TIMEOUT_S, PageTimeout
+from ..io.source import MAX_PAGES, Source
+
+FIRST_DPI = 112.0  # 10-point type stands 15.6 px high: what the nano model reads best
+MIN_DPI, MAX_DPI = 50.0, 400.0
+BLANK_RANGE = 8  # grey levels: a page with less contrast than this shows nothing
+NOISE = 0.65  # squared difference of neighbours over twice the variance: 1 for white noise, up to 0.5 for type in it
+TILE = 64  # px
+LADDER = (1.0, 0.7)  # by attempt: times the resolution that the reader wants
+RETRIED = ("truncated", "repetition", "timeout")  # what another resolution may mend; what failed stays as it is
+
+
+class PageReader(Protocol):
+    """Reads one grey page image. `wanted_scale` says how much larger or smaller it had better come.
+
+    A reader may also have `wanted_turn(image) -> Turn`: the page is then put upright before it is read.
+    """
+
+    name: str
+
+    def wanted_scale(self, image: Image.Image) -> float:
+        """Factor that brings the page's type to the size that is read best; 1.0 when it is near enough."""
+
+    def read(self, image: Image.Image, scale: float = 1.0) -> Page:
+        """Read a page; boxes are pixels of `image`."""
+
+
+def read_page(source: Source, number: int, reader: PageReader, attempt: int = 0) -> Page:
+    """Read one page. What makes it unreadable becomes its status and its error; nothing is raised."""
+    began = time.perf_counter()
+    try:
+        page = _read(source, number, reader, LADDER[attempt])
+    except PageTimeout as error:
+        page = Page(number, "timeout", error=str(error))
+    except BadInput as error:
+        page = Page(number, "failed", error=str(error))
+    except Exception as error:  # one page must never cost the others
+        page = Page(number, "failed", error=f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": "))
+    page.number, page.seconds = number, time.perf_counter() - began
+    return page
+
+
+def _read(source: Source, number: int, reader: PageReader, factor: float) -> Page:
+    image, dpi = source.image(number, FIRST_DPI if factor == 1.0 else FIRST_DPI * factor)
+    if _shows_nothing(image):
+        return Page(number, "blank", image.width, image.height, dpi)
+    turn = reader.wanted_turn(image) if hasattr(reader, "wanted_turn") else Turn()
+    straight = turned(image, turn)
+    scale = reader.wanted_scale(straight) * factor
+    if dpi and scale != 1.0:
+        image, dpi = source.image(number, min(MAX_DPI, max(MIN_DPI, dpi * scale)))
+        straight, scale = turned(image, turn), 1.0
+    page = reader.read(straight, scale)
+    if not page.rotation and not page.skew:  # else a server has turned the page and found the kinds
+        find_kinds(page, straight)
+    if turn != Turn():
+        turn_back(page, turn, image.size)
+    page.dpi = dpi
+    return page
+
+
+def _shows_nothing(image: Image.Image) -> bool:
+    """Whether a grey page has no contrast, or nothing but noise: in no tile are neighbours alike."""
+    pixels = np.asarray(image, np.float32)
+    if np.ptp(pixels) < BLANK_RANGE:
+        return True
+    if min(pixels.shape) < TILE:
+        return False
+    pixels = np.pad(pixels, [(0, -side % TILE) for side in pixels.shape], mode="reflect")
+    high, wide = (side // TILE for side in pixels.shape)
+    tiles = pixels.reshape(high, TILE, wide, TILE)
+    spread = 2 * tiles.var((1, 3))
+    steps = [(np.diff(tiles, axis=axis) ** 2).mean((1, 3)) for axis in (1, 3)]
+    return bool((np.minimum(*steps) >= NOISE * spread)[spread > 2 * BLANK_RANGE].all())
+
+
+class _Ended(Protocol):
+    status: str
+    attempts: int
+
+
+E = TypeVar("E", bound=_Ended)
+
+
+def retried(read: Callable[[int], E]) -> E:
+    """Read again, by the ladder, what ended in one of RETRIED; the best end counts."""
+    tried: list[E] = []
+    while not tried or (tried[-1].status in RETRIED and len(tried) < len(LADDER)):
+        tried.append(read(len(tried)))
+    best = min(tried, key=lambda page: STATUSES.index(page.status))
+    best.attempts = len(tried)
+    return best
+
+
+def read_pages(
+    path: str | Path,
+    reader: PageReader,
+    pages: str | None = None,
+    password: str | None = None,
+    timeout_s: float = PAGE_TIMEOUT_S,
+    max_pages: int = MAX_PAGES,
+) -> Iterator[Page]:
+    """Read the pages of a PDF or an image one by one.
+
+    A page that cannot be read, or is not there, comes back with status `failed` or `timeout` and the reason. Raises
+    BadInput when the file as a whole cannot be read (not found, not an image, broken, encrypted), has more than
+    `max_pages`, or `pages` cannot be understood. `timeout_s`: for rendering a page.
+    """
+    with Source(path, password, timeout_s) as source:
+        for number in source.numbers(pages, max_pages):
+            yield retried(lambda attempt, n=number: read_page(source, n, reader, attempt))  # type: ignore[misc]
+
+
+def read_document(
+    path: str | Path,
+    reader: PageReader,
+    pages: str | None = None,
+    password: str | None = None,
+    on_page: Callable[[Page], None] | None = None,
+    **limits: Any,
+) -> Document:
+    """`read_pages` collected, headers and footers found; `on_page` is called with each page as it ends."""
+    document = Document(str(path), reader.name)
+    for page in read_pages(path, reader, pages, password, **limits):
+        document.pages.append(page)
+        if on_page:
+            on_page(page)
+    signs = running_lines(document.pages)
+    document.pages = [with_running(page, signs) for page in document.pages]
+    return document

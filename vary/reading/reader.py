@@ -1,0 +1,237 @@
+"""A model that reads pages: pixels -> reading head -> lines -> reading order -> Page.
+
+Any `VaryForConditionalGeneration` with a reading head reads this way. Where the head doubts, the decoder joins by draft
+and verify (`generate.py`), as far as the model's configuration trusts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..document.elements import Block, Box, Line, Page, Span
+from ..document.lines import ReadLine
+from ..document.orientation import Turn, find_turn
+from ..document.reading_order import TextBlock, order_blocks
+from ..io.image import BadInput
+from ..models.heads.reading import ReadingHead
+from ..models.preprocess import fit, normalise
+from ..models.strip_decoder import Writer, strip_embeddings, strip_of
+from ..models.vocab import Vocabulary
+from .ctc import ASCENT_EM, DESCENT_EM, X_HEIGHT_EM, find_lines, retold
+from .verify import settle
+
+if TYPE_CHECKING:
+    from ..models.modeling import VaryForConditionalGeneration
+
+EM_RANGE = (13.0, 19.5)  # px per em that are read as they are; outside, the page is scaled to the model's em_px
+WINDOW = (320, 512)  # px, height and width of the piece that the type size is measured on
+MAX_READ_PIXELS = 12_000_000
+X_HEIGHT_OFFSET = (ASCENT_EM - DESCENT_EM - X_HEIGHT_EM) / 2  # from the middle of a line's box to that of its x-height
+MIN_DOUBTS = (
+    0.02  # per character of a page: below, settling them mends next to nothing (docs/results.md) and costs time
+)
+MAX_STRIP_EM = 26  # px: a strip holds no larger type, and the decoder has seen none
+MIN_SHORT_CONFIDENCE = 0.75  # one or two characters: ends of rules and specks look like dashes
+MIN_CONFIDENCE = 0.45  # mean over a line; below it the line is ink that is no text
+
+
+@dataclass
+class Eyes:
+    """vocabulary, head; preprocess: what belongs to the weights (mean, std, multiple, em_px); reading: its settings."""
+
+    vocabulary: Vocabulary
+    head: ReadingHead
+    preprocess: dict[str, Any]
+    reading: dict[str, Any]
+
+
+class Reader:
+    """Reads page images with the eyes of a model. Not thread-safe; greedy and deterministic.
+
+    decoder: gives the whole model, to settle what the head doubts; called at the first page of many doubts. Without it
+    all is left to the head, as in a model whose configuration gives the decoder no `reading.decoder_weight`.
+    """
+
+    def __init__(
+        self,
+        eyes: Eyes,
+        name: str,
+        device: str | torch.device = "cpu",
+        decoder: Callable[[], VaryForConditionalGeneration] | None = None,
+    ):
+        self.name, self.device = name, torch.device(device)
+        self.preprocess, self.head = eyes.preprocess, eyes.head.to(self.device)
+        self.vocabulary = eyes.vocabulary.folded().to(self.device)
+        self._decoder, self.decoder_weight = decoder, float(eyes.reading.get("decoder_weight", 0.0)) if decoder else 0.0
+        self.dtype = torch.bfloat16 if _fast_bf16(self.device) else torch.float32
+        self._measured: tuple[Image.Image | None, tuple[float, float, float]] = None, (0.0, 1.0, 0.0)
+
+    @classmethod
+    def of(cls, model: VaryForConditionalGeneration, name: str, fast: bool = False) -> Reader:
+        """A reader of a model that is in memory. fast: without its decoder."""
+        model.eval()
+        first = model.config.vocabularies[0]
+        eyes = Eyes(model.eye, model.head, first["preprocess"], model.config.reading)
+        return cls(eyes, name, model.device, None if fast else lambda: model)
+
+    @cached_property
+    def writer(self) -> Writer:
+        """The decoder, loaded. Raises ValueError for a reader that was made without."""
+        if self._decoder is None:
+            raise ValueError(f"{self.name}: this reader was made without its decoder")
+        return Writer(self._decoder())
+
+    def wanted_scale(self, image: Image.Image) -> float:
+        """Scale that brings the type to the size that the model reads best, measured on the page's densest window."""
+        found, trial, _ = self._measure(image)
+        if not found:
+            return _limited(image, 1.0)
+        if trial == 1.0 and EM_RANGE[0] <= found <= EM_RANGE[1]:
+            return 1.0
+        return _limited(image, float(self.preprocess["em_px"]) / found)
+
+    def wanted_turn(self, image: Image.Image) -> Turn:
+        """How a grey page lies, by its edges and by how surely its densest window is read."""
+        return find_turn(image, lambda turned: self._measure(turned)[2])
+
+    def _measure(self, image: Image.Image) -> tuple[float, float, float]:
+        """In the densest window: px per em (0: no text), the scale it showed at, mean confidence. Keeps the last."""
+        if self._measured[0] is not image:
+            window, measured = _densest(image), (0.0, 1.0, 0.0)
+            for trial in (1.0, 0.5, 2.0):
+                lines = self._lines(fit(window, trial, self.preprocess["multiple"]).pixels)
+                sure = [line for line in lines if line.confidence.mean() > 0.7]
+                if sum(len(line.text) for line in sure) >= 12:
+                    em = float(np.median(np.concatenate([[line.em_px] * len(line.text) for line in sure])))
+                    measured = em / trial, trial, float(np.concatenate([line.confidence for line in lines]).mean())
+                    break
+            self._measured = image, measured
+        return self._measured[1]
+
+    def read(self, image: Image.Image, scale: float = 1.0) -> Page:
+        """Read one grey page; boxes are pixels of `image`. `scale` as from `wanted_scale`."""
+        if image.width * image.height * scale**2 > 2 * MAX_READ_PIXELS:
+            raise BadInput(f"page of {image.width}x{image.height} px at scale {scale:.2f}: too large to be read")
+        fitted = fit(image, scale, self.preprocess["multiple"])
+        lines = [line for line in self._lines(fitted.pixels, settled=self.decoder_weight > 0) if _is_text(line)]
+        blocks = [_block(block, fitted.scale, self.head.lattice.styles) for block in order_blocks(lines)]
+        return Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
+
+    def _lines(self, pixels: np.ndarray, settled: bool = False) -> list[ReadLine]:
+        tokens, logits, measures = self.field(pixels)
+        probs = logits[0].softmax(-1, dtype=torch.float32).cpu().numpy()
+        lines = find_lines(probs, measures[0].float().cpu().numpy(), self.head.lattice, settled)
+        return self.settle(lines, tokens, logits, pixels.shape) if settled else lines
+
+    @torch.inference_mode()
+    def settle(self, lines: list[ReadLine], tokens: Tensor, logits: Tensor, size: tuple[int, ...]) -> list[ReadLine]:
+        """The lines with what the head doubts settled by head and decoder together, where it doubts much.
+
+        tokens, logits: of the page, as `field` gives them; size: (H, W) of the page in px.
+        """
+        sure = [k for k, line in enumerate(lines) if _is_text(line)]
+        if sum(len(lines[k].doubts) for k in sure) <= MIN_DOUBTS * sum(len(lines[k].text) for k in sure):
+            return lines
+        doubtful = [k for k in sure if lines[k].doubts and lines[k].em_px < MAX_STRIP_EM]
+        model, strips = self.writer.model, []
+        for line in (lines[k] for k in doubtful):
+            x0, y0, x1, y1 = line.box
+            middle = (y0 + y1) / 2 + (X_HEIGHT_OFFSET * line.em_px)
+            strips.append(strip_of(0, middle, middle, x0, x1, model.eye.stride, model.window))
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            images = strip_embeddings(model, model.feed(tokens, logits), model.eye.grid(size[0], size[1]), strips)
+            drafts, doubts = [lines[k].text for k in doubtful], [lines[k].doubts for k in doubtful]
+            texts = settle(self.writer, images, drafts, doubts, self.decoder_weight)
+        for k, text in zip(doubtful, texts, strict=True):
+            if text.strip() and text != lines[k].text:
+                lines[k] = retold(lines[k], text.strip(), "decoder")
+        return lines
+
+    @torch.inference_mode()
+    def field(self, pixels: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Of a grey image (H, W): tokens (1, N, D), the head's logits (1, R, T, A) and measures (1, R, T, 2)."""
+        x = normalise(torch.from_numpy(pixels.copy())[None, None].to(self.device).float(), self.preprocess)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            tokens = self.vocabulary(x)
+            logits, measures = self.head(tokens, self.vocabulary.grid(*pixels.shape))
+        return tokens, logits, measures
+
+
+def _is_text(line: ReadLine) -> bool:
+    return bool(line.confidence.mean() >= (MIN_CONFIDENCE if len(line.text) > 2 else MIN_SHORT_CONFIDENCE))
+
+
+def _limited(image: Image.Image, scale: float) -> float:
+    """Keep the page within what one pass may hold."""
+    pixels = image.width * image.height * scale**2
+    return scale if pixels <= MAX_READ_PIXELS else scale * (MAX_READ_PIXELS / pixels) ** 0.5
+
+
+def _densest(image: Image.Image) -> Image.Image:
+    """The window with the most edges: where the text stands."""
+    height, width = min(WINDOW[0], image.height), min(WINDOW[1], image.width)
+    small = np.asarray(image.reduce(4) if min(image.size) >= 8 else image, np.int16)
+    if min(small.shape) < 4 or image.size == (width, height):
+        return image.crop((0, 0, width, height))
+    edges = np.pad(np.abs(np.diff(small, axis=1)).clip(0, 60), ((1, 0), (1, 1))).cumsum(0).cumsum(1)
+    high, wide = min(height // 4, edges.shape[0] - 1), min(width // 4, edges.shape[1] - 1)
+    total = edges[high:, wide:] - edges[:-high, wide:] - edges[high:, :-wide] + edges[:-high, :-wide]
+    y, x = np.unravel_index(int(total.argmax()), total.shape)
+    left, top = min(int(x) * 4, image.width - width), min(int(y) * 4, image.height - height)
+    return image.crop((left, top, left + width, top + height))
+
+
+def _fast_bf16(device: torch.device) -> bool:
+    """Whether bf16 runs on matrix units: on a CPU without AVX-512 BF16 it is slower than float32."""
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+
+def _block(block: TextBlock, scale: float, styles: tuple[str, ...]) -> Block:
+    lines = []
+    for row in block.rows:
+        pieces = row.pieces
+        text = "  ".join(p.text for p in pieces)
+        boxes = [tuple((p.boxes[k] / scale).tolist()) for p in pieces for k in range(len(p.text))]
+        confidence = [float(c) for p in pieces for c in p.confidence]
+        box = cast(Box, tuple(v / scale for v in row.box))
+        mean = sum(confidence) / len(confidence)
+        writer = "decoder" if any(p.writer == "decoder" for p in pieces) else "head"
+        known = [s for p in pieces for s in (p.styles if p.styles is not None else [()] * len(p.text))]
+        spans = _spans(np.array(_spaced(pieces, known), bool), styles)
+        lines.append(Line(text, box, mean, _spaced(pieces, boxes), _spaced(pieces, confidence), writer, spans))
+    box = (
+        min(line.box[0] for line in lines), min(line.box[1] for line in lines),
+        max(line.box[2] for line in lines), max(line.box[3] for line in lines),
+    )  # fmt: skip
+    return Block(lines, box)
+
+
+def _spaced(pieces: list[ReadLine], values: list) -> list:
+    """Values per character of the joined line: the two blanks between pieces take those of the character before."""
+    out: list = []
+    at = 0
+    for k, piece in enumerate(pieces):
+        if k:
+            out += [out[-1], out[-1]]
+        out += values[at : at + len(piece.text)]
+        at += len(piece.text)
+    return out
+
+
+def _spans(styles_NS: np.ndarray, names: tuple[str, ...]) -> list[Span]:
+    """Runs of characters of each style, in the order in which they begin."""
+    spans = []
+    for name, column in zip(names, styles_NS.T, strict=False):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], column, [0]]).astype(int)))
+        spans += [(int(start), int(end), name) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    return sorted(spans)

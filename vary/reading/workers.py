@@ -1,0 +1,199 @@
+"""Processes that read pages, each with a model of its own: `Crew` hands them pages, a page that kills one costs itself.
+
+A worker is a `Child`: it loads the model once and answers one page per request, as the gzipped JSON that is stored. The
+process that hands out pages loads no model and no torch. `Cluster` does the same on the nodes of a Ray cluster.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import importlib
+import json
+import os
+import queue
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from ..document.elements import Page
+from ..io.child import Child, Gone, send
+from ..io.image import BadInput
+from ..io.source import Source
+from .pages import read_page, retried
+
+ENTRY = "vary.reading.workers:serve"
+LOAD_TIMEOUT_S = 600.0
+DEATHS = 3  # of nodes that a page may cost before it counts as lost
+GRACE_S = 1.0  # what a page may need beyond its time before its worker is ended
+
+
+@dataclass
+class Outcome:
+    """How a page ended. stored: its gzipped JSON. characters: how many were read. doubt: as `Page.doubt`."""
+
+    number: int
+    status: str
+    error: str | None
+    seconds: float
+    characters: int
+    stored: bytes
+    attempts: int = 1
+    doubt: str | None = None
+
+
+class Crew:
+    """`count` workers. load: `module:function` called in each with model and device, e.g. `vary.reading.api:load`.
+
+    threads: of each worker, by default a share of the cores. Use as a context manager; leaving it ends the workers.
+    """
+
+    def __init__(self, count: int, load: str, model: str, device: str, timeout_s: float, threads: int | None = None):
+        if count < 1:
+            raise ValueError(f"workers {count}: expected 1 or more")
+        self.count, self.timeout_s = count, timeout_s
+        self._load = {"load": load, "model": model, "device": device}
+        threads = threads or max(1, (os.cpu_count() or 1) // count)
+        self._children = [Child(ENTRY, {"OMP_NUM_THREADS": str(threads)}) for _ in range(count)]
+        self._free: queue.SimpleQueue[Child] = queue.SimpleQueue()
+        for child in self._children:
+            self._free.put(child)
+        self._threads = ThreadPoolExecutor(count, "vary-worker")
+        self._closed = False
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for child in self._children:
+            if child.process:
+                child.process.kill()
+        self._threads.shutdown()
+        for child in self._children:
+            child.close()
+
+    def submit(self, path: str, number: int, password: str | None) -> Future[Outcome]:
+        """Have a page read. The future raises ValueError when the model cannot be loaded."""
+        return self._threads.submit(self._read, {"path": path, "page": number, "password": password})
+
+    def _read(self, request: dict[str, Any]) -> Outcome:
+        child = self._free.get()
+        try:
+            return retried(lambda attempt: self._once(child, request | {"attempt": attempt}))
+        finally:
+            self._free.put(child)
+
+    def _once(self, child: Child, request: dict[str, Any]) -> Outcome:
+        where = f"{request['path']}, page {request['page']}"
+        if self._closed:
+            raise ValueError(f"{where}: the run was ended")
+        try:
+            if child.process is None:
+                answer, _ = child.ask(self._load, LOAD_TIMEOUT_S)
+                if "error" in answer:
+                    raise ValueError(answer["error"])
+        except Gone as gone:
+            raise ValueError(f"{self._load['model']}: loading the model {gone}") from None
+        try:
+            answer, stored = child.ask(request | {"timeout": self.timeout_s}, self.timeout_s + GRACE_S)
+        except Gone as gone:
+            reason = f"took longer than {self.timeout_s:g} s" if gone.late else "the process that read it crashed"
+            page = Page(request["page"], "timeout" if gone.late else "failed", error=f"{where}: {reason}")
+            page.seconds = self.timeout_s if gone.late else 0.0
+            return packed(page)
+        return Outcome(**answer["page"], stored=stored)
+
+
+class Cluster:
+    """What `Crew` does, on a Ray cluster: a page is a task, and a crew of one reads it on whatever node takes it.
+
+    address: of the cluster; `local` starts one here. Files, model and working directory are those of a folder that all
+    nodes share; `vary` is installed on each.
+    """
+
+    def __init__(self, address: str, load: str, model: str, device: str, timeout_s: float):
+        try:
+            import ray
+        except ImportError:
+            raise ValueError("reading on a cluster needs the package ray: pip install 'vary[cluster]'") from None
+        self._ray, self._ours = ray, not ray.is_initialized()
+        if self._ours:
+            ray.init(address=None if address == "local" else address, log_to_driver=False, include_dashboard=False)
+        self.count = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        self._task = ray.remote(num_cpus=1, max_retries=DEATHS)(_read_there)
+        self._settings = os.getcwd(), load, model, device, timeout_s
+        self._threads = ThreadPoolExecutor(2 * self.count, "vary-ray")
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._ours:
+            self._ray.shutdown()
+
+    def submit(self, path: str, number: int, password: str | None) -> Future[Outcome]:
+        """Have a page read. The future raises ValueError when the model cannot be loaded."""
+        return self._threads.submit(self._read, path, number, password)
+
+    def _read(self, path: str, number: int, password: str | None) -> Outcome:
+        try:
+            return self._ray.get(self._task.remote(self._settings, path, number, password))
+        except self._ray.exceptions.RayTaskError as error:
+            raise ValueError(str(error.cause)) from None
+        except self._ray.exceptions.RayError as error:
+            lost = f"{path}, page {number}: the node that read it was lost ({type(error).__name__})"
+            return packed(Page(number, "failed", error=lost))
+
+
+@functools.lru_cache(maxsize=1)
+def _crew_there(folder: str, load: str, model: str, device: str, timeout_s: float) -> Crew:
+    os.chdir(folder)
+    return Crew(1, load, model, device, timeout_s, threads=1)
+
+
+def _read_there(settings: tuple[str, str, str, str, float], path: str, number: int, password: str | None) -> Outcome:
+    return _crew_there(*settings).submit(path, number, password).result()
+
+
+def packed(page: Page) -> Outcome:
+    """The outcome of a page."""
+    stored = gzip.compress(json.dumps(page.to_dict(), ensure_ascii=False).encode(), 3, mtime=0)
+    seconds, doubt = round(page.seconds, 3), page.doubt
+    return Outcome(page.number, page.status, page.error, seconds, len(page.text), stored, doubt=doubt)
+
+
+# -- the worker ------------------------------------------------------------------------------------------------------
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Load a model, then read a page per request, until they end."""
+    reader, source, opened = None, None, None
+    for line in requests:
+        request = json.loads(line)
+        if "load" in request:
+            module, _, function = request["load"].partition(":")
+            try:
+                reader = getattr(importlib.import_module(module), function)(request["model"], request["device"])
+                send(answers, {"name": reader.name})
+            except Exception as error:  # the run ends with it, in words
+                send(answers, {"error": f"{request['model']}: {error}".splitlines()[0]})
+            continue
+        try:
+            if opened != request["path"]:
+                if source:
+                    source.close()
+                opened, source = None, Source(request["path"], request["password"], request["timeout"])
+                opened = request["path"]
+            assert source is not None
+            assert reader is not None
+            page = read_page(source, request["page"], reader, request["attempt"])
+        except BadInput as error:  # the file was there when its pages were counted
+            page = Page(request["page"], "failed", error=str(error))
+        except Exception as error:
+            page = Page(request["page"], "failed", error=f"{type(error).__name__}: {error}".splitlines()[0])
+        found = packed(page)
+        known = {name: value for name, value in vars(found).items() if name not in ("stored", "attempts")}
+        send(answers, {"page": known}, found.stored)

@@ -1,0 +1,391 @@
+"""`vary serve`: reading and answering over HTTP, for the clients that people have (OpenAI's, curl, fetch).
+
+`POST /v1/chat/completions` (images as data: URLs, streaming), `GET /v1/models`, `POST /v1/parse` (a PDF or an image ->
+JSON, text, Markdown, HTML, or a JSON line per page), `/healthz`, `/readyz`, `/metrics`. A request goes through the Gate
+(may it come in, how much does it carry), becomes a Job, and the one worker thread, which owns the models, serves jobs
+in turns of a page or an answer. No request that fails is answered 2xx, except where a stream had begun: it then ends
+in an `error`. Errors have OpenAI's shape and hold no traceback, path or key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import ipaddress
+import json
+import logging
+import re
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from ..document.elements import LOST, Document, Page
+from ..document.running_heads import running_lines, with_running
+from ..io.image import BadInput, open_image
+from ..io.source import MAX_PAGES
+from ..models.repetition import RepetitionGuard
+from ..reading.pages import PageReader, read_pages
+from .fetch import fetch_image
+
+try:
+    import uvicorn
+    from fastapi import FastAPI, Form, Request
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+    from starlette.exceptions import HTTPException
+
+    from .errors import Refused, error_body, error_response, shown, told
+    from .gate import Gate
+    from .jobs import Desk, Job
+    from .limits import Limits
+    from .schemas import ChatRequest, Finished, Message, ParseForm, check_reading
+except ImportError as error:
+    raise ValueError(f"vary serve needs {error.name}: pip install 'vary[serve]'") from None
+
+if TYPE_CHECKING:
+    from ..models.chat import Asker
+
+FORMATS = {
+    "json": ("application/json", Document.json), "text": ("text/plain", Document.text),
+    "md": ("text/markdown", Document.markdown), "html": ("text/html", Document.html),
+}  # fmt: skip
+log = logging.getLogger("vary.serve")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model under a name: `reader` where it reads pages, `asker` where it answers questions, or both."""
+
+    reader: PageReader | None = None
+    asker: Asker | None = None
+
+
+class Service:
+    """The routes over one Desk."""
+
+    def __init__(self, models: dict[str, Served], desk: Desk):
+        self.models, self.desk, self.began = models, desk, int(time.time())
+
+    async def list_models(self) -> dict[str, Any]:
+        """`GET /v1/models`, with what each can do."""
+        return {
+            "object": "list",
+            "data": [
+                {"id": name, "object": "model", "created": self.began, "owned_by": "vary",
+                 "reads": served.reader is not None, "answers": served.asker is not None}
+                for name, served in self.models.items()
+            ],
+        }  # fmt: skip
+
+    async def health(self) -> dict[str, str]:
+        """`GET /healthz`: the process answers."""
+        return {"status": "ok"}
+
+    async def ready(self) -> dict[str, str]:
+        """`GET /readyz`: the models are loaded and the worker is alive."""
+        if not self.desk.ready:
+            raise Refused(503, "not ready", "not_ready")
+        return {"status": "ready"}
+
+    async def metrics(self) -> PlainTextResponse:
+        """`GET /metrics`: Prometheus text."""
+        return PlainTextResponse(self.desk.metrics(), media_type="text/plain; version=0.0.4")
+
+    async def chat(self, asked: ChatRequest, http: Request) -> Response:
+        """`POST /v1/chat/completions`."""
+        served, limits = self._served(asked.model), self.desk.limits
+        tokens = asked.max_completion_tokens or asked.max_tokens or limits.tokens
+        if tokens > limits.tokens:
+            raise Refused(400, f"max_tokens: {tokens}; allowed: up to {limits.tokens}", "limit", "max_tokens")
+        turns = asked.messages if served.asker else asked.messages[-1:]  # what only reads remembers no turn
+        if turns[-1].role != "user":
+            raise Refused(400, "messages: the last one must be the user's", "roles", "messages")
+        urls = [url for turn in turns for url in turn.urls]
+        if len(urls) > limits.images:
+            raise Refused(400, f"messages: {len(urls)} images; allowed: up to {limits.images}", "limit", "messages")
+        images = [await self._image(url) for url in urls]
+        if served.asker is not None:
+            steps = partial(_answer, served.asker, images, turns, tokens)
+        else:
+            check_reading(asked.model, len(images), turns[-1].text)
+            assert served.reader
+            steps = partial(_transcribe, served.reader, images)
+        job = self.desk.submit(steps, http.receive)
+        head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": asked.model}
+        if asked.stream:
+            counted = asked.stream_options is not None and asked.stream_options.include_usage
+            return await _streamed(job, partial(_chunks, job, head, counted), "text/event-stream")
+        finished = await job.last()
+        message = {"role": "assistant", "content": finished.text}
+        choice = {"index": 0, "message": message, "finish_reason": finished.reason, "logprobs": None}
+        return JSONResponse(head | {"object": "chat.completion", "choices": [choice], "usage": finished.usage})
+
+    async def parse(
+        self, form: Annotated[ParseForm, Form(media_type="multipart/form-data")], http: Request
+    ) -> Response:
+        """`POST /v1/parse`. A page that is lost makes it a 422 that holds the document, with what could be read."""
+        name = form.model or next((n for n, s in self.models.items() if s.reader), "")
+        reader = self._served(name).reader if name else None
+        if reader is None:
+            raise Refused(400, f"model: {name!r} does not read pages", "model_cannot_read", "model")
+        document = Document(shown(form.file.filename), name)
+        data, limit = await form.file.read(), self.desk.limits.pages
+        pages = partial(_pages, reader, data, document.source, form.pages, form.password, limit)
+        job = self.desk.submit(partial(_read, pages), http.receive)
+        if form.format == "ndjson":
+            return await _streamed(job, partial(_lines, self._counted(job), document), "application/x-ndjson")
+        async for page in self._counted(job):
+            document.pages.append(page)
+        signs = running_lines(document.pages)
+        document.pages = [with_running(page, signs) for page in document.pages]
+        if document.lost:
+            first = document.lost[0]
+            why = first.error or first.status
+            numbers = ", ".join(str(page.number) for page in document.lost[:20])
+            refused = Refused(422, f"{document.source}: lost page {numbers} (page {first.number}: {why})", "pages_lost")
+            return error_response(refused, document=document.to_dict())
+        kind, write = FORMATS[form.format]
+        return Response(await asyncio.to_thread(write, document) + "\n", media_type=kind)
+
+    async def _counted(self, job: Job) -> AsyncIterator[Page]:
+        async for page in job:
+            self.desk.count_page(page)
+            yield page
+
+    def _served(self, name: str) -> Served:
+        if name not in self.models:
+            raise Refused(
+                404, f"no model {name[:100]!r}; there is {', '.join(self.models)}", "model_not_found", "model"
+            )
+        return self.models[name]
+
+    async def _image(self, url: str) -> bytes:
+        if url[:5].lower() == "data:":
+            head, _, data = url.partition(",")
+            if not re.fullmatch(r"data:image/[\w.+-]+;base64", head, re.I):
+                raise Refused(400, "image_url: a data: URL must begin with data:image/…;base64,", "image_url")
+            try:
+                return await asyncio.to_thread(base64.b64decode, data, None, True)
+            except (binascii.Error, ValueError):
+                raise Refused(400, "image_url: the base64 is broken", "image_url") from None
+        try:
+            return await asyncio.to_thread(fetch_image, url, self.desk.hosts)
+        except BadInput as error:
+            raise Refused(400, str(error), "image_url") from None
+
+
+# -- what the worker does, a turn up to each `yield` -----------------------------------------------------------------
+
+
+def _answer(asker: Asker, data: list[bytes], turns: list[Message], tokens: int, job: Job) -> Iterator[None]:
+    guard = RepetitionGuard()
+
+    def on_text(piece: str) -> bool:
+        job.check()
+        if not guard.feed(piece):
+            job.say(piece)
+        return guard.loop is not None
+
+    with _refusing():
+        images = iter([open_image(image, f"image {k}", colour=True) for k, image in enumerate(data, 1)])
+        (said,) = asker.chat_all([[turn.turn(images) for turn in turns]], max_tokens=tokens, on_text=on_text)
+        text = guard.text[: guard.loop.keep].strip() if guard.loop else said.text
+        reason = "repetition" if guard.loop or said.repeated else "stop" if said.finished else "length"
+        read, wrote = said.asked, said.tokens
+        count = {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote}
+        job.say(Finished(reason, text, count))
+    yield
+
+
+def _transcribe(reader: PageReader, data: list[bytes], job: Job) -> Iterator[None]:
+    """A model that only reads: the text of each image."""
+    reasons = {"ok": "stop", "blank": "stop", "truncated": "length", "repetition": "repetition"}
+    texts, reason = [], "stop"
+    for k, image in enumerate(data, 1):
+        for page in _pages(reader, image, f"image {k}", "1"):
+            if page.status not in reasons:
+                raise Refused(422, f"image {k}: {page.error or page.status}", "pages_lost")
+            reason = reasons[page.status] if reason == "stop" else reason
+            job.say(page.text if k == 1 else "\n\n" + page.text)
+            texts.append(page.text)
+            yield
+    job.say(Finished(reason, "\n\n".join(texts)))
+
+
+def _read(pages: Callable[[], Iterator[Page]], job: Job) -> Iterator[None]:
+    for page in pages():
+        job.say(page)
+        yield
+
+
+def _pages(
+    reader: PageReader, data: bytes, name: str, pages: str | None = None, password: str | None = None,
+    limit: int = MAX_PAGES,
+) -> Iterator[Page]:  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="vary-") as folder:
+        path = Path(folder) / "upload"  # never a name of the client's
+        path.write_bytes(data)
+        with _refusing(str(path), name):
+            for page in read_pages(path, reader, pages, password, max_pages=limit):
+                page.error = told(page.error.replace(str(path), name)) if page.error else None
+                yield page
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.desk.open()
+    yield
+    await asyncio.to_thread(app.state.desk.close)
+
+
+@contextmanager
+def _refusing(path: str = "", name: str = "") -> Iterator[None]:
+    """ValueErrors of the package become refusals; the file goes by the name that the client knows."""
+    try:
+        yield
+    except ValueError as error:
+        message = str(error).replace(path, name) if path else str(error)
+        raise Refused(400, told(message), "unreadable") from None
+
+
+# -- answers as streams ----------------------------------------------------------------------------------------------
+
+
+async def _streamed(job: Job, write: Callable[[], AsyncIterator[str]], kind: str) -> Response:
+    """A stream whose first event is awaited, so that what fails at once fails with a status."""
+    await job.peek()
+    return StreamingResponse(write(), media_type=kind, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+
+async def _chunks(job: Job, head: dict[str, Any], counted: bool) -> AsyncIterator[str]:
+    def chunk(delta: dict[str, str] | None, reason: str | None = None, usage: dict[str, int] | None = None) -> str:
+        choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}]
+        body = head | {"object": "chat.completion.chunk", "choices": choices} | ({"usage": usage} if counted else {})
+        return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"
+
+    yield chunk({"role": "assistant", "content": ""})
+    try:
+        async for event in job:
+            yield chunk({}, event.reason) if isinstance(event, Finished) else chunk({"content": event})
+            if counted and isinstance(event, Finished):
+                yield chunk(None, usage=event.usage)
+    except HTTPException as error:
+        yield f"data: {json.dumps(error_body(error))}\n\n"
+        return
+    yield "data: [DONE]\n\n"
+
+
+async def _lines(pages: AsyncIterator[Page], document: Document) -> AsyncIterator[str]:
+    """A line per page, then one that says how many there were: a stream without it was cut off."""
+    lost: list[int] = []
+    count = 0
+    try:
+        async for page in pages:
+            count += 1
+            lost += [page.number] if page.status in LOST else []
+            yield json.dumps(page.to_dict(), ensure_ascii=False) + "\n"
+    except HTTPException as error:
+        yield json.dumps(error_body(error)) + "\n"
+        return
+    end = {"end": True, "source": document.source, "model": document.model, "pages": count, "lost": lost}
+    yield json.dumps(end, ensure_ascii=False) + "\n"
+
+
+# -- the server ------------------------------------------------------------------------------------------------------
+
+
+def create_app(
+    models: dict[str, Served], key: str | None = None, hosts: tuple[str, ...] = (), limits: Limits | None = None
+) -> FastAPI:
+    """The application: `uvicorn` runs it. hosts: whose `https:` images may be fetched. See `Limits`."""
+    desk = Desk(limits or Limits(), key, hosts)
+    service = Service(models, desk)
+    app = FastAPI(title="vary", docs_url=None, redoc_url=None, lifespan=_lifespan)
+    app.state.desk = desk
+    app.add_api_route("/healthz", service.health, methods=["GET"])
+    app.add_api_route("/readyz", service.ready, methods=["GET"])
+    app.add_api_route("/metrics", service.metrics, methods=["GET"])
+    app.add_api_route("/v1/models", service.list_models, methods=["GET"])
+    app.add_api_route("/v1/chat/completions", service.chat, methods=["POST"], response_model=None)
+    app.add_api_route("/v1/parse", service.parse, methods=["POST"], response_model=None)
+    app.add_exception_handler(HTTPException, _on_refusal)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_middleware(Gate, desk=desk)
+    return app
+
+
+async def _on_refusal(_: Request, error: Any) -> Response:
+    return error_response(error)
+
+
+async def _on_invalid(_: Request, error: Any) -> Response:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:])[:200]
+    return error_response(Refused(400, f"{where or 'body'}: {first['msg']}", "invalid", where or None))
+
+
+def load_models(names: list[str], device: str = "cpu", dtype: str = "auto", fast: bool = False) -> dict[str, Served]:
+    """Models to serve, by the names they were given or their folders' names; each reads, answers, or both.
+
+    fast: they read by the reading head alone.
+    Raises ValueError for an unknown name, one given twice, and a folder that holds neither.
+    """
+    from ..models.hub import weights_dir
+    from ..reading.loader import load_reader
+
+    models: dict[str, Served] = {}
+    for name in names:
+        folder = weights_dir(name)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        asks = config.get("template", "plain") != "plain"
+        if folder.name in models:
+            raise ValueError(f"{name}: a model of the name {folder.name} is served already")
+        reader = load_reader(name, device, fast) if config.get("reading") else None
+        asker = None
+        if asks or reader is None:
+            from ..models.chat import load_asker  # brings transformers, which takes seconds
+
+            asker = load_asker(folder, device, dtype)
+        models[folder.name] = Served(reader, asker)
+    return models
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that binds to `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _Uvicorn(uvicorn.Server):
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        self.config.app.state.desk.closing = True  # type: ignore[union-attr]  # connections that are open hear 503
+        super().handle_exit(sig, frame)
+
+
+def serve(
+    models: dict[str, Served], host: str = "127.0.0.1", port: int = 8000, key: str | None = None,
+    hosts: tuple[str, ...] = (), limits: Limits | None = None, create: Callable[..., FastAPI] = create_app,
+) -> None:  # fmt: skip
+    """Serve until SIGINT or SIGTERM; requests that are inside are then finished, new ones refused.
+
+    Raises ValueError when others could reach the server and no key protects it.
+    """
+    if not key and not is_loopback(host):
+        raise ValueError(f"host {host}: other machines can reach it, so a key is needed (--api-key or VARY_API_KEY)")
+    limits = limits or Limits()
+    app = create(models, key, hosts, limits)
+    config = uvicorn.Config(
+        app, host, port, access_log=False, server_header=False, proxy_headers=False, ws="none", log_level="warning",
+        timeout_graceful_shutdown=round(limits.deadline_s),
+    )  # fmt: skip
+    log.warning("serving %s at http://%s:%d", ", ".join(models), host, port)
+    _Uvicorn(config).run()

@@ -1,0 +1,200 @@
+"""`vary demo`: a web page over the server of `vary serve`: drop a document, see what was read and where it stands.
+
+The page is one file, `demo.html`. It holds no data and is given to everybody; its Content-Security-Policy lets it run
+its own script alone and fetch from its own server alone. What it asks for goes through the Gate and the line of jobs
+like any request: `/v1/parse`, `/v1/chat/completions`, and two of its own, `/demo/picture` and `/demo/write`. The server
+keeps no document: the page sends the file again with what it asks.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal
+
+from ..document.elements import Page
+from ..document.running_heads import running_lines, with_running
+from ..document.searchable_pdf import SearchablePdf
+from ..document.writers import WRITERS
+from ..io.image import BadInput
+from ..io.source import Source
+from ..reading.batch import PICTURE_DPI
+from .app import Served, create_app, load_models, serve
+from .errors import Refused, shown, told
+
+# isort: split
+from fastapi import FastAPI, Form, Request, UploadFile
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from .jobs import Job
+from .limits import Limits
+
+PICTURE_SIDE = 2000  # px: more than the screen shows and the models see
+QUALITY = 88
+PAGE = Path(__file__).with_name("demo.html")
+PAGES = TypeAdapter(list[Page], config=ConfigDict(allow_inf_nan=False))
+TYPES = {"md": "text/markdown", "html": "text/html", "json": "application/json", "text": "text/plain",
+         "pdf": "application/pdf"}  # fmt: skip
+
+
+class PictureForm(BaseModel, extra="forbid"):
+    """page: from 1."""
+
+    file: UploadFile
+    page: int
+    password: str | None = None
+
+
+class WriteForm(BaseModel, extra="forbid"):
+    """document: the pages that `/v1/parse` gave, a JSON list. file: what they were read from, for a PDF."""
+
+    document: UploadFile
+    format: Literal["md", "html", "json", "text", "pdf"]
+    model: str = ""
+    file: UploadFile | None = None
+    password: str | None = None
+
+
+async def picture(form: Annotated[PictureForm, Form(media_type="multipart/form-data")], http: Request) -> Response:
+    """`POST /demo/picture`: a page as a JPEG, upright or not as it lies in the file."""
+    name, data = shown(form.file.filename), await form.file.read()
+    job = http.app.state.desk.submit(partial(_picture, data, name, form.page, form.password), http.receive)
+    return Response(await job.last(), media_type="image/jpeg", headers=_PLAIN)
+
+
+async def write(form: Annotated[WriteForm, Form(media_type="multipart/form-data")], http: Request) -> Response:
+    """`POST /demo/write`: what was read as a file of one of TYPES, a page at a time."""
+    found, name = await form.document.read(), shown(form.document.filename)
+    if form.format != "pdf":
+        steps = partial(_written, form.format, name, form.model, found)
+    elif form.file is None:
+        raise Refused(400, "file: needed for a PDF, whose pages show it", "invalid", "file")
+    else:
+        steps = partial(_searchable, await form.file.read(), name, found, form.password)
+    job = http.app.state.desk.submit(steps, http.receive)
+    await job.peek()
+    return StreamingResponse(job, media_type=TYPES[form.format], headers=_PLAIN | {"Content-Disposition": "attachment"})
+
+
+def _picture(data: bytes, name: str, number: int, password: str | None, job: Job) -> Iterator[None]:
+    with _uploaded(data, name) as path, Source(path, password) as source:
+        image, _ = source.image(number, PICTURE_DPI, colour=True)
+    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    jpeg = BytesIO()
+    image.save(jpeg, "JPEG", quality=QUALITY)
+    job.say(jpeg.getvalue())
+    yield
+
+
+def _written(form: str, name: str, model: str, found: bytes, job: Job) -> Iterator[None]:
+    for part in WRITERS[form](name, model, iter(_pages(found))):
+        job.say(part.encode("utf-8", "replace"))
+        yield
+    job.say(b"\n")
+
+
+def _searchable(data: bytes, name: str, found: bytes, password: str | None, job: Job) -> Iterator[None]:
+    pages = _pages(found)
+    with _uploaded(data, name) as path, Source(path, password) as source:
+        pdf = SearchablePdf(SimpleNamespace(write=job.say))  # type: ignore[arg-type]  # all it asks of a file
+        for page in pages:
+            try:
+                image, _ = source.image(page.number, PICTURE_DPI, colour=True)
+            except BadInput:
+                image = None
+            pdf.add(page, image)
+            yield
+        pdf.close()
+
+
+def _pages(found: bytes) -> list[Page]:
+    """The pages that a client sends back, which may have been changed: of the right types, and naming no files."""
+    try:
+        pages = PAGES.validate_python([asdict(Page.from_dict(page)) for page in json.loads(found)])
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        raise Refused(400, "document: not the pages that /v1/parse gave", "invalid", "document") from None
+    for page in pages:
+        for block in page.blocks:
+            block.image = None
+    signs = running_lines(pages)
+    return [with_running(page, signs) for page in pages]
+
+
+@contextmanager
+def _uploaded(data: bytes, name: str) -> Iterator[Path]:
+    """An upload as a file; what is wrong with it becomes a refusal, under the name that the client knows."""
+    with tempfile.TemporaryDirectory(prefix="vary-") as folder:
+        path = Path(folder) / "upload"
+        path.write_bytes(data)
+        try:
+            yield path
+        except ValueError as error:
+            raise Refused(400, told(str(error).replace(str(path), name)), "unreadable") from None
+
+
+# -- the page --------------------------------------------------------------------------------------------------------
+
+_PLAIN = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def page_headers(page: str) -> dict[str, str]:
+    """Headers of the page: its one script and its one style sheet may run, by their checksums, and nothing else."""
+
+    def checksum(tag: str) -> str:
+        (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.S)
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    policy = (
+        f"default-src 'none'; script-src {checksum('script')}; style-src {checksum('style')}; img-src blob: data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'"
+    )
+    more = {"Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin"}
+    return _PLAIN | {"Content-Security-Policy": policy} | more
+
+
+class _Front:
+    """ASGI middleware before the Gate: the page itself needs no key, it asks for one."""
+
+    def __init__(self, app: Any):
+        text = PAGE.read_text(encoding="utf-8")
+        self.app, self.page = app, HTMLResponse(text, headers=page_headers(text))
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """One request."""
+        mine = scope["type"] == "http" and scope["path"] == "/" and scope["method"] in ("GET", "HEAD")
+        await (self.page if mine else self.app)(scope, receive, send)
+
+
+def create_demo(
+    models: dict[str, Served], key: str | None = None, hosts: tuple[str, ...] = (), limits: Limits | None = None
+) -> FastAPI:
+    """The application of `vary serve` (see `create_app`) with the page and its two routes."""
+    app = create_app(models, key, hosts, limits)
+    app.add_api_route("/demo/picture", picture, methods=["POST"], response_model=None)
+    app.add_api_route("/demo/write", write, methods=["POST"], response_model=None)
+    app.add_middleware(_Front)
+    return app
+
+
+def demo(
+    model: str | list[str] = "vary-nano", host: str = "127.0.0.1", port: int = 8000, api_key: str | None = None,
+    device: str = "cpu", dtype: str = "auto",
+) -> None:  # fmt: skip
+    """Serve the page until SIGINT or SIGTERM. model: a name or a folder, or several: one reads, another answers.
+
+    Raises ValueError for an unknown model, and when others could reach the server and no key protects it.
+    """
+    models = load_models([model] if isinstance(model, str) else model, device, dtype)
+    serve(models, host, port, api_key, create=create_demo)

@@ -1,0 +1,165 @@
+"""CTC targets and loss of the reading head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..document.elements import STYLES
+from ..models.heads.reading import Lattice, path_weights
+
+if TYPE_CHECKING:
+    from ..data.sample import TextLine
+
+
+@dataclass
+class ReadingTargets:
+    """What the head should say of a batch: L lines as paths over frames.
+
+    item (L,): image of each line; frames (L, Tmax): frame indices, y (L, Tmax): height in px of the line's middle
+    there; lengths (L,): frames used; labels (sum of text lengths,) and label_lengths (L,) for CTC.
+    glyph_* (G,): image, frame, height in px, class and log2 em of every character; glyph_styles (G, S): 1 set in that
+    style, 0 not, -1 unknown. near (B, R, T) bool: cells that belong to some line or to ink that is not to be spelt; all
+    others must stay blank.
+    """
+
+    item: Tensor
+    frames: Tensor
+    y: Tensor
+    lengths: Tensor
+    labels: Tensor
+    label_lengths: Tensor
+    glyph_item: Tensor
+    glyph_frame: Tensor
+    glyph_y: Tensor
+    glyph_label: Tensor
+    glyph_em: Tensor
+    glyph_styles: Tensor
+    near: Tensor
+
+    def to(self, device: torch.device | str) -> ReadingTargets:
+        """The same on a device."""
+        return ReadingTargets(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
+
+
+def reading_targets(
+    lines_of_items: list[list[TextLine]],
+    size: tuple[int, int],
+    lattice: Lattice,
+    unread: Sequence[tuple[int, Sequence[float]]] = (),
+) -> ReadingTargets:
+    """Targets for a batch of samples of size (H, W) in pixels. unread: (image, box) of ink that teaches nothing.
+
+    Characters outside the alphabet raise ValueError: the head cannot spell them and must not learn to skip them.
+    """
+    index = {ch: k + 1 for k, ch in enumerate(lattice.alphabet)}
+    frame_px, row_px = lattice.frame_px, lattice.row_px
+    bits = np.array([STYLES.index(name) for name in lattice.styles], int)
+    rows, wide = lattice.size(*size)
+    near = np.zeros((len(lines_of_items), rows, wide), bool)
+    row_middles = (np.arange(rows) + 0.5) * row_px
+    paths, glyphs = [], []
+    for item, (x0, y0, x1, y1) in unread:
+        near[
+            item, max(0, int(y0 / row_px)) : int(y1 / row_px) + 1, max(0, int(x0 / frame_px)) : int(x1 / frame_px) + 1
+        ] = True
+    for item, line in ((k, line) for k, lines in enumerate(lines_of_items) for line in lines):
+        missing = [ch for ch in line.text if ch not in index]
+        if missing:
+            raise ValueError(f"the reading head's alphabet has no {missing[0]!r} ({line.text!r})")
+        label = np.array([index[ch] for ch in line.text])
+        b, middle = line.boxes, line.baseline - line.x_height / 2
+        t = np.arange(max(0, int((b[0, 0] - 4) / frame_px)), min(wide, int((b[-1, 2] + 4) / frame_px) + 1))
+        y = middle + line.slope * ((t + 0.5) * frame_px - b[0, 0])
+        near[item][:, t] |= np.abs(row_middles[:, None] - y[None]) < 0.75 * row_px
+        paths.append((item, t, y, label))
+        known = np.full(len(b), -1) if line.styles is None else line.styles[:, None] >> bits & 1
+        x = (b[:, 0] + b[:, 2]) / 2
+        frame = np.clip(x / frame_px, 0, wide - 1).astype(np.int64)
+        em = np.full(len(x), np.log2(line.em_px / 16))
+        height = middle + line.slope * (x - b[0, 0])
+        glyphs.append(
+            (np.full(len(x), item), frame, height, label, em, np.broadcast_to(known.T, (len(bits), len(x))).T)
+        )
+    return _packed(paths, glyphs, near)
+
+
+def _packed(paths: list[tuple], glyphs: list[tuple], near: np.ndarray) -> ReadingTargets:
+    """Lines padded to the longest, characters in one row."""
+    longest = max((len(t) for _, t, _, _ in paths), default=1)
+    frames, heights = np.zeros((len(paths), longest), np.int64), np.zeros((len(paths), longest), np.float32)
+    for k, (_, t, y, _) in enumerate(paths):
+        frames[k, : len(t)], heights[k, : len(t)] = t, y
+    none = [np.zeros(0)] * 5 + [np.zeros((0, 0))]
+    item, frame, y, label, em, styles = (np.concatenate(c) for c in zip(*glyphs, strict=True)) if glyphs else none
+    return ReadingTargets(
+        item=torch.tensor([p[0] for p in paths], dtype=torch.long),
+        frames=torch.from_numpy(frames),
+        y=torch.from_numpy(heights),
+        lengths=torch.tensor([len(p[1]) for p in paths], dtype=torch.long),
+        labels=torch.tensor(label, dtype=torch.long),
+        label_lengths=torch.tensor([len(p[3]) for p in paths], dtype=torch.long),
+        glyph_item=torch.tensor(item, dtype=torch.long),
+        glyph_frame=torch.tensor(frame, dtype=torch.long),
+        glyph_y=torch.tensor(y, dtype=torch.float32),
+        glyph_label=torch.tensor(label, dtype=torch.long),
+        glyph_em=torch.tensor(em, dtype=torch.float32),
+        glyph_styles=torch.tensor(styles, dtype=torch.float32),
+        near=torch.from_numpy(near),
+    )
+
+
+def reading_loss(
+    logits_BRTA: Tensor, measures_BRTM: Tensor, targets: ReadingTargets, row_px: float, max_lines: int = 96
+) -> dict[str, Tensor]:
+    """Losses by name, each a mean per character or per cell.
+
+    ctc: lines along their paths, `max_lines` of them drawn at random (the cost is that of the alphabet at every
+    frame). glyph: cross-entropy at each character's middle frame; it aligns CTC from the first step and keeps the
+    peaks on the letters, which is what gives boxes. blank: -log p(blank) of cells of no line. measure: the line's
+    height and the type size. style: bold, italic, typewriter, where it is known. Only the frames that a loss looks at
+    pass through the soft-max.
+    """
+    _, rows, wide, classes = logits_BRTA.shape
+    lines = torch.randperm(len(targets.item), device=logits_BRTA.device)[:max_lines]
+    frames, lengths = targets.frames[lines], targets.lengths[lines]
+    upper, lower, share = path_weights(targets.y[lines], row_px, rows)
+    base = (targets.item[lines, None] * rows) * wide + frames
+    glyph_upper, glyph_lower, glyph_share = path_weights(targets.glyph_y, row_px, rows)
+    glyph_row = torch.where(glyph_share > 0.5, glyph_lower, glyph_upper)
+    glyph_at = (targets.glyph_item * rows + glyph_row) * wide + targets.glyph_frame
+    off = (~targets.near).flatten().nonzero()[:, 0]
+    off = off[torch.randint(len(off), (min(len(off), 16384),), device=off.device)] if len(off) else off
+
+    at = torch.cat([(base + upper * wide).flatten(), (base + lower * wide).flatten(), glyph_at, off])
+    picked = logits_BRTA.reshape(-1, classes).index_select(0, at).float()
+    pair, glyph, blank = picked.split([2 * frames.numel(), len(glyph_at), len(off)])
+    losses = {"blank": -blank.log_softmax(-1)[:, 0].mean() if len(off) else picked.sum() * 0}
+    if not len(lines):
+        return losses
+    up, low = pair.softmax(-1).view(2, *frames.shape, classes)
+    path_LTA = torch.log(up + share[..., None] * (low - up) + 1e-8)
+    losses["ctc"] = F.ctc_loss(
+        path_LTA.transpose(0, 1), _ragged(targets.labels, targets.label_lengths, lines), lengths,
+        targets.label_lengths[lines], reduction="sum", zero_infinity=True,
+    ) / targets.label_lengths[lines].sum()  # fmt: skip
+    losses["glyph"] = F.cross_entropy(glyph, targets.glyph_label)
+    wanted = torch.stack([targets.glyph_y / row_px - glyph_row - 0.5, targets.glyph_em], 1)
+    measured = measures_BRTM.flatten(0, 2)[glyph_at]
+    losses["measure"] = F.smooth_l1_loss(measured[:, :2], wanted, beta=0.1)
+    known = targets.glyph_styles >= 0
+    if measured.shape[1] > 2 and bool(known.any()):
+        losses["style"] = F.binary_cross_entropy_with_logits(measured[:, 2:][known], targets.glyph_styles[known])
+    return losses
+
+
+def _ragged(values: Tensor, lengths: Tensor, chosen: Tensor) -> Tensor:
+    """The chosen pieces of a concatenation, in the order chosen."""
+    pieces = values.split(lengths.tolist())
+    return torch.cat([pieces[k] for k in chosen.tolist()])
