@@ -261,7 +261,7 @@ def language_model(out: Path, steps: int, small: bool = False) -> dict[str, Tens
 def begin(arm: str, folder: Path, words: dict[str, Tensor], small: bool = False) -> None:
     """An arm's model before training: eyes that were trained elsewhere, the language model, a random connector."""
     model = model_of(arm, small)
-    shipped = Path(vary.__file__).parent / "weights" / "vary-nano"
+    shipped = Path(vary.__file__).parent / "models" / "weights" / "vary-nano"
     for name, eye in zip(ARMS[arm], model.eyes, strict=True):
         if name == "new":
             eye.load_state_dict(load_model(shipped).eye.state_dict())

@@ -196,14 +196,14 @@ def test_unknown_model(monkeypatch, capsys, pdf_file) -> None:
 
 
 def test_one_page_lost(vary, pdf_file) -> None:
-    vary.reading.reader = FakeReader(2)
+    vary.reader = FakeReader(2)
     code, out, err = vary("read", pdf_file)
     assert (code, out) == (2, "page 1\n")
     assert err == [f"vary: {pdf_file}, page 3: the ink has run"]
 
 
 def test_all_pages_lost(vary, pdf_file) -> None:
-    vary.reading.reader = FakeReader(1, 2)
+    vary.reader = FakeReader(1, 2)
     code, out, err = vary("read", pdf_file, "--pages", "1,3")
     assert (code, out.strip(), len(err)) == (3, "", 2)
 
@@ -258,7 +258,7 @@ def test_locked_pdf(vary, tmp_path) -> None:
 
 
 def test_json(vary, pdf_file) -> None:
-    vary.reading.reader = FakeReader(2)
+    vary.reader = FakeReader(2)
     code, out, _ = vary("read", pdf_file, "--to", "json")
     found = json.loads(out)
     assert code == 2
@@ -293,7 +293,7 @@ def test_interrupt(vary, pdf_file, monkeypatch) -> None:
     def interrupted(*_) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vary.reading.reader, "read", interrupted)
+    monkeypatch.setattr(vary.reader, "read", interrupted)
     assert vary("read", pdf_file) == (130, "", ["vary: interrupted"])
 
 

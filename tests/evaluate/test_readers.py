@@ -38,7 +38,7 @@ def test_a_reader_in_its_own_process_reads_and_tells_what_it_took() -> None:
 
 TOY = """import os, sys
 sys.path[:] = sys.argv[1:]
-from vary.evaluate import host, peers
+from vary.evaluate import readers as host, readers as peers
 def answer(image, prompt, language):
     if prompt == "die":
         os._exit(7)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from vary.evaluate import report, run, tasks
 from vary.evaluate.compare import as_markdown, compare, sign_test
+from vary.evaluate.task import MIN_CHARACTERS
 
 TEXTS = ["the first page", "a second page", "one more page", "and the last"]
 BLANK = partial(Image.new, "L", (64, 48), 255)
@@ -259,7 +260,7 @@ def test_rendered_pages_are_the_same_in_every_run(monkeypatch, page_source, text
 def test_real_pages_are_drawn_once_and_thin_ones_passed_over(monkeypatch, pdf_file, tmp_path) -> None:
     monkeypatch.setattr(tasks, "fetch", lambda package: pdf_file.parent)
     monkeypatch.setitem(tasks.REAL, "real", (("any", pdf_file.name, 5),))
-    monkeypatch.setitem(tasks.MIN_CHARACTERS, "en", 20)
+    monkeypatch.setitem(MIN_CHARACTERS, "en", 20)
     found = [(e.name, e.truth, e.open().size) for e in tasks.TASKS["real"].examples(None, None)]
     assert sorted(name for name, *_ in found) == ["three-1", "three-3"]  # page 2 is empty
     assert any("second line" in truth for _, truth, _ in found)

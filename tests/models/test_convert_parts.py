@@ -71,7 +71,7 @@ def test_parts_as_transformers_writes_them(tmp_path) -> None:
 
 def test_parts_become_a_model(tmp_path, tokenizers, monkeypatch) -> None:
     """Stock SAM and OPT -> vary-tiny; its vocabulary, CLIP and Qwen-1 -> vary-toy: the order of the paper."""
-    import vary.convert.convert as module
+    import vary.models.convert.convert as module
 
     small = {name: preset(f"{name}-test") for name in ("vary-tiny", "vary-toy")}
     sam_small = {"image_size": 128, "hidden": 128, "depth": 3, "heads": 2, "mlp": 72, "window": 3, "global_blocks": [1],

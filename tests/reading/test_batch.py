@@ -188,7 +188,7 @@ def test_kill_and_go_on(run) -> None:
     source = tiff(run.folder / "a.tif", *["ok"] * 30)
     command = f"""
 import os, signal
-from vary.run import read_all
+from vary.reading.batch import read_all
 def tell(line):
     if line["page"] == 7:
         os.kill(os.getpid(), signal.SIGKILL)

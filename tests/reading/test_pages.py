@@ -192,7 +192,7 @@ def serve_hanging(requests, answers) -> None:
 
 
 def _serve_until(requests, answers, end) -> None:
-    import vary.pdf as module
+    import vary.io.pdf as module
 
     real = module.pdf_page
     module.pdf_page = lambda pdf, number: end() if number == 3 else real(pdf, number)

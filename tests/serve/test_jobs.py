@@ -161,7 +161,7 @@ def test_graceful_shutdown(reader) -> None:  # 25
 SLOW = """
 import sys, time
 from tests.serve.test_app import FakeReader
-from vary.serve import Served, serve
+from vary.serve.app import Served, serve
 class Slow(FakeReader):
     def read(self, image, scale=1.0):
         print("reading", flush=True)

@@ -46,7 +46,7 @@ def test_errors_are_errors(reader, pdf_file, caplog) -> None:  # 26, 28
         message = refusal(client.post("/v1/chat/completions", json=asking(model="answers", text="private words?")), 500)
         assert message == "the model failed on this input"
         assert client.post("/v1/chat/completions", json=asking()).status_code == 200, "the worker lives on"
-    assert "RuntimeError at serve/test_schemas.py" in caplog.text
+    assert "RuntimeError at test_schemas.py" in caplog.text
     for secret in (KEY, "private words", "iVBOR", "a secret of the model"):
         assert secret not in caplog.text
 

@@ -186,7 +186,7 @@ def test_data_workers_outlive_one_sigterm_and_not_two() -> None:
     """One is for the process that saves; at its own end it sends another and waits."""
     code = """
 import time
-from vary.train.batches import deaf
+from vary.train.loader import deaf
 deaf(0)
 print("ready", flush=True)
 time.sleep(60)
