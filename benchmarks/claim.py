@@ -39,7 +39,7 @@ from vary.evaluate.metrics.words import overlap
 from vary.io.image import open_image
 from vary.markup.chart_text import parse_chart
 from vary.markup.prompts import LATIN
-from vary.models.chat import Asker
+from vary.models.chat import ChatModel
 from vary.models.config import VaryConfig
 from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.processor import VaryProcessor, character_tokenizer
@@ -262,9 +262,9 @@ def begin(arm: str, folder: Path, words: dict[str, Tensor], small: bool = False)
     """An arm's model before training: eyes that were trained elsewhere, the language model, a random connector."""
     model = model_of(arm, small)
     shipped = Path(vary.__file__).parent / "models" / "weights" / "vary-nano"
-    for name, eye in zip(ARMS[arm], model.eyes, strict=True):
+    for name, eye in zip(ARMS[arm], model.vocabularies, strict=True):
         if name == "new":
-            eye.load_state_dict(load_model(shipped).eye.state_dict())
+            eye.load_state_dict(load_model(shipped).reading_vocabulary.state_dict())
         elif not small:
             eye.load_state_dict(imagenet())
     model.language_model.load_state_dict(words)
@@ -292,7 +292,7 @@ def scores(kind: str, found: str, truth: str) -> dict[str, float]:
 def measure(folder: Path, limit: int, tokens: int = 110, batch: int = 25) -> list[dict[str, Any]]:
     """Records of a model's answers to the first `limit` samples of every part of the mix `test`."""
     model = load_model(folder)
-    asker = Asker(model, VaryProcessor.of(model.config, character_tokenizer(LATIN)))
+    chat_model = ChatModel(model, VaryProcessor.of(model.config, character_tokenizer(LATIN)))
     mix = Mixture(read_mix(load_recipe(RECIPES / "claim-mix.yaml"), "test"), SEED)
     records = []
     for part, source in zip(mix.parts, mix.sources, strict=True):
@@ -300,7 +300,7 @@ def measure(folder: Path, limit: int, tokens: int = 110, batch: int = 25) -> lis
             samples = [source.sample(i) for i in range(first, min(first + batch, limit))]
             asked = [([Image.fromarray(s.image)], part.prompt[0]) for s in samples]
             with torch.autocast("cpu", torch.bfloat16):
-                answers = asker.ask_all(asked, max_tokens=tokens, no_repeat=0)
+                answers = chat_model.ask_all(asked, max_tokens=tokens, no_repeat=0)
             records += [
                 {"part": part.name, "answer": a.text, "truth": s.text, "scores": scores(part.name, a.text, s.text)}
                 for a, s in zip(answers, samples, strict=True)

@@ -41,11 +41,11 @@ PAGE = (1024, 1024)  # of vocabularies that take pages of any size; what `cost_o
 def talk_of(model: VaryForConditionalGeneration, batch: int, tokens: int) -> Talk:
     """`<img>`, the image's places, and a text of which all is learnt, padded on the right."""
     config, pixels = model.config, []
-    for eye, settings in zip(model.eyes, config.vocabularies, strict=True):
+    for eye, settings in zip(model.vocabularies, config.vocabularies, strict=True):
         size = settings["preprocess"].get("size")
         pixels.append(torch.randn(batch, type(eye).channels, *((size, size) if size else PAGE)))
     with torch.no_grad():
-        seen = model.see([p[:1] for p in pixels]).shape[1]
+        seen = model.get_image_features([p[:1] for p in pixels]).shape[1]
     ids = torch.randint(5, config.text_config.vocab_size - 1, (batch, 1 + seen + tokens))
     ids[ids == config.image_token_id] += 1
     ids[:, 1 : 1 + seen] = config.image_token_id

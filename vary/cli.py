@@ -19,7 +19,7 @@ from .io.progress import Progress
 from .markup.prompts import PROMPTS
 
 if TYPE_CHECKING:
-    from .models.chat import Asker
+    from .models.chat import ChatModel
     from .reading.pages import PageReader
 
 
@@ -153,11 +153,11 @@ def _present(files: list[str]) -> None:
             raise ValueError(f"{name}: no such file")
 
 
-def _asker(arguments: argparse.Namespace) -> tuple[Asker, dict[str, Any]]:
-    from .models.chat import load_asker
+def _chat_model(arguments: argparse.Namespace) -> tuple[ChatModel, dict[str, Any]]:
+    from .models.chat import load_chat_model
 
     limits = {"max_tokens": arguments.max_tokens, "no_repeat": arguments.no_repeat}
-    return load_asker(arguments.model, arguments.device, arguments.dtype), limits
+    return load_chat_model(arguments.model, arguments.device, arguments.dtype), limits
 
 
 def _ask(arguments: argparse.Namespace) -> int:
@@ -169,8 +169,8 @@ def _ask(arguments: argparse.Namespace) -> int:
     if arguments.task is None and Path(question).is_file():
         raise ValueError(f"{question}: a file where the question should stand; write the question last, or --task")
     _present(images)
-    asker, limits = _asker(arguments)
-    answer = asker.ask(images, question, **limits)
+    chat_model, limits = _chat_model(arguments)
+    answer = chat_model.ask(images, question, **limits)
     _print(answer.text)
     if answer.repeated:
         print(f"vary: the answer began to repeat itself and was ended after {answer.tokens} tokens", file=sys.stderr)
@@ -181,17 +181,17 @@ def _ask(arguments: argparse.Namespace) -> int:
 
 def _chart(arguments: argparse.Namespace) -> int:
     _present([arguments.image])
-    asker, limits = _asker(arguments)
-    chart = asker.chart(arguments.image, arguments.language, **limits)
+    chat_model, limits = _chat_model(arguments)
+    chart = chat_model.chart(arguments.image, arguments.language, **limits)
     _print(json.dumps(dataclasses.asdict(chart), ensure_ascii=False, indent=2))
     return OK if chart.complete else SOME_LOST
 
 
 def _detect(arguments: argparse.Namespace) -> int:
     _present([arguments.image])
-    asker, limits = _asker(arguments)
+    chat_model, limits = _chat_model(arguments)
     classes = arguments.classes.split(",") if arguments.classes else None
-    boxes = asker.detect(arguments.image, classes, arguments.language, **limits)
+    boxes = chat_model.detect(arguments.image, classes, arguments.language, **limits)
     _print(json.dumps(dataclasses.asdict(boxes), ensure_ascii=False, indent=2))
     return OK if not boxes.rejected else SOME_LOST
 

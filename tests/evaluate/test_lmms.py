@@ -12,7 +12,7 @@ from PIL import Image
 from vary.evaluate import lmms
 
 
-class FakeAsker:
+class FakeChatModel:
     def __init__(self):
         self.asked = []
 
@@ -34,8 +34,8 @@ def test_lmms_eval_gets_its_answers_in_order(monkeypatch) -> None:
     model.lmms = Base
     for module in (package, api, model):
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    asker = FakeAsker()
-    monkeypatch.setattr(lmms, "load_asker", lambda *given: asker if given == ("folder", "cpu", "auto") else None)
+    asker = FakeChatModel()
+    monkeypatch.setattr(lmms, "load_chat_model", lambda *given: asker if given == ("folder", "cpu", "auto") else None)
     vary = lmms.Vary(pretrained="folder", batch_size="1")
     assert isinstance(vary, Base)
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from vary.cli import main
-from vary.models.chat import Asker, load_asker
+from vary.models.chat import ChatModel, load_chat_model
 from vary.models.config import preset
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.models.processor import VaryProcessor
@@ -31,7 +31,7 @@ def folder(tmp_path_factory, tokenizers):
     return path
 
 
-class Speaking(Asker):
+class Speaking(ChatModel):
     """Says a given text in place of the model's."""
 
     def __init__(self, text: str):
@@ -43,78 +43,80 @@ class Speaking(Asker):
 
 
 def test_questions_in_a_batch_get_the_answers_they_get_alone(folder) -> None:
-    asker = load_asker(folder)
+    chat_model = load_chat_model(folder)
     questions = [([PICTURE], "one"), ([PICTURE, folder / "picture.png"], "a longer one"), ([], "none")]
-    together = asker.ask_all(questions, max_tokens=7)
-    assert [asker.ask(list(images), q, max_tokens=7) for images, q in questions] == together
+    together = chat_model.ask_all(questions, max_tokens=7)
+    assert [chat_model.ask(list(images), q, max_tokens=7) for images, q in questions] == together
     assert all(a.tokens <= 7 for a in together)
-    assert asker.ask(PICTURE, "one", max_tokens=7) == together[0]
+    assert chat_model.ask(PICTURE, "one", max_tokens=7) == together[0]
 
 
 def test_answers_stream(folder) -> None:
     heard: list[str] = []
-    answer = load_asker(folder).ask(PICTURE, "say", max_tokens=9, on_text=heard.append)
+    answer = load_chat_model(folder).ask(PICTURE, "say", max_tokens=9, on_text=heard.append)
     assert "".join(heard).strip() == answer.text
 
 
 def test_an_answer_ends_at_its_stop_token(folder) -> None:
-    asker = load_asker(folder)
-    stop = asker.processor.stop_ids[-1]
-    assert stop == asker.processor.tokenizer.convert_tokens_to_ids("<|im_end|>")
-    letters = asker.processor.tokenizer("ab")["input_ids"]
-    assert asker._answer([*letters, stop, *letters], stop) == asker._answer([*letters, stop], stop)
-    ended, cut = asker._answer([*letters, stop], stop), asker._answer(letters, stop)
+    chat_model = load_chat_model(folder)
+    stop = chat_model.processor.stop_ids[-1]
+    assert stop == chat_model.processor.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    letters = chat_model.processor.tokenizer("ab")["input_ids"]
+    assert chat_model._answer([*letters, stop, *letters], stop) == chat_model._answer([*letters, stop], stop)
+    ended, cut = chat_model._answer([*letters, stop], stop), chat_model._answer(letters, stop)
     assert (ended.text, ended.finished, ended.tokens) == ("ab", True, 2)
     assert (cut.text, cut.finished) == ("ab", False)
 
 
 def test_an_answer_that_loops_is_ended_and_marked(folder, monkeypatch) -> None:
     monkeypatch.setattr("vary.models.repetition.MOST_SIGNS", 60)  # the miniature's context is short
-    asker = load_asker(folder)
-    torch.nn.init.zeros_(asker.model.get_output_embeddings().weight)  # it now says one sign for ever
-    for answer in asker.ask_all([([PICTURE], "one"), ([], "a longer one")], max_tokens=130, no_repeat=0):
+    chat_model = load_chat_model(folder)
+    torch.nn.init.zeros_(chat_model.model.get_output_embeddings().weight)  # it now says one sign for ever
+    for answer in chat_model.ask_all([([PICTURE], "one"), ([], "a longer one")], max_tokens=130, no_repeat=0):
         assert (answer.finished, answer.repeated, len(answer.text)) == (False, True, 1)
         assert 60 < answer.tokens < 100
-    assert not asker.ask(PICTURE, "one", max_tokens=40, no_repeat=0).repeated
-    letters, tokenizer = asker.processor.tokenizer("abcb")["input_ids"], asker.processor.tokenizer
+    assert not chat_model.ask(PICTURE, "one", max_tokens=40, no_repeat=0).repeated
+    letters, tokenizer = chat_model.processor.tokenizer("abcb")["input_ids"], chat_model.processor.tokenizer
     padded = [*letters, *[tokenizer.pad_token_id] * 9]  # in a batch whose other rows went on
-    answer = asker._answer(padded, asker.processor.stop_ids[-1], 7, Loop("tokens", "b", 2, 3))
+    answer = chat_model._answer(padded, chat_model.processor.stop_ids[-1], 7, Loop("tokens", "b", 2, 3))
     assert (answer.text, answer.tokens, answer.repeated) == ("abc", 4, True)
 
 
 def test_a_listener_that_has_heard_enough_ends_the_answer(folder) -> None:
     heard: list[str] = []
-    answer = load_asker(folder).ask(PICTURE, "say", max_tokens=99, on_text=lambda piece: heard.append(piece) or True)
+    answer = load_chat_model(folder).ask(
+        PICTURE, "say", max_tokens=99, on_text=lambda piece: heard.append(piece) or True
+    )
     assert answer.tokens < 3
     assert len(answer.text) <= len("".join(heard)) < 9
 
 
 def test_turns_and_the_context(folder) -> None:
-    asker = load_asker(folder)
+    chat_model = load_chat_model(folder)
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
-    (after,), alone = asker.chat_all([turns], max_tokens=3), asker.ask([], "c", max_tokens=3)
-    assert after.asked == asker.processor.apply_chat_template(turns, tokenize=True).shape[1] > alone.asked
-    places = asker.model.config.text_config.max_position_embeddings
+    (after,), alone = chat_model.chat_all([turns], max_tokens=3), chat_model.ask([], "c", max_tokens=3)
+    assert after.asked == chat_model.processor.apply_chat_template(turns, tokenize=True).shape[1] > alone.asked
+    places = chat_model.model.config.text_config.max_position_embeddings
     with pytest.raises(ValueError, match=f"the question has .* tokens with its images; .* context holds {places}"):
-        asker.ask([], "x" * places)
-    assert asker.ask([], "x" * (places - alone.asked - 4), max_tokens=600).tokens <= 5
+        chat_model.ask([], "x" * places)
+    assert chat_model.ask([], "x" * (places - alone.asked - 4), max_tokens=600).tokens <= 5
     with pytest.raises(ValueError, match="roles alternate"):
-        asker.chat_all([turns[1:]])
+        chat_model.chat_all([turns[1:]])
 
 
 def test_boxes_are_pixels_of_the_image() -> None:
-    asker = Speaking("Person: [500, 000, 1000, 500]; Car: [1, 2")
-    boxes = asker.detect(PICTURE, ["Person", "Car"])
+    chat_model = Speaking("Person: [500, 000, 1000, 500]; Car: [1, 2")
+    boxes = chat_model.detect(PICTURE, ["Person", "Car"])
     assert boxes.found[0].box == (40.0, 0.0, 80.0, 25.0)
     assert boxes.rejected
-    assert asker.question == "Detect Person, Car in this image."
-    asker.detect(PICTURE, language="zh")
-    assert asker.question == "检测这幅图中的所有物体。"
+    assert chat_model.question == "Detect Person, Car in this image."
+    chat_model.detect(PICTURE, language="zh")
+    assert chat_model.question == "检测这幅图中的所有物体。"
 
 
 def test_charts_are_data() -> None:
-    asker = Speaking("The dict of the chart is: \n{'title': 'Sales', 'data': {'a': '12.94%'}}")
-    chart = asker.chart(PICTURE)
+    chat_model = Speaking("The dict of the chart is: \n{'title': 'Sales', 'data': {'a': '12.94%'}}")
+    chart = chat_model.chart(PICTURE)
     assert (chart.title, chart.values, chart.complete) == ("Sales", {"a": "12.94%"}, True)
     with pytest.raises(ValueError, match="no dict of a chart"):
         Speaking("I see a cat").chart(PICTURE)
@@ -122,17 +124,17 @@ def test_charts_are_data() -> None:
 
 def test_what_cannot_be_asked_says_why(tmp_path, monkeypatch, folder) -> None:
     with pytest.raises(ValueError, match=r"no model folder"):
-        load_asker(tmp_path)
+        load_chat_model(tmp_path)
     with pytest.raises(ValueError, match="answers no questions"):
-        load_asker("vary/models/weights/vary-nano")
+        load_chat_model("vary/models/weights/vary-nano")
     preset("vary-toy-test").save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="no processor in it"):
-        load_asker(tmp_path)
+        load_chat_model(tmp_path)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match=r"device cuda: .* no GPU"):
-        load_asker(folder, device="cuda")
+        load_chat_model(folder, device="cuda")
     with pytest.raises(ValueError, match="no such file"):
-        load_asker(folder).ask(tmp_path / "none.png", "x")
+        load_chat_model(folder).ask(tmp_path / "none.png", "x")
 
 
 def test_command_line(folder, capsys) -> None:

@@ -155,7 +155,7 @@ def test_official_checkpoints_load_and_come_back_bit_for_bit(layout, tmp_path) -
     assert isinstance(model, VaryForConditionalGeneration)
     eye = model.config.vocabularies[-1]
     assert (eye["window"], eye["global_blocks"], eye["heads"], eye["image_size"]) == (3, [1], 2, 128)
-    pixels = [torch.randn(1, 3, 28, 28), torch.randn(1, 3, 128, 128)][-len(model.eyes) :]
+    pixels = [torch.randn(1, 3, 28, 28), torch.randn(1, 3, 128, 128)][-len(model.vocabularies) :]
     ids = torch.full((1, 6), model.config.image_token_id)
     ids[0, [0, -1]] = 7
     assert torch.isfinite(model(ids, pixels).logits).all()

@@ -28,7 +28,7 @@ def test_counts_and_tokens_equal_the_built_model(name) -> None:
     assert parts == COUNTS[name]
     config, facts = preset(name), info(name)
     assert facts["parameters"]["total"] == sum(parts.values())
-    for vocabulary, fact, eye in zip(config.vocabularies, facts["vocabularies"], model.eyes, strict=True):
+    for vocabulary, fact, eye in zip(config.vocabularies, facts["vocabularies"], model.vocabularies, strict=True):
         size = vocabulary["preprocess"].get("size")
         if size:
             rows, columns = token_grid([vocabulary], "channel", {"name": "linear"}, [(size, size)])

@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from PIL import Image
 from transformers import Trainer, TrainingArguments, pipeline
 
-from vary.models.chat import load_asker
+from vary.models.chat import load_chat_model
 from vary.models.config import preset
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.models.processor import VaryProcessor
@@ -75,7 +75,7 @@ def test_quantised_weights_answer_nearly_the_same(made, dtype, bits, bound, tmp_
     model, processor = made
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
-    quantised = load_asker(tmp_path, dtype=dtype).model
+    quantised = load_chat_model(tmp_path, dtype=dtype).model
     linears = [m for m in quantised.language_model.modules() if isinstance(m, torch.nn.Linear)]
     assert linears
     assert all(type(m.weight).__name__.startswith("WeightQ") for m in linears)
@@ -95,7 +95,7 @@ def test_it_compiles_without_a_break(made) -> None:
     pixels = pixels if isinstance(pixels, list) else [pixels]
     compiled = torch.compile(model.see, fullgraph=True, backend="aot_eager")
     with torch.no_grad():
-        torch.testing.assert_close(compiled(pixels), model.see(pixels), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(compiled(pixels), model.get_image_features(pixels), atol=1e-5, rtol=1e-5)
 
 
 def test_half_precision_and_another_dtype_of_pixels(made) -> None:

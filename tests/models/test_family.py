@@ -133,7 +133,7 @@ def test_vary_tiny_equals_its_encoder_and_opt(tokenizers) -> None:
     opt = AutoModelForCausalLM.from_config(model.config.text_config).eval()
     opt.model.load_state_dict(model.language_model.state_dict())
     with torch.no_grad():
-        seen = model.connector[0](model.eye(inputs["pixel_values"]), None)
+        seen = model.connector[0](model.reading_vocabulary(inputs["pixel_values"]), None)
         embedded = opt.get_input_embeddings()(inputs["input_ids"]).clone()
         embedded[inputs["input_ids"] == model.config.image_token_id] = seen[0]
         expected = opt(inputs_embeds=embedded, attention_mask=inputs["attention_mask"]).logits
@@ -173,7 +173,7 @@ def test_image_tokens_equal_features(name, tokenizers) -> None:
     model, processor = family(name, tokenizers)
     inputs = processor.apply_chat_template(chat(question(name, "x"), picture(1)), tokenize=True, return_dict=True)
     pixels = inputs["pixel_values"]
-    seen = model.see(pixels)
+    seen = model.get_image_features(pixels)
     assert seen.shape[1] == int((inputs["input_ids"] == model.config.image_token_id).sum())
     assert seen.shape[1] == processor.num_image_tokens(
         [tuple(p.shape[-2:]) for p in (pixels if isinstance(pixels, list) else [pixels])]
@@ -194,11 +194,11 @@ def test_parameters_of_the_full_sizes(name) -> None:
         model = VaryForConditionalGeneration(preset(name))
     count = sum(p.numel() for p in model.parameters())
     assert count == pytest.approx(COUNTS[name], rel=0 if name == "vary-tiny" else 0.003)
-    sam = next(eye for eye in model.eyes if type(eye).__name__ == "SamVocabulary")
+    sam = next(eye for eye in model.vocabularies if type(eye).__name__ == "SamVocabulary")
     assert sum(p.numel() for p in sam.parameters()) == 95_569_152
     assert len(sam.state_dict()) == 179
     if name in ("vary-toy", "vary-base"):
-        assert sum(p.numel() for p in model.eyes[0].parameters()) == 303_179_776
+        assert sum(p.numel() for p in model.vocabularies[0].parameters()) == 303_179_776
         assert model.connector[0].linear.weight.shape == ({"vary-toy": 1024, "vary-base": 2048}[name], 1024)
 
 

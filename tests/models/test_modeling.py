@@ -149,7 +149,7 @@ def test_every_part_builds_and_runs(name, merge, processor) -> None:
     config = preset("vary-nano-test")
     config.connector, config.merge = {"name": name}, merge
     model = VaryForConditionalGeneration(config)
-    tokens = model.see(torch.zeros(1, 1, 32, 64))
+    tokens = model.get_image_features(torch.zeros(1, 1, 32, 64))
     rows, columns = CONNECTORS[name].grid((4, 16))
     assert tokens.shape == (1, rows * columns, 40)
 

@@ -144,7 +144,7 @@ def test_fused_network_computes_the_same(tiny_model) -> None:
             module.running_var.uniform_(0.5, 1.5)
     pixels = torch.rand(2, 1, 64, 96)
     with torch.no_grad():
-        torch.testing.assert_close(vocabulary.folded()(pixels), vocabulary(pixels), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(vocabulary.for_inference()(pixels), vocabulary(pixels), atol=1e-5, rtol=1e-4)
 
 
 def test_pages_read_the_same_alone_and_beside_white(reader) -> None:

@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from tests.serve.test_app import FakeAsker, FakeReader
+from tests.serve.test_app import FakeChatModel, FakeReader
 from vary.io.image import BadInput
 from vary.reading.pages import read_document
 from vary.reading.remote import LONG_SIDE, Server, ServerError
@@ -101,7 +101,7 @@ def test_pages_of_a_vary_server_come_with_boxes(pdf_file) -> None:
 
 
 def test_questions_stream() -> None:
-    with vary_server(asks=Served(None, FakeAsker())) as url:
+    with vary_server(asks=Served(None, FakeChatModel())) as url:
         heard: list[str] = []
         assert Server(url, key="key").ask([PAGE], "What?", heard.append) == ("Hello there.", True)
         assert heard == ["Hello ", "there."]

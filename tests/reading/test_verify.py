@@ -20,9 +20,9 @@ def writer(tiny_model) -> Writer:
 def strip_images(model, count: int) -> list[torch.Tensor]:
     torch.manual_seed(5)
     with torch.no_grad():
-        sight = model.look(torch.rand(1, 1, 32 * count, 64))
+        features = model.encode_images(torch.rand(1, 1, 32 * count, 64))
         strips = [Strip(0, 4 * k, 0, 4, 16 - 4 * (k % 2)) for k in range(count)]
-        return strip_embeddings(model, sight.tokens[0], sight.grids[0], strips)
+        return strip_embeddings(model, features.tokens[0], features.grids[0], strips)
 
 
 def of_whole_texts(writer, image, text, doubt) -> list[float]:

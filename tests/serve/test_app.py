@@ -48,7 +48,7 @@ class FakeReader:
         return Page(1, "ok", *image.size, blocks=[Block([Line(f"size {image.width}", box, 1.0)], box)])
 
 
-class FakeAsker:
+class FakeChatModel:
     """Says the words it is given, and keeps what it was asked."""
 
     def __init__(self, words=("Hello ", "there."), finished=True):
@@ -88,8 +88,8 @@ def reader() -> FakeReader:
 
 
 @contextmanager
-def client_of(reader=None, asker=None, key=None, raise_errors=True, **limits):
-    models = {"reads": Served(reader or FakeReader()), "answers": Served(None, asker or FakeAsker())}
+def client_of(reader=None, chat_model=None, key=None, raise_errors=True, **limits):
+    models = {"reads": Served(reader or FakeReader()), "answers": Served(None, chat_model or FakeChatModel())}
     app = create_app(models, key, ("images.example",), Limits(**limits))
     with TestClient(app, base_url="http://localhost", raise_server_exceptions=raise_errors) as client:
         yield client
@@ -102,10 +102,10 @@ def client(reader):
 
 
 @contextmanager
-def running(reader=None, asker=None, key=None, **limits):
+def running(reader=None, chat_model=None, key=None, **limits):
     """The same over a real socket."""
     app = create_app(
-        {"reads": Served(reader or FakeReader()), "answers": Served(None, asker)}, key, (), Limits(**limits)
+        {"reads": Served(reader or FakeReader()), "answers": Served(None, chat_model)}, key, (), Limits(**limits)
     )
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False, timeout_graceful_shutdown=5))
@@ -135,16 +135,16 @@ def wait_for(condition) -> None:
 
 
 def test_the_official_client_reads_asks_and_streams() -> None:
-    asker = FakeAsker()
-    with running(asker=asker, key=KEY) as server:
+    chat_model = FakeChatModel()
+    with running(chat_model=chat_model, key=KEY) as server:
         client = openai.OpenAI(base_url=server.url + "/v1", api_key=KEY, max_retries=0)
         assert [model.id for model in client.models.list()] == ["reads", "answers"]
         page = client.chat.completions.create(**asking(), temperature=0, max_tokens=50)
         assert (page.choices[0].message.content, page.choices[0].finish_reason) == ("size 40", "stop")
         answer = client.chat.completions.create(**asking(model="answers", text="What is it?"))
         assert answer.choices[0].message.content == "Hello there."
-        image, question = asker.asked[0]["content"]
-        assert (image["image"].size, image["image"].mode, asker.tokens) == ((40, 60), "RGB", 4096)
+        image, question = chat_model.asked[0]["content"]
+        assert (image["image"].size, image["image"].mode, chat_model.tokens) == ((40, 60), "RGB", 4096)
         assert question == {"type": "text", "text": "What is it?"}
         chunks = list(client.chat.completions.create(**asking(model="answers"), stream=True))
         assert [c.choices[0].delta.content for c in chunks if c.choices[0].delta.content] == ["Hello ", "there."]
@@ -160,8 +160,8 @@ def test_the_official_client_reads_asks_and_streams() -> None:
 
 def test_turns_before_are_part_of_the_question() -> None:
     """Answers go back as the official client has them; a model that only reads looks at the last turn alone."""
-    asker = FakeAsker()
-    with running(asker=asker) as server:
+    chat_model = FakeChatModel()
+    with running(chat_model=chat_model) as server:
         client = openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0)
         first = asking(model="answers", text="What is it?")["messages"]
         said = client.chat.completions.create(model="answers", messages=first).choices[0].message
@@ -169,7 +169,9 @@ def test_turns_before_are_part_of_the_question() -> None:
         more = {"role": "user", "content": [{"type": "text", "text": "And"}, *first[0]["content"]]}
         for answer in (said, said.model_dump()):
             client.chat.completions.create(model="answers", messages=[system, *first, answer, more])
-            told = [(turn["role"], [part.get("text", "image") for part in turn["content"]]) for turn in asker.asked]
+            told = [
+                (turn["role"], [part.get("text", "image") for part in turn["content"]]) for turn in chat_model.asked
+            ]
             assert told == [
                 ("system", ["Be brief."]), ("user", ["image", "What is it?"]), ("assistant", ["Hello there."]),
                 ("user", ["image", "And\nWhat is it?"]),
@@ -183,7 +185,7 @@ def test_turns_before_are_part_of_the_question() -> None:
 
 
 def test_tokens_are_counted() -> None:
-    with running(asker=FakeAsker()) as server:
+    with running(chat_model=FakeChatModel()) as server:
         client = openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0)
         usage = client.chat.completions.create(**asking(model="answers")).usage
         assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (300, 2, 302)
@@ -210,20 +212,20 @@ def test_a_pdf_is_parsed_in_every_format(client, pdf_file) -> None:
 
 
 def test_an_answer_that_loops_is_ended_and_says_so() -> None:
-    asker = FakeAsker(["The total is 12. ", *["and so on and on "] * 2000])
-    with client_of(asker=asker) as client:
+    chat_model = FakeChatModel(["The total is 12. ", *["and so on and on "] * 2000])
+    with client_of(chat_model=chat_model) as client:
         choice = client.post("/v1/chat/completions", json=asking(model="answers")).json()["choices"][0]
         assert choice["finish_reason"] == "repetition"
         assert choice["message"]["content"].startswith("The total is 12. and so on and on")
         assert len(choice["message"]["content"]) < 60
-        assert asker.said < 200
+        assert chat_model.said < 200
         text = client.post("/v1/chat/completions", json=asking(model="answers", stream=True)).text
         assert '"finish_reason": "repetition"' in text
         assert text.endswith("data: [DONE]\n\n")
 
 
 def test_an_answer_that_was_cut_says_length() -> None:
-    with client_of(asker=FakeAsker(finished=False)) as client:
+    with client_of(chat_model=FakeChatModel(finished=False)) as client:
         choice = client.post("/v1/chat/completions", json=asking(model="answers")).json()["choices"][0]
         assert choice["finish_reason"] == "length"
 
@@ -253,7 +255,7 @@ def test_a_question_does_not_wait_for_a_long_document(pdf_file) -> None:
 
 def test_shipped_model_reads_over_http() -> None:
     models = load_models(["vary-nano"])
-    assert (models["vary-nano"].reader is not None, models["vary-nano"].asker) == (True, None)
+    assert (models["vary-nano"].reader is not None, models["vary-nano"].chat_model) == (True, None)
     with TestClient(create_app(models), base_url="http://localhost") as client:
         document = upload(client, (EXAMPLES / "page.png").read_bytes(), "page.png").json()
     truth = (EXAMPLES / "page.txt").read_text(encoding="utf-8")
@@ -273,8 +275,8 @@ def test_a_real_model_answers_and_is_ended_when_it_loops(tmp_path, tokenizers) -
     VaryForConditionalGeneration(config).save_pretrained(tmp_path / "toy")
     VaryProcessor.of(config, tokenizers(config)).save_pretrained(tmp_path / "toy")
     models = load_models([str(tmp_path / "toy")])
-    assert (models["toy"].reader, models["toy"].asker is not None) == (None, True)
-    expected = models["toy"].asker.ask(Image.open(io.BytesIO(png())).convert("RGB"), "What?", max_tokens=9)
+    assert (models["toy"].reader, models["toy"].chat_model is not None) == (None, True)
+    expected = models["toy"].chat_model.ask(Image.open(io.BytesIO(png())).convert("RGB"), "What?", max_tokens=9)
     with TestClient(create_app(models), base_url="http://localhost") as client:
         asked = asking(model="toy", text="What?", max_tokens=9)
         choice = client.post("/v1/chat/completions", json=asked).json()["choices"][0]
@@ -283,7 +285,7 @@ def test_a_real_model_answers_and_is_ended_when_it_loops(tmp_path, tokenizers) -
         streamed = client.post("/v1/chat/completions", json=asked | {"stream": True}).text
         pieces = [json.loads(line[6:]) for line in streamed.splitlines() if line.startswith("data: {")]
         assert "".join(p["choices"][0]["delta"].get("content", "") for p in pieces).strip() == expected.text
-        models["toy"].asker.processor.tokenizer.decode = lambda ids, **_: "the same words again " * len(ids)
+        models["toy"].chat_model.processor.tokenizer.decode = lambda ids, **_: "the same words again " * len(ids)
         choice = client.post("/v1/chat/completions", json=asked | {"max_tokens": 150}).json()["choices"][0]
         assert choice["finish_reason"] == "repetition"
         assert len(choice["message"]["content"]) < 60

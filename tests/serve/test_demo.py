@@ -20,7 +20,7 @@ import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
-from tests.serve.test_app import FakeAsker, FakeReader, png
+from tests.serve.test_app import FakeChatModel, FakeReader, png
 from vary.document.elements import Block, Line, Page
 from vary.serve.app import Served, load_models
 from vary.serve.demo import PAGE, PICTURE_SIDE, create_demo, demo
@@ -35,7 +35,7 @@ CHROMIUM = os.environ.get("VARY_CHROMIUM") or shutil.which("chromium") or shutil
 
 @contextmanager
 def client_of(reader=None, key=None, **limits):
-    models = {"reads": Served(reader or FakeReader()), "answers": Served(None, FakeAsker())}
+    models = {"reads": Served(reader or FakeReader()), "answers": Served(None, FakeChatModel())}
     with TestClient(create_demo(models, key, limits=Limits(**limits)), base_url="http://localhost") as client:
         yield client
 
@@ -305,7 +305,7 @@ def test_in_a_browser_reading() -> None:
 @pytest.mark.slow  # a browser
 def test_in_a_browser_what_is_read_is_text(monkeypatch) -> None:
     monkeypatch.setattr("vary.reading.pages.find_kinds", lambda page, image: None)  # the reader here says what is what
-    models = {"evil": Served(EvilReader()), "answers": Served(None, FakeAsker((EVIL, " said.")))}
+    models = {"evil": Served(EvilReader()), "answers": Served(None, FakeChatModel((EVIL, " said.")))}
     with browsing(models, KEY) as (tab, complaints, expect):
         tab.fill("#key", "wrong")
         tab.press("#key", "Enter")

@@ -21,7 +21,7 @@ from vary.serve.gate import Gate
 from vary.serve.jobs import Desk
 from vary.serve.limits import Limits
 
-from .test_app import KEY, FakeAsker, FakeReader, asking, client_of, png, refusal, running, upload, wait_for
+from .test_app import KEY, FakeChatModel, FakeReader, asking, client_of, png, refusal, running, upload, wait_for
 
 
 @pytest.fixture
@@ -111,8 +111,8 @@ def test_200_requests_at_once(reader) -> None:  # 23
 
 
 def test_disconnect_cancels() -> None:  # 25
-    asker = FakeAsker(f"word{k} " for k in range(10**9))
-    with running(asker=asker) as server:
+    chat_model = FakeChatModel(f"word{k} " for k in range(10**9))
+    with running(chat_model=chat_model) as server:
         body = json.dumps(asking(model="answers", stream=True)).encode()
         head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
         link = socket.create_connection(("127.0.0.1", server.port))
@@ -120,9 +120,9 @@ def test_disconnect_cancels() -> None:  # 25
         assert b"200 OK" in link.recv(1000)
         link.close()
         wait_for(lambda: server.app.state.desk.inside == 0)
-        said = asker.said
+        said = chat_model.said
         time.sleep(0.1)
-        assert asker.said - said <= 1
+        assert chat_model.said - said <= 1
         body = json.dumps(asking(model="answers")).encode()
         link = socket.create_connection(("127.0.0.1", server.port))
         link.sendall(head.replace("stream", "").encode() + b"Content-Type: application/json\r\n\r\n" + body)

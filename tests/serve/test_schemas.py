@@ -11,7 +11,7 @@ import pytest
 from vary.io.image import BadInput
 from vary.serve.errors import shown, told
 
-from .test_app import KEY, FakeAsker, FakeReader, asking, client_of, data_url, png, refusal, upload
+from .test_app import KEY, FakeChatModel, FakeReader, asking, client_of, data_url, png, refusal, upload
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_errors_are_errors(reader, pdf_file, caplog) -> None:  # 26, 28
         everything = upload(client, png()).text + client.post("/v1/chat/completions", json=asking()).text
         assert "/root" not in everything
         assert "Traceback" not in everything
-    with client_of(asker=BrokenAsker(), key=KEY) as client, caplog.at_level(logging.DEBUG):
+    with client_of(chat_model=BrokenChatModel(), key=KEY) as client, caplog.at_level(logging.DEBUG):
         client.headers["Authorization"] = f"Bearer {KEY}"
         message = refusal(client.post("/v1/chat/completions", json=asking(model="answers", text="private words?")), 500)
         assert message == "the model failed on this input"
@@ -51,7 +51,7 @@ def test_errors_are_errors(reader, pdf_file, caplog) -> None:  # 26, 28
         assert secret not in caplog.text
 
 
-class BrokenAsker(FakeAsker):
+class BrokenChatModel(FakeChatModel):
     def chat_all(self, conversations, **_):
         raise RuntimeError("a secret of the model")
 

@@ -21,7 +21,7 @@ import yaml
 from safetensors.torch import load_file
 
 from vary.data.sample import Sample, Skipped
-from vary.models.chat import load_asker
+from vary.models.chat import load_chat_model
 from vary.models.config import preset
 from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.processor import VaryProcessor
@@ -114,7 +114,7 @@ def test_golden_losses(model_folder, stage) -> None:
     made = load_file(folder.parent / "made" / "model.safetensors")
     assert made.keys() == before.keys()
     assert all(torch.equal(made[name], before[name]) for name in before if not name.startswith(tuple(trainable)))
-    load_asker(folder.parent / "made")
+    load_chat_model(folder.parent / "made")
 
 
 def test_frozen_parts_get_no_gradients(model_folder, monkeypatch) -> None:

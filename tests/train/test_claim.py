@@ -98,7 +98,7 @@ def test_a_vocabulary_from_outside_is_merged(claim) -> None:
     eye = build_vocabulary("efficientnet-lite").eval()
     assert eye(torch.zeros(1, 3, 64, 96)).shape == (1, 2 * 3, eye.width)
     model = claim.model_of("both", small=True).eval()
-    image = model.see([torch.zeros(1, 3, 224, 224), torch.zeros(1, 1, claim.HIGH, claim.WIDE)])
+    image = model.get_image_features([torch.zeros(1, 3, 224, 224), torch.zeros(1, 1, claim.HIGH, claim.WIDE)])
     assert image.shape[1] == 7 * 7 + 3 * 32
 
 

@@ -47,14 +47,14 @@ def test_losses_are_those_that_the_stage_names(tiny_model, material) -> None:
 def test_the_head_and_the_eyes_learn_from_the_auxiliary_loss(tiny_model, material) -> None:
     model = copy.deepcopy(tiny_model)
     model.config.reading["feed"] = False  # else the decoder, too, pulls at the head
-    model.connector.squeeze = torch.nn.Linear(model.eye.width, model.connector.squeeze.out_features)
+    model.connector.squeeze = torch.nn.Linear(model.reading_vocabulary.width, model.connector.squeeze.out_features)
     for losses, learns in (({}, False), (HEAD, True)):
         writing = task(model, material, losses=losses)
         found, _ = writing.losses(writing.data[0])
         model.zero_grad()
         sum(found.values()).backward()
         assert (model.head.out.weight.grad is not None) == learns
-        assert model.eye.stem[0][0].weight.grad.abs().sum() > 0
+        assert model.reading_vocabulary.stem[0][0].weight.grad.abs().sum() > 0
 
 
 def test_an_auxiliary_loss_on_frozen_eyes_is_an_error(tiny_model, material) -> None:

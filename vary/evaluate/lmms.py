@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ..models.chat import Asker, load_asker
+from ..models.chat import ChatModel, load_chat_model
 
 
 class VaryAnswers:
@@ -25,7 +25,7 @@ class VaryAnswers:
         super().__init__()
         if others:
             raise ValueError(f"unknown model argument {next(iter(others))!r}; allowed: pretrained, device, dtype")
-        self.asker: Asker = load_asker(pretrained, device, dtype)
+        self.chat_model: ChatModel = load_chat_model(pretrained, device, dtype)
         self.batch_size = int(batch_size)
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
@@ -34,7 +34,7 @@ class VaryAnswers:
         for request in requests:
             question, settings, images_of, number, task, split = request.args
             images = [image.convert("RGB") for image in images_of(self.task_dict[task][split][number])]
-            found = self.asker.ask(images, question, max_tokens=int(settings.get("max_new_tokens", 1024)))
+            found = self.chat_model.ask(images, question, max_tokens=int(settings.get("max_new_tokens", 1024)))
             answers.append(_until(found.text, settings.get("until") or ()))
         return answers
 

@@ -31,7 +31,7 @@ _HEAD = 1 << 20  # bytes of a file's head and tail that go into a model's finger
 
 
 def open_model(name: str, device: str = "cpu", max_tokens: int = 2048, fast: bool = False) -> Opened:
-    """A model of ours: one that answers (`ask.load_asker`) where its template takes images, else a reader of rows.
+    """Open a model of ours: a `ChatModel` where its template takes images, else a reader of rows.
 
     fast: the reader by its head alone.
     """
@@ -40,7 +40,7 @@ def open_model(name: str, device: str = "cpu", max_tokens: int = 2048, fast: boo
     folder = weights_dir(name)
     about = folder / "processor_config.json"
     template = json.loads(about.read_text(encoding="utf-8")).get("template") if about.is_file() else "plain"
-    return _rows(name, folder, device, fast) if template == "plain" else _asker(folder, device, max_tokens)
+    return _rows(name, folder, device, fast) if template == "plain" else _chat_model(folder, device, max_tokens)
 
 
 def _rows(name: str, folder: Path, device: str, fast: bool) -> Opened:
@@ -62,15 +62,15 @@ def _rows(name: str, folder: Path, device: str, fast: bool) -> Opened:
     return Opened(fingerprint(folder), answer, alphabet=reader.head.lattice.alphabet)
 
 
-def _asker(folder: Path, device: str, max_tokens: int) -> Opened:
+def _chat_model(folder: Path, device: str, max_tokens: int) -> Opened:
     from ..markup.prompts import TEMPLATES
-    from ..models.chat import load_asker
+    from ..models.chat import load_chat_model
 
-    asker = load_asker(folder, device)
-    asks = TEMPLATES[asker.processor.template].question
+    chat_model = load_chat_model(folder, device)
+    asks = TEMPLATES[chat_model.processor.template].question
 
     def answer(image: Image.Image, prompt: str, _: str) -> Reply:
-        found = asker.ask(image.convert("RGB"), prompt if asks else "", max_tokens=max_tokens)
+        found = chat_model.ask(image.convert("RGB"), prompt if asks else "", max_tokens=max_tokens)
         return Reply(found.text, "repetition" if found.repeated else "ok" if found.finished else "truncated")
 
     return Opened(fingerprint(folder), answer, asks)

@@ -1,6 +1,6 @@
 """Asking a model about images: a question in, an answer out, and answers that are boxes or charts as data.
 
-`load_asker` opens any model folder with a processor whose template takes questions; models that read by rows alone
+`load_chat_model` opens any model folder with a processor whose template takes questions; models that read by rows alone
 (`vary-nano`) are for `vary.read`.
 """
 
@@ -43,7 +43,7 @@ class Answer:
     repeated: bool = False
 
 
-class Asker:
+class ChatModel:
     """A model and its processor. Greedy and deterministic; `ask_all` answers as `ask` does, in batches."""
 
     def __init__(self, model: VaryForConditionalGeneration, processor: VaryProcessor):
@@ -124,7 +124,7 @@ class Asker:
         return Answer(text, finished and loop is None, len(ids), asked, loop is not None)
 
 
-def load_asker(folder: str | Path, device: str = "cpu", dtype: str = "auto") -> Asker:
+def load_chat_model(folder: str | Path, device: str = "cpu", dtype: str = "auto") -> ChatModel:
     """A model that answers, from a folder.
 
     dtype: `auto` (as saved), `float32`, `bfloat16` or `float16`; `int8` and `int4` hold the language model's weights in
@@ -147,7 +147,7 @@ def load_asker(folder: str | Path, device: str = "cpu", dtype: str = "auto") -> 
     if dtype in QUANTISED:
         _quantise(model, dtype)
     nn.Module.to(model, device)
-    return Asker(model, processor)
+    return ChatModel(model, processor)
 
 
 def _quantise(model: VaryForConditionalGeneration, kind: str) -> None:

@@ -38,7 +38,7 @@ class VaryOutput(ModelOutput):
 
 
 @dataclass
-class Sight:
+class VisionFeatures:
     """What the eyes return: tokens (B, N, D) of each vocabulary on its grid of (rows, columns); the head's logits
     (B, R, F, A) and measures (B, R, F, M) when there is one.
     """
@@ -67,16 +67,18 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: VaryConfig):
         super().__init__(config)
-        self.vocabularies = nn.ModuleList(build_vocabulary(**sizes_of(vocab)) for vocab in config.vocabularies)
+        modules = nn.ModuleList(build_vocabulary(**sizes_of(vocab)) for vocab in config.vocabularies)
+        self.vocabularies = cast("list[Vocabulary]", modules)  # an nn.ModuleList of vocabularies
         self.merge = MERGES[config.merge]
-        widths = [vocabulary.width for vocabulary in self.eyes]
+        widths = [vocabulary.width for vocabulary in self.vocabularies]
         self.reading_head: ReadingHead | None = None
         if config.reading:
             frames = config.reading["frames"]
             alphabet, styles = config.reading["alphabet"], tuple(config.reading.get("styles", ()))
-            self.reading_head = ReadingHead(self.eye.width, alphabet, self.eye.stride, frames, styles)
+            read = self.reading_vocabulary
+            self.reading_head = ReadingHead(read.width, alphabet, read.stride, frames, styles)
             if config.reading.get("feed"):
-                widths[self.read_by] += frames * self.reading_head.classes
+                widths[self.reading_vocabulary_index] += frames * self.reading_head.classes
         self.connector = _connectors(config, widths)
         self.language_model = AutoModel.from_config(config.text_config)
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
@@ -84,19 +86,14 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.post_init()
 
     @property
-    def eyes(self) -> list[Vocabulary]:
-        """The vocabularies, in the order in which they are merged."""
-        return cast("list[Vocabulary]", list(self.vocabularies))
-
-    @property
-    def read_by(self) -> int:
-        """Which vocabulary the reading head reads, from 0."""
+    def reading_vocabulary_index(self) -> int:
+        """Index of the vocabulary that the reading head reads."""
         return int((self.config.reading or {}).get("vocabulary", 0))
 
     @property
-    def eye(self) -> Vocabulary:
+    def reading_vocabulary(self) -> Vocabulary:
         """The vocabulary that the reading head reads."""
-        return self.eyes[self.read_by]
+        return self.vocabularies[self.reading_vocabulary_index]
 
     @property
     def head(self) -> ReadingHead:
@@ -124,47 +121,48 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def read_rows(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens of the readable vocabulary and what the reading head says of them: the path without a decoder."""
-        tokens = self.eye(pixels_BCHW)
-        return (tokens, *self.head(tokens, self.eye.grid(*pixels_BCHW.shape[-2:])))
+        tokens = self.reading_vocabulary(pixels_BCHW)
+        return (tokens, *self.head(tokens, self.reading_vocabulary.grid(*pixels_BCHW.shape[-2:])))
 
-    def look(self, pixel_values: Tensor | list[Tensor]) -> Sight:
+    def encode_images(self, pixel_values: Tensor | list[Tensor]) -> VisionFeatures:
         """Pixels, (B, C, H, W) for each vocabulary -> the tokens of each on its grid, before connector and merge."""
         pixels = pixel_values if isinstance(pixel_values, list) else [pixel_values]
-        wanted = 1 if self.merge.chained else len(self.eyes)
+        wanted = 1 if self.merge.chained else len(self.vocabularies)
         if len(pixels) != wanted:
             raise ValueError(f"this model takes pixels for {wanted} vocabularies, got {len(pixels)}")
         tokens: list[Tensor] = []
         grids: list[tuple[int, int]] = []
-        for k, eye in enumerate(self.eyes):
+        for k, vocabulary in enumerate(self.vocabularies):
             if k and self.merge.chained:
-                tokens.append(eye.think(tokens[-1], grids[-1]))
+                tokens.append(vocabulary.from_tokens(tokens[-1], grids[-1]))
                 grids.append(grids[-1])
             else:
-                tokens.append(eye(pixels[k].to(self.dtype)))
-                grids.append(eye.grid(*pixels[k].shape[-2:]))
+                tokens.append(vocabulary(pixels[k].to(self.dtype)))
+                grids.append(vocabulary.grid(*pixels[k].shape[-2:]))
         if self.reading_head is None:
-            return Sight(tokens, grids)
-        logits, measures = self.reading_head(tokens[self.read_by], grids[self.read_by])
-        tokens[self.read_by] = self.feed(tokens[self.read_by], logits)
-        return Sight(tokens, grids, logits, measures)
+            return VisionFeatures(tokens, grids)
+        read = self.reading_vocabulary_index
+        logits, measures = self.reading_head(tokens[read], grids[read])
+        tokens[read] = self.append_posteriors(tokens[read], logits)
+        return VisionFeatures(tokens, grids, logits, measures)
 
-    def feed(self, tokens_BND: Tensor, logits_BRFA: Tensor) -> Tensor:
+    def append_posteriors(self, tokens_BND: Tensor, logits_BRFA: Tensor) -> Tensor:
         """Soft characters: what the head reads joins what the network sees, where the configuration says so."""
         if not self.config.reading.get("feed"):
             return tokens_BND
         soft = logits_BRFA.float().softmax(-1).to(tokens_BND.dtype).reshape(*tokens_BND.shape[:2], -1)
         return torch.cat([tokens_BND, soft], -1)
 
-    def join(self, sight: Sight) -> Tensor:
+    def merge_features(self, features: VisionFeatures) -> Tensor:
         """What was seen -> image tokens (B, M, E): merged and connected, or connected by branch and merged."""
         if isinstance(self.connector, nn.ModuleList):
-            branches = zip(self.connector, sight.tokens, sight.grids, strict=True)
+            branches = zip(self.connector, features.tokens, features.grids, strict=True)
             return self.merge.join([connector(tokens, grid) for connector, tokens, grid in branches])
-        return self.connector(self.merge.join(sight.tokens), self.merge.grid(sight.grids))
+        return self.connector(self.merge.join(features.tokens), self.merge.grid(features.grids))
 
-    def see(self, pixel_values: Tensor | list[Tensor]) -> Tensor:
+    def get_image_features(self, pixel_values: Tensor | list[Tensor]) -> Tensor:
         """Pixels, (B, C, H, W) for each vocabulary -> image tokens (B, M, E) in the language model's width."""
-        return self.join(self.look(pixel_values))
+        return self.merge_features(self.encode_images(pixel_values))
 
     def forward(
         self,
@@ -226,7 +224,7 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 f"prompt {k + 1} holds {int(places[k])} <imgpad> tokens; an image gives {each}, and it has {images}"
             )
         used = torch.arange(images, device=mask.device) < counts[:, None]
-        seen_PME = self.see([stack[used] for stack in stacks]).to(embeds_BTE.dtype)
+        seen_PME = self.get_image_features([stack[used] for stack in stacks]).to(embeds_BTE.dtype)
         source = seen_PME if beams == 1 else _repeat(seen_PME, counts.tolist(), beams)
         return embeds_BTE.masked_scatter(mask[..., None], source), seen_PME
 

@@ -69,7 +69,7 @@ class Reader:
     ):
         self.name, self.device = name, torch.device(device)
         self.preprocess, self.head = eyes.preprocess, eyes.head.to(self.device)
-        self.vocabulary = eyes.vocabulary.folded().to(self.device)
+        self.vocabulary = eyes.vocabulary.for_inference().to(self.device)
         self._decoder, self.decoder_weight = decoder, float(eyes.reading.get("decoder_weight", 0.0)) if decoder else 0.0
         self.dtype = torch.bfloat16 if _fast_bf16(self.device) else torch.float32
         self._measured: tuple[Image.Image | None, tuple[float, float, float]] = None, (0.0, 1.0, 0.0)
@@ -79,7 +79,7 @@ class Reader:
         """A reader of a model that is in memory. fast: without its decoder."""
         model.eval()
         first = model.config.vocabularies[0]
-        eyes = Eyes(model.eye, model.head, first["preprocess"], model.config.reading)
+        eyes = Eyes(model.reading_vocabulary, model.head, first["preprocess"], model.config.reading)
         return cls(eyes, name, model.device, None if fast else lambda: model)
 
     @cached_property
@@ -145,9 +145,10 @@ class Reader:
         for line in (lines[k] for k in doubtful):
             x0, y0, x1, y1 = line.box
             middle = (y0 + y1) / 2 + (X_HEIGHT_OFFSET * line.em_px)
-            strips.append(strip_of(0, middle, middle, x0, x1, model.eye.stride, model.window))
+            strips.append(strip_of(0, middle, middle, x0, x1, model.reading_vocabulary.stride, model.window))
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            images = strip_embeddings(model, model.feed(tokens, logits), model.eye.grid(size[0], size[1]), strips)
+            grid = model.reading_vocabulary.grid(size[0], size[1])
+            images = strip_embeddings(model, model.append_posteriors(tokens, logits), grid, strips)
             drafts, doubts = [lines[k].text for k in doubtful], [lines[k].doubts for k in doubtful]
             texts = settle(self.writer, images, drafts, doubts, self.decoder_weight)
         for k, text in zip(doubtful, texts, strict=True):

@@ -50,7 +50,7 @@ except ImportError as error:
     raise ValueError(f"vary serve needs {error.name}: pip install 'vary[serve]'") from None
 
 if TYPE_CHECKING:
-    from ..models.chat import Asker
+    from ..models.chat import ChatModel
 
 FORMATS = {
     "json": ("application/json", Document.json), "text": ("text/plain", Document.text),
@@ -61,10 +61,10 @@ log = logging.getLogger("vary.serve")
 
 @dataclass(frozen=True)
 class Served:
-    """A model under a name: `reader` where it reads pages, `asker` where it answers questions, or both."""
+    """A model under a name: `reader` where it reads pages, `chat_model` where it answers questions, or both."""
 
     reader: PageReader | None = None
-    asker: Asker | None = None
+    chat_model: ChatModel | None = None
 
 
 class Service:
@@ -79,7 +79,7 @@ class Service:
             "object": "list",
             "data": [
                 {"id": name, "object": "model", "created": self.began, "owned_by": "vary",
-                 "reads": served.reader is not None, "answers": served.asker is not None}
+                 "reads": served.reader is not None, "answers": served.chat_model is not None}
                 for name, served in self.models.items()
             ],
         }  # fmt: skip
@@ -104,15 +104,15 @@ class Service:
         tokens = asked.max_completion_tokens or asked.max_tokens or limits.tokens
         if tokens > limits.tokens:
             raise Refused(400, f"max_tokens: {tokens}; allowed: up to {limits.tokens}", "limit", "max_tokens")
-        turns = asked.messages if served.asker else asked.messages[-1:]  # what only reads remembers no turn
+        turns = asked.messages if served.chat_model else asked.messages[-1:]  # what only reads remembers no turn
         if turns[-1].role != "user":
             raise Refused(400, "messages: the last one must be the user's", "roles", "messages")
         urls = [url for turn in turns for url in turn.urls]
         if len(urls) > limits.images:
             raise Refused(400, f"messages: {len(urls)} images; allowed: up to {limits.images}", "limit", "messages")
         images = [await self._image(url) for url in urls]
-        if served.asker is not None:
-            steps = partial(_answer, served.asker, images, turns, tokens)
+        if served.chat_model is not None:
+            steps = partial(_answer, served.chat_model, images, turns, tokens)
         else:
             check_reading(asked.model, len(images), turns[-1].text)
             assert served.reader
@@ -184,7 +184,7 @@ class Service:
 # -- what the worker does, a turn up to each `yield` -----------------------------------------------------------------
 
 
-def _answer(asker: Asker, data: list[bytes], turns: list[Message], tokens: int, job: Job) -> Iterator[None]:
+def _answer(chat_model: ChatModel, data: list[bytes], turns: list[Message], tokens: int, job: Job) -> Iterator[None]:
     guard = RepetitionGuard()
 
     def on_text(piece: str) -> bool:
@@ -195,7 +195,7 @@ def _answer(asker: Asker, data: list[bytes], turns: list[Message], tokens: int, 
 
     with _refusing():
         images = iter([open_image(image, f"image {k}", colour=True) for k, image in enumerate(data, 1)])
-        (said,) = asker.chat_all([[turn.turn(images) for turn in turns]], max_tokens=tokens, on_text=on_text)
+        (said,) = chat_model.chat_all([[turn.turn(images) for turn in turns]], max_tokens=tokens, on_text=on_text)
         text = guard.text[: guard.loop.keep].strip() if guard.loop else said.text
         reason = "repetition" if guard.loop or said.repeated else "stop" if said.finished else "length"
         read, wrote = said.asked, said.tokens
@@ -348,12 +348,12 @@ def load_models(names: list[str], device: str = "cpu", dtype: str = "auto", fast
         if folder.name in models:
             raise ValueError(f"{name}: a model of the name {folder.name} is served already")
         reader = load_reader(name, device, fast) if config.get("reading") else None
-        asker = None
+        chat_model = None
         if asks or reader is None:
-            from ..models.chat import load_asker  # brings transformers, which takes seconds
+            from ..models.chat import load_chat_model  # brings transformers, which takes seconds
 
-            asker = load_asker(folder, device, dtype)
-        models[folder.name] = Served(reader, asker)
+            chat_model = load_chat_model(folder, device, dtype)
+        models[folder.name] = Served(reader, chat_model)
     return models
 
 

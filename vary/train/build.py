@@ -45,7 +45,7 @@ def build(recipe: Recipe, training: bool = True) -> tuple[VaryForConditionalGene
     if recipe.checkpointing:
         checkpoint_activations(model)
     if recipe.compile:
-        for part in (*model.eyes, model.language_model):
+        for part in (*model.vocabularies, model.language_model):
             for layer in layers_of(part):
                 layer.compile()  # one by one: those of a kind are compiled once, whoever calls them
     return model, processor

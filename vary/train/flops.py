@@ -47,7 +47,7 @@ def cost_of(model: VaryForConditionalGeneration, stage: Stage, recipe: Recipe, t
     if recipe.checkpointing:
         checkpoint_activations(copy)
     flops = bytes_kept = 0.0
-    for k, (eye, settings) in enumerate(zip(copy.eyes, model.config.vocabularies, strict=True)):
+    for k, (eye, settings) in enumerate(zip(copy.vocabularies, model.config.vocabularies, strict=True)):
         size = settings["preprocess"].get("size")
         high, wide = (stage.views[0].height, stage.views[0].width) if stage.views else (size or 1024, size or 1024)
         trained = any(f"vocabularies.{k}".startswith(t) or t.startswith(f"vocabularies.{k}") for t in stage.trainable)

@@ -26,7 +26,7 @@ from ..data.pages.source import PageSource
 from ..data.pdfs.crops import CropSource
 from ..data.sample import Sample, Source
 from ..models.heads.reading import greedy, mix_rows
-from ..models.modeling import Sight, VaryForConditionalGeneration
+from ..models.modeling import VaryForConditionalGeneration, VisionFeatures
 from ..models.preprocess import normalise
 from ..models.strip_decoder import IGNORED, Strip, Writer, strip_embeddings, strip_of
 from ..reading.verify import write
@@ -114,7 +114,7 @@ class _Pages:
 
     def size(self, batch: Batch) -> tuple[int, int, list[str]]:
         """Pages, and the vocabulary's tokens of them."""
-        rows, columns = self.model.eye.grid(*batch.images.shape[-2:])
+        rows, columns = self.model.reading_vocabulary.grid(*batch.images.shape[-2:])
         return len(batch.images), len(batch.images) * rows * columns, []
 
 
@@ -189,7 +189,7 @@ class Write(_Pages):
         self._held_out = StageData([source], [16], [1.0], HELD_OUT, model.head.lattice)
         self.writer = Writer(model)
         self.level, self.accuracy = int(state.get("level", 0)), float(state.get("accuracy", 0.0))
-        seeing = [*model.vocabularies.parameters(), *model.head.parameters()]
+        seeing = [p for part in (*model.vocabularies, model.head) for p in part.parameters()]
         self.frozen = not any(parameter.requires_grad for parameter in seeing)
         self.names = ("next", *(name for name in Read.names if name in stage.losses))
         if self.frozen and len(self.names) > 1:
@@ -201,22 +201,22 @@ class Write(_Pages):
 
     def losses(self, batch: Batch) -> tuple[dict[str, Tensor], float]:
         """Cross-entropy of the next character, and losses of the head; every batch weighs the same."""
-        sight, losses = self._look(batch), {}
+        features, losses = self._look(batch), {}
         strips, texts = strips_of_samples(batch.samples, self.stage.lines[self.level], self.model, limit=40)
         if strips:  # a page of tables has none
-            images = strip_embeddings(self.model, sight.tokens[0], sight.grids[0], strips)
+            images = strip_embeddings(self.model, features.tokens[0], features.grids[0], strips)
             logits, labels = self._spelt(images, texts, self.stage.corrupt)
             self._advance(float((logits.argmax(-1) == labels).float().mean()))
             losses["next"] = F.cross_entropy(logits, labels, ignore_index=IGNORED)
         if len(self.names) > 1:
             targets, row_px = batch.targets.to(self.device), self.model.head.lattice.row_px
-            found = reading_loss(cast(Tensor, sight.logits), cast(Tensor, sight.measures), targets, row_px)
+            found = reading_loss(cast(Tensor, features.logits), cast(Tensor, features.measures), targets, row_px)
             losses |= {name: found[name] for name in self.names if name in found}
         return losses, float(bool(losses))
 
-    def _look(self, batch: Batch) -> Sight:
+    def _look(self, batch: Batch) -> VisionFeatures:
         with torch.no_grad() if self.frozen else contextlib.nullcontext():
-            return self.model.look(pixels_of(batch, self.model, self.device))
+            return self.model.encode_images(pixels_of(batch, self.model, self.device))
 
     def _spelt(self, images: list[Tensor], texts: list[str], corrupt: float) -> tuple[Tensor, Tensor]:
         """Logits (sum of T, V) of every character of every strip and the characters (sum of T), the end included."""
@@ -246,8 +246,8 @@ class Write(_Pages):
         """
         sums = dict.fromkeys(("next", "blind", "accuracy", "characters", "wrong", "of"), 0.0)
         for batch in self.held_out:
-            sight = self._look(batch)
-            field, grid = sight.tokens[0], sight.grids[0]
+            features = self._look(batch)
+            field, grid = features.tokens[0], features.grids[0]
             strips, texts = strips_of_samples(batch.samples, self.stage.lines[-1], self.model)
             images = strip_embeddings(self.model, field, grid, strips)
             logits, labels = self._spelt(images, texts, 0.0)
@@ -269,7 +269,7 @@ def strips_of_samples(
     samples: list[Sample], lines: int, model: VaryForConditionalGeneration, limit: int | None = None
 ) -> tuple[list[Strip], list[str]]:
     """Strips of `lines` neighbouring lines of one block each, and their texts: all in order, or `limit` at random."""
-    stride, window = model.eye.stride, model.window
+    stride, window = model.reading_vocabulary.stride, model.window
     strips, texts = [], []
     for item, sample in enumerate(samples):
         for start in range(0, len(sample.lines), lines):

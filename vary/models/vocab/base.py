@@ -36,10 +36,10 @@ class Vocabulary(nn.Module):
         rows, columns = self.stride
         return height // rows, width // columns
 
-    def folded(self) -> Vocabulary:
+    def for_inference(self) -> Vocabulary:
         """A copy that computes the same for reading alone, faster where it can; not for training."""
         return copy.deepcopy(self).eval()
 
-    def think(self, tokens_BND: Tensor, grid: tuple[int, int]) -> Tensor:
+    def from_tokens(self, tokens_BND: Tensor, grid: tuple[int, int]) -> Tensor:
         """Another vocabulary's tokens -> this one's, for a serial merge. Raises TypeError where that has no meaning."""
         raise TypeError(f"{type(self).__name__} cannot take the tokens of another vocabulary")

@@ -63,9 +63,9 @@ class NanoVocabulary(Vocabulary):
         """8 rows and 4 columns of pixels."""
         return 8, 4
 
-    def folded(self) -> Vocabulary:
+    def for_inference(self) -> Vocabulary:
         """A copy with batch norm folded into the convolution before it, weights laid out for the processor."""
-        copied = super().folded()
+        copied = super().for_inference()
         for module in copied.modules():
             if isinstance(module, ConvNorm):
                 conv = fuse_conv_bn_eval(cast(nn.Conv2d, module[0]), cast(nn.BatchNorm2d, module[1]))

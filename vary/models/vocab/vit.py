@@ -107,9 +107,9 @@ class VitVocabulary(Vocabulary):
         high, wide = pixels_BCHW.shape[-2:]
         if high % self.stride[0] or wide % self.stride[1]:
             raise ValueError(f"image of {high}x{wide} px: both sides must be multiples of {self.stride[0]}")
-        return self.think(self.patch_embed(pixels_BCHW).flatten(2).transpose(1, 2), self.grid(high, wide))
+        return self.from_tokens(self.patch_embed(pixels_BCHW).flatten(2).transpose(1, 2), self.grid(high, wide))
 
-    def think(self, tokens_BND: Tensor, grid: tuple[int, int]) -> Tensor:
+    def from_tokens(self, tokens_BND: Tensor, grid: tuple[int, int]) -> Tensor:
         """Patch embeddings, or another vocabulary's tokens in their place (DeepSeek-OCR, 2510.18234) -> tokens."""
         x, positions = tokens_BND, self._positions(grid)
         if self.class_token:
