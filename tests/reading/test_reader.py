@@ -137,7 +137,7 @@ def test_blank_pages(reader) -> None:
 
 
 def test_fused_network_computes_the_same(tiny_model) -> None:
-    vocabulary = tiny_model.eye
+    vocabulary = tiny_model.reading_vocabulary
     for module in vocabulary.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
