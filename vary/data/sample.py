@@ -1,4 +1,8 @@
-"""What every generator of the data engine returns: an image, its text, and where each character stands."""
+"""`Sample`: an image with its text, the box of every character and named regions. Every generator returns it.
+
+`Source` is the interface of a generator: `sample(i)` is a pure function of (seed, i). Images are grey or RGB uint8;
+boxes are pixels of the image, x right, y down, origin top-left.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,11 @@ import numpy as np
 
 @dataclass
 class TextLine:
-    """One line of text as it is read, left to right.
+    """One line of text with a box for every character.
 
-    Boxes are (len(text), 4) float32, one per character, spaces included: x0, y0, x1, y1 in pixels of the image,
-    x right, y down, origin top-left. `baseline` and `x_height` (px) are those of the line's main face;
-    `slope` is dy/dx of the baseline (0 until the page is skewed); `em_px` is the size of the type.
-    styles: (len(text),) uint8, bit k for name k of `STYLES`; None where the faces are not known.
+    boxes: (len(text), 4) float32, spaces included: x0, y0, x1, y1 in pixels of the image, x right, y down, origin
+    top-left. baseline, x_height: of the line's main face, in px. slope: dy/dx of the baseline, 0 on an unskewed page.
+    em_px: font size. styles: (len(text),) uint8, bit k is set for name k of `STYLES`; None if the fonts are unknown.
     """
 
     text: str
@@ -30,12 +33,12 @@ class TextLine:
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """Around all characters."""
+        """Bounding box of all characters."""
         b = self.boxes
         return float(b[:, 0].min()), float(b[:, 1].min()), float(b[:, 2].max()), float(b[:, 3].max())
 
     def words(self) -> list[tuple[str, tuple[float, float, float, float]]]:
-        """Words and their boxes, in order."""
+        """Split the line at spaces; returns (word, box) pairs in reading order."""
         found: list[tuple[str, tuple[float, float, float, float]]] = []
         start = 0
         for end in range(len(self.text) + 1):
@@ -48,14 +51,14 @@ class TextLine:
         return found
 
 
-UNREAD = "unread"  # label of a region whose ink the reading head shall neither spell nor leave blank
+UNREAD = "unread"  # label of a region that the reading loss ignores: its ink is neither text nor blank
 
 
 @dataclass(frozen=True)
 class Region:
-    """A named part of the image: a table cell, a chart's bar, a formula, an object of a photograph.
+    """A labelled box of the image: a table cell, a bar of a chart, a formula, an object in a photograph.
 
-    box: x0, y0, x1, y1 in pixels of the image, origin top-left. text: what is written there, if anything.
+    box: x0, y0, x1, y1 in pixels of the image, origin top-left. text: the text inside the box, if any.
     """
 
     label: str
@@ -68,9 +71,9 @@ class Sample:
     """One training or test example.
 
     image: (H, W) uint8 grey with 255 = white, or (H, W, 3) RGB. lines: text in reading order with a box for every
-    character; may be empty. kind: the generator (`page`, `formula`, `table`, `chart` ...). target: what a decoder shall
-    write; None where that is the text of the lines. prompt: the question, for samples that have their own; None means
-    the prompt of the kind. regions: named parts of the image.
+    character; may be empty. kind: name of the generator (`page`, `formula`, `table`, `chart` ...). target: text that a
+    decoder should write; None means the text of the lines. prompt: the question; None means the default prompt of the
+    kind. regions: labelled boxes of the image.
     """
 
     image: np.ndarray
@@ -83,7 +86,7 @@ class Sample:
 
     @property
     def text(self) -> str:
-        """The target; without one the lines, one line of the page per line and an empty line between blocks."""
+        """Return the target if there is one, else the lines, with an empty line between blocks."""
         if self.target is not None:
             return self.target
         parts: list[str] = []
@@ -95,7 +98,7 @@ class Sample:
 
 
 class Skipped(ValueError):
-    """A record that gives no sample. The message is one line: set, record (from 0), reason."""
+    """Raised for a record that cannot become a sample. The message names data set, record (from 0) and reason."""
 
     def __init__(self, name: str, record: int, reason: str):
         super().__init__(f"{name}: record {record}: {reason}")
@@ -103,15 +106,15 @@ class Skipped(ValueError):
 
 
 class Source(Protocol):
-    """What a generator is."""
+    """Interface of a sample generator."""
 
     def sample(self, i: int) -> Sample:
-        """Sample i, a pure function of the seed that the source was made with and i."""
+        """Return sample i. The result depends only on the source's seed and i."""
         ...
 
 
 def shuffled(i: int, total: int, seed: int) -> int:
-    """The row that is number i of an endless row of passes over `total` rows, each pass in an order of its own."""
+    """Map i to a row number in [0, total): rows are visited in passes, each pass in its own random order."""
     return int(_order(seed, i // total, total)[i % total])
 
 

@@ -1,17 +1,17 @@
-"""Shards: rendered samples in WebDataset tar files, written so that a killed run loses and doubles nothing.
+"""Write and read samples as WebDataset tar shards. A killed run loses no sample and repeats none.
 
-Tar because it needs no library, is read as a stream and by place alike, and is what `datasets` and the viewers of the
-hubs show as a table (`load_dataset("webdataset", data_files="DIR/*.tar")`). A sample is up to three members:
-`000000007.png` (or .jpg), `.json` (target, prompt, kind, meta, regions, lines without their boxes) and `.boxes.npy`
-((characters, 4) float32, the boxes of all lines one after another); of a text-only sample there is no picture.
+Tar needs no library, allows streaming and random access, and is shown as a table by `datasets`
+(`load_dataset("webdataset", data_files="DIR/*.tar")`). A sample has up to three members: `000000007.png` (or .jpg),
+`.json` (target, prompt, kind, meta, regions, lines without boxes) and `.boxes.npy` ((characters, 4) float32, the boxes
+of all lines concatenated). A text-only sample has no image.
 
-    DIR/plan.json          what is rendered; written first, and compared when the same command is started again
+    DIR/plan.json          description of the run; written first, and compared when the command is started again
     DIR/shard-000000.tar   samples 0 to per_shard - 1
-    DIR/shard-000000.json  its index: sha256, place and crc32 of every sample, what was skipped and why
-    DIR/manifest.json      all shards; written last: with it the folder is whole
+    DIR/shard-000000.json  index: sha256 of the shard, offset and crc32 of every sample, skipped records with reasons
+    DIR/manifest.json      list of all shards; written last, so its presence means the folder is complete
 
-A shard is written aside and renamed, its index after it, so a shard with an index is done. Members bear no date:
-the bytes of a shard depend on the plan alone, not on how often or by how many workers it was begun.
+A shard is written to a temporary file and renamed; its index is written after that. So a shard with an index is
+complete. Tar members have no date: the bytes of a shard depend on the plan alone, not on restarts or workers.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ import numpy as np
 from ..io.files import aside, sha256
 from .sample import Region, Sample, Skipped, Source, TextLine
 
-IMAGES = {  # ending -> how OpenCV writes it: png is lossless, jpg smaller where there is noise
+IMAGES = {  # suffix -> OpenCV parameters; png is lossless, jpg is smaller for noisy images
     "png": [cv2.IMWRITE_PNG_COMPRESSION, 1],
     "jpg": [cv2.IMWRITE_JPEG_QUALITY, 90],
 }
-_GREY = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]  # pages: half the time, and a tenth smaller
+_GREY = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]  # for pages: half the time, and a tenth smaller
 MANIFEST, PLAN = "manifest.json", "plan.json"
 _LINE = ("text", "baseline", "x_height", "em_px", "slope", "block")
 
 
 def shard_name(k: int) -> str:
-    """Of shard k, without its ending."""
+    """Return the file name of shard k, without suffix."""
     return f"shard-{k:06d}"
 
 
 def pack(i: int, sample: Sample, image: str = "png") -> bytes:
-    """Sample i as members of a tar file: whole blocks, no end mark. image: one of `IMAGES`."""
+    """Encode sample i as tar members, padded to whole blocks, without the end-of-archive mark. image: see `IMAGES`."""
     members = []
     if sample.image.size:
         shown = sample.image if sample.image.ndim == 2 else cv2.cvtColor(sample.image, cv2.COLOR_RGB2BGR)
@@ -75,7 +75,7 @@ def pack(i: int, sample: Sample, image: str = "png") -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON does not know, from numpy and pathlib."""
+    """Convert numpy and pathlib values for JSON."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Path):
@@ -84,7 +84,7 @@ def _plain(value: Any) -> Any:
 
 
 def _styles(line: TextLine) -> dict[str, str]:
-    """A digit for each character."""
+    """Encode the styles of a line as one digit per character."""
     return {} if line.styles is None else {"styles": "".join(map(str, line.styles.tolist()))}
 
 
@@ -93,7 +93,7 @@ def _bits(digits: str | None) -> np.ndarray | None:
 
 
 def unpack(packed: bytes) -> Sample:
-    """The sample of `pack`; a jpg differs from what was packed, all else is equal."""
+    """Decode the result of `pack`. Everything is equal to the packed sample, except the pixels of a jpg."""
     found: dict[str, bytes] = {}
     with tarfile.open(fileobj=io.BytesIO(packed + bytes(2 * tarfile.BLOCKSIZE))) as tar:
         for member in tar:
@@ -117,8 +117,8 @@ def unpack(packed: bytes) -> Sample:
 def write_shard(folder: Path, k: int, source: Source, span: range, image: str = "png", tick: Any = None) -> None:
     """Render samples `span` into shard k of the folder. tick: called after every sample.
 
-    A sample that raises `Skipped` is left out and named in the index; any other error ends the shard with a ValueError
-    that names shard and sample.
+    A sample that raises `Skipped` is left out and listed in the index. Any other error ends the shard with a ValueError
+    that names the shard and the sample.
     """
     name, part = shard_name(k), f".{shard_name(k)}.{os.getpid()}.part"
     digest, at, places, skipped, kinds = hashlib.sha256(), 0, [], [], {}  # type: ignore[var-annotated]
@@ -151,13 +151,13 @@ def write_shard(folder: Path, k: int, source: Source, span: range, image: str = 
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a file whole or not at all."""
+    """Write a value as a JSON file, atomically."""
     with aside(path) as file:
         file.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
 
 
 def read_index(folder: Path, k: int) -> dict[str, Any] | None:
-    """The index of shard k, or None when there is none that can be read: then the shard is not done."""
+    """Read the index of shard k. Returns None if it is missing or unreadable: then the shard is not complete."""
     try:
         index = json.loads((folder / f"{shard_name(k)}.json").read_bytes())
     except (OSError, ValueError):
@@ -166,15 +166,17 @@ def read_index(folder: Path, k: int) -> dict[str, Any] | None:
 
 
 def is_done(folder: Path, k: int) -> bool:
-    """Whether shard k has an index and a file of the size that it names."""
+    """Return whether shard k has an index and a file of the size stated in it."""
     index, file = read_index(folder, k), folder / f"{shard_name(k)}.tar"
     return index is not None and file.is_file() and file.stat().st_size == index["bytes"]
 
 
 @dataclass
 class Health:
-    """What `verify` found: names of the shards that cannot be trusted, each in one list only. samples: in good shards.
-    skipped: samples that the run left out. complete: whether the manifest is there and says what the indices say.
+    """Result of `verify`. Each shard name is in exactly one list.
+
+    samples: number in good shards. skipped: samples that the run left out. complete: the manifest exists and agrees
+    with the indices.
     """
 
     good: list[str] = field(default_factory=list)
@@ -189,7 +191,7 @@ class Health:
 
     @property
     def ok(self) -> bool:
-        """All shards are there and whole."""
+        """Return whether all shards are present and intact."""
         return self.complete and not any((self.missing, self.empty, self.truncated, self.corrupt, self.unfinished))
 
     def __str__(self) -> str:
@@ -202,7 +204,7 @@ class Health:
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
-    """What the folder is to hold. Raises ValueError when it has no plan."""
+    """Read the plan of a folder of shards. Raises ValueError if there is none."""
     try:
         return json.loads((folder / PLAN).read_bytes())
     except OSError as error:
@@ -212,15 +214,15 @@ def read_plan(folder: Path) -> dict[str, Any]:
 
 
 def shard_count(plan: dict[str, Any]) -> int:
-    """Shards of a whole run."""
+    """Return the number of shards of a complete run."""
     return -(-plan["count"] // plan["per_shard"])
 
 
 def verify(folder: str | Path) -> Health:
-    """Read every byte of a folder of shards and compare it with the indices. Raises ValueError without a plan.
+    """Read every byte of a folder of shards and compare it with the indices. Raises ValueError if there is no plan.
 
-    A shard that is gone though it has an index is missing, one of no bytes empty, one too short truncated, one whose
-    sha256 differs corrupt, and one without a readable index unfinished.
+    A shard is `missing` if it has an index but no file, `empty` if the file has no bytes, `truncated` if it is too
+    short, `corrupt` if its sha256 differs, and `unfinished` if it has no readable index.
     """
     folder, health, entries = Path(folder), Health(), []
     try:
@@ -248,13 +250,13 @@ def verify(folder: str | Path) -> Health:
 
 
 def _entry(index: dict[str, Any]) -> dict[str, Any]:
-    """What the manifest says of a shard."""
+    """Return the manifest entry of a shard."""
     counts = {"samples": len(index["samples"]), "skipped": len(index["skipped"])}
     return {key: index[key] for key in ("shard", "first", "count", "bytes", "sha256", "kinds")} | counts
 
 
 def write_manifest(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
-    """Close a folder whose shards are all done; returns the manifest."""
+    """Write and return the manifest of a folder whose shards are all complete."""
     entries = []
     for k in range(shard_count(plan)):
         index = read_index(folder, k)
@@ -268,11 +270,11 @@ def write_manifest(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
 
 
 class Shards:
-    """A folder of shards as a source: `sample(i)` by place, or all in order.
+    """A folder of shards as a source: random access by `sample(i)`, or iteration in order.
 
-    damaged: "raise" stops at the first sample whose bytes are not those that were written, "skip" goes on without it
-    and names it in `lost`. Shards that are missing or of another size are damaged as a whole.
-    Raises ValueError when the folder has no plan, and for damaged shards unless they are to be skipped.
+    damaged: "raise" stops at the first damaged sample; "skip" leaves it out and lists it in `lost`. A shard that is
+    missing or has the wrong size counts as damaged. Raises ValueError if the folder has no plan, or has damaged
+    shards and `damaged` is "raise".
     """
 
     def __init__(self, folder: str | Path, damaged: str = "raise"):
@@ -291,7 +293,7 @@ class Shards:
         return int(self.plan["count"])
 
     def sample(self, i: int) -> Sample:
-        """Sample i. Raises IndexError beyond the end, Skipped if the run left it out, ValueError if it is damaged."""
+        """Return sample i. Raises IndexError past the end, Skipped if it was left out, ValueError if it is damaged."""
         if not 0 <= i < len(self):
             raise IndexError(f"{self.folder} has {len(self)} samples, there is no {i}")
         k = i // self.plan["per_shard"]
@@ -319,13 +321,13 @@ class Shards:
         return unpack(packed)
 
     def __iter__(self) -> Iterator[Sample]:
-        """All samples that were not skipped, in order; `lost` starts anew."""
+        """Yield all samples that were not skipped, in order. Clears `lost` first."""
         self.lost = []
         for i in range(len(self)):
             try:
                 yield self.sample(i)
             except Skipped:
-                continue  # counted by the run that wrote the shards
+                continue  # already counted in the manifest
             except ValueError as error:
                 if self.damaged == "raise":
                     raise
