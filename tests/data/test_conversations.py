@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from vary.data.corpus.conversations import SETS, FileSource, open_set, open_sets
+from vary.data.corpus.conversations import SETS, FileSource, open_set
 from vary.data.corpus.records import load_rows
 from vary.data.sample import Skipped
 from vary.markup.prompts import TEMPLATES, pieces_of
@@ -124,9 +124,11 @@ def test_pictures_that_cannot_be_decoded(tmp_path) -> None:
     found = open_set("conversations", write(tmp_path / "set.json", rows), tmp_path)
     with pytest.raises(Skipped, match=r"^set: record 1: .*cut.png: cannot be decoded"):
         found.sample(1).open()
-    assert [s.record for s in found.check()] == [1, 2, 3]
-    assert "not an image" in found.skipped[2].reason
-    assert "\n" not in "".join(str(s) for s in found.skipped)
+    assert [c.meta["record"] for c in found] == [0, 1, 3], "images are not opened before they are asked for"
+    assert [s.record for s in found.skipped] == [2]
+    with pytest.raises(Skipped, match=r"^set: record 3: .*not an image") as refused:
+        found.sample(3).open()
+    assert "\n" not in f"{refused.value}{found.skipped[0]}"
 
 
 def test_a_folder_of_pages(tmp_path) -> None:
@@ -276,20 +278,6 @@ def test_files_that_are_not_of_the_format(tmp_path) -> None:
         open_set("coco-captions", bad)
     with pytest.raises(ValueError, match="unknown kind of set 'vqa'; allowed: conversations, tiny-600k"):
         open_set("vqa", bad)
-
-
-def test_registry(tmp_path) -> None:
-    picture(tmp_path / "a.png")
-    pair = write(tmp_path / "pairs.json", [{"image": "a.png", "caption": "A field."}])
-    talk = write(tmp_path / "talk.json", [official("Hi", "Ho"), official("Yes?", "No.")])
-    registry = {
-        "cc": {"kind": "pairs", "annotations": str(pair), "images": f"{tmp_path}/"},
-        "chat": {"annotations": str(talk)},
-    }
-    sets = open_sets("cc+chat", registry)
-    assert [(s.name, len(s)) for s in sets] == [("cc", 1), ("chat", 2)]
-    with pytest.raises(ValueError, match="no set 'cc665k' in the registry; there are: cc, chat"):
-        open_sets("cc665k", registry)
 
 
 def test_source_of_samples(tmp_path) -> None:

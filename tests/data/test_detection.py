@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vary.data.images.detection import MAX_BOXES, DetectionSource, ask, read_coco, read_openimages
+from vary.data.images.detection import MAX_BOXES, DetectionSource, make_question, read_coco, read_openimages
 from vary.data.images.paste import PasteSource, _paste, cutouts, shapes, stamps
 from vary.data.sample import Region, Sample, Skipped
 from vary.markup.boxes import parse_boxes
@@ -164,12 +164,12 @@ def many(**counts: int) -> list[Region]:
 
 
 def test_thirty_boxes_are_all_more_are_asked_by_class() -> None:
-    prompt, answer = ask(many(dog=18, cat=12), (1000, 1000), np.random.default_rng(0))
+    prompt, answer = make_question(many(dog=18, cat=12), (1000, 1000), np.random.default_rng(0))
     assert prompt == "Detect all objects in this image."
     assert len(parse_boxes(answer, (1000, 1000)).found) == 30
     things, asked_for = many(dog=18, cat=13, bus=31, pen=2), Counter[str]()
     for seed in range(200):
-        prompt, answer = ask(things, (1000, 1000), np.random.default_rng(seed))
+        prompt, answer = make_question(things, (1000, 1000), np.random.default_rng(seed))
         labels = prompt.removeprefix("Detect ").removesuffix(" in this image.").split(", ")
         boxes = parse_boxes(answer, (1000, 1000))
         assert not boxes.rejected
@@ -181,9 +181,9 @@ def test_thirty_boxes_are_all_more_are_asked_by_class() -> None:
     assert set(asked_for) == {"dog", "cat", "pen"}
     assert min(asked_for.values()) > 30
     with pytest.raises(ValueError, match="62 objects, more than 30 of every class"):
-        ask(many(dog=31, cat=31), (1000, 1000), np.random.default_rng(0))
+        make_question(many(dog=31, cat=31), (1000, 1000), np.random.default_rng(0))
     with pytest.raises(ValueError, match="no objects"):
-        ask([], (10, 10), np.random.default_rng(0))
+        make_question([], (10, 10), np.random.default_rng(0))
 
 
 def test_one_object_by_what_only_it_is_called() -> None:
@@ -199,12 +199,12 @@ def test_one_object_by_what_only_it_is_called() -> None:
     }  # fmt: skip
     seen = set()
     for seed in range(60):
-        prompt, answer = ask([right, bus, *dogs, left], (1000, 100), np.random.default_rng(seed), rec=1.0)
+        prompt, answer = make_question([right, bus, *dogs, left], (1000, 100), np.random.default_rng(seed), rec=1.0)
         phrase = prompt.removeprefix("Detect an object: ").removesuffix(".")
         assert right_answers[phrase] == answer
         seen.add(phrase)
     assert seen == set(right_answers)
-    assert ask(dogs, (1000, 100), np.random.default_rng(0), rec=1.0)[0] == "Detect all objects in this image."
+    assert make_question(dogs, (1000, 100), np.random.default_rng(0), rec=1.0)[0] == "Detect all objects in this image."
 
 
 def test_pasted_boxes_are_exact() -> None:

@@ -1,11 +1,11 @@
-"""What scanners, copiers and cameras do to a page; boxes move with the pixels.
+"""Apply the defects of scanners, copiers and cameras to a page image; boxes move with the pixels.
 
-A profile gives each defect its own small chance, so that a degraded page carries one to three of them. Warps (`WARPS`)
-move pixels and say where points go; nothing that carries ink leaves the image. Tints (`TINTS`) change pixels where
-they are. All of it is OpenCV and numpy on uint8, grey or RGB: benchmarks/render.py has the rate.
+A profile gives each defect a small probability, so a degraded page has one to three of them. Warps (`WARPS`) move
+pixels and also map points; no ink leaves the image. Tints (`TINTS`) change pixel values only. All work is done with
+OpenCV and numpy on uint8, grey or RGB; benchmarks/render.py measures the rate.
 
-Frame: pixels of the image, x right, y down, origin top-left; pixel k covers k to k + 1.
-Source of the list: Vary's own light set (shear, shift, elastic, JPEG, noise, blur), after Nougat, arXiv 2308.13418.
+Frame: pixels of the image, x right, y down, origin top-left; pixel k covers k to k + 1. Source of the list: the
+augmentations of Vary (shear, shift, elastic, JPEG, noise, blur), after Nougat, arXiv 2308.13418.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def degrade(
     regions: list[Region] | None = None,
     profile: str = "scan",
 ) -> tuple[np.ndarray, list[str]]:
-    """Return the degraded page and the names of its defects; `lines` and `regions` are moved in place by warps.
+    """Return the degraded image and the names of its defects. Warps move `lines` and `regions` in place.
 
-    image: (H, W) uint8, 255 = white, or (H, W, 3) RGB. profile: one of `PROFILES`. Boxes stay upright: after a warp
-    they are the smallest that hold the old ones. A line's `baseline` and `slope` are those of the straight line
-    nearest to it; only `curl` and `ripple` bend lines away from that. Raises ValueError for an unknown profile.
+    image: (H, W) uint8, 255 = white, or (H, W, 3) RGB. profile: one of `PROFILES`. Boxes stay axis-aligned: after a
+    warp each is the smallest box that holds the old one. A line's `baseline` and `slope` describe the nearest straight
+    line; only `curl` and `ripple` bend lines away from it. Raises ValueError for an unknown profile.
     """
     if profile not in PROFILES:
         raise ValueError(f"no degradation profile {profile!r}; allowed: {', '.join(PROFILES)}")
@@ -59,9 +59,9 @@ _EDGES = np.array([(x, y) for x in range(17) for y in range(17) if x in (0, 16) 
 
 
 def _around(boxes_N4: np.ndarray, move: Move, size: tuple[int, int], outline_K2: np.ndarray) -> np.ndarray:
-    """The upright boxes (N, 4) around moved ones, inside an image of size (H, W).
+    """Return axis-aligned boxes (N, 4) around moved boxes, clipped to an image of size (H, W).
 
-    outline_K2: the points of a unit box that are looked at. Corners do for a character; the edge of a table may bulge.
+    outline_K2: points of a unit box that are mapped. The corners suffice for a character; a table's edge may bulge.
     """
     x0, y0, x1, y1 = boxes_N4.T
     x, y = x0 + (x1 - x0) * outline_K2[:, :1], y0 + (y1 - y0) * outline_K2[:, 1:]
@@ -71,7 +71,7 @@ def _around(boxes_N4: np.ndarray, move: Move, size: tuple[int, int], outline_K2:
 
 
 def _carry_lines(lines: list[TextLine], move: Move, size: tuple[int, int]) -> None:
-    """Move the boxes, baselines and sizes of lines, all characters of the page at once."""
+    """Move the boxes, baselines and sizes of all lines in one operation."""
     lines = [line for line in lines if len(line.boxes)]
     if not lines:
         return
@@ -96,9 +96,9 @@ def _carry_lines(lines: list[TextLine], move: Move, size: tuple[int, int]) -> No
         line.em_px *= float(growth[k])
 
 
-# -- warps: image -> image, and where its points go --------------------------------------------------------------------
+# -- warps: image -> image, and a map of its points --------------------------------------------------------------------
 def _skew(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, Move]:
-    """Turn the page by up to 2 degrees about its middle, smaller by as much as its ink needs to stay on it."""
+    """Rotate the page by up to 2 degrees about its centre, and shrink it so that all ink stays inside."""
     degrees = max(-2.0, min(2.0, float(rng.normal(0, 0.6))))
     height, width = image.shape[:2]
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -degrees, 1.0)
@@ -111,7 +111,7 @@ def _skew(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, Move
 
 
 def _ink_corners(image: np.ndarray) -> np.ndarray:
-    """Corners (4, 2) of the part that is not white; of the whole image where all is white."""
+    """Return the corners (4, 2) of the non-white part, or of the whole image if all of it is white."""
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     x, y, width, height = cv2.boundingRect(cv2.threshold(grey, 250, 255, cv2.THRESH_BINARY_INV)[1])
     if not width:
@@ -120,7 +120,7 @@ def _ink_corners(image: np.ndarray) -> np.ndarray:
 
 
 def _perspective(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, Move]:
-    """A camera held by hand over a page that lies on a desk; the whole page stays in the picture."""
+    """Show the page as a hand-held camera sees it; the whole page stays in the image."""
     height, width = image.shape[:2]
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float32)
     inward = rng.uniform(0.003, 0.06, (4, 2)) * [width, height] * np.array([[1, 1], [-1, 1], [1, -1], [-1, -1]])
@@ -137,9 +137,9 @@ def _perspective(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarra
 
 
 def _curl(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, Move]:
-    """A page of an open book: it bends down towards the spine (left or right), where it also looks narrower.
+    """Bend the page towards the spine (left or right), as in an open book, where it also looks narrower.
 
-    Of the warped page, column x shows column `source(x)` of the page, moved down by `drop(x)` and scaled by `scale`.
+    Column x of the warped page shows column `source(x)` of the page, moved down by `drop(x)` and scaled by `scale`.
     """
     height, width = image.shape[:2]
     depth, narrow = float(rng.uniform(0.005, 0.03)) * height, float(rng.uniform(0.0, 0.12))
@@ -164,7 +164,7 @@ def _curl(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, Move
 
 
 def _ripple(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, Move]:
-    """Paper that was wet: points move by up to 0.4% of the height, those of the border not at all."""
+    """Warp the page like paper that was wet: points move by up to 0.4% of the height, border points not at all."""
     height, width = image.shape[:2]
     coarse = np.zeros((7, 7, 2), np.float32)
     coarse[1:-1, 1:-1] = rng.uniform(-0.004, 0.004, (5, 5, 2)) * height
@@ -175,7 +175,7 @@ def _ripple(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, Mo
 
     def move(points: np.ndarray) -> np.ndarray:
         to = points
-        for _ in range(3):  # the map says whence a pixel comes; whither it goes is the fixed point, reached quickly
+        for _ in range(3):  # the map gives the source of a pixel; its target is a fixed point, reached quickly
             column, row = (to - 0.5).round().astype(int).clip(0, [width - 1, height - 1]).T
             to = points - (whence[row, column] - np.stack([column, row], 1))
         return to
@@ -184,13 +184,13 @@ def _ripple(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, Mo
 
 
 def _remapped(image: np.ndarray, whence_HW2: np.ndarray) -> np.ndarray:
-    """Each pixel from the place (x, y) in the image that the map says. One map of two channels is the quick form."""
+    """Take each pixel from the position (x, y) given by the map. One map of two channels is the fast form."""
     return cv2.remap(image, whence_HW2, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
 
 
 @lru_cache(maxsize=2)
 def _grid(height: int, width: int) -> np.ndarray:
-    """The place (x, y) of every pixel, (H, W, 2) float32."""
+    """Return the position (x, y) of every pixel, (H, W, 2) float32."""
     return np.stack(np.meshgrid(np.arange(width), np.arange(height)), 2).astype(np.float32)
 
 
@@ -200,7 +200,7 @@ def _blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _motion(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The hand shook: a short straight smear in any direction."""
+    """Blur along a short straight line in a random direction, as by camera shake."""
     length, angle = float(rng.uniform(1.0, 3.5)), float(rng.uniform(0, np.pi))
     kernel, step = np.zeros((5, 5), np.float32), np.array([np.cos(angle), np.sin(angle)]) * length / 2
     ends = [tuple(int(v) for v in ((2 + sign * step) * 16).round()) for sign in (-1, 1)]
@@ -209,7 +209,7 @@ def _motion(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _scale(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Down and up again: a page that was scanned at too low a resolution."""
+    """Scale down and up again, as a page scanned at too low a resolution."""
     height, width = image.shape[:2]
     factor = float(rng.uniform(0.65, 0.9))
     small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
@@ -217,7 +217,7 @@ def _scale(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _grain(image: np.ndarray, rng: np.random.Generator, spread: float) -> np.ndarray:
-    """Gaussian noise. Drawing it is the dear part: half a page of it is drawn (in RGB a sixth), then mirrored."""
+    """Add Gaussian noise. Drawing noise is slow, so half a page (in RGB a sixth) is drawn and mirrored."""
     channels = 1 if image.ndim == 2 else 3
     grain = np.empty((image.shape[0] // (2 * channels) + 1, *image.shape[1:]), np.int8)
     cv2.setRNGSeed(int(rng.integers(1 << 31)))
@@ -230,7 +230,7 @@ def _noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _low_light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Too little light: dark and grainy."""
+    """Darken the image and add noise, as in too little light."""
     gain, gamma = float(rng.uniform(0.3, 0.7)), float(rng.uniform(0.8, 1.3))
     ramp = (255 * gain * np.linspace(0, 1, 256) ** gamma).astype(np.uint8)
     return _grain(cv2.LUT(image, ramp), rng, float(rng.uniform(3, 9)))
@@ -242,7 +242,7 @@ def _jpeg(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _contrast(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Grey ink, tinted paper, another gamma: one look-up table, in colour one for each channel."""
+    """Change ink, paper tint and gamma by one look-up table per channel."""
     channels = 1 if image.ndim == 2 else 3
     black, white = (
         rng.uniform(0, 90) + rng.uniform(-10, 10, channels),
@@ -254,19 +254,19 @@ def _contrast(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _times(image: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """The image under light (h, w) of 0 to 1, given at any size."""
+    """Multiply the image by light (h, w) of 0 to 1, given at any size."""
     full = cv2.resize((light * 255).astype(np.uint8), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return cv2.multiply(image, full if image.ndim == 2 else cv2.cvtColor(full, cv2.COLOR_GRAY2RGB), scale=1 / 255)
 
 
 def _shade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Light that falls from one side."""
+    """Light the page from one side."""
     corners = rng.uniform(0.7, 1.0, (2, 2)).astype(np.float32)
     return _times(image, cv2.resize(corners, (128, 128), interpolation=cv2.INTER_LINEAR))
 
 
 def _shadow(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Something stands between the lamp and the page: one or two dark shapes with soft edges."""
+    """Draw one or two shadows with soft edges."""
     light = np.ones((128, 128), np.float32)
     for _ in range(int(rng.integers(1, 3))):
         outline = rng.integers(-40, 168, (int(rng.integers(3, 6)), 1, 2)).astype(np.int32)
@@ -278,7 +278,7 @@ def _shadow(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _stain(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Rings of cups, drops and dirt."""
+    """Draw rings of cups, drops and dirt."""
     light = np.ones((256, 256), np.float32)
     for _ in range(int(rng.integers(1, 5))):
         middle, axes = rng.integers(0, 256, 2).tolist(), rng.integers(4, 50, 2).tolist()
@@ -288,19 +288,19 @@ def _stain(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _fold(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One or two creases across the page: bright on one flank, dark on the other."""
+    """Draw one or two creases across the page: bright on one side, dark on the other."""
     light = [np.zeros(side, np.int16) for side in image.shape[:2]]
     for _ in range(int(rng.integers(1, 3))):
         axis = int(rng.integers(2))
         away = np.arange(len(light[axis])) - float(rng.uniform(0.15, 0.85)) * len(light[axis])
         flank = np.exp(-np.abs(away) / float(rng.uniform(2, 25))) * np.sign(away) * float(rng.uniform(15, 30))
         light[axis] += flank.astype(np.int16)
-    full = (light[0][:, None] + light[1] + 195).astype(np.uint8)  # 195 is as before; two creases add up to 60 at most
+    full = (light[0][:, None] + light[1] + 195).astype(np.uint8)  # 195 is neutral; two creases add at most 60
     return cv2.multiply(image, full if image.ndim == 2 else cv2.cvtColor(full, cv2.COLOR_GRAY2RGB), scale=1 / 195)
 
 
 def _moire(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A screen photographed: fine waves of light, in colour shifted from channel to channel."""
+    """Add fine waves of brightness, as in a photographed screen; in RGB shifted between channels."""
     height, width = image.shape[:2]
     wave, angle, strength = float(rng.uniform(4, 40)), float(rng.uniform(0, np.pi)), float(rng.uniform(4, 18))
     u = (2 * np.pi * np.cos(angle) / wave * np.arange(width)).astype(np.float32)
@@ -317,7 +317,7 @@ def _moire(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _bleed(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The other side of the sheet shines through."""
+    """Let the other side of the sheet show through."""
     half = cv2.resize(cv2.flip(image, 1), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     back = cv2.resize(cv2.GaussianBlur(half, (0, 0), 0.7), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     back = np.roll(back, int(rng.integers(5, 40)), 0)
@@ -325,21 +325,21 @@ def _bleed(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _stroke(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Thicker or thinner ink."""
+    """Make strokes thicker or thinner."""
     kernel = np.ones((2, 2), np.uint8)
     heavy = cv2.erode(image, kernel) if rng.random() < 0.5 else cv2.dilate(image, kernel)
     return cv2.addWeighted(image, 0.5, heavy, 0.5, 0)
 
 
 def _bitmap(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Black or white, nothing between."""
+    """Reduce the image to black and white."""
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     black = np.asarray(cv2.threshold(grey, int(rng.integers(120, 190)), 255, cv2.THRESH_BINARY)[1])
     return black if image.ndim == 2 else cv2.cvtColor(black, cv2.COLOR_GRAY2RGB)
 
 
 def _fax(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Fewer lines down than dots across, black or white, lost and doubled lines."""
+    """Reduce vertical resolution, binarise, and drop or repeat rows, as a fax does."""
     height, width = image.shape[:2]
     rows = int(height * rng.uniform(0.7, 0.9))
     coarse = _bitmap(cv2.resize(image, (width, rows), interpolation=cv2.INTER_AREA), rng)
@@ -347,7 +347,7 @@ def _fax(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _halftone(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Print: greys become dots of 4 px, seen by a scanner that blurs them a little."""
+    """Turn grey into dots of 4 px, slightly blurred, as in scanned print."""
     dots = np.array([[12, 5, 6, 13], [4, 0, 1, 7], [11, 3, 2, 8], [15, 10, 9, 14]], np.uint8)  # clustered: small spots
     limits = np.tile(dots * 14 + 16, (-(-image.shape[0] // 4), -(-image.shape[1] // 4)))
     limits = np.roll(limits, int(rng.integers(4)), 1)[: image.shape[0], : image.shape[1]]
@@ -368,7 +368,7 @@ TINTS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "moire": _moire, "noise": _noise, "halftone": _halftone, "bitmap": _bitmap, "fax": _fax, "jpeg": _jpeg,
     "invert": _invert,
 }  # fmt: skip
-# Chances, in the order in which things happen to a page: warps first, it lies askew before light and glass come to it.
+# Probabilities, in order of application: geometry first, then light and optics.
 PROFILES: dict[str, dict[str, float]] = {
     "scan": {
         "skew": 0.3, "stroke": 0.15, "bleed": 0.1, "stain": 0.03, "fold": 0.03, "blur": 0.25, "scale": 0.15,
@@ -378,7 +378,7 @@ PROFILES: dict[str, dict[str, float]] = {
         "skew": 0.4, "stroke": 0.3, "bleed": 0.1, "stain": 0.1, "fold": 0.15, "blur": 0.2, "noise": 0.2,
         "halftone": 0.25, "bitmap": 0.3, "fax": 0.2,
     },
-    "photo": {  # no page, a picture of the world
+    "photo": {  # a photograph, not a page
         "perspective": 0.1, "blur": 0.2, "motion": 0.2, "scale": 0.2, "contrast": 0.15, "shade": 0.1, "low_light": 0.2,
         "noise": 0.3, "jpeg": 0.5,
     },

@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 
 from ..data.corpus.conversations import Conversation, open_set
-from ..data.corpus.records import load_rows, only_json
+from ..data.corpus.records import load_json_object, load_rows
 from ..io.image import open_image
 from ..io.pdf import PdfFile
 from ..markup.prompts import IMAGE_MARK, PROMPTS
@@ -92,7 +92,7 @@ def _ocrbench(data: Path | None, limit: int | None) -> Iterator[Example]:
 
 def _mmvet(data: Path | None, limit: int | None) -> Iterator[Example]:
     path = _home(data, "mm-vet/mm-vet.json")
-    for name, row in islice(only_json(path, ()).items(), limit):
+    for name, row in islice(load_json_object(path, ()).items(), limit):
         picture = path.parent / "images" / row["imagename"]
         yield Example(name, partial(_picture, picture), row["answer"], row["question"], {"group": "judge"})
 

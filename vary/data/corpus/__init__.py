@@ -1,1 +1,5 @@
-"""Texts, fonts, tables and records that samples are made from."""
+"""Load what samples are made of: text, fonts, tables and published records.
+
+May import: `io`, `markup`, `data.sample`.
+Does not belong here: generators of samples.
+"""

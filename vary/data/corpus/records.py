@@ -1,7 +1,7 @@
-"""Rows of a file, by number and read when they are asked for: JSON, JSONL, Parquet, a folder of pictures with texts.
+"""Access rows of a file by number: JSON, JSONL, Parquet, or a folder of images with text files.
 
-`load_rows` chooses by the name's ending. JSON is read whole; of JSONL only the places of its lines are kept; of Parquet
-the last row group stays in memory, so reading in order costs each group once and a random row costs its whole group.
+`load_rows` chooses the reader by the file suffix. JSON is read completely. For JSONL only the line offsets are kept.
+For Parquet the last row group stays in memory, so sequential reading decodes each group once.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
 def load_rows(path: Path) -> Sequence[Any]:
-    """The rows of a file or folder. A JSON object's rows are its list `data` (DocVQA).
+    """Open the rows of a file or folder. The rows of a JSON object are its list `data` (DocVQA).
 
-    Raises ValueError for a file that is not there, of an ending it does not know (pickles are refused), or not of
-    the format.
+    Raises ValueError for a missing file, an unknown suffix (pickles are refused), or content not in the format.
     """
     if not path.exists():
         raise ValueError(f"{path}: no such file or folder")
@@ -41,8 +40,8 @@ def load_rows(path: Path) -> Sequence[Any]:
     return Parquet([path]) if ending == ".parquet" else JsonLines(path)
 
 
-def only_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    """A JSON object that has these keys (COCO's form). Raises ValueError when it is not."""
+def load_json_object(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Read a JSON object that must have these keys (COCO's form). Raises ValueError otherwise."""
     whole = _json(path)
     missing = [k for k in keys if not isinstance(whole, dict) or not isinstance(whole.get(k), list)]
     if missing:
@@ -60,7 +59,7 @@ def _json(path: Path) -> Any:
 
 
 class JsonLines(Sequence[Any]):
-    """One JSON value per line; empty lines do not count."""
+    """Rows of a JSONL file; empty lines do not count."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -85,7 +84,7 @@ class JsonLines(Sequence[Any]):
 
 
 class Parquet(Sequence[Any]):
-    """Rows of Parquet files, one after another. Needs the package pyarrow."""
+    """Rows of Parquet files, concatenated. Needs the package pyarrow."""
 
     def __init__(self, paths: list[Path]):
         try:
@@ -117,9 +116,9 @@ class Parquet(Sequence[Any]):
 
 
 class Pairs(Sequence[Any]):
-    """Pictures of a folder and its folders, each with a .txt of the same name: rows of `image` and `caption`.
+    """Images in a folder and its subfolders, with .txt files of the same name: rows of `image` and `caption`.
 
-    A picture without a text, or a text without a picture, is a row that lacks it.
+    An image without text, or text without an image, is a row without that key.
     """
 
     def __init__(self, folder: Path):

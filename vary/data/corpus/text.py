@@ -1,7 +1,7 @@
-"""What a rendered page says: passages of the corpus, made typographic, and text without a language behind it.
+"""Draw the text of rendered pages: corpus passages with typographic quotes and dashes, and text without language.
 
-A quarter of the pages are pseudo-words or shuffled words: a reader that has learnt the language instead of the
-letters fails on them, and `vary eval` shows it.
+A quarter of the pages are pseudo-words or shuffled words. A reader that relies on language instead of characters fails
+on them, and `vary eval` shows it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _RARE = "©®°±×÷½¼¾²³µ¶†‡™€£¥¢«»¡¿≤≥≠→←∞�
 
 
 class TextSource:
-    """Passages of a corpus for one alphabet. Every draw takes its own random generator and keeps no state."""
+    """Passages of a corpus, limited to one alphabet. Every draw takes its own random generator; there is no state."""
 
     def __init__(self, corpus: Corpus, alphabet: str = LATIN):
         self.corpus = corpus
         self.alphabet = frozenset(alphabet)
 
     def words(self, rng: np.random.Generator, count: int, style: str = "natural") -> list[str]:
-        """About `count` words of running text in one of `STYLES`; never none."""
+        """Return about `count` words of running text in one of `STYLES`; at least one word."""
         text = self.corpus.text
         found: list[str] = []
         while len(found) < count:
@@ -50,7 +50,7 @@ class TextSource:
         return [word[:40] for word in found if word] or ["a"]
 
     def cell(self, rng: np.random.Generator, style: str = "natural") -> str:
-        """What a table holds: a word, a figure, or a few signs."""
+        """Return the content of a table cell: a word, a number, or a few characters."""
         kind = rng.random()
         if kind < 0.4:
             return self.words(rng, 1, style)[0]
@@ -59,7 +59,7 @@ class TextSource:
         return _some(rng, string.punctuation, int(rng.integers(1, 4)))
 
     def _typographic(self, rng: np.random.Generator, words: list[str]) -> list[str]:
-        """Curly quotes and real dashes as a book has them, or plain ASCII as a manual has; rare signs now and then."""
+        """Use curly quotes and real dashes, as books do, or plain ASCII, as manuals do; add rare characters."""
         text = " ".join(words)
         if rng.random() < 0.55:
             if '"' in text:
@@ -70,7 +70,7 @@ class TextSource:
             if rng.random() < 0.3:
                 text = re.sub(r"(?<=\d)-(?=\d)", "–", text).replace(" - ", " – ")
         words = text.split(" ")
-        if rng.random() < 0.5:  # signs that prose seldom holds
+        if rng.random() < 0.5:  # characters that are rare in prose
             for k in rng.integers(0, len(words), max(1, len(words) // 12)).tolist():
                 words[k] = self._odd(rng, words[k])
         return words
@@ -90,7 +90,7 @@ class TextSource:
         if kind == 5:
             left, right = ("()", "[]", "{}", "<>", "“”", "‘’", "«»", "``", '""', "''")[int(rng.integers(10))]
             return left + word + right
-        if kind == 6:  # operators and the like, alone between blanks
+        if kind == 6:  # operators and similar, between spaces
             return _some(rng, string.punctuation, int(rng.integers(1, 4)))
         glue = "_-./:=@#&%+*|\\~^$,"
         return "".join(w + glue[int(rng.integers(len(glue)))] for w in (word, word[::-1])) + word[:3]
@@ -101,7 +101,7 @@ def _some(rng: np.random.Generator, signs: str, count: int) -> str:
 
 
 def _pseudo(rng: np.random.Generator, words: list[str]) -> list[str]:
-    """Same letters, another order inside each word: the shape of a text without its language."""
+    """Shuffle the letters inside each word: the shape of text without its language."""
     letters, lengths = "".join(words), [len(word) for word in words]
     order = np.argsort(np.repeat(np.arange(len(words)), lengths) + rng.random(len(letters)))
     mixed, ends = "".join(letters[k] for k in order.tolist()), np.cumsum(lengths).tolist()

@@ -1,9 +1,9 @@
-"""Detection and REC: an image, the question for objects, and their boxes in thousandths of its sides.
+"""Make detection and referring-expression samples: an image, a question about objects, and their boxes.
 
-Boxes come from published annotations (`read_coco` for COCO and Objects365, `read_openimages`) or are made (`paste.py`).
-`ask` makes question and answer: up to 30 boxes all objects are asked for, above that classes drawn at random, since an
-answer must stay short enough to be learnt (Vary-toy, arXiv 2401.12503 section 3.1.1). Answers name objects from left to
-right, so that they follow from the image.
+Boxes come from published annotations (`read_coco` for COCO and Objects365, `read_openimages`) or from `paste.py`.
+`make_question` writes question and answer. Up to 30 boxes it asks for all objects, above that for randomly drawn
+classes, because answers must stay short (Vary-toy, arXiv 2401.12503 section 3.1.1). Answers list objects from left to
+right, so that the order follows from the image. Boxes in answers are thousandths of the image's sides.
 
 Frame of regions: pixels of the image, origin top-left.
 """
@@ -23,7 +23,7 @@ from PIL import Image
 from ...io.image import BadInput, open_image
 from ...markup.boxes import Found, format_boxes
 from ...markup.prompts import PROMPTS
-from ..corpus.records import only_json
+from ..corpus.records import load_json_object
 from ..degrade import degrade
 from ..sample import Region, Sample, Skipped, shuffled
 
@@ -35,9 +35,9 @@ MAX_BOXES = 30
 class Annotations:
     """Boxes of a set of images, packed: image k has the boxes starts[k] to starts[k + 1].
 
-    images: put before file names as it is. boxes: (N, 4) float32, x0, y0, x1, y1 as shares of width and height.
-    classes: (N,) index into names. sizes: (len(files), 2), widths and heights as the file has them, else 0.
-    left_out: reason -> boxes of the file that are not here.
+    images: prefix of the file names. boxes: (N, 4) float32, x0, y0, x1, y1 as fractions of width and height. classes:
+    (N,) index into names. sizes: (len(files), 2), width and height stated in the annotations, else 0. left_out: reason
+    -> number of boxes that were dropped.
     """
 
     name: str
@@ -55,12 +55,11 @@ class Annotations:
 
 
 def read_coco(path: str | Path, images: str | Path = "") -> Annotations:
-    """COCO's `instances_*.json`, which is Objects365's form too.
+    """Read COCO's `instances_*.json`, also used by Objects365.
 
-    Boxes of crowds and boxes without area inside their image are left out and counted. Raises ValueError when the file
-    is not of the form.
+    Crowd boxes and boxes without area inside their image are dropped and counted. Raises ValueError for any other form.
     """
-    whole = only_json(Path(path), ("images", "annotations", "categories"))
+    whole = load_json_object(Path(path), ("images", "annotations", "categories"))
     try:
         names = {c["id"]: k for k, c in enumerate(whole["categories"])}
         place = {image["id"]: k for k, image in enumerate(whole["images"])}
@@ -80,9 +79,9 @@ def read_coco(path: str | Path, images: str | Path = "") -> Annotations:
 
 
 def read_openimages(path: str | Path, classes: str | Path, images: str | Path = "") -> Annotations:
-    """OpenImages' box CSV and its `class-descriptions-boxable.csv`; images are named ID.jpg.
+    """Read OpenImages' box CSV and its `class-descriptions-boxable.csv`; images are named ID.jpg.
 
-    Boxes around groups are left out and counted. Raises ValueError for columns that are not there.
+    Boxes around groups are dropped and counted. Raises ValueError for missing columns.
     """
     with open(classes, encoding="utf-8", newline="") as lines:
         described = [row for row in csv.reader(lines) if len(row) == 2 and row[0] != "LabelName"]
@@ -120,7 +119,7 @@ def _packed(
     sizes: np.ndarray,
     left_out: Counter[str],
 ) -> Annotations:
-    """Boxes sorted by image, clipped to it; those without area there are left out."""
+    """Sort boxes by image and clip them to it; boxes without area are dropped."""
     shares = shares.clip(0, 1)
     sound = ((shares[:, 2:] - shares[:, :2]) > 0).all(1)
     left_out["no area"] += int((~sound).sum())
@@ -131,17 +130,17 @@ def _packed(
 
 
 # -- question and answer -----------------------------------------------------------------------------------------------
-def ask(
+def make_question(
     regions: Sequence[Region],
     size: tuple[int, int],
     rng: np.random.Generator,
     max_boxes: int = MAX_BOXES,
     rec: float = 0.0,
 ) -> tuple[str, str]:
-    """A question about objects of an image of `size` (width, height), and its answer.
+    """Return a question about objects in an image of `size` (width, height), and its answer.
 
-    rec: chance of asking for one object by what only it is called. Raises ValueError when there is nothing to ask for:
-    no objects, or more than `max_boxes` of every class.
+    rec: probability of asking for one object by a phrase that fits only this object. Raises ValueError if nothing can
+    be asked: there are no objects, or more than `max_boxes` of every class.
     """
     things = sorted(regions, key=lambda r: (r.box[0], r.box[1], r.label))
     if not things:
@@ -165,7 +164,7 @@ def ask(
 
 
 def _singled_out(things: Sequence[Region], width: int) -> list[tuple[str, Region]]:
-    """Objects that a phrase names: the only one of its class, or the left or right one of two that stand apart."""
+    """Find objects that a phrase identifies: the only one of its class, or the left or right one of two."""
     by_label: dict[str, list[Region]] = {}
     for thing in things:
         by_label.setdefault(thing.label, []).append(thing)
@@ -179,11 +178,11 @@ def _singled_out(things: Sequence[Region], width: int) -> list[tuple[str, Region
 
 
 class DetectionSource:
-    """Annotated images as samples, each once in every pass over them.
+    """Annotated images as samples, each once per pass.
 
-    size: the longest side in pixels; larger images are made smaller. max_boxes, rec: see `ask`. degraded: share of
-    images with the defects of bad photographs. `sample(i)` raises Skipped for an image that cannot be read, that is not
-    of its annotations' shape, or that nothing can be asked about.
+    size: maximum side in pixels; larger images are scaled down. max_boxes, rec: see `make_question`. degraded: share of
+    images with the defects of bad photographs. `sample(i)` raises Skipped for an image that cannot be read, that does
+    not have the annotated shape, or about which nothing can be asked.
     """
 
     def __init__(
@@ -196,7 +195,7 @@ class DetectionSource:
         self.max_boxes, self.rec, self.degraded = max_boxes, rec, degraded
 
     def sample(self, i: int) -> Sample:
-        """Image number i of an endless row of passes. `meta` names its file."""
+        """Return image i of an endless sequence of passes. `meta` names its file."""
         of, rng = self.annotations, np.random.default_rng((self.seed, i))
         k = shuffled(i, len(of), self.seed)
         file = of.images + of.files[k]
@@ -213,17 +212,19 @@ class DetectionSource:
                 Region(of.names[c], (b[0], b[1], b[2], b[3]))
                 for c, b in zip(of.classes[part], boxes.tolist(), strict=True)
             ]
-            return asked(np.asarray(picture), regions, rng, self.max_boxes, self.rec, self.degraded, {"file": file})
+            return make_sample(
+                np.asarray(picture), regions, rng, self.max_boxes, self.rec, self.degraded, {"file": file}
+            )
         except (ValueError, OSError) as error:
             raise Skipped(of.name, k, str(error) if isinstance(error, BadInput) else f"{file}: {error}") from None
 
 
-def asked(
+def make_sample(
     image: np.ndarray, regions: list[Region], rng: np.random.Generator, max_boxes: int, rec: float, degraded: float,
     meta: dict[str, Any],
 ) -> Sample:  # fmt: skip
-    """A sample of an image (H, W, 3) and its objects: first the defects, then the question about what they left."""
+    """Make a sample of an image (H, W, 3) and its objects: first apply defects, then ask about the result."""
     if rng.random() < degraded:
         image, meta["degraded"] = degrade(image, [], rng, regions, "photo")
-    prompt, target = ask(regions, image.shape[1::-1], rng, max_boxes, rec)
+    prompt, target = make_question(regions, image.shape[1::-1], rng, max_boxes, rec)
     return Sample(image, [], "detection", meta, target, prompt, regions)

@@ -1,6 +1,6 @@
-"""Objects pasted on backgrounds: detection samples whose boxes are exact, from drawings and cut-out photographs.
+"""Paste objects on backgrounds: detection samples with exact boxes, from drawings and cut-out photographs.
 
-Which object a pixel shows is kept while pasting, so a box is around what can be seen of its object and nothing else.
+Each pixel records which object it shows, so a box encloses exactly the visible pixels of its object.
 Idea: Cut, Paste and Learn, arXiv 1708.01642.
 """
 
@@ -18,18 +18,19 @@ from PIL import Image, ImageDraw
 from ...io.image import FORMATS, MAX_PIXELS, BadInput, open_image
 from ..corpus.download import fetch
 from ..sample import Region, Sample, Skipped, shuffled
-from .detection import MAX_BOXES, asked
+from .detection import MAX_BOXES, make_sample
 from .photos import crop
 
 Object = tuple[str, np.ndarray]  # label, (H, W, 4) uint8 RGBA
 
 
 class PasteSource:
-    """Cut-out objects on backgrounds; a box is exactly around the pixels of its object that can be seen.
+    """Objects pasted on backgrounds; each box encloses exactly the visible pixels of its object.
 
-    objects: what `cutouts`, `stamps` or `shapes` gives. backgrounds: picture files, of which parts are shown; none
-    means soft colours. height, width: pixels. count: least and greatest number of objects. An object covers at most
-    30% of another. max_boxes, rec: see `ask`. degraded: share of images with the defects of bad photographs.
+    objects: from `cutouts`, `stamps` or `shapes`. backgrounds: image files, of which random parts are used; without
+    any, soft colours are drawn. height, width: pixels. count: minimum and maximum number of objects. An object covers
+    at most 30% of another. max_boxes, rec: see `make_question`. degraded: share of images with the defects of bad
+    photographs.
     """
 
     def __init__(
@@ -46,20 +47,20 @@ class PasteSource:
         self.max_boxes, self.rec, self.degraded = max_boxes, rec, degraded
 
     def sample(self, i: int) -> Sample:
-        """Image number i. 16 neighbours show parts of the same background picture, which is decoded once."""
+        """Return image i. Sixteen consecutive samples use parts of the same background, so it is decoded once."""
         rng = np.random.default_rng((self.seed, i))
         image, owner = self._background(i, rng), np.zeros((self.height, self.width), np.uint8)
         areas: list[list[int]] = []
         labels: list[str] = []
         for _ in range(int(rng.integers(self.count[0], self.count[1] + 1))):
             label, rgba = self.objects[int(rng.integers(len(self.objects)))]
-            for attempt in range(8):  # smaller at every attempt; what finds no place then is not in the image
+            for attempt in range(8):  # smaller at every attempt; an object that still does not fit is left out
                 if _paste(image, owner, areas, self._turned(rgba, rng, 0.85**attempt), rng):
                     labels.append(label)
                     break
         regions = [Region(label, _extent(owner == k)) for k, label in enumerate(labels, 1)]
         try:
-            return asked(image, regions, rng, self.max_boxes, self.rec, self.degraded, {"objects": len(regions)})
+            return make_sample(image, regions, rng, self.max_boxes, self.rec, self.degraded, {"objects": len(regions)})
         except ValueError as error:
             raise Skipped("objects", i, str(error)) from None
 
@@ -95,9 +96,9 @@ def _reduced(file: str, size: int) -> Image.Image:
 def _paste(
     image: np.ndarray, owner: np.ndarray, areas: list[list[int]], rgba: np.ndarray, rng: np.random.Generator
 ) -> bool:
-    """Put an object somewhere, unless it would hide more than 30% of another one there.
+    """Paste an object at a random place, unless it would hide more than 30% of another object.
 
-    owner: (H, W), which object (from 1) each pixel shows. areas: pixels of each, when it was pasted and still seen.
+    owner: (H, W), the object (from 1) that each pixel shows. areas: visible pixels of each object when it was pasted.
     """
     high, wide = rgba.shape[:2]
     y, x = int(rng.integers(image.shape[0] - high + 1)), int(rng.integers(image.shape[1] - wide + 1))
@@ -116,17 +117,17 @@ def _paste(
 
 
 def _extent(mask: np.ndarray) -> tuple[float, float, float, float]:
-    """The box around the pixels of a mask (H, W)."""
+    """Return the box around the pixels of a mask (H, W)."""
     x, y, wide, high = cv2.boundingRect(mask.view(np.uint8))
     return float(x), float(y), float(x + wide), float(y + high)
 
 
 # -- objects to paste --------------------------------------------------------------------------------------------------
 def cutouts(files: Sequence[str | Path], labels: Sequence[str] = (), size: int = 256) -> list[Object]:
-    """Pictures with transparency as objects, cut to what is opaque, the longest side at most `size` pixels.
+    """Read images with transparency as objects, cropped to the opaque part, at most `size` pixels on a side.
 
-    labels: one per file; without them the file's name is the label, `_` and `-` being spaces and digits at its end
-    left out. Raises BadInput for a file that cannot be read or has no transparency or nothing opaque.
+    labels: one per file. By default the label is the file name without trailing digits, `_` and `-` read as spaces.
+    Raises an input error for a file that cannot be read, has no transparency, or has nothing opaque.
     """
     labels = labels or [
         re.sub(r"[_\-\s]+", " ", re.sub(r"[\d_\-\s]+$", "", Path(f).stem)) or Path(f).stem for f in files
@@ -140,7 +141,7 @@ def _cut(file: Path, size: int) -> np.ndarray:
             if opened.width * opened.height > MAX_PIXELS:
                 raise ValueError(f"{opened.width}x{opened.height} px are more than {MAX_PIXELS / 1e6:.0f} million")
             picture = opened.convert("RGBA")
-    except Exception as error:  # on broken files Pillow lets struct.error, TypeError and others through
+    except Exception as error:  # for broken files Pillow raises struct.error, TypeError and others
         raise BadInput(f"{file}: cannot be read: {error}") from None
     mask = np.asarray(picture)[..., 3] > 127
     if mask.all() or not mask.any():
@@ -152,10 +153,10 @@ def _cut(file: Path, size: int) -> np.ndarray:
 
 
 def stamps() -> list[Object]:
-    """Photographs and drawings of animals, plants, food, vehicles and things, cut out and named in English.
+    """Load cut-out photographs and drawings of animals, plants, food, vehicles and things, with English labels.
 
-    From the Debian package tuxpaint-stamps-default (GPL-2+, public domain parts; training images only), fetched on
-    first use. Only names of up to two words are taken: "A mountain goat." is one, a sentence is none.
+    They come from the Debian package tuxpaint-stamps-default (GPL-2+, parts in the public domain; used only as training
+    images), fetched on first use. Only labels of up to two words are used; longer ones are sentences.
     """
     root = fetch("deb:tuxpaint-stamps-default") / "usr/share/tuxpaint/stamps"
     files, labels = [], []
@@ -171,7 +172,7 @@ def stamps() -> list[Object]:
 
 
 def shapes(size: int = 96) -> list[Object]:
-    """Thirty plain drawings, "red circle" and so on: for trying things out without any file."""
+    """Draw thirty plain shapes, such as a red circle, for trials without any file."""
     colours = {"red": (214, 40, 40), "blue": (38, 70, 200), "green": (42, 150, 60), "yellow": (245, 205, 30),
                "black": (20, 20, 20), "white": (250, 250, 250)}  # fmt: skip
     turn, edge = np.linspace(0, 2 * np.pi, 10, endpoint=False) - np.pi / 2, size - 1

@@ -1,8 +1,8 @@
-"""Natural images: negatives, which hold no text worth reading, and captioned pictures.
+"""Make samples of natural images: negatives without text, and captioned images.
 
-A picture with a caption asks for it; any other is a negative, whose target is one of five fixed sentences, so that a
-vocabulary made for pages learns to say when there is no page (Vary, arXiv 2312.06109 section 3.2.2: 120,000 of COCO).
-Pictures come from the user's files or from packages (`photos`).
+An image with a caption asks for it. Any other image is a negative: its target is one of five fixed sentences. So a
+vocabulary trained on pages learns to say that there is no page (Vary, arXiv 2312.06109 section 3.2.2: 120,000 images of
+COCO). Images come from the user's files or from packages (`photos`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SENTENCES = (
 )
 _SKIMAGE = "usr/lib/python3/dist-packages/skimage/data/"
 _LOMIRI = "usr/share/backgrounds/"
-# Package -> photographs without writing, chosen by eye. Licences: BSD-3 and public domain (sample data of scikit-learn
+# Package -> photographs without text, selected by hand. Licences: BSD-3 and public domain (sample data of scikit-learn
 # and scikit-image), CC-BY-SA (Lomiri), GPL-2+ and CC-BY-SA (MATE); training images only.
 PHOTOS = {
     "deb:python3-sklearn": ["usr/lib/python3/dist-packages/sklearn/datasets/images/*.jpg"],
@@ -52,12 +52,12 @@ PHOTOS = {
 
 
 def photos() -> list[Path]:
-    """The photographs of `PHOTOS`, some 40, fetched on first use. Raises RuntimeError when a package cannot be had."""
+    """Fetch the packages of `PHOTOS` and list their 40 or so photographs. Raises RuntimeError if that fails."""
     return [path for package, names in PHOTOS.items() for name in names for path in sorted(fetch(package).glob(name))]
 
 
 def pictures(folder: str | Path) -> list[Path]:
-    """Picture files of a folder and its folders, in the order of their names. Raises ValueError when there is none."""
+    """List the image files in a folder and its subfolders, sorted by name. Raises ValueError if there is none."""
     found = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in PICTURES)
     if not found:
         raise ValueError(f"{folder}: no pictures; allowed: {', '.join(PICTURES)}")
@@ -65,9 +65,9 @@ def pictures(folder: str | Path) -> list[Path]:
 
 
 def read_captions(path: str | Path) -> dict[str, str]:
-    """File name -> caption, from JSON: an object of them, or a list of `image` (or `file_name`) and `caption`.
+    """Read captions from JSON: a mapping of file name to caption, or a list of `image` (or `file_name`) and `caption`.
 
-    Raises ValueError when the file is neither.
+    Raises ValueError for any other form.
     """
     try:
         given = json.loads(Path(path).read_bytes())
@@ -81,12 +81,12 @@ def read_captions(path: str | Path) -> dict[str, str]:
 
 
 class PhotoSource:
-    """Pictures as samples, each once in every pass over them.
+    """Images as samples, each once per pass.
 
-    files: picture files. captions: file name -> caption; without an entry there, the .txt beside a picture is its
-    caption. size: the longest side in pixels; larger pictures are made smaller. cropped: negatives are shown in part
-    (half to all of either side) and mirrored at random; captioned pictures stay whole. negatives: take no notice of
-    captions. `sample(i)` raises Skipped for a picture that cannot be read.
+    files: image files. captions: file name -> caption; otherwise a .txt file next to the image is its caption. size:
+    maximum side in pixels; larger images are scaled down. cropped: show a random part of negatives (half to all of each
+    side), mirrored at random; captioned images stay whole. negatives: ignore captions. `sample(i)` raises Skipped for
+    an unreadable image.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class PhotoSource:
             raise ValueError("no pictures were given")
 
     def sample(self, i: int) -> Sample:
-        """Picture number i. `meta` names its file; its kind is `photo` or `caption`."""
+        """Return image i. `meta` names its file; the kind is `photo` or `caption`."""
         k = shuffled(i, len(self.files), self.seed)
         file, rng = self.files[k], np.random.default_rng((self.seed, i))
         try:
@@ -129,7 +129,7 @@ class PhotoSource:
 
 
 def crop(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """A part of a picture, half to all of either side, mirrored or not."""
+    """Cut a random part of an image, half to all of each side, mirrored or not."""
     wide, high = (max(1, round(side * float(rng.uniform(0.5, 1.0)))) for side in picture.size)
     x, y = int(rng.integers(picture.width - wide + 1)), int(rng.integers(picture.height - high + 1))
     part = picture.crop((x, y, x + wide, y + high))

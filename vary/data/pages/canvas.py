@@ -1,9 +1,9 @@
-"""A sheet of paper: text is measured as a ribbon, cut into lines, and all glyphs of the page are inked at once.
+"""Draw text on a page image and return the box of every character.
 
-A ribbon is text on a line without end, so that a whole paragraph is measured by a few array operations and a line of
-it is a slice. The sheet keeps the lines and at last inks them together and gives every character its box.
-Frame: pixels of the page, x right, y down, origin top-left. Shapes: G glyphs (a ligature is one glyph of several
-letters, a blank is glyph 0 of its atlas), P inked pixels.
+`ShapedText` is a paragraph set on one endless line. It is measured with a few array operations, and a line of the page
+is a slice of it. `PageCanvas` collects lines and draws all glyphs at once in `finish`.
+Frame: pixels of the page, x right, y down, origin top-left. Shapes: G glyphs (a ligature is one glyph for several
+letters, the space is glyph 0 of its atlas), P inked pixels.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .glyphs import Atlas, Face
 
 
 @dataclass(frozen=True)
-class Ribbon:
-    """Words one blank apart on an endless line.
+class ShapedText:
+    """Words separated by single spaces on an endless line.
 
-    text: what it says, letter by letter. numbers_G: glyphs, by their number in `atlases[which_G]`; these are the
-    atlases of the sheet. x: (G + 1,) pen positions in px, the last one is the end. letter: (G + 1,) index into `text`
-    of each glyph's first letter. breaks: glyph indices of the blanks, and G.
+    text: the characters. numbers_G: glyph numbers in `atlases[which_G]`. x: (G + 1,) pen positions in px; the last one
+    is the end. letter: (G + 1,) index into `text` of the first letter of each glyph. breaks: glyph indices of the
+    spaces, then G.
     """
 
     text: str
@@ -37,8 +37,8 @@ class Ribbon:
     def __len__(self) -> int:
         return len(self.numbers_G)
 
-    def said(self, start: int, end: int) -> str:
-        """The text of the glyphs from `start` to `end`."""
+    def text_between(self, start: int, end: int) -> str:
+        """Return the characters of glyphs `start` to `end`."""
         return self.text[int(self.letter[start]) : int(self.letter[end])]
 
 
@@ -51,14 +51,14 @@ class _Line:
     count: int
 
 
-class Sheet:
-    """A page in the making: `ink` (H, W) uint8, 255 = black, may be drawn on; text is added line by line."""
+class PageCanvas:
+    """A page image in progress. `ink` is (H, W) uint8 with 255 = black and may be drawn on directly."""
 
     def __init__(self, height: int, width: int):
         self.ink = np.zeros((height, width), np.uint8)
         self._lines: list[_Line] = []
         self._atlases: list[Atlas] = []
-        self._x: list[np.ndarray] = []  # (G + 1,) pens of each line
+        self._x: list[np.ndarray] = []  # (G + 1,) pen positions of each line
         self._which: list[np.ndarray] = []
         self._numbers: list[np.ndarray] = []
         self._letters: list[np.ndarray] = []
@@ -66,8 +66,8 @@ class Sheet:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def ribbon(self, parts: list[tuple[str, Atlas]], ligatures: bool = False) -> Ribbon:
-        """Set parts of text, each in its atlas, a blank between them. What a face lacks is left out."""
+    def shape(self, parts: list[tuple[str, Atlas]], ligatures: bool = False) -> ShapedText:
+        """Set parts of text, each in its atlas, separated by spaces. Characters that a face lacks are dropped."""
         made = [(atlas, *atlas.glyphs(text, ligatures)) for text, atlas in parts]
         made = [part for part in made if part[1]] or made[:1]
         said = " ".join(text for _, text, _ in made)
@@ -82,7 +82,7 @@ class Sheet:
             letters = [atlas.letters_N()[n] for (atlas, *_), n in zip(made, numbers, strict=True)]
             _joined(letters).cumsum(out=letter[1:])
         breaks = np.array([*(numbers_G == 0).nonzero()[0].tolist(), len(numbers_G)])
-        return Ribbon(said, self._atlases, which_G, numbers_G, x, letter, breaks)
+        return ShapedText(said, self._atlases, which_G, numbers_G, x, letter, breaks)
 
     def _number(self, atlas: Atlas) -> int:
         if atlas not in self._atlases:
@@ -93,17 +93,17 @@ class Sheet:
         self,
         x: float,
         baseline: int,
-        made: Ribbon,
+        made: ShapedText,
         cut: tuple[int, int],
         main: Atlas,
         block: int,
         width: float | None = None,
         hyphen: bool = False,
     ) -> None:
-        """Lay glyphs cut[0] to cut[1] of a ribbon on the baseline at x, with a hyphen behind them if asked.
+        """Place glyphs cut[0] to cut[1] on the baseline at x, followed by a hyphen if `hyphen` is true.
 
-        Blanks are stretched so that the line is `width` px wide, unless that would tear it. main: the atlas whose
-        size and x-height the line takes.
+        Spaces are stretched to make the line `width` px wide, unless the gaps would become too wide. main: the atlas
+        that gives the line its font size and x-height.
         """
         start, end = cut
         if end <= start:
@@ -111,7 +111,7 @@ class Sheet:
         pens = made.x[start : end + 1] - (made.x[start] - x)
         numbers, which = made.numbers_G[start:end], made.which_G[start:end]
         letter = made.letter[start : end + 1]
-        text = made.said(start, end)
+        text = made.text_between(start, end)
         if hyphen:
             atlas = made.atlases[int(which[-1])]
             sign = atlas.glyphs("-")[1]
@@ -129,14 +129,14 @@ class Sheet:
         self._letters.append(letter[1:] - letter[:-1])
 
     def finish(self) -> list[TextLine]:
-        """Ink all glyphs and return the lines. A line ends before the first word that would leave the page."""
+        """Draw all glyphs and return the lines. A line is cut before the first word that does not fit on the page."""
         if not self._lines:
             return []
         which_G, numbers_G, letters_G = (np.concatenate(p) for p in (self._which, self._numbers, self._letters))
         count_L = np.array([line.count for line in self._lines])
         base_G = np.repeat([line.baseline for line in self._lines], count_L)
         x = np.concatenate(self._x)
-        last_L = np.cumsum(count_L + 1) - 1  # where each line's last pen stands in x
+        last_L = np.cumsum(count_L + 1) - 1  # index in x of each line's last pen position
         x_G, step_G = np.delete(x, last_L), np.delete(x[1:] - x[:-1], last_L[:-1])
         fine_G = np.rint(x_G * 4).astype(np.intp)
         measures_5G = np.empty((5, len(x_G)), np.float32)
@@ -163,7 +163,7 @@ class Sheet:
     def _fitting(
         self, x_G: np.ndarray, base_G: np.ndarray, measures_5G: np.ndarray, numbers_G: np.ndarray, letters_G: np.ndarray
     ) -> tuple[np.ndarray, list[str]]:
-        """Which glyphs stay on the page, word by word from the left, and what each line says then."""
+        """Return which glyphs (G,) stay on the page, whole words from the left, and the remaining text of each line."""
         height, width = self.ink.shape
         _, top, right, bottom, left = measures_5G
         out = (x_G + left < 0) | (base_G + top < 0) | (x_G + right > width) | (base_G + bottom > height)
@@ -186,7 +186,7 @@ class Sheet:
 
 
 def _look(face: Face) -> int:
-    """The styles of a face as bits."""
+    """Encode the styles of a face as bits."""
     return sum(getattr(face, name) << k for k, name in enumerate(STYLES))
 
 
@@ -197,7 +197,7 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
 def _boxes(
     x_G: np.ndarray, step_G: np.ndarray, top_G: np.ndarray, bottom_G: np.ndarray, letters_G: np.ndarray
 ) -> np.ndarray:
-    """(letters, 4) float32: x from pen to pen, so that boxes tile the line; the letters of a ligature share it."""
+    """Return boxes (letters, 4) float32 that tile the line from pen to pen; letters of a ligature share its width."""
     if letters_G.max() > 1:
         step_G = step_G / letters_G
         before = np.cumsum(letters_G) - letters_G

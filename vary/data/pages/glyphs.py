@@ -1,9 +1,9 @@
-"""Font faces, and atlases of their glyphs: the fast way to set a page.
+"""Find font faces and keep atlases of their drawn glyphs, so that pages can be set fast.
 
-A glyph is drawn once at four times its size and averaged down at four horizontal phases: unhinted grey coverage, as a
-PDF renderer draws it, a quarter pixel exact. An atlas keeps the inked pixels of its glyphs in one flat list, so that a
-page takes all pixels of all its glyphs by one index. Frame: pixels, x right, y down, origin top-left; glyph offsets are
-from the pen on the baseline. Shapes: G glyphs of a text, N glyphs of an atlas, P inked pixels.
+A glyph is drawn once at four times its size and averaged down at four horizontal phases. The result is unhinted grey
+coverage with quarter-pixel positions, as PDF renderers draw. An atlas stores the inked pixels of its glyphs in one flat
+array, so one index operation fetches all pixels of a page. Frame: pixels, x right, y down, origin top-left; glyph
+offsets are relative to the pen on the baseline. Shapes: G glyphs of a text, N glyphs of an atlas, P inked pixels.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from PIL import Image, ImageFont
 from ..corpus.download import FONTS, fetch
 
 SUPERSAMPLE = 4
-_CHARACTERS = 1 << 18  # all planes of Unicode that hold letters
+_CHARACTERS = 1 << 18  # the Unicode planes with letters
 LIGATURES = {"ffi": "\ufb03", "ffl": "\ufb04", "ff": "\ufb00", "fi": "\ufb01", "fl": "\ufb02"}  # longest first
 
 _LETTERS = {joined: len(letters) for letters, joined in LIGATURES.items()}
 
-# Families that no model of ours is trained on; `sample(..., faces="held-out")` uses these alone.
+# Families excluded from training, so that a test can use unseen fonts.
 HELD_OUT = {"Vollkorn", "Caladea", "Comic Neue", "Hack", "Gentium Plus", "TeX Gyre Bonum", "Roboto Condensed"}
-# Faces that are no text faces: symbols, one-size and decorative cuts.
+# Files to skip because they are not for text: symbols, single sizes, decorative variants.
 _SKIP = re.compile(
     r"math|quot|dunh|unsl|symbol|outline|initial|keyboard|sizeone|sizetwo|sizethree|sizefour|sizefive|integrals|"
     r"variants|nonuni|variable|VF|FONTLOG|BlackItalic|cmunbtl|cmunbto|cmunorm|cmunoti|cmunobi|cmunobx|cmunvi|cmunui|"
@@ -39,7 +39,7 @@ _SKIP = re.compile(
 
 @dataclass(frozen=True, order=True)
 class Face:
-    """One font file: its family, and what a page uses it for (`serif`, `sans` or `mono`; weight and slant)."""
+    """One font file with its family and style; weight, slant and pitch are derived from the names."""
 
     family: str
     style: str
@@ -47,29 +47,29 @@ class Face:
 
     @property
     def held_out(self) -> bool:
-        """Whether training never sees it."""
+        """Whether the face is excluded from training."""
         return self.family in HELD_OUT
 
     @property
     def mono(self) -> bool:
-        """A typewriter face."""
+        """Whether the face is monospaced."""
         return bool(
             re.search(r"mono|typewriter|courier|cursor|\bcode\b|hack|inconsolata", self.family + self.style, re.I)
         )
 
     @property
     def bold(self) -> bool:
-        """Heavier than regular."""
+        """Whether the face is heavier than regular."""
         return bool(re.search(r"bold|black|heavy|medium|demi", self.style, re.I))
 
     @property
     def italic(self) -> bool:
-        """Slanted."""
+        """Whether the face is slanted."""
         return bool(re.search(r"ital|obli|slant", self.style, re.I))
 
 
 def find_faces(*folders: str | Path) -> list[Face]:
-    """All text faces below the folders, sorted by family, style and file name: the order is part of the seed."""
+    """Find all text faces in folders, sorted by family, style and file name. Samples depend on this order."""
     faces: dict[tuple[str, str], Face] = {}
     for folder in folders:
         for path in sorted(Path(folder).rglob("*.[ot]tf")):
@@ -78,7 +78,7 @@ def find_faces(*folders: str | Path) -> list[Face]:
             try:
                 family, style = ImageFont.truetype(str(path), 16).getname()
             except OSError:
-                continue  # not a font that FreeType reads
+                continue  # FreeType cannot read it
             face = Face(family or path.stem, style or "", str(path))
             if _covers_latin(str(path)):
                 faces.setdefault((face.family, face.style), face)
@@ -86,7 +86,7 @@ def find_faces(*folders: str | Path) -> list[Face]:
 
 
 def english_faces() -> list[Face]:
-    """Faces of the packages in `corpus.FONTS`, fetched where they are not in the cache yet."""
+    """Find the faces of the packages in `download.FONTS`; packages are fetched on first use."""
     return find_faces(*(fetch(f"deb:{font}") for font in FONTS))
 
 
@@ -103,7 +103,7 @@ def _coverage(path: str) -> _Coverage:
 
 
 class _Coverage(dict[str, bool]):
-    """Whether a face has a glyph of its own for a character; asked of the font once in the life of a process."""
+    """Cache of which characters a face has its own glyph for."""
 
     def __init__(self, path: str):
         self.font = ImageFont.truetype(path, 24, layout_engine=ImageFont.Layout.BASIC)
@@ -117,9 +117,9 @@ class _Coverage(dict[str, bool]):
 
 
 class Atlas:
-    """One face at one size in px per em. Glyphs are drawn when first asked for, and numbered as they come.
+    """One face at one size in px per em. Glyphs are drawn on first use and numbered in that order.
 
-    `rise` moves the baseline down by quarters of a pixel: a PDF's baseline seldom falls on a pixel edge.
+    `rise` moves the baseline down by quarters of a pixel, because in a PDF it rarely falls on a pixel edge.
     """
 
     def __init__(self, face: Face, size_px: float, rise: int = 0):
@@ -128,13 +128,13 @@ class Atlas:
         self.x_height = -self.font.getbbox("x", anchor="ls")[1] / SUPERSAMPLE
         self.space = self.font.getlength(" ") / SUPERSAMPLE or 0.28 * size_px
         self._covered = _coverage(face.path)
-        # Number of each character's glyph, plus one; 0: not asked for yet, -1: the face lacks it. Zeros cost no memory.
+        # Glyph number of each character plus one; 0: not looked up yet, -1: not in the face. Zeros use no memory.
         self._numbers = np.zeros(_CHARACTERS, np.int16)
         self._numbers[ord(" ")] = 1
         self._glyphs: list[tuple[str, float, float, float, float, float]] = [
             (" ", self.space, -self.x_height, 0.0, 0.0, 0.0)
         ]
-        self._masks: list[tuple[np.ndarray, int, int]] = []  # drawn, not yet averaged down
+        self._masks: list[tuple[np.ndarray, int, int]] = []  # drawn at the fine resolution, not yet averaged down
         self._measures = np.zeros((5, 0), np.float32)
         self._letters = np.zeros(0, np.intp)
         self._pixels = _Pixels.none()
@@ -143,13 +143,13 @@ class Atlas:
         self._kerns: np.ndarray | None = np.full((64, 64), np.nan, np.float32) if kerned else None
 
     def covers(self, ch: str) -> bool:
-        """Whether the face has a glyph of its own for this character."""
+        """Return whether the face has its own glyph for this character."""
         return self._covered[ch]
 
     def glyphs(self, text: str, ligatures: bool = False) -> tuple[str, np.ndarray]:
-        """The text without what the face lacks, its words one blank apart, and the numbers of its glyphs (G,).
+        """Return (text without missing characters and with single spaces, its glyph numbers (G,)).
 
-        ligatures: those that the face has are one glyph for several letters. Glyph 0 is the blank.
+        ligatures: use one glyph for several letters where the face has it. Glyph 0 is the space.
         """
         numbers_G = self._look_up(self._ligated(text) if ligatures else text)
         if len(numbers_G) and numbers_G.min() < 0:
@@ -174,19 +174,19 @@ class Atlas:
         return text
 
     def measures_5N(self) -> np.ndarray:
-        """Per glyph of the atlas, in px from the pen: advance; top, right, bottom and left of its ink at any phase."""
+        """Return per glyph, in px from the pen: advance, then top, right, bottom and left of its ink at any phase."""
         if self._measures.shape[1] != len(self._glyphs):
             self._measures = np.array([g[1:] for g in self._glyphs], np.float32).T
         return self._measures
 
     def letters_N(self) -> np.ndarray:
-        """How many letters each glyph of the atlas stands for: one, but for ligatures."""
+        """Return the number of letters of each glyph; it is above one only for ligatures."""
         if len(self._letters) != len(self._glyphs):
             self._letters = np.array([_LETTERS.get(ch, 1) for ch, *_ in self._glyphs])
         return self._letters
 
     def advances_G(self, numbers_G: np.ndarray) -> np.ndarray:
-        """From pen to pen of the glyphs of a text, kerned where the face has a legacy `kern` table, in px."""
+        """Return pen-to-pen distances in px for a text's glyphs, kerned if the face has a legacy `kern` table."""
         steps = self.measures_5N()[0][numbers_G]
         if self._kerns is not None and len(numbers_G) > 1:
             before, after = numbers_G[:-1], numbers_G[1:]
@@ -201,7 +201,7 @@ class Atlas:
         return steps
 
     def advance(self, text: str) -> float:
-        """The width of a text that the face can set, in px."""
+        """Return the width of a text in px. The face must have all its characters."""
         return float(self.advances_G(self.glyphs(text)[1]).sum())
 
     def _kern(self, before: int, after: int) -> float:
@@ -211,26 +211,26 @@ class Atlas:
         return self.font.getlength(one + two) / SUPERSAMPLE - first - second
 
     def pixels(self, numbers_G: np.ndarray, phases_G: np.ndarray, stride: int) -> tuple[np.ndarray, ...]:
-        """What to ink for glyphs at phases of 0 to 3 quarters of a pixel.
+        """Return the inked pixels of glyphs at phases of 0 to 3 quarter pixels.
 
-        Returns the count of inked pixels of each glyph (G,), their offsets (P,) from the pen on a page whose rows are
-        `stride` pixels apart, and their coverage (P,) uint8.
+        Returns the number of pixels per glyph (G,), their offsets (P,) from the pen on a page with rows of `stride`
+        pixels, and their coverage (P,) uint8.
         """
         if self._masks:
             self._pixels = self._pixels.joined(self._masks)
             self._masks = []
         kept = self._pixels
-        numbers_G = numbers_G - 1  # the blank has no ink
+        numbers_G = numbers_G - 1  # the space has no ink
         count_G = kept.count_N4[numbers_G, phases_G]
         at_P = np.repeat(kept.start_N4[numbers_G, phases_G] - np.cumsum(count_G) + count_G, count_G)
         at_P += np.arange(len(at_P))
         return count_G, (kept.y * stride + kept.x)[at_P], kept.ink[at_P]
 
     def _draw(self, ch: str) -> None:
-        """Fine coverage and measures of one more glyph."""
+        """Draw one more glyph at the fine resolution and measure it."""
         s = SUPERSAMPLE
         core, (x, y) = self.font.getmask2(ch, "L", anchor="ls")
-        mask = np.asarray(Image.Image()._new(core))  # `bytes(core)` takes longer than the drawing
+        mask = np.asarray(Image.Image()._new(core))  # faster than `bytes(core)`
         high, wide = mask.shape
         y += self.rise
         top, right, bottom, left = y // s, -(-(x + s - 1 + wide) // s), -(-(y + high) // s), x // s
@@ -243,7 +243,7 @@ class Atlas:
 
 @dataclass(frozen=True)
 class _Pixels:
-    """The inked pixels of N glyphs at four phases, as one list of P; x and y are offsets from the pen."""
+    """The inked pixels of N glyphs at four phases, flattened to P; x and y are offsets from the pen."""
 
     start_N4: np.ndarray
     count_N4: np.ndarray
@@ -257,11 +257,11 @@ class _Pixels:
         return cls(table, table, offsets, offsets, np.zeros(0, np.uint8))
 
     def joined(self, masks: list[tuple[np.ndarray, int, int]]) -> _Pixels:
-        """With more glyphs: fine masks and their offsets from the pen in fine pixels."""
+        """Append glyphs: fine masks and their offsets from the pen, in fine pixels."""
         s = SUPERSAMPLE
         row_N = np.cumsum([0] + [-(-(y % s + len(mask)) // s) for mask, _, y in masks])
         cols = max(-(-(x % s + s - 1 + mask.shape[1]) // s) for mask, x, _ in masks)
-        # The masks stand below one another, each from the edge of a coarse pixel; s empty columns allow for the phases.
+        # Stack the masks vertically, each aligned to a coarse pixel; s empty columns leave room for the phases.
         fine = np.zeros((int(row_N[-1]) * s, (cols + 1) * s), np.uint8)
         for row, (mask, x, y) in zip(row_N.tolist(), masks, strict=False):
             top, left = row * s + y % s, s + x % s
@@ -286,14 +286,14 @@ class _Pixels:
 
 
 class Atlases:
-    """The atlases used last, so that memory stays bounded. What is drawn never depends on what is cached."""
+    """A bounded cache of atlases. What is drawn does not depend on what is cached."""
 
     def __init__(self, capacity: int = 256):
         self.capacity = capacity
         self._kept: OrderedDict[tuple[Face, float, int], Atlas] = OrderedDict()
 
     def get(self, face: Face, size_px: float, rise: int = 0) -> Atlas:
-        """The atlas of a face at a size, new or kept."""
+        """Return the atlas of a face at a size, from the cache or new."""
         key = face, size_px, rise
         if key in self._kept:
             self._kept.move_to_end(key)

@@ -1,10 +1,10 @@
-"""Text pages: `PageSource.sample(i)` is a pure function of (seed, i).
+"""Generate text pages: `PageSource.sample(i)` is a pure function of (seed, i).
 
-A page is set like a page of a book or a manual: running head, headings, justified or ragged paragraphs in one or two
-columns, lists, code, tables of figures, dotted contents, footers, rules and pictures that hold no text. Every line
-keeps a box for each of its characters; benchmarks/render.py has the rate.
-Source of the idea: Vary's data engine, arXiv 2312.06109 section 3.2.2 (PDF pages and their text); here the text is set
-directly, so that its boxes are exact and no PDF is needed.
+A page looks like one of a book or manual: running head, headings, justified or ragged paragraphs in one to three
+columns, lists, code, tables of figures, dotted contents, footers, rules and pictures without text. Every line has a box
+for each character. benchmarks/render.py measures the rate.
+Source of the idea: the data engine of Vary, arXiv 2312.06109 section 3.2.2 (PDF pages and their text). Here the text is
+typeset directly, so boxes are exact and no PDF is needed.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from ..sample import Sample
 from .glyphs import Atlases, Face
 from .typeset import Typesetter, TypeStyle
 
-_STYLES = 16  # neighbouring samples share so many type styles
-_HEADINGS = (1.0, 1.15, 1.4, 1.7, 2.1)  # sizes of headings, in em of the text; a style has two of them
+_STYLES = 16  # number of type styles that consecutive samples share
+_HEADINGS = (1.0, 1.15, 1.4, 1.7, 2.1)  # heading sizes relative to the text; a style uses two of them
 
 
 class PageSource:
     """Rendered pages of one size.
 
-    height, width: pixels. sizes_px: least and greatest type size, px per em. faces: what `glyphs.find_faces` found;
-    `held_out` picks the faces that training never sees. text_style: one of `text.STYLES`, or "mixed" (75% natural).
-    degraded: share of pages that get scan defects (`degrade.py`). max_lines: stop after so many lines (curriculum).
-    pages_per_style: how many pages share a face and a size on average; more is faster, for their glyphs are drawn once.
-    profile: which defects, a name of `degrade.PROFILES`. Raises ValueError when no face is left.
+    height, width: pixels. sizes_px: smallest and largest font size, px per em. faces: from `glyphs.find_faces`;
+    `held_out` selects the faces excluded from training. text_style: one of `text.STYLES`, or "mixed" (75% natural).
+    degraded: share of pages with scan defects (`degrade.py`). max_lines: maximum lines on a page, for a curriculum.
+    pages_per_style: mean number of pages that share a face and size; more is faster because glyphs are reused. profile:
+    a name of `degrade.PROFILES`. Raises ValueError if no face is left.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class PageSource:
         self._styles: dict[tuple[int, int], TypeStyle] = {}
 
     def sample(self, i: int) -> Sample:
-        """Page number i. `meta` names its face, size, text style and defects."""
+        """Return page i. `meta` names its face, size, text style and defects."""
         rng = np.random.default_rng((self.seed, i))
         style = self._style(i // self.block, int(rng.integers(_STYLES)))
         text_style = self.text_style
@@ -76,8 +76,8 @@ class PageSource:
             text_style = ("natural", "shuffled", "pseudo")[int(rng.choice(3, p=(0.75, 0.1, 0.15)))]
         page = Typesetter(self.text, self.atlases, rng, style, text_style, (self.height, self.width), self.max_lines)
         page.set_page()
-        lines = page.sheet.finish()
-        image = cv2.convertScaleAbs(page.sheet.ink, alpha=-page.faint, beta=255)
+        lines = page.canvas.finish()
+        image = cv2.convertScaleAbs(page.canvas.ink, alpha=-page.faint, beta=255)
         meta = {"face": f"{style.text.family} {style.text.style}", "size_px": style.size_px, "text": text_style}
         if rng.random() < self.degraded:
             image, meta["degraded"] = degrade(image, lines, rng, profile=self.profile)
@@ -102,7 +102,7 @@ class PageSource:
         mono = self.mono[int(rng.integers(len(self.mono)))] if self.mono else text
         low, high = self.sizes_px
         band = rng.random()
-        if band < 0.65:  # most text of a page that was scaled to be read stands between 12 and 22 px
+        if band < 0.65:  # most text of a page scaled for reading is 12 to 22 px per em
             low, high = max(low, 11.5), max(low, min(high, 22.0))
         elif band < 0.85:
             high = max(low, min(high, 13.0))

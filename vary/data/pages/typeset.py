@@ -1,4 +1,4 @@
-"""Typesetting: blocks of a page, line by line, with a box for every character.
+"""Typeset the blocks of a page line by line, with a box for every character.
 
 Frame: pixels of the page, x right, y down, origin top-left.
 """
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..corpus.text import TextSource
-from .canvas import Ribbon, Sheet
+from .canvas import PageCanvas, ShapedText
 from .glyphs import Atlas, Atlases, Face
 
-SPLIT_EM = 1.6  # a gap wider than this many em ends a line: table columns and page columns are lines of their own
+SPLIT_EM = 1.6  # a wider gap, in em, separates lines: columns of tables and pages are separate lines
 
 
 @dataclass(frozen=True)
 class TypeStyle:
-    """The faces and the size of one page; `headings` and `small` (tables, running heads) are sizes in em of it."""
+    """Faces and font size of a page. `headings` and `small` (tables, running heads) are sizes relative to it."""
 
     text: Face
     bold: Face
@@ -32,7 +32,7 @@ class TypeStyle:
 
 
 class Typesetter:
-    """Sets one page: a cursor walks down the columns and lays lines on `sheet`, which inks them in the end."""
+    """Typesets one page: fills its columns from top to bottom with blocks and adds their lines to `canvas`."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Typesetter:
     ):
         self.text, self.atlases, self.rng, self.style = text, atlases, rng, style
         self.text_style, self.max_lines = text_style, max_lines
-        self.sheet = Sheet(*size)
+        self.canvas = PageCanvas(*size)
         self._mine: dict[tuple[str, float], Atlas] = {}
         self.block = 0
         self.leading = style.size_px * float(
@@ -60,8 +60,8 @@ class Typesetter:
 
     # -- the page ---------------------------------------------------------------------------------------------------
     def set_page(self) -> None:
-        """Fill the page, column by column; `sheet.finish()` then inks the text."""
-        rng, (height, width) = self.rng, self.sheet.ink.shape
+        """Fill the page, column by column; `canvas.finish()` then draws the text."""
+        rng, (height, width) = self.rng, self.canvas.ink.shape
         em = self.style.size_px
         margin = min(float(rng.uniform(0.3, 5.0)) * em, 0.12 * width)
         top, bottom = min(float(rng.uniform(0.2, 3)) * em, 0.1 * height), height - 0.3 * em
@@ -79,7 +79,7 @@ class Typesetter:
         step = (width - 2 * margin + gutter) / columns
         if columns == 2 and rng.random() < 0.15:
             x = int(margin + step - gutter / 2)
-            self.sheet.ink[int(top) : int(bottom), x : x + 1] = 200
+            self.canvas.ink[int(top) : int(bottom), x : x + 1] = 200
         for k in range(columns):
             self._column(margin + k * step, top, step - gutter, bottom)
         if footer:
@@ -95,7 +95,7 @@ class Typesetter:
             y = getattr(self, f"_{kind}")(x, y, width, bottom) + self.par_gap
 
     def _full(self) -> bool:
-        return self.max_lines is not None and len(self.sheet) >= self.max_lines
+        return self.max_lines is not None and len(self.canvas) >= self.max_lines
 
     def _words(self, count: int) -> list[str]:
         return self.text.words(self.rng, count, self.text_style)
@@ -106,13 +106,13 @@ class Typesetter:
             self._mine[key] = self.atlases.get(face, round(self.style.size_px * scale * 4) / 4, self.style.rise)
         return self._mine[key]
 
-    # -- blocks: each takes the top left corner, a width and the end of the column, and returns the y below itself -----
+    # -- blocks: each takes its top-left corner, its width and the column's end, and returns the y below it ------------
     def _paragraph(self, x: float, y: float, width: float, bottom: float, mark: str = "") -> float:
         atlas = self._atlas(self.style.text)
         words = self._words(int(self.rng.integers(4, 120)))
         indent = 0.0 if mark else self.indent
-        made = self.sheet.ribbon(self._parts([mark, *words] if mark else words, atlas), self.style.ligatures)
-        start, word = 0, 0  # first glyph of the line, and the word that it belongs to
+        made = self.canvas.shape(self._parts([mark, *words] if mark else words, atlas), self.style.ligatures)
+        start, word = 0, 0  # first glyph of the line, and its word
         while start < len(made) and y + self.leading < bottom + 1 and not self._full():
             end, after, word, hyphen = self._break(made, start, word, width - indent)
             y += self.leading
@@ -122,7 +122,7 @@ class Typesetter:
         return y
 
     def _parts(self, words: list[str], atlas: Atlas) -> list[tuple[str, Atlas]]:
-        """The words in their faces: now and then a few in bold, italic or typewriter."""
+        """Split the words into runs by face: sometimes a few words are bold, italic or monospaced."""
         style, rng = self.style, self.rng
         if rng.random() >= 0.25:
             return [(" ".join(words), atlas)]
@@ -132,19 +132,19 @@ class Typesetter:
         pieces = ((words[:start], atlas), (words[start:end], other), (words[end:], atlas))
         return [(" ".join(piece), own) for piece, own in pieces if piece]
 
-    def _break(self, made: Ribbon, start: int, word: int, width: float) -> tuple[int, int, int, bool]:
-        """End a line that begins at glyph `start`, in `word`.
+    def _break(self, made: ShapedText, start: int, word: int, width: float) -> tuple[int, int, int, bool]:
+        """Find the end of a line that starts at glyph `start`, in word number `word`.
 
-        Returns the glyph where it ends, the glyph where the next one begins and that one's word, and whether a hyphen
-        is to be set: a word that does not fit is split or left to the next line.
+        Returns the glyph where the line ends, the glyph and word where the next line starts, and whether to add a
+        hyphen. A word that does not fit is split or moved to the next line.
         """
         reach = made.x[start] + width
-        fit = int(made.x[made.breaks].searchsorted(reach, "right"))  # the first word that ends beyond the margin
+        fit = int(made.x[made.breaks].searchsorted(reach, "right"))  # the first word that crosses the margin
         if fit == len(made.breaks):
             return len(made), len(made), fit, False
         forced = fit <= word
         first, last = (start if forced else int(made.breaks[fit - 1]) + 1), int(made.breaks[fit])
-        letters = made.said(first, last)
+        letters = made.text_between(first, last)
         if forced or (len(letters) >= 6 and letters.isalpha() and self.rng.random() < 0.4):
             atlas = made.atlases[int(made.which_G[first])]
             least = 1 if forced else 2
@@ -153,14 +153,14 @@ class Typesetter:
             if first + cut >= last:  # one glyph, wider than the column
                 return last, last + 1, fit + 1, False
             if cut >= least:
-                return first + cut, first + cut, fit, made.said(first, first + cut)[-1].isalnum()
+                return first + cut, first + cut, fit, made.text_between(first, first + cut)[-1].isalnum()
         end = int(made.breaks[fit - 1])
         return end, end + 1, fit, False
 
     def _heading(self, x: float, y: float, width: float, bottom: float) -> float:
         face = self.style.bold if self.rng.random() < 0.8 else self.style.text
         atlas = self._atlas(face, float(self.rng.choice(self.style.headings)))
-        if atlas.size_px > 58 or y + 2.2 * atlas.size_px > self.sheet.ink.shape[0]:
+        if atlas.size_px > 58 or y + 2.2 * atlas.size_px > self.canvas.ink.shape[0]:
             atlas = self._atlas(face)
         words = self._words(int(self.rng.integers(1, 9)))
         if self.rng.random() < 0.4:
@@ -169,7 +169,7 @@ class Typesetter:
         title = " ".join(words)
         if self.rng.random() < 0.25:
             title = "".join(ch for ch in title.upper() if ch == " " or ch in self.text.alphabet)
-        made = self.sheet.ribbon([(title, atlas)])
+        made = self.canvas.shape([(title, atlas)])
         end = _fitting(made, 0, width)
         y += atlas.size_px * 1.3
         centred = self.rng.random() < 0.2
@@ -191,7 +191,7 @@ class Typesetter:
         inset = float(self.rng.uniform(0, 2)) * self.style.size_px
         counts = self.rng.integers(1, 8, int(self.rng.integers(1, 10))).tolist()
         steps = self.rng.integers(0, 3, len(counts)).tolist()
-        made = self.sheet.ribbon([(" ".join(self._words(sum(counts))), atlas)])
+        made = self.canvas.shape([(" ".join(self._words(sum(counts))), atlas)])
         word = start = 0
         for count, step in zip(counts, steps, strict=True):
             if start >= len(made) or y + self.leading > bottom or self._full():
@@ -204,7 +204,7 @@ class Typesetter:
         return y
 
     def _contents(self, x: float, y: float, width: float, bottom: float) -> float:
-        """Titles, dotted leaders and page numbers: one line each, spelt as a text layer spells it."""
+        """Set titles, dotted leaders and page numbers, one line each, spelled as in a PDF text layer."""
         atlas = self._atlas(self.style.text)
         gap = float(self.rng.choice([0.0, 0.45, 0.6])) * self.style.size_px
         dot = atlas.advance(".") if atlas.covers(".") else 0.0
@@ -213,19 +213,19 @@ class Typesetter:
                 break
             y += self.leading
             title = self._words(int(self.rng.integers(1, 5)))
-            made = self.sheet.ribbon([(" ".join(title), atlas)])
+            made = self.canvas.shape([(" ".join(title), atlas)])
             number = str(int(self.rng.integers(1, 400)))
             count = int((width - made.x[-1] - atlas.advance(number) - 2 * atlas.space) / (dot + gap))
             if count < 3:
                 self._line(x, y, made, (0, _fitting(made, 0, width)), atlas)
                 continue
             dots = " ".join("." * count) if gap else "." * min(count, 400)
-            made = self.sheet.ribbon([(f"{made.text} {dots} {number}", atlas)])
+            made = self.canvas.shape([(f"{made.text} {dots} {number}", atlas)])
             self._line(x, y, made, (0, len(made)), atlas, width)
         return y
 
     def _table(self, x: float, y: float, width: float, bottom: float) -> float:
-        """Short cells in columns; each cell is a line of its own."""
+        """Set short cells in columns; each cell is its own line."""
         atlas, em = self._atlas(self.style.text, self.style.small), self.style.size_px
         columns = int(self.rng.integers(2, 6))
         pitch = width / columns
@@ -238,7 +238,7 @@ class Typesetter:
                 break
             y += self.leading
             cells = [self.text.cell(self.rng, self.text_style)[:12] for _ in range(columns)]
-            made = self.sheet.ribbon([(" ".join(cells), atlas)])
+            made = self.canvas.shape([(" ".join(cells), atlas)])
             start = 0
             for k, end in enumerate(made.breaks.tolist()):
                 wide = made.x[end] - made.x[start]
@@ -251,7 +251,7 @@ class Typesetter:
         return y
 
     def _picture(self, x: float, y: float, width: float, bottom: float) -> float:
-        """A rule, a grey box or a noisy picture: ink that says nothing."""
+        """Draw a rule, a grey box or a noisy picture: ink without text."""
         em = self.style.size_px
         if self.rng.random() < 0.5:
             self._rule(x, y + 0.6 * em, width)
@@ -259,19 +259,19 @@ class Typesetter:
         h, w = int(min(bottom - y, self.rng.uniform(2, 9) * em)), int(width * self.rng.uniform(0.2, 1.0))
         if h > 4 and w > 4:
             x0, y0 = int(x), int(y + 0.4 * em)
-            part = self.sheet.ink[y0 : y0 + h - 2, x0 : x0 + w]
+            part = self.canvas.ink[y0 : y0 + h - 2, x0 : x0 + w]
             coarse = self.rng.integers(0, 255, (1 + part.shape[0] // 16, 1 + part.shape[1] // 16), np.uint8)
             grown = coarse.repeat(16, 0).repeat(16, 1)[: part.shape[0], : part.shape[1]]
             part[:] = grown if self.rng.random() < 0.5 else int(self.rng.integers(20, 255))
         return y + h + 0.5 * em
 
     def _edge_line(self, left: float, top: float, right: float) -> float:
-        """Running head or footer: a number, a title, or both at the two edges; perhaps a rule."""
+        """Set a running head or footer: a number, a title, or both at the two edges, perhaps with a rule."""
         atlas = self._atlas(self.style.text, self.style.small)
         self.block += 1
         y = top + self.leading
-        number = self.sheet.ribbon([(str(int(self.rng.integers(1, 900))), atlas)])
-        title = self.sheet.ribbon([(" ".join(self._words(4)), atlas)])
+        number = self.canvas.shape([(str(int(self.rng.integers(1, 900))), atlas)])
+        title = self.canvas.shape([(" ".join(self._words(4)), atlas)])
         kind = int(self.rng.integers(3))
         if kind == 0:
             self._line((left + right) / 2, y, number, (0, len(number)), atlas)
@@ -286,23 +286,23 @@ class Typesetter:
 
     def _rule(self, x: float, y: float, width: float) -> None:
         thick = 1 + int(self.rng.random() < 0.3)
-        self.sheet.ink[int(y) : int(y) + thick, int(x) : int(x + width)] = int(self.rng.integers(80, 255))
+        self.canvas.ink[int(y) : int(y) + thick, int(x) : int(x + width)] = int(self.rng.integers(80, 255))
 
     def _line(
         self,
         x: float,
         y: float,
-        made: Ribbon,
+        made: ShapedText,
         cut: tuple[int, int],
         main: Atlas,
         width: float | None = None,
         hyphen: bool = False,
     ) -> None:
-        """Lay glyphs cut[0] to cut[1] on the line that ends at y; spread them over `width` when it is given."""
-        self.sheet.add(x, round(y - 0.25 * main.size_px), made, cut, main, self.block, width, hyphen)
+        """Place glyphs cut[0] to cut[1] on the line that ends at y, spread over `width` if given."""
+        self.canvas.add(x, round(y - 0.25 * main.size_px), made, cut, main, self.block, width, hyphen)
 
 
-def _fitting(made: Ribbon, start: int, width: float) -> int:
-    """The glyph where whole words from glyph `start` end within `width` px; `start` where none does."""
+def _fitting(made: ShapedText, start: int, width: float) -> int:
+    """Return the glyph where whole words from glyph `start` end within `width` px; `start` if none fits."""
     fit = int(made.x[made.breaks].searchsorted(made.x[start] + width, "right"))
     return max(start, int(made.breaks[fit - 1])) if fit else start

@@ -1,4 +1,4 @@
-"""The process in which PDFium reads pages of real PDFs: it may die or hang, and imports little to start fast."""
+"""Child process in which PDFium reads pages of real PDFs; it may crash or hang without harm to the parent."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ...io.pdf import limit_memory, open_pdf, pdf_page, reason
 from .text_layer import GENERATED, read_layer, read_looks
 
 ENTRY = "vary.data.pdfs.child:serve"
-COLUMNS = 10  # of a character on its way: code, kind, box, pen, size, styles
+COLUMNS = 10  # numbers per character: code, kind, box, pen, size, styles
 OPEN = 8  # files that the child keeps open
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer requests, a JSON line each, until they end."""
+    """Answer requests, one JSON line each, until the input ends."""
     limit_memory()
     import pypdfium2
 
@@ -40,7 +40,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 def _sheet(page: Any, height: int, width: int) -> tuple[dict[str, Any], bytes]:
-    """Characters and picture of a page, and how many characters have no Unicode or are turned."""
+    """Return characters and image of a page, and how many characters have no Unicode value or are rotated."""
     from pypdfium2 import raw
 
     scale = min(height / page.get_height(), width / page.get_width())

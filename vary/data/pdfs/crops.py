@@ -1,8 +1,8 @@
-"""Pieces of real PDF pages for the reading head: the type as it is printed, each character's place from the text layer.
+"""Cut crops from real PDF pages for the reading head; character boxes come from the text layer.
 
-Several crops are cut of a page before the next one is drawn, for PDFium is slower than the head learns; each shows
-a line at least. What cannot be spelt, cut by the edge or holding a character outside the alphabet, becomes a region
-`UNREAD`: the head is taught neither to spell such ink nor to leave it blank.
+Several crops are cut from each rendered page, because PDFium is slower than training. Each crop shows at least one
+line. Ink that cannot be spelled, because it is cut by the edge or contains a character outside the alphabet, becomes an
+`UNREAD` region: the loss ignores it.
 
 Frame: pixels of the crop.
 """
@@ -20,17 +20,17 @@ from ..degrade import degrade
 from ..registry import SOURCES
 from ..sample import UNREAD, Region, Sample, TextLine
 
-CROPS = 6  # of a page
+CROPS = 6  # crops per page
 PAGE_PX = 1232  # an A4 or letter page at 105 to 112 dpi: type of 10 pt is 15 px high
-MIN_EM_PX = 8.5  # smaller digits cannot be told apart
+MIN_EM_PX = 8.5  # smaller digits are ambiguous
 NATIVE = 0.4  # share of the crops that keep the renderer's pixels; the others are scaled
 
 
 class CropSource:
-    """Crops of height x width px, a pure function of (seed, i).
+    """Crops of height x width px; `sample(i)` is a pure function of (seed, i).
 
-    files: PDFs, folders of them, `deb:NAME`. alphabet: what the head spells. sizes_px: px per em of scaled crops.
-    degraded: share that gets scan defects. Each process renders with a child process of its own.
+    files: PDFs, folders of them, `deb:NAME`. alphabet: characters that the head can spell. sizes_px: px per em of
+    scaled crops. degraded: share with scan defects. Each process renders in its own child process.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class CropSource:
         self._last: tuple[int, Sample | None] = (-1, None)
 
     def sample(self, i: int) -> Sample:
-        """Crop i. `meta` names file and page. Raises ValueError when the files hold no page that can be used."""
+        """Return crop i. `meta` names file and page. Raises ValueError if the files have no usable page."""
         rng = np.random.default_rng((self.seed, 14, i))
         page = self._page(i // CROPS)
         scale = 1.0
@@ -94,7 +94,7 @@ class CropSource:
         return out, lines, regions
 
     def _keep(self, line: TextLine, lines: list[TextLine], regions: list[Region]) -> None:
-        """The part of a line that stands whole on the crop, in `lines`; what is cut or not spelt, in `regions`."""
+        """Add the part of a line that is completely on the crop to `lines`, and the rest of it to `regions`."""
         x0, y0, x1, y1 = line.boxes.T
         if not ((x1 > 0) & (x0 < self.width) & (y1 > 0) & (y0 < self.height)).any():
             return
@@ -120,7 +120,7 @@ class CropSource:
 
 
 def _legible(line: TextLine, text: str) -> bool:
-    """Whether the type is large enough, and the layer's blanks stand between words and not between letters."""
+    """Return whether the font is large enough, and the layer's spaces are between words and not between letters."""
     words = text.split()
     return line.em_px >= MIN_EM_PX and (len(words) < 6 or sum(len(word) == 1 for word in words) < 0.6 * len(words))
 

@@ -1,8 +1,8 @@
-"""Pages of real PDFs: the image, and the text layer in reading order, one paragraph per line.
+"""Make samples of real PDF pages: the image, and the text layer in reading order, one paragraph per line.
 
-The recipe of Vary (arXiv 2312.06109 section 3.2.2: pages and their text from open documents; lines joined into
-paragraphs). Its weak point is the text layer: so pages whose layer cannot be trusted are found, named and counted
-(`report`), never used. PDFium runs in a child process that may die (`vary/io/pdf.py`).
+This follows Vary (arXiv 2312.06109 section 3.2.2: pages and their text from open documents, lines joined into
+paragraphs). Text layers are often wrong, so pages with a doubtful layer are detected, counted by reason (`report`) and
+never used. PDFium runs in a child process (`io/pdf.py`), because it can crash.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from .quality import distrust
 from .text_layer import TextLayer
 
 HEADS = ("keep", "drop")
-REDRAWS = 100  # pages that are tried for one sample
+REDRAWS = 100  # maximum number of pages tried for one sample
 
 
 class PdfSource:
     """Pages of PDF files as samples.
 
-    files: PDF files (also .pdf.gz) or folders, searched through; `pages` lists all their pages as (file, number from 1)
-    in a fixed order. height, width: pixels of the image; a page keeps its shape and is padded with white right and
-    below. heads: "keep" or "drop" running heads and page numbers in the target. max_math: share of mathematical signs
-    above which a page is not used, since a text layer does not hold formulas. least: fewest characters of a page.
-    Raises ValueError when there is no PDF or an option is unknown; files that cannot be opened are in `report()`.
+    files: PDF files (also .pdf.gz), or folders that are searched; `pages` lists all pages as (file, number from 1) in a
+    fixed order. height, width: pixels of the image; a page keeps its aspect ratio and is padded with white on the right
+    and below. heads: "keep" or "drop" running heads and page numbers in the target. max_math: share of mathematical
+    characters above which a page is not used, because text layers do not represent formulas. least: minimum characters
+    of a page. Raises ValueError if there is no PDF or an option is unknown; files that cannot be opened are in
+    `report()`.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class PdfSource:
         self.seed, self.height, self.width, self.heads = seed, height, width, heads
         self.max_math, self.least = max_math, least
         self.timeout_s, self._child = timeout_s, Child(ENTRY)
-        self.unusable: dict[tuple[str, int], str] = {}  # page -> why; page 0 stands for a file
+        self.unusable: dict[tuple[str, int], str] = {}  # (file, page) -> reason; page 0 means the whole file
         self.used: set[tuple[str, int]] = set()
         self.pages: list[tuple[str, int]] = []
         for path in _pdf_files([files] if isinstance(files, str | Path) else files):
@@ -71,9 +72,9 @@ class PdfSource:
         return len(self.pages)
 
     def sample(self, i: int) -> Sample:
-        """A page that can be used, drawn by (seed, i): the first len(self) samples try each page once, in drawn order.
+        """Return a usable page drawn by (seed, i). The first len(self) samples try each page once, in random order.
 
-        Raises ValueError when REDRAWS pages one after another cannot be used.
+        Raises ValueError if REDRAWS pages in a row cannot be used.
         """
         turn, place = divmod(i, len(self.pages))
         first = int(np.random.default_rng((self.seed, 12, turn)).permutation(len(self.pages))[place])
@@ -85,7 +86,7 @@ class PdfSource:
         raise ValueError(f"sample {i}: {REDRAWS} pages cannot be used: {dict(self.report())}")
 
     def page(self, k: int) -> Sample | None:
-        """Page k of `pages`, or None when its text layer cannot be trusted; `report()` says why."""
+        """Return page k of `pages`, or None if its text layer is not reliable; `report()` gives the reason."""
         path, number = self.pages[k]
         try:
             layer, image, size, facts = self._read(path, number)
@@ -100,11 +101,11 @@ class PdfSource:
             self.unusable[path, number] = reason
             return None
         self.used.add((path, number))
-        self.unusable.pop((path, number), None)  # a child that died of another cause costs a page only once
+        self.unusable.pop((path, number), None)  # the page may be usable if the child died for another reason
         return Sample(image, lines, "pdf", {"file": path, "page": number, "order": how}, target)
 
     def report(self) -> Counter[str]:
-        """How many pages were used, and how many were not for each reason; files that cannot be opened count as one."""
+        """Return the number of pages used, and of pages not used for each reason. An unreadable file counts as one."""
         return Counter({"used": len(self.used)}) + Counter(self.unusable.values())
 
     def close(self) -> None:
@@ -112,7 +113,7 @@ class PdfSource:
         self._child.close()
 
     def _ask(self, request: dict[str, Any]) -> Answer:
-        """The child's answer. Raises BadInput with file, page and reason."""
+        """Return the child's answer. Raises an input error with file, page and reason."""
         where = f"{request['path']}, page {request['page']}" if "page" in request else request["path"]
         try:
             answer, data = self._child.ask(request, self.timeout_s)
@@ -142,7 +143,7 @@ class PdfSource:
             inks,
             table[:, 9].astype(np.uint8),
         )
-        x0, y0, x1, y1 = layer.boxes.T  # what lies outside, as crop marks do, is not on the page
+        x0, y0, x1, y1 = layer.boxes.T  # text outside the page, such as crop marks, is dropped
         return layer.chosen((x1 >= 0) & (y1 >= 0) & (x0 <= width) & (y0 <= height)), image, (width, height), answer
 
 
