@@ -12,7 +12,7 @@ from PIL import Image
 from vary.arguments import parser
 from vary.cli import main
 from vary.document.elements import Block, Line, Page
-from vary.io.image import BadInput
+from vary.io.errors import InputError
 from vary.reading.batch import Summary
 
 ASKING = {"--model", "--language", "--device", "--dtype", "--max-tokens", "--no-repeat"}
@@ -96,7 +96,7 @@ class FakeReader:
     def read(self, image: Image.Image, scale: float = 1.0) -> Page:
         self.calls += 1
         if self.calls in self.bad:
-            raise BadInput("the ink has run")
+            raise InputError("the ink has run")
         box = (0.0, 0.0, 10.0, 10.0)
         return Page(1, "ok", *image.size, blocks=[Block([Line(f"page {self.calls}", box, 1.0)], box)])
 

@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .document.elements import Block, Document, Line, Page
-    from .io.image import BadInput
+    from .io.errors import BadInput, InputError, VaryError
     from .models.config import VaryConfig
     from .models.modeling import VaryForConditionalGeneration
     from .models.processor import VaryProcessor
@@ -31,11 +31,13 @@ _WHERE = {
     "Page": "document.elements",
     "Block": "document.elements",
     "Line": "document.elements",
-    "BadInput": "io.image",
+    "BadInput": "io.errors",
+    "InputError": "io.errors",
+    "VaryError": "io.errors",
 }
 __all__ = [
-    "BadInput", "Block", "Document", "Line", "Page", "VaryConfig", "VaryForConditionalGeneration", "VaryProcessor",
-    "load", "read", "read_all", "stream",
+    "BadInput", "Block", "Document", "InputError", "Line", "Page", "VaryConfig", "VaryError",
+    "VaryForConditionalGeneration", "VaryProcessor", "load", "read", "read_all", "stream",
 ]  # fmt: skip
 
 

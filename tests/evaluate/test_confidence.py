@@ -10,6 +10,7 @@ from PIL import Image
 
 from vary.evaluate import report, run, tasks
 from vary.evaluate.metrics import outside, sureness
+from vary.io.errors import RemoteError
 
 
 def record(text: str, truth: str, confidence: list[float] | None, metric: str = "text") -> dict:
@@ -55,7 +56,7 @@ class Page:
 def measure(monkeypatch, tmp_path):
     def examples(truth, _data, limit):
         if truth is None:
-            raise RuntimeError("deb:nothing: apt-get download: no network")
+            raise RemoteError("deb:nothing: apt-get download: no network")
         yield tasks.Example("p", partial(Image.new, "L", (8, 8), 255), truth)
 
     known = {name: tasks.Task(partial(examples, truth)) for name, truth in (("there", "ab图"), ("lost", None))}
@@ -90,5 +91,5 @@ def test_of_all_tasks_those_that_cannot_be_fetched_are_left_out_with_a_line(meas
     lines, out = measure("all")
     assert "lost: left out: deb:nothing: apt-get download: no network" in lines
     assert "| there |" in (out / "report.md").read_text()
-    with pytest.raises(RuntimeError, match="no network"):
+    with pytest.raises(RemoteError, match="no network"):
         measure("lost")  # asked for by name: an error

@@ -18,6 +18,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from vary.evaluate.metrics.text import Match, calibration, cer, edit_distance, right_characters, wer
 from vary.evaluate.metrics.vqa import anls, exact_match, relaxed_match
 from vary.evaluate.metrics.words import bleu, meteor, overlap, page_scores, rouge_l, split_words, stem, wordnet_synonyms
+from vary.io.errors import MissingExtra
 
 some = settings(max_examples=150, derandomize=True, database=None, deadline=None)
 WORDS = st.lists(
@@ -147,7 +148,7 @@ def test_missing_packages_are_named(monkeypatch) -> None:
 
     real = builtins.__import__
     monkeypatch.setattr(builtins, "__import__", lambda name, *a, **k: _refuse(name) or real(name, *a, **k))
-    with pytest.raises(ValueError, match="pip install jieba"):
+    with pytest.raises(MissingExtra, match=r"pip install 'vary\[zh\]'"):
         split_words("图")
     with pytest.raises(ValueError, match="pip install nltk"):
         wordnet_synonyms()

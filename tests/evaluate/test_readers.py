@@ -15,6 +15,7 @@ from PIL import Image
 from vary.evaluate import readers as host
 from vary.evaluate import readers as peers
 from vary.evaluate.readers import Hosted, Opened, Reply
+from vary.io.errors import RemoteError
 
 
 def test_a_peer_that_is_not_installed_is_left_out_with_a_line(monkeypatch) -> None:
@@ -141,7 +142,7 @@ def test_any_server_of_the_chat_protocol_is_a_peer() -> None:
     assert "secret" not in peer.identity
     with pytest.raises(ValueError, match="ftp://x: expected an address that begins with http"):
         peers.Server("ftp://x")
-    with pytest.raises(ValueError, match="cannot be reached"):
+    with pytest.raises(RemoteError, match="cannot be reached"):
         peers.Server(url)  # it is gone
 
 

@@ -1,4 +1,4 @@
-"""Images are decoded to upright grey, or refused with one line: nothing but BadInput comes out."""
+"""Images are decoded to upright grey, or refused with one line: nothing but InputError comes out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from vary.io import image as module
-from vary.io.image import MAX_PIXELS, BadInput, open_image
+from vary.io.errors import InputError
+from vary.io.image import MAX_PIXELS, open_image
 from vary.models.preprocess import fit
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -40,7 +41,7 @@ def black_png(width: int, height: int) -> bytes:
 
 
 def refused(source: bytes | Path, match: str) -> None:
-    with pytest.raises(BadInput, match=match) as caught:
+    with pytest.raises(InputError, match=match) as caught:
         open_image(source)
     assert "\n" not in str(caught.value)
 
@@ -169,7 +170,7 @@ def test_mutated_files(kind) -> None:
         data = mutated(seed, chance)
         try:
             assert open_image(data).mode == "L", k
-        except BadInput:
+        except InputError:
             bad += 1
     assert 0 < bad < 60
 

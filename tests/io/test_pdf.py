@@ -14,7 +14,7 @@ import pytest
 from pypdf import PdfWriter
 
 from vary.io import child as module
-from vary.io.image import BadInput
+from vary.io.errors import InputError
 from vary.io.pdf import MAX_PAGE_PIXELS, PdfFile, looks_like_pdf
 from vary.io.source import page_numbers
 
@@ -70,7 +70,7 @@ def test_text_layer(pdf_file) -> None:
 @pytest.mark.parametrize("number", [0, 4, -1])
 def test_no_such_page(pdf_file, number) -> None:
     with PdfFile(pdf_file) as pdf:
-        with pytest.raises(BadInput, match=rf"three\.pdf, page {number}: the file has pages 1 to 3"):
+        with pytest.raises(InputError, match=rf"three\.pdf, page {number}: the file has pages 1 to 3"):
             pdf.render(number, 72)
         assert pdf.text(3)
 
@@ -78,7 +78,7 @@ def test_no_such_page(pdf_file, number) -> None:
 def test_password(tmp_path, children) -> None:
     path = blank_pdf(tmp_path / "locked.pdf", (300, 200), password="sesame")
     for password in (None, "mellon"):
-        with pytest.raises(BadInput, match=r"locked\.pdf: the PDF is encrypted and the password is missing or wrong"):
+        with pytest.raises(InputError, match=r"locked\.pdf: the PDF is encrypted and the password is missing or wrong"):
             PdfFile(path, password)
     with PdfFile(path, "sesame") as pdf:
         assert pdf.render(1, 72)[0].size == (300, 200)
@@ -89,7 +89,7 @@ def test_password(tmp_path, children) -> None:
 def test_not_a_pdf(tmp_path) -> None:
     path = tmp_path / "fake.pdf"
     path.write_text("%PDF-1.4 it is not")
-    with pytest.raises(BadInput, match=r"fake\.pdf: not a PDF, or broken beyond reading"):
+    with pytest.raises(InputError, match=r"fake\.pdf: not a PDF, or broken beyond reading"):
         PdfFile(path)
 
 
@@ -102,7 +102,7 @@ def test_truncated(pdf_file, tmp_path, share) -> None:
         with PdfFile(path) as pdf:
             for number in range(1, len(pdf) + 1):
                 pdf.render(number, 72)
-    except BadInput as error:
+    except InputError as error:
         complaint = str(error)
     assert not complaint or complaint.startswith(f"{path}")
     assert "crashed" not in complaint
@@ -127,7 +127,7 @@ def test_broken_gzip(pdf_file, tmp_path, spoil, reason) -> None:
     path = tmp_path / "broken.pdf.gz"
     path.write_bytes(data)
     assert looks_like_pdf(path)
-    with pytest.raises(BadInput, match=rf"broken\.pdf\.gz: .*({reason})"):
+    with pytest.raises(InputError, match=rf"broken\.pdf\.gz: .*({reason})"):
         PdfFile(path)
 
 
@@ -156,7 +156,7 @@ def test_killed_child_costs_one_page(pdf_file, children) -> None:
         pdf.render(1, 72)
         children[0].kill()
         children[0].wait()
-        with pytest.raises(BadInput, match=r"three\.pdf, page 2: the PDF renderer crashed"):
+        with pytest.raises(InputError, match=r"three\.pdf, page 2: the PDF renderer crashed"):
             pdf.render(2, 72)
         assert pdf.render(3, 72)[0].size == (432, 288)
         assert len(children) == 2
@@ -169,7 +169,7 @@ def test_hanging_child_costs_one_page(pdf_file, children) -> None:
         os.kill(children[0].pid, signal.SIGSTOP)
         pdf.timeout_s = 0.5
         began = time.perf_counter()
-        with pytest.raises(BadInput, match=r"three\.pdf, page 2: rendering took longer than 0\.5 s"):
+        with pytest.raises(InputError, match=r"three\.pdf, page 2: rendering took longer than 0\.5 s"):
             pdf.render(2, 72)
         assert time.perf_counter() - began < pdf.timeout_s + 2
         pdf.timeout_s = 60
@@ -221,7 +221,7 @@ def test_page_numbers(wanted, pages, expected) -> None:
     ],
 )
 def test_page_numbers_refused(wanted, reason) -> None:
-    with pytest.raises(BadInput, match=rf"^a\.pdf: .*{reason}"):
+    with pytest.raises(InputError, match=rf"^a\.pdf: .*{reason}"):
         list(page_numbers(wanted, 3, "a.pdf"))
 
 

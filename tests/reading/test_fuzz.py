@@ -25,7 +25,8 @@ from pypdf import PdfReader, PdfWriter
 
 from vary.document.elements import STATUSES
 from vary.io.child import Child
-from vary.io.image import BadInput, count_frames, open_image
+from vary.io.errors import InputError
+from vary.io.image import count_frames, open_image
 from vary.io.pdf import ENTRY
 from vary.reading.pages import read_pages
 
@@ -186,10 +187,10 @@ def _check_hostile(path: Path, data: bytes, expected: str, timeout_s: float) -> 
 def test_files_without_pages(tmp_path) -> None:  # 13
     path = tmp_path / "none.pdf"
     path.write_bytes(pdf({1: "<< /Type /Catalog /Pages 2 0 R >>", 2: "<< /Type /Pages /Kids [] /Count 0 >>"}))
-    with pytest.raises(BadInput, match=r"none\.pdf: the PDF has no pages"):
+    with pytest.raises(InputError, match=r"none\.pdf: the PDF has no pages"):
         list(read_pages(path, FakeReader()))
     path.write_bytes(two_pages(count=10**6))
-    with pytest.raises(BadInput, match=r"more than 20000 pages \(of 1000000\)"):
+    with pytest.raises(InputError, match=r"more than 20000 pages \(of 1000000\)"):
         list(read_pages(path, FakeReader()))
     *_, page = read_pages(path, FakeReader(), "999999")
     assert (page.number, page.status) == (999_999, "failed")
@@ -267,7 +268,7 @@ def fuzz_pdfs(folder: Path, seeds: list[bytes], count: int, monkeypatch) -> Coun
                 assert (page.error is None) == (page.status in ("ok", "blank")), page.error
                 there = not (page.error or "").startswith("there is no page")
                 ends["crashed" if "crashed" in (page.error or "") else page.status if there else "not there"] += 1
-        except BadInput as error:
+        except InputError as error:
             said = str(error)
             ends["crashed" if "crashed" in said else "refused"] += 1
         assert not said or (said.startswith(str(path)) and "\n" not in said), k
@@ -337,7 +338,7 @@ def fuzz_images(each: int) -> tuple[Counter[str], float, int]:
                 count_frames(data)
                 assert open_image(data, colour=bool(k % 2)).mode == ("RGB" if k % 2 else "L")
                 ends["decoded"] += 1
-            except BadInput:
+            except InputError:
                 ends["refused"] += 1
             slowest = max(slowest, time.process_time() - began)
     return ends, slowest, peak()
@@ -356,7 +357,7 @@ def decode(data: bytes) -> tuple[str, int]:
     try:
         decoded = open_image(data, "bomb")
         return f"{decoded.mode} {decoded.width}x{decoded.height}", peak()
-    except BadInput as error:
+    except InputError as error:
         return str(error), peak()
 
 

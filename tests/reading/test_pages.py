@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from vary.document.elements import Block, Line, Page
-from vary.io.image import BadInput
+from vary.io.errors import InputError
 from vary.io.source import Source, found_files
 from vary.reading.pages import FIRST_DPI, MAX_DPI, MIN_DPI, read_document, read_pages
 
@@ -26,7 +26,7 @@ class FakeReader:
     name = "fake"
 
     def __init__(self, scale: float = 1.0, bad: tuple[int, ...] = (), error: Exception | None = None):
-        self.scale, self.bad, self.error = scale, bad, error or BadInput("the ink has run")
+        self.scale, self.bad, self.error = scale, bad, error or InputError("the ink has run")
         self.seen: list[tuple[int, int]] = []
         self.scales: list[float] = []
 
@@ -76,7 +76,7 @@ def test_pages_come_one_by_one(pdf_file) -> None:
     pages.close()
 
 
-@pytest.mark.parametrize("error", [BadInput("the ink has run"), MemoryError()])
+@pytest.mark.parametrize("error", [InputError("the ink has run"), MemoryError()])
 def test_bad_page_is_reported_and_the_others_are_read(pdf_file, error) -> None:
     document = read_document(pdf_file, FakeReader(bad=(1,), error=error))
     assert [page.number for page in document] == [1, 2, 3]
@@ -113,19 +113,19 @@ def test_no_such_page(pdf_file) -> None:
 
 
 def test_folder(tmp_path) -> None:
-    with pytest.raises(BadInput, match="is a folder, expected a PDF or an image"):
+    with pytest.raises(InputError, match="is a folder, expected a PDF or an image"):
         read_document(tmp_path, FakeReader())
 
 
 def test_missing_file(tmp_path) -> None:
-    with pytest.raises(BadInput, match=r"none\.pdf: No such file"):
+    with pytest.raises(InputError, match=r"none\.pdf: No such file"):
         read_document(tmp_path / "none.pdf", FakeReader())
 
 
 def test_neither_pdf_nor_image(tmp_path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("some notes")
-    with pytest.raises(BadInput, match=r"notes\.txt: not an image; allowed: .*PDF"):
+    with pytest.raises(InputError, match=r"notes\.txt: not an image; allowed: .*PDF"):
         read_document(path, FakeReader())
 
 
@@ -312,7 +312,7 @@ def test_only_what_another_resolution_may_mend_is_retried(pdf_file, ends, status
 
 
 def test_page_limit(pdf_file) -> None:
-    with pytest.raises(BadInput, match=r"more than 2 pages \(of 3\); choose some or raise the limit"):
+    with pytest.raises(InputError, match=r"more than 2 pages \(of 3\); choose some or raise the limit"):
         list(read_pages(pdf_file, FakeReader(), max_pages=2))
     assert len(list(read_pages(pdf_file, FakeReader(), "2-3", max_pages=2))) == 2
 
@@ -342,10 +342,10 @@ def test_folders_patterns_and_files(tmp_path, monkeypatch) -> None:
     assert found("notes.txt") == [("notes.txt", "notes")]  # reading it says what it is
     (tmp_path / "odd[1].pdf").touch()
     assert found("odd[1].pdf") == [("odd[1].pdf", "odd[1]")]
-    with pytest.raises(BadInput, match=r"\*\.doc: no file matches"):
+    with pytest.raises(InputError, match=r"\*\.doc: no file matches"):
         found("*.doc")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadInput, match="empty: no PDF and no image in it"):
+    with pytest.raises(InputError, match="empty: no PDF and no image in it"):
         found("empty")
 
 

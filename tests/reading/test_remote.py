@@ -17,9 +17,9 @@ import uvicorn
 from PIL import Image
 
 from tests.serve.test_app import FakeChatModel, FakeReader
-from vary.io.image import BadInput
+from vary.io.errors import InputError, RemoteError
 from vary.reading.pages import read_document
-from vary.reading.remote import LONG_SIDE, Server, ServerError
+from vary.reading.remote import LONG_SIDE, Server
 from vary.serve.app import Served, create_app
 from vary.serve.fetch import fetch_image
 
@@ -95,7 +95,7 @@ def test_pages_of_a_vary_server_come_with_boxes(pdf_file) -> None:
         assert (page.width, page.height) == PAGE.size
         assert page.lines[0].text == "size 800"
         assert page.lines[0].box == (0.0, 0.0, 400.0, 10.0)
-        reader.bad = BadInput("the ink has run")
+        reader.bad = InputError("the ink has run")
         document = read_document(pdf_file, server, "1")
         assert (document.pages[0].status, document.pages[0].error) == ("failed", "the ink has run")
 
@@ -110,13 +110,13 @@ def test_questions_stream() -> None:
 
 def test_what_is_wrong_is_said_before_a_page_is_read(other) -> None:
     with vary_server(nano=Served(FakeReader())) as url:
-        with pytest.raises(ServerError, match="401: the key is missing or wrong"):
+        with pytest.raises(RemoteError, match="401: the key is missing or wrong"):
             Server(url, key="no")
-        with pytest.raises(ServerError, match="no model 'big'; it has nano"):
+        with pytest.raises(InputError, match="no model 'big'; it has nano"):
             Server(url, "big", "key")
-    with pytest.raises(ServerError, match="cannot be reached"):
+    with pytest.raises(RemoteError, match="cannot be reached"):
         Server(url)
-    with pytest.raises(ServerError, match="http:// or https://"):
+    with pytest.raises(InputError, match="http:// or https://"):
         Server("localhost:8000")
 
 
@@ -154,13 +154,13 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_not(other, monkeypatch) -
     assert server.read(PAGE).text == "done"
     assert slept == [3.0, 2.0]
     other.script += [(400, {}, {"error": {"message": "the image\nis too large"}})]
-    with pytest.raises(BadInput, match="400: the image is too large"):
+    with pytest.raises(InputError, match="400: the image is too large"):
         server.read(PAGE)
     other.script += [(429, {}, {"detail": "full"})] * 6
-    with pytest.raises(BadInput, match="429: full"):
+    with pytest.raises(InputError, match="429: full"):
         server.read(PAGE)
     other.script += [(200, {}, b"{half")]
-    with pytest.raises(BadInput, match="no JSON or was cut off"):
+    with pytest.raises(InputError, match="no JSON or was cut off"):
         server.read(PAGE)
 
 
@@ -169,20 +169,20 @@ def test_answers_that_break_off_are_no_answers(other) -> None:
     first = b'data: {"choices": [{"delta": {"content": "Half"}}]}\n\n'
     other.script += [(200, {}, first), (200, {}, first + b"data: {half")]
     assert server.ask([PAGE], "What?", heard.append) == ("Half", False)
-    with pytest.raises(ServerError, match="cut off"):
+    with pytest.raises(RemoteError, match="cut off"):
         server.ask([PAGE], "What?", heard.append)
     assert heard == ["Half", "Half"]
     other.script += [(200, {}, b'data: {"error": {"message": "the deadline"}}\n\n'), (200, {}, {"text": "x"})]
-    with pytest.raises(ServerError, match="the deadline"):
+    with pytest.raises(RemoteError, match="the deadline"):
         server.ask([PAGE], "What?", heard.append)
-    with pytest.raises(ServerError, match="as OpenAI-compatible servers do"):
+    with pytest.raises(RemoteError, match="as OpenAI-compatible servers do"):
         server.ask([PAGE], "What?")
 
 
 def test_redirects_are_not_followed_and_the_key_goes_nowhere(other) -> None:
     server = Server(other.url, key="key")
     other.script += [(302, {"Location": other.url + "/elsewhere"}, {})]
-    with pytest.raises(BadInput, match="302"):
+    with pytest.raises(InputError, match="302"):
         server.read(PAGE)
     assert len(other.asked) == 1
 
@@ -249,7 +249,7 @@ def test_an_allowed_host_is_resolved_once_and_connected_by_that_address(net) -> 
 )  # fmt: skip
 def test_addresses_that_are_not_public_are_never_connected_to(net, address) -> None:
     net.addresses = [["93.184.216.34", address]]
-    with pytest.raises(BadInput, match="not public"):
+    with pytest.raises(InputError, match="not public"):
         fetch_image(URL, ["images.example"])
     assert net.connected == []
 
@@ -266,14 +266,14 @@ def test_addresses_that_are_not_public_are_never_connected_to(net, address) -> N
 )
 def test_redirects_floods_and_nonsense_are_refused(net, response) -> None:
     net.response = response
-    with pytest.raises(BadInput, match="image_url"):
+    with pytest.raises(InputError, match="image_url"):
         fetch_image(URL, ["images.example"], limit=1000)
     assert len(net.connected) == 1
 
 
 def test_no_host_is_allowed_by_default(net) -> None:
     for url in (URL, "https://images.example.evil/a", "http://images.example/a", "ftp://images.example/a"):
-        with pytest.raises(BadInput):
+        with pytest.raises(InputError):
             fetch_image(url)
     assert net.asked == []
 
@@ -283,7 +283,7 @@ def test_an_unknown_host_says_so(monkeypatch) -> None:
         raise socket.gaierror("no")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(BadInput, match="not known"):
+    with pytest.raises(InputError, match="not known"):
         fetch_image(URL, ["images.example"])
 
 

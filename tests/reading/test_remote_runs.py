@@ -15,7 +15,7 @@ from tests.reading.test_batch import LOAD, tiff
 from tests.reading.test_remote import PAGE, other, said, vary_server  # noqa: F401  # `other` is a fixture
 from tests.serve.test_app import FakeReader
 from vary.document.orientation import Turn
-from vary.io.image import BadInput
+from vary.io.errors import InputError
 from vary.reading.batch import read_all
 from vary.reading.pages import read_document
 from vary.reading.remote import Server, load_server
@@ -36,7 +36,7 @@ def key(monkeypatch) -> None:
 
 def test_a_server_reads_a_run_and_the_same_command_goes_on(tmp_path, pdf_file) -> None:
     reader = FakeReader()
-    reader.bad = BadInput("the ink has run")
+    reader.bad = InputError("the ink has run")
     with vary_server(nano=Served(reader)) as url:
         first = read_all([pdf_file], tmp_path, ["text", "json"], device=url, workers=2)
         assert (dict(first.pages), first.read, first.exit_code) == ({"failed": 2, "blank": 1}, 3, 2)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vary.io.image import BadInput
+from vary.io.errors import InputError
 from vary.serve.errors import shown, told
 
 from .test_app import KEY, FakeChatModel, FakeReader, asking, client_of, data_url, png, refusal, upload
@@ -34,7 +34,7 @@ def test_errors_are_errors(reader, pdf_file, caplog) -> None:  # 26, 28
             refusal(upload(client, b"%PDF-1.4 nothing", format=kind), 400)
             refusal(upload(client, pdf_file.read_bytes(), pages="x", format=kind), 400)
         refusal(client.post("/v1/chat/completions", json=asking(data_url(b"no image"), stream=True)), 400)
-        reader.bad = BadInput("/home/someone/models/x: the ink has run")
+        reader.bad = InputError("/home/someone/models/x: the ink has run")
         lost = upload(client, pdf_file.read_bytes(), format="text")
         assert "lost page 1, 3 (page 1: …: the ink has run)" in refusal_with_document(lost)
         reader.bad = RuntimeError(f"{KEY} in /root/secret/place")

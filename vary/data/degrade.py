@@ -17,6 +17,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from ..io.errors import ConfigError
 from .sample import Region, TextLine
 
 Move = Callable[[np.ndarray], np.ndarray]  # points (N, 2) of the page -> points (N, 2) of the warped page
@@ -36,7 +37,7 @@ def degrade(
     line; only `curl` and `ripple` bend lines away from it. Raises ValueError for an unknown profile.
     """
     if profile not in PROFILES:
-        raise ValueError(f"no degradation profile {profile!r}; allowed: {', '.join(PROFILES)}")
+        raise ConfigError(f"no degradation profile {profile!r}; allowed: {', '.join(PROFILES)}")
     done = []
     for name, chance in PROFILES[profile].items():
         if rng.random() >= chance:

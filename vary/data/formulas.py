@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import pypdfium2 as pdfium
 
+from ..io.errors import InputError
 from ..markup.math import normalise, write_typst
 from ..markup.math_nodes import LatexError
 from ..markup.math_parser import parse
@@ -81,7 +82,7 @@ def formulas_from(folder: str | Path, max_chars: int = 400) -> Formulas:
                 kept.add(latex)
                 found.latex.append(latex)
     if not files:
-        raise ValueError(f"{folder}: no {', '.join(_READERS)} files")
+        raise InputError(f"{folder}: no {', '.join(_READERS)} files")
     return found
 
 
@@ -147,10 +148,10 @@ class FormulaSource:
         self.degraded, self.sizes_px, self.max_size, self.faces = degraded, sizes_px, max_size, tuple(faces)
         self.fonts = load_fonts(tuple(font_folders))
         if not len(formulas):
-            raise ValueError("no formulas to draw")
+            raise InputError("no formulas to draw")
         known = self.fonts.families()
         if not self.faces or not set(self.faces) <= set(known):
-            raise ValueError(f"fonts {', '.join(self.faces) or 'none'}; there are {', '.join(known)}")
+            raise InputError(f"fonts {', '.join(self.faces) or 'none'}; there are {', '.join(known)}")
         self._block: tuple[int, pdfium.PdfDocument] | None = None
 
     def sample(self, i: int) -> Sample:
@@ -184,7 +185,7 @@ class FormulaSource:
         try:
             return normalise(self.formulas[k]), False
         except LatexError as error:
-            raise ValueError(f"formula {k} {self.formulas[k]!r}: {error}") from None
+            raise InputError(f"formula {k} {self.formulas[k]!r}: {error}") from None
 
     def _look(self, i: int) -> tuple[_Look, np.random.Generator]:
         rng = np.random.default_rng((self.seed, i, 1))

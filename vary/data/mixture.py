@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from ..io.errors import ConfigError, VaryError
 from .registry import SOURCES
 from .sample import Sample, Source
 
@@ -51,26 +52,26 @@ def read_mix(recipe: Mapping[str, Any], stage: str | None = None, where: str = "
     """Parse the parts of one stage's mix. `stage` may be None if the recipe has only one stage."""
     mixes = recipe.get("mix")
     if not isinstance(mixes, Mapping) or not mixes:
-        raise ValueError(f"{where}: no 'mix', a mapping of stage -> part -> source, weight and settings")
+        raise ConfigError(f"{where}: no 'mix', a mapping of stage -> part -> source, weight and settings")
     if stage is None and len(mixes) > 1:
-        raise ValueError(f"{where}: name one of the stages {', '.join(mixes)}")
+        raise ConfigError(f"{where}: name one of the stages {', '.join(mixes)}")
     stage = stage or next(iter(mixes))
     if stage not in mixes:
-        raise ValueError(f"{where}: no stage {stage!r}; allowed: {', '.join(mixes)}")
+        raise ConfigError(f"{where}: no stage {stage!r}; allowed: {', '.join(mixes)}")
     if not isinstance(mixes[stage], Mapping) or not mixes[stage]:
-        raise ValueError(f"{where}: mix.{stage} has no parts")
+        raise ConfigError(f"{where}: mix.{stage} has no parts")
     return [_part(name, data, f"{where}: mix.{stage}.{name}") for name, data in mixes[stage].items()]
 
 
 def _part(name: str, data: Any, where: str) -> Part:
     if not isinstance(data, Mapping) or "source" not in data:
-        raise ValueError(f"{where}: expected a mapping with 'source'; sources: {', '.join(SOURCES)}")
+        raise ConfigError(f"{where}: expected a mapping with 'source'; sources: {', '.join(SOURCES)}")
     settings = dict(data)
     source, weight, prompt = settings.pop("source"), settings.pop("weight", 1), settings.pop("prompt", ())
     if source not in SOURCES:
-        raise ValueError(f"{where}: unknown source {source!r}; allowed: {', '.join(SOURCES)}")
+        raise ConfigError(f"{where}: unknown source {source!r}; allowed: {', '.join(SOURCES)}")
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
-        raise ValueError(f"{where}: weight {weight!r}; allowed: a number above 0")
+        raise ConfigError(f"{where}: weight {weight!r}; allowed: a number above 0")
     prompts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
     return Part(str(name), source, weight, prompts, settings)
 
@@ -80,9 +81,9 @@ def load_recipe(path: str | Path) -> dict[str, Any]:
     try:
         recipe = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(recipe, dict):
-        raise ValueError(f"{path}: expected a mapping with 'mix'")
+        raise ConfigError(f"{path}: expected a mapping with 'mix'")
     return recipe
 
 
@@ -135,9 +136,9 @@ class Mixture:
             try:
                 self.sources.append(SOURCES[part.source](dict(part.settings), own))
             except TypeError as error:  # a setting that the source does not take
-                raise ValueError(f"mix part {part.name!r} ({part.source}): {error}") from None
-            except (ValueError, RuntimeError) as error:
-                raise ValueError(f"mix part {part.name!r} ({part.source}): {error}") from error
+                raise ConfigError(f"mix part {part.name!r} ({part.source}): {error}") from None
+            except (VaryError, ValueError) as error:
+                raise ConfigError(f"mix part {part.name!r} ({part.source}): {error}") from error
         self.schedule = Schedule([part.weight for part in parts], seed)
 
     def sample(self, i: int) -> Sample:

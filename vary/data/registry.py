@@ -20,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..io.errors import ConfigError
+
 if TYPE_CHECKING:
     from .corpus.text import TextSource
     from .pages.glyphs import Face
@@ -97,7 +99,7 @@ def _document(settings: Settings, seed: int) -> Any:
     texts, language = _paths(settings.pop("texts", ())), settings.pop("language", "en")
     markdown, tex = _paths(settings.pop("markdown", ())), _paths(settings.pop("tex", ()))
     if language == "zh" and not texts and not markdown and not tex:
-        raise ValueError("Chinese documents need 'texts', 'markdown' or 'tex', files of Chinese text")
+        raise ConfigError("Chinese documents need 'texts', 'markdown' or 'tex', files of Chinese text")
     documents, left_out = tex_documents(tex) if tex else ([], Counter[str]())
     for file in markdown:
         blocks, skipped = read_markdown(Path(file).read_text(encoding="utf-8"))

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..io.errors import ConfigError, MissingExtra
 from ..io.files import locked
 from ..io.progress import Progress
 from .mixture import Mixture, Part, load_recipe, read_mix
@@ -57,15 +58,15 @@ def make_plan(
     if count is None:
         sources: list[Any] = list(Mixture(parts, seed).sources)
         if len(sources) > 1 or not hasattr(sources[0], "__len__"):
-            raise ValueError(f"{where}: has no end; say how many samples are wanted (-n)")
+            raise ConfigError(f"{where}: has no end; say how many samples are wanted (-n)")
         count = len(sources[0])
         if hasattr(sources[0], "close"):
             sources[0].close()
     for name, value in (("number of samples", count), ("samples of a shard", per_shard)):
         if value < 1:
-            raise ValueError(f"{name}: {value}; allowed: 1 and more")
+            raise ConfigError(f"{name}: {value}; allowed: 1 and more")
     if image not in IMAGES:
-        raise ValueError(f"unknown image format {image!r}; allowed: {', '.join(IMAGES)}")
+        raise ConfigError(f"unknown image format {image!r}; allowed: {', '.join(IMAGES)}")
     mix = [{"name": p.name, "source": p.source, "weight": p.weight, "prompt": p.prompt, **p.settings} for p in parts]
     plan = {"vary": __version__, "seed": seed, "count": count, "per_shard": per_shard, "image": image, "mix": mix}
     return json.loads(json.dumps(plan, default=str))
@@ -133,11 +134,11 @@ def _begin(folder: Path, plan: dict[str, Any]) -> None:
         differing = [key for key in plan if before.get(key) != plan[key]]
         if differing:
             key = differing[0]
-            raise ValueError(
+            raise ConfigError(
                 f"{folder}: holds a run with {key} = {before.get(key)!r}, not {plan[key]!r}; take another folder"
             )
     elif any(folder.glob("shard-*")):
-        raise ValueError(f"{folder}: holds shards without {PLAN}; take another folder")
+        raise ConfigError(f"{folder}: holds shards without {PLAN}; take another folder")
     else:
         write_json(path, plan)
     for part in folder.glob(".shard-*.part"):
@@ -215,7 +216,7 @@ def _on_cores(folder: Path, plan: dict[str, Any], todo: list[int], progress: Pro
         todo = [k for k in todo if not is_done(folder, k)]
         if todo and deaths > DEATHS:
             names = ", ".join(shard_name(k) for k in todo[:workers])
-            raise ValueError(f"{folder}: {deaths} worker processes died; the last of them in one of {names}")
+            raise ConfigError(f"{folder}: {deaths} worker processes died; the last of them in one of {names}")
         progress.at(plan["count"] - sum(len(_span(plan, k)) for k in todo))
 
 
@@ -238,7 +239,7 @@ def _on_ray(folder: Path, plan: dict[str, Any], todo: list[int], progress: Progr
     try:
         import ray
     except ImportError:
-        raise ValueError("rendering on a cluster needs the package ray: pip install ray") from None
+        raise MissingExtra("rendering on a cluster", "ray", "cluster") from None
     if not ray.is_initialized():
         ray.init(address=None if address == "local" else address, log_to_driver=False, include_dashboard=False)
     task = ray.remote(num_cpus=1, max_retries=DEATHS)(_shard)

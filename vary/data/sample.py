@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..io.errors import InputError
+
 
 @dataclass
 class TextLine:
@@ -97,7 +99,7 @@ class Sample:
         return "".join(parts)
 
 
-class Skipped(ValueError):
+class Skipped(InputError):
     """Raised for a record that cannot become a sample. The message names data set, record (from 0) and reason."""
 
     def __init__(self, name: str, record: int, reason: str):

@@ -30,6 +30,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..io.errors import ConfigError, InputError
 from ..io.files import aside, sha256
 from .sample import Region, Sample, Skipped, Source, TextLine
 
@@ -131,7 +132,7 @@ def write_shard(folder: Path, k: int, source: Source, span: range, image: str = 
                 skipped.append([i, str(reason)])
             except Exception as error:
                 what = " ".join(str(error).split()) or type(error).__name__
-                raise ValueError(f"{name}, sample {i}: {what}") from error
+                raise InputError(f"{name}, sample {i}: {what}") from error
             else:
                 tar.write(packed)
                 digest.update(packed)
@@ -208,9 +209,9 @@ def read_plan(folder: Path) -> dict[str, Any]:
     try:
         return json.loads((folder / PLAN).read_bytes())
     except OSError as error:
-        raise ValueError(f"{folder / PLAN}: {error.strerror}; not a folder of shards") from None
+        raise InputError(f"{folder / PLAN}: {error.strerror}; not a folder of shards") from None
     except ValueError as error:
-        raise ValueError(f"{folder / PLAN}: not JSON: {error}") from None
+        raise InputError(f"{folder / PLAN}: not JSON: {error}") from None
 
 
 def shard_count(plan: dict[str, Any]) -> int:
@@ -261,7 +262,7 @@ def write_manifest(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
     for k in range(shard_count(plan)):
         index = read_index(folder, k)
         if index is None:
-            raise ValueError(f"{folder}: {shard_name(k)} has no index; the manifest is written last")
+            raise InputError(f"{folder}: {shard_name(k)} has no index; the manifest is written last")
         entries.append(_entry(index))
     samples, skipped = (sum(e[key] for e in entries) for key in ("samples", "skipped"))
     manifest = {"plan": plan, "samples": samples, "skipped": skipped, "shards": entries}
@@ -279,12 +280,12 @@ class Shards:
 
     def __init__(self, folder: str | Path, damaged: str = "raise"):
         if damaged not in ("raise", "skip"):
-            raise ValueError(f"damaged={damaged!r}; allowed: raise, skip")
+            raise ConfigError(f"damaged={damaged!r}; allowed: raise, skip")
         self.folder, self.damaged, self.plan = Path(folder), damaged, read_plan(Path(folder))
         self.lost: list[str] = []
         bad = [f"{shard_name(k)}.tar" for k in range(shard_count(self.plan)) if not is_done(self.folder, k)]
         if bad and damaged == "raise":
-            raise ValueError(
+            raise InputError(
                 f"{self.folder}: {len(bad)} shards missing, unfinished or of a wrong size: {', '.join(bad)}"
             )
         self._index: tuple[int, dict[int, list[int]]] = (-1, {})
@@ -301,7 +302,7 @@ class Shards:
         if self._index[0] != k:
             index = read_index(self.folder, k)
             if index is None:
-                raise ValueError(f"{self.folder / name}: sample {i}: the shard has no index")
+                raise InputError(f"{self.folder / name}: sample {i}: the shard has no index")
             self._index = (
                 k,
                 {place[0]: place[1:] for place in index["samples"]} | {s[0]: s[1:] for s in index["skipped"]},
@@ -315,9 +316,9 @@ class Shards:
                 tar.seek(start)
                 packed = tar.read(size)
         except OSError as error:
-            raise ValueError(f"{self.folder / name}: sample {i}: {error.strerror}") from None
+            raise InputError(f"{self.folder / name}: sample {i}: {error.strerror}") from None
         if zlib.crc32(packed) != crc:
-            raise ValueError(f"{self.folder / name}: sample {i}: the bytes at {start} are not those that were written")
+            raise InputError(f"{self.folder / name}: sample {i}: the bytes at {start} are not those that were written")
         return unpack(packed)
 
     def __iter__(self) -> Iterator[Sample]:

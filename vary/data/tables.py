@@ -22,6 +22,7 @@ import numpy as np
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
+from ..io.errors import ConfigError, InputError
 from ..markup.tables import Cell, Look, Rule, Table, by_column, to_html, to_latex, to_typst
 from .corpus.fonts import Fonts
 from .corpus.tables import MAX_CELL, RawTable, column_of, is_number, tidy, value_of, wrapped
@@ -71,9 +72,9 @@ class TableSource:
         max_size: tuple[int, int] = (1024, 1024),
     ):
         if target not in (*TARGETS, "mixed") or language not in _WORDS:
-            raise ValueError(f"target {target!r}, language {language!r}; allowed: latex, html, mixed; en, zh")
+            raise ConfigError(f"target {target!r}, language {language!r}; allowed: latex, html, mixed; en, zh")
         if not tables:
-            raise ValueError("no tables to draw")
+            raise InputError("no tables to draw")
         self.seed, self.target, self.language, self.degraded = seed, target, language, degraded
         self.sizes_px, self.max_size, self.tables = sizes_px, max_size, tables
         self.columns = [self._usable(k) for k in range(len(tables))]
@@ -85,7 +86,7 @@ class TableSource:
         title, header, rows = self.tables[k]
         found = [c for c in range(len(header)) if max(map(len, column_of(self.tables[k], c))) <= MAX_CELL]
         if len(found) < 2 or len(rows) < 2:
-            raise ValueError(f"table {k} {title!r} has no two rows and columns of at most {MAX_CELL} characters a cell")
+            raise InputError(f"table {k} {title!r} has no two rows and columns of at most {MAX_CELL} characters a cell")
         return found
 
     def _faces(self) -> list[tuple[tuple[str, ...], bool]]:
@@ -104,7 +105,7 @@ class TableSource:
         ]
         if not fitting:
             lacking = min((self.fonts.missing(text, f) for f in wanted or [("Libertinus Serif",)]), key=len)
-            raise ValueError(f"no font has {''.join(sorted(lacking))[:40]!r}; pass font_folders that do")
+            raise InputError(f"no font has {''.join(sorted(lacking))[:40]!r}; pass font_folders that do")
         return [(f, set(f) <= bold) for f in fitting]
 
     def sample(self, i: int) -> Sample:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from ..data.corpus.conversations import Conversation, open_set
 from ..data.corpus.records import load_json_object, load_rows
+from ..io.errors import InputError
 from ..io.image import open_image
 from ..io.pdf import PdfFile
 from ..markup.prompts import IMAGE_MARK, PROMPTS
@@ -29,10 +30,10 @@ _QA = PROMPTS["vqa"]["en"]
 def _home(data: Path | None, *files: str) -> Path:
     """The first of these files below the user's folder. Raises ValueError when there is none."""
     if data is None:
-        raise ValueError(f"this task reads {files[0]} below a folder of yours: name the folder (--data DIR)")
+        raise InputError(f"this task reads {files[0]} below a folder of yours: name the folder (--data DIR)")
     found = next((data / file for file in files if (data / file).exists()), None)
     if found is None:
-        raise ValueError(f"{data}: no {' and no '.join(files)}")
+        raise InputError(f"{data}: no {' and no '.join(files)}")
     return found
 
 
@@ -69,7 +70,7 @@ def _rows(path: Path, limit: int | None, *keys: str) -> Iterator[tuple[int, dict
     for k, row in enumerate(islice(load_rows(path), limit)):
         missing = [key for key in keys if key not in row]
         if missing:
-            raise ValueError(f"{path}: record {k}: no {missing[0]!r}; it has {', '.join(map(str, row))}")
+            raise InputError(f"{path}: record {k}: no {missing[0]!r}; it has {', '.join(map(str, row))}")
         yield k, row
 
 
@@ -160,7 +161,7 @@ def _pdfs(data: Path | None, limit: int | None) -> Iterator[Example]:
     """Dense pages of the user's own PDFs, the same number of each file where there is a limit."""
     files = sorted(path for path in data.rglob("*") if path.name.lower().endswith((".pdf", ".pdf.gz"))) if data else []
     if not files:
-        raise ValueError(f"{data}: no PDF in it" if data else "task pdfs: name a folder of PDFs of yours (--data DIR)")
+        raise InputError(f"{data}: no PDF in it" if data else "task pdfs: name a folder of PDFs of yours (--data DIR)")
     each = OWN_PAGES if limit is None else -(-limit // len(files))
     yield from islice((page for path in files for page in document_pages(path, each, "en")), limit)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..io.errors import InputError
 from .metrics import METRICS, score
 from .metrics.text import interval
 from .run import Record, read_records
@@ -49,10 +50,10 @@ def compare(first: str, second: str) -> list[Difference]:
     a, b = _records(first), _records(second)
     common = [key for key in a if key in b]
     if not common:
-        raise ValueError(f"{first} and {second} have no example in common")
+        raise InputError(f"{first} and {second} have no example in common")
     for key in common:
         if any(a[key][what] != b[key][what] for what in ("metric", "truth")):
-            raise ValueError(f"{first} and {second}: {'/'.join(key)} has another metric or truth in one of them")
+            raise InputError(f"{first} and {second}: {'/'.join(key)} has another metric or truth in one of them")
     tasks = dict.fromkeys(task for task, _ in common)
     return [_difference(task, [(a[key], b[key]) for key in common if key[0] == task]) for task in tasks]
 
@@ -61,14 +62,14 @@ def _records(name: str) -> dict[tuple[str, str], Record]:
     folder, _, reader = (name, "", "") if Path(name).is_dir() else name.rpartition(":")
     records = read_records(folder)
     if not records:
-        raise ValueError(f"{folder}: no predictions of a run in it")
+        raise InputError(f"{folder}: no predictions of a run in it")
     if not reader:
         about = Path(folder) / "run.json"
         reader = json.loads(about.read_text(encoding="utf-8")).get("model") or records[0]["reader"]
     found = {(r["task"], r["example"]): r for r in records if r["reader"] == reader}
     if not found:
         known = dict.fromkeys(r["reader"] for r in records)
-        raise ValueError(f"{folder}: nothing was read by {reader!r}; there are {', '.join(known)}")
+        raise InputError(f"{folder}: nothing was read by {reader!r}; there are {', '.join(known)}")
     return found
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from ..io.errors import ConfigError
 from ..models.chat import ChatModel, load_chat_model
 
 
@@ -24,7 +25,7 @@ class VaryAnswers:
     ):
         super().__init__()
         if others:
-            raise ValueError(f"unknown model argument {next(iter(others))!r}; allowed: pretrained, device, dtype")
+            raise ConfigError(f"unknown model argument {next(iter(others))!r}; allowed: pretrained, device, dtype")
         self.chat_model: ChatModel = load_chat_model(pretrained, device, dtype)
         self.batch_size = int(batch_size)
 

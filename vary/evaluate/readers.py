@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
+from ..io.errors import ConfigError, InputError, RemoteError, VaryError
 from ..reading import remote as client
 
 SERVER_TIMEOUT_S = 600.0
@@ -150,7 +151,7 @@ class Server:
         try:
             text, finished = self.client.ask([image], prompt)
             reply = Reply(text, "ok" if finished else "truncated")
-        except client.ServerError as error:
+        except RemoteError as error:
             reply = Reply("", "failed", str(error))
         return asdict(reply) | {"seconds": round(time.perf_counter() - began, 3)}
 
@@ -166,7 +167,7 @@ def open_peers(
     found: dict[str, Hosted | Server] = {}
     for name in filter(None, names.split(",")):
         if name not in PEERS:
-            raise ValueError(f"unknown peer {name!r}; allowed: {', '.join(PEERS)}")
+            raise ConfigError(f"unknown peer {name!r}; allowed: {', '.join(PEERS)}")
         if PEERS[name]():
             found[name] = Hosted(name, {})
         else:
@@ -250,10 +251,10 @@ class Hosted:
         try:
             about = self._ask({"kind": self.kind, "settings": self.settings}, b"")
         except EOFError:
-            raise ValueError(f"the process of {self.kind} died at its start, exit status {self.close()}") from None
+            raise InputError(f"the process of {self.kind} died at its start, exit status {self.close()}") from None
         if "refused" in about:
             self.close()
-            raise ValueError(about["refused"])
+            raise InputError(about["refused"])
         return about
 
     def _ask(self, head: dict[str, Any], data: bytes) -> dict[str, Any]:
@@ -283,7 +284,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     opening = json.loads(requests.readline())
     try:
         opened = OPENERS[opening["kind"]](**opening["settings"])
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
+    except (VaryError, ValueError, OSError, RuntimeError, ImportError) as error:
         _send(answers, {"refused": str(error).splitlines()[0]})
         return
     about = {"identity": opened.identity, "asks": opened.asks, "languages": opened.languages}

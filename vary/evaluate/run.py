@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+from ..io.errors import ConfigError, InputError, RemoteError
 from .metrics import METRICS, outside, score, version
 from .metrics.words import split_words
 from .readers import Hosted, Reply, open_peers
@@ -64,7 +65,7 @@ def evaluate(
     if rescore:
         records = read_records(out)
         if not records:
-            raise ValueError(f"{out}: no predictions to score")
+            raise InputError(f"{out}: no predictions to score")
         wanted = None if tasks == "all" else chosen
         return write_report([r for r in records if wanted is None or r["task"] in wanted], out, log)
     name = Path(model).resolve().name + "-fast" * fast if model else None
@@ -80,7 +81,7 @@ def evaluate(
         for title, task in chosen.items():
             try:
                 _read(title, task, readers, out, folder, limit, prompt, log)
-            except RuntimeError as error:  # of `corpus.fetch`: no network, or no apt
+            except RemoteError as error:  # of `corpus.fetch`: no network, or no apt
                 if tasks != "all":
                     raise
                 log(f"{title}: left out: {error}")
@@ -89,7 +90,7 @@ def evaluate(
             reader.close()
     _add_seconds(out, time.monotonic() - began)
     if not (records := read_records(out)):
-        raise ValueError(f"{out}: nothing was measured; the lines above say why")
+        raise InputError(f"{out}: nothing was measured; the lines above say why")
     return write_report(records, out, log)
 
 
@@ -142,10 +143,10 @@ def _claim(out: Path, readers: dict[str, Peer], settings: dict[str, Any], model:
     path, now = out / "run.json", {name: reader.identity for name, reader in readers.items()}
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"readers": {}, "settings": settings}
     if before["settings"] != settings:
-        raise ValueError(f"{out}: holds a run with {before['settings']}, this one has {settings}: take another folder")
+        raise InputError(f"{out}: holds a run with {before['settings']}, this one has {settings}: take another folder")
     for name, identity in now.items():
         if before["readers"].get(name, identity) != identity:
-            raise ValueError(f"{out}: {name} was {before['readers'][name]}, now it is {identity}: take another folder")
+            raise InputError(f"{out}: {name} was {before['readers'][name]}, now it is {identity}: take another folder")
     out.mkdir(parents=True, exist_ok=True)
     facts = {"model": model or before.get("model"), "readers": before["readers"] | now, "settings": settings}
     facts["seconds"] = before.get("seconds", 0.0)
@@ -178,7 +179,7 @@ def _records(path: Path, data: bytes) -> Iterator[Record]:
         try:
             record = json.loads(line)
             if record["metric"] not in METRICS:
-                raise ValueError(f"unknown metric {record['metric']!r}; allowed: {', '.join(METRICS)}")
+                raise ConfigError(f"unknown metric {record['metric']!r}; allowed: {', '.join(METRICS)}")
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}, line {k}: not a prediction of `vary eval`: {error}") from None
+            raise InputError(f"{path}, line {k}: not a prediction of `vary eval`: {error}") from None
         yield record

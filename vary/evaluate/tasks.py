@@ -16,6 +16,7 @@ from typing import Any
 from PIL import Image
 
 from ..data.corpus.download import Corpus, fetch
+from ..io.errors import ConfigError
 from ..markup.prompts import PROMPTS
 from .task import Example, Task, document_pages
 
@@ -124,5 +125,5 @@ def choose(names: str) -> dict[str, Task]:
     wanted = list(TASKS) if names == "all" else names.split(",")
     for name in wanted:
         if name not in known:
-            raise ValueError(f"unknown task {name!r}; allowed: all, {', '.join(known)}")
+            raise ConfigError(f"unknown task {name!r}; allowed: all, {', '.join(known)}")
     return {name: known[name] for name in wanted}

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from .errors import InputError
+
 
 @contextlib.contextmanager
 def aside(path: Path, part: str | None = None) -> Iterator[BinaryIO]:
@@ -62,7 +64,7 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
     with (folder / ".lock").open("a+", encoding="utf-8") as file:
         if not lock(file):
             file.seek(0)
-            raise ValueError(f"{folder}: {file.read().strip() or 'another process'} is {doing}")
+            raise InputError(f"{folder}: {file.read().strip() or 'another process'} is {doing}")
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()

@@ -8,13 +8,11 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from .errors import InputError
+
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 MAX_BYTES = 50 << 20
 MAX_PIXELS = 80_000_000  # an A4 page at 800 dpi has 62 million
-
-
-class BadInput(ValueError):
-    """A file or a page that cannot be read. The message is one line and names what was given."""
 
 
 def open_image(
@@ -24,7 +22,7 @@ def open_image(
 
     frame: page of a TIFF, from 0.
 
-    Raises BadInput for what is not an image, is cut short, or is larger than MAX_BYTES or MAX_PIXELS; the size is
+    Raises InputError for what is not an image, is cut short, or is larger than MAX_BYTES or MAX_PIXELS; the size is
     checked before a pixel is decoded.
     """
     name = name or (str(source) if not isinstance(source, bytes) else "image")
@@ -33,21 +31,21 @@ def open_image(
         image.seek(frame)
         width, height = image.size
     except Exception as error:  # on broken files Pillow lets struct.error, TypeError and others through
-        raise BadInput(f"{name}: cannot be decoded: {error}") from None
+        raise InputError(f"{name}: cannot be decoded: {error}") from None
     if width * height > MAX_PIXELS:
-        raise BadInput(f"{name}: {width}x{height} px; images may have up to {MAX_PIXELS / 1e6:.0f} million pixels")
+        raise InputError(f"{name}: {width}x{height} px; images may have up to {MAX_PIXELS / 1e6:.0f} million pixels")
     try:
         image.load()
         ImageOps.exif_transpose(image, in_place=True)  # a copy of 80 million pixels is 300 MiB
         return rgb(image) if colour else grey(image)
     except Exception as error:
-        raise BadInput(f"{name}: cannot be decoded: {error}") from None
+        raise InputError(f"{name}: cannot be decoded: {error}") from None
 
 
 def count_frames(source: str | Path | bytes, name: str | None = None) -> int:
     """Pages of an image file: those of a TIFF; any other format has one (an animation counts by its first picture).
 
-    Raises BadInput for what is not an image.
+    Raises InputError for what is not an image.
     """
     name = name or (str(source) if not isinstance(source, bytes) else "image")
     image = _opened(source, name)
@@ -56,26 +54,26 @@ def count_frames(source: str | Path | bytes, name: str | None = None) -> int:
     try:
         return int(getattr(image, "n_frames", 1))
     except Exception as error:
-        raise BadInput(f"{name}: cannot be decoded: {error}") from None
+        raise InputError(f"{name}: cannot be decoded: {error}") from None
 
 
 def _opened(source: str | Path | bytes, name: str) -> Image.Image:
     """The file with its head read and no pixel decoded."""
     if not isinstance(source, bytes) and not Path(source).is_file():
-        raise BadInput(f"{name}: no such file")
+        raise InputError(f"{name}: no such file")
     size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
     if size > MAX_BYTES:
-        raise BadInput(f"{name}: {size >> 20} MiB; images may have up to {MAX_BYTES >> 20} MiB")
+        raise InputError(f"{name}: {size >> 20} MiB; images may have up to {MAX_BYTES >> 20} MiB")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
             return Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
     except UnidentifiedImageError:
-        raise BadInput(f"{name}: not an image; allowed: {', '.join(FORMATS)}, PDF") from None
+        raise InputError(f"{name}: not an image; allowed: {', '.join(FORMATS)}, PDF") from None
     except Image.DecompressionBombError:
-        raise BadInput(f"{name}: more pixels than the limit of {MAX_PIXELS / 1e6:.0f} million") from None
+        raise InputError(f"{name}: more pixels than the limit of {MAX_PIXELS / 1e6:.0f} million") from None
     except Exception as error:
-        raise BadInput(f"{name}: cannot be decoded: {error}") from None
+        raise InputError(f"{name}: cannot be decoded: {error}") from None
 
 
 def grey(image: Image.Image) -> Image.Image:

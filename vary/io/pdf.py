@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from .child import Child, Gone, send
-from .image import BadInput
+from .errors import InputError, PageTimeout
 
 POINTS_PER_INCH = 72
 MAX_PAGE_PIXELS = 40_000_000  # the resolution gives way to this, never the page
@@ -29,14 +29,10 @@ ENTRY = "vary.io.pdf:serve"
 RECYCLE = 250  # pages that one child renders
 
 
-class PageTimeout(BadInput):
-    """A page that took longer than it may."""
-
-
 class PdfFile:
     """Pages of one PDF. Use as a context manager; `len()` is the number of pages.
 
-    Raises BadInput when the file is not a PDF, is broken, or needs another password.
+    Raises InputError when the file is not a PDF, is broken, or needs another password.
     """
 
     def __init__(self, path: str | Path, password: str | None = None, timeout_s: float = PAGE_TIMEOUT_S):
@@ -45,7 +41,7 @@ class PdfFile:
         self._rendered = 0
         try:
             answer, _ = self._ask({"open": self.path, "password": password})
-        except BadInput:
+        except InputError:
             self.close()
             raise
         self.pages = int(answer["pages"])
@@ -62,8 +58,8 @@ class PdfFile:
     def render(self, number: int, dpi: float, colour: bool = False) -> tuple[Image.Image, float]:
         """Page `number` (from 1) in grey or colour, and the resolution it was rendered at.
 
-        Raises BadInput with the file, the page and the reason (PageTimeout when it took too long); the other pages can
-        still be asked for.
+        Raises InputError with the file, the page and the reason (PageTimeout when it took too long); the other pages
+        can still be asked for.
         """
         self._rendered += 1
         if self._rendered % RECYCLE == 0:
@@ -90,9 +86,9 @@ class PdfFile:
         except Gone as gone:
             if gone.late:
                 raise PageTimeout(f"{where}: rendering took longer than {self.timeout_s:g} s") from None
-            raise BadInput(f"{where}: the PDF renderer crashed") from None
+            raise InputError(f"{where}: the PDF renderer crashed") from None
         if "error" in answer:
-            raise BadInput(f"{where}: {answer['error']}")
+            raise InputError(f"{where}: {answer['error']}")
         return answer, data
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from .image import BadInput, count_frames, open_image
+from .errors import InputError
+from .image import count_frames, open_image
 from .pdf import PAGE_TIMEOUT_S, PdfFile, looks_like_pdf
 
 MAX_PAGES = 20_000  # of one file
@@ -26,17 +27,17 @@ SUFFIXES = (".pdf", ".pdf.gz", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"
 class Source:
     """The pages of a PDF or an image file as images. Use as a context manager; `len()` is the number of pages.
 
-    Raises BadInput when the file as a whole cannot be read.
+    Raises InputError when the file as a whole cannot be read.
     """
 
     def __init__(self, path: str | Path, password: str | None = None, timeout_s: float = PAGE_TIMEOUT_S):
         self.path = Path(path)
         if self.path.is_dir():
-            raise BadInput(f"{path}: is a folder, expected a PDF or an image")
+            raise InputError(f"{path}: is a folder, expected a PDF or an image")
         try:
             is_pdf = looks_like_pdf(self.path)
         except OSError as error:
-            raise BadInput(f"{path}: {error.strerror}") from None
+            raise InputError(f"{path}: {error.strerror}") from None
         self.pdf = PdfFile(self.path, password, timeout_s) if is_pdf else None
         self.pages = len(self.pdf) if self.pdf else count_frames(self.path)
 
@@ -57,16 +58,16 @@ class Source:
     def image(self, number: int, dpi: float, colour: bool = False) -> tuple[Image.Image, float | None]:
         """A page and its resolution; an image file gives its own pixels, and None."""
         if not 1 <= number <= self.pages:
-            raise BadInput(f"there is no page {number}; the file has {self.pages}")
+            raise InputError(f"there is no page {number}; the file has {self.pages}")
         if self.pdf:
             return self.pdf.render(number, dpi, colour)
         return open_image(self.path, frame=number - 1, colour=colour), None
 
     def numbers(self, wanted: str | None, limit: int = MAX_PAGES) -> list[int]:
-        """The numbers that a selection names, see `page_numbers`. Raises BadInput for more than `limit`."""
+        """The numbers that a selection names, see `page_numbers`. Raises InputError for more than `limit`."""
         numbers = list(islice(page_numbers(wanted, self.pages, str(self.path)), limit + 1))
         if len(numbers) > limit:
-            raise BadInput(f"{self.path}: more than {limit} pages (of {self.pages}); choose some or raise the limit")
+            raise InputError(f"{self.path}: more than {limit} pages (of {self.pages}); choose some or raise the limit")
         return numbers
 
 
@@ -79,7 +80,7 @@ def found_files(inputs: Sequence[str | Path], leave_out: Path | None = None) -> 
 
     A folder gives its PDFs and images, also in folders within it, in order of their names, hidden ones left out, and
     their names keep the way through the folders; `leave_out` is passed by (where a run writes). A file that is not
-    there is given all the same, so that reading it says so. Raises BadInput for a folder or a pattern without any.
+    there is given all the same, so that reading it says so. Raises InputError for a folder or a pattern without any.
     """
     with tempfile.TemporaryDirectory(prefix="vary-") as scratch:
         found = []
@@ -94,7 +95,7 @@ def found_files(inputs: Sequence[str | Path], leave_out: Path | None = None) -> 
             elif glob.has_magic(given) and not Path(given).exists():
                 matches = sorted(path for path in glob.glob(given, recursive=True) if Path(path).is_file())
                 if not matches:
-                    raise BadInput(f"{given}: no file matches")
+                    raise InputError(f"{given}: no file matches")
                 found += [(Path(path), _stem(Path(path).name)) for path in matches]
             else:
                 found.append((Path(given), _stem(Path(given).name)))
@@ -107,7 +108,7 @@ def _in_folder(folder: Path, leave_out: Path | None) -> list[tuple[Path, str]]:
         folders[:] = [f for f in folders if not f.startswith(".") and not _same(Path(root, f), leave_out)]
         found += [Path(root, name) for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
     if not found:
-        raise BadInput(f"{folder}: no PDF and no image in it; looked for {', '.join(SUFFIXES)}")
+        raise InputError(f"{folder}: no PDF and no image in it; looked for {', '.join(SUFFIXES)}")
     return [(path, (path.relative_to(folder).parent / _stem(path.name)).as_posix()) for path in sorted(found)]
 
 
@@ -124,7 +125,7 @@ def page_numbers(wanted: str | None, pages: int, name: str) -> Iterator[int]:
     """Page numbers of a selection such as "1-4,7,-1": from 1, both ends included, -1 is the last; None means all.
 
     A number that the file does not have is yielded as it was asked for, once per part, so that it can be reported.
-    Raises BadInput when the selection cannot be understood.
+    Raises InputError when the selection cannot be understood.
     """
     if wanted is None:
         yield from range(1, pages + 1)
@@ -135,10 +136,10 @@ def page_numbers(wanted: str | None, pages: int, name: str) -> Iterator[int]:
             first = int(ends[0]) * (-1 if part.strip().startswith("-") else 1)
             last = int(ends[2]) if ends[1] else first
         except ValueError:
-            raise BadInput(f"{name}: pages {wanted!r}: expected numbers and ranges such as 1-4,7,-1") from None
+            raise InputError(f"{name}: pages {wanted!r}: expected numbers and ranges such as 1-4,7,-1") from None
         start, end = (number + pages + 1 if number < 0 else number for number in (first, last))
         if end < start:
-            raise BadInput(f"{name}: pages {part.strip()!r}: the range runs backwards")
+            raise InputError(f"{name}: pages {part.strip()!r}: the range runs backwards")
         yield from range(max(1, start), min(end, pages) + 1)
         if start < 1 or end > pages:
             yield last if end > pages else first

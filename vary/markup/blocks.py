@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..io.errors import ConfigError, InputError
+
 STYLES = ("", "bold", "italic", "code", "math", "note")
 RULES = ("grid", "book", "none")
 TABLES = ("latex", "pipe")
@@ -94,11 +96,11 @@ class Table:
 
     def __post_init__(self) -> None:
         if not self.rows or any(len(row) != len(self.align) for row in self.rows) or not self.align:
-            raise ValueError(
+            raise InputError(
                 f"a table's rows must have {len(self.align)} cells each, not {[len(r) for r in self.rows]}"
             )
         if self.rules not in RULES or set(self.align) - set("lcr"):
-            raise ValueError(f"table rules {self.rules!r}, align {self.align!r}; allowed: {', '.join(RULES)}; l, c, r")
+            raise ConfigError(f"table rules {self.rules!r}, align {self.align!r}; allowed: {', '.join(RULES)}; l, c, r")
 
 
 Texts = Heading | Paragraph | Item | Quote | Note
@@ -194,7 +196,7 @@ def to_markdown(blocks: Iterable[Block], tables: str = "latex") -> str:
     Raises ValueError for an unknown form of tables.
     """
     if tables not in TABLES:
-        raise ValueError(f"tables as {tables!r}; allowed: {', '.join(TABLES)}")
+        raise ConfigError(f"tables as {tables!r}; allowed: {', '.join(TABLES)}")
     parts: list[str] = []
     before: Block | None = None
     for block in blocks:
@@ -275,7 +277,7 @@ def parse_tabular(latex: str) -> Table:
     """The table of a `tabular` as `to_markdown` writes it. Raises ValueError when it is none."""
     match = re.fullmatch(r"\s*\\begin\{tabular\}\{([lcr|]+)\}(.*)\\end\{tabular\}\s*", latex, re.S)
     if not match or re.search(r"\\multi(?:column|row)", latex):
-        raise ValueError(f"not a plain tabular: {latex[:60]!r}")
+        raise InputError(f"not a plain tabular: {latex[:60]!r}")
     spec, body = match.groups()
     rules = "grid" if "|" in spec else "book" if r"\hline" in body else "none"
     rows = [row.strip() for row in re.split(r"\\\\", body.replace(r"\hline", ""))]

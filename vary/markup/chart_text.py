@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from ..io.errors import InputError
+
 Value: TypeAlias = "str | list[Value] | dict[str, Value]"
 
 
@@ -57,7 +59,7 @@ def parse_chart(text: str) -> Chart:
     if start < 0:
         lines = text.split("\n")
         where = f"line 1, column 1 to line {len(lines)}, column {len(lines[-1]) + 1}"
-        raise ValueError(f"no dict of a chart: there is no '{{' from {where}: {text[:40]!r}")
+        raise InputError(f"no dict of a chart: there is no '{{' from {where}: {text[:40]!r}")
     reader = _Reader(text, start)
     content: dict[str, Value] = {}
     try:
@@ -210,7 +212,7 @@ def format_chart(chart: Chart, schema: str = "vary", indent: int | None = 4) -> 
     Raises ValueError for another schema.
     """
     if schema not in ("vary", "onechart"):
-        raise ValueError(f"the schema of a chart is 'vary' or 'onechart', not {schema!r}")
+        raise InputError(f"the schema of a chart is 'vary' or 'onechart', not {schema!r}")
     names = ("title",) if schema == "vary" else _TEXTS
     texts = {name: "None" if getattr(chart, name) is None else getattr(chart, name) for name in names}
     content = {**texts, "data" if schema == "vary" else "values": chart.values, **chart.rest}

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..io.errors import InputError
 from .math_symbols import BIG_OPERATORS, CALLS, INTEGRALS, OPERATORS, SYMBOLS
 
 Row = tuple["Node", ...]
 
 
-class LatexError(ValueError):
+class LatexError(InputError):
     """A formula outside the subset; one line that names the command or the place."""
 
 

@@ -11,6 +11,8 @@ import string
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..io.errors import ConfigError, InputError
+
 # The family's names (Vary, GOT, OneChart): `<img>` starts an image, `<imgpad>` is one image token, `</img>` ends it.
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<img>", "</img>", "<imgpad>")
 IMAGE_MARK = "<image>"  # what people write where an image goes
@@ -130,15 +132,15 @@ def pieces_of(messages: list[dict[str, Any]], template: Template, ask: bool = Tr
     if template.system:
         pieces += _around(template.system, [Piece("text", system)])
     elif messages and messages[0]["role"] == "system":
-        raise ValueError("this model's template has no system turn")
+        raise InputError("this model's template has no system turn")
     for k, turn in enumerate(turns):
         expected = ("user", "assistant")[k % 2]
         if turn["role"] != expected:
-            raise ValueError(f"message {k + 1} has the role {turn['role']!r}; roles alternate and {expected!r} is next")
+            raise InputError(f"message {k + 1} has the role {turn['role']!r}; roles alternate and {expected!r} is next")
         if expected == "user":
             content = _content(turn, template, images)
             if not template.question and any(p.kind == "text" and p.text.strip() for p in content):
-                raise ValueError("this model takes an image and no question")
+                raise InputError("this model takes an image and no question")
             pieces += _around(template.user, content)
         else:
             pieces += _literal(template.asks)
@@ -199,7 +201,7 @@ def _content(turn: dict[str, Any], template: Template, images: list[Any]) -> lis
         own = list(turn.get("images") or [])
         parts = re.split(f"({re.escape(IMAGE_MARK)})", content) if own else [content]
         if sum(part == IMAGE_MARK for part in parts) != len(own):
-            raise ValueError(f"the text holds {parts.count(IMAGE_MARK)} {IMAGE_MARK}, and {len(own)} images were given")
+            raise InputError(f"the text holds {parts.count(IMAGE_MARK)} {IMAGE_MARK}, and {len(own)} images were given")
         content = [
             {"type": "image", "image": own.pop(0)} if part == IMAGE_MARK else {"type": "text", "text": part}
             for part in parts
@@ -217,7 +219,7 @@ def _content(turn: dict[str, Any], template: Template, images: list[Any]) -> lis
                 text = template.after_image + text
             pieces.append(Piece("text", text))
         else:
-            raise ValueError(f"content of type {part['type']!r}; allowed: text, image")
+            raise ConfigError(f"content of type {part['type']!r}; allowed: text, image")
     return pieces
 
 
@@ -226,5 +228,5 @@ def _text_only(turn: dict[str, Any]) -> str:
     if isinstance(content, str):
         return content
     if any(part["type"] != "text" for part in content):
-        raise ValueError(f"a turn of the {turn['role']} holds an image; only users show images")
+        raise InputError(f"a turn of the {turn['role']} holds an image; only users show images")
     return "".join(part["text"] for part in content)

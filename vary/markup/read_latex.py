@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ..io.errors import InputError
 from .blocks import (
     Block,
     Code,
@@ -93,7 +94,7 @@ def read_tex(text: str) -> tuple[list[Block], Counter[str]]:
     reader = _Reader(codes, theorems, macros)
     reader.walk(expanded(body, macros))
     if not reader.blocks:
-        raise ValueError(f"no text to typeset in LaTeX that begins {text.strip()[:40]!r}")
+        raise InputError(f"no text to typeset in LaTeX that begins {text.strip()[:40]!r}")
     return reader.blocks, reader.skipped
 
 
@@ -116,14 +117,14 @@ def tex_documents(paths: Sequence[str | Path]) -> tuple[list[list[Block]], Count
                 blocks, skipped = read_tex(data.decode("latin-1" if b"[latin1]{inputenc}" in data else "utf-8"))
             except ValueError as error:
                 if path is given:
-                    raise ValueError(f"{path}: {error}") from None
+                    raise InputError(f"{path}: {error}") from None
                 utf = isinstance(error, UnicodeDecodeError)
                 left_out["file that is not UTF-8" if utf else "document without text that can be read"] += 1
                 continue
             documents.append(blocks)
             left_out += skipped
     if not documents:
-        raise ValueError(f"{', '.join(map(str, paths))}: no LaTeX document that can be read; {dict(left_out)}")
+        raise InputError(f"{', '.join(map(str, paths))}: no LaTeX document that can be read; {dict(left_out)}")
     return documents, left_out
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from ..io.errors import InputError
 from .blocks import Code, Note, Run, Runs, trimmed
 from .math import normalise
 from .math_nodes import LatexError
@@ -85,7 +86,7 @@ _LIGATURE = re.compile("|".join(re.escape(k) for k in sorted(_LIGATURES, key=len
 _HAN = r"[\u2e80-\u9fff\uff00-\uffef]"
 
 
-class Unknown(ValueError):
+class Unknown(InputError):
     """What a paragraph holds that is not known here."""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
+from ..io.errors import InputError
 from .blocks import (
     Block,
     Code,
@@ -48,7 +49,7 @@ def read_markdown(text: str) -> tuple[list[Block], Counter[str]]:
     reader = _Reader()
     reader.walk(_parser().parse(text))
     if not reader.blocks:
-        raise ValueError(f"no text to typeset in Markdown that begins {text[:40]!r}")
+        raise InputError(f"no text to typeset in Markdown that begins {text[:40]!r}")
     return _with_captions(reader.blocks), reader.skipped
 
 

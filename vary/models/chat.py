@@ -16,6 +16,7 @@ from PIL import Image
 from torch import nn
 from transformers import AutoProcessor, GenerationConfig, TextStreamer
 
+from ..io.errors import InputError, MissingExtra
 from ..markup.boxes import Boxes, parse_boxes
 from ..markup.chart_text import Chart, parse_chart
 from ..markup.prompts import PROMPTS
@@ -87,7 +88,7 @@ class ChatModel:
         tokenizer, stop, long = self.processor.tokenizer, self.processor.stop_ids[-1:], inputs["input_ids"].shape[1]
         places = getattr(self.model.config.text_config, "max_position_embeddings", long + max_tokens)
         if long >= places:
-            raise ValueError(f"the question has {long} tokens with its images; this model's context holds {places}")
+            raise InputError(f"the question has {long} tokens with its images; this model's context holds {places}")
         settings = GenerationConfig(
             do_sample=False, max_new_tokens=min(max_tokens, places - long), no_repeat_ngram_size=no_repeat,
             eos_token_id=stop, pad_token_id=tokenizer.pad_token_id, suppress_tokens=[self.model.config.image_token_id],
@@ -133,16 +134,16 @@ def load_chat_model(folder: str | Path, device: str = "cpu", dtype: str = "auto"
     """
     path = Path(folder)
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device {device}: this PyTorch sees no GPU")
+        raise InputError(f"device {device}: this PyTorch sees no GPU")
     if not (path / "config.json").is_file():
-        raise ValueError(f"{folder}: no model folder (no config.json in it)")
+        raise InputError(f"{folder}: no model folder (no config.json in it)")
     if not (path / "processor_config.json").is_file():
-        raise ValueError(
+        raise InputError(
             f"{folder}: no processor in it; `vary convert` writes one when the tokenizer is beside the weights"
         )
     processor = AutoProcessor.from_pretrained(path)
     if processor.template == "plain":
-        raise ValueError(f"{folder}: this model reads pages (vary read) and answers no questions")
+        raise InputError(f"{folder}: this model reads pages (vary read) and answers no questions")
     model = load_model(path, "bfloat16" if dtype in QUANTISED else dtype)
     if dtype in QUANTISED:
         _quantise(model, dtype)
@@ -155,7 +156,7 @@ def _quantise(model: VaryForConditionalGeneration, kind: str) -> None:
     try:
         from optimum import quanto
     except ImportError:
-        raise ValueError(f"dtype {kind} needs optimum-quanto: pip install 'vary[quant]'") from None
+        raise MissingExtra(f"dtype {kind}", "optimum-quanto", "quant") from None
     quanto.quantize(model.language_model, weights=getattr(quanto, f"q{kind}"))
     quanto.freeze(model.language_model)
 

@@ -13,6 +13,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from ..io.errors import ConfigError, InputError
 from ..markup.prompts import TEMPLATES, Template, pieces_of
 from .zoo import PRESETS, settings
 
@@ -40,15 +41,15 @@ def info(model: str) -> dict[str, Any]:
     if (folder / "config.json").is_file():
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if "vocabularies" not in config:  # the authors' Vary-tiny is of a model type `vary` too
-            raise ValueError(f"{model}: a model of type {config.get('model_type')!r}; `vary convert` makes it ours")
+            raise InputError(f"{model}: a model of type {config.get('model_type')!r}; `vary convert` makes it ours")
         parts, licence = _counted(folder), _licence(folder)
     elif (folder / "adapter_config.json").is_file():
         adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        raise ValueError(f"{model}: an adapter (PEFT) of {adapter.get('base_model_name_or_path')!r}; ask for that one")
+        raise InputError(f"{model}: an adapter (PEFT) of {adapter.get('base_model_name_or_path')!r}; ask for that one")
     elif model in PRESETS:
         config, parts, licence = settings(model), COUNTS[model], LICENCES.get(model, _RESEARCH)
     else:
-        raise ValueError(f"unknown model {model!r}; allowed: {', '.join(PRESETS)}, or a folder with a config.json")
+        raise ConfigError(f"unknown model {model!r}; allowed: {', '.join(PRESETS)}, or a folder with a config.json")
     text, template = config["text_config"], TEMPLATES[config.get("template", "plain")]
     return {
         "model": model,
@@ -124,14 +125,14 @@ def _counted(folder: Path) -> dict[str, int]:
     parts: dict[str, int] = {}
     files = sorted(folder.glob("model*.safetensors"))
     if not files:
-        raise ValueError(f"{folder}: no weights in it (model*.safetensors), so nothing can be counted")
+        raise InputError(f"{folder}: no weights in it (model*.safetensors), so nothing can be counted")
     for file in files:
         try:
             with file.open("rb") as data:
                 (length,) = struct.unpack("<Q", data.read(8))
                 head = json.loads(data.read(length))
         except (struct.error, ValueError, OverflowError, MemoryError):
-            raise ValueError(f"{file}: not a safetensors file, or cut short") from None
+            raise InputError(f"{file}: not a safetensors file, or cut short") from None
         for name, tensor in head.items():
             if name != "__metadata__" and not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
                 part = ".".join(name.split(".")[: 2 if name.startswith("vocabularies") else 1])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..io.errors import InputError
+
 
 def weights_dir(name: str) -> Path:
     """Folder of a model: a shipped name, or a path."""
@@ -13,4 +15,4 @@ def weights_dir(name: str) -> Path:
     if Path(name).is_dir():
         return Path(name)
     known = sorted(p.name for p in shipped.parent.glob("*") if p.is_dir())
-    raise ValueError(f"no model {name!r}: neither a folder nor one of {', '.join(known) or 'none shipped'}")
+    raise InputError(f"no model {name!r}: neither a folder nor one of {', '.join(known) or 'none shipped'}")

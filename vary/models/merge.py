@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..io.errors import ConfigError
 from .connect import CONNECTORS, Grid
 from .vocab import VOCABULARIES
 
@@ -39,7 +40,7 @@ def serial(tokens: list[Tensor]) -> Tensor:
 
 def _same(what: str, values: list[Any], why: str) -> Any:
     if len(set(values)) != 1:
-        raise ValueError(f"{why} needs the same {what} from every vocabulary, got {', '.join(map(str, values))}")
+        raise ConfigError(f"{why} needs the same {what} from every vocabulary, got {', '.join(map(str, values))}")
     return values[0]
 
 

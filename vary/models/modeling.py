@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, Gen
 from transformers.modeling_outputs import ModelOutput
 from transformers.utils import logging as transformers_logging
 
+from ..io.errors import ConfigError, InputError
 from .config import VaryConfig
 from .connect import CONNECTORS, Connector
 from .heads.reading import ReadingHead
@@ -99,7 +100,7 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def head(self) -> ReadingHead:
         """The reading head. Raises ValueError for a model without one."""
         if self.reading_head is None:
-            raise ValueError("this model has no reading head")
+            raise ConfigError("this model has no reading head")
         return self.reading_head
 
     @property
@@ -240,7 +241,7 @@ def _connectors(config: VaryConfig, widths: list[int]) -> nn.Module:
     if not isinstance(config.connector, list):
         return _connector(config.connector, merge.width(widths), width)
     if len(config.connector) != len(widths):
-        raise ValueError(f"{len(config.connector)} connectors for {len(widths)} vocabularies")
+        raise ConfigError(f"{len(config.connector)} connectors for {len(widths)} vocabularies")
     share = merge.share(width, len(widths))
     return nn.ModuleList(_connector(sizes, own, share) for sizes, own in zip(config.connector, widths, strict=True))
 
@@ -249,7 +250,7 @@ def _connector(sizes: dict[str, Any], width: int, out_width: int) -> nn.Module:
     sizes = dict(sizes)
     name = sizes.pop("name")
     if name not in CONNECTORS:
-        raise ValueError(f"unknown connector {name!r}; allowed: {', '.join(CONNECTORS)}")
+        raise ConfigError(f"unknown connector {name!r}; allowed: {', '.join(CONNECTORS)}")
     return CONNECTORS[name](width, out_width, **sizes)
 
 
@@ -274,14 +275,14 @@ def load_model(folder: Path, dtype: str | torch.dtype = torch.float32) -> VaryFo
     try:
         loaded: Any = VaryForConditionalGeneration.from_pretrained(folder, dtype=dtype, output_loading_info=True)
     except SafetensorError as error:
-        raise ValueError(f"{folder}: no safetensors, or damaged: {error}") from None
+        raise InputError(f"{folder}: no safetensors, or damaged: {error}") from None
     finally:
         if hidden:
             transformers_logging.enable_progress_bar()
     model, report = loaded
     for what in ("missing", "unexpected", "mismatched"):
         if names := sorted(map(str, report[f"{what}_keys"])):
-            raise ValueError(f"{folder}: {len(names)} tensors are {what}, the first is {names[0]}")
+            raise InputError(f"{folder}: {len(names)} tensors are {what}, the first is {names[0]}")
     return model.eval()
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..io.image import MAX_PIXELS, BadInput, grey, rgb
+from ..io.errors import ConfigError, InputError
+from ..io.image import MAX_PIXELS, grey, rgb
 
 
 def normalise(pixels: Any, preprocess: dict[str, Any]) -> Any:
@@ -42,7 +43,7 @@ def _crop(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
     """CLIP's own: shorter side to `size`, the other one in proportion and rounded down, then the middle."""
     size, short, long = preprocess["size"], min(image.size), max(image.size)
     if size * size * long // short > MAX_PIXELS:
-        raise BadInput(f"an image of {image.width}x{image.height} px is too long for its width to be cut to a square")
+        raise InputError(f"an image of {image.width}x{image.height} px is too long for its width to be cut to a square")
     pixels = _resize(image, (size * image.width // short, size * image.height // short), preprocess["resample"])
     top, left = (pixels.shape[0] - size) // 2, (pixels.shape[1] - size) // 2
     return pixels[top : top + size, left : left + size]
@@ -80,7 +81,7 @@ def _resize(image: Image.Image, size: tuple[int, int], resample: str) -> np.ndar
     if resample == "opencv":
         return _opencv_bilinear(np.asarray(image), size)
     if resample not in ("bicubic", "bilinear"):
-        raise ValueError(f"resample {resample!r}; allowed: bicubic, bilinear, opencv")
+        raise ConfigError(f"resample {resample!r}; allowed: bicubic, bilinear, opencv")
     return np.asarray(image.resize(size, Image.Resampling[resample.upper()]))
 
 

@@ -15,6 +15,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerFast, ProcessorMixin
 
+from ..io.errors import ConfigError
 from ..io.image import open_image
 from ..markup.prompts import (
     IMAGE_MARK,
@@ -69,7 +70,7 @@ class VaryProcessor(ProcessorMixin):
         **kwargs: Any,
     ):
         if template not in TEMPLATES:
-            raise ValueError(f"unknown template {template!r}; allowed: {', '.join(TEMPLATES)}")
+            raise ConfigError(f"unknown template {template!r}; allowed: {', '.join(TEMPLATES)}")
         self.vocabularies = vocabularies or [{"name": "nano", "preprocess": {"mean": 0.5, "std": 0.5, "multiple": 32}}]
         self.merge, self.connector, self.template = merge, connector or {"name": "shuffle"}, template
         super().__init__(tokenizer, **{k: v for k, v in kwargs.items() if k != "chat_template"})
@@ -130,11 +131,11 @@ class VaryProcessor(ProcessorMixin):
         single = bool(conversation) and isinstance(conversation[0], dict)
         batch = cast("list[Messages]", [conversation] if single else conversation)
         if chat_template not in (None, self.chat_template):
-            raise ValueError(f"the template belongs to the weights ({self.template}); another one cannot be given")
+            raise ConfigError(f"the template belongs to the weights ({self.template}); another one cannot be given")
         written = [pieces_of(messages, self.style, add_generation_prompt and not labels) for messages in batch]
         dumb = [k for k, (pieces, _) in enumerate(written, 1) if not any(piece.learn for piece in pieces)]
         if labels and dumb:
-            raise ValueError(f"conversation {dumb[0]} holds no answer of the assistant, so there is nothing to learn")
+            raise ConfigError(f"conversation {dumb[0]} holds no answer of the assistant, so there is nothing to learn")
         if not tokenize:
             texts = [
                 "".join(p.text if p.kind != "image" else self.image_token for p in pieces) for pieces, _ in written
@@ -202,7 +203,7 @@ class VaryProcessor(ProcessorMixin):
     def _id(self, token: str) -> int:
         found = self.tokenizer.convert_tokens_to_ids(token)
         if found is None or found == self.tokenizer.unk_token_id:
-            raise ValueError(f"the tokenizer has no {token}; template {self.template!r} needs it")
+            raise ConfigError(f"the tokenizer has no {token}; template {self.template!r} needs it")
         return found
 
     def _batch(
@@ -242,7 +243,7 @@ def opened(image: Any) -> Image.Image:
         return Image.fromarray(image)
     if isinstance(image, str | Path) and not str(image).startswith(("http://", "https://", "data:")):
         return open_image(Path(image), colour=True)
-    raise ValueError(f"an image is a path or a Pillow image, got {str(image)[:60]!r}; nothing is downloaded")
+    raise ConfigError(f"an image is a path or a Pillow image, got {str(image)[:60]!r}; nothing is downloaded")
 
 
 def _stack(images: list[np.ndarray], counts: list[int], preprocess: dict[str, Any]) -> torch.Tensor:

@@ -42,7 +42,7 @@ def read(
 
     pages: "1-4,7,-1", from 1 as a PDF viewer counts, both ends included; None reads all. on_page is called with each
     page as it ends. A page that cannot be read has status `failed` and a reason, and the others are still read.
-    Raises BadInput (a ValueError) when the file as a whole cannot be read.
+    Raises InputError (a VaryError and a ValueError) when the file as a whole cannot be read.
     """
     reader = load(model) if isinstance(model, str) else model
     return read_document(path, reader, pages, password, on_page)

@@ -27,8 +27,8 @@ from ..document.elements import LOST, SCHEMA, STATUSES, Page
 from ..document.running_heads import Sign, running_lines, with_running
 from ..document.searchable_pdf import SearchablePdf, crop, overlay
 from ..document.writers import SUFFIXES, WRITERS
+from ..io.errors import ConfigError, InputError
 from ..io.files import aside, lock, sha256
-from ..io.image import BadInput
 from ..io.pdf import PAGE_TIMEOUT_S
 from ..io.source import MAX_PAGES, Source, found_files
 from .pages import LADDER
@@ -77,7 +77,7 @@ class Ledger:
         self.file: BinaryIO = self.path.open("a+b")
         if not lock(self.file):
             self.file.close()
-            raise ValueError(f"{self.path}: another run writes to this folder")
+            raise InputError(f"{self.path}: another run writes to this folder")
         self.file.seek(0)
         last = b"\n"
         for last in self.file:
@@ -161,7 +161,7 @@ class _Run:
             try:
                 page = Page.from_dict(json.loads(gzip.decompress(path.read_bytes())))
             except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{path}: cannot be read back ({error}); delete it and run again") from None
+                raise InputError(f"{path}: cannot be read back ({error}); delete it and run again") from None
             yield with_running(page, job.signs)
 
 
@@ -195,7 +195,7 @@ def read_all(
     """
     unknown = [form for form in to if form not in SUFFIXES]
     if unknown or not to:
-        raise ValueError(f"to {', '.join(unknown) or 'nothing'}: allowed: {', '.join(SUFFIXES)}")
+        raise ConfigError(f"to {', '.join(unknown) or 'nothing'}: allowed: {', '.join(SUFFIXES)}")
     out, load = Path(out), LOAD_FAST if fast else load
     out.mkdir(parents=True, exist_ok=True)
     if "://" in device:
@@ -249,7 +249,7 @@ def _jobs(
                 numbers = source.numbers(pages, max_pages)
             run.opened, run.found = run.opened + 1, run.found + len(numbers)
             yield _Job(path, name, sha256(path), list(dict.fromkeys(numbers)))
-        except (BadInput, OSError) as error:
+        except (InputError, OSError) as error:
             yield _Job(path, name, "", [], str(error))
 
 
@@ -330,7 +330,7 @@ def _write_pictures(run: _Run, job: _Job, forms: Sequence[str]) -> None:
         for page in run.pages(job):
             try:
                 image, _ = source.image(page.number, PICTURE_DPI, colour=True)
-            except BadInput:
+            except InputError:
                 image = None
             if pdf:
                 pdf.add(page, image)

@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from ..io.errors import InputError
 from ..models.heads.reading import ReadingHead
 from ..models.hub import weights_dir
 from ..models.vocab import build_vocabulary
@@ -41,7 +42,7 @@ def load_eyes(folder: Path) -> Eyes:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     reading = config.get("reading")
     if not reading:
-        raise ValueError(f"{folder.name}: the model has no reading head")
+        raise InputError(f"{folder.name}: the model has no reading head")
     sizes = dict(config["vocabularies"][0])
     preprocess = sizes.pop("preprocess")
     with torch.device("meta"):  # no time for random weights that are replaced at once
@@ -72,5 +73,5 @@ def _tensors(folder: Path, prefix: str) -> dict[str, Tensor]:
                         tensor = tensors.get_tensor(name)
                         found[name[len(prefix) :]] = tensor.float() if tensor.is_floating_point() else tensor
         except SafetensorError as error:
-            raise ValueError(f"{folder / file}: no safetensors, or damaged: {error}") from None
+            raise InputError(f"{folder / file}: no safetensors, or damaged: {error}") from None
     return found

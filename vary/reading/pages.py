@@ -18,8 +18,8 @@ from ..document.elements import STATUSES, Document, Page
 from ..document.orientation import Turn, turn_back, turned
 from ..document.running_heads import running_lines, with_running
 from ..document.structure import find_kinds
-from ..io.image import BadInput
-from ..io.pdf import PAGE_TIMEOUT_S, PageTimeout
+from ..io.errors import InputError, PageTimeout
+from ..io.pdf import PAGE_TIMEOUT_S
 from ..io.source import MAX_PAGES, Source
 
 FIRST_DPI = 112.0  # 10-point type stands 15.6 px high: what the nano model reads best
@@ -53,7 +53,7 @@ def read_page(source: Source, number: int, reader: PageReader, attempt: int = 0)
         page = _read(source, number, reader, LADDER[attempt])
     except PageTimeout as error:
         page = Page(number, "timeout", error=str(error))
-    except BadInput as error:
+    except InputError as error:
         page = Page(number, "failed", error=str(error))
     except Exception as error:  # one page must never cost the others
         page = Page(number, "failed", error=f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": "))
@@ -124,7 +124,7 @@ def read_pages(
     """Read the pages of a PDF or an image one by one.
 
     A page that cannot be read, or is not there, comes back with status `failed` or `timeout` and the reason. Raises
-    BadInput when the file as a whole cannot be read (not found, not an image, broken, encrypted), has more than
+    InputError when the file as a whole cannot be read (not found, not an image, broken, encrypted), has more than
     `max_pages`, or `pages` cannot be understood. `timeout_s`: for rendering a page.
     """
     with Source(path, password, timeout_s) as source:

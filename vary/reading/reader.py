@@ -20,7 +20,7 @@ from ..document.elements import Block, Box, Line, Page, Span
 from ..document.lines import ReadLine
 from ..document.orientation import Turn, find_turn
 from ..document.reading_order import TextBlock, order_blocks
-from ..io.image import BadInput
+from ..io.errors import InputError
 from ..models.heads.reading import ReadingHead
 from ..models.preprocess import fit, normalise
 from ..models.strip_decoder import Writer, strip_embeddings, strip_of
@@ -86,7 +86,7 @@ class Reader:
     def writer(self) -> Writer:
         """The decoder, loaded. Raises ValueError for a reader that was made without."""
         if self._decoder is None:
-            raise ValueError(f"{self.name}: this reader was made without its decoder")
+            raise InputError(f"{self.name}: this reader was made without its decoder")
         return Writer(self._decoder())
 
     def wanted_scale(self, image: Image.Image) -> float:
@@ -119,7 +119,7 @@ class Reader:
     def read(self, image: Image.Image, scale: float = 1.0) -> Page:
         """Read one grey page; boxes are pixels of `image`. `scale` as from `wanted_scale`."""
         if image.width * image.height * scale**2 > 2 * MAX_READ_PIXELS:
-            raise BadInput(f"page of {image.width}x{image.height} px at scale {scale:.2f}: too large to be read")
+            raise InputError(f"page of {image.width}x{image.height} px at scale {scale:.2f}: too large to be read")
         fitted = fit(image, scale, self.preprocess["multiple"])
         lines = [line for line in self._lines(fitted.pixels, settled=self.decoder_weight > 0) if _is_text(line)]
         blocks = [_block(block, fitted.scale, self.head.lattice.styles) for block in order_blocks(lines)]

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from ..document.elements import Block, Line, Page
-from ..io.image import BadInput
+from ..io.errors import InputError, RemoteError
 from ..markup.prompts import PROMPTS
 from ..models.repetition import find_loop
 
@@ -29,14 +29,6 @@ LONG_SIDE = 1600  # px; pages are sent about this large, an A4 page at 137 dpi
 ATTEMPTS = 6
 RETRIED = (429, 502, 503, 504)
 FINISHED = {"stop": "ok", "length": "truncated", "repetition": "repetition"}
-
-
-class ServerError(ValueError):
-    """A server that refused or cannot be reached. status: its HTTP status, 0 without an answer; body: what it said."""
-
-    def __init__(self, message: str, status: int = 0, body: Any = None):
-        super().__init__(message)
-        self.status, self.body = status, body
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -49,8 +41,8 @@ class Server:
 
     url: with or without `/v1`. model: by default the server's first. prompt: what a model that takes questions is asked
     of a page. max_tokens: of an answer, None for the server's own limit. A server of `vary serve` returns lines, boxes
-    and confidences; others return text: one Line, whose box is the page and whose confidence is 0. Raises ServerError
-    (a ValueError) when the server cannot be reached or has no such model.
+    and confidences; others return text: one Line, whose box is the page and whose confidence is 0. Raises RemoteError
+    when the server cannot be reached, InputError when it has no such model.
     """
 
     def __init__(
@@ -64,15 +56,15 @@ class Server:
     ):
         self.url = url.rstrip("/").removesuffix("/v1")
         if urlsplit(self.url).scheme not in ("http", "https"):
-            raise ServerError(f"{url}: expected an address that begins with http:// or https://")
+            raise InputError(f"{url}: expected an address that begins with http:// or https://")
         self.key, self.prompt, self.timeout_s, self.max_tokens = key, prompt, timeout_s, max_tokens
         self.name, self._open = "", urllib.request.build_opener(_NoRedirects).open
         try:
             offered = {entry["id"]: entry for entry in self._json("/v1/models")["data"]}
         except (KeyError, TypeError):
-            raise ServerError(f"{self.url}: /v1/models does not answer as OpenAI-compatible servers do") from None
+            raise RemoteError(f"{self.url}: /v1/models does not answer as OpenAI-compatible servers do") from None
         if not offered or (model is not None and model not in offered):
-            raise ServerError(f"{self.url}: no model {model or ''!r}; it has {', '.join(offered) or 'none'}")
+            raise InputError(f"{self.url}: no model {model or ''!r}; it has {', '.join(offered) or 'none'}")
         self.name = model or next(iter(offered))
         self.parses = offered[self.name].get("owned_by") == "vary" and bool(offered[self.name].get("reads"))
 
@@ -82,14 +74,14 @@ class Server:
         return 1.0 if 0.8 <= scale <= 1.25 else scale
 
     def read(self, image: Image.Image, scale: float = 1.0) -> Page:
-        """Read a page; boxes are pixels of `image`. Raises BadInput with what the server said."""
+        """Read a page; boxes are pixels of `image`. Raises InputError with what the server said."""
         sent = image
         if scale != 1.0:
             sent = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
         try:
             page = self._parse(sent) if self.parses else self._transcribe(sent)
-        except ServerError as error:
-            raise BadInput(str(error)) from None
+        except RemoteError as error:
+            raise InputError(str(error)) from None
         _resize(page, image.size)
         return page
 
@@ -98,7 +90,7 @@ class Server:
     ) -> tuple[str, bool]:
         """One question about images: the answer, and whether it came to its own end; on_text gets pieces as they come.
 
-        Raises ServerError.
+        Raises RemoteError.
         """
         text, reason = self._chat(images, question, on_text)
         return text, reason == "stop"
@@ -134,14 +126,14 @@ class Server:
                 return choice["message"]["content"] or "", choice["finish_reason"]
             for event in self._events(path, data):
                 if "error" in event:
-                    raise ServerError(f"{self.url}: {_told(event)}", 0, event)
+                    raise RemoteError(f"{self.url}: {_told(event)}", 0, event)
                 for choice in event["choices"][:1]:
                     piece = choice["delta"].get("content") or ""
                     text, reason = text + piece, choice.get("finish_reason") or reason
                     if piece:
                         on_text(piece)
         except (KeyError, IndexError, TypeError):
-            raise ServerError(f"{self.url}: {path} does not answer as OpenAI-compatible servers do") from None
+            raise RemoteError(f"{self.url}: {path} does not answer as OpenAI-compatible servers do") from None
         return text, reason
 
     def _parse(self, image: Image.Image) -> Page:
@@ -153,7 +145,7 @@ class Server:
         body = head.encode() + _png(image) + f"\r\n--{mark}--\r\n".encode()
         try:
             answer = self._json("/v1/parse", body, f"multipart/form-data; boundary={mark}")
-        except ServerError as error:  # a page that was lost comes back in the refusal, with its status
+        except RemoteError as error:  # a page that was lost comes back in the refusal, with its status
             if not isinstance(error.body, dict) or "document" not in error.body:
                 raise
             answer = error.body["document"]
@@ -169,7 +161,7 @@ class Server:
             try:
                 return json.load(answer)
             except (ValueError, OSError, http.client.HTTPException):
-                raise ServerError(f"{self.url}: {path}: the answer is no JSON or was cut off") from None
+                raise RemoteError(f"{self.url}: {path}: the answer is no JSON or was cut off") from None
 
     def _events(self, path: str, body: bytes) -> Iterator[Any]:
         """JSON of server-sent events up to `[DONE]`."""
@@ -181,7 +173,7 @@ class Server:
                     data = line[5:].strip() if line.startswith(b"data:") else b""
                     event = json.loads(data) if data and data != b"[DONE]" else None
                 except (ValueError, OSError, http.client.HTTPException):
-                    raise ServerError(f"{self.url}: {path}: the stream was cut off") from None
+                    raise RemoteError(f"{self.url}: {path}: the stream was cut off") from None
                 if not line or data == b"[DONE]":
                     return
                 if event is not None:
@@ -204,7 +196,7 @@ class Server:
             except (OSError, http.client.HTTPException) as error:
                 reason = getattr(error, "reason", error)
                 if not self.name or not isinstance(reason, ConnectionError) or attempt == ATTEMPTS:
-                    raise ServerError(f"{self.url}: cannot be reached: {reason}") from None
+                    raise RemoteError(f"{self.url}: cannot be reached: {reason}") from None
                 time.sleep(0.5 * 2**attempt)  # a server that is started anew
         raise AssertionError
 
@@ -235,12 +227,12 @@ def _png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _refusal(where: str, status: int, said: bytes) -> ServerError:
+def _refusal(where: str, status: int, said: bytes) -> RemoteError:
     try:
         body = json.loads(said)
     except ValueError:
         body = None
-    return ServerError(f"{where}: {status}: {_told(body)}", status, body)
+    return RemoteError(f"{where}: {status}: {_told(body)}", status, body)
 
 
 def _told(body: Any) -> str:

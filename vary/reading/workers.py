@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from ..document.elements import Page
 from ..io.child import Child, Gone, send
-from ..io.image import BadInput
+from ..io.errors import InputError, MissingExtra
 from ..io.source import Source
 from .pages import read_page, retried
 
@@ -50,7 +50,7 @@ class Crew:
 
     def __init__(self, count: int, load: str, model: str, device: str, timeout_s: float, threads: int | None = None):
         if count < 1:
-            raise ValueError(f"workers {count}: expected 1 or more")
+            raise InputError(f"workers {count}: expected 1 or more")
         self.count, self.timeout_s = count, timeout_s
         self._load = {"load": load, "model": model, "device": device}
         threads = threads or max(1, (os.cpu_count() or 1) // count)
@@ -88,14 +88,14 @@ class Crew:
     def _once(self, child: Child, request: dict[str, Any]) -> Outcome:
         where = f"{request['path']}, page {request['page']}"
         if self._closed:
-            raise ValueError(f"{where}: the run was ended")
+            raise InputError(f"{where}: the run was ended")
         try:
             if child.process is None:
                 answer, _ = child.ask(self._load, LOAD_TIMEOUT_S)
                 if "error" in answer:
-                    raise ValueError(answer["error"])
+                    raise InputError(answer["error"])
         except Gone as gone:
-            raise ValueError(f"{self._load['model']}: loading the model {gone}") from None
+            raise InputError(f"{self._load['model']}: loading the model {gone}") from None
         try:
             answer, stored = child.ask(request | {"timeout": self.timeout_s}, self.timeout_s + GRACE_S)
         except Gone as gone:
@@ -117,7 +117,7 @@ class Cluster:
         try:
             import ray
         except ImportError:
-            raise ValueError("reading on a cluster needs the package ray: pip install 'vary[cluster]'") from None
+            raise MissingExtra("reading on a cluster", "ray", "cluster") from None
         self._ray, self._ours = ray, not ray.is_initialized()
         if self._ours:
             ray.init(address=None if address == "local" else address, log_to_driver=False, include_dashboard=False)
@@ -142,7 +142,7 @@ class Cluster:
         try:
             return self._ray.get(self._task.remote(self._settings, path, number, password))
         except self._ray.exceptions.RayTaskError as error:
-            raise ValueError(str(error.cause)) from None
+            raise InputError(str(error.cause)) from None
         except self._ray.exceptions.RayError as error:
             lost = f"{path}, page {number}: the node that read it was lost ({type(error).__name__})"
             return packed(Page(number, "failed", error=lost))
@@ -190,7 +190,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
             assert source is not None
             assert reader is not None
             page = read_page(source, request["page"], reader, request["attempt"])
-        except BadInput as error:  # the file was there when its pages were counted
+        except InputError as error:  # the file was there when its pages were counted
             page = Page(request["page"], "failed", error=str(error))
         except Exception as error:
             page = Page(request["page"], "failed", error=f"{type(error).__name__}: {error}".splitlines()[0])

@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ..document.elements import LOST, Document, Page
 from ..document.running_heads import running_lines, with_running
-from ..io.image import BadInput, open_image
+from ..io.errors import InputError, MissingExtra
+from ..io.image import open_image
 from ..io.source import MAX_PAGES
 from ..models.repetition import RepetitionGuard
 from ..reading.pages import PageReader, read_pages
@@ -47,7 +48,7 @@ try:
     from .limits import Limits
     from .schemas import ChatRequest, Finished, Message, ParseForm, check_reading
 except ImportError as error:
-    raise ValueError(f"vary serve needs {error.name}: pip install 'vary[serve]'") from None
+    raise MissingExtra("vary serve", error.name, "serve") from None
 
 if TYPE_CHECKING:
     from ..models.chat import ChatModel
@@ -177,7 +178,7 @@ class Service:
                 raise Refused(400, "image_url: the base64 is broken", "image_url") from None
         try:
             return await asyncio.to_thread(fetch_image, url, self.desk.hosts)
-        except BadInput as error:
+        except InputError as error:
             raise Refused(400, str(error), "image_url") from None
 
 
@@ -346,7 +347,7 @@ def load_models(names: list[str], device: str = "cpu", dtype: str = "auto", fast
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         asks = config.get("template", "plain") != "plain"
         if folder.name in models:
-            raise ValueError(f"{name}: a model of the name {folder.name} is served already")
+            raise InputError(f"{name}: a model of the name {folder.name} is served already")
         reader = load_reader(name, device, fast) if config.get("reading") else None
         chat_model = None
         if asks or reader is None:
@@ -380,7 +381,7 @@ def serve(
     Raises ValueError when others could reach the server and no key protects it.
     """
     if not key and not is_loopback(host):
-        raise ValueError(f"host {host}: other machines can reach it, so a key is needed (--api-key or VARY_API_KEY)")
+        raise InputError(f"host {host}: other machines can reach it, so a key is needed (--api-key or VARY_API_KEY)")
     limits = limits or Limits()
     app = create(models, key, hosts, limits)
     config = uvicorn.Config(

@@ -26,7 +26,7 @@ from ..document.elements import Page
 from ..document.running_heads import running_lines, with_running
 from ..document.searchable_pdf import SearchablePdf
 from ..document.writers import WRITERS
-from ..io.image import BadInput
+from ..io.errors import InputError
 from ..io.source import Source
 from ..reading.batch import PICTURE_DPI
 from .app import Served, create_app, load_models, serve
@@ -111,7 +111,7 @@ def _searchable(data: bytes, name: str, found: bytes, password: str | None, job:
         for page in pages:
             try:
                 image, _ = source.image(page.number, PICTURE_DPI, colour=True)
-            except BadInput:
+            except InputError:
                 image = None
             pdf.add(page, image)
             yield

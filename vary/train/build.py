@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from transformers import AutoProcessor
 
+from ..io.errors import MissingExtra
 from ..models.config import preset
 from ..models.modeling import VaryForConditionalGeneration, load_model
 from ..models.processor import VaryProcessor, character_tokenizer
@@ -95,7 +96,7 @@ def _adapt(model: VaryForConditionalGeneration, lora: Lora, training: bool) -> N
             quanto.quantize(model.language_model, weights=getattr(quanto, f"qint{lora.bits}"))
             quanto.freeze(model.language_model)
     except ImportError as error:
-        raise ValueError(f"lora needs {error.name}: pip install 'vary[lora]'") from None
+        raise MissingExtra("lora", error.name, "lora") from None
     targets: Any = "all-linear" if lora.targets == ("all-linear",) else list(lora.targets)
     settings = LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)
     inject_adapter_in_model(settings, model.language_model)

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from ..data.mixture import Mixture, load_recipe, read_mix
 from ..data.sample import Sample, Skipped, shuffled
 from ..data.shards import Shards
+from ..io.errors import InputError
 from ..markup.prompts import IMAGE_MARK
 from ..models.modeling import VaryForConditionalGeneration
 from ..models.processor import VaryProcessor
@@ -72,7 +73,7 @@ class Talks(Dataset):
                 talk.skipped.append(str(reason))
             except Exception as error:
                 what = " ".join(str(error).split()) or type(error).__name__
-                raise ValueError(f"{self.stage.mix}: sample {i}: {what}") from error
+                raise InputError(f"{self.stage.mix}: sample {i}: {what}") from error
         if written:
             rows = packed(written, self.stage.max_tokens) if self.stage.pack else [[one] for one in written]
             talk.inputs = together(rows, self.processor.tokenizer.pad_token_id, self.stage.pack)
@@ -86,7 +87,7 @@ class Talks(Dataset):
         ids, labels = found["input_ids"][0], found["labels"][0]
         limit = self.stage.max_tokens
         if (ids[limit:] == self.image_id).any():
-            raise ValueError(f"its image ends behind token {limit}; max_tokens must hold it")
+            raise InputError(f"its image ends behind token {limit}; max_tokens must hold it")
         talk.cut += len(ids) > limit
         pixels = found.get("pixel_values", [])
         return _Written(ids[:limit], labels[:limit], [pixels] if isinstance(pixels, Tensor) else list(pixels))
@@ -149,7 +150,7 @@ def _stacked(rows: list[list[list[Tensor]]]) -> list[Tensor]:
     for v in range(len(shown[0]) if shown else 0):
         shapes = {tuple(image[v].shape[1:]) for image in shown}
         if len(shapes) > 1:
-            raise ValueError(f"images of different sizes, {sorted(shapes)}: this vocabulary needs `batch: 1`")
+            raise InputError(f"images of different sizes, {sorted(shapes)}: this vocabulary needs `batch: 1`")
         stack = torch.zeros(len(rows), max(len(row) for row in rows), *shapes.pop())
         for r, row in enumerate(rows):
             for k, image in enumerate(row):
@@ -164,7 +165,7 @@ class _Passes:
     def __init__(self, shards: Shards, seed: int, kept: int, held_out: bool):
         self.shards, self.seed, self.kept, self.held_out = shards, seed, kept, held_out
         if len(shards) <= kept:
-            raise ValueError(f"{shards.folder}: {len(shards)} samples, of which {kept} would be held out")
+            raise InputError(f"{shards.folder}: {len(shards)} samples, of which {kept} would be held out")
 
     def sample(self, i: int) -> Sample:
         """Sample i of an endless row."""
@@ -186,7 +187,7 @@ class Answer:
 
     def __init__(self, model: VaryForConditionalGeneration, stage: Stage, setting: Setting, state: dict[str, Any]):
         if setting.processor is None:
-            raise ValueError(f"stage {stage.name!r} needs a tokenizer: `model` must name a folder that has one")
+            raise InputError(f"stage {stage.name!r} needs a tokenizer: `model` must name a folder that has one")
         self.model, self.stage, self.setting = model, stage, setting
         self.cut, self.shown = int(state.get("cut", 0)), {}  # type: ignore[var-annotated]
         self.data = self._talks(False)

@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ..io.errors import ConfigError, InputError
 from ..io.files import flush, sha256
 from .distributed import laid_out
 
@@ -48,7 +49,7 @@ class Checkpoints:
 
     def __init__(self, run: Path, keep: int = 2, log: Log = print):
         if keep < 1:
-            raise ValueError(f"keep: {keep}; allowed: 1 or more")
+            raise ConfigError(f"keep: {keep}; allowed: 1 or more")
         self.run, self.keep, self.log = run, keep, log
         self.good: list[Path] = []  # known to verify, oldest first
 
@@ -89,7 +90,7 @@ class Checkpoints:
             if (folder / "state.json").exists():
                 return read(folder)
         if bad:
-            raise ValueError(f"{self.run}: none of {bad} checkpoints is whole; remove the folder to begin anew")
+            raise InputError(f"{self.run}: none of {bad} checkpoints is whole; remove the folder to begin anew")
         return None
 
     def _folders(self) -> list[Path]:
@@ -133,7 +134,7 @@ def read(folder: Path) -> Checkpoint:
         tensors = {name: load_file(folder / f"{name}.safetensors") for name in PARTS}
         return Checkpoint(folder, tensors, json.loads((folder / "state.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, SafetensorError) as error:
-        raise ValueError(f"{folder}: {' '.join(str(error).split())}") from None
+        raise InputError(f"{folder}: {' '.join(str(error).split())}") from None
 
 
 def tensors_of(model: nn.Module, wanted: Callable[[str], bool] = lambda name: True) -> Tensors:
@@ -155,7 +156,7 @@ def put(model: nn.Module, tensors: Tensors, where: str | Path) -> None:
     for name, tensor in tensors.items():
         if name not in own or own[name].shape != tensor.shape:
             has = list(own[name].shape) if name in own else "none"
-            raise ValueError(f"{where}: {name} has the shape {list(tensor.shape)}, this recipe's model has {has}")
+            raise InputError(f"{where}: {name} has the shape {list(tensor.shape)}, this recipe's model has {has}")
         own[name].copy_(laid_out(tensor, own[name]))
 
 

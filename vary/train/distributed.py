@@ -18,6 +18,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from ..io.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -60,7 +62,7 @@ class Ranks:
         from torch.distributed.fsdp import FSDPModule, fully_shard
 
         if not hasattr(FSDPModule, "set_force_sum_reduction_for_comms"):
-            raise ValueError("shard needs torch 2.9 or newer")
+            raise ConfigError("shard needs torch 2.9 or newer")
         mesh = dist.init_device_mesh(self.device.type, (self.world,))
         for layer in layers:
             fully_shard(layer, mesh=mesh)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..io.errors import InputError
 from ..io.files import locked
 from .build import build, merge_adapters, spread, trained_names
 from .chat_task import Answer
@@ -67,7 +68,7 @@ def export(recipe: Recipe, folder: Path, half: bool = True) -> dict[str, Any]:
     model, processor = build(recipe, training=False)
     found = Checkpoints(Path(recipe.out), recipe.keep).load()
     if not found:
-        raise ValueError(f"{recipe.out}: holds no checkpoint to export")
+        raise InputError(f"{recipe.out}: holds no checkpoint to export")
     put(model, found.tensors["model"], found.folder)
     put(model, {k: v for k, v in found.tensors["ema"].items() if k in model.state_dict()}, found.folder)
     merge_adapters(model)
@@ -127,7 +128,7 @@ class Run:
         """Train one stage to its end, or for `limit` steps, or until told to stop; returns the steps done."""
         stage, began, entered = self.recipe.stages[self.index], time.time(), self.step
         if stage.accumulate % self.ranks.world:
-            raise ValueError(f"stage {stage.name!r}: accumulate is no multiple of {self.ranks.world} ranks")
+            raise InputError(f"stage {stage.name!r}: accumulate is no multiple of {self.ranks.world} ranks")
         optimizers = self._begin(stage)
         setting = Setting(self.recipe.seed, self.index, self.ranks.device, self.processor, self.given)
         task: Task = TASKS[stage.task](self.model, stage, setting, self.task_state)
@@ -163,7 +164,7 @@ class Run:
         names = [name for name, _ in self.model.named_parameters(remove_duplicate=False)]
         for prefix in stage.trainable:
             if not any(name.startswith(prefix) for name in names):
-                raise ValueError(f"stage {stage.name!r}: no parameter begins with {prefix}")
+                raise InputError(f"stage {stage.name!r}: no parameter begins with {prefix}")
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(parameter.is_floating_point() and learns(name, stage, bool(self.recipe.lora)))
             parameter.grad = None
@@ -242,13 +243,13 @@ class Run:
         self.bad_samples += bad
         asked = self.seen + self.bad_samples
         if asked >= 1000 and self.bad_samples > MOST_BAD * asked:
-            raise ValueError(f"{self.bad_samples} of {asked} samples were skipped; at most {MOST_BAD:.0%} may be")
+            raise InputError(f"{self.bad_samples} of {asked} samples were skipped; at most {MOST_BAD:.0%} may be")
         self.bad_steps = self.bad_steps + 1 if skipped else 0
         if skipped:
             self.log(f"step {self.step}: gradient is not finite, step skipped")
         if self.bad_steps >= self.recipe.most_skipped:
             kept = self.checkpoints.good[-1] if self.checkpoints.good else "no checkpoint yet"
-            raise ValueError(f"{self.bad_steps} steps in a row had no finite gradient; the last state kept is {kept}")
+            raise InputError(f"{self.bad_steps} steps in a row had no finite gradient; the last state kept is {kept}")
 
     @torch.no_grad()
     def _average(self, stage: Stage) -> None:
@@ -352,7 +353,7 @@ def _alive(run: Run, limit: int | None, told: list[int]) -> int:
         if "DataLoader worker" not in str(error):
             raise
         why = str(error).splitlines()[0].strip()
-        raise ValueError(f"step {run.step}: a data worker died ({why}); the same command resumes") from None
+        raise InputError(f"step {run.step}: a data worker died ({why}); the same command resumes") from None
 
 
 def _chance(number: int) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from ..io.errors import ConfigError
 from .recipe import Stage
 
 _LAYER = re.compile(r"(.*?)\.(?:layers|blocks)\.(\d+)\.")
@@ -35,7 +36,7 @@ def factors(model: nn.Module, stage: Stage) -> dict[str, float]:
     names = [name for name, _ in model.named_parameters()]
     for prefix in stage.rates:
         if not any(name.startswith(prefix) for name in names):
-            raise ValueError(f"stage {stage.name!r}: rates: no parameter begins with {prefix!r}")
+            raise ConfigError(f"stage {stage.name!r}: rates: no parameter begins with {prefix!r}")
     depth: dict[str, int] = {}
     for name in names:
         if found := _LAYER.match(name):
@@ -81,7 +82,7 @@ def build_optimizers(model: nn.Module, stage: Stage) -> list[torch.optim.Optimiz
         optimizers.append(torch.optim.AdamW(of_each[0], lr=stage.lr, betas=stage.betas, fused=True))
     if of_each[1]:
         if not hasattr(torch.optim, "Muon"):
-            raise ValueError(f"stage {stage.name!r}: optimizer muon needs torch 2.9 or newer")
+            raise ConfigError(f"stage {stage.name!r}: optimizer muon needs torch 2.9 or newer")
         optimizers.append(torch.optim.Muon(of_each[1], lr=stage.lr, adjust_lr_fn="match_rms_adamw"))
     return optimizers
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..document.elements import STYLES
+from ..io.errors import ConfigError
 from ..models.heads.reading import Lattice, path_weights
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def reading_targets(
     for item, line in ((k, line) for k, lines in enumerate(lines_of_items) for line in lines):
         missing = [ch for ch in line.text if ch not in index]
         if missing:
-            raise ValueError(f"the reading head's alphabet has no {missing[0]!r} ({line.text!r})")
+            raise ConfigError(f"the reading head's alphabet has no {missing[0]!r} ({line.text!r})")
         label = np.array([index[ch] for ch in line.text])
         b, middle = line.boxes, line.baseline - line.x_height / 2
         t = np.arange(max(0, int((b[0, 0] - 4) / frame_px)), min(wide, int((b[-1, 2] + 4) / frame_px) + 1))

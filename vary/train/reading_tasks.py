@@ -25,6 +25,7 @@ from ..data.pages.glyphs import Face, english_faces
 from ..data.pages.source import PageSource
 from ..data.pdfs.crops import CropSource
 from ..data.sample import Sample, Source
+from ..io.errors import ConfigError
 from ..models.heads.reading import greedy, mix_rows
 from ..models.modeling import VaryForConditionalGeneration, VisionFeatures
 from ..models.preprocess import normalise
@@ -193,7 +194,7 @@ class Write(_Pages):
         self.frozen = not any(parameter.requires_grad for parameter in seeing)
         self.names = ("next", *(name for name in Read.names if name in stage.losses))
         if self.frozen and len(self.names) > 1:
-            raise ValueError(f"stage {stage.name!r}: loss {self.names[1]!r} teaches nothing: the vocabulary is frozen")
+            raise ConfigError(f"stage {stage.name!r}: loss {self.names[1]!r} teaches nothing: the vocabulary is frozen")
 
     def state(self) -> dict[str, Any]:
         """Where the curriculum stands."""

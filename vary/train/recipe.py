@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ..io.errors import ConfigError
 from ..models.hub import weights_dir
 
 SHIPPED = "shipped:"  # before the name of a model whose weights are in this package
@@ -88,11 +89,11 @@ class Stage:
             ("schedule", self.schedule, ("trapezoid", "cosine", "constant")),
         ):
             if value not in allowed:
-                raise ValueError(f"stage {self.name!r}: {key} {value!r}; allowed: {', '.join(allowed)}")
+                raise ConfigError(f"stage {self.name!r}: {key} {value!r}; allowed: {', '.join(allowed)}")
         if (self.task == "answer") == (not self.mix) or (self.task != "answer") == (not self.views):
-            raise ValueError(f"stage {self.name!r}: `answer` learns from a mix, `read` and `write` from views")
+            raise ConfigError(f"stage {self.name!r}: `answer` learns from a mix, `read` and `write` from views")
         if not self.lines or any(not isinstance(n, int) or n < 1 for n in self.lines):
-            raise ValueError(f"stage {self.name!r}: lines {list(self.lines)}; allowed: whole numbers from 1")
+            raise ConfigError(f"stage {self.name!r}: lines {list(self.lines)}; allowed: whole numbers from 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +110,7 @@ class Lora:
 
     def __post_init__(self) -> None:
         if self.bits not in (0, 4, 8):
-            raise ValueError(f"lora: bits {self.bits}; allowed: 0, 4, 8")
+            raise ConfigError(f"lora: bits {self.bits}; allowed: 0, 4, 8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,12 +149,14 @@ class Recipe:
             ("hold", self.hold, ("bfloat16", "float32")),
         ):
             if value not in allowed:
-                raise ValueError(f"{key} {value!r}; allowed: {', '.join(allowed)}")
+                raise ConfigError(f"{key} {value!r}; allowed: {', '.join(allowed)}")
         if self.hold == "bfloat16" and self.precision != "bf16":
-            raise ValueError("hold bfloat16 needs precision bf16")
+            raise ConfigError("hold bfloat16 needs precision bf16")
         whole = all("language_model".startswith(s.trainable) for s in self.stages) and not self.lora
         if self.shard and not (whole and all((s.task, s.optimizer) == ("answer", "adamw") for s in self.stages)):
-            raise ValueError("shard: allowed without lora, where every stage trains language_model to answer, by adamw")
+            raise ConfigError(
+                "shard: allowed without lora, where every stage trains language_model to answer, by adamw"
+            )
 
     @classmethod
     def load(cls, path: str | Path, changes: list[str] | None = None) -> Recipe:
@@ -161,7 +164,7 @@ class Recipe:
         try:
             data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+            raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
         for change in changes or []:
             _apply(data, change)
         name = data.get("model") if isinstance(data, dict) else None
@@ -173,26 +176,26 @@ class Recipe:
 def _apply(data: Any, change: str) -> None:
     key, found, value = change.partition("=")
     if not found:
-        raise ValueError(f"--set {change}: expected key=value")
+        raise ConfigError(f"--set {change}: expected key=value")
     *path, last = key.split(".")
     try:
         for part in path:
             data = data[int(part)] if isinstance(data, list) else data[part]
         data[int(last) if isinstance(data, list) else last] = yaml.safe_load(value)
     except (KeyError, IndexError, TypeError, ValueError):
-        raise ValueError(f"--set {change}: the recipe has no such place") from None
+        raise ConfigError(f"--set {change}: the recipe has no such place") from None
 
 
 def _build(kind: type, data: Any, where: str) -> Any:
     """A frozen dataclass from a mapping; unknown and missing keys are errors that name the place."""
     if not isinstance(data, dict):
-        raise ValueError(f"{where}: expected a mapping, got {type(data).__name__}")
+        raise ConfigError(f"{where}: expected a mapping, got {type(data).__name__}")
     fields = {f.name: f for f in dataclasses.fields(kind)}
     for key in data:
         if key not in fields:
             near = difflib.get_close_matches(str(key), fields, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; allowed: {', '.join(fields)}"
-            raise ValueError(f"{where}: unknown key {key!r}{hint}")
+            raise ConfigError(f"{where}: unknown key {key!r}{hint}")
     values = dict(data)
     if "stages" in values and kind is Recipe:
         values["stages"] = tuple(_build(Stage, s, f"{where}: stages.{k}") for k, s in enumerate(values["stages"]))
@@ -207,4 +210,4 @@ def _build(kind: type, data: Any, where: str) -> Any:
         values |= {k: float(v) for k, v in values.items() if fields[k].type == "float" and isinstance(v, str)}
         return kind(**values)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: {error}") from None
+        raise ConfigError(f"{where}: {error}") from None

@@ -17,6 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ...io.errors import InputError
 from ..corpus.text import TextSource
 from .spec import ChartFacts, Series
 
@@ -55,7 +56,7 @@ class TableCharts:
             else:
                 self._tables.append((title, [str(h).strip() for h in header], body, names, numeric))
         if not self._tables:
-            raise ValueError(f"none of {len(tables)} tables can be charted: {dict(Counter(self.unused.values()))}")
+            raise InputError(f"none of {len(tables)} tables can be charted: {dict(Counter(self.unused.values()))}")
 
     def facts(self, rng: np.random.Generator, kind: str) -> ChartFacts | None:
         """See `Content`."""

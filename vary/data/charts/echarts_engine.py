@@ -16,6 +16,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from ...io.errors import InputError
 from ..sample import Region
 from .canvas import Box, around, join
 from .matplotlib_engine import Drawing, contrast, source_line
@@ -46,11 +47,11 @@ Option = dict[str, Any]
 def package(folder: str | Path | None) -> str:
     """The folder of the npm package, given it or the folder that holds its `node_modules`. Raises ValueError."""
     if shutil.which("node") is None:
-        raise ValueError("the chart engine 'echarts' needs the program 'node', which is not on this machine")
+        raise InputError("the chart engine 'echarts' needs the program 'node', which is not on this machine")
     for path in (Path(folder), Path(folder) / "node_modules" / "echarts") if folder else ():
         if (path / "package.json").is_file() and (path / "dist").is_dir():
             return str(path.resolve())
-    raise ValueError(f"the chart engine 'echarts' needs the folder of the npm package 'echarts', not {folder}")
+    raise InputError(f"the chart engine 'echarts' needs the folder of the npm package 'echarts', not {folder}")
 
 
 @functools.cache
@@ -77,7 +78,7 @@ def draw(facts: ChartFacts, look: Look, folder: str) -> Drawing:
     node.stdin.flush()
     answer = node.stdout.readline()
     if not answer:
-        raise ValueError(f"node ended with status {node.wait()} while ECharts drew a {facts.kind} chart")
+        raise InputError(f"node ended with status {node.wait()} while ECharts drew a {facts.kind} chart")
     svg = json.loads(answer)
     return Drawing(picture(svg, font_folders(look.face.path, look.title_face.path)), _regions(svg, facts, look), plot)
 

@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from ...io.errors import ConfigError, InputError
 from ..degrade import degrade
 from ..pages.glyphs import Face, find_faces
 from ..sample import Sample
@@ -67,9 +68,9 @@ class ChartSource:
         ):
             for name in given:
                 if name not in allowed:
-                    raise ValueError(f"unknown {what} {name!r}; allowed: {', '.join(allowed)}")
+                    raise ConfigError(f"unknown {what} {name!r}; allowed: {', '.join(allowed)}")
         if not self.content or not self.kinds:
-            raise ValueError(f"charts need content and kinds, not {len(self.content)} and {len(self.kinds)}")
+            raise InputError(f"charts need content and kinds, not {len(self.content)} and {len(self.kinds)}")
         self._settings: dict[str, Any] = {}
         if "echarts" in self.engines:
             from .echarts_engine import package
@@ -104,7 +105,7 @@ class ChartSource:
                 drawing = ENGINES[engine](*fitted, **self._settings)
                 if is_clear(drawing):
                     return *fitted, drawing, tries
-        raise ValueError(
+        raise InputError(
             f"chart {i} of seed {self.seed}: {_TRIES} contents gave no {kind} chart whose texts stay apart"
         )
 

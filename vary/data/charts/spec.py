@@ -17,6 +17,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...io.errors import ConfigError
 from ...markup.chart_text import Chart, format_chart
 
 SCHEMAS = ("vary", "onechart", "onechart-compact")
@@ -182,7 +183,7 @@ def written(facts: ChartFacts, axes: list[Axis], x_axis: Axis | None = None) -> 
 def target(facts: ChartFacts, schema: str) -> str:
     """The answer for a chart whose values are `written`. Raises ValueError for a schema that is none of `SCHEMAS`."""
     if schema not in SCHEMAS:
-        raise ValueError(f"unknown chart schema {schema!r}; allowed: {', '.join(SCHEMAS)}")
+        raise ConfigError(f"unknown chart schema {schema!r}; allowed: {', '.join(SCHEMAS)}")
     tables = [dict(zip(s.at_texts or facts.labels, s.texts, strict=True)) for s in facts.series]
     values: dict[str, Any] = dict(tables[0])
     if facts.names_shown:

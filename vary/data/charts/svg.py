@@ -18,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ...io.errors import InputError, MissingExtra
 from .canvas import ASCENT, Box, around
 from .style import text_size
 
@@ -80,7 +81,7 @@ def converter() -> Any:
     try:
         import vl_convert
     except ImportError:
-        raise ValueError("charts drawn by Vega or ECharts need the package vl-convert-python (vary[train])") from None
+        raise MissingExtra("drawing charts by Vega or ECharts", "vl-convert-python", "render") from None
     return vl_convert
 
 
@@ -129,7 +130,7 @@ def _then(matrix: np.ndarray, transform: str) -> np.ndarray:
         elif name == "matrix":
             step[:2] = np.array(v).reshape(3, 2).T
         else:
-            raise ValueError(f"an SVG transform {name!r} is not read; only translate, scale, rotate and matrix")
+            raise InputError(f"an SVG transform {name!r} is not read; only translate, scale, rotate and matrix")
         matrix = matrix @ step
     return matrix
 

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from ...io.image import BadInput, open_image
+from ...io.errors import ConfigError, InputError
+from ...io.image import open_image
 from ...markup.prompts import IMAGE_MARK, PROMPTS
 from ..sample import Sample, Skipped, shuffled
 from .records import PICTURES, load_json_object, load_rows
@@ -48,7 +49,7 @@ class Conversation:
         source = self.images[k]
         try:
             return open_image(source, name=f"image {k + 1}" if isinstance(source, bytes) else str(source), colour=True)
-        except (BadInput, OSError) as error:
+        except (InputError, OSError) as error:
             raise Skipped(self.meta.get("set", "set"), self.meta.get("record", 0), str(error)) from None
 
     def messages(self) -> list[dict[str, Any]]:
@@ -86,7 +87,7 @@ class RecordSet:
             conversation = self.read(self.rows[i], self.images)
             for image in conversation.images:
                 if isinstance(image, Path) and not image.is_file():
-                    raise ValueError(f"no image {image}")
+                    raise InputError(f"no image {image}")
         except ValueError as error:
             raise Skipped(self.name, i, str(error)) from None
         conversation.meta |= {"set": self.name, "record": i}
@@ -112,16 +113,16 @@ def open_set(
     that are missing or not in the format.
     """
     if kind not in SETS:
-        raise ValueError(f"unknown kind of set {kind!r}; allowed: {', '.join(SETS)}")
+        raise ConfigError(f"unknown kind of set {kind!r}; allowed: {', '.join(SETS)}")
     if kind == "refcoco" and not instances:
-        raise ValueError(f"{annotations}: RefCOCO's refs hold no boxes; give 'instances', the COCO annotations too")
+        raise InputError(f"{annotations}: RefCOCO's refs hold no boxes; give 'instances', the COCO annotations too")
     prefix = f"{images}/" if isinstance(images, Path) else images
     load, read = SETS[kind]
     files = [Path(annotations), Path(instances)] if kind == "refcoco" else [Path(annotations)]
     try:
         rows = load(*files)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{annotations}: not of the kind {kind!r}: {type(error).__name__} {error}") from None
+        raise InputError(f"{annotations}: not of the kind {kind!r}: {type(error).__name__} {error}") from None
     return RecordSet(name or Path(annotations).stem, rows, prefix, read)
 
 
@@ -137,7 +138,7 @@ class FileSource:
         self.sets, self.seed, self.size = sets, seed, size
         self.ends = np.cumsum([len(s) for s in sets])
         if not len(self.ends) or not self.ends[-1]:
-            raise ValueError(f"no records in the sets {', '.join(s.name for s in sets) or '(none)'}")
+            raise InputError(f"no records in the sets {', '.join(s.name for s in sets) or '(none)'}")
 
     def sample(self, i: int) -> Sample:
         """Return sample i of an endless sequence of passes."""
@@ -180,7 +181,7 @@ def _conversation(row: Any, prefix: str) -> Conversation:
     for k, turn in enumerate(given):
         role = _value(turn, ("from", "role"), str)
         if role not in _ROLES:
-            raise ValueError(f"turn {k + 1} is of {role!r}; allowed: {', '.join(_ROLES)}")
+            raise ConfigError(f"turn {k + 1} is of {role!r}; allowed: {', '.join(_ROLES)}")
         turns.append({"role": _ROLES[role], "content": _value(turn, ("value", "content"), str)})
         if "Numbers" in turn:  # OneChart: targets of its number head
             meta["numbers"] = turn["Numbers"]
@@ -189,9 +190,9 @@ def _conversation(row: Any, prefix: str) -> Conversation:
         meta["before"] = turns.pop(0)["content"]
     for k, ours in enumerate(turns):
         if ours["role"] != ("user", "assistant")[k % 2]:
-            raise ValueError(f"turn {k + 1 + len(given) - len(turns)} is out of turn: {ours['role']}")
+            raise InputError(f"turn {k + 1 + len(given) - len(turns)} is out of turn: {ours['role']}")
     if not turns or len(turns) % 2:
-        raise ValueError("no answer to the last question" if turns else "no turns")
+        raise InputError("no answer to the last question" if turns else "no turns")
     images = row.get("images", row.get("image")) or []
     files = [f for image in (images if isinstance(images, list) else [images]) for f in _image(image, prefix)]
     if files:
@@ -205,7 +206,7 @@ def _place(turns: Turns, files: int, images: int) -> None:
     One image may be several files: GOT uses folders of pages.
     """
     if any(IMAGE_MARK in t["content"] for t in turns if t["role"] == "assistant"):
-        raise ValueError(f"an answer holds {IMAGE_MARK}")
+        raise InputError(f"an answer holds {IMAGE_MARK}")
     users = [t for t in turns if t["role"] == "user"]
     marks = sum(t["content"].count(IMAGE_MARK) for t in users)
     if marks == 0:
@@ -214,7 +215,7 @@ def _place(turns: Turns, files: int, images: int) -> None:
         for turn in users:
             turn["content"] = turn["content"].replace(IMAGE_MARK, IMAGE_MARK * files)
     elif marks != files:
-        raise ValueError(f"{marks} {IMAGE_MARK} for {files} images")
+        raise InputError(f"{marks} {IMAGE_MARK} for {files} images")
 
 
 def _image(value: Any, prefix: str) -> list[Path | bytes]:
@@ -224,15 +225,15 @@ def _image(value: Any, prefix: str) -> list[Path | bytes]:
     if isinstance(value, bytes):
         return [value]
     if not isinstance(value, str) or not value:
-        raise ValueError(f"an image must be a path or bytes, not {type(value).__name__}")
+        raise InputError(f"an image must be a path or bytes, not {type(value).__name__}")
     if re.match(r"\w+://", value):
-        raise ValueError(f"the image is an address, {value}: images are read from files, fetch the set first")
+        raise InputError(f"the image is an address, {value}: images are read from files, fetch the set first")
     path = Path(prefix + value)
     if not path.is_dir():
         return [path]
     pages = sorted((p for p in path.iterdir() if p.suffix.lower() in PICTURES), key=_natural)
     if not pages:
-        raise ValueError(f"no pictures in the folder {path}")
+        raise InputError(f"no pictures in the folder {path}")
     return [*pages]
 
 
@@ -244,12 +245,12 @@ def _natural(path: Path) -> list[tuple[str, int]]:
 def _value(row: Any, keys: tuple[str, ...], kind: type) -> Any:
     """Return the first of these keys that the row has. Raises ValueError if there is none or its type is wrong."""
     if not isinstance(row, dict):
-        raise ValueError(f"expected an object with {' or '.join(keys)}, not {type(row).__name__}")
+        raise InputError(f"expected an object with {' or '.join(keys)}, not {type(row).__name__}")
     key = next((k for k in keys if row.get(k) is not None), None)
     if key is None:
-        raise ValueError(f"no {' or '.join(keys)}; it has {', '.join(map(str, row)) or 'nothing'}")
+        raise InputError(f"no {' or '.join(keys)}; it has {', '.join(map(str, row)) or 'nothing'}")
     if not isinstance(row[key], kind):
-        raise ValueError(f"{key} must be {kind.__name__}, not {type(row[key]).__name__}")
+        raise InputError(f"{key} must be {kind.__name__}, not {type(row[key]).__name__}")
     return row[key]
 
 
@@ -258,7 +259,7 @@ def _asked(row: Row, prefix: str, image: Any, question: str, answer: str, **meta
     turns = [{"role": "user", "content": f"{IMAGE_MARK}\n{question}"}, {"role": "assistant", "content": answer}]
     files = _image(image, prefix)
     if len(files) != 1:
-        raise ValueError(f"{prefix}{image} is a folder; this kind of set has one picture a record")
+        raise InputError(f"{prefix}{image} is a folder; this kind of set has one picture a record")
     return Conversation(files, turns, meta)
 
 
@@ -275,7 +276,7 @@ def _pair(row: Any, prefix: str) -> Conversation:
     """Read image-caption pairs such as LAION-COCO: `top_caption` is its selected caption, `TEXT` the alt text."""
     caption = _value(row, ("caption", "top_caption", "text", "txt", "TEXT"), str).strip()
     if not caption:
-        raise ValueError("the caption is empty")
+        raise InputError("the caption is empty")
     return _asked(row, prefix, _value(row, _IMAGE_KEYS, object), PROMPTS["caption"]["en"], caption)
 
 
@@ -302,7 +303,7 @@ def _short_answer(row: Any, prefix: str) -> Conversation:
     answers = _value(row, ("answers", "answer", "label"), object)
     answers = answers if isinstance(answers, list) else [answers]
     if not answers or not str(answers[0]).strip():
-        raise ValueError("no answer")
+        raise InputError("no answer")
     question = PROMPTS["vqa"]["en"].format(_value(row, ("question", "query"), str))
     return _asked(row, prefix, _value(row, _IMAGE_KEYS, object), question, str(answers[0]), answers=answers)
 
@@ -336,7 +337,7 @@ def _refcoco(path: Path, instances: Path) -> list[Row]:
     rows = []
     for k, ref in enumerate(refs):
         if ref.get("ann_id") not in boxes or ref.get("image_id") not in images:
-            raise ValueError(f"{path}: ref {k} has no box or image in {instances}: is it of the same COCO year?")
+            raise InputError(f"{path}: ref {k} has no box or image in {instances}: is it of the same COCO year?")
         image = images[ref["image_id"]]
         about = {"file_name": image["file_name"], "size": (image["width"], image["height"]), "split": ref.get("split")}
         rows += [about | {"bbox": boxes[ref["ann_id"]], "sentence": s["sent"]} for s in ref["sentences"]]

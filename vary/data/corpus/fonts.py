@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...io.errors import InputError
 from ...markup.prompts import LATIN
 from ...markup.typst import typst_list, typst_string
 
@@ -32,7 +33,7 @@ class Fonts:
 
         for folder in folders:
             if not Path(folder).is_dir():
-                raise ValueError(f"{folder}: the folder of fonts does not exist")
+                raise InputError(f"{folder}: the folder of fonts does not exist")
         self.fonts = typst.Fonts(include_system_fonts=False, font_paths=[str(folder) for folder in folders])
         self._known: dict[tuple[str, ...], tuple[set[str], set[str]]] = {}
         self.families: dict[str, list[str]] = {"serif": [], "sans": [], "mono": [], "cjk": []}

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ...io.errors import InputError, MissingExtra
+
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
@@ -22,21 +24,21 @@ def load_rows(path: Path) -> Sequence[Any]:
     Raises ValueError for a missing file, an unknown suffix (pickles are refused), or content not in the format.
     """
     if not path.exists():
-        raise ValueError(f"{path}: no such file or folder")
+        raise InputError(f"{path}: no such file or folder")
     if path.is_dir():
         parts = sorted(path.rglob("*.parquet"))
         return Parquet(parts) if parts else Pairs(path)
     ending = path.suffix.lower()
     if ending in (".p", ".pkl", ".pickle"):
-        raise ValueError(f"{path}: a pickle runs code when it is read and is refused; write it as JSON first")
+        raise InputError(f"{path}: a pickle runs code when it is read and is refused; write it as JSON first")
     if ending == ".json":
         whole = _json(path)
         rows = whole.get("data") if isinstance(whole, dict) else whole
         if not isinstance(rows, list):
-            raise ValueError(f"{path}: expected a list of records, or an object with the list 'data'")
+            raise InputError(f"{path}: expected a list of records, or an object with the list 'data'")
         return rows
     if ending not in (".jsonl", ".ndjson", ".parquet"):
-        raise ValueError(f"{path}: allowed are .json, .jsonl, .ndjson, .parquet and folders")
+        raise InputError(f"{path}: allowed are .json, .jsonl, .ndjson, .parquet and folders")
     return Parquet([path]) if ending == ".parquet" else JsonLines(path)
 
 
@@ -45,7 +47,7 @@ def load_json_object(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     whole = _json(path)
     missing = [k for k in keys if not isinstance(whole, dict) or not isinstance(whole.get(k), list)]
     if missing:
-        raise ValueError(f"{path}: no list {missing[0]!r}; expected an object with {', '.join(keys)}")
+        raise InputError(f"{path}: no list {missing[0]!r}; expected an object with {', '.join(keys)}")
     return whole
 
 
@@ -53,9 +55,9 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
+        raise InputError(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON: {error}") from None
+        raise InputError(f"{path}: not JSON: {error}") from None
 
 
 class JsonLines(Sequence[Any]):
@@ -80,7 +82,7 @@ class JsonLines(Sequence[Any]):
             try:
                 return json.loads(lines.readline())
             except (ValueError, RecursionError) as error:
-                raise ValueError(f"not JSON: {error}") from None
+                raise InputError(f"not JSON: {error}") from None
 
 
 class Parquet(Sequence[Any]):
@@ -90,7 +92,7 @@ class Parquet(Sequence[Any]):
         try:
             from pyarrow import ArrowException, parquet
         except ImportError:
-            raise ValueError(f"{paths[0]}: reading Parquet needs pyarrow: pip install pyarrow") from None
+            raise MissingExtra(f"{paths[0]}: reading Parquet", "pyarrow", "render") from None
         self.parquet = parquet
         self.groups: list[tuple[Path, int]] = []
         ends = [0]
@@ -98,7 +100,7 @@ class Parquet(Sequence[Any]):
             try:
                 about = parquet.read_metadata(path)
             except (ArrowException, OSError) as error:
-                raise ValueError(f"{path}: not Parquet: {str(error).splitlines()[0]}") from None
+                raise InputError(f"{path}: not Parquet: {str(error).splitlines()[0]}") from None
             self.groups += [(path, g) for g in range(about.num_row_groups)]
             ends += [about.row_group(g).num_rows for g in range(about.num_row_groups)]
         self.ends = np.cumsum(ends)
@@ -127,7 +129,7 @@ class Pairs(Sequence[Any]):
         for path in sorted(files):
             named.setdefault(path.with_suffix(""), {})["caption" if path.suffix == ".txt" else "image"] = path
         if not named:
-            raise ValueError(f"{folder}: no pictures, and no Parquet files")
+            raise InputError(f"{folder}: no pictures, and no Parquet files")
         self.named = list(named.values())
 
     def __len__(self) -> int:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...io.errors import InputError
+
 RawTable = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 MAX_CELL = 60  # characters of a cell that is still set in a table
 # name -> licence of the package; the figures come from public sources that their README files name
@@ -58,7 +60,7 @@ def tables_from(folder: str | Path, max_rows: int = 1000) -> Tables:
         except ValueError as error:
             found.dropped[str(error)] += 1
     if not files:
-        raise ValueError(f"{folder}: no .csv, .tsv or .json files")
+        raise InputError(f"{folder}: no .csv, .tsv or .json files")
     return found
 
 
@@ -77,9 +79,9 @@ def _json(text: str, max_rows: int) -> list[list[str]]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError("not JSON") from None
+        raise InputError("not JSON") from None
     if not isinstance(data, list) or not data or not all(isinstance(row, dict) for row in data):
-        raise ValueError("not a list of records")
+        raise InputError("not a list of records")
     names = list(data[0])
     rows = [[_written(row.get(name)) for name in names] for row in data[:max_rows]]
     return [names, *rows]
@@ -87,23 +89,23 @@ def _json(text: str, max_rows: int) -> list[list[str]]:
 
 def _written(value: Any) -> str:
     if isinstance(value, (dict, list)):
-        raise ValueError("records inside records")
+        raise InputError("records inside records")
     return "" if value is None else " ".join(str(value).split())
 
 
 def _table(title: str, records: list[list[str]]) -> RawTable:
     if len(records) < 3:
-        raise ValueError("fewer than two rows")
+        raise InputError("fewer than two rows")
     header, rows = records[0], records[1:]
     if any(len(row) != len(header) for row in rows):
-        raise ValueError("rows of different lengths")
+        raise InputError("rows of different lengths")
     if all(is_number(name) for name in header):
-        raise ValueError("no header")
+        raise InputError("no header")
     kept = [c for c, name in enumerate(header) if name and not name.startswith("Unnamed")]  # else a row's number
     table = title, [header[c] for c in kept], [[row[c] for c in kept] for row in rows]
     short = [c for c in range(len(kept)) if max(map(len, column_of(table, c))) <= MAX_CELL]
     if len(short) < 2:
-        raise ValueError(f"no two columns of at most {MAX_CELL} characters a cell")
+        raise InputError(f"no two columns of at most {MAX_CELL} characters a cell")
     return table
 
 

@@ -11,6 +11,7 @@ import string
 
 import numpy as np
 
+from ...io.errors import ConfigError
 from ...markup.prompts import LATIN
 from .download import Corpus
 
@@ -44,7 +45,7 @@ class TextSource:
         elif style == "pseudo":
             found = _pseudo(rng, found)
         elif style != "natural":
-            raise ValueError(f"unknown text style {style!r}; allowed: {', '.join(STYLES)}")
+            raise ConfigError(f"unknown text style {style!r}; allowed: {', '.join(STYLES)}")
         if not self.alphabet.issuperset("".join(found)):
             found = ["".join(ch for ch in word if ch in self.alphabet) for word in found]
         return [word[:40] for word in found if word] or ["a"]

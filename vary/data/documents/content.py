@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ...io.errors import ConfigError, InputError
 from ...markup.blocks import (
     Block,
     Code,
@@ -64,11 +65,11 @@ class Content:
 
     def __post_init__(self) -> None:
         if self.language not in LANGUAGES:
-            raise ValueError(f"language {self.language!r}; allowed: {', '.join(LANGUAGES)}")
+            raise ConfigError(f"language {self.language!r}; allowed: {', '.join(LANGUAGES)}")
         if isinstance(self.prose, str):
             self.prose = re.sub(r"[ \t\r\u00a0\u3000\u00ad]+", " ", self.prose).strip()
             if not self.prose and not self.documents:
-                raise ValueError("content without prose and without documents: nothing to typeset")
+                raise InputError("content without prose and without documents: nothing to typeset")
 
     def passage(self, rng: np.random.Generator, words: int) -> str:
         """About `words` words of running text from a sentence's start; in Chinese a word is two characters."""

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ...io.errors import ConfigError, InputError
 from ...markup.blocks import TABLES, Block, Code, Formula, Heading, Table, pieces, to_markdown
 from ..corpus.fonts import load_fonts
 from ..sample import Sample
@@ -67,13 +68,13 @@ class DocumentSource:
         self.templates = sorted(TEMPLATES) if templates is None else list(templates)
         for name in self.templates:
             if name not in TEMPLATES:
-                raise ValueError(f"unknown template {name!r}; allowed: {', '.join(sorted(TEMPLATES))}")
+                raise ConfigError(f"unknown template {name!r}; allowed: {', '.join(sorted(TEMPLATES))}")
         if heads not in HEADS or tables not in TABLES:
-            raise ValueError(f"heads {heads!r}, tables {tables!r}; allowed: {', '.join(HEADS)}; {', '.join(TABLES)}")
+            raise ConfigError(f"heads {heads!r}, tables {tables!r}; allowed: {', '.join(HEADS)}; {', '.join(TABLES)}")
         self.pages, self.tables, self.heads = pages, tables, heads
         self.fonts = load_fonts(tuple(str(folder) for folder in fonts))
         if content.language == "zh" and not self.fonts.families["cjk"]:
-            raise ValueError(f"no font with Chinese characters in {[str(folder) for folder in fonts]}")
+            raise InputError(f"no font with Chinese characters in {[str(folder) for folder in fonts]}")
         self._signs = "".join(sorted(set(content.prose))) if isinstance(content.prose, str) else ""
         self.refused: Counter[str] = Counter()
         self.left_out: Counter[str] = Counter(content.left_out)
@@ -100,7 +101,7 @@ class DocumentSource:
             sheets += self._document(number, attempt)
             if len(sheets) >= self.pages:
                 return sheets[: self.pages]
-        raise ValueError(f"document {number}: {ATTEMPTS} attempts gave {len(sheets)} good pages: {dict(self.refused)}")
+        raise InputError(f"document {number}: {ATTEMPTS} attempts gave {len(sheets)} good pages: {dict(self.refused)}")
 
     def _document(self, number: int, attempt: int) -> list[_Sheet]:
         """The good ones among the pages of one typeset document."""
@@ -116,7 +117,7 @@ class DocumentSource:
             except typst.TypstError as error:
                 bad = {key for key, math in composer.math.items() if not self._compiles(math)}
                 if not bad:
-                    raise ValueError(f"document {number}, template {name}: Typst says: {error}") from None
+                    raise InputError(f"document {number}, template {name}: Typst says: {error}") from None
                 self._bad |= bad
                 self.left_out["formula that Typst does not take"] += len(bad)
                 continue

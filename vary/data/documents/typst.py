@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pypdfium2 as pdfium
 
+from ...io.errors import InputError
+
 
 @functools.lru_cache(maxsize=4)
 def load_fonts(folders: tuple[str | Path, ...] = ()) -> Any:
@@ -29,7 +31,7 @@ def print_pdf(markup: str, fonts: Any) -> pdfium.PdfDocument:
     try:
         data = typst.compile(markup.encode(), font_paths=fonts, format="pdf", timestamp=0, pdf_tags=False)
     except typst.TypstError as error:
-        raise ValueError(f"Typst: {error.message.splitlines()[0]}") from None
+        raise InputError(f"Typst: {error.message.splitlines()[0]}") from None
     return pdfium.PdfDocument(data)
 
 
@@ -44,5 +46,5 @@ def ink_box(image: np.ndarray, level: int = 200) -> tuple[int, int, int, int]:
     dark = image < level
     columns, rows = np.flatnonzero(dark.any(0)), np.flatnonzero(dark.any(1))
     if not len(rows):
-        raise ValueError("the image holds no ink")
+        raise InputError("the image holds no ink")
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...io.image import BadInput, open_image
+from ...io.errors import InputError
+from ...io.image import open_image
 from ...markup.boxes import Found, format_boxes
 from ...markup.prompts import PROMPTS
 from ..corpus.records import load_json_object
@@ -72,7 +73,7 @@ def read_coco(path: str | Path, images: str | Path = "") -> Annotations:
         files = [image["file_name"] for image in whole["images"]]
         labels = [c["name"].strip() for c in whole["categories"]]
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: not of COCO's form: {type(error).__name__} {error}") from None
+        raise InputError(f"{path}: not of COCO's form: {type(error).__name__} {error}") from None
     boxes[:, 2:] += boxes[:, :2]
     shares = boxes / np.maximum(sizes, 1)[of_image][:, [0, 1, 0, 1]]
     return _packed(Path(path).stem, images, files, of_image, shares, classes, labels, sizes, left_out)
@@ -98,7 +99,7 @@ def read_openimages(path: str | Path, classes: str | Path, images: str | Path = 
                 found.append(names[row["LabelName"]])
                 of_image.append(place.setdefault(row["ImageID"], len(place)))
             except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(f"{path}: line {number}: {type(error).__name__} {error}") from None
+                raise InputError(f"{path}: line {number}: {type(error).__name__} {error}") from None
             boxes.append(box)
     files = [f"{image}.jpg" for image in place]
     shares = np.array(boxes, np.float32).reshape(-1, 4)
@@ -190,7 +191,7 @@ class DetectionSource:
         rec: float = 0.0, degraded: float = 0.0,
     ):  # fmt: skip
         if not len(annotations):
-            raise ValueError(f"{annotations.name}: no images")
+            raise InputError(f"{annotations.name}: no images")
         self.annotations, self.seed, self.size = annotations, seed, size
         self.max_boxes, self.rec, self.degraded = max_boxes, rec, degraded
 
@@ -216,7 +217,7 @@ class DetectionSource:
                 np.asarray(picture), regions, rng, self.max_boxes, self.rec, self.degraded, {"file": file}
             )
         except (ValueError, OSError) as error:
-            raise Skipped(of.name, k, str(error) if isinstance(error, BadInput) else f"{file}: {error}") from None
+            raise Skipped(of.name, k, str(error) if isinstance(error, InputError) else f"{file}: {error}") from None
 
 
 def make_sample(

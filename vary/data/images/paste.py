@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ...io.image import FORMATS, MAX_PIXELS, BadInput, open_image
+from ...io.errors import ConfigError, InputError
+from ...io.image import FORMATS, MAX_PIXELS, open_image
 from ..corpus.download import fetch
 from ..sample import Region, Sample, Skipped, shuffled
 from .detection import MAX_BOXES, make_sample
@@ -39,9 +40,9 @@ class PasteSource:
         degraded: float = 0.0,
     ):  # fmt: skip
         if not objects:
-            raise ValueError("no objects were given")
+            raise InputError("no objects were given")
         if not 1 <= count[0] <= count[1] < 255:
-            raise ValueError(f"count is {count}; allowed: 1 <= least <= greatest < 255")
+            raise ConfigError(f"count is {count}; allowed: 1 <= least <= greatest < 255")
         self.objects, self.backgrounds, self.seed = objects, backgrounds, seed
         self.height, self.width, self.count = height, width, count
         self.max_boxes, self.rec, self.degraded = max_boxes, rec, degraded
@@ -71,7 +72,7 @@ class PasteSource:
         k = shuffled(i // 16, len(self.backgrounds), self.seed)
         try:
             picture = _reduced(str(self.backgrounds[k]), 2 * max(self.height, self.width))
-        except (BadInput, OSError) as error:
+        except (InputError, OSError) as error:
             raise Skipped("backgrounds", k, str(error)) from None
         return np.array(crop(picture, rng).resize((self.width, self.height), Image.Resampling.BILINEAR))
 
@@ -142,10 +143,10 @@ def _cut(file: Path, size: int) -> np.ndarray:
                 raise ValueError(f"{opened.width}x{opened.height} px are more than {MAX_PIXELS / 1e6:.0f} million")
             picture = opened.convert("RGBA")
     except Exception as error:  # for broken files Pillow raises struct.error, TypeError and others
-        raise BadInput(f"{file}: cannot be read: {error}") from None
+        raise InputError(f"{file}: cannot be read: {error}") from None
     mask = np.asarray(picture)[..., 3] > 127
     if mask.all() or not mask.any():
-        raise BadInput(f"{file}: {'no transparency' if mask.all() else 'nothing opaque'}; an object needs both")
+        raise InputError(f"{file}: {'no transparency' if mask.all() else 'nothing opaque'}; an object needs both")
     x0, y0, x1, y1 = _extent(mask)
     picture = picture.crop((int(x0), int(y0), int(x1), int(y1)))
     picture.thumbnail((size, size), Image.Resampling.BICUBIC)

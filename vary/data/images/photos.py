@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from ...io.image import BadInput, open_image
+from ...io.errors import InputError
+from ...io.image import open_image
 from ...markup.prompts import PROMPTS
 from ..corpus.download import fetch
 from ..corpus.records import PICTURES
@@ -52,7 +53,7 @@ PHOTOS = {
 
 
 def photos() -> list[Path]:
-    """Fetch the packages of `PHOTOS` and list their 40 or so photographs. Raises RuntimeError if that fails."""
+    """Fetch the packages of `PHOTOS` and list their 40 or so photographs. Raises RemoteError if that fails."""
     return [path for package, names in PHOTOS.items() for name in names for path in sorted(fetch(package).glob(name))]
 
 
@@ -60,7 +61,7 @@ def pictures(folder: str | Path) -> list[Path]:
     """List the image files in a folder and its subfolders, sorted by name. Raises ValueError if there is none."""
     found = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in PICTURES)
     if not found:
-        raise ValueError(f"{folder}: no pictures; allowed: {', '.join(PICTURES)}")
+        raise InputError(f"{folder}: no pictures; allowed: {', '.join(PICTURES)}")
     return found
 
 
@@ -72,11 +73,11 @@ def read_captions(path: str | Path) -> dict[str, str]:
     try:
         given = json.loads(Path(path).read_bytes())
     except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from None
+        raise InputError(f"{path}: not JSON: {error}") from None
     if isinstance(given, list) and all(isinstance(row, dict) for row in given):
         given = {row.get("image", row.get("file_name")): row.get("caption") for row in given}
     if not isinstance(given, dict) or not all(isinstance(v, str) for pair in given.items() for v in pair):
-        raise ValueError(f"{path}: expected file names and captions: an object, or a list of 'image' and 'caption'")
+        raise InputError(f"{path}: expected file names and captions: an object, or a list of 'image' and 'caption'")
     return given
 
 
@@ -102,7 +103,7 @@ class PhotoSource:
         self.files, self.seed, self.size = [Path(f) for f in files], seed, size
         self.captions, self.cropped, self.negatives = captions or {}, cropped, negatives
         if not self.files:
-            raise ValueError("no pictures were given")
+            raise InputError("no pictures were given")
 
     def sample(self, i: int) -> Sample:
         """Return image i. `meta` names its file; the kind is `photo` or `caption`."""
@@ -111,8 +112,8 @@ class PhotoSource:
         try:
             caption = None if self.negatives else self._caption(file)
             picture = open_image(file, colour=True)
-        except (BadInput, OSError, UnicodeDecodeError) as error:
-            raise Skipped("photos", k, str(error) if isinstance(error, BadInput) else f"{file}: {error}") from None
+        except (InputError, OSError, UnicodeDecodeError) as error:
+            raise Skipped("photos", k, str(error) if isinstance(error, InputError) else f"{file}: {error}") from None
         if caption is None and self.cropped:
             picture = crop(picture, rng)
         picture.thumbnail((self.size, self.size), Image.Resampling.BICUBIC)

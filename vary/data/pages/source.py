@@ -12,6 +12,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ...io.errors import InputError
 from ..corpus.text import TextSource
 from ..degrade import degrade
 from ..sample import Sample
@@ -54,7 +55,7 @@ class PageSource:
         self.block = _STYLES * pages_per_style
         chosen = [f for f in faces if f.held_out == held_out]
         if not any(not f.mono for f in chosen):
-            raise ValueError(f"none of {len(faces)} faces is a {'held-out' if held_out else 'training'} text face")
+            raise InputError(f"none of {len(faces)} faces is a {'held-out' if held_out else 'training'} text face")
         self.families: dict[str, list[Face]] = {}
         for face in chosen:
             self.families.setdefault(face.family, []).append(face)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...io.child import Answer, Child, Gone
-from ...io.image import BadInput
+from ...io.errors import ConfigError, InputError
 from ...io.pdf import PAGE_TIMEOUT_S
 from ..sample import Sample
 from .child import COLUMNS, ENTRY
@@ -51,7 +51,7 @@ class PdfSource:
         timeout_s: float = PAGE_TIMEOUT_S,
     ):
         if heads not in HEADS:
-            raise ValueError(f"heads {heads!r}; allowed: {', '.join(HEADS)}")
+            raise ConfigError(f"heads {heads!r}; allowed: {', '.join(HEADS)}")
         self.seed, self.height, self.width, self.heads = seed, height, width, heads
         self.max_math, self.least = max_math, least
         self.timeout_s, self._child = timeout_s, Child(ENTRY)
@@ -61,12 +61,12 @@ class PdfSource:
         for path in _pdf_files([files] if isinstance(files, str | Path) else files):
             try:
                 count = self._ask({"path": str(path)})[0]["pages"]
-            except BadInput as error:
+            except InputError as error:
                 self.unusable[str(path), 0] = f"file: {str(error).removeprefix(f'{path}: ')}"
                 continue
             self.pages += [(str(path), number) for number in range(1, count + 1)]
         if not self.pages:
-            raise ValueError(f"{files}: no page of a PDF in it; {dict(self.report())}")
+            raise InputError(f"{files}: no page of a PDF in it; {dict(self.report())}")
 
     def __len__(self) -> int:
         return len(self.pages)
@@ -83,14 +83,14 @@ class PdfSource:
             found = self.page(first if attempt == 0 else int(rng.integers(len(self.pages))))
             if found is not None:
                 return found
-        raise ValueError(f"sample {i}: {REDRAWS} pages cannot be used: {dict(self.report())}")
+        raise InputError(f"sample {i}: {REDRAWS} pages cannot be used: {dict(self.report())}")
 
     def page(self, k: int) -> Sample | None:
         """Return page k of `pages`, or None if its text layer is not reliable; `report()` gives the reason."""
         path, number = self.pages[k]
         try:
             layer, image, size, facts = self._read(path, number)
-        except BadInput as error:
+        except InputError as error:
             self.unusable[path, number] = f"renderer: {str(error).split(': ', 1)[-1]}"
             return None
         reason = distrust(layer, image, facts, self.max_math, self.least)
@@ -119,9 +119,9 @@ class PdfSource:
             answer, data = self._child.ask(request, self.timeout_s)
         except Gone as gone:
             reason = f"took longer than {self.timeout_s:g} s" if gone.late else "the PDF renderer crashed"
-            raise BadInput(f"{where}: {reason}") from None
+            raise InputError(f"{where}: {reason}") from None
         if "error" in answer:
-            raise BadInput(f"{where}: {answer['error']}")
+            raise InputError(f"{where}: {answer['error']}")
         return answer, data
 
     def _read(self, path: str, number: int) -> tuple[TextLayer, np.ndarray, tuple[int, int], dict[str, int]]:
@@ -151,7 +151,7 @@ def _pdf_files(given: Sequence[str | Path]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, given):
         if not path.exists():
-            raise ValueError(f"{path}: does not exist")
+            raise InputError(f"{path}: does not exist")
         inside = path.rglob("*") if path.is_dir() else [path]
         found += sorted(p for p in inside if not path.is_dir() or p.name.lower().endswith((".pdf", ".pdf.gz")))
     return [path for path in dict.fromkeys(found) if path.is_file()]

@@ -15,6 +15,7 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
+from ...io.errors import ConfigError
 from ...markup.boxes import parse_boxes
 from ...markup.chart_text import Chart, parse_chart
 from .boxes import iou
@@ -186,5 +187,5 @@ def version(metric: str) -> str:
 def score(record: dict[str, Any]) -> Scores:
     """Scores of a prediction. What was not read is an empty answer. Raises ValueError for an unknown metric."""
     if record["metric"] not in METRICS:
-        raise ValueError(f"unknown metric {record['metric']!r}; allowed: {', '.join(METRICS)}")
+        raise ConfigError(f"unknown metric {record['metric']!r}; allowed: {', '.join(METRICS)}")
     return METRICS[record["metric"]].score(record["text"], record["truth"])

@@ -19,6 +19,7 @@ from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 from scipy.optimize import linear_sum_assignment
 
+from ...io.errors import ConfigError, InputError
 from ...markup.chart_text import Chart, number
 from .text import Match
 from .vqa import to_number
@@ -49,7 +50,7 @@ def chart_similarity(
     as published, where this is done to all ("1e5" is 15 there). Raises ValueError for an unknown tolerance.
     """
     if tolerance not in TOLERANCES:
-        raise ValueError(f"unknown tolerance {tolerance!r}; allowed: {', '.join(TOLERANCES)}")
+        raise ConfigError(f"unknown tolerance {tolerance!r}; allowed: {', '.join(TOLERANCES)}")
     found, wanted = _triplets(predicted), _triplets(truth)
     if contained:  # OneChart's script puts the two names in order only where both lists go on
         for k, (a, b) in enumerate(zip(found, wanted, strict=False)):
@@ -104,7 +105,7 @@ def chart_table(chart: Chart) -> str:
     """
     series = {k: v for k, v in chart.values.items() if isinstance(v, dict)}
     if series and len(series) < len(chart.values):
-        raise ValueError(f"the chart has series and plain values: {next(k for k in chart.values if k not in series)!r}")
+        raise InputError(f"the chart has series and plain values: {next(k for k in chart.values if k not in series)!r}")
     columns: dict[str, dict[str, Any]] = series or {"value": dict(chart.values)}
     labels = dict.fromkeys(label for column in columns.values() for label in column)
     rows = [["", *columns], *([label, *(str(c.get(label, "")) for c in columns.values())] for label in labels)]

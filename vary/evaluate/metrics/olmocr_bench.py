@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from rapidfuzz import fuzz
 
+from ...io.errors import ConfigError
 from ...markup.math import normalise as canonical
 
 _ALIKE = str.maketrans("‘’‚“”„＿–—‑‒−µ", "'''\"\"\"_-----μ")
@@ -36,7 +37,7 @@ Grid = list[list[str]]
 def passes(test: dict[str, Any], text: str) -> bool:
     """Whether a page's text passes a test, a row of the set. Raises ValueError for a type that is not known."""
     if test["type"] not in CHECKS:
-        raise ValueError(f"{test.get('pdf')}: unknown type of test {test['type']!r}; allowed: {', '.join(CHECKS)}")
+        raise ConfigError(f"{test.get('pdf')}: unknown type of test {test['type']!r}; allowed: {', '.join(CHECKS)}")
     return CHECKS[test["type"]](test, text)
 
 

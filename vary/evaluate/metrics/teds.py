@@ -17,6 +17,7 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 
+from ...io.errors import ConfigError
 from ...markup.tables import parse_latex, to_html
 
 MAX_ELEMENTS = 4000  # of one table; two of them take about a minute and half a GB
@@ -50,7 +51,7 @@ def teds(predicted: str, truth: str, *, structure: bool = False, groups: bool = 
         return float(a is b)
     sizes = [_size(tree) for tree in (a, b)]
     if max(sizes) > MAX_ELEMENTS:
-        raise ValueError(f"a table of {max(sizes)} elements is too large for TEDS; allowed: {MAX_ELEMENTS}")
+        raise ConfigError(f"a table of {max(sizes)} elements is too large for TEDS; allowed: {MAX_ELEMENTS}")
     distance = _distance(_Order(a), _Order(b), structure)
     return max(0.0, 1 - distance / max(1, *sizes))
 

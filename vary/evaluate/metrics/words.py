@@ -17,6 +17,7 @@ from itertools import pairwise
 
 from rapidfuzz.distance import LCSseq
 
+from ...io.errors import InputError, MissingExtra
 from .text import Match, edit_distance
 
 _CHINESE = re.compile("[\u4e00-\u9fa5]")  # the range of the published scripts
@@ -33,7 +34,7 @@ def split_words(*texts: str) -> list[list[str]]:
     try:
         import jieba
     except ImportError:
-        raise ValueError("word scores of Chinese text need the package jieba: pip install jieba") from None
+        raise MissingExtra("splitting Chinese text into words", "jieba", "zh") from None
     jieba.setLogLevel("WARNING")
     return [jieba.lcut(text) for text in texts]
 
@@ -129,7 +130,7 @@ def wordnet_synonyms() -> Synonyms:
 
         wordnet.ensure_loaded()
     except (ImportError, LookupError, OSError):
-        raise ValueError("synonyms need nltk and its WordNet: pip install nltk; nltk.download('wordnet')") from None
+        raise InputError("synonyms need nltk and its WordNet: pip install nltk; nltk.download('wordnet')") from None
     return lambda word: {name for s in wordnet.synsets(word) for name in s.lemma_names() if "_" not in name}
 
 

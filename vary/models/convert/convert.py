@@ -12,6 +12,7 @@ from huggingface_hub import save_torch_state_dict
 from torch import Tensor
 from transformers import GenerationConfig
 
+from ...io.errors import ConfigError, InputError
 from ..config import VaryConfig, preset
 from ..modeling import VaryForConditionalGeneration
 from .files import is_ours, read_config, read_tensors
@@ -31,7 +32,7 @@ def convert(sources: list[Path], target: Path, name: str | None = None, layout: 
     `config.json`, whatever no part holds staying random. Raises ValueError naming the tensor, the file or the layout.
     """
     if target.exists() and any(target.iterdir()):
-        raise ValueError(f"{target}: not empty; nothing is overwritten")
+        raise InputError(f"{target}: not empty; nothing is overwritten")
     if layout is not None:
         return _to_theirs(sources, target, layout)
     if len(sources) == 1 and not is_ours(sources[0]):
@@ -40,7 +41,7 @@ def convert(sources: list[Path], target: Path, name: str | None = None, layout: 
         if family is not None:
             return _to_ours(sources[0], state, target, family, name)
     if name is None:
-        raise ValueError(f"{sources[0]}: parts of a model need --as NAME, the model that they become")
+        raise InputError(f"{sources[0]}: parts of a model need --as NAME, the model that they become")
     return _assemble(sources, target, name)
 
 
@@ -49,7 +50,7 @@ def _to_ours(source: Path, state: dict[str, Tensor], target: Path, family: str, 
     found = rename(state, rules.table, rules.dropped)
     name = name or _default_name(rules.presets, found)
     if name not in rules.presets:
-        raise ValueError(f"{source}: a checkpoint of {' or '.join(rules.presets)}, not of {name}")
+        raise InputError(f"{source}: a checkpoint of {' or '.join(rules.presets)}, not of {name}")
     config = configured(name, found, read_config(source))
     _tie(found, config)
     check(found, expected_shapes(config), ("lm_head.weight",) if config.tie_word_embeddings else ())
@@ -67,7 +68,7 @@ def _default_name(presets: tuple[str, ...], found: dict[str, Tensor]) -> str:
     width = found["connector.0.linear.weight"].shape[0]
     known = {1024: "vary-toy", 2048: "vary-base"}
     if width not in known:
-        raise ValueError(f"connectors of width {width} are neither vary-toy's nor vary-base's; say which with --as")
+        raise InputError(f"connectors of width {width} are neither vary-toy's nor vary-base's; say which with --as")
     return known[width]
 
 
@@ -78,15 +79,15 @@ def _tie(found: dict[str, Tensor], config: VaryConfig) -> None:
         return
     words = next(t for n, t in found.items() if n.endswith("embed_tokens.weight"))
     if not torch.equal(head, words):
-        raise ValueError("lm_head.weight is not the embedding table, and this model ties the two")
+        raise InputError("lm_head.weight is not the embedding table, and this model ties the two")
     del found["lm_head.weight"]
 
 
 def _to_theirs(sources: list[Path], target: Path, layout: str) -> list[str]:
     if layout not in FAMILIES:
-        raise ValueError(f"unknown layout {layout!r}; allowed: {', '.join(FAMILIES)}")
+        raise ConfigError(f"unknown layout {layout!r}; allowed: {', '.join(FAMILIES)}")
     if len(sources) != 1 or not is_ours(sources[0]):
-        raise ValueError(f"{sources[0]}: --layout takes one folder of a model of ours")
+        raise InputError(f"{sources[0]}: --layout takes one folder of a model of ours")
     rules = FAMILIES[layout]
     config = VaryConfig.from_pretrained(sources[0])
     state = read_tensors(sources[0])
@@ -116,7 +117,7 @@ def _assemble(sources: list[Path], target: Path, name: str) -> list[str]:
         language = source if any(key.startswith("language_model.") for key in part) else language
         twice = found.keys() & part.keys()
         if twice:
-            raise ValueError(f"{source}: {sorted(twice)[0]} stands in another part too")
+            raise InputError(f"{source}: {sorted(twice)[0]} stands in another part too")
         found |= part
         report.append(f"{source}: {line}")
     _tie(found, config)
@@ -138,7 +139,7 @@ def _part(source: Path, config: VaryConfig, expected: dict[str, torch.Size]) -> 
         return _vocabulary_of_ours(source, state, config)
     known = part_of(state)
     if known is None:
-        raise ValueError(f"{source}: no checkpoint that is known; allowed: {', '.join(PARTS)}, or one of a whole model")
+        raise InputError(f"{source}: no checkpoint that is known; allowed: {', '.join(PARTS)}, or one of a whole model")
     kind, theirs = known
     part = PARTS[kind]
     ours = "" if part.vocabulary is None else _place_of(part.vocabulary, config, source)
@@ -149,7 +150,7 @@ def _vocabulary_of_ours(source: Path, state: dict[str, Tensor], config: VaryConf
     """The vocabulary that a model of ours was made to make."""
     theirs = VaryConfig.from_pretrained(source).vocabularies
     if len(theirs) != 1:
-        raise ValueError(f"{source}: has {len(theirs)} vocabularies; a part is a model with one")
+        raise InputError(f"{source}: has {len(theirs)} vocabularies; a part is a model with one")
     prefix = _place_of(theirs[0]["name"], config, source)
     own = "vocabularies.0."
     return {prefix + k[len(own) :]: t for k, t in state.items() if k.startswith(own)}, f"vocabulary {theirs[0]['name']}"
@@ -158,7 +159,7 @@ def _vocabulary_of_ours(source: Path, state: dict[str, Tensor], config: VaryConf
 def _place_of(vocabulary: str, config: VaryConfig, source: Path) -> str:
     names = [v["name"] for v in config.vocabularies]
     if vocabulary not in names:
-        raise ValueError(f"{source}: holds a {vocabulary} vocabulary; this model has {', '.join(names)}")
+        raise InputError(f"{source}: holds a {vocabulary} vocabulary; this model has {', '.join(names)}")
     return f"vocabularies.{names.index(vocabulary)}."
 
 

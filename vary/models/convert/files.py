@@ -13,6 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ...io.errors import InputError
+
 PICKLES = (".bin", ".pth", ".pt", ".ckpt")
 POINTER = b"version https://git-lfs"  # how a file begins that was cloned without Git LFS
 
@@ -23,7 +25,7 @@ def read_config(source: Path) -> dict[str, Any]:
     try:
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except ValueError as error:
-        raise ValueError(f"{file}: not JSON: {error}") from None
+        raise InputError(f"{file}: not JSON: {error}") from None
 
 
 def is_ours(source: Path) -> bool:
@@ -42,7 +44,7 @@ def read_tensors(source: Path) -> dict[str, Tensor]:
         part = _read(file)
         twice = found.keys() & part.keys()
         if twice:
-            raise ValueError(f"{file}: {sorted(twice)[0]} stands in another file too")
+            raise InputError(f"{file}: {sorted(twice)[0]} stands in another file too")
         found |= part
     return found
 
@@ -51,35 +53,35 @@ def _files(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     if not source.is_dir():
-        raise ValueError(f"{source}: no such file or folder")
+        raise InputError(f"{source}: no such file or folder")
     for pattern in ("*.safetensors", *(f"*{suffix}" for suffix in PICKLES)):
         files = sorted(f for f in source.glob(pattern) if f.name != "training_args.bin")
         if files:
             return files
-    raise ValueError(f"{source}: no weights in it; allowed: *.safetensors, {', '.join('*' + s for s in PICKLES)}")
+    raise InputError(f"{source}: no weights in it; allowed: *.safetensors, {', '.join('*' + s for s in PICKLES)}")
 
 
 def _read(file: Path) -> dict[str, Tensor]:
     with file.open("rb") as data:
         if data.read(len(POINTER)) == POINTER:
-            raise ValueError(f"{file}: a pointer of Git LFS and not the weights; `git lfs pull` fetches them")
+            raise InputError(f"{file}: a pointer of Git LFS and not the weights; `git lfs pull` fetches them")
     if file.suffix != ".safetensors":
         return _unpickled(file)
     try:
         return load_file(file)
     except SafetensorError as error:
-        raise ValueError(f"{file}: cannot be read as tensors: {error}") from None
+        raise InputError(f"{file}: cannot be read as tensors: {error}") from None
 
 
 def _unpickled(file: Path) -> dict[str, Tensor]:
     """A pickle's tensors by way of a safetensors file that a child process writes."""
     if file.suffix not in PICKLES:
-        raise ValueError(f"{file}: not a checkpoint; allowed: .safetensors, {', '.join(PICKLES)}")
+        raise InputError(f"{file}: not a checkpoint; allowed: .safetensors, {', '.join(PICKLES)}")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "tensors.safetensors"
         command = [sys.executable, "-m", "vary.models.convert.pickles", str(file), str(target)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
-            raise ValueError(f"{file}: cannot be read as tensors: {reason}")
+            raise InputError(f"{file}: cannot be read as tensors: {reason}")
         return {name: tensor.clone() for name, tensor in load_file(target).items()}

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from ...io.errors import InputError
+
 Names = str | tuple[str, ...]
 Table = list[tuple[Names, Names]]
 
@@ -30,10 +32,10 @@ def rename(state: dict[str, Tensor], table: Table, dropped: Iterable[str] = ()) 
             for name, tensor in zip(_names(ours), _split(tensors, len(_names(ours))), strict=True):
                 target = _filled(name, values)
                 if target in found:
-                    raise ValueError(f"two tensors would become {target}")
+                    raise InputError(f"two tensors would become {target}")
                 found[target] = tensor
     if left:
-        raise ValueError(f"{len(left)} tensors have no place in the model: {_some(left)}")
+        raise InputError(f"{len(left)} tensors have no place in the model: {_some(left)}")
     return found
 
 
@@ -46,14 +48,14 @@ def check(state: dict[str, Tensor], expected: dict[str, torch.Size], absent: Ite
     """Names that `state` lacks and may lack (patterns in `absent`). Raises ValueError for any other difference."""
     extra = [name for name in state if name not in expected]
     if extra:
-        raise ValueError(f"{len(extra)} tensors have no place in the model: {_some(extra)}")
+        raise InputError(f"{len(extra)} tensors have no place in the model: {_some(extra)}")
     for name, tensor in state.items():
         if tensor.shape != expected[name]:
-            raise ValueError(f"{name} has the shape {list(tensor.shape)}, the model has {list(expected[name])}")
+            raise InputError(f"{name} has the shape {list(tensor.shape)}, the model has {list(expected[name])}")
     missing = [name for name in expected if name not in state]
     wrong = [name for name in missing if not any(_pattern(a).fullmatch(name) for a in absent)]
     if wrong:
-        raise ValueError(f"{len(wrong)} tensors of the model are missing: {_some(wrong)}")
+        raise InputError(f"{len(wrong)} tensors of the model are missing: {_some(wrong)}")
     return missing
 
 
@@ -72,7 +74,7 @@ def _matches(state: dict[str, Tensor], names: tuple[str, ...]) -> list[tuple[str
         others = {m.groups() for m in map(_pattern(name).fullmatch, state) if m}
         if others != set(found):
             odd = sorted(others.symmetric_difference(found))[0]
-            raise ValueError(f"{_filled(names[0], odd)} and {_filled(name, odd)} belong together, and one is missing")
+            raise InputError(f"{_filled(names[0], odd)} and {_filled(name, odd)} belong together, and one is missing")
     return found
 
 
@@ -88,7 +90,7 @@ def _split(tensors: list[Tensor], parts: int) -> list[Tensor]:
         return tensors
     whole = torch.cat(tensors) if len(tensors) > 1 else tensors[0]
     if whole.shape[0] % parts:
-        raise ValueError(f"a tensor of {list(whole.shape)} cannot be cut into {parts}")
+        raise InputError(f"a tensor of {list(whole.shape)} cannot be cut into {parts}")
     return [part.clone() for part in whole.chunk(parts)]
 
 

@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ...io.errors import InputError
+
 
 def tensors_of(data: Any) -> dict[str, Tensor]:
     """The state dict of a checkpoint: what lies under `model` or `state_dict`, if that is how it was saved."""
@@ -23,7 +25,7 @@ def tensors_of(data: Any) -> dict[str, Tensor]:
         found = {name: value for name, value in data.items() if isinstance(value, Tensor)}
         if found:
             return found
-    raise ValueError(f"no tensors in it, but {type(data).__name__}")
+    raise InputError(f"no tensors in it, but {type(data).__name__}")
 
 
 def main(source: str, target: str) -> None:

@@ -24,6 +24,8 @@ from tokenizers.normalizers import NFC
 from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 from transformers import PreTrainedTokenizerFast
 
+from ...io.errors import InputError
+
 PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -67,15 +69,15 @@ def read_ranks(path: Path) -> dict[bytes, int]:
             spelling, rank = text.split()
             token, number = base64.b64decode(spelling, validate=True), int(rank)
         except (ValueError, binascii.Error):
-            raise ValueError(f"{path}:{line}: {text[:60]!r} is not a token in base64 and its rank") from None
+            raise InputError(f"{path}:{line}: {text[:60]!r} is not a token in base64 and its rank") from None
         if number != len(ranks):
-            raise ValueError(f"{path}:{line}: rank {number} where {len(ranks)} must follow")
+            raise InputError(f"{path}:{line}: rank {number} where {len(ranks)} must follow")
         if not token or token in ranks:
-            raise ValueError(f"{path}:{line}: the token {token!r} {'comes twice' if token else 'is empty'}")
+            raise InputError(f"{path}:{line}: the token {token!r} {'comes twice' if token else 'is empty'}")
         ranks[token] = number
     missing = [byte for byte in range(256) if bytes([byte]) not in ranks]
     if missing:
-        raise ValueError(f"{path}: {len(missing)} of the 256 bytes are no token, the first is 0x{missing[0]:02x}")
+        raise InputError(f"{path}: {len(missing)} of the 256 bytes are no token, the first is 0x{missing[0]:02x}")
     return ranks
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from tokenizers import AddedToken
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from ...io.errors import InputError
 from ..config import VaryConfig
 from ..processor import VaryProcessor
 from .qwen_tokenizer import qwen_tokenizer
@@ -41,7 +42,7 @@ def save_tokenizer(source: Path, target: Path, config: VaryConfig | None) -> lis
         tokenizer.add_tokens([AddedToken(token, special=True) for token in names], special_tokens=True)
     found = tokenizer.convert_tokens_to_ids("<imgpad>")
     if found != config.image_token_id:
-        raise ValueError(
+        raise InputError(
             f"{source}: <imgpad> has the id {found} in the tokenizer, {config.image_token_id} in the model"
         )
     VaryProcessor.of(config, tokenizer).save_pretrained(target)

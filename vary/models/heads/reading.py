@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ...document.elements import STYLES
+from ...io.errors import ConfigError
 
 if TYPE_CHECKING:
     pass
@@ -68,9 +69,9 @@ class ReadingHead(nn.Module):
     ):
         super().__init__()
         if len(set(alphabet)) != len(alphabet):
-            raise ValueError("the alphabet of a reading head names a character twice")
+            raise ConfigError("the alphabet of a reading head names a character twice")
         if unknown := sorted(set(styles) - set(STYLES)):
-            raise ValueError(f"reading head: unknown style {unknown[0]!r}; allowed: {', '.join(STYLES)}")
+            raise ConfigError(f"reading head: unknown style {unknown[0]!r}; allowed: {', '.join(STYLES)}")
         self.lattice = Lattice(alphabet, (stride[0], stride[1]), frames, tuple(styles))
         self.classes = len(alphabet) + 1
         self.out = nn.Linear(width, frames * (self.classes + 2))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...io.errors import ConfigError
 from .base import Vocabulary
 from .clip import ClipVocabulary
 from .nano import NanoVocabulary
@@ -27,7 +28,7 @@ VOCABULARIES: dict[str, type[Vocabulary]] = {
 def build_vocabulary(name: str, **sizes: Any) -> Vocabulary:
     """A vocabulary with random weights. Raises ValueError for an unknown name."""
     if name not in VOCABULARIES:
-        raise ValueError(f"unknown vocabulary {name!r}; allowed: {', '.join(VOCABULARIES)}")
+        raise ConfigError(f"unknown vocabulary {name!r}; allowed: {', '.join(VOCABULARIES)}")
     return VOCABULARIES[name](**sizes)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ...io.errors import ConfigError
 from .base import Vocabulary
 
 
@@ -40,7 +41,7 @@ class HfVocabulary(Vocabulary):
         if stride is None:
             stride = getattr(_config(config), "patch_size", None)
         if not isinstance(stride, int):
-            raise ValueError(f"vocabulary hf, {config['model_type']}: give stride, pixels per token; got {stride!r}")
+            raise ConfigError(f"vocabulary hf, {config['model_type']}: give stride, pixels per token; got {stride!r}")
         return stride, stride
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:

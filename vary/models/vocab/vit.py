@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...io.errors import ConfigError
 from .base import Vocabulary
 
 
@@ -88,7 +89,7 @@ class VitVocabulary(Vocabulary):
         self.width, self.layer, side = hidden, layer, image_size // patch
         self.run = depth if layer is None else layer if layer >= 0 else depth + 1 + layer
         if not 0 <= self.run <= depth:
-            raise ValueError(f"layer {layer}: allowed are {-depth - 1} to {depth} for {depth} blocks")
+            raise ConfigError(f"layer {layer}: allowed are {-depth - 1} to {depth} for {depth} blocks")
         self.patch_embed = nn.Conv2d(3, hidden, patch, patch, bias=not self.class_token)
         if self.class_token:
             self.cls_token = nn.Parameter(torch.randn(hidden) * hidden**-0.5)

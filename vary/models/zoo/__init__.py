@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ...io.errors import ConfigError
 from ...markup.prompts import LATIN, character_vocabulary
 
 Settings = dict[str, Any]
@@ -170,5 +171,5 @@ def settings(name: str) -> Settings:
     """What `VaryConfig` takes for a named model or, with `-test` behind the name, its miniature. Raises ValueError."""
     full = name.removesuffix("-test")
     if full not in PRESETS:
-        raise ValueError(f"unknown model {name!r}; allowed: {', '.join(PRESETS)}")
+        raise ConfigError(f"unknown model {name!r}; allowed: {', '.join(PRESETS)}")
     return PRESETS[full](name != full)
