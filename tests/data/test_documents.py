@@ -13,7 +13,7 @@ from vary.data.documents.content import Composer, Content
 from vary.data.documents.page_split import PageCutter, Refused
 from vary.data.documents.source import DocumentSource
 from vary.data.documents.templates import TEMPLATES, draw_families, draw_look, to_typst
-from vary.data.pdfs.text_layer import HYPHEN, read_layer
+from vary.io.pdf_text import HYPHEN, read_text_layer
 from vary.markup.blocks import (
     Code,
     Formula,
@@ -241,7 +241,7 @@ def test_a_page_that_says_something_else_is_refused(plain) -> None:
 
 
 def test_layer_finds_every_colour() -> None:
-    """Colours by halving are those that PDFium gives character by character; ligatures share their width."""
+    """Colours by text object are those that PDFium gives character by character; ligatures share their width."""
     import ctypes
 
     import pypdfium2
@@ -250,18 +250,20 @@ def test_layer_finds_every_colour() -> None:
 
     source = "".join(f'#text(fill: rgb({k}, {k % 7}, {k % 3}), "office {k} affine ")' for k in range(16))
     page = pypdfium2.PdfDocument(typst.compile(f"#set page(width: 200pt)\n{source}".encode(), pdf_tags=False))[0]
-    layer, textpage = read_layer(page, 2.0, inks=True), page.get_textpage()
+    layer, textpage = read_text_layer(page, 2.0), page.get_textpage()
     four = [ctypes.c_uint() for _ in range(4)]
     glyphs = np.flatnonzero(layer.kinds != 1)
     for k in glyphs.tolist():
         assert raw.FPDFText_GetFillColor(textpage.raw, k, *four)
-        assert layer.inks[k] == four[0].value << 16 | four[1].value << 8 | four[2].value
+        assert layer.colours[k] == four[0].value << 16 | four[1].value << 8 | four[2].value
     start = layer.text.index("office") + 1
     edges = layer.boxes[start : start + 3]
     assert (edges[1:, 0] >= edges[:-1, 2] - 1e-3).all()
-    slow = read_layer(page, 2.0)
-    assert np.allclose(slow.points[glyphs, 1], layer.points[glyphs, 1])
-    assert np.allclose(slow.ems[glyphs], layer.ems[glyphs])
+    x, y = ctypes.c_double(), ctypes.c_double()
+    for k in glyphs.tolist():
+        assert raw.FPDFText_GetCharOrigin(textpage.raw, k, x, y)
+        assert layer.origins[k].tolist() == pytest.approx([2 * x.value, 2 * (page.get_height() - y.value)], rel=5e-3)
+        assert layer.ems[k] == pytest.approx(2 * raw.FPDFText_GetFontSize(textpage.raw, k), rel=5e-3)
 
 
 def test_users_documents() -> None:

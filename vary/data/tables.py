@@ -23,12 +23,13 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
 from ..io.errors import ConfigError, InputError
+from ..io.pdf_text import GENERATED, TextLayer, read_text_layer
 from ..markup.tables import Cell, Look, Rule, Table, by_column, to_html, to_latex, to_typst
 from .corpus.fonts import Fonts
 from .corpus.tables import MAX_CELL, RawTable, column_of, is_number, tidy, value_of, wrapped
 from .degrade import degrade
 from .documents.typst import draw, print_pdf
-from .pdfs.text_layer import GENERATED, TextLayer, read_layer, text_lines
+from .pdfs.text_layer import text_lines
 from .sample import Region, Sample, TextLine
 
 PROMPTS = {"latex": "Convert this table to latex format.", "html": "Convert this table to html format."}
@@ -320,10 +321,10 @@ def _boxes(
 ) -> tuple[list[TextLine], list[Region]]:
     """Lines of text, and a region for every cell in the order of `placed`."""
     rects = _cell_rects(table, page, scale)
-    layer = read_layer(page, scale)
+    layer = read_text_layer(page, scale)
     glyphs = np.flatnonzero((layer.kinds != GENERATED) & np.array([not ch.isspace() for ch in layer.text], bool))
     middle = (layer.boxes[:, :2] + layer.boxes[:, 2:]) / 2
-    middle[:, 1] = layer.points[:, 1] - 0.2 * layer.ems  # an underscore hangs below its cell's text
+    middle[:, 1] = layer.origins[:, 1] - 0.2 * layer.ems  # an underscore hangs below its cell's text
     inside = (middle[:, None] >= rects[None, :, :2]).all(2) & (middle[:, None] < rects[None, :, 2:]).all(2)
     block = np.where(inside.any(1), inside.argmax(1) + 1, np.where(middle[:, 1] < rects[:, 1].min(), 0, len(rects) + 1))
     _check(table, layer, glyphs, block)

@@ -20,6 +20,8 @@ from PIL import Image
 
 from .child import Child, Gone, send
 from .errors import InputError, PageTimeout
+from .pdf_objects import PageContent, PageObjects, read_content
+from .pdf_text import TextLayer
 
 POINTS_PER_INCH = 72
 MAX_PAGE_PIXELS = 40_000_000  # the resolution gives way to this, never the page
@@ -73,6 +75,15 @@ class PdfFile:
         _, data = self._ask({"text": number})
         return data.decode("utf-8")
 
+    def content(self, number: int, dpi: float) -> PageContent | None:
+        """Return text layer and objects of a page, in pixels of its image at `dpi`; None when they cannot be read."""
+        try:
+            answer, data = self._ask({"content": number, "dpi": dpi})
+        except InputError:
+            return None
+        text = TextLayer.unpack(answer["characters"], answer["fonts"], data)
+        return PageContent(text, PageObjects.from_dict(answer["objects"]))
+
     def close(self) -> None:
         """End the child process."""
         self._child.close()
@@ -113,6 +124,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
             elif "text" in request:
                 data = pdf_page(pdf, request["text"]).get_textpage().get_text_bounded().encode("utf-8", "replace")
                 answer = {}
+            elif "content" in request:
+                answer, data = _content(pdf, pdf_page(pdf, request["content"]), request["dpi"])
             else:
                 answer, data = _render(pdf_page(pdf, request["render"]), request["dpi"], request["colour"])
         except (pypdfium2.PdfiumError, OSError, EOFError, zlib.error, ValueError, MemoryError) as error:
@@ -137,6 +150,13 @@ def pdf_page(pdf: Any, number: int) -> Any:
     if not 1 <= number <= len(pdf):
         raise ValueError(f"the file has pages 1 to {len(pdf)}")
     return pdf[number - 1]
+
+
+def _content(pdf: Any, page: Any, dpi: float) -> tuple[dict[str, Any], bytes]:
+    content = read_content(pdf, page, dpi / POINTS_PER_INCH)
+    text = content.text
+    known = {"characters": len(text.text), "fonts": text.font_names, "objects": content.objects.to_dict()}
+    return known, text.pack()
 
 
 def _render(page: Any, dpi: float, colour: bool) -> tuple[dict[str, Any], bytes]:

@@ -17,6 +17,7 @@ from PIL import Image
 from .errors import InputError
 from .image import count_frames, open_image
 from .pdf import PAGE_TIMEOUT_S, PdfFile, looks_like_pdf
+from .pdf_objects import PageContent
 
 MAX_PAGES = 20_000  # of one file
 
@@ -62,6 +63,10 @@ class Source:
         if self.pdf:
             return self.pdf.render(number, dpi, colour)
         return open_image(self.path, frame=number - 1, colour=colour), None
+
+    def content(self, number: int, dpi: float) -> PageContent | None:
+        """Return text layer and objects of a PDF's page at `dpi`; None for an image, or when they cannot be read."""
+        return self.pdf.content(number, dpi) if self.pdf else None
 
     def numbers(self, wanted: str | None, limit: int = MAX_PAGES) -> list[int]:
         """The numbers that a selection names, see `page_numbers`. Raises InputError for more than `limit`."""

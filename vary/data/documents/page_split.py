@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...io.pdf_text import GENERATED, HYPHEN, TextLayer, read_text_layer
 from ...markup.blocks import (
     Block,
     Code,
@@ -27,7 +28,7 @@ from ...markup.blocks import (
     pieces,
     to_markdown,
 )
-from ..pdfs.text_layer import GENERATED, HYPHEN, TextLayer, read_layer, text_lines
+from ..pdfs.text_layer import text_lines
 from ..sample import Region, TextLine
 from .templates import FOOT, HEAD, Look, Template, running
 
@@ -85,8 +86,8 @@ class PageCutter:
 
     def read(self, sheet: Any, number: int) -> Page:
         """The page with that printed number. Raises Refused when it is not what the source says; then read the next."""
-        layer = read_layer(sheet, self.scale, inks=True)
-        inks, before = layer.inks, list(self.done)
+        layer = read_text_layer(sheet, self.scale)
+        inks, before = layer.colours, list(self.done)
         numbers = (inks >> 8 & 0xF00) | (inks >> 4 & 0xF0) | (inks & 0xF)
         edges = np.flatnonzero(np.diff(numbers)) + 1
         loose = {0: "", HEAD: "", FOOT: ""}

@@ -10,10 +10,10 @@ import numpy as np
 
 from ...io.child import send
 from ...io.pdf import limit_memory, open_pdf, pdf_page, reason
-from .text_layer import GENERATED, read_layer, read_looks
+from ...io.pdf_text import GENERATED, read_text_layer
 
 ENTRY = "vary.data.pdfs.child:serve"
-COLUMNS = 10  # numbers per character: code, kind, box, pen, size, styles
+TURNED = 3.0  # degrees from which a character counts as turned
 OPEN = 8  # files that the child keeps open
 
 
@@ -41,21 +41,13 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 def _sheet(page: Any, height: int, width: int) -> tuple[dict[str, Any], bytes]:
     """Return characters and image of a page, and how many characters have no Unicode value or are rotated."""
-    from pypdfium2 import raw
-
     scale = min(height / page.get_height(), width / page.get_width())
-    layer = read_layer(page, scale)
+    layer = read_text_layer(page, scale)
     bitmap = page.render(scale=scale, grayscale=True, may_draw_forms=False)
     drawn = bitmap.to_numpy().reshape(bitmap.height, bitmap.width)[:height, :width]
-    textpage = page.get_textpage()
-    glyphs = [k for k, kind in enumerate(layer.kinds) if kind != GENERATED and k < textpage.count_chars()]
-    unmapped = sum(raw.FPDFText_HasUnicodeMapError(textpage.raw, k) == 1 for k in glyphs)
-    turned = sum(abs(raw.FPDFText_GetCharAngle(textpage.raw, k)) > 0.05 for k in glyphs)
-    looks = np.zeros(len(layer.kinds), np.uint8)
-    looks[glyphs] = read_looks(page, glyphs)
-    columns = [np.array([ord(ch) for ch in layer.text])[:, None], layer.kinds[:, None], layer.boxes, layer.points]
-    columns += [layer.ems[:, None], looks[:, None]]
-    table = np.hstack(columns).astype(np.float32) if len(layer.kinds) else np.empty((0, COLUMNS))
-    facts = {"unmapped": unmapped, "turned": turned, "rotation": page.get_rotation()}
-    answer = {"characters": len(table), "width": drawn.shape[1], "height": drawn.shape[0], **facts}
-    return answer, table.astype(np.float32).tobytes() + np.ascontiguousarray(drawn).tobytes()
+    glyphs = layer.kinds != GENERATED
+    tilt = np.abs((layer.angles[glyphs] + 180) % 360 - 180)
+    facts = {"unmapped": int(layer.unmapped[glyphs].sum()), "turned": int((tilt > TURNED).sum())}
+    answer = {"characters": len(layer.text), "fonts": layer.font_names, "rotation": page.get_rotation(), **facts}
+    answer |= {"width": drawn.shape[1], "height": drawn.shape[0]}
+    return answer, layer.pack() + np.ascontiguousarray(drawn).tobytes()

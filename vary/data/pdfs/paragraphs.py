@@ -14,8 +14,9 @@ import numpy as np
 
 from ...document import reading_order as layout
 from ...document.lines import ReadLine
+from ...io.pdf_text import HYPHENATED, TextLayer, true_sizes
 from ..sample import TextLine
-from .text_layer import HYPHENATED, TextLayer, joins, text_lines
+from .text_layer import joins, text_lines
 
 EDGE = 0.13  # share of the page's height at its top and bottom where running heads stand
 SHORT = 0.15  # a line that ends this share of its block's width before the edge is the last of its paragraph
@@ -43,8 +44,10 @@ def page_text(layer: TextLayer, size: tuple[int, int], keep_heads: bool) -> tupl
     size: width and height of the drawn page. keep_heads: running heads and page numbers stay in the text; they are
     always among the lines.
     """
-    layer = replace(layer, ems=_true_sizes(layer))
-    lines = [line for line in text_lines(layer, np.arange(len(layer.text)), np.zeros(len(layer.text), int))]
+    layer = replace(layer, ems=true_sizes(layer))
+    lines = [
+        line for line in text_lines(layer, np.arange(len(layer.text)), np.zeros(len(layer.text), int), with_styles=True)
+    ]
     if not lines:
         return "", [], "content"
     ends = {tuple(layer.boxes[k].tolist()) for k in np.flatnonzero(layer.kinds == HYPHENATED)}
@@ -59,22 +62,6 @@ def page_text(layer: TextLayer, size: tuple[int, int], keep_heads: bool) -> tupl
         for row in block:
             ordered += [replace(line, block=k) for line in row.lines]
     return "\n".join(paragraphs), ordered, how
-
-
-def _true_sizes(layer: TextLayer) -> np.ndarray:
-    """Sizes of the type; a file may scale its type by a matrix, then the height of the letters tells."""
-    sizes = layer.ems.copy()
-    low = np.array([ch in "acemnorsuvwxz" for ch in layer.text], bool)
-    heights = layer.boxes[:, 3] - layer.boxes[:, 1]
-    for size in np.unique(sizes):
-        same = sizes == size
-        letters = heights[same & low]
-        if not len(letters):
-            letters = heights[same & (heights > 0)] * 0.6  # capitals, digits, Chinese
-        usual = float(np.median(letters)) if len(letters) else 0.0
-        if usual > 0 and not 0.3 < usual / max(size, 1e-6) < 0.65:
-            sizes[same] = usual / 0.45
-    return sizes
 
 
 def _blocks(lines: list[TextLine], ends: set[tuple[float, ...]]) -> tuple[list[list[_Row]], str]:

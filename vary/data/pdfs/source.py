@@ -17,11 +17,11 @@ import numpy as np
 from ...io.child import Answer, Child, Gone
 from ...io.errors import ConfigError, InputError
 from ...io.pdf import PAGE_TIMEOUT_S
+from ...io.pdf_text import TextLayer
 from ..sample import Sample
-from .child import COLUMNS, ENTRY
+from .child import ENTRY
 from .paragraphs import page_text
 from .quality import distrust
-from .text_layer import TextLayer
 
 HEADS = ("keep", "drop")
 REDRAWS = 100  # maximum number of pages tried for one sample
@@ -128,23 +128,12 @@ class PdfSource:
         request = {"path": path, "page": number, "height": self.height, "width": self.width}
         answer, data = self._ask(request)
         count, width, height = answer["characters"], answer["width"], answer["height"]
-        table = np.frombuffer(data, np.float32, count * COLUMNS).reshape(count, COLUMNS)
-        drawn = np.frombuffer(data, np.uint8, width * height, table.nbytes).reshape(height, width)
+        layer = TextLayer.unpack(count, answer["fonts"], data)
+        drawn = np.frombuffer(data, np.uint8, width * height, len(data) - width * height).reshape(height, width)
         image = np.full((self.height, self.width), 255, np.uint8)
         image[:height, :width] = drawn
-        text = "".join(map(chr, table[:, 0].astype(int).tolist()))
-        inks = np.full(count, -1, np.int32)
-        layer = TextLayer(
-            text,
-            table[:, 1].astype(np.uint8),
-            table[:, 2:6],
-            table[:, 6:8],
-            table[:, 8],
-            inks,
-            table[:, 9].astype(np.uint8),
-        )
         x0, y0, x1, y1 = layer.boxes.T  # text outside the page, such as crop marks, is dropped
-        return layer.chosen((x1 >= 0) & (y1 >= 0) & (x0 <= width) & (y0 <= height)), image, (width, height), answer
+        return layer.select((x1 >= 0) & (y1 >= 0) & (x0 <= width) & (y0 <= height)), image, (width, height), answer
 
 
 def _pdf_files(given: Sequence[str | Path]) -> list[Path]:

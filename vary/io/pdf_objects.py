@@ -1,0 +1,328 @@
+"""The objects of a PDF page that are no text: ruling lines, filled areas, pictures, curves, links; hidden characters.
+
+Call it in a child process, as `pdf_text.py`. Frame: as there. `z` is the place of an object in the drawing order.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .pdf_text import GENERATED, Frame, Matrix, TextLayer, read_text_objects
+
+Box = tuple[float, float, float, float]
+HIDDEN = ("", "invisible", "tiny", "outside", "clipped", "covered", "background")  # reasons; "" for visible
+MAX_OBJECTS = 20_000  # of a page; a map with more is a picture, and its strokes are no evidence
+MAX_SEGMENTS = 4_000  # of a path
+RULE_WIDTH = 2.5  # points: a filled area as narrow is a ruling line
+MIN_RULE = 3.0  # points, shortest ruling line
+TINY = 1.0  # points; type this small is not for reading
+OPAQUE = 250  # least alpha of a fill that hides what lies below
+ALIKE = 12  # greatest difference of a colour channel between type and background that nobody sees
+MAX_DEPTH = 6  # of forms within forms
+
+
+@dataclass
+class PageObjects:
+    """What a page shows besides its text.
+
+    Args:
+        width: of the page as shown, px; height likewise.
+        rules: ruling lines, as boxes of no or little width.
+        fills: filled rectangles: box, colour 0xRRGGBB, z.
+        images: box and z.
+        curves: boxes of other paths (drawings).
+        links: box and target (a URI, or `#page=N`).
+        scale: pixels per point.
+        partial: the page has more objects than MAX_OBJECTS, or their drawing could not be read.
+    """
+
+    width: float = 0.0
+    height: float = 0.0
+    rules: list[Box] = field(default_factory=list)
+    fills: list[tuple[Box, int, int]] = field(default_factory=list)
+    images: list[tuple[Box, int]] = field(default_factory=list)
+    curves: list[Box] = field(default_factory=list)
+    links: list[tuple[Box, str]] = field(default_factory=list)
+    scale: float = 1.0
+    partial: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready form."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any]) -> PageObjects:
+        """Return the objects that `to_dict` gave."""
+        known = dict(found)
+        known["rules"] = [tuple(box) for box in found["rules"]]
+        known["curves"] = [tuple(box) for box in found["curves"]]
+        known["fills"] = [(tuple(box), colour, z) for box, colour, z in found["fills"]]
+        known["images"] = [(tuple(box), z) for box, z in found["images"]]
+        known["links"] = [(tuple(box), target) for box, target in found["links"]]
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class PageContent:
+    """What a PDF says about a page: its text layer and its other objects."""
+
+    text: TextLayer
+    objects: PageObjects
+
+
+def read_content(pdf: Any, page: Any, scale: float) -> PageContent:
+    """Return text layer and objects of a page, at `scale` pixels per point; hidden characters are marked."""
+    text, addresses = read_text_objects(page, scale)
+    objects, drawn = read_objects(pdf, page, scale, addresses)
+    return PageContent(replace(text, hidden=find_hidden(text, objects, drawn, addresses)), objects)
+
+
+def read_objects(pdf: Any, page: Any, scale: float, text_objects: list[int]) -> tuple[PageObjects, dict[int, Any]]:
+    """Return the objects of a page, and z and clip box of each text object by its address.
+
+    Args:
+        pdf: the `pypdfium2.PdfDocument`.
+        page: its `PdfPage`.
+        scale: pixels per point.
+        text_objects: addresses, as `FPDFText_GetTextObject` gives them.
+    """
+    from pypdfium2 import raw
+
+    frame = Frame(page, scale)
+    objects = PageObjects(frame.width * frame.per_point[0], frame.height * frame.per_point[1], scale=scale)
+    drawn: dict[int, Any] = {}
+    wanted = set(text_objects)
+    for z, (thing, kind, matrix) in enumerate(_walk(raw, page, frame)):
+        if z >= MAX_OBJECTS:
+            objects.partial = True
+            break
+        if kind == raw.FPDF_PAGEOBJ_TEXT:
+            address = ctypes.cast(thing, ctypes.c_void_p).value or 0
+            if address in wanted:
+                drawn[address] = (z, _clip(raw, thing, matrix))
+        elif kind == raw.FPDF_PAGEOBJ_PATH:
+            _add_path(raw, thing, matrix, objects, z)
+        elif kind in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_SHADING):
+            box = _within(_bounds(raw, thing, matrix), _clip(raw, thing, matrix))
+            if box and kind == raw.FPDF_PAGEOBJ_IMAGE:
+                objects.images.append((box, z))
+            elif box:
+                objects.curves.append(box)
+    objects.links = list(_links(raw, pdf, page, frame))
+    return objects, drawn
+
+
+def find_hidden(layer: TextLayer, objects: PageObjects, drawn: dict[int, Any], addresses: list[int]) -> np.ndarray:
+    """Return (N,) uint8, for each character an index into HIDDEN.
+
+    Text that is invisible but lies on a picture counts as visible: it is what a scanner's software read there.
+    """
+    count, glyphs = len(layer.text), (layer.kinds != GENERATED) & (layer.objects >= 0)
+    x, y = (layer.boxes[:, 0] + layer.boxes[:, 2]) / 2, (layer.boxes[:, 1] + layer.boxes[:, 3]) / 2
+    places = [drawn.get(address, (-1, None)) for address in addresses] or [(-1, None)]
+    z = np.array([place[0] for place in places])[layer.objects]
+    everywhere = (-np.inf, -np.inf, np.inf, np.inf)
+    left, top, right, bottom = np.array([place[1] or everywhere for place in places])[layer.objects].T
+    covered, on_picture, ground = np.zeros(count, bool), np.zeros(count, bool), np.full(count, 0xFFFFFF)
+    areas = [(at, box, colour) for box, colour, at in objects.fills] + [(at, box, -1) for box, at in objects.images]
+    for at, (x0, y0, x1, y1), colour in sorted(areas):
+        inside = (x > x0) & (x < x1) & (y > y0) & (y < y1)
+        covered |= inside & (z < at) & (z >= 0)
+        ground[inside & (z > at)] = colour  # -1: a picture may have any colour
+        on_picture |= inside & (colour < 0)
+    alike = [np.abs((ground >> shift & 255) - (layer.colours >> shift & 255)) <= ALIKE for shift in (0, 8, 16)]
+    unseen = np.isin(layer.modes, (3, 7))
+    smallest = min(TINY * objects.scale, max(objects.height, 1.0) / 800)
+    found = (  # the last reason counts
+        ("background", np.all(alike, 0) & (ground >= 0) & ~unseen),
+        ("covered", covered & ~unseen),
+        ("clipped", (x < left) | (x > right) | (y < top) | (y > bottom)),
+        ("outside", (x < 0) | (y < 0) | (x > objects.width) | (y > objects.height)),
+        ("tiny", layer.ems < smallest),
+        ("invisible", unseen & ~on_picture),
+    )
+    hidden = np.zeros(count, np.uint8)
+    for reason, where in found:
+        hidden[glyphs & where] = HIDDEN.index(reason)
+    return hidden
+
+
+# -- drawing -----------------------------------------------------------------------------------------------------------
+
+Points = list[tuple[float, float]]
+_UNIT: Matrix = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+
+
+def _walk(raw: Any, page: Any, frame: Frame) -> Iterator[tuple[Any, int, Matrix]]:
+    """Yield the objects of a page in drawing order, those inside forms too: object, type, its way to page pixels."""
+    for k in range(raw.FPDFPage_CountObjects(page.raw)):
+        yield from _inside(raw, raw.FPDFPage_GetObject(page.raw, k), frame.matrix, 0)
+
+
+def _inside(raw: Any, thing: Any, matrix: Matrix, depth: int) -> Iterator[tuple[Any, int, Matrix]]:
+    kind = raw.FPDFPageObj_GetType(thing)
+    if kind != raw.FPDF_PAGEOBJ_FORM:
+        yield thing, kind, matrix
+    elif depth < MAX_DEPTH:
+        inner = _product(_matrix(raw, thing), matrix)
+        for k in range(raw.FPDFFormObj_CountObjects(thing)):
+            yield from _inside(raw, raw.FPDFFormObj_GetObject(thing, k), inner, depth + 1)
+
+
+def _matrix(raw: Any, thing: Any) -> Matrix:
+    m = raw.FS_MATRIX()
+    return (m.a, m.b, m.c, m.d, m.e, m.f) if raw.FPDFPageObj_GetMatrix(thing, m) else _UNIT
+
+
+def _product(first: Matrix, then: Matrix) -> Matrix:
+    a, b, c, d, e, f = first
+    g, h, i, j, k, m = then
+    return a * g + b * i, a * h + b * j, c * g + d * i, c * h + d * j, e * g + f * i + k, e * h + f * j + m
+
+
+def _apply(matrix: Matrix, points: Points) -> Points:
+    a, b, c, d, e, f = matrix
+    return [(a * x + c * y + e, b * x + d * y + f) for x, y in points]
+
+
+def _around(points: Points) -> Box:
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    return round(min(xs), 2), round(min(ys), 2), round(max(xs), 2), round(max(ys), 2)
+
+
+def _bounds(raw: Any, thing: Any, matrix: Matrix) -> Box | None:
+    sides = [ctypes.c_float() for _ in range(4)]
+    if not raw.FPDFPageObj_GetBounds(thing, *sides):
+        return None
+    x0, y0, x1, y1 = (side.value for side in sides)
+    return _around(_apply(matrix, [(x0, y0), (x1, y0), (x0, y1), (x1, y1)]))
+
+
+def _clip(raw: Any, thing: Any, matrix: Matrix) -> Box | None:
+    """Return the box that all clip paths of an object share; None where nothing clips it."""
+    path = raw.FPDFPageObj_GetClipPath(thing)
+    box: Box | None = None
+    for k in range(max(0, raw.FPDFClipPath_CountPaths(path)) if path else 0):
+        count = raw.FPDFClipPath_CountPathSegments(path, k)
+        if not 0 < count <= MAX_SEGMENTS:
+            continue
+        points = [_point(raw, raw.FPDFClipPath_GetPathSegment(path, k, n)) for n in range(count)]
+        found = _around(_apply(matrix, points))
+        box = found if box is None else _within(found, box) or (0.0, 0.0, 0.0, 0.0)
+    return box
+
+
+def _within(box: Box | None, clip: Box | None) -> Box | None:
+    """Return the part of a box inside a clip; None when there is none."""
+    if box is None or clip is None:
+        return box
+    x0, y0, x1, y1 = max(box[0], clip[0]), max(box[1], clip[1]), min(box[2], clip[2]), min(box[3], clip[3])
+    return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+
+
+def _point(raw: Any, segment: Any) -> tuple[float, float]:
+    x, y = ctypes.c_float(), ctypes.c_float()
+    raw.FPDFPathSegment_GetPoint(segment, x, y)
+    return x.value, y.value
+
+
+def _add_path(raw: Any, thing: Any, matrix: Matrix, objects: PageObjects, z: int) -> None:
+    """Sort the pieces of a path: ruling lines, filled rectangles, other drawing."""
+    mode, stroke = ctypes.c_int(), ctypes.c_int()
+    raw.FPDFPath_GetDrawMode(thing, mode, stroke)
+    if not mode.value and not stroke.value:
+        return
+    count, clip = raw.FPDFPath_CountSegments(thing), _clip(raw, thing, matrix)
+    if not 0 < count <= MAX_SEGMENTS:
+        box = _within(_bounds(raw, thing, matrix), clip)
+        objects.curves += [box] if box else []
+        return
+    four = [ctypes.c_uint() for _ in range(4)]
+    raw.FPDFPageObj_GetFillColor(thing, *four)
+    filled = bool(mode.value) and four[3].value >= OPAQUE
+    colour = four[0].value << 16 | four[1].value << 8 | four[2].value
+    whole = _product(_matrix(raw, thing), matrix)
+    for points, curved in _pieces(raw, thing, count):
+        shown = _apply(whole, points)
+        box = _within(_with_area(_around(shown)), clip)
+        if box is None:
+            continue
+        if curved or not _level(shown) or not (filled or stroke.value):
+            objects.curves.append(box)
+            continue
+        if stroke.value:
+            objects.rules += _sides(shown, clip)
+        if filled and min(box[2] - box[0], box[3] - box[1]) > RULE_WIDTH * objects.scale:
+            objects.fills.append((box, colour, z))
+        elif filled and max(box[2] - box[0], box[3] - box[1]) >= MIN_RULE * objects.scale:
+            objects.rules.append(box)
+
+
+def _level(points: Points) -> bool:
+    """Whether all sides of a piece are level or upright."""
+    steps = [(abs(x1 - x0), abs(y1 - y0)) for (x0, y0), (x1, y1) in pairwise(points)]
+    return all(min(step) <= 0.02 * max(step) + 0.05 for step in steps)
+
+
+def _pieces(raw: Any, thing: Any, count: int) -> Iterator[tuple[Points, bool]]:
+    """Yield the subpaths of a path: their points, and whether any is a curve's."""
+    points: Points = []
+    curved = False
+    for k in range(count):
+        segment = raw.FPDFPath_GetPathSegment(thing, k)
+        kind = raw.FPDFPathSegment_GetType(segment)
+        if kind == raw.FPDF_SEGMENT_MOVETO and points:
+            if len(points) > 1:
+                yield points, curved
+            points, curved = [], False
+        points.append(_point(raw, segment))
+        curved |= kind == raw.FPDF_SEGMENT_BEZIERTO
+        if raw.FPDFPathSegment_GetClose(segment) and points[0] != points[-1]:
+            points.append(points[0])
+    if len(points) > 1:
+        yield points, curved
+
+
+def _sides(points: Points, clip: Box | None) -> list[Box]:
+    """Return the sides of a piece as ruling lines."""
+    found = (_within(_with_area(_around([*ends])), clip) for ends in pairwise(points))
+    return [box for box in found if box and max(box[2] - box[0], box[3] - box[1]) >= MIN_RULE]
+
+
+def _with_area(box: Box) -> Box:
+    """Give a line without width a little of it, so that clipping keeps it."""
+    x0, y0, x1, y1 = box
+    return x0, y0, max(x1, x0 + 0.01), max(y1, y0 + 0.01)
+
+
+# -- links -------------------------------------------------------------------------------------------------------------
+
+
+def _links(raw: Any, pdf: Any, page: Any, frame: Frame) -> Iterator[tuple[Box, str]]:
+    place, link = ctypes.c_int(0), raw.FPDF_LINK()
+    while raw.FPDFLink_Enumerate(page.raw, place, link):
+        rect = raw.FS_RECTF()
+        target = _target(raw, pdf, link)
+        if target and raw.FPDFLink_GetAnnotRect(link, rect):
+            yield _around(_apply(frame.matrix, [(rect.left, rect.bottom), (rect.right, rect.top)])), target
+
+
+def _target(raw: Any, pdf: Any, link: Any) -> str:
+    """Return what a link leads to: a URI, or a page of this file as `#page=N`; empty when it is neither."""
+    action, goal = raw.FPDFLink_GetAction(link), None
+    if action and raw.FPDFAction_GetType(action) == raw.PDFACTION_URI:
+        size = raw.FPDFAction_GetURIPath(pdf.raw, action, None, 0)
+        buffer = ctypes.create_string_buffer(size)
+        raw.FPDFAction_GetURIPath(pdf.raw, action, buffer, size)
+        return buffer.value.decode("utf-8", "replace")
+    if action and raw.FPDFAction_GetType(action) == raw.PDFACTION_GOTO:
+        goal = raw.FPDFAction_GetDest(pdf.raw, action)
+    goal = goal or raw.FPDFLink_GetDest(pdf.raw, link)
+    number = raw.FPDFDest_GetDestPageIndex(pdf.raw, goal) if goal else -1
+    return f"#page={number + 1}" if number >= 0 else ""

@@ -1,0 +1,295 @@
+"""The text layer of a PDF page: every character with its box, baseline, size, font, style and colour.
+
+PDFium is neither thread-safe nor proof against hostile files: call this for PDFs that this process has made, or in a
+child process (`pdf.py`).
+Frame: the page as a viewer shows it, at `scale` pixels per point; x right, y down, origin top-left.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+HYPHEN = "\x02"  # PDFium's code for a hyphen that was set at the end of a line
+GLYPH, GENERATED, HYPHENATED = 0, 1, 2
+STYLES = ("bold", "italic", "mono")  # bit k of `TextLayer.styles`
+_FIXED, _ITALIC, _BOLD = 1, 64, 1 << 18  # flags of a font, ISO 32000-1 table 123
+_STYLE_NAMES = (
+    re.compile(r"bold|black|heavy|medi(?!c)|demi|(?:cm|sf|ec)(?:b|ssb|ssdc|csc?b)x?\d", re.I),
+    re.compile(r"ital|obli|slant|(?:cm|sf|ec)(?:ti|sl|mi|it|ssi|bxti|bxsl|mmi|ssqi)b?\d", re.I),
+    re.compile(
+        r"mono|typewriter|courier|cursor|inconsolata|consol|nimbusmon|(?:cm|sf|ec|lm)(?:sl|it|v?tc?)?tt\d?", re.I
+    ),
+)
+_LOW = frozenset("acemnorsuvwxz")  # letters as high as an x
+
+
+Matrix = tuple[float, float, float, float, float, float]  # a, b, c, d, e, f as in ISO 32000-1, 8.3.4
+
+
+@dataclass(frozen=True)
+class TextLayer:
+    """N characters in the order of the page's content.
+
+    Args:
+        text: N characters, with the blanks, CR and LF that PDFium generates.
+        kinds: (N,) uint8, GLYPH, GENERATED, or HYPHENATED for a hyphen at the end of a line.
+        boxes: (N, 4) float32, x0, y0, x1, y1 of the glyph's outline; the letters of one ligature share its width.
+        advances: (N, 4) float32, the box of the glyph's advance width and its font's height.
+        origins: (N, 2) float32, the pen on the baseline.
+        ems: (N,) float32, size of the type in pixels.
+        angles: (N,) float32, degrees clockwise of the writing direction.
+        colours: (N,) int32, 0xRRGGBB of the fill.
+        styles: (N,) uint8, bit k for STYLES[k], by the names and flags of the fonts.
+        fonts: (N,) int32, index into `font_names`; -1 for generated characters.
+        objects: (N,) int32, index of the text object in drawing order; -1 for generated characters.
+        modes: (N,) int32, text rendering mode, ISO 32000-1 table 106 (3: invisible).
+        unmapped: (N,) uint8, 1 where the font gives the character no Unicode.
+        hidden: (N,) uint8, index into `pdf_objects.HIDDEN`: why nobody sees the character; 0 where it shows.
+        font_names: base names of the fonts.
+    """
+
+    text: str
+    kinds: np.ndarray
+    boxes: np.ndarray
+    advances: np.ndarray
+    origins: np.ndarray
+    ems: np.ndarray
+    angles: np.ndarray
+    colours: np.ndarray
+    styles: np.ndarray
+    fonts: np.ndarray
+    objects: np.ndarray
+    modes: np.ndarray
+    unmapped: np.ndarray
+    hidden: np.ndarray
+    font_names: tuple[str, ...] = ()
+
+    def select(self, keep: np.ndarray) -> TextLayer:
+        """Return the layer with only the characters of a mask."""
+        text = "".join(ch for ch, kept in zip(self.text, keep.tolist(), strict=True) if kept)
+        return replace(self, text=text, **{name: getattr(self, name)[keep] for name, _, _ in ARRAYS})
+
+    def pack(self) -> bytes:
+        """Return the arrays and the text as bytes, for `unpack` in another process."""
+        codes = np.array([ord(ch) for ch in self.text], np.int32)
+        return codes.tobytes() + b"".join(np.ascontiguousarray(getattr(self, n)).tobytes() for n, _, _ in ARRAYS)
+
+    @classmethod
+    def unpack(cls, count: int, font_names: Sequence[str], data: bytes) -> TextLayer:
+        """Return the layer of `count` characters that `pack` wrote."""
+        at, arrays = 4 * count, {}
+        for name, dtype, width in ARRAYS:
+            values = np.frombuffer(data, dtype, count * width, at)
+            arrays[name] = values.reshape(count, width) if width > 1 else values
+            at += values.nbytes
+        text = "".join(map(chr, np.frombuffer(data, np.int32, count).tolist()))
+        return cls(text, font_names=tuple(font_names), **arrays)
+
+
+ARRAYS: tuple[tuple[str, Any, int], ...] = (
+    ("kinds", np.uint8, 1), ("boxes", np.float32, 4), ("advances", np.float32, 4), ("origins", np.float32, 2),
+    ("ems", np.float32, 1), ("angles", np.float32, 1), ("colours", np.int32, 1), ("styles", np.uint8, 1),
+    ("fonts", np.int32, 1), ("objects", np.int32, 1), ("modes", np.int32, 1), ("unmapped", np.uint8, 1),
+    ("hidden", np.uint8, 1),
+)  # fmt: skip
+assert {name for name, _, _ in ARRAYS} == {f.name for f in fields(TextLayer)} - {"text", "font_names"}
+
+
+def read_text_layer(page: Any, scale: float = 1.0) -> TextLayer:
+    """Return the text layer of a `pypdfium2.PdfPage`, at `scale` pixels per point."""
+    return read_text_objects(page, scale)[0]
+
+
+def read_text_objects(page: Any, scale: float) -> tuple[TextLayer, list[int]]:
+    """Return the text layer and the addresses of its text objects, by `TextLayer.objects`."""
+    from pypdfium2 import raw
+
+    textpage = page.get_textpage()
+    try:
+        handle, count = textpage.raw, raw.FPDFText_CountChars(textpage.raw)
+        everywhere = range(count)
+        codes = np.fromiter(_each(raw.FPDFText_GetUnicode, handle, everywhere), np.int64, count)
+        kinds = np.where(np.isin(codes, (2, 0xAD)), HYPHENATED, GLYPH).astype(np.uint8)
+        blanks = np.flatnonzero(np.isin(codes, (10, 13, 32)))
+        kinds[blanks] = np.where(np.fromiter(_each(raw.FPDFText_IsGenerated, handle, blanks.tolist()), int) == 1, 1, 0)
+        boxes, loose, origins = np.zeros((count, 4)), np.zeros((count, 4), np.float32), np.zeros((count, 2))
+        _fill(raw.FPDFText_GetCharBox, handle, boxes)
+        _fill(raw.FPDFText_GetLooseCharBox, handle, loose, fields=1)
+        _fill(raw.FPDFText_GetCharOrigin, handle, origins)
+        pointers = np.fromiter(
+            _each(raw.FPDFText_GetTextObject, handle, everywhere, returns=ctypes.c_size_t), np.uint64, count
+        )
+        unmapped = np.fromiter(_each(raw.FPDFText_HasUnicodeMapError, handle, everywhere), np.int64, count) == 1
+        objects = _TextObjects(raw, handle, pointers)
+    finally:
+        textpage.close()
+    boxes = boxes[:, [0, 3, 1, 2]]  # left, right, bottom, top -> left, top, right, bottom
+    frame = Frame(page, scale)
+    values = {
+        "boxes": frame.boxes(boxes), "advances": frame.boxes(loose.astype(float)), "origins": frame.points(origins),
+        "ems": objects.of("em") * frame.per_point[1], "angles": (objects.of("angle") + frame.rotation) % 360,
+        "colours": objects.of("colour"), "styles": objects.of("style"), "fonts": objects.of("font"),
+        "objects": objects.order, "modes": objects.of("mode"), "unmapped": unmapped, "kinds": kinds,
+        "hidden": np.zeros(count),
+    }  # fmt: skip
+    return _layer(codes, values, tuple(objects.font_names)), objects.pointers
+
+
+class Frame:
+    """From PDF coordinates of a page to the page as it is shown: the crop box, turned, at `scale` px per point."""
+
+    def __init__(self, page: Any, scale: float):
+        media, crop = page.get_mediabox(), page.get_cropbox()
+        self.left, self.bottom = max(media[0], crop[0]), max(media[1], crop[1])
+        self.right, self.top = min(media[2], crop[2]), min(media[3], crop[3])
+        self.rotation = page.get_rotation()
+        self.width, self.height = page.get_size()  # as shown
+        # PDFium fills whole pixels
+        self.per_point = math.ceil(self.width * scale) / self.width, math.ceil(self.height * scale) / self.height
+
+    @property
+    def matrix(self) -> Matrix:
+        """From coordinates of the PDF to pixels of the page as it is shown."""
+        a, d = self.per_point
+        return {
+            0: (a, 0.0, 0.0, -d, -self.left * a, self.top * d),
+            90: (0.0, d, a, 0.0, -self.bottom * a, -self.left * d),
+            180: (-a, 0.0, 0.0, d, self.right * a, -self.bottom * d),
+            270: (0.0, -d, -a, 0.0, self.top * a, self.right * d),
+        }[self.rotation]
+
+    def points(self, xy: np.ndarray) -> np.ndarray:
+        """Return points (..., 2) of the PDF in pixels of the page as it is shown."""
+        a, b, c, d, e, f = self.matrix
+        return np.stack([a * xy[..., 0] + c * xy[..., 1] + e, b * xy[..., 0] + d * xy[..., 1] + f], -1)
+
+    def boxes(self, boxes: np.ndarray) -> np.ndarray:
+        """Return boxes (..., 4), any two opposite corners each, as x0, y0, x1, y1 in the page as it is shown."""
+        a, b = self.points(boxes[..., :2]), self.points(boxes[..., 2:])
+        return np.concatenate([np.minimum(a, b), np.maximum(a, b)], -1)
+
+
+class _TextObjects:
+    """What all characters of a text object share. `of(name)`: the values of a property, one per character."""
+
+    def __init__(self, raw: Any, handle: Any, pointers: np.ndarray):
+        starts = np.flatnonzero(np.diff(pointers, prepend=np.uint64(0)) != 0)
+        number: dict[int, int] = {}
+        self.order = np.full(len(pointers), -1, np.int32)
+        self.values: dict[str, list[float]] = {name: [] for name in ("em", "angle", "colour", "style", "font", "mode")}
+        self.font_names: list[str] = []
+        self._fonts: dict[int, tuple[int, int]] = {}
+        matrix, four = raw.FS_MATRIX(), [ctypes.c_uint() for _ in range(4)]
+        ends = np.append(starts[1:], len(pointers))[: len(starts)]
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            pointer = int(pointers[start])
+            if not pointer:
+                continue
+            if pointer not in number:
+                number[pointer] = len(number)
+                raw.FPDFText_GetMatrix(handle, start, matrix)
+                raw.FPDFText_GetFillColor(handle, start, *four)
+                thing = ctypes.cast(pointer, raw.FPDF_PAGEOBJECT)
+                font, style = self._font(raw, raw.FPDFTextObj_GetFont(thing))
+                along = math.hypot(matrix.a, matrix.b) or 1.0
+                height = abs(matrix.a * matrix.d - matrix.b * matrix.c) / along
+                found = {
+                    "em": raw.FPDFText_GetFontSize(handle, start) * height, "style": style, "font": font,
+                    "angle": -math.degrees(math.atan2(matrix.b, matrix.a)),
+                    "colour": four[0].value << 16 | four[1].value << 8 | four[2].value,
+                    "mode": raw.FPDFTextObj_GetTextRenderMode(thing) if four[3].value else 3,
+                }  # fmt: skip
+                for name, value in found.items():
+                    self.values[name].append(value)
+            self.order[start:end] = number[pointer]
+        self.pointers = list(number)
+
+    def of(self, name: str) -> np.ndarray:
+        """Return a property of every character; generated characters take it from the character before."""
+        if not len(self.order):
+            return np.zeros(0)
+        known = np.maximum.accumulate(np.where(self.order >= 0, np.arange(len(self.order)), 0))
+        values = np.array(self.values[name] or [0.0])
+        found = values[np.maximum(self.order[known], 0)]
+        return np.where(self.order >= 0, found, -1) if name == "font" else found
+
+    def _font(self, raw: Any, font: Any) -> tuple[int, int]:
+        """Return index and style bits of a font."""
+        key = ctypes.cast(font, ctypes.c_void_p).value or 0
+        if key not in self._fonts:
+            name = ctypes.create_string_buffer(256)
+            raw.FPDFFont_GetBaseFontName(font, name, len(name))
+            plain, flags = name.value.decode("utf-8", "replace").split("+")[-1], raw.FPDFFont_GetFlags(font)
+            found = [bool(known.search(plain)) for known in _STYLE_NAMES]
+            found[0] |= flags > 0 and bool(flags & _BOLD)
+            found[1] |= flags > 0 and bool(flags & _ITALIC)
+            found[2] |= flags > 0 and bool(flags & _FIXED)
+            self._fonts[key] = len(self.font_names), sum(yes << bit for bit, yes in enumerate(found))
+            self.font_names.append(name.value.decode("utf-8", "replace"))
+        return self._fonts[key]
+
+
+def _fill(function: Any, handle: Any, found: np.ndarray, fields: int = 0) -> None:
+    """Let PDFium write the values of every character into a row of `found`.
+
+    fields: how many addresses the function takes; 0 for one per column.
+    """
+    rows = found.ctypes.data + found.strides[0] * np.arange(len(found), dtype=np.int64)
+    places = [(rows + found.itemsize * k).tolist() for k in range(fields or found.shape[1])]
+    deque(_each(function, handle, range(len(found)), *places), maxlen=0)
+
+
+def _each(
+    function: Any, handle: Any, indices: Sequence[int], *addresses: list[int], returns: Any = ctypes.c_int
+) -> Iterator[int]:
+    """Call PDFium for every character. Plain integers as arguments: a quarter of the time of typed pointers."""
+    plain = ctypes.CFUNCTYPE(returns, ctypes.c_void_p, ctypes.c_int, *[ctypes.c_void_p] * len(addresses))
+    direct = plain(ctypes.cast(function, ctypes.c_void_p).value or 0)
+    return map(direct, repeat(ctypes.cast(handle, ctypes.c_void_p).value), indices, *addresses)
+
+
+def _layer(codes: np.ndarray, values: dict[str, np.ndarray], font_names: tuple[str, ...]) -> TextLayer:
+    """Join surrogate pairs and share out the boxes of ligatures."""
+    low = (codes >= 0xDC00) & (codes < 0xE000)
+    low[1:] &= (codes[:-1] >= 0xD800) & (codes[:-1] < 0xDC00)
+    low[:1] = False
+    high = np.flatnonzero(low) - 1
+    codes[codes == 0xAD] = ord(HYPHEN)
+    codes[high] = 0x10000 + ((codes[high] - 0xD800) << 10) + (codes[high + 1] - 0xDC00)
+    arrays = {name: np.ascontiguousarray(values[name][~low], dtype) for name, dtype, _ in ARRAYS}
+    kinds = arrays["kinds"]
+    for boxes in (arrays["boxes"], arrays["advances"]):
+        same = np.zeros(len(boxes) + 1, bool)
+        same[1:-1] = (np.diff(boxes, axis=0) == 0).all(1) & (kinds[1:] == GLYPH) & (kinds[:-1] == GLYPH)
+        for first in np.flatnonzero(same[1:] & ~same[:-1]):
+            last = first + 1
+            while same[last + 1]:
+                last += 1
+            edges = np.linspace(boxes[first, 0], boxes[first, 2], last - first + 2)
+            boxes[first : last + 1, 0], boxes[first : last + 1, 2] = edges[:-1], edges[1:]
+    return TextLayer("".join(map(chr, codes[~low])), font_names=font_names, **arrays)
+
+
+def true_sizes(layer: TextLayer) -> np.ndarray:
+    """Return the sizes of the type, by the height of the letters where a font's own units mislead (Type 3)."""
+    sizes = layer.ems.copy()
+    low = np.array([ch in _LOW for ch in layer.text], bool)
+    heights = layer.boxes[:, 3] - layer.boxes[:, 1]
+    for size in np.unique(sizes):
+        same = sizes == size
+        letters = heights[same & low]
+        if not len(letters):
+            letters = heights[same & (heights > 0)] * 0.6  # capitals, digits, Chinese
+        usual = float(np.median(letters)) if len(letters) else 0.0
+        if usual > 0 and not 0.3 < usual / max(size, 1e-6) < 0.65:
+            sizes[same] = usual / 0.45
+    return sizes
