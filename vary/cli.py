@@ -65,7 +65,7 @@ def _plain(given: str) -> bool:
 def _read_to_screen(arguments: argparse.Namespace, forms: list[str]) -> int:
     from .document.elements import Page
     from .document.writers import WRITERS
-    from .io.source import found_files
+    from .io.source import find_files
     from .reading.pages import read_document
 
     if len(forms) > 1 or forms[0] not in WRITERS:
@@ -78,7 +78,7 @@ def _read_to_screen(arguments: argparse.Namespace, forms: list[str]) -> int:
         if (what := page.error or page.doubt) and not arguments.quiet:
             print(_complaint(file, page.number, what), file=sys.stderr)
 
-    with found_files(arguments.files) as files:
+    with find_files(arguments.files) as files:
         for path, _ in files:
             try:
                 on_page = functools.partial(tell, str(path))

@@ -9,7 +9,7 @@ import pytest
 
 from vary.data import degrade as module
 from vary.data.degrade import PROFILES, TINTS, WARPS, degrade
-from vary.data.sample import Region, TextLine
+from vary.data.sample import LabelledLine, Region
 
 MARKS = [(x, y, x + 9, y + 7) for x in (2, 61, 250, 381, 489) for y in (1, 118, 300, 430, 503)]
 
@@ -52,7 +52,7 @@ def test_nothing_leaves_and_every_box_holds_its_ink(name, monkeypatch) -> None:
             image = np.full((512, 512), 255, np.uint8)
             image[y0:y1, x0:x1] = 0
             regions = [Region("mark", (x0, y0, x1, y1))]
-            line = TextLine("a", np.array([[x0, y0, x1, y1]], np.float32), y1, 7, 10)
+            line = LabelledLine("a", np.array([[x0, y0, x1, y1]], np.float32), y1, 7, 10)
             bent, _ = degrade(image, [line], np.random.default_rng(seed), regions)
             plain, _ = degrade(np.full_like(image, 255), [], np.random.default_rng(seed))
             if name == "skew":  # how far the page shrinks depends on its ink
@@ -114,7 +114,7 @@ def test_a_straight_line_stays_exact_under_a_straight_warp(monkeypatch) -> None:
         x = np.arange(40, 460, 10, dtype=np.float32)
         image = np.full((512, 512), 255, np.uint8)
         image[248:250, 40:460] = 0
-        line = TextLine("a" * len(x), np.stack([x, x * 0 + 240, x + 10, x * 0 + 250], 1), 250.0, 6, 10)
+        line = LabelledLine("a" * len(x), np.stack([x, x * 0 + 240, x + 10, x * 0 + 250], 1), 250.0, 6, 10)
         bent, _ = degrade(image, [line], np.random.default_rng(5))
         for box in (line.boxes[1], line.boxes[-2]):
             column = int((box[0] + box[2]) / 2)

@@ -9,7 +9,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from vary.data.sample import Region, Sample, Skipped, TextLine
+from vary.data.sample import LabelledLine, Region, Sample, Skipped
 from vary.data.shards import (
     MANIFEST,
     PLAN,
@@ -35,7 +35,10 @@ class Noise:
         rng = np.random.default_rng(i)
         image = rng.integers(0, 255, ((0, 0), (12, 20), (9, 7, 3))[i % 3], np.uint8)
         boxes = rng.random((4, 4), np.float32) * 100
-        lines = [TextLine(f"é{i % 10}", boxes[:2], 4.25, 3.5, 9.0, 0.01, 1), TextLine("字a", boxes[2:], 8, 3, 9)]
+        lines = [
+            LabelledLine(f"é{i % 10}", boxes[:2], 4.25, 3.5, 9.0, 0.01, 1),
+            LabelledLine("字a", boxes[2:], 8, 3, 9),
+        ]
         regions = [Region("cell", (0.1, 2.0, 3.3, float(rng.random())), "x")]
         meta = {"size": np.float32(1.5), "n": i}
         return Sample(image, lines[: i % 4], "noise", meta, None if i % 2 else f"target {i}", "what?", regions)

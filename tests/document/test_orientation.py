@@ -10,9 +10,16 @@ from PIL import Image, ImageDraw
 
 import vary
 from vary.document.elements import Block, Line, Page
-from vary.document.orientation import MIN_SKEW, Turn, find_skew, find_turn, turn_back, turned
+from vary.document.orientation import (
+    MIN_SKEW,
+    Orientation,
+    find_orientation,
+    find_skew,
+    restore_orientation,
+    straighten,
+)
 from vary.document.running_heads import running_lines, with_running
-from vary.document.searchable_pdf import crop, words_of
+from vary.document.searchable_pdf import crop, split_words
 from vary.evaluate.metrics.text import cer
 from vary.io.source import Source
 from vary.reading.pages import FIRST_DPI, read_page
@@ -81,7 +88,7 @@ def test_what_is_no_text_has_no_skew() -> None:
 
 
 @pytest.mark.parametrize(
-    "turn", [Turn(), Turn(90), Turn(180), Turn(270), Turn(0, 5.0), Turn(90, -10.0), Turn(270, 7.0)]
+    "turn", [Orientation(*turn) for turn in ((), (90,), (180,), (270,), (0, 5.0), (90, -10.0), (270, 7.0))]
 )
 def test_boxes_come_back_to_the_page_as_it_lies(turn) -> None:
     """A black word of the upright page is where its box says on the page as it lies."""
@@ -89,11 +96,11 @@ def test_boxes_come_back_to_the_page_as_it_lies(turn) -> None:
     box = (120.0, 40.0, 180.0, 52.0)
     upright.paste(0, tuple(map(int, box)))
     laid = lying(upright, *turn)
-    straight = turned(laid, turn)
+    straight = straighten(laid, turn)
     ink = np.argwhere(np.asarray(straight) < 128)
     (y0, x0), (y1, x1) = ink.min(0), ink.max(0) + 1
     page = Page(1, "ok", *straight.size, blocks=[Block([Line("word", (x0, y0, x1, y1), 1.0)], (x0, y0, x1, y1))])
-    turn_back(page, turn, laid.size)
+    restore_orientation(page, turn, laid.size)
     ink = np.argwhere(np.asarray(laid) < 128)
     expected = (*ink.min(0)[::-1], *(ink.max(0)[::-1] + 1))
     tolerance = 3 if turn.skew else 1e-9
@@ -104,17 +111,17 @@ def test_boxes_come_back_to_the_page_as_it_lies(turn) -> None:
 
 def test_an_upright_page_is_the_same_object_and_costs_no_second_look(image) -> None:
     looked = []
-    assert find_turn(image, lambda shown: looked.append(shown) or 0.96) == Turn()
+    assert find_orientation(image, lambda shown: looked.append(shown) or 0.96) == Orientation()
     assert looked == [image]
     assert looked[0] is image
-    assert turned(image, Turn()) is image
+    assert straighten(image, Orientation()) is image
 
 
 def test_nothing_is_turned_unless_it_is_read_more_surely(image) -> None:
-    assert find_turn(image, lambda shown: 0.5) == Turn()
+    assert find_orientation(image, lambda shown: 0.5) == Orientation()
     askew = lying(image, 0, 6.0)
-    assert find_turn(askew, lambda shown: 0.6 if shown is askew else 0.5) == Turn()  # what looked like skew was none
-    assert find_turn(askew, lambda shown: 0.95) == Turn(0, 6.0)
+    assert find_orientation(askew, lambda shown: 0.6 if shown is askew else 0.5) == Orientation()
+    assert find_orientation(askew, lambda shown: 0.95) == Orientation(0, 6.0)
 
 
 def test_upright_pages_are_read_as_ever(reader) -> None:
@@ -146,8 +153,8 @@ def test_words_and_figures_of_a_page_that_lies_upside_down() -> None:
     picture.paste(0, (60, 40, 70, 50))  # of the figure, its upper left corner
     figure = Block([], (60.0, 40.0, 90.0, 60.0), "figure")
     page = Page(1, "ok", 100, 80, blocks=[Block([Line("a b", box, 1.0, characters)], box), figure])
-    turn_back(page, Turn(180), (100, 80))
-    assert [word[1] for word in words_of(page.lines[0])] == [(80, 50, 90, 60), (60, 50, 70, 60)]
+    restore_orientation(page, Orientation(180), (100, 80))
+    assert [word[1] for word in split_words(page.lines[0])] == [(80, 50, 90, 60), (60, 50, 70, 60)]
     assert crop(page, figure, lying(picture, 180, 0)).tobytes() == picture.crop((60, 40, 90, 60)).tobytes()
 
 
@@ -158,7 +165,7 @@ def test_running_heads_are_found_on_turned_pages() -> None:
         for text, y in ((f"Head {number}", 10.0), ("Body", 150.0), (f"- {number} -", 285.0)):
             page.blocks.append(Block([Line(text, (50.0, y, 150.0, y + 8), 1.0)], (50.0, y, 150.0, y + 8)))
         size = (300, 200) if number % 2 else (200, 300)
-        turn_back(page, Turn((90, 180, 270, 0)[number - 1]), size)
+        restore_orientation(page, Orientation((90, 180, 270, 0)[number - 1]), size)
         pages.append(page)
     pages[1].width, pages[1].height = 200, 300
     signs = running_lines(pages)

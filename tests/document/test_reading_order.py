@@ -7,29 +7,29 @@ import random
 import numpy as np
 import pytest
 
-from vary.document.lines import ReadLine
+from vary.document.lines import TextLine
 from vary.document.reading_order import order_blocks
 
 EM, STEP = 16.0, 20.0
 
 
-def line(text: str, x: float, y: float, em: float = EM) -> ReadLine:
+def line(text: str, x: float, y: float, em: float = EM) -> TextLine:
     """A line as the head reads it: half an em per character, the baseline 0.74 em under `y`."""
     left = x + 0.5 * em * np.arange(len(text))
     boxes = np.stack([left, np.full_like(left, y), left + 0.5 * em, np.full_like(left, y + 0.96 * em)], 1)
-    return ReadLine(text, boxes.astype(np.float32), np.full(len(text), 0.9, np.float32), em)
+    return TextLine(text, boxes.astype(np.float32), np.full(len(text), 0.9, np.float32), em)
 
 
-def column(name: str, count: int, x: float, y: float, length: int = 40) -> list[ReadLine]:
+def column(name: str, count: int, x: float, y: float, length: int = 40) -> list[TextLine]:
     return [line(f"{name}{k} ".ljust(length, "x"), x, y + STEP * k) for k in range(count)]
 
 
-def shuffled(lines: list[ReadLine]) -> list[ReadLine]:
+def shuffled(lines: list[TextLine]) -> list[TextLine]:
     """The order in which lines are given must not matter."""
     return random.Random(len(lines)).sample(lines, len(lines))
 
 
-def rows_of(lines: list[ReadLine]) -> list[list[str]]:
+def rows_of(lines: list[TextLine]) -> list[list[str]]:
     blocks = order_blocks(shuffled(lines))
     return [[piece.text.split()[0] for piece in row.pieces] for block in blocks for row in block.rows]
 
@@ -120,11 +120,11 @@ def test_a_line_that_ran_on_across_the_gutter_is_parted() -> None:
     one, other = left.pop(3), right.pop(3)
     gap = np.array([[one.box[2], one.box[1], other.box[0], one.box[3]]], np.float32)
     text = f"{one.text} {other.text}"
-    joined = ReadLine(text, np.concatenate([one.boxes, gap, other.boxes]), np.ones(len(text), np.float32), EM)
+    joined = TextLine(text, np.concatenate([one.boxes, gap, other.boxes]), np.ones(len(text), np.float32), EM)
     assert rows_of([*left, *right, joined]) == [*names("a", 8), *names("b", 8)]
 
 
-def broken_formula(left: float, right: float) -> list[ReadLine]:
+def broken_formula(left: float, right: float) -> list[TextLine]:
     """Two columns, and between their halves one row in two pieces that end and begin there."""
     top, bottom = column("l", 8, 40, 100), column("r", 8, 400, 100)
     top += [line("m " + "x" * int((left - 100) / 8 - 2), 100, 300), line("n " + "x" * 20, right, 300)]
@@ -148,7 +148,7 @@ def test_the_first_lines_may_have_run_together() -> None:
     """A gutter reaches up over a line that was followed across it, once it is parted."""
     wide = line("x" * 40, 40, 80)
     both = np.concatenate([wide.boxes, line("x" * 41, 392, 80).boxes])
-    first = ReadLine("l " + "x" * 38 + " " + "r " + "x" * 38, both, np.full(81, 0.9, np.float32), EM)
+    first = TextLine("l " + "x" * 38 + " " + "r " + "x" * 38, both, np.full(81, 0.9, np.float32), EM)
     found = rows_of([first, *column("l", 8, 40, 100), *column("r", 8, 400, 100)])
     assert found == [["l"], *names("l", 8), ["r"], *names("r", 8)]
 

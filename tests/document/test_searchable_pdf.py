@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from vary.document.elements import Block, Line, Page
-from vary.document.searchable_pdf import COLOURS, SearchablePdf, crop, overlay, words_of
+from vary.document.searchable_pdf import COLOURS, SearchablePdf, crop, overlay, split_words
 
 STEP = 10
 
@@ -83,8 +83,8 @@ def test_a_page_without_picture_keeps_its_place() -> None:
 
 def test_words_of_a_line_without_characters_share_its_box() -> None:
     bare = Line("ab cd", (0, 0, 50, 10), 0.5)
-    assert words_of(bare) == [("ab ", (0, 0, 30, 10)), ("cd", (30, 0, 50, 10))]
-    assert words_of(Line("", (0, 0, 0, 0), 0.5)) == []
+    assert split_words(bare) == [("ab ", (0, 0, 30, 10)), ("cd", (30, 0, 50, 10))]
+    assert split_words(Line("", (0, 0, 0, 0), 0.5)) == []
 
 
 def test_overlay_and_crop() -> None:

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from vary.document.elements import Block, Line, Page
 from vary.document.running_heads import running_lines, with_running
-from vary.document.structure import find_kinds
+from vary.document.structure import find_structure
 
 STEP, HIGH = 7, 14  # px, of a character
 
@@ -39,7 +39,7 @@ def block(*lines: Line) -> Block:
 
 def page(*blocks: Block, image: Image.Image | None = None) -> Page:
     made = Page(1, "ok", 600, 800, blocks=list(blocks))
-    find_kinds(made, image or Image.new("L", (600, 800), 255))
+    find_structure(made, image or Image.new("L", (600, 800), 255))
     return made
 
 

@@ -7,15 +7,15 @@ import os
 
 import pytest
 
-from vary.io.files import aside, locked, sha256
+from vary.io.files import atomic_write, lock_folder, sha256
 
 
-def test_aside_leaves_the_old_file_whole(tmp_path) -> None:
+def test_an_interrupted_write_leaves_the_old_file(tmp_path) -> None:
     path = tmp_path / "a.md"
     path.write_text("old")
 
     def interrupted() -> None:
-        with aside(path) as file:
+        with atomic_write(path) as file:
             file.write(b"half")
             raise KeyboardInterrupt
 
@@ -24,12 +24,11 @@ def test_aside_leaves_the_old_file_whole(tmp_path) -> None:
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.md", "old")]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="files are locked on POSIX alone")
-def test_a_folder_is_had_by_one_at_a_time(tmp_path) -> None:
+def test_one_process_holds_a_folder(tmp_path) -> None:
     refused = f"new: process {os.getpid()} on .* is reading it$"
     for _ in range(2):  # it is free again
-        with locked(tmp_path / "new", "drawing in it"), pytest.raises(ValueError, match=refused):
-            locked(tmp_path / "new", "reading it").__enter__()
+        with lock_folder(tmp_path / "new", "drawing in it"), pytest.raises(ValueError, match=refused):
+            lock_folder(tmp_path / "new", "reading it").__enter__()
 
 
 def test_the_digest_is_of_all_bytes(tmp_path) -> None:

@@ -16,7 +16,7 @@ from pypdf import PdfWriter
 from vary.io import child as module
 from vary.io.errors import InputError
 from vary.io.pdf import MAX_PAGE_PIXELS, PdfFile, looks_like_pdf
-from vary.io.source import page_numbers
+from vary.io.source import parse_page_numbers
 
 
 def blank_pdf(path: Path, *sizes: tuple[float, float], password: str | None = None) -> Path:
@@ -205,7 +205,7 @@ def test_child_imports_nothing_from_the_folder(pdf_file, tmp_path, monkeypatch) 
     ],
 )
 def test_page_numbers(wanted, pages, expected) -> None:
-    assert list(page_numbers(wanted, pages, "a.pdf")) == expected
+    assert list(parse_page_numbers(wanted, pages, "a.pdf")) == expected
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_page_numbers(wanted, pages, expected) -> None:
 )
 def test_page_numbers_refused(wanted, reason) -> None:
     with pytest.raises(InputError, match=rf"^a\.pdf: .*{reason}"):
-        list(page_numbers(wanted, 3, "a.pdf"))
+        list(parse_page_numbers(wanted, 3, "a.pdf"))
 
 
 def test_children_are_replaced_and_their_memory_with_them(pdf_file, children, monkeypatch) -> None:

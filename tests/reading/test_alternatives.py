@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from vary.document.lines import Doubt
+from vary.document.lines import Alternative
 from vary.reading.alternatives import find_doubts, spellings
 from vary.reading.ctc import _best_path
 
@@ -24,7 +24,7 @@ def path_of(frames: list[str | dict[str, float]]) -> np.ndarray:
     return rows / rows.sum(1, keepdims=True)
 
 
-def doubts_of(frames: list[str | dict[str, float]]) -> tuple[str, list[Doubt]]:
+def doubts_of(frames: list[str | dict[str, float]]) -> tuple[str, list[Alternative]]:
     path = path_of(frames)
     text, at, _ = _best_path(path, ALPHABET)
     return text, find_doubts(path, text, at, ALPHABET)
@@ -78,4 +78,4 @@ def test_unlikely_spellings_are_none() -> None:
 
 
 def test_doubts_move_with_their_text() -> None:
-    assert Doubt(4, 6, (("m", -1.0),)).moved(3) == Doubt(1, 3, (("m", -1.0),))
+    assert Alternative(4, 6, (("m", -1.0),)).shift(3) == Alternative(1, 3, (("m", -1.0),))

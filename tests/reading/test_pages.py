@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vary.document.elements import Block, Line, Page
 from vary.io.errors import InputError
-from vary.io.source import Source, found_files
+from vary.io.source import Source, find_files
 from vary.reading.pages import FIRST_DPI, MAX_DPI, MIN_DPI, read_document, read_pages
 
 
@@ -324,7 +324,7 @@ def test_colour(tmp_path) -> None:
 
 
 def found(*inputs, leave_out=None) -> list[tuple[str, str]]:
-    with found_files(inputs, leave_out) as files:
+    with find_files(inputs, leave_out) as files:
         return [(str(path), name) for path, name in files]
 
 
@@ -352,7 +352,7 @@ def test_folders_patterns_and_files(tmp_path, monkeypatch) -> None:
 def test_stdin(pdf_file, monkeypatch) -> None:
     with pdf_file.open("rb") as file:
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=file))
-        with found_files(["-"]) as files:
+        with find_files(["-"]) as files:
             ((path, name),) = files
             assert name == "stdin"
             assert [page.status for page in read_pages(path, FakeReader())] == ["ok", "blank", "ok"]

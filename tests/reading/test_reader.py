@@ -9,7 +9,7 @@ from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from tests.models.test_reading_head import oracle
-from vary.document.lines import ReadLine
+from vary.document.lines import TextLine
 from vary.markup.prompts import LATIN
 from vary.models.heads.reading import Lattice
 from vary.reading.ctc import retold
@@ -165,7 +165,7 @@ def test_unknown_models_are_named(tmp_path) -> None:
 def test_retold_lines_keep_a_box_per_character(text) -> None:
     x = np.arange(7, dtype=np.float32) * 10
     boxes = np.stack([x, x * 0, x + 9, x * 0 + 12], 1)
-    line = ReadLine("buttons", boxes, np.full(7, 0.9, np.float32), 16.0)
+    line = TextLine("buttons", boxes, np.full(7, 0.9, np.float32), 16.0)
     told = retold(line, text, "decoder")
     assert told.text == text
     assert told.boxes.shape == (len(text), 4)

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.reading.test_batch import LOAD, tiff
 from tests.reading.test_remote import PAGE, other, said, vary_server  # noqa: F401  # `other` is a fixture
 from tests.serve.test_app import FakeReader
-from vary.document.orientation import Turn
+from vary.document.orientation import Orientation
 from vary.io.errors import InputError
 from vary.reading.batch import read_all
 from vary.reading.pages import read_document
@@ -116,8 +116,8 @@ def test_a_cluster_gives_what_workers_give(tmp_path) -> None:
 
 def test_a_server_turns_pages_and_says_so(tmp_path) -> None:
     class Turning(FakeReader):
-        def wanted_turn(self, image: Image.Image) -> Turn:
-            return Turn(90) if image.width > image.height else Turn()
+        def find_orientation(self, image: Image.Image) -> Orientation:
+            return Orientation(90) if image.width > image.height else Orientation()
 
     lies = PAGE.transpose(Image.Transpose.ROTATE_270)
     lies.save(tmp_path / "lies.png")

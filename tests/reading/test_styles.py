@@ -10,7 +10,7 @@ from PIL import Image
 
 from vary.data.shards import pack, unpack
 from vary.document.elements import STYLES, Block, Document, Line, Page
-from vary.document.structure import find_kinds
+from vary.document.structure import find_structure
 from vary.markup.prompts import LATIN
 from vary.models.heads.reading import Lattice, ReadingHead
 from vary.reading.ctc import find_lines
@@ -149,9 +149,9 @@ def test_markdown_of_styles(made, expected) -> None:
 def test_styles_run_on_over_lines_and_hyphens() -> None:
     first = line("see the impor-", bold="impor-")
     second = line("tant words of it", 20, bold="tant words")
-    assert block(first, second).told() == ("see the important words of it", [(8, 23, "bold")])
+    assert block(first, second).styled_text() == ("see the important words of it", [(8, 23, "bold")])
     first, second = line("it is bold", bold="bold", width=120), line("and it goes on", 20, bold="and it")
-    assert block(first, second).told() == ("it is bold and it goes on", [(6, 17, "bold")])
+    assert block(first, second).styled_text() == ("it is bold and it goes on", [(6, 17, "bold")])
     assert shown(block(first, second)) == "<p>it is <strong>bold and it</strong> goes on</p>"
 
 
@@ -169,7 +169,7 @@ def test_typewriter_lines_are_code_with_their_indent() -> None:
     text = block(line("Some words before the code."), line("more of them.", 20))
     code = [line("if x == `y`:", 60, mono="if x == `y`:"), line("return  1", 80, x=42, mono="return  1")]
     page = Page(1, "ok", 600, 800, blocks=[text, block(code[0]), block(code[1]), block(line("After it.", 120))])
-    find_kinds(page, Image.new("L", (600, 800), 255))
+    find_structure(page, Image.new("L", (600, 800), 255))
     assert [found.kind for found in page.blocks] == ["text", "code", "text"]
     assert page.blocks[1].text == "if x == `y`:\n    return  1"
     assert "<pre><code>if x == `y`:\n    return  1\n</code></pre>" in shown(*page.blocks)
@@ -180,7 +180,7 @@ def test_what_all_of_a_page_is_set_in_emphasises_nothing() -> None:
     lines = [line("all of it is bold", 20 * k, bold="all of it is bold") for k in range(5)]
     lines.append(line("but one word", 100, italic="one"))
     page = Page(1, "ok", 600, 800, blocks=[block(*lines)])
-    find_kinds(page, Image.new("L", (600, 800), 255))
+    find_structure(page, Image.new("L", (600, 800), 255))
     assert {span[2] for one in page.lines for span in one.styles} == {"italic"}
 
 

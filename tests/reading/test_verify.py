@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vary.document.lines import Doubt
+from vary.document.lines import Alternative
 from vary.models.strip_decoder import Strip, Writer, strip_embeddings, strip_of
 from vary.reading import verify as generate
 from vary.reading.verify import BEHIND, _Row, log_odds, settle
@@ -42,9 +42,13 @@ def test_branches_score_as_whole_texts_do(writer) -> None:
     images = strip_images(writer.model, 3)
     texts = ["", "a line to read", "yet another"]
     doubts = [
-        [Doubt(0, 0, (("x", 0.0),))],
-        [Doubt(0, 1, (("A", 0.0), ("", 0.0), ("an", 0.0))), Doubt(7, 9, (("fo", 0.0),)), Doubt(13, 14, (("cl", 0.0),))],
-        [Doubt(4, 4, ((" ", 0.0), ("-", 0.0)))],
+        [Alternative(0, 0, (("x", 0.0),))],
+        [
+            Alternative(0, 1, (("A", 0.0), ("", 0.0), ("an", 0.0))),
+            Alternative(7, 9, (("fo", 0.0),)),
+            Alternative(13, 14, (("cl", 0.0),)),
+        ],
+        [Alternative(4, 4, ((" ", 0.0), ("-", 0.0)))],
     ]
     with torch.inference_mode():
         rows = [_Row.of(writer, text, found) for text, found in zip(texts, doubts, strict=True)]
@@ -73,7 +77,7 @@ def trusting(monkeypatch, decoder: dict[str, float]) -> None:
 )
 def test_head_and_decoder_decide_together(writer, monkeypatch, weight, wanted) -> None:
     trusting(monkeypatch, {"m": 6.0, "n": 4.0, "un": -9.0})
-    doubts = [Doubt(0, 2, (("m", -1.0), ("n", -3.5))), Doubt(12, 13, (("n", -1.5), ("un", -0.1)))]
+    doubts = [Alternative(0, 2, (("m", -1.0), ("n", -3.5))), Alternative(12, 13, (("n", -1.5), ("un", -0.1)))]
     assert settle(writer, [torch.zeros(2, 40)], ["rnodem buttoms"], [doubts], weight) == [wanted]
 
 
@@ -81,9 +85,9 @@ def test_lines_keep_their_order_whatever_their_length(writer, monkeypatch) -> No
     monkeypatch.setattr(generate, "PASS_TOKENS", 40)
     images = strip_images(writer.model, 3)
     drafts = ["quite a long line of text", "short", "middling text"]
-    none = [[Doubt(0, 1, ((draft[0], -1e9),))] for draft in drafts]
+    none = [[Alternative(0, 1, ((draft[0], -1e9),))] for draft in drafts]
     assert settle(writer, images, drafts, none, 1.0) == drafts
-    swapped = [[Doubt(0, 1, (("X", 1e9),))] for _ in drafts]
+    swapped = [[Alternative(0, 1, (("X", 1e9),))] for _ in drafts]
     assert settle(writer, images, drafts, swapped, 1.0) == ["X" + draft[1:] for draft in drafts]
 
 

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from vary.data.corpus.download import Corpus
 from vary.data.corpus.text import TextSource
 from vary.data.pages.glyphs import find_faces
-from vary.io.files import locked
+from vary.io.files import lock_folder
 from vary.train import reading_tasks as tasks
 from vary.train.checkpoint import Checkpoints, damage
 from vary.train.loader import StageData
@@ -196,7 +196,7 @@ def test_disk_full(tmp_path) -> None:
 def test_two_writers(tmp_path) -> None:
     settings = recipe(tmp_path / "run")
     refused = f"process {os.getpid()} on .* is training in it"
-    with locked(tmp_path / "run", "training in it"), pytest.raises(ValueError, match=refused):
+    with lock_folder(tmp_path / "run", "training in it"), pytest.raises(ValueError, match=refused):
         run(settings)
     run(settings, max_steps=1)  # the lock is free again
 

@@ -18,14 +18,14 @@ import cv2
 import numpy as np
 
 from ..io.errors import ConfigError
-from .sample import Region, TextLine
+from .sample import LabelledLine, Region
 
 Move = Callable[[np.ndarray], np.ndarray]  # points (N, 2) of the page -> points (N, 2) of the warped page
 
 
 def degrade(
     image: np.ndarray,
-    lines: list[TextLine],
+    lines: list[LabelledLine],
     rng: np.random.Generator,
     regions: list[Region] | None = None,
     profile: str = "scan",
@@ -71,7 +71,7 @@ def _around(boxes_N4: np.ndarray, move: Move, size: tuple[int, int], outline_K2:
     return np.concatenate([moved.min(0).clip(0, limit), moved.max(0).clip(0, limit)], 1)
 
 
-def _carry_lines(lines: list[TextLine], move: Move, size: tuple[int, int]) -> None:
+def _carry_lines(lines: list[LabelledLine], move: Move, size: tuple[int, int]) -> None:
     """Move the boxes, baselines and sizes of all lines in one operation."""
     lines = [line for line in lines if len(line.boxes)]
     if not lines:

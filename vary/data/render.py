@@ -21,7 +21,7 @@ from typing import Any
 
 from .. import __version__
 from ..io.errors import ConfigError, MissingExtra
-from ..io.files import locked
+from ..io.files import lock_folder
 from ..io.progress import Progress
 from .mixture import Mixture, Part, load_recipe, read_mix
 from .preview import contact_sheet
@@ -104,7 +104,7 @@ def render(
             names the shard and the sample.
     """
     folder, plan = Path(out), make_plan(recipe, count, stage, seed, per_shard, image)
-    with locked(folder, "rendering into it"):
+    with lock_folder(folder, "rendering into it"):
         _begin(folder, plan)
         todo = [k for k in range(shard_count(plan)) if not is_done(folder, k)]
         progress = Progress("samples", plan["count"], plan["count"] - sum(len(_span(plan, k)) for k in todo), log)

@@ -16,7 +16,7 @@ from ..io.errors import InputError
 
 
 @dataclass
-class TextLine:
+class LabelledLine:
     """One line of text with a box for every character.
 
     boxes: (len(text), 4) float32, spaces included: x0, y0, x1, y1 in pixels of the image, x right, y down, origin
@@ -79,7 +79,7 @@ class Sample:
     """
 
     image: np.ndarray
-    lines: list[TextLine]
+    lines: list[LabelledLine]
     kind: str
     meta: dict[str, Any] = field(default_factory=dict)
     target: str | None = None

@@ -31,8 +31,8 @@ import cv2
 import numpy as np
 
 from ..io.errors import ConfigError, InputError
-from ..io.files import aside, sha256
-from .sample import Region, Sample, Skipped, Source, TextLine
+from ..io.files import atomic_write, sha256
+from .sample import LabelledLine, Region, Sample, Skipped, Source
 
 IMAGES = {  # suffix -> OpenCV parameters; png is lossless, jpg is smaller for noisy images
     "png": [cv2.IMWRITE_PNG_COMPRESSION, 1],
@@ -84,7 +84,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"meta holds a {type(value).__name__}, which JSON cannot hold")
 
 
-def _styles(line: TextLine) -> dict[str, str]:
+def _styles(line: LabelledLine) -> dict[str, str]:
     """Encode the styles of a line as one digit per character."""
     return {} if line.styles is None else {"styles": "".join(map(str, line.styles.tolist()))}
 
@@ -108,7 +108,7 @@ def unpack(packed: bytes) -> Sample:
     boxes = np.load(io.BytesIO(found["boxes.npy"]), allow_pickle=False) if about["lines"] else np.zeros((0, 4))
     ends = np.cumsum([len(line["text"]) for line in about["lines"]]).tolist()
     lines = [
-        TextLine(boxes=boxes[end - len(line["text"]) : end].copy(), styles=_bits(line.pop("styles", None)), **line)
+        LabelledLine(boxes=boxes[end - len(line["text"]) : end].copy(), styles=_bits(line.pop("styles", None)), **line)
         for end, line in zip(ends, about["lines"], strict=True)
     ]
     regions = [Region(label, tuple(box), text) for label, box, text in about["regions"]]
@@ -123,7 +123,7 @@ def write_shard(folder: Path, k: int, source: Source, span: range, image: str = 
     """
     name, part = shard_name(k), f".{shard_name(k)}.{os.getpid()}.part"
     digest, at, places, skipped, kinds = hashlib.sha256(), 0, [], [], {}  # type: ignore[var-annotated]
-    with aside(folder / f"{name}.tar", part) as tar:
+    with atomic_write(folder / f"{name}.tar", part) as tar:
         for i in span:
             try:
                 sample = source.sample(i)
@@ -153,7 +153,7 @@ def write_shard(folder: Path, k: int, source: Source, span: range, image: str = 
 
 def write_json(path: Path, value: Any) -> None:
     """Write a value as a JSON file, atomically."""
-    with aside(path) as file:
+    with atomic_write(path) as file:
         file.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
 
 

@@ -30,7 +30,7 @@ from .corpus.tables import MAX_CELL, RawTable, column_of, is_number, tidy, value
 from .degrade import degrade
 from .documents.typst import draw, print_pdf
 from .pdfs.text_layer import text_lines
-from .sample import Region, Sample, TextLine
+from .sample import LabelledLine, Region, Sample
 
 PROMPTS = {"latex": "Convert this table to latex format.", "html": "Convert this table to html format."}
 TARGETS = {"latex": to_latex, "html": to_html}
@@ -318,7 +318,7 @@ def _free(head: list[list[Cell]], body: list[list[Cell]], columns: int) -> list[
 # -- geometry ---------------------------------------------------------------------------------------------------------
 def _boxes(
     table: Table, page: pdfium.PdfPage, scale: float, offset: tuple[int, int]
-) -> tuple[list[TextLine], list[Region]]:
+) -> tuple[list[LabelledLine], list[Region]]:
     """Lines of text, and a region for every cell in the order of `placed`."""
     rects = _cell_rects(table, page, scale)
     layer = read_text_layer(page, scale)

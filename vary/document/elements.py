@@ -67,9 +67,9 @@ class Block:
     @property
     def text(self) -> str:
         """Lines joined: a full line runs on into the next, a hyphen at its end is taken back; short lines stay."""
-        return self.told()[0]
+        return self.styled_text()[0]
 
-    def told(self) -> tuple[str, list[Span]]:
+    def styled_text(self) -> tuple[str, list[Span]]:
         """The text and, in it, the styles of its lines; a style runs on from one line into the next."""
         left, right = self.box[0], self.box[2]
         if self.angle:

@@ -9,20 +9,20 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Doubt:
+class Alternative:
     """Characters [start, end) of a line's text and their other spellings, each with its log-odds to the text's own."""
 
     start: int
     end: int
     others: tuple[tuple[str, float], ...]
 
-    def moved(self, by: int) -> Doubt:
+    def shift(self, by: int) -> Alternative:
         """The same in a text of which `by` characters were cut at the front."""
-        return Doubt(self.start - by, self.end - by, self.others)
+        return Alternative(self.start - by, self.end - by, self.others)
 
 
 @dataclass
-class ReadLine:
+class TextLine:
     """A line of text as the head reads it.
 
     boxes (len(text), 4) float32: one box per character; confidence (len(text),): probability at each one's peak.
@@ -37,7 +37,7 @@ class ReadLine:
     slope: float = 0.0
     writer: str = "head"
     styles: np.ndarray | None = None
-    doubts: Sequence[Doubt] = ()
+    alternatives: Sequence[Alternative] = ()
 
     @property
     def box(self) -> tuple[float, float, float, float]:

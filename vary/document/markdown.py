@@ -42,7 +42,7 @@ Run = tuple[str, frozenset[str]]  # a piece of a line and the styles that it is 
 
 def _line_runs(block: Block) -> list[list[Run]]:
     """The lines of a block's text, each in runs of one style; no run of a style ends in white space."""
-    text, spans = block.told()
+    text, spans = block.styled_text()
     looks: list[frozenset[str]] = [frozenset()] * len(text)
     for start, end, style in spans:
         for k in range(start, end):

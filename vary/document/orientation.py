@@ -32,24 +32,24 @@ SURE = 0.9  # mean confidence of a window that lies upright: 0.95 and more, upsi
 SURER = 0.03
 
 
-class Turn(NamedTuple):
+class Orientation(NamedTuple):
     """How a page lies: rotation (0, 90, 180, 270) and skew beyond that, both clockwise in degrees."""
 
     rotation: int = 0
     skew: float = 0.0
 
 
-def find_turn(image: Image.Image, confidence: Callable[[Image.Image], float]) -> Turn:
+def find_orientation(image: Image.Image, confidence: Callable[[Image.Image], float]) -> Orientation:
     """How a grey page lies. confidence: the reader's, 0 to 1, in what it reads of an image."""
     skew = find_skew(image)
-    first = confidence(turned(image, Turn(0, skew)))
+    first = confidence(straighten(image, Orientation(0, skew)))
     if first >= SURE:
-        return Turn(0, skew)
-    tried = {Turn(rotation, skew): 0.0 for rotation in (90, 180, 270)} | ({Turn(): 0.0} if skew else {})
+        return Orientation(0, skew)
+    tried = {Orientation(rotation, skew): 0.0 for rotation in (90, 180, 270)} | ({Orientation(): 0.0} if skew else {})
     for turn in tried:
-        tried[turn] = confidence(turned(image, turn))
+        tried[turn] = confidence(straighten(image, turn))
     best = max(tried, key=lambda turn: tried[turn])
-    return best if tried[best] > first + SURER else Turn(0, skew)
+    return best if tried[best] > first + SURER else Orientation(0, skew)
 
 
 def find_skew(image: Image.Image) -> float:
@@ -79,7 +79,7 @@ def _sharpness(x: np.ndarray, y: np.ndarray, angle: float) -> float:
     return float((np.diff(counts).astype(np.float64) ** 2).sum()) / len(x)
 
 
-def turned(image: Image.Image, turn: Turn) -> Image.Image:
+def straighten(image: Image.Image, turn: Orientation) -> Image.Image:
     """The page put upright; what skew uncovers at the corners takes the colour of the paper."""
     if turn.rotation:
         image = image.transpose(getattr(Image.Transpose, f"ROTATE_{turn.rotation}"))
@@ -89,7 +89,7 @@ def turned(image: Image.Image, turn: Turn) -> Image.Image:
     return image
 
 
-def turn_back(page: Page, turn: Turn, size: tuple[int, int]) -> None:
+def restore_orientation(page: Page, turn: Orientation, size: tuple[int, int]) -> None:
     """Bring a page's boxes from the upright image to the image as it lay, of `size`; a box there is around the box."""
     angle, (wide, high) = turn.rotation + turn.skew, (page.width, page.height)
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .lines import ReadLine
+from .lines import TextLine
 
 Gutter = tuple[float, float, float]  # x, top, bottom of a white strip between columns of running text
 JUT_EM = (
@@ -28,7 +28,7 @@ WIDE_EM = 10  # a piece at least this wide is running text; narrower ones are ce
 class Row:
     """Pieces of one printed row, left to right."""
 
-    pieces: list[ReadLine]
+    pieces: list[TextLine]
     box: tuple[float, float, float, float]
     em_px: float
 
@@ -40,7 +40,7 @@ class TextBlock:
     rows: list[Row] = field(default_factory=list)
 
 
-def order_blocks(lines: list[ReadLine]) -> list[TextBlock]:
+def order_blocks(lines: list[TextLine]) -> list[TextBlock]:
     """Blocks of a page in reading order."""
     if not lines:
         return []
@@ -53,7 +53,7 @@ def order_blocks(lines: list[ReadLine]) -> list[TextBlock]:
     return _blocks(ordered)
 
 
-def _gutters(lines: list[ReadLine]) -> list[Gutter]:
+def _gutters(lines: list[TextLine]) -> list[Gutter]:
     """White strips between columns of running text: (x, top, bottom) each."""
     boxes = np.array([line.box for line in lines])
     em = _usual_em(lines)
@@ -78,7 +78,7 @@ def _gutters(lines: list[ReadLine]) -> list[Gutter]:
     return [_grown(gutter, boxes, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
 
 
-def _usual_em(lines: list[ReadLine]) -> float:
+def _usual_em(lines: list[TextLine]) -> float:
     return float(np.median([line.em_px for line in lines]))
 
 
@@ -120,10 +120,10 @@ def _separate(found: list[tuple[int, float, float, float]], apart: float) -> lis
     return kept
 
 
-def _parted(lines: list[ReadLine], gutters: list[Gutter]) -> list[ReadLine]:
+def _parted(lines: list[TextLine], gutters: list[Gutter]) -> list[TextLine]:
     """Cut lines that run on across a gutter where they leave white at it: two columns were followed as one line."""
     for x, top, bottom in gutters:
-        parts: list[ReadLine] = []
+        parts: list[TextLine] = []
         for line in lines:
             x0, y0, x1, y1 = line.box
             cut = int((line.boxes[:, [0, 2]].mean(1) < x).sum())
@@ -140,14 +140,14 @@ def _parted(lines: list[ReadLine], gutters: list[Gutter]) -> list[ReadLine]:
     return lines
 
 
-def _piece(line: ReadLine, part: slice) -> ReadLine:
+def _piece(line: TextLine, part: slice) -> TextLine:
     styles = None if line.styles is None else line.styles[part]
     return replace(line, text=line.text[part], boxes=line.boxes[part], confidence=line.confidence[part], styles=styles)
 
 
-def _rows(lines: list[ReadLine], gutters: list[Gutter], white: list[tuple[float, float]]) -> list[Row]:
+def _rows(lines: list[TextLine], gutters: list[Gutter], white: list[tuple[float, float]]) -> list[Row]:
     """Join pieces at the same height unless a gutter lies between them; two that belong to no column span it."""
-    rows: list[list[ReadLine]] = []
+    rows: list[list[TextLine]] = []
     for line in sorted(lines, key=lambda piece: piece.box[0]):
         x0, y0, _, y1 = line.box
         middle = (y0 + y1) / 2
@@ -175,7 +175,7 @@ def _rows(lines: list[ReadLine], gutters: list[Gutter], white: list[tuple[float,
     return [_row(row) for row in rows]
 
 
-def _row(pieces: list[ReadLine]) -> Row:
+def _row(pieces: list[TextLine]) -> Row:
     boxes = np.array([p.box for p in pieces])
     box = (*boxes[:, :2].min(0).tolist(), *boxes[:, 2:].max(0).tolist())
     return Row(pieces, box, float(np.median([p.em_px for p in pieces])))

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from PIL import Image, ImageDraw, ImageFont
 
 from .elements import Block, Box, Line, Page
-from .orientation import Turn, turned
+from .orientation import Orientation, straighten
 
 POINTS = 72.0
 IMAGE_DPI = 150.0  # taken for pictures that do not say theirs
@@ -58,7 +58,7 @@ class SearchablePdf:
             jpeg.getvalue(),
         )
         used: set[int] = set()
-        words = "".join(self._word(*word, size[1], scale, used) for line in page.lines for word in words_of(line))
+        words = "".join(self._word(*word, size[1], scale, used) for line in page.lines for word in split_words(line))
         content = f"q {size[0]:.2f} 0 0 {size[1]:.2f} 0 0 cm /I Do Q\nBT 3 Tr\n{words}ET".encode()
         fonts = "".join(f"/F{k} {self._fonts[k]} 0 R" for k in sorted(used))
         self._page(size, content, f"/XObject<</I {picture} 0 R>>/Font<<{fonts}>>")
@@ -139,7 +139,7 @@ def _to_unicode(characters: list[str]) -> bytes:
     ).encode()
 
 
-def words_of(line: Line) -> list[tuple[str, Box]]:
+def split_words(line: Line) -> list[tuple[str, Box]]:
     """Words of a line, each but the last with the blank after it, and the box from its start to the next word's."""
     text, boxes = line.text, line.characters
     if len(boxes) != len(text):
@@ -178,7 +178,7 @@ def crop(page: Page, block: Block, image: Image.Image) -> Image.Image:
     """A figure's part of the page image, in quarter turns upright."""
     box = _scaled(block.box, image.width / (page.width or image.width))
     part = image.crop((max(0, round(box[0])), max(0, round(box[1])), round(box[2]), round(box[3])))
-    return turned(part, Turn(page.rotation))
+    return straighten(part, Orientation(page.rotation))
 
 
 def _scaled(box: Box, scale: float) -> Box:

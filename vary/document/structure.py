@@ -28,7 +28,7 @@ GRID = 12  # px, the raster on which figures are sought
 FIGURE_SHARE = 0.015  # of the page, at least
 
 
-def find_kinds(page: Page, image: Image.Image) -> None:
+def find_structure(page: Page, image: Image.Image) -> None:
     """Give each block of a page its kind; tables are put together from blocks, figures are added at their place."""
     if not page.blocks:
         return

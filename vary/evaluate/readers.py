@@ -45,7 +45,7 @@ def open_model(name: str, device: str = "cpu", max_tokens: int = 2048, fast: boo
 
 
 def _rows(name: str, folder: Path, device: str, fast: bool) -> Opened:
-    from ..document.orientation import turned
+    from ..document.orientation import straighten
     from ..reading.loader import load_reader
 
     reader = load_reader(name, device, fast)
@@ -53,7 +53,7 @@ def _rows(name: str, folder: Path, device: str, fast: bool) -> Opened:
 
     def answer(image: Image.Image, *_: str) -> Reply:
         grey = image.convert("L")
-        grey = turned(grey, reader.wanted_turn(grey))  # as `vary read` does
+        grey = straighten(grey, reader.find_orientation(grey))  # as `vary read` does
         page = reader.read(grey, reader.wanted_scale(grey))
         sure: list[float] = []
         for line in page.lines:  # 1 for the line break after each

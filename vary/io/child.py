@@ -19,7 +19,7 @@ START = "import sys; sys.path[:] = sys.argv[2:]; from vary.io.child import start
 Answer = tuple[dict[str, Any], bytes]
 
 
-class Gone(Exception):
+class ChildDied(Exception):
     """The child ended before it answered; `late`: because its time was up."""
 
     def __init__(self, late: bool):
@@ -35,7 +35,7 @@ class Child:
         self.process: subprocess.Popen[bytes] | None = None
 
     def ask(self, request: dict[str, Any], timeout_s: float) -> Answer:
-        """The child's answer. Raises Gone when it crashed or needed longer than `timeout_s`."""
+        """The child's answer. Raises ChildDied when it crashed or needed longer than `timeout_s`."""
         if self.process is None:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-c", START, self.entry, *sys.path],  # `-m` would import from the cwd
@@ -55,7 +55,7 @@ class Child:
             return exchange(process, request)
         except (OSError, ValueError):
             self.close()
-            raise Gone(late.is_set()) from None
+            raise ChildDied(late.is_set()) from None
         finally:
             clock.cancel()
 

@@ -1,4 +1,4 @@
-"""What is on the disk: files written whole or not at all, folders and files that one process has at a time, digests."""
+"""Write files atomically, lock folders against a second process, compute checksums."""
 
 from __future__ import annotations
 
@@ -8,32 +8,42 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import BinaryIO
+
+from filelock import FileLock, Timeout
 
 from .errors import InputError
 
 
 @contextlib.contextmanager
-def aside(path: Path, part: str | None = None) -> Iterator[BinaryIO]:
-    """A file that is written whole or not at all: beside its place, synced, then renamed. part: its name meanwhile."""
+def atomic_write(path: Path, part: str | None = None) -> Iterator[BinaryIO]:
+    """Open a file for writing and put it at `path` only when it is complete.
+
+    The data goes to a temporary file in the same folder, is flushed to disk (fsync) and renamed over `path`. Other
+    processes see the old file or the new one, never a part. An exception leaves the old file as it was.
+
+    Args:
+        path: The file to write. Its folder is created.
+        part: Name of the temporary file. The default is `.NAME.part`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(part or f".{path.name}.part")
+    temporary = path.with_name(part or f".{path.name}.part")
     try:
-        with beside.open("wb") as file:
+        with temporary.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
-def flush(path: Path) -> None:
-    """See to it that a file, or the names in a folder, are on the disk."""
+def fsync_path(path: Path) -> None:
+    """Flush a file, or the directory entries of a folder, to disk."""
     try:
         handle = os.open(path, os.O_RDONLY)
-    except PermissionError:  # Windows opens no folders
+    except PermissionError:  # Windows cannot open folders
         return
     try:
         os.fsync(handle)
@@ -41,40 +51,42 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-def lock(file: IO[Any]) -> bool:
-    """Take an open file for this process alone, until it ends however it does; False when another has it."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows, where nothing keeps two runs apart
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
 @contextlib.contextmanager
-def locked(folder: Path, doing: str) -> Iterator[None]:
-    """One process at a time works in a folder. doing: what it does there: "training in it".
+def lock_folder(folder: Path, activity: str) -> Iterator[None]:
+    """Hold a folder for this process, through the lock file `.lock` in it. The folder is created.
 
-    Raises ValueError naming the process that has it.
+    The lock ends with the process, whatever ends it. The file names its holder; where that cannot be read (Windows
+    locks the bytes too), the message says "another process".
+
+    Args:
+        folder: The folder to lock.
+        activity: What this process does there, for the error message: "training in it".
+
+    Raises:
+        InputError: Another process holds the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+", encoding="utf-8") as file:
-        if not lock(file):
-            file.seek(0)
-            raise InputError(f"{folder}: {file.read().strip() or 'another process'} is {doing}")
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+    path = folder / ".lock"
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        holder = ""
+        with contextlib.suppress(OSError):
+            holder = path.read_text(encoding="utf-8").strip()
+        raise InputError(f"{folder}: {holder or 'another process'} is {activity}") from None
+    try:
+        with contextlib.suppress(PermissionError):
+            path.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         yield
+    finally:
+        lock.release()
 
 
 def sha256(path: Path) -> str:
-    """Digest of a file in hexadecimal."""
+    """Return the SHA-256 checksum of a file in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
     return digest.hexdigest()

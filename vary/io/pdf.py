@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from .child import Child, Gone, send
+from .child import Child, ChildDied, send
 from .errors import InputError, PageTimeout
 from .pdf_objects import PageContent, PageObjects, read_content
 from .pdf_text import TextLayer
@@ -94,7 +94,7 @@ class PdfFile:
             self._ask({"open": self.path, "password": self.password})
         try:
             answer, data = self._child.ask(request | {"limit": math.ceil(self.timeout_s) + 1}, self.timeout_s)
-        except Gone as gone:
+        except ChildDied as gone:
             if gone.late:
                 raise PageTimeout(f"{where}: rendering took longer than {self.timeout_s:g} s") from None
             raise InputError(f"{where}: the PDF renderer crashed") from None

@@ -69,8 +69,8 @@ class Source:
         return self.pdf.content(number, dpi) if self.pdf else None
 
     def numbers(self, wanted: str | None, limit: int = MAX_PAGES) -> list[int]:
-        """The numbers that a selection names, see `page_numbers`. Raises InputError for more than `limit`."""
-        numbers = list(islice(page_numbers(wanted, self.pages, str(self.path)), limit + 1))
+        """The numbers that a selection names, see `parse_page_numbers`. Raises InputError for more than `limit`."""
+        numbers = list(islice(parse_page_numbers(wanted, self.pages, str(self.path)), limit + 1))
         if len(numbers) > limit:
             raise InputError(f"{self.path}: more than {limit} pages (of {self.pages}); choose some or raise the limit")
         return numbers
@@ -80,7 +80,7 @@ class Source:
 
 
 @contextmanager
-def found_files(inputs: Sequence[str | Path], leave_out: Path | None = None) -> Iterator[list[tuple[Path, str]]]:
+def find_files(inputs: Sequence[str | Path], leave_out: Path | None = None) -> Iterator[list[tuple[Path, str]]]:
     """The files that inputs name, each with a name for what is written: files, folders, patterns, `-` for stdin.
 
     A folder gives its PDFs and images, also in folders within it, in order of their names, hidden ones left out, and
@@ -126,7 +126,7 @@ def _stem(name: str) -> str:
     return plain.removesuffix(Path(plain).suffix) or name
 
 
-def page_numbers(wanted: str | None, pages: int, name: str) -> Iterator[int]:
+def parse_page_numbers(wanted: str | None, pages: int, name: str) -> Iterator[int]:
     """Page numbers of a selection such as "1-4,7,-1": from 1, both ends included, -1 is the last; None means all.
 
     A number that the file does not have is yielded as it was asked for, once per part, so that it can be reported.

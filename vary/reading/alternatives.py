@@ -11,7 +11,7 @@ from math import exp, inf, log, log1p
 
 import numpy as np
 
-from ..document.lines import Doubt
+from ..document.lines import Alternative
 
 SURE_BLANK = 0.95  # probability of a frame that parts two places
 RIVAL = 0.12  # probability from which another character is worth a second look
@@ -19,7 +19,7 @@ BEAM, CLASSES = 6, 3  # prefixes kept, and classes tried at a frame
 FAINTEST = 4.0  # nats: a spelling so much less likely than the line's own is none
 
 
-def find_doubts(path_TA: np.ndarray, text: str, at: np.ndarray, alphabet: str) -> list[Doubt]:
+def find_doubts(path_TA: np.ndarray, text: str, at: np.ndarray, alphabet: str) -> list[Alternative]:
     """path_TA: probabilities along a line; text, at: CTC's best path, the frame of every character."""
     best = path_TA.argmax(1)
     rival = path_TA.copy()
@@ -40,7 +40,7 @@ def find_doubts(path_TA: np.ndarray, text: str, at: np.ndarray, alphabet: str) -
             continue
         others = tuple((other, p - own) for other, p in likely.items() if p - own > -FAINTEST)
         if others:
-            found.append(Doubt(start, end, others))
+            found.append(Alternative(start, end, others))
     return found
 
 

@@ -28,9 +28,9 @@ from ..document.running_heads import Sign, running_lines, with_running
 from ..document.searchable_pdf import SearchablePdf, crop, overlay
 from ..document.writers import SUFFIXES, WRITERS
 from ..io.errors import ConfigError, InputError
-from ..io.files import aside, lock, sha256
+from ..io.files import atomic_write, lock_folder, sha256
 from ..io.pdf import PAGE_TIMEOUT_S
-from ..io.source import MAX_PAGES, Source, found_files
+from ..io.source import MAX_PAGES, Source, find_files
 from .pages import LADDER
 from .remote import load_server
 from .workers import Cluster, Crew, Outcome
@@ -68,16 +68,13 @@ class Summary:
 
 
 class Ledger:
-    """`run.jsonl`: lines of what has ended. One run at a time; a line that a crash cut short does not count."""
+    """`run.jsonl`: lines of what has ended; a line that a crash cut short does not count."""
 
     def __init__(self, folder: Path):
         self.path = folder / "run.jsonl"
         self.pages: dict[Key, Line] = {}
         self.written: dict[str, Line] = {}  # by the document's name
         self.file: BinaryIO = self.path.open("a+b")
-        if not lock(self.file):
-            self.file.close()
-            raise InputError(f"{self.path}: another run writes to this folder")
         self.file.seek(0)
         last = b"\n"
         for last in self.file:
@@ -138,7 +135,7 @@ class _Run:
 
     def store(self, ledger: Ledger, job: _Job, outcome: Outcome) -> Line:
         """Put a page that ended on the disk and into the ledger."""
-        with aside(self.stored(job.sha256, outcome.number)) as file:
+        with atomic_write(self.stored(job.sha256, outcome.number)) as file:
             file.write(outcome.stored)
         facts = {k: v for k, v in vars(outcome).items() if k not in ("stored", "number")}
         known = {"file": str(job.path), "sha256": job.sha256, "page": outcome.number, "settings": self.settings}
@@ -206,7 +203,7 @@ def read_all(
     with (
         _ledger(out) as ledger,
         Crew(workers or os.cpu_count() or 1, *settings) if ray is None else Cluster(ray, *settings) as crew,
-        found_files(inputs, out) as files,
+        find_files(inputs, out) as files,
     ):
         run.summary.files = len(files)
         steps = _ordered(run, ledger, crew, _jobs(run, files, pages, timeout_s, max_pages))
@@ -234,9 +231,10 @@ def _entered(run: _Run, ledger: Ledger, steps: Iterator[tuple[_Job, Step]]) -> I
 
 @contextlib.contextmanager
 def _ledger(out: Path) -> Iterator[Ledger]:
-    ledger = Ledger(out)
-    with ledger.file:
-        yield ledger
+    with lock_folder(out, "writing to it"):
+        ledger = Ledger(out)
+        with ledger.file:
+            yield ledger
 
 
 def _jobs(
@@ -294,7 +292,7 @@ def _write_document(run: _Run, ledger: Ledger, job: _Job) -> None:
         _write_pictures(run, job, wanted)
     for form in wanted:
         if form in WRITERS:
-            with aside(run.out / (job.name + SUFFIXES[form])) as file:
+            with atomic_write(run.out / (job.name + SUFFIXES[form])) as file:
                 for part in WRITERS[form](str(job.path), run.model, _linked(run, job)):
                     file.write(part.encode("utf-8", "replace"))
                 file.write(b"\n")
@@ -324,7 +322,7 @@ def _write_pictures(run: _Run, job: _Job, forms: Sequence[str]) -> None:
         source = stack.enter_context(Source(job.path, run.password))
         pdf = None
         if "pdf" in forms:
-            pdf = SearchablePdf(stack.enter_context(aside(run.out / (job.name + SUFFIXES["pdf"]))))
+            pdf = SearchablePdf(stack.enter_context(atomic_write(run.out / (job.name + SUFFIXES["pdf"]))))
         if "overlay" in forms:
             (run.out / f"{job.name}_overlay").mkdir(parents=True, exist_ok=True)
         for page in run.pages(job):
@@ -344,7 +342,7 @@ def _write_pictures(run: _Run, job: _Job, forms: Sequence[str]) -> None:
 
 
 def _save(image: Any, path: Path) -> None:
-    with aside(path) as file:
+    with atomic_write(path) as file:
         image.save(file, "PNG")
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..document.lines import ReadLine
+from ..document.lines import TextLine
 from .alternatives import find_doubts
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ MIN_TYPEWRITER = 8  # characters; shorter lines may stand on a grid by chance
 ASCENT_EM, DESCENT_EM, X_HEIGHT_EM = 0.74, 0.22, 0.45  # box of a character about its baseline, in em
 
 
-def retold(line: ReadLine, text: str, writer: str) -> ReadLine:
+def retold(line: TextLine, text: str, writer: str) -> TextLine:
     """The same line with another text: what both texts share keeps its boxes, what is new shares the room left."""
     boxes, confidence, styles = [], [], []
     for _, a0, a1, b0, b1 in SequenceMatcher(None, line.text, text, autojunk=False).get_opcodes():
@@ -59,13 +59,13 @@ def retold(line: ReadLine, text: str, writer: str) -> ReadLine:
         confidence.append(line.confidence[a0:a1] if a1 - a0 == b1 - b0 else np.full(b1 - b0, near.min(), np.float32))
     return replace(
         line, text=text, boxes=np.concatenate(boxes), confidence=np.concatenate(confidence), writer=writer,
-        styles=np.concatenate(styles) if styles else None, doubts=(),
+        styles=np.concatenate(styles) if styles else None, alternatives=(),
     )  # fmt: skip
 
 
 def find_lines(
     probs_RTA: np.ndarray, measures_RTM: np.ndarray, lattice: Lattice, with_doubts: bool = False
-) -> list[ReadLine]:
+) -> list[TextLine]:
     """All lines of one image, in no particular order; none for a blank page. Takes probabilities, not their logs.
 
     measures_RTM: as the head gives them; behind the first two the odds of each style. with_doubts: search each line's
@@ -128,7 +128,7 @@ def _chains(spikes: np.ndarray) -> list[list[int]]:
 
 def _spell(
     spikes: np.ndarray, probs: np.ndarray, odds_RTS: np.ndarray, lattice: Lattice, with_doubts: bool
-) -> ReadLine | None:
+) -> TextLine | None:
     """CTC's best path along the line through the spikes; None when nothing but space is spelt."""
     x, y, em, weight = spikes.T
     row_px, frame_px = lattice.row_px, lattice.frame_px
@@ -148,13 +148,13 @@ def _spell(
     if keep.stop <= keep.start:
         return None
     doubts = find_doubts(path, text, at, lattice.alphabet) if with_doubts and text == spelt else []
-    doubts = [d.moved(keep.start) for d in doubts if keep.start <= d.start and d.end <= keep.stop]
+    doubts = [d.shift(keep.start) for d in doubts if keep.start <= d.start and d.end <= keep.stop]
     text, at, confidence = text[keep], first + at[keep], confidence[keep]
     boxes, styles = _boxes(at, height, slope, middle, em_px, frame_px), None
     if odds_RTS.shape[-1]:
         rows = ((height + slope * ((at + 0.5) * frame_px - middle)) / row_px).astype(int).clip(0, len(probs) - 1)
         styles = _by_words(text, odds_RTS[rows, at])
-    return ReadLine(text, boxes, confidence, em_px, slope, styles=styles, doubts=doubts)
+    return TextLine(text, boxes, confidence, em_px, slope, styles=styles, alternatives=doubts)
 
 
 def _by_words(text: str, odds_NS: np.ndarray) -> np.ndarray:
@@ -240,10 +240,10 @@ def _boxes(at: np.ndarray, height: float, slope: float, middle: float, em_px: fl
     return np.stack([left, baseline - ASCENT_EM * em_px, right, baseline + DESCENT_EM * em_px], 1).astype(np.float32)
 
 
-def _without_echoes(lines: list[ReadLine]) -> list[ReadLine]:
+def _without_echoes(lines: list[TextLine]) -> list[TextLine]:
     """Drop a line that lies over a surer one: the same ink was followed twice."""
     order = sorted(lines, key=lambda line: -float(line.confidence.sum()))
-    kept: list[ReadLine] = []
+    kept: list[TextLine] = []
     boxes = np.zeros((0, 4))
     for line in order:
         x0, y0, x1, y1 = line.box

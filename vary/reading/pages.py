@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from ..document.elements import STATUSES, Document, Page
-from ..document.orientation import Turn, turn_back, turned
+from ..document.orientation import Orientation, restore_orientation, straighten
 from ..document.running_heads import running_lines, with_running
-from ..document.structure import find_kinds
+from ..document.structure import find_structure
 from ..io.errors import InputError, PageTimeout
 from ..io.pdf import PAGE_TIMEOUT_S
 from ..io.source import MAX_PAGES, Source
@@ -34,7 +34,7 @@ RETRIED = ("truncated", "repetition", "timeout")  # what another resolution may 
 class PageReader(Protocol):
     """Reads one grey page image. `wanted_scale` says how much larger or smaller it had better come.
 
-    A reader may also have `wanted_turn(image) -> Turn`: the page is then put upright before it is read.
+    A reader may also have `find_orientation(image) -> Orientation`: the page is then put upright before it is read.
     """
 
     name: str
@@ -65,17 +65,17 @@ def _read(source: Source, number: int, reader: PageReader, factor: float) -> Pag
     image, dpi = source.image(number, FIRST_DPI if factor == 1.0 else FIRST_DPI * factor)
     if _shows_nothing(image):
         return Page(number, "blank", image.width, image.height, dpi)
-    turn = reader.wanted_turn(image) if hasattr(reader, "wanted_turn") else Turn()
-    straight = turned(image, turn)
+    turn = reader.find_orientation(image) if hasattr(reader, "find_orientation") else Orientation()
+    straight = straighten(image, turn)
     scale = reader.wanted_scale(straight) * factor
     if dpi and scale != 1.0:
         image, dpi = source.image(number, min(MAX_DPI, max(MIN_DPI, dpi * scale)))
-        straight, scale = turned(image, turn), 1.0
+        straight, scale = straighten(image, turn), 1.0
     page = reader.read(straight, scale)
     if not page.rotation and not page.skew:  # else a server has turned the page and found the kinds
-        find_kinds(page, straight)
-    if turn != Turn():
-        turn_back(page, turn, image.size)
+        find_structure(page, straight)
+    if turn != Orientation():
+        restore_orientation(page, turn, image.size)
     page.dpi = dpi
     return page
 

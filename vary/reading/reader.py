@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..document.elements import Block, Box, Line, Page, Span
-from ..document.lines import ReadLine
-from ..document.orientation import Turn, find_turn
+from ..document.lines import TextLine
+from ..document.orientation import Orientation, find_orientation
 from ..document.reading_order import TextBlock, order_blocks
 from ..io.errors import InputError
 from ..models.heads.reading import ReadingHead
@@ -98,9 +98,9 @@ class Reader:
             return 1.0
         return _limited(image, float(self.preprocess["em_px"]) / found)
 
-    def wanted_turn(self, image: Image.Image) -> Turn:
+    def find_orientation(self, image: Image.Image) -> Orientation:
         """How a grey page lies, by its edges and by how surely its densest window is read."""
-        return find_turn(image, lambda turned: self._measure(turned)[2])
+        return find_orientation(image, lambda turned: self._measure(turned)[2])
 
     def _measure(self, image: Image.Image) -> tuple[float, float, float]:
         """In the densest window: px per em (0: no text), the scale it showed at, mean confidence. Keeps the last."""
@@ -125,22 +125,22 @@ class Reader:
         blocks = [_block(block, fitted.scale, self.head.lattice.styles) for block in order_blocks(lines)]
         return Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
 
-    def _lines(self, pixels: np.ndarray, settled: bool = False) -> list[ReadLine]:
+    def _lines(self, pixels: np.ndarray, settled: bool = False) -> list[TextLine]:
         tokens, logits, measures = self.field(pixels)
         probs = logits[0].softmax(-1, dtype=torch.float32).cpu().numpy()
         lines = find_lines(probs, measures[0].float().cpu().numpy(), self.head.lattice, settled)
         return self.settle(lines, tokens, logits, pixels.shape) if settled else lines
 
     @torch.inference_mode()
-    def settle(self, lines: list[ReadLine], tokens: Tensor, logits: Tensor, size: tuple[int, ...]) -> list[ReadLine]:
+    def settle(self, lines: list[TextLine], tokens: Tensor, logits: Tensor, size: tuple[int, ...]) -> list[TextLine]:
         """The lines with what the head doubts settled by head and decoder together, where it doubts much.
 
         tokens, logits: of the page, as `field` gives them; size: (H, W) of the page in px.
         """
         sure = [k for k, line in enumerate(lines) if _is_text(line)]
-        if sum(len(lines[k].doubts) for k in sure) <= MIN_DOUBTS * sum(len(lines[k].text) for k in sure):
+        if sum(len(lines[k].alternatives) for k in sure) <= MIN_DOUBTS * sum(len(lines[k].text) for k in sure):
             return lines
-        doubtful = [k for k in sure if lines[k].doubts and lines[k].em_px < MAX_STRIP_EM]
+        doubtful = [k for k in sure if lines[k].alternatives and lines[k].em_px < MAX_STRIP_EM]
         model, strips = self.writer.model, []
         for line in (lines[k] for k in doubtful):
             x0, y0, x1, y1 = line.box
@@ -149,7 +149,7 @@ class Reader:
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             grid = model.reading_vocabulary.grid(size[0], size[1])
             images = strip_embeddings(model, model.append_posteriors(tokens, logits), grid, strips)
-            drafts, doubts = [lines[k].text for k in doubtful], [lines[k].doubts for k in doubtful]
+            drafts, doubts = [lines[k].text for k in doubtful], [lines[k].alternatives for k in doubtful]
             texts = settle(self.writer, images, drafts, doubts, self.decoder_weight)
         for k, text in zip(doubtful, texts, strict=True):
             if text.strip() and text != lines[k].text:
@@ -166,7 +166,7 @@ class Reader:
         return tokens, logits, measures
 
 
-def _is_text(line: ReadLine) -> bool:
+def _is_text(line: TextLine) -> bool:
     return bool(line.confidence.mean() >= (MIN_CONFIDENCE if len(line.text) > 2 else MIN_SHORT_CONFIDENCE))
 
 
@@ -217,7 +217,7 @@ def _block(block: TextBlock, scale: float, styles: tuple[str, ...]) -> Block:
     return Block(lines, box)
 
 
-def _spaced(pieces: list[ReadLine], values: list) -> list:
+def _spaced(pieces: list[TextLine], values: list) -> list:
     """Values per character of the joined line: the two blanks between pieces take those of the character before."""
     out: list = []
     at = 0

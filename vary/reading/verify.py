@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..document.lines import Doubt
+from ..document.lines import Alternative
 from ..models.strip_decoder import Writer
 
 BEHIND = 4  # characters of the draft behind a place that a spelling must make likely, too
@@ -42,7 +42,7 @@ def write(writer: Writer, images: list[Tensor], max_length: int) -> list[str]:
 
 @torch.inference_mode()
 def settle(
-    writer: Writer, images: list[Tensor], drafts: list[str], doubts: list[Sequence[Doubt]], weight: float
+    writer: Writer, images: list[Tensor], drafts: list[str], doubts: list[Sequence[Alternative]], weight: float
 ) -> list[str]:
     """The drafts with every doubt settled. images: embeddings (M, E) of each strip; doubts: of each draft, in order.
 
@@ -68,7 +68,7 @@ def _passes(lengths: list[int]) -> list[list[int]]:
     return passes
 
 
-def _choose(text: str, doubts: Sequence[Doubt], odds: list[list[float]], weight: float) -> str:
+def _choose(text: str, doubts: Sequence[Alternative], odds: list[list[float]], weight: float) -> str:
     """The text with the likeliest spelling of each place."""
     out, at = "", 0
     for doubt, decoder in zip(doubts, odds, strict=True):
@@ -95,7 +95,7 @@ class _Row:
     picks: list[list[list[tuple[int, int]]]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, writer: Writer, text: str, doubts: Sequence[Doubt]) -> _Row:
+    def of(cls, writer: Writer, text: str, doubts: Sequence[Alternative]) -> _Row:
         ids = writer.encode(text)
         row, numbers = cls(list(ids), list(range(len(ids))), [0] * len(ids), [len(ids)] * len(ids)), count(1)
         whole = [*ids, writer.ids["</s>"]]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from ..document.elements import Page
-from ..io.child import Child, Gone, send
+from ..io.child import Child, ChildDied, send
 from ..io.errors import InputError, MissingExtra
 from ..io.source import Source
 from .pages import read_page, retried
@@ -94,11 +94,11 @@ class Crew:
                 answer, _ = child.ask(self._load, LOAD_TIMEOUT_S)
                 if "error" in answer:
                     raise InputError(answer["error"])
-        except Gone as gone:
+        except ChildDied as gone:
             raise InputError(f"{self._load['model']}: loading the model {gone}") from None
         try:
             answer, stored = child.ask(request | {"timeout": self.timeout_s}, self.timeout_s + GRACE_S)
-        except Gone as gone:
+        except ChildDied as gone:
             reason = f"took longer than {self.timeout_s:g} s" if gone.late else "the process that read it crashed"
             page = Page(request["page"], "timeout" if gone.late else "failed", error=f"{where}: {reason}")
             page.seconds = self.timeout_s if gone.late else 0.0

@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..io.errors import ConfigError, InputError
-from ..io.files import flush, sha256
+from ..io.files import fsync_path, sha256
 from .distributed import laid_out
 
 Tensors = dict[str, Tensor]
@@ -68,7 +68,7 @@ class Checkpoints:
             raise OSError(f"{folder}: not saved: {' '.join(str(error).split())}") from None
         shutil.rmtree(folder, ignore_errors=True)  # only one that did not verify can stand there
         part.rename(folder)
-        flush(self.run)
+        fsync_path(self.run)
         self.good.append(folder)
         self._purge()
         return folder
@@ -185,8 +185,8 @@ def _write(part: Path, tensors: dict[str, Tensors], state: dict[str, Any]) -> No
     (part / "state.json").write_text(json.dumps(state), encoding="utf-8")
     files = {}
     for file in sorted(part.iterdir()):
-        flush(file)
+        fsync_path(file)
         files[file.name] = {"bytes": file.stat().st_size, "sha256": sha256(file)}
     (part / "manifest.json").write_text(json.dumps({"files": files}, indent=1), encoding="utf-8")
-    flush(part / "manifest.json")
-    flush(part)
+    fsync_path(part / "manifest.json")
+    fsync_path(part)

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from ..io.errors import InputError
-from ..io.files import locked
+from ..io.files import lock_folder
 from .build import build, merge_adapters, spread, trained_names
 from .chat_task import Answer
 from .checkpoint import Checkpoints, moments, put, put_moments, read, tensors_of
@@ -47,7 +47,7 @@ def train(recipe: Recipe, log: Log = print, max_steps: int | None = None, materi
     SystemExit(143) and KeyboardInterrupt when told to stop, after saving.
     """
     ranks, out = Ranks.join(), Path(recipe.out)
-    with locked(out, "training in it") if ranks.first else contextlib.nullcontext(), _told_to_stop() as told:
+    with lock_folder(out, "training in it") if ranks.first else contextlib.nullcontext(), _told_to_stop() as told:
         run = Run(recipe, ranks, log if ranks.first else lambda _: None, material)
         run.resume()
         done = 0

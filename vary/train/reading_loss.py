@@ -16,7 +16,7 @@ from ..io.errors import ConfigError
 from ..models.heads.reading import Lattice, path_weights
 
 if TYPE_CHECKING:
-    from ..data.sample import TextLine
+    from ..data.sample import LabelledLine
 
 
 @dataclass
@@ -50,7 +50,7 @@ class ReadingTargets:
 
 
 def reading_targets(
-    lines_of_items: list[list[TextLine]],
+    lines_of_items: list[list[LabelledLine]],
     size: tuple[int, int],
     lattice: Lattice,
     unread: Sequence[tuple[int, Sequence[float]]] = (),

@@ -29,7 +29,7 @@ from ...markup.blocks import (
     to_markdown,
 )
 from ..pdfs.text_layer import text_lines
-from ..sample import Region, TextLine
+from ..sample import LabelledLine, Region
 from .templates import FOOT, HEAD, Look, Template, running
 
 _LABELS: dict[type, str] = {
@@ -181,7 +181,7 @@ class PageCutter:
             raise Refused("a line runs out of its column")
 
 
-def lines_of(page: Page) -> list[TextLine]:
+def lines_of(page: Page) -> list[LabelledLine]:
     """Text in the order of the target; formulas are not spelt, inside lines too: they are regions and part the line."""
     cells = np.isin(page.owners, [k for k, block in enumerate(page.blocks) if isinstance(block, Table | Code)])
     groups = np.where(cells, 4096 + page.numbers, page.owners)

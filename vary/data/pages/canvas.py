@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...document.elements import STYLES
-from ..sample import TextLine
+from ..sample import LabelledLine
 from .glyphs import Atlas, Face
 
 
@@ -128,7 +128,7 @@ class PageCanvas:
         self._numbers.append(numbers)
         self._letters.append(letter[1:] - letter[:-1])
 
-    def finish(self) -> list[TextLine]:
+    def finish(self) -> list[LabelledLine]:
         """Draw all glyphs and return the lines. A line is cut before the first word that does not fit on the page."""
         if not self._lines:
             return []
@@ -157,7 +157,7 @@ class PageCanvas:
                 at, middle = end - len(line.text), line.baseline + line.main.rise / 4
                 own = boxes[at : at + len(text)]
                 own_styles, main = styles[at : at + len(text)], line.main
-                found.append(TextLine(text, own, middle, main.x_height, main.size_px, 0.0, line.block, own_styles))
+                found.append(LabelledLine(text, own, middle, main.x_height, main.size_px, 0.0, line.block, own_styles))
         return found
 
     def _fitting(

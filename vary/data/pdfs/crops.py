@@ -18,7 +18,7 @@ import numpy as np
 
 from ..degrade import degrade
 from ..registry import SOURCES
-from ..sample import UNREAD, Region, Sample, TextLine
+from ..sample import UNREAD, LabelledLine, Region, Sample
 
 CROPS = 6  # crops per page
 PAGE_PX = 1232  # an A4 or letter page at 105 to 112 dpi: type of 10 pt is 15 px high
@@ -74,7 +74,7 @@ class CropSource:
 
     def _cut(
         self, page: Sample, scale: float, rng: np.random.Generator
-    ) -> tuple[np.ndarray, list[TextLine], list[Region]]:
+    ) -> tuple[np.ndarray, list[LabelledLine], list[Region]]:
         anchor = page.lines[int(rng.integers(len(page.lines)))].box
         x = rng.uniform(anchor[0] - 8, max(anchor[0], anchor[2] - 0.5 * self.width / scale)) * scale
         y = rng.uniform(anchor[1] * scale - 0.9 * self.height, anchor[1] * scale)
@@ -87,13 +87,13 @@ class CropSource:
         out = np.full((self.height, self.width), 255, np.uint8)
         piece = image[top : top + self.height, left : left + self.width]
         out[: piece.shape[0], : piece.shape[1]] = piece
-        lines: list[TextLine] = []
+        lines: list[LabelledLine] = []
         regions: list[Region] = []
         for line in page.lines:
             self._keep(_moved(line, scale, left, top), lines, regions)
         return out, lines, regions
 
-    def _keep(self, line: TextLine, lines: list[TextLine], regions: list[Region]) -> None:
+    def _keep(self, line: LabelledLine, lines: list[LabelledLine], regions: list[Region]) -> None:
         """Add the part of a line that is completely on the crop to `lines`, and the rest of it to `regions`."""
         x0, y0, x1, y1 = line.boxes.T
         if not ((x1 > 0) & (x0 < self.width) & (y1 > 0) & (y0 < self.height)).any():
@@ -119,13 +119,13 @@ class CropSource:
             regions.append(Region(UNREAD, box, "".join(ch for ch, out in zip(line.text, left_out, strict=True) if out)))
 
 
-def _legible(line: TextLine, text: str) -> bool:
+def _legible(line: LabelledLine, text: str) -> bool:
     """Return whether the font is large enough, and the layer's spaces are between words and not between letters."""
     words = text.split()
     return line.em_px >= MIN_EM_PX and (len(words) < 6 or sum(len(word) == 1 for word in words) < 0.6 * len(words))
 
 
-def _moved(line: TextLine, scale: float, left: int, top: int) -> TextLine:
+def _moved(line: LabelledLine, scale: float, left: int, top: int) -> LabelledLine:
     boxes = line.boxes * scale - np.array([left, top, left, top], np.float32)
     return replace(
         line, boxes=boxes.astype(np.float32), baseline=line.baseline * scale - top,

@@ -13,9 +13,9 @@ from itertools import pairwise
 import numpy as np
 
 from ...document import reading_order as layout
-from ...document.lines import ReadLine
+from ...document.lines import TextLine
 from ...io.pdf_text import HYPHENATED, TextLayer, true_sizes
-from ..sample import TextLine
+from ..sample import LabelledLine
 from .text_layer import joins, text_lines
 
 EDGE = 0.13  # share of the page's height at its top and bottom where running heads stand
@@ -35,10 +35,10 @@ class _Row:
     box: tuple[float, float, float, float]
     em: float
     soft: bool
-    lines: list[TextLine]
+    lines: list[LabelledLine]
 
 
-def page_text(layer: TextLayer, size: tuple[int, int], keep_heads: bool) -> tuple[str, list[TextLine], str]:
+def page_text(layer: TextLayer, size: tuple[int, int], keep_heads: bool) -> tuple[str, list[LabelledLine], str]:
     """Paragraphs (one per line), all lines in reading order with their characters' boxes, and the order's name.
 
     size: width and height of the drawn page. keep_heads: running heads and page numbers stay in the text; they are
@@ -57,17 +57,17 @@ def page_text(layer: TextLayer, size: tuple[int, int], keep_heads: bool) -> tupl
     if keep_heads:
         around = [" ".join(row.text for row in edge) for edge in (head, foot)]
         paragraphs = [text for text in (around[0], *paragraphs, around[1]) if text]
-    ordered: list[TextLine] = []
+    ordered: list[LabelledLine] = []
     for k, block in enumerate([*([row] for row in head), *body, *([row] for row in foot)]):
         for row in block:
             ordered += [replace(line, block=k) for line in row.lines]
     return "\n".join(paragraphs), ordered, how
 
 
-def _blocks(lines: list[TextLine], ends: set[tuple[float, ...]]) -> tuple[list[list[_Row]], str]:
+def _blocks(lines: list[LabelledLine], ends: set[tuple[float, ...]]) -> tuple[list[list[_Row]], str]:
     """Rows of every block, blocks in reading order. ends: boxes of the hyphens that the setter put in."""
-    reads = [ReadLine(line.text, line.boxes, np.ones(len(line.text), np.float32), line.em_px) for line in lines]
-    rows: list[list[ReadLine]] = []
+    reads = [TextLine(line.text, line.boxes, np.ones(len(line.text), np.float32), line.em_px) for line in lines]
+    rows: list[list[TextLine]] = []
     for read in reads:  # pieces of one printed row stand next to each other in the content, too
         last = rows[-1][-1] if rows else None
         if last is not None and abs(last.box[3] - read.box[3]) < 0.5 * read.em_px and read.box[0] > last.box[2]:
@@ -83,10 +83,10 @@ def _blocks(lines: list[TextLine], ends: set[tuple[float, ...]]) -> tuple[list[l
     return [[_printed(row, places, ends) for row in block.rows] for block in content], how
 
 
-def _printed(row: layout.Row, places: dict[bytes, TextLine], ends: set[tuple[float, ...]]) -> _Row:
+def _printed(row: layout.Row, places: dict[bytes, LabelledLine], ends: set[tuple[float, ...]]) -> _Row:
     parts = [
         places.get(p.boxes.tobytes())  # a line that was cut at a gutter is none of the page's own lines
-        or TextLine(p.text, p.boxes, float(p.boxes[:, 3].max()), 0.45 * p.em_px, p.em_px)
+        or LabelledLine(p.text, p.boxes, float(p.boxes[:, 3].max()), 0.45 * p.em_px, p.em_px)
         for p in row.pieces
     ]
     soft = parts[-1].text.endswith("-") and tuple(parts[-1].boxes[-1].tolist()) in ends

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...io.child import Answer, Child, Gone
+from ...io.child import Answer, Child, ChildDied
 from ...io.errors import ConfigError, InputError
 from ...io.pdf import PAGE_TIMEOUT_S
 from ...io.pdf_text import TextLayer
@@ -117,7 +117,7 @@ class PdfSource:
         where = f"{request['path']}, page {request['page']}" if "page" in request else request["path"]
         try:
             answer, data = self._child.ask(request, self.timeout_s)
-        except Gone as gone:
+        except ChildDied as gone:
             reason = f"took longer than {self.timeout_s:g} s" if gone.late else "the PDF renderer crashed"
             raise InputError(f"{where}: {reason}") from None
         if "error" in answer:

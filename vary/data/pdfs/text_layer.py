@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from ...io.pdf_text import GENERATED, HYPHEN, TextLayer
-from ..sample import TextLine
+from ..sample import LabelledLine
 
 SPLIT_EM = 1.6  # a line ends at wider gaps: the cells of a table, the columns of a page
 _ROUND = frozenset("acemnorsuvwxz")  # letters as high as an x
 _X_HEIGHT_EM = 0.45
 
 
-def text_lines(layer: TextLayer, chosen: np.ndarray, groups: np.ndarray, with_styles: bool = False) -> list[TextLine]:
-    """Lines of the chosen characters, in the order of the content; `TextLine.block` is their group.
+def text_lines(
+    layer: TextLayer, chosen: np.ndarray, groups: np.ndarray, with_styles: bool = False
+) -> list[LabelledLine]:
+    """Lines of the chosen characters, in the order of the content; `LabelledLine.block` is their group.
 
     chosen: indices of characters to be used, ascending. groups (N,): a line never holds two. A line ends at a gap of
     SPLIT_EM and where a glyph is left out; raised and lowered characters stay in the line that they touch. Blanks that
@@ -36,7 +38,7 @@ def text_lines(layer: TextLayer, chosen: np.ndarray, groups: np.ndarray, with_st
     return [line for line in lines if line is not None]
 
 
-def _line(layer: TextLayer, part: np.ndarray, group: int, with_styles: bool) -> TextLine | None:
+def _line(layer: TextLayer, part: np.ndarray, group: int, with_styles: bool) -> LabelledLine | None:
     text, boxes = "".join(layer.text[k] for k in part).replace(HYPHEN, "-"), layer.boxes[part]
     begin, end = len(text) - len(text.lstrip()), len(text.rstrip())
     if end <= begin:
@@ -55,7 +57,7 @@ def _line(layer: TextLayer, part: np.ndarray, group: int, with_styles: bool) -> 
         pieces = [text[a:b] for a, b in zip([0, *(k + 1 for k in gaps)], [*(k + 1 for k in gaps), None], strict=True)]
         text = " ".join(pieces)
     x_height = _middle(heights) if len(heights) else _X_HEIGHT_EM * em
-    return TextLine(text, boxes, _middle(layer.origins[part, 1]), x_height, em, 0.0, group, styles)
+    return LabelledLine(text, boxes, _middle(layer.origins[part, 1]), x_height, em, 0.0, group, styles)
 
 
 def _blank_between(layer: TextLayer, left: int, right: int, em: float) -> bool:
