@@ -33,6 +33,11 @@ class Stub:
 
     name = "stub"
 
+    def find_orientation(self, image: Image.Image):
+        from vary.document.orientation import Orientation
+
+        return Orientation()
+
     def wanted_scale(self, image: Image.Image) -> float:
         return 1.0
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from PIL import Image
 
 import vary
+from vary.document.orientation import Orientation
 from vary.evaluate.metrics.text import cer
 from vary.io.source import Source
 from vary.reading.pages import FIRST_DPI, read_page
@@ -24,7 +25,12 @@ def lying(image: Image.Image, rotation: int, skew: float) -> Image.Image:
 
 def main() -> None:
     with_it = vary.load("vary-nano")
-    without = SimpleNamespace(name="without", wanted_scale=with_it.wanted_scale, read=with_it.read)
+    without = SimpleNamespace(
+        name="without",
+        find_orientation=lambda image: Orientation(),
+        wanted_scale=with_it.wanted_scale,
+        read=with_it.read,
+    )
     print(f"{'page':12} {'turn':>4} {'skew':>4} {'without':>8} {'with':>8}   seconds")
     for name in ("page.png", "charis.pdf"):
         with Source(EXAMPLES / name) as source:

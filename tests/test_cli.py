@@ -12,6 +12,7 @@ from PIL import Image
 from vary.arguments import parser
 from vary.cli import main
 from vary.document.elements import Block, Line, Page
+from vary.document.orientation import Orientation
 from vary.io.errors import InputError
 from vary.reading.batch import Summary
 
@@ -89,6 +90,9 @@ class FakeReader:
 
     def __init__(self, *bad: int):
         self.bad, self.calls = bad, 0
+
+    def find_orientation(self, image: Image.Image) -> Orientation:
+        return Orientation()
 
     def wanted_scale(self, image: Image.Image) -> float:
         return 1.0

@@ -18,8 +18,9 @@ from vary.document.orientation import (
     restore_orientation,
     straighten,
 )
-from vary.document.running_heads import running_lines, with_running
-from vary.document.searchable_pdf import crop, split_words
+from vary.document.overlay import crop_block
+from vary.document.running_heads import mark_running_heads
+from vary.document.searchable_pdf import split_words
 from vary.evaluate.metrics.text import cer
 from vary.io.source import Source
 from vary.reading.pages import FIRST_DPI, read_page
@@ -126,7 +127,12 @@ def test_nothing_is_turned_unless_it_is_read_more_surely(image) -> None:
 
 def test_upright_pages_are_read_as_ever(reader) -> None:
     """To the bit: with and without looking how the page lies."""
-    plain = SimpleNamespace(name="plain", wanted_scale=reader.wanted_scale, read=reader.read)
+    plain = SimpleNamespace(
+        name="plain",
+        find_orientation=lambda image: Orientation(),
+        wanted_scale=reader.wanted_scale,
+        read=reader.read,
+    )
     with Source("examples/charis.pdf") as source:
         pages = [read_page(source, 2, one).to_dict() | {"seconds": 0} for one in (reader, plain)]
     assert pages[0] == pages[1]
@@ -155,7 +161,7 @@ def test_words_and_figures_of_a_page_that_lies_upside_down() -> None:
     page = Page(1, "ok", 100, 80, blocks=[Block([Line("a b", box, 1.0, characters)], box), figure])
     restore_orientation(page, Orientation(180), (100, 80))
     assert [word[1] for word in split_words(page.lines[0])] == [(80, 50, 90, 60), (60, 50, 70, 60)]
-    assert crop(page, figure, lying(picture, 180, 0)).tobytes() == picture.crop((60, 40, 90, 60)).tobytes()
+    assert crop_block(page, figure, lying(picture, 180, 0)).tobytes() == picture.crop((60, 40, 90, 60)).tobytes()
 
 
 def test_running_heads_are_found_on_turned_pages() -> None:
@@ -168,6 +174,5 @@ def test_running_heads_are_found_on_turned_pages() -> None:
         restore_orientation(page, Orientation((90, 180, 270, 0)[number - 1]), size)
         pages.append(page)
     pages[1].width, pages[1].height = 200, 300
-    signs = running_lines(pages)
-    for page in pages:
-        assert [block.kind for block in with_running(page, signs).blocks] == ["header", "text", "footer"]
+    for page in mark_running_heads(pages):
+        assert [block.kind for block in page.blocks] == ["header", "text", "footer"]

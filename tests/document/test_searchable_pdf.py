@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from vary.document.elements import Block, Line, Page
-from vary.document.searchable_pdf import COLOURS, SearchablePdf, crop, overlay, split_words
+from vary.document.overlay import COLOURS, crop_block, draw_overlay
+from vary.document.searchable_pdf import SearchablePdf, split_words
 
 STEP = 10
 
@@ -92,9 +93,9 @@ def test_overlay_and_crop() -> None:
     made.blocks.append(Block([], (200, 100, 300, 200), "figure"))
     picture = Image.new("RGB", (1200, 800), "white")
     picture.paste("black", (400, 200, 600, 400))
-    shown = overlay(made, picture)
+    shown = draw_overlay(made, picture)
     assert shown.size == (1200, 800)
     assert shown.getpixel((600, 300)) == tuple(int(COLOURS["figure"][k : k + 2], 16) for k in (1, 3, 5))
     assert picture.getpixel((600, 399)) == (255, 255, 255)
-    cut = crop(made, made.blocks[1], picture)
+    cut = crop_block(made, made.blocks[1], picture)
     assert (cut.size, cut.getextrema()) == ((200, 200), ((0, 0),) * 3)

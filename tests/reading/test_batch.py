@@ -17,6 +17,7 @@ from PIL import Image
 
 from benchmarks.read import family_mib
 from vary.document.elements import STATUSES, Block, Line, Page
+from vary.document.orientation import Orientation
 from vary.io.files import atomic_write, lock_folder
 from vary.reading.batch import read_all, safe_names
 from vary.reading.workers import Crew
@@ -31,6 +32,9 @@ class Scripted:
 
     def __init__(self, folder: str):
         self.folder = Path(folder)
+
+    def find_orientation(self, image: Image.Image) -> Orientation:
+        return Orientation()
 
     def wanted_scale(self, image: Image.Image) -> float:
         return 1.0

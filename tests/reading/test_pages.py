@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from vary.document.elements import Block, Line, Page
+from vary.document.orientation import Orientation
 from vary.io.errors import InputError
 from vary.io.source import Source, find_files
 from vary.reading.pages import FIRST_DPI, MAX_DPI, MIN_DPI, read_document, read_pages
@@ -29,6 +30,9 @@ class FakeReader:
         self.scale, self.bad, self.error = scale, bad, error or InputError("the ink has run")
         self.seen: list[tuple[int, int]] = []
         self.scales: list[float] = []
+
+    def find_orientation(self, image: Image.Image) -> Orientation:
+        return Orientation()
 
     def wanted_scale(self, image: Image.Image) -> float:
         return self.scale
@@ -160,6 +164,9 @@ def test_pdf_is_rendered_at_the_wanted_scale(pdf_file, scale, dpi) -> None:
 
 def test_a_page_is_read_alike_alone_and_after_others(pdf_file) -> None:
     class Changing(FakeReader):
+        def find_orientation(self, image: Image.Image) -> Orientation:
+            return Orientation()
+
         def wanted_scale(self, image: Image.Image) -> float:
             return 2.0 if not self.seen else 1.0
 

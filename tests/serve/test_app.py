@@ -19,6 +19,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from vary.document.elements import Block, Line, Page
+from vary.document.orientation import Orientation
 from vary.serve.app import Served, create_app, is_loopback, load_models, serve
 from vary.serve.limits import Limits
 
@@ -33,6 +34,9 @@ class FakeReader:
 
     def __init__(self):
         self.hold, self.bad, self.reads = None, None, 0
+
+    def find_orientation(self, image: Image.Image) -> Orientation:
+        return Orientation()
 
     def wanted_scale(self, image):
         return 1.0

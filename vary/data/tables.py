@@ -22,6 +22,7 @@ import numpy as np
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
+from ..document.elements import union
 from ..io.errors import ConfigError, InputError
 from ..io.pdf_text import GENERATED, TextLayer, read_text_layer
 from ..markup.tables import Cell, Look, Rule, Table, by_column, to_html, to_latex, to_typst
@@ -125,7 +126,7 @@ class TableSource:
         image = np.pad(draw(page, scale), ((pad[1], pad[3]), (pad[0], pad[2])), constant_values=255)
         image = image[: self.max_size[0], : self.max_size[1]]
         lines, regions = _boxes(table, page, scale, (pad[0], pad[1]))
-        regions.insert(0, Region("table", _around(regions)))
+        regions.insert(0, Region("table", union(region.box for region in regions)))
         kind = self.target if self.target != "mixed" else ("latex", "html")[int(rng.integers(2))]
         cells = [(r, c, cell.rows, cell.columns) for r, c, cell in table.placed()]
         meta: dict[str, Any] = {
@@ -365,8 +366,3 @@ def _check(table: Table, layer: TextLayer, glyphs: np.ndarray, block: np.ndarray
         wanted = "".join((cell.text + cell.mark).split())
         if unicodedata.normalize("NFC", shown.get(k + 1, "")) != unicodedata.normalize("NFC", wanted):
             raise ValueError(f"cell {r + 1}, {c + 1} of the table shows {shown.get(k + 1, '')!r}, not {wanted!r}")
-
-
-def _around(regions: list[Region]) -> tuple[float, float, float, float]:
-    boxes = np.array([r.box for r in regions])
-    return (*boxes[:, :2].min(0).tolist(), *boxes[:, 2:].max(0).tolist())

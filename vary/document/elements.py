@@ -1,4 +1,4 @@
-"""What reading returns: Document -> Page -> Block -> Line. What it is written as stands in `writers.py`.
+"""The result of reading: Document -> Page -> Block -> Line. `writers.py` turns it into text, Markdown, HTML or JSON.
 
 Boxes are (x0, y0, x1, y1) in pixels of the page image (`Page.width` x `Page.height`, at `Page.dpi` for a PDF), x right,
 y down, origin top-left. Page numbers start at 1.
@@ -9,29 +9,41 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 Box = tuple[float, float, float, float]
 Span = tuple[int, int, str]  # characters [start, end) of a text, and a name of STYLES
-ITEM = re.compile(r"[•‣▪] ?|[–*·] |- (?=\S)|\(?(?:\d{1,2}[.)]|[a-z]\)) ")  # a list item begins a line of its own
-DOUBTFUL = 0.88  # mean confidence of a page; docs/results.md has that of pages of all kinds
-HYPHENS = ("-", "\u2010", "\u00ad")  # at a line's end
-LEADER = re.compile(r"(\. ?){4,}|…{2,}|_{4,}")  # lines of contents and forms stay lines
+ITEM = re.compile(r"[•‣▪] ?|[–*·] |- (?=\S)|\(?(?:\d{1,2}[.)]|[a-z]\)) ")  # the mark that begins a list item
+DOUBTFUL = 0.88  # mean confidence of a page below which it gets a warning; docs/results.md lists pages of all kinds
+HYPHENS = ("-", "\u2010", "\u00ad")  # at the end of a line
+LEADER = re.compile(r"(\. ?){4,}|…{2,}|_{4,}")  # dots of a table of contents, blanks of a form
 KINDS = ("text", "heading", "list", "code", "table", "formula", "figure", "caption", "header", "footer")
-STYLES = ("bold", "italic", "mono")  # of type; mono is a typewriter's
+STYLES = ("bold", "italic", "mono")  # mono: a fixed-width font
 STATUSES = ("ok", "blank", "truncated", "repetition", "timeout", "failed")
-LOST = ("truncated", "repetition", "timeout", "failed")  # what makes a run end with an error code
+LOST = ("truncated", "repetition", "timeout", "failed")  # statuses of pages whose text is missing or incomplete
 SCHEMA = 2
+
+
+def union(boxes: Iterable[Box]) -> Box:
+    """Return the smallest box that contains all of one or more boxes."""
+    x0, y0, x1, y1 = zip(*boxes, strict=True)
+    return float(min(x0)), float(min(y0)), float(max(x1)), float(max(y1))
 
 
 @dataclass
 class Line:
-    """One line of text; `confidence` is the mean of its characters', each with a box of its own.
+    """One line of text with a box and a confidence for each character.
 
-    writer: who wrote the text, `head` (the reading head's draft) or `decoder` (corrected by the decoder). styles: which
-    characters are set in bold, italic or typewriter type.
+    Args:
+        text: The text.
+        box: Box of the line.
+        confidence: Mean confidence of the characters, 0 to 1.
+        characters: One box for each character of `text`; may be empty.
+        character_confidence: One value for each box.
+        writer: `head` (text of the reading head) or `decoder` (corrected by the decoder).
+        styles: Spans of `text` in bold, italic or fixed-width type.
     """
 
     text: str
@@ -45,10 +57,16 @@ class Line:
 
 @dataclass
 class Block:
-    """Lines that belong together. kind: one of KINDS. level: of a heading, from 1. cells: rows of a table, all as long.
+    """Lines that belong together: a paragraph, a heading, a table.
 
-    image: where the writer put a figure's picture, relative to the document written. angle: degrees clockwise by which
-    its lines run off the horizontal.
+    Args:
+        lines: The lines in reading order. A figure has none.
+        box: Box of the block.
+        kind: One of KINDS.
+        level: Level of a heading, from 1.
+        cells: Rows of a table, all of the same length.
+        image: Path of a figure's picture, relative to the written document.
+        angle: Direction of the lines on the page image, in degrees clockwise from horizontal.
     """
 
     lines: list[Line]
@@ -61,16 +79,16 @@ class Block:
 
     @property
     def confidence(self) -> float | None:
-        """Mean of the lines'; None where nothing was read (a figure)."""
+        """Mean confidence of the lines; None for a block without text."""
         return sum(line.confidence for line in self.lines) / len(self.lines) if self.lines else None
 
     @property
     def text(self) -> str:
-        """Lines joined: a full line runs on into the next, a hyphen at its end is taken back; short lines stay."""
+        """The lines as running text. A line that ends early keeps its line break; hyphenated words are joined."""
         return self.styled_text()[0]
 
     def styled_text(self) -> tuple[str, list[Span]]:
-        """The text and, in it, the styles of its lines; a style runs on from one line into the next."""
+        """Return `text` and the spans of its styles. A style continues from one line into the next."""
         left, right = self.box[0], self.box[2]
         if self.angle:
             ends = [end for line in self.lines for end in _ends(line, self.angle)]
@@ -100,16 +118,27 @@ class Block:
         return text, spans
 
     def _indent(self, line: Line) -> int:
-        """Blanks before a line of code: how far it stands in from the block, in characters of its own."""
+        """Return the number of spaces before a line of code, by its distance from the block's left edge."""
         return round((line.box[0] - self.box[0]) / max(1.0, (line.box[2] - line.box[0]) / max(1, len(line.text))))
 
 
 @dataclass
 class Page:
-    """One page and how reading it ended: `status` is one of STATUSES, `error` says why a page was lost.
+    """One page with its status.
 
-    attempts: how often it was read until it ended so. rotation (0, 90, 180, 270) and skew: degrees clockwise by which
-    the page lay turned; it was read upright, and boxes are those of the page as it lies (around slanting lines).
+    Args:
+        number: Number of the page in its file, from 1.
+        status: One of STATUSES.
+        width: Width of the page image in pixels.
+        height: Height of the page image in pixels.
+        dpi: Resolution at which a PDF page was rendered; None for an image file.
+        seconds: Time that reading took.
+        blocks: Blocks in reading order.
+        error: Why the page was lost.
+        attempts: How often the page was read.
+        rotation: Clockwise rotation of the page as found: 0, 90, 180 or 270 degrees.
+        skew: Further clockwise rotation in degrees. Boxes refer to the image before it was straightened.
+        structured: The reader has already set the kinds of the blocks. Not part of the JSON.
     """
 
     number: int
@@ -123,6 +152,7 @@ class Page:
     attempts: int = 1
     rotation: int = 0
     skew: float = 0.0
+    structured: bool = field(default=False, compare=False)
 
     @property
     def lines(self) -> list[Line]:
@@ -131,13 +161,13 @@ class Page:
 
     @property
     def confidence(self) -> float | None:
-        """Mean of the characters' on the page; None where nothing was read."""
+        """Mean confidence of the page's characters; None without any."""
         known = [value for line in self.lines for value in line.character_confidence]
         return sum(known) / len(known) if known else None
 
     @property
     def doubt(self) -> str | None:
-        """A warning where a page was read without confidence: another script, or no page of print at all."""
+        """A warning when the mean confidence is below DOUBTFUL, as for a script that the model does not know."""
         mean = self.confidence
         if mean is None or mean >= DOUBTFUL:
             return None
@@ -145,11 +175,19 @@ class Page:
 
     @property
     def text(self) -> str:
-        """Blocks in reading order, an empty line between them."""
+        """The text of the blocks in reading order, separated by empty lines."""
         return "\n\n".join(block.text for block in self.blocks if block.lines)
 
+    def map_boxes(self, change: Callable[[Box], Box]) -> None:
+        """Replace each box of blocks, lines and characters by `change(box)`."""
+        for block in self.blocks:
+            block.box = change(block.box)
+            for line in block.lines:
+                line.box = change(line.box)
+                line.characters = [change(box) for box in line.characters]
+
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form; `from_dict` is its inverse but for rounding."""
+        """Return a JSON-ready dictionary. `from_dict` restores the page, except for rounding."""
         known = ("number", "status", "error", "width", "height", "dpi", "attempts", "rotation", "skew")
         return {name: getattr(self, name) for name in known} | {
             "seconds": round(self.seconds, 3),
@@ -160,7 +198,7 @@ class Page:
 
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> Page:
-        """The page that `to_dict` wrote."""
+        """Return the page that `to_dict` wrote."""
         blocks = []
         for block in found["blocks"]:
             lines = []
@@ -176,7 +214,7 @@ class Page:
 
 @dataclass
 class Document:
-    """All pages that were asked for, each with its status; nothing is left out."""
+    """The requested pages of one file, each with its status, and the name of the model."""
 
     source: str
     model: str
@@ -191,23 +229,23 @@ class Document:
         return [page for page in self.pages if page.status in LOST]
 
     def text(self) -> str:
-        """Pages one after another, an empty line between them."""
+        """Return the text of all pages, separated by empty lines."""
         return "\n\n".join(page.text for page in self.pages if page.blocks)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form, as `document.schema.json` describes it; `schema` changes when its shape does."""
+        """Return a JSON-ready dictionary as in `document.schema.json`. A new shape gets a new `schema` number."""
         return document_head(self.source, self.model) | {"pages": [page.to_dict() for page in self.pages]}
 
     def json(self) -> str:
-        """`to_dict` as text."""
+        """Return `to_dict` as JSON text."""
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=1)
 
     def markdown(self) -> str:
-        """As Markdown; what was read is escaped. Pages that were lost are named in a comment."""
+        """Return the document as Markdown with the text escaped. Comments name lost pages."""
         return self._written("md")
 
     def html(self) -> str:
-        """As a web page of its own; what was read is escaped."""
+        """Return the document as one HTML page with the text escaped."""
         return self._written("html")
 
     def _written(self, form: str) -> str:
@@ -217,7 +255,7 @@ class Document:
 
 
 def document_head(source: str, model: str) -> dict[str, Any]:
-    """What a document's JSON begins with, before `pages`."""
+    """Return the keys of a document's JSON that come before `pages`."""
     return {"schema": SCHEMA, "source": source, "model": model}
 
 
@@ -248,12 +286,12 @@ def _line_dict(line: Line) -> dict[str, Any]:
 
 
 def _own_hyphen(before: str, after: str) -> bool:
-    """Whether a hyphen at a line's end is the word's own: post-War, 3-4."""
+    """Return whether a hyphen at the end of a line belongs to the word: post-War, 3-4."""
     return (before.isalpha() and after.isupper()) or (before.isdigit() and after.isdigit())
 
 
 def _add_span(spans: list[Span], new: Span, text: str) -> None:
-    """Add a span that begins in the next line; one of that style that ended with the text before runs on into it."""
+    """Add a span of the next line, or extend the span of the same style that ends where the line begins."""
     at = len(text)
     for k, (start, end, style) in enumerate(spans):
         if style == new[2] and new[0] == at and end >= at - 1 and not text.endswith("\n"):
@@ -263,7 +301,7 @@ def _add_span(spans: list[Span], new: Span, text: str) -> None:
 
 
 def _ends(line: Line, angle: float) -> tuple[float, float]:
-    """Where a line begins and ends along its own direction, px."""
+    """Return where a line begins and ends along its own direction, in pixels."""
     if not angle:
         return line.box[0], line.box[2]
     cos, sin = math.cos(math.radians(angle)) / 2, math.sin(math.radians(angle)) / 2

@@ -1,4 +1,4 @@
-"""Lines of text while a page is being read: characters, boxes and the places where the reading head is unsure."""
+"""Lines of text during recognition: characters with boxes, and alternative spellings of uncertain characters."""
 
 from __future__ import annotations
 
@@ -7,27 +7,35 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .elements import Box, union
+
 
 @dataclass(frozen=True)
 class Alternative:
-    """Characters [start, end) of a line's text and their other spellings, each with its log-odds to the text's own."""
+    """Other spellings of the characters [start, end) of a line, each with its log-odds against the line's text."""
 
     start: int
     end: int
     others: tuple[tuple[str, float], ...]
 
     def shift(self, by: int) -> Alternative:
-        """The same in a text of which `by` characters were cut at the front."""
+        """Return the same alternatives for a text whose first `by` characters were removed."""
         return Alternative(self.start - by, self.end - by, self.others)
 
 
 @dataclass
 class TextLine:
-    """A line of text as the head reads it.
+    """A recognised line of text, N characters long.
 
-    boxes (len(text), 4) float32: one box per character; confidence (len(text),): probability at each one's peak.
-    styles (len(text), S) bool: of what `Lattice.styles` names, the same for all characters of a word; None for a head
-    that tells none.
+    Args:
+        text: The N characters.
+        boxes: (N, 4) float32, one box for each character, in pixels.
+        confidence: (N,), probability of each character.
+        em_px: Font size in pixels.
+        slope: Direction of the baseline, pixels down for each pixel to the right.
+        writer: As `Line.writer`.
+        styles: (N, S) bool for the S style names of the reading head; None when the head has no styles.
+        alternatives: Other spellings of uncertain characters.
     """
 
     text: str
@@ -40,7 +48,6 @@ class TextLine:
     alternatives: Sequence[Alternative] = ()
 
     @property
-    def box(self) -> tuple[float, float, float, float]:
-        """Around all characters."""
-        b = self.boxes
-        return float(b[:, 0].min()), float(b[:, 1].min()), float(b[:, 2].max()), float(b[:, 3].max())
+    def box(self) -> Box:
+        """The box around all characters."""
+        return union(self.boxes)

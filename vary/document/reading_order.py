@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from .elements import Box, union
 from .lines import TextLine
 
 Gutter = tuple[float, float, float]  # x, top, bottom of a white strip between columns of running text
@@ -29,7 +30,7 @@ class Row:
     """Pieces of one printed row, left to right."""
 
     pieces: list[TextLine]
-    box: tuple[float, float, float, float]
+    box: Box
     em_px: float
 
 
@@ -176,9 +177,7 @@ def _rows(lines: list[TextLine], gutters: list[Gutter], white: list[tuple[float,
 
 
 def _row(pieces: list[TextLine]) -> Row:
-    boxes = np.array([p.box for p in pieces])
-    box = (*boxes[:, :2].min(0).tolist(), *boxes[:, 2:].max(0).tolist())
-    return Row(pieces, box, float(np.median([p.em_px for p in pieces])))
+    return Row(pieces, union(piece.box for piece in pieces), float(np.median([p.em_px for p in pieces])))
 
 
 def _reading_order(boxes: np.ndarray, gutters: list[Gutter]) -> list[int]:

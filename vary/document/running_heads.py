@@ -4,55 +4,77 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from .elements import Block, Line, Page
-from .structure import _around
+from .elements import Block, Line, Page, union
 
-Sign = tuple[str, str, int]  # edge of the page, text without its digits, height in hundredths
-
-
-MARGIN = 0.12  # of the page's height: where headers and footers stand
+MARGIN = 0.12  # height of the top and bottom margin, as a share of the page
+REPEATED = 3  # least number of pages that show a header or footer
+MarginLine = tuple[str, str, int]  # `header` or `footer`, text with digits replaced, height in hundredths of the page
 
 
-REPEATED = 3  # pages, at least, that show a header or footer alike
+def mark_running_heads(pages: Iterable[Page]) -> Iterable[Page]:
+    """Return the pages with repeated lines of their margins in blocks of kind `header` and `footer`.
+
+    A line counts as repeated when at least REPEATED pages show it at the same height. Digits count as equal, so page
+    numbers are found too.
+
+    Args:
+        pages: The pages of one document. They are iterated once now, and again on each pass over the result, so only
+            one page is in memory. Pass a list or another object that can be iterated repeatedly.
+    """
+    return _MarkedPages(pages)
 
 
-# -- headers and footers ---------------------------------------------------------------------------------------------
+@dataclass
+class _MarkedPages:
+    pages: Iterable[Page]
+    repeated: set[MarginLine] = field(init=False)
+
+    def __post_init__(self) -> None:
+        seen: Counter[MarginLine] = Counter()
+        for page in self.pages:
+            seen.update({found for block in page.blocks for line in block.lines if (found := _margin_line(page, line))})
+        near = (-1, 0, 1)
+        self.repeated = {
+            (edge, text, y) for edge, text, y in seen if sum(seen[edge, text, y + step] for step in near) >= REPEATED
+        }
+
+    def __iter__(self) -> Iterator[Page]:
+        for page in self.pages:
+            yield _mark(page, self.repeated)
 
 
-def running_lines(pages: Iterable[Page]) -> set[Sign]:
-    """What stands alike at the head or foot of at least REPEATED pages; digits count as equal. See `with_running`."""
-    seen: Counter[Sign] = Counter()
-    for page in pages:
-        seen.update({sign for block in page.blocks for line in block.lines if (sign := _sign(page, line))})
-    return {sign for sign in seen if sum(seen[(*sign[:2], sign[2] + step)] for step in (-1, 0, 1)) >= REPEATED}
+def _mark(page: Page, repeated: set[MarginLine]) -> Page:
+    """Return the page with the repeated lines in blocks of their own."""
 
+    def edge_of(line: Line) -> str | None:
+        found = _margin_line(page, line)
+        return found[0] if found in repeated else None
 
-def with_running(page: Page, signs: set[Sign]) -> Page:
-    """The page with those lines in blocks `header` and `footer` of their own."""
     blocks = []
     for block in page.blocks:
-        for kind, group in groupby(block.lines, key=lambda line: s[0] if (s := _sign(page, line)) in signs else None):
+        for edge, group in groupby(block.lines, key=edge_of):
             lines = list(group)
-            if kind:
-                blocks.append(Block(lines, _around(lines), kind, angle=block.angle))
+            box = union(line.box for line in lines)
+            if edge:
+                blocks.append(Block(lines, box, edge, angle=block.angle))
             elif len(lines) == len(block.lines):
                 blocks.append(block)
             else:
                 rows = zip(block.lines, block.cells or [], strict=False)
                 cells = [row for line, row in rows if any(line is kept for kept in lines)] or None
-                blocks.append(replace(block, lines=lines, box=_around(lines), cells=cells))
+                blocks.append(replace(block, lines=lines, box=box, cells=cells))
         if not block.lines:
             blocks.append(block)
     return replace(page, blocks=blocks)
 
 
-def _sign(page: Page, line: Line) -> Sign | None:
-    """Edge, text without its digits, and height on the page in hundredths; None in the middle of the page."""
+def _margin_line(page: Page, line: Line) -> MarginLine | None:
+    """Return edge, text and height of a line in a margin of the upright page; None for other lines."""
     x, y = (line.box[0] + line.box[2]) / 2 / max(1, page.width), (line.box[1] + line.box[3]) / 2 / max(1, page.height)
-    middle = {90: 1 - x, 180: 1 - y, 270: x}.get(page.rotation, y)
-    edge = "header" if middle < MARGIN else "footer" if middle > 1 - MARGIN else None
-    return (edge, re.sub(r"\d+", "#", line.text).strip().casefold(), round(100 * middle)) if edge else None
+    height = {90: 1 - x, 180: 1 - y, 270: x}.get(page.rotation, y)
+    edge = "header" if height < MARGIN else "footer" if height > 1 - MARGIN else None
+    return (edge, re.sub(r"\d+", "#", line.text).strip().casefold(), round(100 * height)) if edge else None

@@ -13,10 +13,9 @@ import zlib
 from io import BytesIO
 from typing import BinaryIO
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from .elements import Block, Box, Line, Page
-from .orientation import Orientation, straighten
+from .elements import Box, Line, Page
 
 POINTS = 72.0
 IMAGE_DPI = 150.0  # taken for pictures that do not say theirs
@@ -25,11 +24,6 @@ QUALITY = 80
 DESCENT = 0.22  # of a box's height: the baseline stands so far above its lower edge
 GLYPH = 500  # width of every character of the invisible font, in thousandths of its size
 CODES = 255  # characters of one font; code 0 is left out
-
-COLOURS = {
-    "text": "#1f77b4", "heading": "#d62728", "list": "#2ca02c", "code": "#17becf", "table": "#9467bd",
-    "formula": "#e377c2", "figure": "#ff7f0e", "caption": "#8c564b", "header": "#7f7f7f", "footer": "#7f7f7f",
-}  # fmt: skip
 
 
 class SearchablePdf:
@@ -155,32 +149,3 @@ def split_words(line: Line) -> list[tuple[str, Box]]:
         top, bottom = min(b[1] for b in boxes[begin:end]), max(b[3] for b in boxes[begin:end])
         words.append((text[begin:end] + ("" if last else " "), (left, top, right, bottom)))
     return words
-
-
-def overlay(page: Page, image: Image.Image) -> Image.Image:
-    """The page with its blocks boxed in the colour of their kind and numbered in reading order; lines lightly."""
-    shown = image.convert("RGB")
-    scale = shown.width / (page.width or shown.width)
-    draw, font = ImageDraw.Draw(shown), ImageFont.load_default(max(10, round(shown.height / 100)))
-    for line in page.lines:
-        draw.rectangle(_scaled(line.box, scale), outline="#c8d8e8")
-    for number, block in enumerate(page.blocks, 1):
-        x0, y0, x1, y1 = _scaled(block.box, scale)
-        colour = COLOURS[block.kind]
-        draw.rectangle((x0, y0, x1, y1), outline=colour, width=2)
-        label, at = f"{number} {block.kind}", (x0 - 4, y0)  # in the margin, where it hides nothing
-        draw.rectangle(draw.textbbox(at, label, font, anchor="ra"), fill=colour)
-        draw.text(at, label, "white", font, anchor="ra")
-    return shown
-
-
-def crop(page: Page, block: Block, image: Image.Image) -> Image.Image:
-    """A figure's part of the page image, in quarter turns upright."""
-    box = _scaled(block.box, image.width / (page.width or image.width))
-    part = image.crop((max(0, round(box[0])), max(0, round(box[1])), round(box[2]), round(box[3])))
-    return straighten(part, Orientation(page.rotation))
-
-
-def _scaled(box: Box, scale: float) -> Box:
-    x0, y0, x1, y1 = (float(v) * scale for v in box)
-    return x0, y0, max(x0, x1), max(y0, y1)

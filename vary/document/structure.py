@@ -16,7 +16,7 @@ from itertools import groupby
 import numpy as np
 from PIL import Image
 
-from .elements import ITEM, LEADER, STYLES, Block, Box, Line, Page
+from .elements import ITEM, LEADER, STYLES, Block, Box, Line, Page, union
 
 HEADING = 1.15  # times the size of the page's text; LEVELS: the least sizes of levels 1, 2
 LEVELS = (1.7, 1.35)
@@ -94,10 +94,11 @@ def _with_code(blocks: list[Block]) -> list[Block]:
     for block in blocks:
         parts = [(False, block.lines)] if block.kind == "table" else _by_type(block.lines)
         for code, lines in parts:
-            if code and out and out[-1].kind == "code" and _gap(out[-1].box, _around(lines)) < 3 * _size(lines[0]):
+            above = out[-1] if code and out and out[-1].kind == "code" else None
+            if above and _gap(above.box, union(line.box for line in lines)) < 3 * _size(lines[0]):
                 lines = [*out.pop().lines, *lines]
             whole = len(lines) == len(block.lines) and not code
-            out.append(block if whole else Block(lines, _around(lines), "code" if code else "text"))
+            out.append(block if whole else Block(lines, union(line.box for line in lines), "code" if code else "text"))
     return out
 
 
@@ -127,10 +128,10 @@ def _with_tables(blocks: list[Block]) -> list[Block]:
     for (table, owner), group in groupby(zip(keys, rows, strict=True), key=lambda pair: pair[0]):
         lines = [row[0] for _, row in group]
         if table >= 0:
-            out.append(Block(lines, _around(lines), "table", cells=grids[table]))
+            out.append(Block(lines, union(line.box for line in lines), "table", cells=grids[table]))
         else:
             whole = len(lines) == len(blocks[owner].lines)
-            out.append(blocks[owner] if whole else Block(lines, _around(lines)))
+            out.append(blocks[owner] if whole else Block(lines, union(line.box for line in lines)))
     return out
 
 
@@ -178,11 +179,6 @@ def _grid(rows: list[list[tuple[str, float, float]]]) -> list[list[str]] | None:
         grid.append(texts)
     filled = sum(bool(text) for row in grid for text in row)
     return grid if len(columns) > 1 and filled >= 0.5 * len(grid) * len(columns) else None
-
-
-def _around(lines: list[Line]) -> Box:
-    x0, y0, x1, y1 = zip(*(line.box for line in lines), strict=True)
-    return min(x0), min(y0), max(x1), max(y1)
 
 
 # -- figures ---------------------------------------------------------------------------------------------------------

@@ -17,15 +17,16 @@ import os
 import re
 import unicodedata
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..document.elements import LOST, SCHEMA, STATUSES, Page
-from ..document.running_heads import Sign, running_lines, with_running
-from ..document.searchable_pdf import SearchablePdf, crop, overlay
+from ..document.overlay import crop_block, draw_overlay
+from ..document.running_heads import mark_running_heads
+from ..document.searchable_pdf import SearchablePdf
 from ..document.writers import SUFFIXES, WRITERS
 from ..io.errors import ConfigError, InputError
 from ..io.files import atomic_write, lock_folder, sha256
@@ -106,7 +107,7 @@ class _Job:
     sha256: str
     numbers: list[int]
     error: str | None = None  # why the file could not be opened
-    signs: set[Sign] = field(default_factory=set)  # of its headers and footers, once all pages are read
+    pages: Iterable[Page] = ()  # once all are read: with headers and footers marked
 
 
 class _Run:
@@ -151,15 +152,21 @@ class _Run:
         ledger.enter(line)
         return line
 
-    def pages(self, job: _Job) -> Iterator[Page]:
-        """The stored pages of a job, in its order, headers and footers set apart as far as they are known."""
-        for number in job.numbers:
-            path = self.stored(job.sha256, number)
+
+@dataclass
+class _StoredPages:
+    """The stored pages of a job, in its order. Each pass reads them from disk again."""
+
+    run: _Run
+    job: _Job
+
+    def __iter__(self) -> Iterator[Page]:
+        for number in self.job.numbers:
+            path = self.run.stored(self.job.sha256, number)
             try:
-                page = Page.from_dict(json.loads(gzip.decompress(path.read_bytes())))
+                yield Page.from_dict(json.loads(gzip.decompress(path.read_bytes())))
             except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
                 raise InputError(f"{path}: cannot be read back ({error}); delete it and run again") from None
-            yield with_running(page, job.signs)
 
 
 def read_all(
@@ -287,7 +294,7 @@ def _write_document(run: _Run, ledger: Ledger, job: _Job) -> None:
     wanted = [f for f in run.forms if f not in written or not (run.out / (job.name + SUFFIXES[f])).exists()]
     if not wanted:
         return
-    job.signs = running_lines(run.pages(job))
+    job.pages = mark_running_heads(_StoredPages(run, job))
     if run.figures or "pdf" in wanted or "overlay" in wanted:
         _write_pictures(run, job, wanted)
     for form in wanted:
@@ -302,7 +309,7 @@ def _write_document(run: _Run, ledger: Ledger, job: _Job) -> None:
 def _linked(run: _Run, job: _Job) -> Iterator[Page]:
     """Pages with the pictures of their figures, where these are written."""
     folder = run.out / f"{job.name}_images"
-    for page in run.pages(job):
+    for page in job.pages:
         for k, block in enumerate(block for block in page.blocks if block.kind == "figure"):
             name = f"{page.number:04d}-{k + 1}.png"
             if run.figures and (folder / name).exists():
@@ -325,7 +332,7 @@ def _write_pictures(run: _Run, job: _Job, forms: Sequence[str]) -> None:
             pdf = SearchablePdf(stack.enter_context(atomic_write(run.out / (job.name + SUFFIXES["pdf"]))))
         if "overlay" in forms:
             (run.out / f"{job.name}_overlay").mkdir(parents=True, exist_ok=True)
-        for page in run.pages(job):
+        for page in job.pages:
             try:
                 image, _ = source.image(page.number, PICTURE_DPI, colour=True)
             except InputError:
@@ -333,10 +340,13 @@ def _write_pictures(run: _Run, job: _Job, forms: Sequence[str]) -> None:
             if pdf:
                 pdf.add(page, image)
             if image and "overlay" in forms:
-                _save(overlay(page, image), run.out / f"{job.name}_overlay" / f"{page.number:04d}.png")
+                _save(draw_overlay(page, image), run.out / f"{job.name}_overlay" / f"{page.number:04d}.png")
             for k, block in enumerate(block for block in page.blocks if block.kind == "figure"):
                 if image and run.figures:
-                    _save(crop(page, block, image), run.out / f"{job.name}_images" / f"{page.number:04d}-{k + 1}.png")
+                    _save(
+                        crop_block(page, block, image),
+                        run.out / f"{job.name}_images" / f"{page.number:04d}-{k + 1}.png",
+                    )
         if pdf:
             pdf.close()
 

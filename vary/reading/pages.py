@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..document.elements import STATUSES, Document, Page
 from ..document.orientation import Orientation, restore_orientation, straighten
-from ..document.running_heads import running_lines, with_running
+from ..document.running_heads import mark_running_heads
 from ..document.structure import find_structure
 from ..io.errors import InputError, PageTimeout
 from ..io.pdf import PAGE_TIMEOUT_S
@@ -32,18 +32,21 @@ RETRIED = ("truncated", "repetition", "timeout")  # what another resolution may 
 
 
 class PageReader(Protocol):
-    """Reads one grey page image. `wanted_scale` says how much larger or smaller it had better come.
+    """Reads grey page images. `read_page` calls the three methods in the order in which they stand here.
 
-    A reader may also have `find_orientation(image) -> Orientation`: the page is then put upright before it is read.
+    A reader that finds the kinds of blocks itself returns a page with `structured` set, and the page is used as it is.
     """
 
     name: str
 
+    def find_orientation(self, image: Image.Image) -> Orientation:
+        """Return how the page is turned. `read` then gets the straightened image."""
+
     def wanted_scale(self, image: Image.Image) -> float:
-        """Factor that brings the page's type to the size that is read best; 1.0 when it is near enough."""
+        """Return the factor that brings the text to the size that the reader reads best; 1.0 if it is close."""
 
     def read(self, image: Image.Image, scale: float = 1.0) -> Page:
-        """Read a page; boxes are pixels of `image`."""
+        """Return the page with boxes in pixels of `image`."""
 
 
 def read_page(source: Source, number: int, reader: PageReader, attempt: int = 0) -> Page:
@@ -65,14 +68,14 @@ def _read(source: Source, number: int, reader: PageReader, factor: float) -> Pag
     image, dpi = source.image(number, FIRST_DPI if factor == 1.0 else FIRST_DPI * factor)
     if _shows_nothing(image):
         return Page(number, "blank", image.width, image.height, dpi)
-    turn = reader.find_orientation(image) if hasattr(reader, "find_orientation") else Orientation()
+    turn = reader.find_orientation(image)
     straight = straighten(image, turn)
     scale = reader.wanted_scale(straight) * factor
     if dpi and scale != 1.0:
         image, dpi = source.image(number, min(MAX_DPI, max(MIN_DPI, dpi * scale)))
         straight, scale = straighten(image, turn), 1.0
     page = reader.read(straight, scale)
-    if not page.rotation and not page.skew:  # else a server has turned the page and found the kinds
+    if not page.structured:
         find_structure(page, straight)
     if turn != Orientation():
         restore_orientation(page, turn, image.size)
@@ -146,6 +149,5 @@ def read_document(
         document.pages.append(page)
         if on_page:
             on_page(page)
-    signs = running_lines(document.pages)
-    document.pages = [with_running(page, signs) for page in document.pages]
+    document.pages = list(mark_running_heads(document.pages))
     return document

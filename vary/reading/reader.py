@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..document.elements import Block, Box, Line, Page, Span
+from ..document.elements import Block, Box, Line, Page, Span, union
 from ..document.lines import TextLine
 from ..document.orientation import Orientation, find_orientation
 from ..document.reading_order import TextBlock, order_blocks
@@ -210,11 +210,7 @@ def _block(block: TextBlock, scale: float, styles: tuple[str, ...]) -> Block:
         known = [s for p in pieces for s in (p.styles if p.styles is not None else [()] * len(p.text))]
         spans = _spans(np.array(_spaced(pieces, known), bool), styles)
         lines.append(Line(text, box, mean, _spaced(pieces, boxes), _spaced(pieces, confidence), writer, spans))
-    box = (
-        min(line.box[0] for line in lines), min(line.box[1] for line in lines),
-        max(line.box[2] for line in lines), max(line.box[3] for line in lines),
-    )  # fmt: skip
-    return Block(lines, box)
+    return Block(lines, union(line.box for line in lines))
 
 
 def _spaced(pieces: list[TextLine], values: list) -> list:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from ..document.elements import Block, Line, Page
+from ..document.orientation import Orientation
 from ..io.errors import InputError, RemoteError
 from ..markup.prompts import PROMPTS
 from ..models.repetition import find_loop
@@ -67,6 +68,10 @@ class Server:
             raise InputError(f"{self.url}: no model {model or ''!r}; it has {', '.join(offered) or 'none'}")
         self.name = model or next(iter(offered))
         self.parses = offered[self.name].get("owned_by") == "vary" and bool(offered[self.name].get("reads"))
+
+    def find_orientation(self, image: Image.Image) -> Orientation:
+        """Return the orientation of an upright page: the server straightens pages itself."""
+        return Orientation()
 
     def wanted_scale(self, image: Image.Image) -> float:
         """Factor that brings the longer side to LONG_SIDE; 1.0 when it is within a quarter of it."""
@@ -150,10 +155,7 @@ class Server:
                 raise
             answer = error.body["document"]
         page = Page.from_dict(answer["pages"][0])
-        if (
-            not page.rotation and not page.skew
-        ):  # kinds are found again, as for `Reader.read`, where the page lies upright
-            page.blocks = [Block(block.lines, block.box) for block in page.blocks if block.lines]
+        page.structured = True
         return page
 
     def _json(self, path: str, body: bytes | None = None, kind: str = "application/json") -> Any:
@@ -212,12 +214,7 @@ def _resize(page: Page, size: tuple[int, int]) -> None:
         page.width, page.height = size
         return
     x, y = size[0] / page.width, size[1] / page.height
-    for block in page.blocks:
-        parts: list[Block | Line] = [block, *block.lines]
-        for part in parts:
-            part.box = (part.box[0] * x, part.box[1] * y, part.box[2] * x, part.box[3] * y)
-        for line in block.lines:
-            line.characters = [(a * x, b * y, c * x, d * y) for a, b, c, d in line.characters]
+    page.map_boxes(lambda box: (box[0] * x, box[1] * y, box[2] * x, box[3] * y))
     page.width, page.height = size
 
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ..document.elements import LOST, Document, Page
-from ..document.running_heads import running_lines, with_running
+from ..document.running_heads import mark_running_heads
 from ..io.errors import InputError, MissingExtra
 from ..io.image import open_image
 from ..io.source import MAX_PAGES
@@ -144,8 +144,7 @@ class Service:
             return await _streamed(job, partial(_lines, self._counted(job), document), "application/x-ndjson")
         async for page in self._counted(job):
             document.pages.append(page)
-        signs = running_lines(document.pages)
-        document.pages = [with_running(page, signs) for page in document.pages]
+        document.pages = list(mark_running_heads(document.pages))
         if document.lost:
             first = document.lost[0]
             why = first.error or first.status

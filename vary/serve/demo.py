@@ -23,7 +23,7 @@ from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 from ..document.elements import Page
-from ..document.running_heads import running_lines, with_running
+from ..document.running_heads import mark_running_heads
 from ..document.searchable_pdf import SearchablePdf
 from ..document.writers import WRITERS
 from ..io.errors import InputError
@@ -127,8 +127,7 @@ def _pages(found: bytes) -> list[Page]:
     for page in pages:
         for block in page.blocks:
             block.image = None
-    signs = running_lines(pages)
-    return [with_running(page, signs) for page in pages]
+    return list(mark_running_heads(pages))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...document.elements import union
 from ...io.pdf_text import GENERATED, HYPHEN, TextLayer, read_text_layer
 from ...markup.blocks import (
     Block,
@@ -210,7 +211,7 @@ def regions_of(page: Page, tables: str) -> list[Region]:
     for piece, latex in page.formulas.items():
         inside = np.flatnonzero(glyphs & (page.numbers == piece))
         if len(inside) and not isinstance(page.blocks[page.owners[inside[0]]], Formula):
-            found.append(Region("inline formula", _around(page.layer.boxes[inside]), latex))
+            found.append(Region("inline formula", union(page.layer.boxes[inside]), latex))
     return found
 
 
@@ -221,9 +222,4 @@ def _column_boxes(layer: TextLayer, part: np.ndarray) -> list[tuple[float, float
     boxes, em = layer.boxes[part], layer.ems[part]
     up = boxes[:-1, 1] - boxes[1:, 3] > 2 * em[1:]
     beside = boxes[1:, 0] > np.maximum.accumulate(boxes[:, 2])[:-1] - 0.5 * em[1:]
-    return [_around(boxes[piece]) for piece in np.split(np.arange(len(part)), np.flatnonzero(up & beside) + 1)]
-
-
-def _around(boxes: np.ndarray) -> tuple[float, float, float, float]:
-    (left, top), (right, bottom) = boxes[:, :2].min(0).tolist(), boxes[:, 2:].max(0).tolist()
-    return left, top, right, bottom
+    return [union(boxes[piece]) for piece in np.split(np.arange(len(part)), np.flatnonzero(up & beside) + 1)]
