@@ -1,24 +1,30 @@
-"""Tables that a language model was asked for, from any server that speaks OpenAI's chat protocol.
+"""Ask a language model for small tables, to be rendered as charts.
 
-Asking happens before rendering, once: the tables go into a file and from there to `topics.TableCharts`, so that samples
-stay pure functions of (seed, i). Source of the idea: Vary asks GPT-4 for the content of 200,000 charts, arXiv
-2312.06109 section 3.3.2. The figures are a model's inventions, good for charts and for nothing else.
+`python examples/ask_for_tables.py http://localhost:8000/v1 MODEL topics.txt -o tables.json`, one topic a line. The
+server speaks OpenAI's chat protocol, and its key is read from $OPENAI_API_KEY. Then name the file in a recipe:
+`charts: {source: chart, weight: 1, tables: tables.json}`. Asking happens once, before rendering, so samples stay pure
+functions of (seed, i). The figures are inventions of the model: good for charts and for nothing else.
+
+Source of the idea: Vary asks GPT-4 for the contents of 200,000 charts, arXiv 2312.06109 section 3.3.2.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import urllib.error
-import urllib.request
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from vary.data.charts.content import Table, TableCharts
+import httpx2
 
-MAX_ANSWER = 1 << 20  # bytes of one answer that are read
-_QUESTION = (
+from vary.data.charts.content import TableCharts
+from vary.data.corpus.tables import RawTable
+
+QUESTION = (
     "Invent one small table of plausible figures about: {topic}. Language: {language}. Answer with one JSON object and "
     'nothing else: {{"title": "...", "header": ["label column", "number column", ...], "rows": [["label", "12.5"], '
     "...]}}. 4 to 12 rows, 1 to 4 columns of numbers, labels of at most 20 characters, one unit per column, signs such "
@@ -27,53 +33,50 @@ _QUESTION = (
 
 
 @dataclass
-class Asked:
-    """What came back. failures: reason -> how many answers failed for it."""
+class Answers:
+    """The tables of all usable answers. failures: reason -> how many answers failed for it."""
 
-    tables: list[Table] = field(default_factory=list)
+    tables: list[RawTable] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
 
 
 def ask(
-    url: str,
-    model: str,
-    topics: Sequence[str],
-    *,
-    key: str = "",
-    language: str = "English",
-    temperature: float = 1.0,
-    timeout_s: float = 60.0,
-) -> Asked:
-    """Ask for one table per topic; answers that cannot be charted are counted, not repaired.
+    url: str, model: str, topics: Sequence[str], *, key: str = "", language: str = "English", timeout_s: float = 60.0
+) -> Answers:
+    """Ask for one table per topic. Answers that cannot be charted are counted, not repaired.
 
-    url: of the server up to and including its version, as in `http://localhost:8000/v1`. key: sent as bearer token.
-    Raises ValueError for a url that is not http(s).
+    Args:
+        url: address of the server with its version, such as `http://localhost:8000/v1`.
+        model: name of the model on that server.
+        topics: what the tables are about.
+        key: sent as bearer token.
+        language: language of the tables.
+        timeout_s: seconds to wait for one answer.
     """
-    if not url.startswith(("http://", "https://")):
-        raise ValueError(f"the server's address begins with http:// or https://, not {url!r}")
-    asked = Asked()
-    head = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-    for topic in topics:
-        question = _QUESTION.format(topic=topic, language=language)
-        body = {"model": model, "messages": [{"role": "user", "content": question}], "temperature": temperature}
-        request = urllib.request.Request(f"{url.rstrip('/')}/chat/completions", json.dumps(body).encode(), head)
-        try:
-            with urllib.request.urlopen(request, timeout=timeout_s) as reply:
-                answer = json.loads(reply.read(MAX_ANSWER))
-            asked.tables.append(read_table(answer["choices"][0]["message"]["content"]))
-        except urllib.error.HTTPError as error:
-            asked.failures[f"status {error.code}"] += 1
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
-            asked.failures["no connection"] += 1
-        except (KeyError, IndexError, TypeError, json.JSONDecodeError):
-            asked.failures["not an answer of the chat protocol"] += 1
-        except ValueError as error:
-            asked.failures[str(error)] += 1
-    return asked
+    answers = Answers()
+    head = {"Authorization": f"Bearer {key}"} if key else {}
+    with httpx2.Client(headers=head, timeout=timeout_s) as client:
+        for topic in topics:
+            question = QUESTION.format(topic=topic, language=language)
+            body = {"model": model, "messages": [{"role": "user", "content": question}], "temperature": 1.0}
+            try:
+                reply = client.post(f"{url.rstrip('/')}/chat/completions", json=body).raise_for_status()
+                answers.tables.append(read_table(reply.json()["choices"][0]["message"]["content"]))
+            except httpx2.HTTPStatusError as error:
+                answers.failures[f"status {error.response.status_code}"] += 1
+            except httpx2.UnsupportedProtocol as error:
+                raise ValueError(f"the address of the server begins with http:// or https://, not {url!r}") from error
+            except httpx2.TransportError:
+                answers.failures["no connection"] += 1
+            except (KeyError, IndexError, TypeError, json.JSONDecodeError):
+                answers.failures["not an answer of the chat protocol"] += 1
+            except ValueError as error:
+                answers.failures[str(error)] += 1
+    return answers
 
 
-def read_table(text: Any) -> Table:
-    """The table of an answer. Raises ValueError, with a reason that can be counted, where it is not one."""
+def read_table(text: Any) -> RawTable:
+    """Return the table of an answer. Raises ValueError, with a reason that can be counted, if it is not one."""
     if not isinstance(text, str) or "{" not in text:
         raise ValueError("no JSON object")
     try:
@@ -85,10 +88,29 @@ def read_table(text: Any) -> Table:
         raise ValueError("not title, header and rows")
     if any(len(row) != len(header) for row in rows):
         raise ValueError("rows of another length than the header")
-    table: Table = (title.strip(), [str(v) for v in header], [[str(v) for v in row] for row in rows])
-    TableCharts([table])  # a ValueError says why no chart can be made of it
+    table = RawTable(title.strip(), [str(v) for v in header], [[str(v) for v in row] for row in rows])
+    TableCharts([table])  # raises ValueError if no chart can be made of it
     return table
 
 
 def _is_row(row: Any) -> bool:
     return isinstance(row, list) and all(isinstance(v, str | int | float) and not isinstance(v, bool) for v in row)
+
+
+def main() -> None:
+    """Ask for the tables of a file of topics and write them as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url")
+    parser.add_argument("model")
+    parser.add_argument("topics", type=Path, help="a text file, one topic a line")
+    parser.add_argument("-o", "--output", type=Path, default=Path("tables.json"))
+    parser.add_argument("--language", default="English")
+    given = parser.parse_args()
+    topics = [line.strip() for line in given.topics.read_text(encoding="utf-8").splitlines() if line.strip()]
+    answers = ask(given.url, given.model, topics, key=os.environ.get("OPENAI_API_KEY", ""), language=given.language)
+    given.output.write_text(json.dumps(answers.tables, ensure_ascii=False, indent=1), encoding="utf-8")
+    print(f"{len(answers.tables)} tables in {given.output}; failed: {dict(answers.failures)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vary.data.charts import echarts_engine as echarts
-from vary.data.charts import svg
-from vary.data.charts import vega_engine as vega
 from vary.data.charts.canvas import Canvas
 from vary.data.charts.content import ChineseCharts, WordCharts
 from vary.data.charts.matplotlib_engine import contrast, draw
 from vary.data.charts.source import ENGINES, ChartSource, default_faces, is_clear
-from vary.data.charts.spec import KINDS, LEAST_PX, Axis, ChartFacts, Form, Series, target, written
-from vary.data.charts.style import Look, covers, fit, han_faces, text_size, wrap
+from vary.data.charts.spec import KINDS, LEAST_PX, Axis, ChartSpec, Form, Series, target, written
+from vary.data.charts.style import ChartStyle, covers, fit, han_faces, text_size, wrap
 from vary.markup.chart_text import parse_chart
 
 MARK = {"bar": "bar", "stacked": "bar", "line": "point", "area": "point", "pie": "slice", "scatter": "point"}
@@ -25,14 +20,14 @@ MARK = {"bar": "bar", "stacked": "bar", "line": "point", "area": "point", "pie":
 
 @pytest.fixture(scope="module")
 def fitted(text_source):
-    """Facts of a kind with a look in which they are drawn clearly by matplotlib."""
-    kept: dict[tuple[str, int], tuple[ChartFacts, Look]] = {}
+    """Facts of a kind with a style in which they are drawn clearly by matplotlib."""
+    kept: dict[tuple[str, int], tuple[ChartSpec, ChartStyle]] = {}
 
-    def make(kind: str, seed: int = 0) -> tuple[ChartFacts, Look]:
+    def make(kind: str, seed: int = 0) -> tuple[ChartSpec, ChartStyle]:
         rng = np.random.default_rng((5, seed))
         for _ in range(0 if (kind, seed) in kept else 50):
-            facts = WordCharts(text_source).facts(rng, kind)
-            found = fit(rng, facts, default_faces(), (480, 800)) if facts else None
+            spec = WordCharts(text_source).sample_spec(rng, kind)
+            found = fit(rng, spec, default_faces(), (480, 800)) if spec else None
             if found is not None and is_clear(draw(*found)):
                 kept[kind, seed] = found
                 break
@@ -49,12 +44,12 @@ def colour_near(image: np.ndarray, box, colour: str) -> bool:
     return bool((np.abs(crop - wanted).max(-1) < 40).any())
 
 
-def colours(facts: ChartFacts, look: Look) -> list[str]:
+def colours(spec: ChartSpec, style: ChartStyle) -> list[str]:
     """The colour of each mark, series after series."""
     found = []
-    for s, one in enumerate(facts.series):
-        motley = facts.kind == "pie" or (look.motley and not facts.names_shown and facts.kind == "bar")
-        found += [look.palette[(k if motley else s) % len(look.palette)] for k in range(len(one.values))]
+    for s, one in enumerate(spec.series):
+        multicoloured = spec.kind == "pie" or (style.multicoloured and not spec.names_shown and spec.kind == "bar")
+        found += [style.palette[(k if multicoloured else s) % len(style.palette)] for k in range(len(one.values))]
     return found
 
 
@@ -63,17 +58,17 @@ def colours(facts: ChartFacts, look: Look) -> list[str]:
 def test_marks_are_drawn_where_their_boxes_are(fitted, kind, engine):
     hidden = total = 0
     for seed in range(1 if engine == "vega" else 4):
-        facts, look = fitted(kind, seed)
-        look = replace(look, panel=look.paper)
-        drawing = ENGINES[engine](facts, look)
+        spec, style = fitted(kind, seed)
+        style = replace(style, panel=style.paper)
+        drawing = ENGINES[engine](spec, style)
         marks = [r for r in drawing.regions if r.label in ("bar", "point", "slice")]
-        texts = [f"({x}, {y})" for s in facts.series for x, y in zip(s.at_texts, s.texts, strict=False)]
-        texts = texts or [t for s in facts.series for t in s.texts]
+        texts = [f"({x}, {y})" for s in spec.series for x, y in zip(s.at_texts, s.texts, strict=False)]
+        texts = texts or [t for s in spec.series for t in s.texts]
         assert [m.text for m in marks] == texts
         if kind != "composite":
             assert {m.label for m in marks} == {MARK[kind]}
         for mark, value, colour in zip(
-            marks, [v for s in facts.series for v in s.values], colours(facts, look), strict=True
+            marks, [v for s in spec.series for v in s.values], colours(spec, style), strict=True
         ):
             if value != 0:
                 total += 1
@@ -84,10 +79,10 @@ def test_marks_are_drawn_where_their_boxes_are(fitted, kind, engine):
 @pytest.mark.parametrize("engine", ["matplotlib", "vega"])
 def test_text_boxes_hold_their_ink(fitted, engine):
     for seed, kind in enumerate(KINDS):
-        facts, look = fitted(kind, seed)
-        look = replace(look, panel=look.paper, grid="none")
-        drawing = ENGINES[engine](facts, look)
-        paper = np.array([int(look.paper[k : k + 2], 16) for k in (1, 3, 5)], np.int16)
+        spec, style = fitted(kind, seed)
+        style = replace(style, panel=style.paper, grid="none")
+        drawing = ENGINES[engine](spec, style)
+        paper = np.array([int(style.paper[k : k + 2], 16) for k in (1, 3, 5)], np.int16)
         ink = np.abs(drawing.image.astype(np.int16) - paper).max(-1) > 30
         for region in drawing.regions:
             if region.label not in ("title", "source", "x_title", "y_title", "x_tick", "y_tick", "legend"):
@@ -103,9 +98,9 @@ def test_text_boxes_hold_their_ink(fitted, engine):
 
 def test_engines_show_the_same_texts(fitted):
     for kind in KINDS:
-        facts, look = fitted(kind)
+        spec, style = fitted(kind)
         first, second = (
-            Counter((r.label, r.text) for r in ENGINES[engine](facts, look).regions)
+            Counter((r.label, r.text) for r in ENGINES[engine](spec, style).regions)
             for engine in ("matplotlib", "vega")
         )
         assert first == second, kind
@@ -115,26 +110,26 @@ def test_engines_show_the_same_texts(fitted):
 def test_an_answer_draws_its_picture_again(fitted, schema):
     for seed in range(2):
         for kind in KINDS:
-            facts, look = fitted(kind, seed)
-            again = facts_of(target(facts, schema), facts, look)
-            assert np.array_equal(draw(facts, look).image, draw(again, look).image), (kind, seed)
+            spec, style = fitted(kind, seed)
+            again = spec_of(target(spec, schema), spec, style)
+            assert np.array_equal(draw(spec, style).image, draw(again, style).image), (kind, seed)
     first, *rest = again.series
     other = replace(again, series=(replace(first, values=tuple(0.6 * v for v in first.values)), *rest))
-    assert not np.array_equal(draw(facts, look).image, draw(other, look).image)
+    assert not np.array_equal(draw(spec, style).image, draw(other, style).image)
 
 
-def facts_of(answer: str, drawn: ChartFacts, look: Look) -> ChartFacts:
+def spec_of(answer: str, drawn: ChartSpec, style: ChartStyle) -> ChartSpec:
     """What an answer says of a chart like `drawn`; texts that the answer's schema leaves out are those of `drawn`."""
     chart = parse_chart(answer)
     series = []
-    for one, axis in zip(drawn.series, look.axis_of(drawn), strict=True):
+    for one, axis in zip(drawn.series, style.axis_of(drawn), strict=True):
         table = chart.values[one.name] if drawn.names_shown else chart.values
         values = tuple(axis.form.read(t) for t in table.values())
         one = Series(one.name, values, one.unit, tuple(table.values()))
-        if look.x_axis:
-            one = replace(one, at_texts=tuple(table), at=tuple(look.x_axis.form.read(t) for t in table))
+        if style.x_axis:
+            one = replace(one, at_texts=tuple(table), at=tuple(style.x_axis.form.read(t) for t in table))
         series.append(one)
-    labels = () if look.x_axis else tuple(table)
+    labels = () if style.x_axis else tuple(table)
     if answer.startswith("The dict"):
         return replace(drawn, labels=labels, series=tuple(series), title=chart.title or "")
     texts = {name: getattr(chart, name) or "" for name in ("title", "source", "x_title", "y_title")}
@@ -145,35 +140,35 @@ def facts_of(answer: str, drawn: ChartFacts, look: Look) -> ChartFacts:
 def test_a_bar_can_be_read_to_its_last_digit(fitted, engine):
     unprinted = 0
     for seed in range(20 if engine == "matplotlib" else 6):
-        facts, look = fitted("bar", seed)
-        axis = look.axes[0]
+        spec, style = fitted("bar", seed)
+        axis = style.axes[0]
         if axis.log or axis.printed is not None:
             continue
         unprinted += 1
-        drawing = ENGINES[engine](facts, look)
+        drawing = ENGINES[engine](spec, style)
         x0, y0, x1, y1 = drawing.plot
-        px = (x1 - x0 if look.horizontal else y1 - y0) / (axis.high - axis.low)
+        px = (x1 - x0 if style.horizontal else y1 - y0) / (axis.high - axis.low)
         assert px * axis.quantum >= LEAST_PX or axis.quantum == axis.step
         bars = [r for r in drawing.regions if r.label == "bar"]
         for bar in bars:
-            length = (bar.box[2] - bar.box[0] if look.horizontal else bar.box[3] - bar.box[1]) / px
+            length = (bar.box[2] - bar.box[0] if style.horizontal else bar.box[3] - bar.box[1]) / px
             assert abs(length - abs(axis.form.read(bar.text))) < 0.75 / px, (seed, bar)
     assert unprinted >= 2
 
 
-def plain_look(**changes) -> Look:
+def plain_style(**changes) -> ChartStyle:
     face = default_faces()[0]
-    base = Look(600, 450, face, face, 14, 18, ("#1f77b4", "#d62728"), "#000000", "#ffffff", "#ffffff", "value",
+    base = ChartStyle(600, 450, face, face, 14, 18, ("#1f77b4", "#d62728"), "#000000", "#ffffff", "#ffffff", "value",
                 "corner", "top", (Axis(0, 10, 2, Form(), quantum=0.1),))  # fmt: skip
     return replace(base, **changes)
 
 
 def test_log_axis_and_lying_bars():
-    facts = ChartFacts("bar", ("a", "b", "c"), (Series("s", (1.0, 10.0, 1000.0)),))
+    spec = ChartSpec("bar", ("a", "b", "c"), (Series("s", (1.0, 10.0, 1000.0)),))
     axis = Axis(1.0, 1000.0, 1.0, log=True)
     for horizontal in (False, True):
-        look = plain_look(axes=(axis,), horizontal=horizontal)
-        drawing = draw(written(facts, [axis]), look)
+        style = plain_style(axes=(axis,), horizontal=horizontal)
+        drawing = draw(written(spec, [axis]), style)
         bars = [r.box for r in drawing.regions if r.label == "bar"]
         lengths = [b[2] - b[0] if horizontal else b[3] - b[1] for b in bars]
         whole = drawing.plot[2] - drawing.plot[0] if horizontal else drawing.plot[3] - drawing.plot[1]
@@ -183,9 +178,9 @@ def test_log_axis_and_lying_bars():
 
 def test_bars_below_zero_hang_and_their_numbers_stand_under_them():
     axis = Axis(-10, 10, 5, Form("%"), printed=0)
-    facts = written(ChartFacts("bar", ("a", "b"), (Series("s", (-7.0, 6.0), "%"),)), [axis])
+    spec = written(ChartSpec("bar", ("a", "b"), (Series("s", (-7.0, 6.0), "%"),)), [axis])
     for engine in ("matplotlib", "vega"):
-        regions = ENGINES[engine](facts, plain_look(axes=(axis,))).regions
+        regions = ENGINES[engine](spec, plain_style(axes=(axis,))).regions
         bars, values = ({r.text: r.box for r in regions if r.label == name} for name in ("bar", "value"))
         assert set(bars) == set(values) == {"-7%", "6%"}
         assert bars["-7%"][1] == pytest.approx(bars["6%"][3], abs=1)
@@ -194,10 +189,10 @@ def test_bars_below_zero_hang_and_their_numbers_stand_under_them():
 
 def test_a_second_axis_belongs_to_the_last_series():
     axes = (Axis(0, 10, 5), Axis(0, 100, 50, Form("%"), quantum=2.5))
-    facts = ChartFacts("composite", ("a", "b"), (Series("bars", (5.0, 10.0)), Series("line", (50.0, 100.0), "%")))
+    spec = ChartSpec("composite", ("a", "b"), (Series("bars", (5.0, 10.0)), Series("line", (50.0, 100.0), "%")))
     axes = (replace(axes[0], quantum=0.25), axes[1])
     for engine in ("matplotlib", "vega"):
-        drawing = ENGINES[engine](written(facts, list(axes)), plain_look(axes=axes, marker="o"))
+        drawing = ENGINES[engine](written(spec, list(axes)), plain_style(axes=axes, marker="o"))
         bars = [r.box for r in drawing.regions if r.label == "bar"]
         points = [r.box for r in drawing.regions if r.label == "point"]
         for bar, point in zip(bars, points, strict=True):
@@ -228,63 +223,10 @@ def test_turned_text_stands_in_its_box(turn):
         assert (left, top, right, bottom) == pytest.approx(box, abs=4)
 
 
-def test_svg_outlines_and_transforms():
-    assert svg.outline("M1,2h18v-8h-18Z") == [(1, 2), (19, 2), (19, -6), (1, -6)]
-    assert svg.outline("m1 2l3 4z") == [(1, 2), (4, 6)]
-    circle = np.array(svg.outline("M5,0A5,5,0,1,1,-5,0A5,5,0,1,1,5,0"))
-    assert circle.min(0) == pytest.approx([-5, -5], abs=0.05)
-    assert circle.max(0) == pytest.approx([5, 5], abs=0.05)
-    quarter = np.array(svg.outline("M0,-10A10,10,0,0,1,10,0L0,0Z"))
-    assert quarter.min(0) == pytest.approx([0, -10])
-    assert quarter.max(0) == pytest.approx([10, 0])
-    text = '<svg><g transform="translate(10,20) rotate(90)"><path d="M0,0L5,0" transform="scale(2)"/></g></svg>'
-    assert svg.elements(text)[0].box() == pytest.approx((10, 20, 10, 30))
-    with pytest.raises(ValueError, match="skewX"):
-        svg.elements('<svg><g transform="skewX(3)"/></svg>')
-
-
 def test_vega_without_its_package_says_so(monkeypatch, fitted):
     monkeypatch.setitem(__import__("sys").modules, "vl_convert", None)
-    svg.converter.cache_clear()
     with pytest.raises(ValueError, match="vl-convert-python"):
-        vega.draw(*fitted("bar"))
-    svg.converter.cache_clear()
-
-
-def test_echarts_says_what_it_lacks(monkeypatch, tmp_path):
-    monkeypatch.setattr(echarts.shutil, "which", lambda _: None)
-    with pytest.raises(ValueError, match="'node', which is not on this machine"):
-        echarts.package(tmp_path)
-    monkeypatch.setattr(echarts.shutil, "which", lambda _: "/bin/node")
-    with pytest.raises(ValueError, match=re.escape(str(tmp_path))):
-        echarts.package(tmp_path)
-
-
-def test_echarts_options_hold_the_values_and_fill_the_plot(fitted):
-    for kind in KINDS:
-        facts, look = fitted(kind)
-        option, plot = echarts.chart_option(facts, look)
-        values = [item["value"] for series in option["series"] for item in series["data"]]
-        assert [v[1] if isinstance(v, list) else v for v in values] == [v for s in facts.series for v in s.values]
-        assert 0 <= plot[0] < plot[2] <= look.width
-        assert 0 <= plot[1] < plot[3] <= look.height
-
-
-@pytest.mark.slow  # needs node and the npm package echarts, its folder in $VARY_ECHARTS
-@pytest.mark.parametrize("kind", KINDS)
-def test_echarts_draws_what_matplotlib_draws(fitted, kind):
-    folder = os.environ.get("VARY_ECHARTS")
-    if not folder:
-        pytest.skip("set VARY_ECHARTS to a folder with the npm package echarts")
-    facts, look = fitted(kind)
-    look = replace(look, panel=look.paper)
-    drawing = ENGINES["echarts"](facts, look, echarts=echarts.package(folder))
-    assert Counter((r.label, r.text) for r in drawing.regions) == Counter(
-        (r.label, r.text) for r in draw(facts, look).regions
-    )
-    marks = [r for r in drawing.regions if r.label in ("bar", "point", "slice")]
-    shown = [colour_near(drawing.image, m.box, c) for m, c in zip(marks, colours(facts, look), strict=True)]
-    assert shown.count(False) <= 1 + 0.03 * len(shown), "a mark is hidden by another now and then, no more"
+        ENGINES["vega"](*fitted("bar"))
 
 
 @pytest.mark.slow  # fetches a Chinese font
@@ -318,7 +260,7 @@ def test_chinese_glyphs_are_drawn():
 def test_words_that_vega_s_expressions_know_are_names_like_others():
     series = tuple(Series(name, (2.0, 5.0)) for name in ("if", "datum", "scale"))
     axis = Axis(0, 10, 5, quantum=0.5)
-    look = plain_look(axes=(axis,), palette=("#1f77b4", "#d62728", "#2ca02c"))
-    regions = ENGINES["vega"](written(ChartFacts("bar", ("a", "b"), series), [axis] * 3), look).regions
+    style = plain_style(axes=(axis,), palette=("#1f77b4", "#d62728", "#2ca02c"))
+    regions = ENGINES["vega"](written(ChartSpec("bar", ("a", "b"), series), [axis] * 3), style).regions
     assert [r.text for r in regions if r.label == "legend"] == ["if", "datum", "scale"]
     assert sum(r.label == "bar" for r in regions) == 6

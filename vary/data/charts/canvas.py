@@ -1,7 +1,7 @@
-"""A picture to draw on: matplotlib's Agg renderer used directly, in pixels with the origin at the top left.
+"""Draw lines, shapes and text with matplotlib's Agg renderer, in pixels with the origin at the top left.
 
-A Figure with its Axes costs twice as much a chart, most of it ticks and text layout that are fixed before drawing
-here; the renderer below them draws the same strokes and glyphs. There is no pyplot and no global state.
+A `Figure` with `Axes` takes three times as long (docs/data.md has the numbers). Most of that time goes into layout
+of ticks and text, which `style.fit` has already fixed. There is no pyplot and no global state.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from matplotlib.transforms import Affine2D
 from .style import font, text_size
 
 Box = tuple[float, float, float, float]
-ASCENT, DESCENT = 0.74, 0.22  # of an em: what a line of text is centred by, so that "a" and "g" share a baseline
+ASCENT, DESCENT = 0.74, 0.22  # of an em; text is centred by these, not by its ink, so "a" and "g" share a baseline
 
 
 class Canvas:
-    """width, height: pixels. Colours are `#rrggbb`. Every method that draws returns the box of its ink."""
+    """An RGB image to draw on. Sizes are pixels, colours `#rrggbb`. Drawing methods return the box of their ink."""
 
     def __init__(self, width: int, height: int, paper: str):
         self.width, self.height = width, height
@@ -31,11 +31,11 @@ class Canvas:
         self.polygon([(0, 0), (width, 0), (width, height), (0, height)], paper)
 
     def image(self) -> np.ndarray:
-        """(H, W, 3) uint8 RGB."""
+        """Return the pixels, (H, W, 3) uint8 RGB."""
         return np.asarray(cv2.cvtColor(np.asarray(self._agg.buffer_rgba()), cv2.COLOR_RGBA2RGB))
 
     def line(self, points: list[tuple[float, float]], colour: str, px: float, dashed: bool = False) -> Box:
-        """An open line. A line along a pixel row is snapped to it."""
+        """Draw an open line. Horizontal and vertical lines are snapped to whole pixels."""
         gc = self._agg.new_gc()
         gc.set_foreground(to_rgb(colour), isRGBA=True)
         gc.set_linewidth(px)
@@ -48,7 +48,7 @@ class Canvas:
     def polygon(
         self, points: list[tuple[float, float]], fill: str, edge: str = "", px: float = 1.0, alpha: float = 1.0
     ) -> Box:
-        """A closed shape."""
+        """Draw a filled polygon. edge: colour of its outline, "" for none."""
         gc = self._agg.new_gc()
         gc.set_linewidth(px if edge else 0.0)
         gc.set_foreground(to_rgb(edge or fill), isRGBA=True)
@@ -57,21 +57,29 @@ class Canvas:
         return around(points, px / 2 if edge else 0.0)
 
     def rect(self, box: Box, fill: str, edge: str = "", alpha: float = 1.0) -> Box:
-        """A rectangle; the corners of the box may come in any order."""
+        """Draw a filled rectangle. The corners of the box may be in any order."""
         x0, y0, x1, y1 = box
         return self.polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], fill, edge, alpha=alpha)
 
     def wedge(
         self, middle: tuple[float, float], radii: tuple[float, float], turns: tuple[float, float], fill: str, edge: str
     ) -> Box:
-        """A slice of a disc or ring. turns: begin and end in full turns, clockwise from the top."""
+        """Draw a sector of a disc or ring.
+
+        Args:
+            middle: centre, pixels.
+            radii: inner and outer radius, pixels.
+            turns: begin and end in full turns, clockwise from the top.
+            fill: colour of the sector.
+            edge: colour of its outline.
+        """
         angles = 2 * math.pi * np.linspace(*turns, max(3, int(200 * abs(turns[1] - turns[0]))))
         rim = [(middle[0] + radii[1] * math.sin(a), middle[1] - radii[1] * math.cos(a)) for a in angles]
         hub = [(middle[0] + radii[0] * math.sin(a), middle[1] - radii[0] * math.cos(a)) for a in angles[::-1]]
         return self.polygon(rim + (hub if radii[0] else [middle]), fill, edge)
 
     def marker(self, x: float, y: float, shape: str, px: float, fill: str, edge: str = "") -> Box:
-        """A point: o, s (square), ^ or D (diamond), `px` across."""
+        """Draw a marker `px` pixels wide. shape: "o" circle, "s" square, "^" triangle or "D" diamond."""
         r = px / 2
         corners = {"s": (45, 4, 1.2), "^": (90, 3, 1.25), "D": (0, 4, 1.25)}.get(shape, (0, 20, 1.0))
         start, count, grow = corners
@@ -81,8 +89,18 @@ class Canvas:
     def text(
         self, x: float, y: float, text: str, path: str, em: float, ink: str, at: str = "left base", turn: float = 0
     ) -> Box:
-        """One line of text. at: which point of it stands at (x, y): left, middle or right, then top, middle, base or
-        bottom. turn: degrees, anticlockwise about that point."""
+        """Draw one line of text anchored at (x, y).
+
+        Args:
+            x: anchor, pixels.
+            y: anchor, pixels.
+            text: the text.
+            path: font file.
+            em: type size, pixels.
+            ink: colour.
+            at: which point of the text is the anchor: left, middle or right, then top, middle, base or bottom.
+            turn: rotation about the anchor, degrees anticlockwise.
+        """
         width, high, low = text_size(text, path, em)
         across, along = at.split()
         dx = {"left": 0.0, "middle": width / 2, "right": width}[across]
@@ -97,11 +115,11 @@ class Canvas:
 
 
 def around(points: list[tuple[float, float]], margin: float) -> Box:
-    """The box around points."""
+    """Return the bounding box of points, enlarged by `margin` on all sides."""
     xs, ys = [p[0] for p in points], [p[1] for p in points]
     return min(xs) - margin, min(ys) - margin, max(xs) + margin, max(ys) + margin
 
 
 def join(boxes: list[Box]) -> Box:
-    """The box around boxes."""
+    """Return the bounding box of boxes."""
     return around([p for b in boxes for p in ((b[0], b[1]), (b[2], b[3]))], 0.0)

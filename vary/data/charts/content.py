@@ -1,11 +1,10 @@
-"""What charts are about: real tables, words of a corpus, Chinese phrases.
+"""Choose titles, labels and values of charts: from real tables, from the words of a corpus, from Chinese phrases.
 
-Everything here gives `facts(rng, kind) -> ChartFacts | None`, pure in the generator that it is handed; None where the
-content cannot make that kind. Values are raw: `look.fit` writes them as the chart lets them be read.
-A table is (title, header, rows), all text, as `data_sets.tables_from` and `asked.ask` return it.
+Each class has `sample_spec(rng, kind) -> ChartSpec | None`. The result depends only on `rng`. It is None if the content
+cannot fill a chart of that kind. Values are raw here; `style.fit` rounds them to what the chart lets a reader see.
 
-Sources: random titles, labels and values for stage 1, content that belongs together for stage 2, arXiv 2312.06109
-sections 3.2.2 and 3.3.2 (there written by GPT-4; here real tables, or asked.py).
+Source: Vary, arXiv 2312.06109, sections 3.2.2 (stage 1: random titles, labels and values) and 3.3.2 (stage 2: content
+that belongs together, written by GPT-4). Here stage 2 uses real tables. examples/ask_for_tables.py asks for more.
 """
 
 from __future__ import annotations
@@ -18,30 +17,36 @@ from typing import Protocol
 import numpy as np
 
 from ...io.errors import InputError
+from ..corpus.tables import RawTable
 from ..corpus.text import TextSource
-from .spec import ChartFacts, Series
+from .spec import ChartSpec, Series
 
-Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 MAX_LABEL = 26  # characters of a label or a series' name
 _NUMBER = re.compile(r"([$€£¥￥]?)(-?)([$€£¥￥]?)((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([%‰°元]?)")
 _ORDERED = re.compile(r"(1[5-9]|20)\d\d(\D.{0,8})?|(Q[1-4]|[A-Z][a-z]{2}|\d+)(\D.{0,6})?|.*[年月季日]")
 
 
 class Content(Protocol):
-    """What a chart can be made of."""
+    """A source of chart contents."""
 
-    def facts(self, rng: np.random.Generator, kind: str) -> ChartFacts | None:
-        """Facts of one chart of a kind, or None."""
+    def sample_spec(self, rng: np.random.Generator, kind: str) -> ChartSpec | None:
+        """Return the contents of one chart of a kind, or None if this draw cannot make one."""
 
 
 class TableCharts:
-    """Charts of real tables: titles, labels and values that belong together.
+    """Contents from real tables, so that titles, labels and values belong together.
 
-    source: who the figures come from, shown now and then. `unused` names the tables of which no chart can be made, with
-    the reason.
+    `unused` maps the title of each table that cannot be charted to the reason.
+
+    Args:
+        tables: tables of texts; columns of numbers are found here.
+        source: who published the figures; half of the charts show it.
+
+    Raises:
+        InputError: none of the tables can be charted.
     """
 
-    def __init__(self, tables: Sequence[Table], source: str = ""):
+    def __init__(self, tables: Sequence[RawTable], source: str = ""):
         self.source = source
         self.unused: dict[str, str] = {}
         self._tables: list[tuple[str, list[str], list[list[str]], list[int], list[int]]] = []
@@ -58,7 +63,7 @@ class TableCharts:
         if not self._tables:
             raise InputError(f"none of {len(tables)} tables can be charted: {dict(Counter(self.unused.values()))}")
 
-    def facts(self, rng: np.random.Generator, kind: str) -> ChartFacts | None:
+    def sample_spec(self, rng: np.random.Generator, kind: str) -> ChartSpec | None:
         """See `Content`."""
         title, header, body, names, numeric = self._tables[int(rng.integers(len(self._tables)))]
         source = self.source if rng.random() < 0.5 else ""
@@ -84,16 +89,16 @@ class TableCharts:
         if kind in ("pie", "stacked", "area") and min(v for s in series for v in s.values) <= 0:
             return None
         if kind == "pie" and series[0].unit == "%" and abs(sum(series[0].values) - 100) > 2:
-            return None  # a part of the shares is no whole
+            return None  # some of the shares are missing, so the slices would not sum to 100%
         y_title = header[columns[0]] if len(columns) == 1 and kind != "pie" else ""
         x_title = header[key] if kind != "pie" and rng.random() < 0.7 else ""
         named = title if len(columns) > 1 or rng.random() < 0.5 else f"{title}: {header[columns[0]]}"
-        return ChartFacts(kind, tuple(r[key] for r in rows), series, named + note, source, x_title, y_title)
+        return ChartSpec(kind, tuple(r[key] for r in rows), series, named + note, source, x_title, y_title)
 
     def _kindred(
         self, rng: np.random.Generator, body: list[list[str]], rest: list[int], count: int, kind: str
     ) -> list[int] | None:
-        """Columns that can share an axis: one unit, values within a factor of thirty of one another."""
+        """Choose columns that can share an axis: the same unit, medians within a factor of thirty."""
         first = rest[int(rng.integers(len(rest)))]
         if kind == "composite":
             others = [c for c in rest if c != first]
@@ -111,7 +116,7 @@ class TableCharts:
     def _scatter(
         self, rng: np.random.Generator, title: str, header: list[str], body: list[list[str]], numeric: list[int],
         source: str,
-    ) -> ChartFacts | None:  # fmt: skip
+    ) -> ChartSpec | None:  # fmt: skip
         if len(numeric) < 2:
             return None
         x, y = (numeric[k] for k in rng.permutation(len(numeric))[:2])
@@ -121,18 +126,18 @@ class TableCharts:
             return None
         at, ys = _series("", [r[x] for r in rows]).values, _series(header[y], [r[y] for r in rows])
         one = Series(ys.name, ys.values, ys.unit, at=at)
-        return ChartFacts("scatter", (), (one,), title, source, header[x], header[y])
+        return ChartSpec("scatter", (), (one,), title, source, header[x], header[y])
 
 
 def _is_numeric(cells: list[str]) -> bool:
-    """At least nine of ten cells are numbers of one unit, the rest is empty."""
+    """Return whether at least 90% of the cells are numbers with one unit and the others are empty."""
     found = [_NUMBER.fullmatch(cell) for cell in cells if cell]
     units = {(m[1] or m[3], m[5]) for m in found if m}
     return len(found) >= max(3, 0.9 * len(cells)) and all(found) and len(units) == 1
 
 
 def _is_order(body: list[list[str]], c: int) -> bool:
-    """A column of years is a column of labels too."""
+    """Return whether a column holds years, which can also serve as labels."""
     return all(re.fullmatch(r"(1[5-9]|20)\d\d", r[c]) for r in body)
 
 
@@ -149,7 +154,10 @@ def _series(name: str, cells: list[str]) -> Series:
 def _one_row_each(
     rng: np.random.Generator, header: list[str], body: list[list[str]], key: int, others: list[int]
 ) -> tuple[list[list[str]], str]:
-    """Rows in which a label comes once: all, or those of one value of another column, which the title then names."""
+    """Select rows so that each label occurs once, and return them with a note for the title.
+
+    If labels repeat, keep the rows that share one value of another column; the note names column and value.
+    """
     if len({r[key] for r in body}) == len(body):
         return body, ""
     for other in (others[k] for k in rng.permutation(len(others))):
@@ -162,7 +170,7 @@ def _one_row_each(
 def _pick_rows(
     rng: np.random.Generator, body: list[list[str]], key: int, columns: list[int], kind: str
 ) -> list[list[str]] | None:
-    """Rows with distinct short labels: neighbours where the labels are an order, any where they are names."""
+    """Choose rows with short labels: consecutive ones if the labels have an order (years), else any."""
     found = [row for row in body if row[key] and len(row[key]) <= MAX_LABEL and all(row[c] for c in columns)]
     ordered = bool(found) and all(_ORDERED.fullmatch(r[key]) for r in found)
     if len(found) < 3 or (kind in ("line", "area") and not ordered and rng.random() < 0.9):
@@ -180,12 +188,12 @@ def _pick_rows(
 
 
 class WordCharts:
-    """Charts without a meaning: words of a corpus for titles and labels, random values (stage 1)."""
+    """Contents without a meaning: words of a corpus as titles and labels, random values (stage 1)."""
 
     def __init__(self, text: TextSource):
         self.text = text
 
-    def facts(self, rng: np.random.Generator, kind: str) -> ChartFacts | None:
+    def sample_spec(self, rng: np.random.Generator, kind: str) -> ChartSpec | None:
         """See `Content`."""
 
         def words(least: int, most: int) -> str:
@@ -200,12 +208,16 @@ class WordCharts:
 
 
 class ChineseCharts:
-    """Chinese charts: measures of places, trades and years, random values. phrases: more titles, such as headlines."""
+    """Contents in Chinese: quantities of places, trades and years, with random values.
+
+    Args:
+        phrases: more titles, such as headlines of 4 to 40 characters.
+    """
 
     def __init__(self, phrases: Sequence[str] = ()):
         self.phrases = [p for p in phrases if 4 <= len(p) <= 40]
 
-    def facts(self, rng: np.random.Generator, kind: str) -> ChartFacts | None:
+    def sample_spec(self, rng: np.random.Generator, kind: str) -> ChartSpec | None:
         """See `Content`."""
 
         def one(texts: Sequence[str]) -> str:
@@ -238,7 +250,7 @@ _CHINESE_ORDERS = (
     tuple(f"{month}月" for month in range(1, 13)), tuple(f"{year}年" for year in range(1995, 2026)),
     tuple(f"周{day}" for day in "一二三四五六日"), tuple(f"第{n}季度" for n in "一二三四"),
 )  # fmt: skip
-_MEASURES = (  # what is measured, the sign at each number, the unit in the axis title
+_MEASURES = (  # quantity, unit printed at each number, unit in the axis title
     ("销售额", "", "万元"), ("人口", "", "万人"), ("增长率", "%", ""), ("平均气温", "°", ""), ("产量", "", "吨"),
     ("用户数量", "", "千人"), ("市场份额", "%", ""), ("平均工资", "元", ""), ("利润", "", "亿元"), ("满意度", "%", ""),
     ("访问量", "", "次"), ("降水量", "", "毫米"), ("就诊人数", "", "人"), ("发电量", "", "千瓦时"),
@@ -255,7 +267,7 @@ _GROUPS = (
 
 
 def _orders(rng: np.random.Generator, orders: Sequence[Sequence[str]]) -> list[str]:
-    """A piece of months, years, weekdays ..."""
+    """Return consecutive members of an order, such as months or years."""
     order = orders[int(rng.integers(len(orders)))]
     count = int(rng.integers(min(4, len(order)), min(12, len(order)) + 1))
     start = int(rng.integers(len(order) - count + 1))
@@ -280,8 +292,8 @@ def _random_chart(
     title: str,
     source: str,
     shown: dict[str, str],
-) -> ChartFacts | None:
-    """Random values below given texts; None where there are too few different texts."""
+) -> ChartSpec | None:
+    """Return a chart of random values with the given texts, or None if too few texts differ."""
     if kind == "pie":
         labels, shown = [], {}
     labels = labels or _distinct(name, int(rng.integers(3, {"pie": 9, "stacked": 9}.get(kind, 13))))
@@ -306,11 +318,14 @@ def _random_chart(
             if k:
                 at = tuple(float(v) for v in rng.uniform(min(series[0].at), max(series[0].at), count))
         series.append(Series(one, tuple(float(v) for v in values), unit, at=at))
-    return ChartFacts(kind, tuple(labels), tuple(series), title, source, **shown)
+    return ChartSpec(kind, tuple(labels), tuple(series), title, source, **shown)
 
 
 def _random_values(rng: np.random.Generator, count: int, kind: str) -> np.ndarray:
-    """Between 0 and 1 mostly: noise, a trend, a walk, or over several decades; below zero where bars may hang."""
+    """Return values mostly between 0 and 1: noise, a trend, a random walk, or several decades.
+
+    Only a random walk may be negative, and only in charts that can show it.
+    """
     shape = rng.random()
     if shape < 0.45 or kind in ("pie", "stacked", "area"):
         return rng.uniform(0.15, 1, count)

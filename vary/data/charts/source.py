@@ -1,16 +1,16 @@
-"""Charts: `ChartSource.sample(i)` is a pure function of (seed, i).
+"""Render chart samples: `ChartSource.sample(i)` is a pure function of (seed, i).
 
-Content (topics.py: real tables, corpus words, Chinese phrases) says what a chart is about; a look (look.py) says how it
-is drawn, and with that how exactly its values can be read; an engine draws it; the answer (facts.py) states what can be
-seen, no more. Source: Vary's data engine, arXiv 2312.06109 sections 3.2.2 and 3.3.2 (matplotlib and pyecharts; bar,
-line, pie, composite; English and Chinese); scatter and area charts, log axes and Vega are ours.
+Four steps: content.py chooses texts and values; style.py chooses the look, which limits how exactly a value can be
+read; an engine draws; spec.py writes the answer, which states only what can be seen.
+
+Source: Vary's data engine, arXiv 2312.06109 sections 3.2.2 and 3.3.2 (matplotlib and pyecharts; bar, line, pie,
+composite; English and Chinese). Scatter and area charts, log axes and Vega are additions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -21,27 +21,34 @@ from ..pages.glyphs import Face, find_faces
 from ..sample import Sample
 from . import matplotlib_engine as plots
 from .content import Content
-from .spec import KINDS, SCHEMAS, ChartFacts, target
-from .style import PLOT_SHARE, Look, fit
+from .spec import KINDS, SCHEMAS, ChartSpec, target
+from .style import PLOT_SHARE, ChartStyle, fit
 
-PROMPTS = {  # of the answers' schemas, for samples of a source that mixes them
+PROMPTS = {  # the prompt of each answer schema, for sources that mix schemas
     "vary": "Convert this chart to python-dict",
     "onechart": "Convert the key information of the chart to a python dict:",
     "onechart-compact": "Convert the key information of the chart to a compact python dict:",
 }
-_TRIES = 60  # contents that may not suit before a sample is an error
+_TRIES = 60  # contents tried before a sample is an error
 
 
 class ChartSource:
-    """Rendered charts.
+    """A source of rendered charts.
 
-    content: what charts are about, each as often as the others (name one twice for twice as often). faces: fonts, those
-    that matplotlib ships by default; a chart is set in a face that has all its characters, so Chinese content needs
-    Chinese faces (`look.han_faces(folder)`). kinds: some of `facts.KINDS`. engines: name -> weight, names of `ENGINES`.
-    schema: one of `facts.SCHEMAS`, or "mixed"; mixed samples carry the prompt of their schema. sizes_px: least and
-    greatest width. degraded: share with the defects of a
-    scan (degrade.py). echarts: folder of the npm package `echarts`, for the engine of that name.
-    Raises ValueError for unknown names and for no content.
+    Args:
+        content: sources of contents, used equally often (give one twice to use it twice as often).
+        seed: seed of all samples.
+        faces: fonts; by default those that matplotlib ships. A chart uses a face that has all its characters, so
+            Chinese content needs Chinese faces (`style.han_faces`).
+        kinds: some of `spec.KINDS`.
+        engines: weight of each engine, by its name in `ENGINES`.
+        schema: one of `spec.SCHEMAS`, or "mixed". Mixed samples have the prompt of their schema.
+        sizes_px: smallest and largest width of an image, pixels.
+        degraded: share of images with the defects of a scan (degrade.py).
+
+    Raises:
+        ConfigError: a name is unknown.
+        InputError: there is no content.
     """
 
     def __init__(
@@ -55,7 +62,6 @@ class ChartSource:
         schema: str = "mixed",
         sizes_px: tuple[int, int] = (480, 1024),
         degraded: float = 0.0,
-        echarts: str | Path | None = None,
     ):
         self.content, self.seed, self.schema, self.sizes_px = list(content), seed, schema, sizes_px
         self.faces = [f for f in faces if not f.mono] or default_faces()
@@ -71,38 +77,33 @@ class ChartSource:
                     raise ConfigError(f"unknown {what} {name!r}; allowed: {', '.join(allowed)}")
         if not self.content or not self.kinds:
             raise InputError(f"charts need content and kinds, not {len(self.content)} and {len(self.kinds)}")
-        self._settings: dict[str, Any] = {}
-        if "echarts" in self.engines:
-            from .echarts_engine import package
-
-            self._settings["echarts"] = package(echarts)
 
     def sample(self, i: int) -> Sample:
-        """Chart number i. `meta` names kind, engine, schema, face and how many contents did not suit before it."""
+        """Return chart number i. `meta` has its kind, engine, schema, face and the number of rejected contents."""
         rng = np.random.default_rng((self.seed, i))
         kind = self.kinds[int(rng.integers(len(self.kinds)))]
         weights = np.array(list(self.engines.values()))
         engine = list(self.engines)[int(rng.choice(len(weights), p=weights / weights.sum()))]
         schema = SCHEMAS[int(rng.integers(len(SCHEMAS)))] if self.schema == "mixed" else self.schema
-        facts, look, drawing, tries = self._drawn(rng, kind, engine, i)
-        meta = {"chart": kind, "engine": engine, "schema": schema, "face": look.face.family, "tries": tries}
+        spec, style, drawing, tries = self._drawn(rng, kind, engine, i)
+        meta = {"chart": kind, "engine": engine, "schema": schema, "face": style.face.family, "tries": tries}
         prompt = PROMPTS[schema] if self.schema == "mixed" else None
         image, regions = drawing.image, drawing.regions
         if rng.random() < self.degraded:
             image, meta["degraded"] = degrade(image, [], rng, regions)
-        return Sample(image, [], "chart", meta, target=target(facts, schema), prompt=prompt, regions=regions)
+        return Sample(image, [], "chart", meta, target=target(spec, schema), prompt=prompt, regions=regions)
 
     def _drawn(
         self, rng: np.random.Generator, kind: str, engine: str, i: int
-    ) -> tuple[ChartFacts, Look, plots.Drawing, int]:
-        """Draw until texts neither overlap nor leave the picture: less is printed at each try, then other content."""
+    ) -> tuple[ChartSpec, ChartStyle, plots.Drawing, int]:
+        """Draw until no texts overlap or leave the image: print less each time, then take other content."""
         for tries in range(_TRIES):
-            raw = self.content[int(rng.integers(len(self.content)))].facts(rng, kind)
+            raw = self.content[int(rng.integers(len(self.content)))].sample_spec(rng, kind)
             for plain in range(3):
                 fitted = fit(rng, raw, self.faces, self.sizes_px, plain) if raw is not None else None
                 if fitted is None:
                     break
-                drawing = ENGINES[engine](*fitted, **self._settings)
+                drawing = ENGINES[engine](*fitted)
                 if is_clear(drawing):
                     return *fitted, drawing, tries
         raise InputError(
@@ -111,13 +112,13 @@ class ChartSource:
 
 
 def default_faces() -> list[Face]:
-    """The text faces that matplotlib ships."""
+    """Return the upright text faces that matplotlib ships."""
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     return [f for f in find_faces(folder) if f.family in ("DejaVu Sans", "DejaVu Serif") and not f.italic]
 
 
 def is_clear(drawing: plots.Drawing) -> bool:
-    """Whether all texts stand inside the picture and apart, and the plot has its share of the picture."""
+    """Return whether all texts are inside the image and do not overlap, and the plot is large enough."""
     height, width = drawing.image.shape[:2]
     x0, y0, x1, y1 = drawing.plot
     pie = any(r.label == "slice" for r in drawing.regions)
@@ -137,20 +138,10 @@ def is_clear(drawing: plots.Drawing) -> bool:
 TEXTS = ("title", "x_title", "y_title", "source", "legend", "x_tick", "y_tick", "value")
 
 
-def _matplotlib(facts: ChartFacts, look: Look, **_: Any) -> plots.Drawing:
-    return plots.draw(facts, look)
+def _vega(spec: ChartSpec, style: ChartStyle) -> plots.Drawing:
+    from . import vega_engine
+
+    return vega_engine.draw(spec, style)
 
 
-def _vega(facts: ChartFacts, look: Look, **_: Any) -> plots.Drawing:
-    from . import vega_engine as vega
-
-    return vega.draw(facts, look)
-
-
-def _echarts(facts: ChartFacts, look: Look, **settings: Any) -> plots.Drawing:
-    from . import echarts_engine as echarts
-
-    return echarts.draw(facts, look, settings["echarts"])
-
-
-ENGINES = {"matplotlib": _matplotlib, "vega": _vega, "echarts": _echarts}
+ENGINES = {"matplotlib": plots.draw, "vega": _vega}

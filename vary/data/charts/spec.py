@@ -1,14 +1,13 @@
-"""What a chart says, how its numbers are written, and the text that a decoder shall answer.
+"""Define the contents of a chart (`ChartSpec`), its axes and number formats, and the answer text (`target`).
 
-The rule that keeps answer and picture together: a value is first written down as a reader could read it off the
-chart, then the chart is drawn from what was written. A printed number is exact as printed. A number without a printed
-label is a multiple of 1/20 of the axis' major step (1/10, 1/5, 1/2 or a whole one where 1/20 would be under 1.5
-pixels); on a log axis one of 20 steps per decade, two digits. Text that the chart does not show is empty here and
-"None" in the answer.
+Answer and image agree by one rule. A value is first rounded to what a reader can see, then the chart is drawn from
+the rounded value. A printed number is exact. A value without a printed label is a multiple of 1/20 of the major tick
+step; of 1/10, 1/5, 1/2 or the whole step where a finer one would move a mark by less than 1.5 pixels. On a log axis it
+is one of 20 steps per decade, with two digits. Text that the chart does not show is "" here and "None" in the answer.
 
-Sources: Vary, arXiv 2312.06109, figure 10 (the `title`/`data` dict and its lead line); OneChart, arXiv 2404.09987
-(`title, source, x_title, y_title, values`, all strings). Neither says how a chart of several series looks in the first
-dict: here `data` then maps series -> {label -> value}, as OneChart's `values` does.
+Sources: Vary, arXiv 2312.06109, figure 10 (the dict of `title` and `data` with its lead line); OneChart, arXiv
+2404.09987 (`title, source, x_title, y_title, values`, all strings). Vary does not say how it writes several series;
+here `data` then maps series -> {label -> value}, as OneChart's `values` does.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from ...io.errors import ConfigError
 from ...markup.chart_text import Chart, format_chart
 
 SCHEMAS = ("vary", "onechart", "onechart-compact")
-LEAST_PX = 1.5  # pixels that the last written digit of an unprinted value must move a mark
+LEAST_PX = 1.5  # the last digit of a value without a label must move its mark by this many pixels
 _PREFIXES = ("$", "€", "£", "¥", "￥")
 
 
 @dataclass(frozen=True)
 class Series:
-    """Values of one name. unit: what is written around each number (`%`, `$`, `万` ...), empty for none.
+    """The values of one series.
 
-    values: one for each label of the chart, or for each of `at`, the x values of a scatter chart. texts, at_texts:
-    how values and x values are written; set by `written`.
+    unit: printed with each number (`%`, `$`, `万`), "" for none. values: one for each label of the chart; in a scatter
+    chart one for each x value in `at`. texts, at_texts: values and x values as text, set by `written`.
     """
 
     name: str
@@ -42,8 +41,8 @@ class Series:
 
 
 @dataclass(frozen=True)
-class ChartFacts:
-    """All that a chart says. kind: one of `KINDS`. Empty texts are not shown. source: who the figures come from."""
+class ChartSpec:
+    """The contents of a chart. kind: one of `KINDS`. Empty texts are not shown. source: who published the figures."""
 
     kind: str
     labels: tuple[str, ...]
@@ -55,11 +54,11 @@ class ChartFacts:
 
     @property
     def names_shown(self) -> bool:
-        """Whether the chart has a legend of series (a pie's legend names its slices instead)."""
+        """Whether the chart has a legend of series. The legend of a pie names its slices instead."""
         return len(self.series) > 1
 
     def texts(self) -> list[str]:
-        """Every text but the numbers: what a font must be able to draw."""
+        """Return every text but the numbers; the font must have all their characters."""
         names = [f"{s.name}{s.unit}" for s in self.series]
         return [self.title, self.source, self.x_title, self.y_title, *self.labels, *names]
 
@@ -69,7 +68,7 @@ KINDS = ("bar", "stacked", "line", "area", "pie", "scatter", "composite")
 
 @dataclass(frozen=True)
 class Form:
-    """How numbers are written: `$1,234`, `12.94%`, `3.5M`. scale: what one of `letter` stands for."""
+    """A number format, such as `$1,234`, `12.94%` or `3.5M`. scale: the factor that `letter` stands for."""
 
     unit: str = ""
     letter: str = ""
@@ -77,7 +76,7 @@ class Form:
     comma: bool = False
 
     def write(self, value: float, decimals: int) -> str:
-        """A number as text."""
+        """Format a number."""
         digits = f"{abs(value) / self.scale:{',' if self.comma else ''}.{decimals}f}"
         sign = "-" if value < 0 and any(ch in "123456789" for ch in digits) else ""
         if self.unit in _PREFIXES:
@@ -85,7 +84,7 @@ class Form:
         return f"{sign}{digits}{self.letter}{self.unit}"
 
     def read(self, text: str) -> float:
-        """The number that `write` wrote. Raises ValueError for any other text."""
+        """Parse a number that `write` formatted. Raises ValueError for any other text."""
         digits = text
         for part in (self.unit, self.letter):
             if part and part not in digits:
@@ -95,7 +94,7 @@ class Form:
         return float(f"{value:.12g}")  # 0.7 * 1000 is not 700 in binary
 
     def decimals(self, step: float) -> int:
-        """Decimals that multiples of `step` need."""
+        """Return how many decimals multiples of `step` need."""
         return next((d for d in range(10) if abs(round(step / self.scale, d) - step / self.scale) < 1e-9 * step), 9)
 
 
@@ -103,8 +102,8 @@ class Form:
 class Axis:
     """A value axis from `low` to `high` with a tick at every `step` (log: at every power of ten).
 
-    quantum: what values without a printed label are multiples of (see the file's header); printed: decimals of the
-    labels that are printed, None where there are none.
+    quantum: values without a printed label are multiples of it (see the module's docstring). printed: decimals of
+    printed values, None if values are not printed.
     """
 
     low: float
@@ -116,24 +115,24 @@ class Axis:
     printed: int | None = None
 
     def ticks(self) -> list[float]:
-        """Values of the ticks, lowest first."""
+        """Return the values of the ticks in ascending order."""
         if self.log:
             return [10.0**k for k in range(round(math.log10(self.low)), round(math.log10(self.high)) + 1)]
         first, last = math.ceil(self.low / self.step - 1e-6), math.floor(self.high / self.step + 1e-6)
         return [float(f"{k * self.step:.12g}") for k in range(first, last + 1)]
 
     def tick_texts(self) -> list[str]:
-        """What stands beside the ticks."""
+        """Return the tick labels."""
         return [self.form.write(t, self.form.decimals(t if self.log else self.step)) for t in self.ticks()]
 
     def place(self, value: float) -> float:
-        """Share of the axis' length below a value."""
+        """Return the position of a value: 0 at the low end of the axis, 1 at the high end."""
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
     def write(self, value: float) -> str:
-        """A value as a reader would note it."""
+        """Format a value as exactly as a reader can see it."""
         if self.printed is not None:
             return self.form.write(value, self.printed)
         if self.log:
@@ -143,7 +142,15 @@ class Axis:
 
 
 def linear_axis(values: list[float], form: Form, *, most_ticks: int, zero: bool, pixels: float) -> Axis:
-    """The axis that holds all values with round steps. pixels: least length that it will have in the picture."""
+    """Return a linear axis with round steps that holds all values.
+
+    Args:
+        values: values to show.
+        form: format of its labels.
+        most_ticks: largest number of steps.
+        zero: include zero.
+        pixels: smallest length of the axis in the image.
+    """
     low, high = min(values), max(values)
     if zero:
         low, high = min(0.0, low), max(0.0, high)
@@ -159,7 +166,7 @@ def linear_axis(values: list[float], form: Form, *, most_ticks: int, zero: bool,
 
 
 def log_axis(values: list[float], form: Form) -> Axis:
-    """Whole decades around all values. Raises ValueError for values that are not positive."""
+    """Return a log axis of whole decades that holds all values. Raises ValueError unless all are positive."""
     if min(values) <= 0:
         raise ValueError(f"a log axis cannot hold {min(values)}")
     low = math.floor(math.log10(min(values)) + 1e-9)
@@ -167,26 +174,26 @@ def log_axis(values: list[float], form: Form) -> Axis:
     return Axis(10.0**low, 10.0**high, 10.0**low, form, log=True)
 
 
-def written(facts: ChartFacts, axes: list[Axis], x_axis: Axis | None = None) -> ChartFacts:
-    """The facts with every value as a reader would note it; `axes` has one for each series."""
+def written(spec: ChartSpec, axes: list[Axis], x_axis: Axis | None = None) -> ChartSpec:
+    """Round every value to what a reader can see, and add the texts. axes: one for each series."""
     series = []
-    for one, axis in zip(facts.series, axes, strict=True):
+    for one, axis in zip(spec.series, axes, strict=True):
         texts = tuple(axis.write(v) for v in one.values)
         one = replace(one, texts=texts, values=tuple(axis.form.read(t) for t in texts))
         if x_axis is not None:
             at_texts = tuple(x_axis.write(v) for v in one.at)
             one = replace(one, at_texts=at_texts, at=tuple(x_axis.form.read(t) for t in at_texts))
         series.append(one)
-    return replace(facts, series=tuple(series))
+    return replace(spec, series=tuple(series))
 
 
-def target(facts: ChartFacts, schema: str) -> str:
-    """The answer for a chart whose values are `written`. Raises ValueError for a schema that is none of `SCHEMAS`."""
+def target(spec: ChartSpec, schema: str) -> str:
+    """Write the answer for a chart whose values are `written`. Raises ConfigError for an unknown schema."""
     if schema not in SCHEMAS:
         raise ConfigError(f"unknown chart schema {schema!r}; allowed: {', '.join(SCHEMAS)}")
-    tables = [dict(zip(s.at_texts or facts.labels, s.texts, strict=True)) for s in facts.series]
+    tables = [dict(zip(s.at_texts or spec.labels, s.texts, strict=True)) for s in spec.series]
     values: dict[str, Any] = dict(tables[0])
-    if facts.names_shown:
-        values = {s.name: table for s, table in zip(facts.series, tables, strict=True)}
-    texts = (facts.title or None, values, facts.source or None, facts.x_title or None, facts.y_title or None)
+    if spec.names_shown:
+        values = {s.name: table for s, table in zip(spec.series, tables, strict=True)}
+    texts = (spec.title or None, values, spec.source or None, spec.x_title or None, spec.y_title or None)
     return format_chart(Chart(*texts), schema.removesuffix("-compact"), None if schema.endswith("compact") else 4)

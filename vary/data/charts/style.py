@@ -1,7 +1,7 @@
-"""How a chart looks: fonts, colours, axes, legend, printed values. `fit` draws a look that suits what the chart says.
+"""Choose how a chart looks (`ChartStyle`): fonts, colours, axes, legend, printed values. `fit` suits it to a spec.
 
-Lengths are pixels of the image. A look leaves nothing to the drawing engine that decides what can be read: axes, ticks,
-number forms and printed decimals are fixed here, so all engines show the same facts.
+Lengths are pixels of the image. Everything that decides what can be read is fixed here: axes, ticks, number formats
+and printed decimals. So all engines show the same values with the same texts.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from matplotlib.font_manager import FontProperties, get_font
 from PIL import ImageFont
 
 from ..pages.glyphs import Face
-from .spec import Axis, ChartFacts, Form, linear_axis, log_axis, written
+from .spec import Axis, ChartSpec, Form, linear_axis, log_axis, written
 
-PLOT_SHARE = 0.45  # the plot keeps at least this share of the image's width and height; a drawing with less is refused
+PLOT_SHARE = 0.45  # smallest share of the image's width and height for the plot; drawings with less are rejected
 _PALETTES = tuple(
     tuple(f"#{line[k : k + 6]}" for k in range(0, len(line), 7))
     for line in (
@@ -41,13 +41,13 @@ _PAPERS = (("#ffffff", "#ffffff"), ("#ffffff", "#eaeaf2"), ("#fafafa", "#fafafa"
 
 
 @dataclass(frozen=True)
-class Look:
-    """Everything of a chart's drawing that is not a fact.
+class ChartStyle:
+    """The look of a chart.
 
-    axes: one value axis, or two (left and right; the last series belongs to the second). x_axis: of a scatter chart.
-    em, title_em: type sizes. turn: degrees by which category labels are turned. grid: none, value or both. frame: box,
-    corner or none. legend: top, right or bottom. names: a pie's names stand at its slices instead of in a legend.
-    motley: one series whose bars have different colours.
+    axes: one value axis, or two (left and right; the last series uses the second). x_axis: only in scatter charts.
+    em, title_em: type sizes. turn: rotation of category labels, degrees. grid: none, value or both. frame: box, corner
+    or none. legend: top, right or bottom. names: label the slices of a pie directly, without a legend.
+    multicoloured: give each bar of a single series its own colour.
     """
 
     width: int
@@ -69,36 +69,36 @@ class Look:
     horizontal: bool = False
     donut: bool = False
     names: bool = False
-    motley: bool = False
+    multicoloured: bool = False
     dashed: bool = False
     title_left: bool = False
     marker: str = ""
     line_px: float = 2.0
     bar_share: float = 0.7
 
-    def axis_of(self, facts: ChartFacts) -> list[Axis]:
-        """The axis of each series."""
-        return [self.axes[-1 if k == len(facts.series) - 1 else 0] for k in range(len(facts.series))]
+    def axis_of(self, spec: ChartSpec) -> list[Axis]:
+        """Return the value axis of each series."""
+        return [self.axes[-1 if k == len(spec.series) - 1 else 0] for k in range(len(spec.series))]
 
     @property
     def printed(self) -> bool:
-        """Whether values are printed at the marks."""
+        """Whether values are printed next to the marks."""
         return self.axes[0].printed is not None
 
 
 @functools.lru_cache(1 << 16)
 def text_size(text: str, path: str, em: float) -> tuple[float, float, float]:
-    """Width, height of the ink and how far it reaches below the baseline, of one line of text, in px."""
+    """Measure one line of text: its width, the height of its ink, and the ink's depth below the baseline, in pixels."""
     return _RULER.get_text_width_height_descent(text, font(path, em), False)
 
 
 @functools.lru_cache(1 << 10)
 def font(path: str, em: float) -> FontProperties:
-    """A font file at a size, as matplotlib's renderer takes it."""
+    """Return the matplotlib font properties of a font file at a size in pixels."""
     return FontProperties(fname=path, size=em)
 
 
-_RULER = RendererAgg(1, 1, 72)  # 72 dpi: a point is a pixel
+_RULER = RendererAgg(1, 1, 72)  # 72 dpi, so a point is a pixel
 
 
 @functools.lru_cache(1 << 8)
@@ -107,12 +107,12 @@ def _covered(path: str) -> frozenset[int]:
 
 
 def covers(face: Face, texts: list[str]) -> bool:
-    """Whether a face has a glyph for every character."""
+    """Return whether a face has a glyph for every character of the texts."""
     return _covered(face.path).issuperset(ord(ch) for text in texts for ch in text)
 
 
 def han_faces(*folders: str | Path) -> list[Face]:
-    """All faces below the folders that have Chinese glyphs, sorted by family, style and file name."""
+    """Find all faces with Chinese glyphs below the folders, sorted by family, style and file name."""
     faces: dict[tuple[str, str], Face] = {}
     for path in sorted(
         p for folder in folders for p in Path(folder).rglob("*") if p.suffix in (".ttf", ".ttc", ".otf")
@@ -125,7 +125,7 @@ def han_faces(*folders: str | Path) -> list[Face]:
 
 
 def wrap(text: str, face: Face, em: float, width: float) -> list[str]:
-    """Lines of a title no wider than `width` where its words allow; Chinese breaks between any two characters."""
+    """Break a title into lines no wider than `width` pixels, between words; text without spaces breaks anywhere."""
     lines = [""]
     glue = " " if " " in text else ""
     for word in text.split(" ") if glue else list(text):
@@ -138,54 +138,62 @@ def wrap(text: str, face: Face, em: float, width: float) -> list[str]:
 
 
 def fit(
-    rng: np.random.Generator, facts: ChartFacts, faces: list[Face], sizes_px: tuple[int, int], plain: int = 0
-) -> tuple[ChartFacts, Look] | None:
-    """A look for the facts, and the facts as this look lets them be read; None where no face has their characters.
+    rng: np.random.Generator, spec: ChartSpec, faces: list[Face], sizes_px: tuple[int, int], plain: int = 0
+) -> tuple[ChartSpec, ChartStyle] | None:
+    """Choose a style for a spec; return the spec rounded to what this style shows, and the style.
 
-    plain: 0 for anything, 1 without printed values (but in pies), 2 also with smaller type and labels upright.
+    Args:
+        rng: source of all choices.
+        spec: the contents, with raw values.
+        faces: candidate fonts.
+        sizes_px: smallest and largest width of an image.
+        plain: 0 anything; 1 no printed values (except in pies); 2 also smaller type and vertical labels.
+
+    Returns:
+        None if no face has all the characters, or the values do not fit a chart of this kind.
     """
-    able = [f for f in faces if covers(f, [*facts.texts(), "0123456789.,-KMB%Source:"])]
+    able = [f for f in faces if covers(f, [*spec.texts(), "0123456789.,-KMB%Source:"])]
     if not able:
         return None
     text_faces = [f for f in able if not f.bold] if rng.random() < 0.85 else able
     face = (text_faces or able)[int(rng.integers(len(text_faces or able)))]
     kin = [f for f in able if f.family == face.family and f.bold and not f.italic]
-    if facts.title and any(ord(ch) > 0x2FFF for ch in facts.title):
+    if spec.title and any(ord(ch) > 0x2FFF for ch in spec.title):
         kin = []
-    look = _dress(rng, face, kin[0] if kin and rng.random() < 0.6 else face, sizes_px)
+    style = _dress(rng, face, kin[0] if kin and rng.random() < 0.6 else face, sizes_px)
     if plain > 1:
-        look = replace(look, em=max(9.0, 0.8 * look.em), title_em=0.8 * look.title_em)
-    if facts.kind == "pie":
-        return _fit_pie(rng, facts, look)
-    look = _turn(facts, look, bool(rng.random() < 0.4), plain)
-    if facts.kind == "scatter":
-        return _fit_scatter(rng, facts, look)
-    pixels = PLOT_SHARE * (look.width if look.horizontal else look.height)
-    values = _extents(facts)
+        style = replace(style, em=max(9.0, 0.8 * style.em), title_em=0.8 * style.title_em)
+    if spec.kind == "pie":
+        return _fit_pie(rng, spec, style)
+    style = _turn(spec, style, bool(rng.random() < 0.4), plain)
+    if spec.kind == "scatter":
+        return _fit_scatter(rng, spec, style)
+    pixels = PLOT_SHARE * (style.width if style.horizontal else style.height)
+    values = _extents(spec)
     ticks = int(rng.integers(4, 10))
-    spread = min(values) > 0 and max(values) / min(values) > 200 and facts.kind in ("bar", "line")
+    spread = min(values) > 0 and max(values) / min(values) > 200 and spec.kind in ("bar", "line")
     if spread and rng.random() < 0.85:
-        axes: tuple[Axis, ...] = (log_axis(values, _form(rng, facts, 0, values)),)
+        axes: tuple[Axis, ...] = (log_axis(values, _form(rng, spec, 0, values)),)
     else:
-        zero = facts.kind != "line" or rng.random() < 0.4
-        form = _form(rng, facts, 0, values)
+        zero = spec.kind != "line" or rng.random() < 0.4
+        form = _form(rng, spec, 0, values)
         axes = (linear_axis(values, form, most_ticks=ticks, zero=zero, pixels=pixels),)
-    if facts.kind == "composite" and rng.random() < 0.7:
-        last = list(facts.series[-1].values)
-        form = _form(rng, facts, -1, last)
+    if spec.kind == "composite" and rng.random() < 0.7:
+        last = list(spec.series[-1].values)
+        form = _form(rng, spec, -1, last)
         axes = (*axes, linear_axis(last, form, most_ticks=ticks, zero=bool(rng.random() < 0.5), pixels=pixels))
-    elif facts.kind == "composite" and facts.series[-1].unit != facts.series[0].unit:
+    elif spec.kind == "composite" and spec.series[-1].unit != spec.series[0].unit:
         return None
     if plain == 0 and rng.random() < 0.5 and len(axes) == 1:
-        decimals = _printed(axes[0], [v for s in facts.series for v in s.values], int(rng.integers(2, 4)))
-        if _room(facts, look, axes[0], decimals):
-            axes = (_headroom(replace(axes[0], printed=decimals), values, look.horizontal),)
-    look = replace(look, axes=axes)
-    return written(facts, look.axis_of(facts)), look
+        decimals = _printed(axes[0], [v for s in spec.series for v in s.values], int(rng.integers(2, 4)))
+        if _room(spec, style, axes[0], decimals):
+            axes = (_headroom(replace(axes[0], printed=decimals), values, style.horizontal),)
+    style = replace(style, axes=axes)
+    return written(spec, style.axis_of(spec)), style
 
 
-def _dress(rng: np.random.Generator, face: Face, title_face: Face, sizes_px: tuple[int, int]) -> Look:
-    """Everything that does not depend on the facts."""
+def _dress(rng: np.random.Generator, face: Face, title_face: Face, sizes_px: tuple[int, int]) -> ChartStyle:
+    """Choose everything that does not depend on the contents."""
     width = int(rng.integers(sizes_px[0], sizes_px[1] + 1))
     height = int(min(sizes_px[1], max(0.75 * sizes_px[0], width * rng.choice((0.56, 0.62, 0.75, 0.75, 1.0, 1.2)))))
     em = round(float(np.clip(min(width, height) / 42 * rng.uniform(0.8, 1.25), 10, 22)) * 2) / 2
@@ -196,48 +204,48 @@ def _dress(rng: np.random.Generator, face: Face, title_face: Face, sizes_px: tup
     if rng.random() < 0.07:
         paper = panel = ("#100c2a", "#1e1e1e", "#2b2b2b")[int(rng.integers(3))]
         ink, palette = "#e8e8e8", list(_PALETTES[2])
-    return Look(
+    return ChartStyle(
         width, height, face, title_face, em, round(em * float(rng.uniform(1.1, 1.5)) * 2) / 2,
         tuple(palette[first:] + palette[:first]), ink, paper, panel,
         grid=("none", "value", "value", "both")[int(rng.integers(4))],
         frame=("box", "corner", "corner", "none")[int(rng.integers(4))],
         legend=("top", "right", "bottom")[int(rng.integers(3))],
-        axes=(), donut=bool(rng.random() < 0.35), names=bool(rng.random() < 0.5), motley=bool(rng.random() < 0.2),
-        dashed=bool(rng.random() < 0.4), title_left=bool(rng.random() < 0.25),
+        axes=(), donut=bool(rng.random() < 0.35), names=bool(rng.random() < 0.5),
+        multicoloured=bool(rng.random() < 0.2), dashed=bool(rng.random() < 0.4), title_left=bool(rng.random() < 0.25),
         marker=("", "o", "o", "s", "^", "D")[int(rng.integers(6))], line_px=float(rng.choice((1.5, 2, 2.5, 3))),
         bar_share=float(rng.choice((0.5, 0.6, 0.7, 0.8, 0.9))),
     )  # fmt: skip
 
 
-def _turn(facts: ChartFacts, look: Look, may_lie: bool, plain: int) -> Look:
-    """Lying bars, or labels turned as far as their width asks."""
-    widest = max(text_size(label, look.face.path, look.em)[0] for label in facts.labels) if facts.labels else 0.0
-    slot = 0.62 * look.width / max(1, len(facts.labels))
-    if facts.kind in ("bar", "stacked") and (may_lie or widest > 0.25 * look.height):
-        room = PLOT_SHARE * look.height / len(facts.labels) > 1.25 * look.em
-        return replace(look, horizontal=room, turn=0 if room else 90)
+def _turn(spec: ChartSpec, style: ChartStyle, may_lie: bool, plain: int) -> ChartStyle:
+    """Make bars horizontal, or rotate labels by 45 or 90 degrees, if the labels are too wide."""
+    widest = max(text_size(label, style.face.path, style.em)[0] for label in spec.labels) if spec.labels else 0.0
+    slot = 0.62 * style.width / max(1, len(spec.labels))
+    if spec.kind in ("bar", "stacked") and (may_lie or widest > 0.25 * style.height):
+        room = PLOT_SHARE * style.height / len(spec.labels) > 1.25 * style.em
+        return replace(style, horizontal=room, turn=0 if room else 90)
     if widest < 0.9 * slot and plain < 2:
-        return look
-    return replace(look, turn=90 if slot < 1.9 * look.em or plain == 2 else 45 if widest < 0.2 * look.height else 90)
+        return style
+    return replace(style, turn=90 if slot < 1.9 * style.em or plain == 2 else 45 if widest < 0.2 * style.height else 90)
 
 
-def _extents(facts: ChartFacts) -> list[float]:
-    """All heights that the first axis must hold: values, or the tops of stacks."""
-    own = facts.series[:-1] if facts.kind == "composite" else facts.series
-    if facts.kind == "stacked" or (facts.kind == "area" and len(own) > 1):
+def _extents(spec: ChartSpec) -> list[float]:
+    """Return all values that the first axis must hold; for stacks these are the totals."""
+    own = spec.series[:-1] if spec.kind == "composite" else spec.series
+    if spec.kind == "stacked" or (spec.kind == "area" and len(own) > 1):
         return [sum(column) for column in zip(*(s.values for s in own), strict=True)]
     values = [v for s in own for v in s.values]
-    if facts.kind == "composite" and facts.series[-1].unit == own[0].unit:
-        values += facts.series[-1].values  # the line may share the axis
+    if spec.kind == "composite" and spec.series[-1].unit == own[0].unit:
+        values += spec.series[-1].values  # the line may share the axis
     return values
 
 
-def _form(rng: np.random.Generator, facts: ChartFacts, which: int, values: list[float]) -> Form:
-    """Thousands, letters or plain digits."""
-    unit, most = facts.series[which].unit, max(abs(v) for v in values)
+def _form(rng: np.random.Generator, spec: ChartSpec, which: int, values: list[float]) -> Form:
+    """Choose a number format: plain digits, thousands separators, or a scale letter such as K."""
+    unit, most = spec.series[which].unit, max(abs(v) for v in values)
     if _are_years(values):
         return Form(unit)
-    chinese = any(ord(ch) > 0x2FFF for text in facts.texts() for ch in text)
+    chinese = any(ord(ch) > 0x2FFF for text in spec.texts() for ch in text)
     letters = (("亿", 1e8), ("万", 1e4)) if chinese else (("B", 1e9), ("M", 1e6), ("K", 1e3))
     for letter, scale in letters:
         if most >= 2 * scale and unit not in ("%", "‰") and rng.random() < (0.9 if most >= 1e6 else 0.35):
@@ -250,7 +258,10 @@ def _are_years(values: list[float]) -> bool:
 
 
 def _printed(axis: Axis, values: list[float], digits: int) -> int:
-    """Decimals of printed numbers: so many digits of the greatest one, no fewer than the ticks, no more than needed."""
+    """Return the decimals of printed values: `digits` digits for the largest, at least those of the ticks.
+
+    No more decimals than all values need.
+    """
     if axis.log:
         return axis.form.decimals(axis.low) + 1
     most = max(abs(v) for v in values) / axis.form.scale
@@ -262,7 +273,7 @@ def _printed(axis: Axis, values: list[float], digits: int) -> int:
 
 
 def _headroom(axis: Axis, values: list[float], horizontal: bool) -> Axis:
-    """One more step where a number beyond the longest bar would leave the plot."""
+    """Extend the axis by one step if a number printed at the end of the longest bar would leave the plot."""
     if axis.log:
         return axis
     share = 0.85 if horizontal else 0.92
@@ -271,27 +282,27 @@ def _headroom(axis: Axis, values: list[float], horizontal: bool) -> Axis:
     return replace(axis, low=float(f"{low:.12g}"), high=float(f"{high:.12g}"))
 
 
-def _room(facts: ChartFacts, look: Look, axis: Axis, decimals: int) -> bool:
-    """Whether values can be printed at the marks and stay apart."""
-    if facts.kind in ("area", "composite") or (facts.kind == "line" and facts.names_shown):
+def _room(spec: ChartSpec, style: ChartStyle, axis: Axis, decimals: int) -> bool:
+    """Return whether the values can be printed next to the marks without overlap."""
+    if spec.kind in ("area", "composite") or (spec.kind == "line" and spec.names_shown):
         return False
-    count, em = len(facts.labels), look.em
-    written_out = {axis.form.write(v, decimals) for s in facts.series for v in s.values}
-    widest = max(text_size(t, look.face.path, em)[0] for t in written_out)
-    if facts.kind == "stacked":
-        length = PLOT_SHARE * (look.width if look.horizontal else look.height)
-        least = length * min(v for s in facts.series for v in s.values) / (axis.high - axis.low)
-        bar = 0.62 * (look.height if look.horizontal else look.width) / count * look.bar_share
-        across, along = (1.2 * em, 1.1 * widest) if look.horizontal else (widest, 1.3 * em)
+    count, em = len(spec.labels), style.em
+    written_out = {axis.form.write(v, decimals) for s in spec.series for v in s.values}
+    widest = max(text_size(t, style.face.path, em)[0] for t in written_out)
+    if spec.kind == "stacked":
+        length = PLOT_SHARE * (style.width if style.horizontal else style.height)
+        least = length * min(v for s in spec.series for v in s.values) / (axis.high - axis.low)
+        bar = 0.62 * (style.height if style.horizontal else style.width) / count * style.bar_share
+        across, along = (1.2 * em, 1.1 * widest) if style.horizontal else (widest, 1.3 * em)
         return least > along and bar > across
-    bars = count * len(facts.series) / (look.bar_share if facts.names_shown else 1)
-    slot = (PLOT_SHARE * look.height if look.horizontal else 0.6 * look.width) / bars
-    return slot > (1.25 * em if look.horizontal else 1.1 * widest)
+    bars = count * len(spec.series) / (style.bar_share if spec.names_shown else 1)
+    slot = (PLOT_SHARE * style.height if style.horizontal else 0.6 * style.width) / bars
+    return slot > (1.25 * em if style.horizontal else 1.1 * widest)
 
 
-def _fit_pie(rng: np.random.Generator, facts: ChartFacts, look: Look) -> tuple[ChartFacts, Look] | None:
-    """Every slice prints its share or its value: nobody reads an angle to a percent."""
-    one = facts.series[0]
+def _fit_pie(rng: np.random.Generator, spec: ChartSpec, style: ChartStyle) -> tuple[ChartSpec, ChartStyle] | None:
+    """Fit a pie. Every slice prints its share or its value, since an angle cannot be read to a percent."""
+    one = spec.series[0]
     total = sum(one.values)
     if min(one.values) < 0.03 * total:
         return None
@@ -299,17 +310,17 @@ def _fit_pie(rng: np.random.Generator, facts: ChartFacts, look: Look) -> tuple[C
         one = replace(one, unit="%", values=tuple(100 * v / total for v in one.values))
         axis = Axis(0, 100, 100, Form("%"), printed=int(rng.integers(3)))
     else:
-        axis = linear_axis(list(one.values), _form(rng, facts, 0, list(one.values)), most_ticks=6, zero=True, pixels=99)
+        axis = linear_axis(list(one.values), _form(rng, spec, 0, list(one.values)), most_ticks=6, zero=True, pixels=99)
         axis = replace(axis, printed=_printed(axis, list(one.values), int(rng.integers(2, 4))))
-    look = replace(look, axes=(axis,))
-    return written(replace(facts, series=(one,)), [axis]), look
+    style = replace(style, axes=(axis,))
+    return written(replace(spec, series=(one,)), [axis]), style
 
 
-def _fit_scatter(rng: np.random.Generator, facts: ChartFacts, look: Look) -> tuple[ChartFacts, Look] | None:
-    """Two number axes; points that would lie on one another, or share an x within a series, are left out."""
-    xs = [x for s in facts.series for x in s.at]
-    ys = [y for s in facts.series for y in s.values]
-    wide, high = PLOT_SHARE * look.width, PLOT_SHARE * look.height
+def _fit_scatter(rng: np.random.Generator, spec: ChartSpec, style: ChartStyle) -> tuple[ChartSpec, ChartStyle] | None:
+    """Fit a scatter chart. Points that would overlap, or repeat an x value of their series, are dropped."""
+    xs = [x for s in spec.series for x in s.at]
+    ys = [y for s in spec.series for y in s.values]
+    wide, high = PLOT_SHARE * style.width, PLOT_SHARE * style.height
 
     def axis(values: list[float], form: Form, pixels: float) -> Axis:
         if min(values) > 0 and max(values) / min(values) > 500 and rng.random() < 0.8:
@@ -318,14 +329,14 @@ def _fit_scatter(rng: np.random.Generator, facts: ChartFacts, look: Look) -> tup
 
     plain = max(abs(x) for x in xs)
     x_axis = axis(xs, Form("", "M", 1e6) if plain >= 2e6 else Form(comma=plain >= 1e4), wide)
-    look = replace(look, axes=(axis(ys, _form(rng, facts, 0, ys), high),), x_axis=x_axis, turn=0, horizontal=False)
-    facts = written(facts, look.axis_of(facts), x_axis)
+    style = replace(style, axes=(axis(ys, _form(rng, spec, 0, ys), high),), x_axis=x_axis, turn=0, horizontal=False)
+    spec = written(spec, style.axis_of(spec), x_axis)
     taken: list[tuple[float, float]] = []
     series = []
-    for one in facts.series:
+    for one in spec.series:
         keep: list[int] = []
         for k, (x, y) in enumerate(zip(one.at, one.values, strict=True)):
-            place = wide * x_axis.place(x), high * look.axes[0].place(y)
+            place = wide * x_axis.place(x), high * style.axes[0].place(y)
             if all(np.hypot(place[0] - a, place[1] - b) > 5 for a, b in taken) and one.at_texts[k] not in {
                 one.at_texts[j] for j in keep
             }:
@@ -337,4 +348,4 @@ def _fit_scatter(rng: np.random.Generator, facts: ChartFacts, look: Look) -> tup
         series.append(replace(one, **fields))
     if min(len(s.values) for s in series) < 3:
         return None
-    return replace(facts, series=tuple(series)), look
+    return replace(spec, series=tuple(series)), style

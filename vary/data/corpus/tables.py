@@ -1,4 +1,4 @@
-"""Real tables out of installable data sets: CSV, TSV and JSON records as (title, header, rows) of texts."""
+"""Read real tables from installable data sets (CSV, TSV and JSON records) as `RawTable`s."""
 
 from __future__ import annotations
 
@@ -11,35 +11,41 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...io.errors import InputError
 
-RawTable = tuple[str, Sequence[str], Sequence[Sequence[str]]]
-MAX_CELL = 60  # characters of a cell that is still set in a table
-# name -> licence of the package; the figures come from public sources that their README files name
-TABLE_TEXTS = {
-    "pypi:vega_datasets": "BSD-3-Clause, data per file",
-    "pypi:bokeh_sampledata": "BSD-3-Clause, data per file",
-    "deb:python3-statsmodels": "BSD-3-Clause, data public domain or as stated per file",
-}
+MAX_CELL = 60  # longest cell in characters; columns with longer cells are dropped
 _NUMBER = re.compile(r"[-−+]?(?:\d[\d,]*)?\.?\d+(?:[eE][-+]?\d+)?%?")
 
 _NONE = frozenset({"", "NA", "NaN", "nan", "N/A", "-", "–", "—"})
 
 
+class RawTable(NamedTuple):
+    """A table as plain texts. Every row has as many cells as the header."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 @dataclass
 class Tables:
-    """Real tables; dropped: reasons and how many files went for each."""
+    """The tables of a folder. dropped: reason -> how many files were dropped for it."""
 
     tables: list[RawTable] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
 
 
 def tables_from(folder: str | Path, max_rows: int = 1000) -> Tables:
-    """Tables of the .csv, .tsv and .json files (also .gz) below a folder, in the order of their paths.
+    """Read the .csv, .tsv and .json files (also .gz) below a folder, in the order of their paths.
 
-    Rows behind max_rows are not read. Raises ValueError when the folder holds no such file.
+    Args:
+        folder: folder to search.
+        max_rows: rows read of each file.
+
+    Raises:
+        InputError: the folder has no such file.
     """
     found, files = Tables(), 0
     for path in sorted(p for p in Path(folder).rglob("*") if p.is_file() and not p.is_symlink()):
@@ -101,8 +107,8 @@ def _table(title: str, records: list[list[str]]) -> RawTable:
         raise InputError("rows of different lengths")
     if all(is_number(name) for name in header):
         raise InputError("no header")
-    kept = [c for c, name in enumerate(header) if name and not name.startswith("Unnamed")]  # else a row's number
-    table = title, [header[c] for c in kept], [[row[c] for c in kept] for row in rows]
+    kept = [c for c, name in enumerate(header) if name and not name.startswith("Unnamed")]  # those are row numbers
+    table = RawTable(title, [header[c] for c in kept], [[row[c] for c in kept] for row in rows])
     short = [c for c in range(len(kept)) if max(map(len, column_of(table, c))) <= MAX_CELL]
     if len(short) < 2:
         raise InputError(f"no two columns of at most {MAX_CELL} characters a cell")
@@ -115,23 +121,23 @@ def _title(path: Path) -> str:
 
 
 def column_of(table: RawTable, column: int) -> list[str]:
-    """Name and values of a column."""
-    return [table[1][column], *(row[column] for row in table[2])]
+    """Return the name and the values of a column."""
+    return [table.header[column], *(row[column] for row in table.rows)]
 
 
 def is_number(text: str) -> bool:
-    """Whether a cell holds a number, or says that there is none."""
+    """Return whether a cell holds a number or a mark for a missing one."""
     return text in _NONE or _NUMBER.fullmatch(text) is not None
 
 
 def value_of(text: str) -> float:
-    """The number in a cell; minus infinity where there is none."""
+    """Return the number in a cell, or minus infinity if there is none."""
     found = _NUMBER.fullmatch(text)
     return float(text.replace(",", "").replace("−", "-").rstrip("%")) if found else -math.inf
 
 
 def tidy(values: list[str]) -> list[str]:
-    """A column of numbers as it would be printed: more than four decimals are rounded to as many as tell them apart."""
+    """Round a column with more than four decimals to the fewest decimals (up to four) that keep its values distinct."""
     plain = re.compile(r"-?\d*\.\d+(?:[eE][-+]?\d+)?")
     if not any(len(v.partition(".")[2]) > 4 for v in values if plain.fullmatch(v)):
         return values
@@ -145,7 +151,7 @@ def tidy(values: list[str]) -> list[str]:
 
 
 def wrapped(text: str, width: int) -> str:
-    """Lines of about so many characters, broken at blanks, or anywhere in Chinese."""
+    """Break a text into lines of about `width` characters, at spaces, or anywhere in Chinese."""
     if len(text) <= width:
         return text
     lines = [""]
