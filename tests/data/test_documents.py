@@ -10,9 +10,9 @@ import pytest
 
 from vary.data.corpus.fonts import load_fonts
 from vary.data.documents.content import Composer, Content
-from vary.data.documents.page_split import PageCutter, Refused
+from vary.data.documents.page_split import PageCutter, PageMismatch
 from vary.data.documents.source import DocumentSource
-from vary.data.documents.templates import TEMPLATES, draw_families, draw_look, to_typst
+from vary.data.documents.templates import TEMPLATES, draw_families, draw_style, to_typst
 from vary.io.pdf_text import HYPHEN, read_text_layer
 from vary.markup.blocks import (
     Code,
@@ -23,13 +23,12 @@ from vary.markup.blocks import (
     Paragraph,
     Quote,
     Run,
-    Table,
     cut,
-    parse_tabular,
     pieces,
     to_markdown,
 )
-from vary.markup.read_markdown import read_markdown
+from vary.markup.read_document import read_markdown
+from vary.markup.tables import Cell, parse_latex, ruled_table
 
 from ..conftest import printed_by, words_of_the_standard_library
 
@@ -129,14 +128,14 @@ def test_target_set_again_gives_the_same_image(name, content) -> None:
     fonts, rng, template = load_fonts(), np.random.default_rng(8), TEMPLATES[name]
     families, mono = draw_families(template, rng, fonts.families, "en")
     composer = Composer(content, template, rng, frozenset(), lambda text, code=False: fonts.missing(text, families))
-    look = draw_look(template, rng, families, mono, composer.names, "en")
-    groups = composer.groups(look.first_note)
+    style = draw_style(template, rng, families, mono, composer.names, "en")
+    groups = composer.groups(style.first_note)
     blocks = list(chain.from_iterable(next(groups) for _ in range(25)))
     again, skipped = read_markdown(to_markdown(blocks))
     assert not skipped
     assert [type(b) for b in again] == [type(b) for b in blocks]
     one, two = (
-        typst.compile(to_typst(b, template, look, composer.math).encode(), font_paths=fonts.fonts, pdf_tags=False)
+        typst.compile(to_typst(b, template, style, composer.math).encode(), font_paths=fonts.fonts, pdf_tags=False)
         for b in (blocks, again)
     )
     import pypdfium2
@@ -228,16 +227,16 @@ def test_heads_can_be_dropped(plain) -> None:
 def test_a_page_that_says_something_else_is_refused(plain) -> None:
     source = DocumentSource(plain, 2, templates=["journal"], pages=2)
     source.sample(0)
-    _, template, look, _, blocks = source._composed(0, 0, 1.2)
+    _, template, style, _, blocks = source._composed(0, 0, 1.2)
     sheet = source._last[1][0]
-    PageCutter(blocks, template, look, sheet.scale).read(sheet.pdf, look.first_page)
+    PageCutter(blocks, template, style, sheet.scale).read(sheet.pdf, style.first_page)
     k = next(k for k, block in enumerate(blocks) if isinstance(block, Paragraph) and len(block.runs[0].text) > 20)
     other = [*blocks]
     other[k] = Paragraph((Run("Q" + blocks[k].runs[0].text[1:]), *blocks[k].runs[1:]))
-    with pytest.raises(Refused, match="is printed for 'Q'"):
-        PageCutter(other, template, look, sheet.scale).read(sheet.pdf, look.first_page)
-    with pytest.raises(Refused, match="running head"):
-        PageCutter(blocks, template, look, sheet.scale).read(sheet.pdf, look.first_page + 1)
+    with pytest.raises(PageMismatch, match="is printed for 'Q'"):
+        PageCutter(other, template, style, sheet.scale).read(sheet.pdf, style.first_page)
+    with pytest.raises(PageMismatch, match="running head"):
+        PageCutter(blocks, template, style, sheet.scale).read(sheet.pdf, style.first_page + 1)
 
 
 def test_layer_finds_every_colour() -> None:
@@ -291,10 +290,10 @@ def test_cut_of_blocks() -> None:
 
 def test_tabular_round_trip() -> None:
     for rules in ("grid", "book", "none"):
-        table = Table((("a&b", "50% $1"), ("\\x~^", "{_#}"), ("", "é")), "lr", rules)
-        assert parse_tabular(to_markdown([table])) == table
-    with pytest.raises(ValueError, match="not a plain tabular"):
-        parse_tabular(r"\begin{tabular}{l} \multicolumn{1}{c}{x} \end{tabular}")
+        table = ruled_table([("a&b", "50% $1"), ("\\x~^", "{_#}"), ("", "é")], "lr", rules)
+        assert parse_latex(to_markdown([table])) == table
+        merged = ruled_table([("a", Cell("b", rows=2)), ("c",), (Cell("d", columns=2, bold=True),)], "lr", rules)
+        assert read_markdown(to_markdown([merged, Paragraph((Run("x"),)), merged]))[0][::2] == [merged, merged]
 
 
 def test_errors_name_what_was_given(plain) -> None:
@@ -306,7 +305,9 @@ def test_errors_name_what_was_given(plain) -> None:
         DocumentSource(Content("中文。" * 50, language="zh"))
     with pytest.raises(ValueError, match="nothing to typeset"):
         Content("")
-    with pytest.raises(ValueError, match="rows must have 2 cells"):
-        Table((("a",),), "lr")
+    with pytest.raises(ValueError, match="do not fill 1 rows of 2 columns"):
+        ruled_table([("a",)], "lr")
+    with pytest.raises(ValueError, match="table ruling 'dots', align 'l'; allowed: grid, book, none"):
+        ruled_table([("a",)], "l", "dots")
     assert load_fonts().missing("a中b文", ("Libertinus Serif",)) == {"中", "文"}
     assert Heading(1, (Run("x"),)) != Quote((Run("x"),))

@@ -7,9 +7,9 @@ import gzip
 import pytest
 
 from vary.data.registry import SOURCES
-from vary.markup.blocks import Code, Formula, Heading, Item, Note, Paragraph, Quote, Run, Table, to_markdown
-from vary.markup.read_latex import read_tex, tex_documents
-from vary.markup.read_markdown import read_markdown
+from vary.markup.blocks import Code, Formula, Heading, Item, Note, Paragraph, Quote, Run, to_markdown
+from vary.markup.read_document import read_latex, read_latex_files, read_markdown
+from vary.markup.tables import Cell, ruled_table
 
 from ..conftest import printed_by
 
@@ -54,7 +54,7 @@ The \unheardof{macro} is here.
 
 
 def test_an_article() -> None:
-    blocks, skipped = read_tex(ARTICLE)
+    blocks, skipped = read_latex(ARTICLE)
     assert blocks == [
         Heading(1, (Run("On "), Run("Pages", "italic"))),
         Paragraph((Run("A. Author\nB. Author"),)),
@@ -78,7 +78,7 @@ def test_an_article() -> None:
         Paragraph((Run("Theorem 1", "bold"), Run(" (Known). All is soso."))),
         Quote((Run("Said by others."),)),
         Code('if x % 2:\n    print("\\\\n")', "python"),
-        Table((("a", "1"), ("b&c", "2")), "lr", "grid", "Table 1: Things & more"),
+        ruled_table([("a", "1"), ("b&c", "2")], "lr", "grid", "Table 1: Things & more"),
     ]  # fmt: skip
     assert skipped == {
         "\\cite": 1, "\\label": 2, "figure": 1, "paragraph with \\unheardof": 1, "\\begin{strange}": 1, "\\input": 1,
@@ -87,7 +87,7 @@ def test_an_article() -> None:
 
 def test_markdown_says_the_same() -> None:
     """Through Markdown and back."""
-    blocks, _ = read_tex(ARTICLE)
+    blocks, _ = read_latex(ARTICLE)
     again, skipped = read_markdown(to_markdown(blocks))
     assert again == blocks
     assert not skipped
@@ -107,7 +107,7 @@ def test_markdown_says_the_same() -> None:
     ],
 )
 def test_plain_text(latex, text) -> None:
-    assert read_tex(latex)[0] == [Paragraph((Run(text),))]
+    assert read_latex(latex)[0] == [Paragraph((Run(text),))]
 
 
 @pytest.mark.parametrize(
@@ -120,20 +120,19 @@ def test_plain_text(latex, text) -> None:
         (r"a & b", "paragraph with '&'"),
         (r"An $x here.", "paragraph with '$' without its end"),
         (r"A {group here.", "paragraph with '{' without its end"),
-        (r"\'{bcd} x", r"paragraph with \'{bcd}"),
+        (r"\'{bcd} x", "paragraph with an accent on 'b' which Unicode does not have"),
         (r"\section{An \odd{thing}}", r"heading with \odd"),
-        (r"\begin{tabular}{ll} \multicolumn{2}{c}{x} \end{tabular}", r"table with \multicolumn"),
         (r"\begin{tabular}{l} $x$ \end{tabular}", "table with formulas"),
-        (r"\begin{tabular}{l} a & b \end{tabular}", "table with rows longer than its columns"),
+        (r"\begin{tabular}{l} a & b \end{tabular}", "table that pandoc cannot parse"),
         (r"\begin{equation} \oddity \end{equation}", "formula: unknown command '\\\\oddity'"),
         (r"\begin{odd} x \end{odd}", r"\begin{odd}"),
-        (r"\newcommand{\me}{\me\me} \me", r"paragraph with \me"),
+        (r"\newcommand{\me}{\me\me} A \me", r"paragraph with \me"),
         (r"\begin{center} x", r"\begin{center} without its end"),
     ],
 )
 def test_nothing_is_half_read(latex, reason) -> None:
     """What holds something unknown is left out whole and named; its neighbours stay."""
-    blocks, skipped = read_tex(f"Before.\n\n{latex}\n\nBehind." if "without" not in reason else f"Before.\n\n{latex}")
+    blocks, skipped = read_latex(f"Before.\n\n{latex}\n\nBehind." if "without" not in reason else f"Before.\n\n{latex}")
     assert skipped[reason] == 1
     rest = {"Before.", "Behind."} | ({"x"} if latex.startswith(r"\begin{center}") else set())
     assert {run.text for block in blocks for run in block.runs} <= rest
@@ -141,7 +140,7 @@ def test_nothing_is_half_read(latex, reason) -> None:
 
 
 def test_a_lost_item_keeps_its_number() -> None:
-    blocks, _ = read_tex(r"\begin{enumerate} \item a \item \odd{x} \item c \end{enumerate} d")
+    blocks, _ = read_latex(r"\begin{enumerate} \item a \item \odd{x} \item c \end{enumerate} d")
     assert blocks == [Item((Run("a"),), "1."), Item((Run("c"),), "3."), Paragraph((Run("d"),))]
 
 
@@ -149,9 +148,27 @@ def test_macros_that_grow_come_to_an_end() -> None:
     bomb = "".join(
         rf"\newcommand{{\{a}}}{{\{b}\{b}\{b}\{b}}}" for a, b in zip("abcdefghijklm", "bcdefghijklmn", strict=True)
     )
-    blocks, skipped = read_tex(f"{bomb} Before.\n\n\\a x")
-    assert blocks[0] == Paragraph((Run("Before."),))
-    assert skipped.total() == 1
+    with pytest.raises(ValueError, match=r"pandoc did not end within 0\.5 s"):
+        read_latex(f"{bomb} Before.\n\n\\a x", timeout_s=0.5)
+
+
+def test_merged_cells_and_styles() -> None:
+    latex = r"""\begin{tabular}{|l|rc|} \hline \textbf{Top} & \multicolumn{2}{c|}{wide \& \emph{so}} \\ \hline
+        \multirow{2}{*}{high} & 1 & x \\ & 2 & y \\ \hline \end{tabular}"""
+    blocks, _ = read_latex(latex)
+    rows = [(Cell("Top", bold=True), Cell("wide & so", columns=2)), (Cell("high", rows=2), "1", "x"), ("2", "y")]
+    assert blocks == [ruled_table(rows, "lrc", "grid")]
+    assert blocks[0].rules[2].spans == ((1, 3),), "no line crosses the merged cell"
+    assert read_markdown(to_markdown(blocks))[0] == blocks
+    assert read_latex(r"\begin{tabular}{ll} a & b \\ \hline c & d \end{tabular}")[0] == [
+        ruled_table([("a", "b"), ("c", "d")], "ll", "book")
+    ]
+
+
+def test_the_date_is_not_that_of_the_run() -> None:
+    blocks, skipped = read_latex(r"Printed \today{} here.")
+    assert blocks == [Paragraph((Run("Printed here."),))]
+    assert skipped == {"\\printdate": 1}
 
 
 def test_files_and_folders(tmp_path) -> None:
@@ -160,14 +177,14 @@ def test_files_and_folders(tmp_path) -> None:
     (tmp_path / "c.tex").write_bytes(b"\\begin{document}\xff\\end{document}")
     latin = "\\usepackage[latin1]{inputenc}\\begin{document}né\\end{document}"
     (tmp_path / "d.ltx").write_bytes(latin.encode("latin-1"))
-    documents, left_out = tex_documents([tmp_path])
-    assert documents == [read_tex(ARTICLE)[0], [Paragraph((Run("né"),))]]
+    documents, left_out = read_latex_files([tmp_path])
+    assert documents == [read_latex(ARTICLE)[0], [Paragraph((Run("né"),))]]
     assert left_out["file without a document"] == left_out["file that is not UTF-8"] == left_out["figure"] == 1
     with pytest.raises(ValueError, match=r"c\.tex: 'utf-8' codec"):
-        tex_documents([tmp_path / "c.tex"])
+        read_latex_files([tmp_path / "c.tex"])
     (tmp_path / "e.tex").write_text("% nothing")
     with pytest.raises(ValueError, match=r"e\.tex: no text to typeset in LaTeX"):
-        tex_documents([tmp_path / "e.tex"])
+        read_latex_files([tmp_path / "e.tex"])
 
 
 def test_documents_are_typeset(tmp_path) -> None:

@@ -111,7 +111,7 @@ def _accept(raw: str, max_chars: int) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _FormulaStyle:
     """How a formula is drawn: em in pixels, empty pixels left, top, right, bottom, and grey levels."""
 
     em_px: float
@@ -157,22 +157,22 @@ class FormulaSource:
     def sample(self, i: int) -> Sample:
         """Formula number i. `meta` names its font, size in px per em, and whether the grammar composed it."""
         latex, composed = self.latex(i)
-        look, rng = self._look(i)
-        image = mathtext_image(latex, look.em_px, look.mathtext) if look.mathtext else None
-        face = f"mathtext {look.mathtext}" if image is not None else self._face(i)
-        em = look.em_px
+        style, rng = self._style(i)
+        image = mathtext_image(latex, style.em_px, style.mathtext) if style.mathtext else None
+        face = f"mathtext {style.mathtext}" if image is not None else self._face(i)
+        em = style.em_px
         if image is None:
-            image, em = self._typst(i, look)
-        image, em = self._fit(image, em, look)
+            image, em = self._typst(i, style)
+        image, em = self._fit(image, em, style)
         x0, y0, x1, y1 = ink_box(image)
-        left, top, right, bottom = look.padding
+        left, top, right, bottom = style.padding
         ink = image[y0:y1, x0:x1].astype(np.float32) / 255
-        canvas = np.full((y1 - y0 + top + bottom, x1 - x0 + left + right), look.paper, np.uint8)
-        canvas[top : top + y1 - y0, left : left + x1 - x0] = np.rint(look.ink + ink * (look.paper - look.ink))
+        canvas = np.full((y1 - y0 + top + bottom, x1 - x0 + left + right), style.paper, np.uint8)
+        canvas[top : top + y1 - y0, left : left + x1 - x0] = np.rint(style.ink + ink * (style.paper - style.ink))
         box = (float(left), float(top), float(left + x1 - x0), float(top + y1 - y0))
         regions = [Region("formula", box, latex)]
         meta: dict[str, Any] = {"face": face, "size_px": round(em, 2), "composed": composed}
-        if look.paper > look.ink and rng.random() < self.degraded:
+        if style.paper > style.ink and rng.random() < self.degraded:
             canvas, meta["degraded"] = degrade(canvas, [], rng, regions)
         return Sample(canvas, [], "formula", meta, f"\\[ {latex} \\]", None, regions)
 
@@ -187,7 +187,7 @@ class FormulaSource:
         except LatexError as error:
             raise InputError(f"formula {k} {self.formulas[k]!r}: {error}") from None
 
-    def _look(self, i: int) -> tuple[_Look, np.random.Generator]:
+    def _style(self, i: int) -> tuple[_FormulaStyle, np.random.Generator]:
         rng = np.random.default_rng((self.seed, i, 1))
         low, high = np.log(self.sizes_px)
         em = float(np.exp(rng.uniform(low, high)))
@@ -199,12 +199,12 @@ class FormulaSource:
         if kind > 0.96:
             paper, ink = ink, paper  # a slide or a blackboard
         fontset = str(rng.choice(MATHTEXT_FONTS)) if rng.random() < self.mathtext else ""
-        return _Look(em, (padding[0], padding[1], padding[2], padding[3]), paper, ink, fontset), rng
+        return _FormulaStyle(em, (padding[0], padding[1], padding[2], padding[3]), paper, ink, fontset), rng
 
     def _face(self, i: int) -> str:
         return self.faces[int(np.random.default_rng((self.seed, i, 2)).integers(len(self.faces)))]
 
-    def _typst(self, i: int, look: _Look) -> tuple[np.ndarray, float]:
+    def _typst(self, i: int, style: _FormulaStyle) -> tuple[np.ndarray, float]:
         """The page of formula i and its em: 10 pt type, `_PER_BLOCK` neighbours set in one document."""
         start = i - i % _PER_BLOCK
         if self._block is None or self._block[0] != start:
@@ -212,9 +212,9 @@ class FormulaSource:
             self._block = (start, print_pdf("\n".join(pages), self.fonts))
         page = self._block[1][i - start]
         width, height = page.get_size()
-        left, top, right, bottom = look.padding
+        left, top, right, bottom = style.padding
         room = min((self.max_size[1] - left - right) / width, (self.max_size[0] - top - bottom) / height)
-        scale = min(look.em_px / 10, room)
+        scale = min(style.em_px / 10, room)
         return draw(page, scale), 10 * scale
 
     def _page(self, i: int) -> str:
@@ -222,9 +222,9 @@ class FormulaSource:
         face = f'#show math.equation: set text(font: "{self._face(i)}")'
         return f"#page(width: auto, height: auto, margin: 2pt)[#set text(size: 10pt)\n{face}\n$ {markup} $]"
 
-    def _fit(self, image: np.ndarray, em: float, look: _Look) -> tuple[np.ndarray, float]:
+    def _fit(self, image: np.ndarray, em: float, style: _FormulaStyle) -> tuple[np.ndarray, float]:
         """An image of mathtext that is too large is made smaller."""
-        left, top, right, bottom = look.padding
+        left, top, right, bottom = style.padding
         room = (self.max_size[1] - left - right) / image.shape[1], (self.max_size[0] - top - bottom) / image.shape[0]
         if min(room) >= 1:
             return image, em

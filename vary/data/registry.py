@@ -72,12 +72,12 @@ def _formulas(folders: tuple[str, ...]) -> tuple[str, ...]:
 
 def _tables(files: tuple[str, ...]) -> list[Any]:
     """Read tables from folders of CSV and JSON, or from JSON files with lists of `[title, header, rows]`."""
-    from .corpus.tables import tables_from
+    from .corpus.tables import RawTable, tables_from
 
     found: list[Any] = []
     for path in map(Path, files):
         whole = tables_from(path).tables if path.is_dir() else json.loads(path.read_text(encoding="utf-8"))
-        found += [(title, header, rows) for title, header, rows in whole]
+        found += [RawTable(title, header, rows) for title, header, rows in whole]
     return found
 
 
@@ -91,8 +91,7 @@ def _page(settings: Settings, seed: int) -> Any:
 
 def _document(settings: Settings, seed: int) -> Any:
     """Build typeset documents. markdown, tex: files (or LaTeX folders) to typeset; formulas, tables: content."""
-    from ..markup.read_latex import tex_documents
-    from ..markup.read_markdown import read_markdown
+    from ..markup.read_document import read_latex_files, read_markdown
     from .documents.content import Content
     from .documents.source import DocumentSource
 
@@ -100,7 +99,7 @@ def _document(settings: Settings, seed: int) -> Any:
     markdown, tex = _paths(settings.pop("markdown", ())), _paths(settings.pop("tex", ()))
     if language == "zh" and not texts and not markdown and not tex:
         raise ConfigError("Chinese documents need 'texts', 'markdown' or 'tex', files of Chinese text")
-    documents, left_out = tex_documents(tex) if tex else ([], Counter[str]())
+    documents, left_out = read_latex_files(tex) if tex else ([], Counter[str]())
     for file in markdown:
         blocks, skipped = read_markdown(Path(file).read_text(encoding="utf-8"))
         documents.append(blocks)

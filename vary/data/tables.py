@@ -25,7 +25,7 @@ import pypdfium2.raw as raw
 from ..document.elements import union
 from ..io.errors import ConfigError, InputError
 from ..io.pdf_text import GENERATED, TextLayer, read_text_layer
-from ..markup.tables import Cell, Look, Rule, Table, by_column, to_html, to_latex, to_typst
+from ..markup.tables import Cell, Rule, Table, TableStyle, by_column, to_html, to_latex, to_typst
 from .corpus.fonts import Fonts
 from .corpus.tables import MAX_CELL, RawTable, column_of, is_number, tidy, value_of, wrapped
 from .degrade import degrade
@@ -35,7 +35,7 @@ from .sample import LabelledLine, Region, Sample
 
 PROMPTS = {"latex": "Convert this table to latex format.", "html": "Convert this table to html format."}
 TARGETS = {"latex": to_latex, "html": to_html}
-STYLES = {"booktabs": 0.35, "grid": 0.25, "lines": 0.12, "head": 0.12, "open": 0.08, "plain": 0.08}
+RULINGS = {"booktabs": 0.35, "grid": 0.25, "lines": 0.12, "head": 0.12, "open": 0.08, "plain": 0.08}
 _WORDS = {
     "en": (("Table {}: {}", "Table {}. {}", "TABLE {} {}", "{1}"), ("Measured", "Group", "All", "Figures", "Values"),
            ("estimated", "provisional figure", "see text", "revised", "as reported")),
@@ -78,11 +78,12 @@ class TableSource:
         if not tables:
             raise InputError("no tables to draw")
         self.seed, self.target, self.language, self.degraded = seed, target, language, degraded
-        self.sizes_px, self.max_size, self.tables = sizes_px, max_size, tables
+        self.sizes_px, self.max_size = sizes_px, max_size
+        self.tables = [RawTable(*table) for table in tables]
         self.columns = [self._usable(k) for k in range(len(tables))]
         self.fonts = _fonts(tuple(str(folder) for folder in font_folders))
         self.faces = self._faces()
-        self._block: tuple[int, pdfium.PdfDocument, list[tuple[Table, Look, float]]] | None = None
+        self._block: tuple[int, pdfium.PdfDocument, list[tuple[Table, TableStyle, float]]] | None = None
 
     def _usable(self, k: int) -> list[int]:
         title, header, rows = self.tables[k]
@@ -115,14 +116,14 @@ class TableSource:
         start = i - i % _PER_BLOCK
         if self._block is None or self._block[0] != start:
             dressed = [self.table(k) for k in range(start, start + _PER_BLOCK)]
-            pages = "\n".join(to_typst(table, look) for table, look, _ in dressed)
+            pages = "\n".join(to_typst(table, style) for table, style, _ in dressed)
             self._block = (start, print_pdf(pages, self.fonts.fonts), dressed)
-        table, look, em = self._block[2][i - start]
+        table, style, em = self._block[2][i - start]
         page, rng = self._block[1][i - start], np.random.default_rng((self.seed, i, 1))
         width, height = page.get_size()
         pad = rng.integers(0, max(2, round(em)), 4).tolist()
         room = (self.max_size[0] - pad[1] - pad[3]) / height, (self.max_size[1] - pad[0] - pad[2]) / width
-        scale = min(em / look.size, *room)
+        scale = min(em / style.size, *room)
         image = np.pad(draw(page, scale), ((pad[1], pad[3]), (pad[0], pad[2])), constant_values=255)
         image = image[: self.max_size[0], : self.max_size[1]]
         lines, regions = _boxes(table, page, scale, (pad[0], pad[1]))
@@ -130,8 +131,8 @@ class TableSource:
         kind = self.target if self.target != "mixed" else ("latex", "html")[int(rng.integers(2))]
         cells = [(r, c, cell.rows, cell.columns) for r, c, cell in table.placed()]
         meta: dict[str, Any] = {
-            "face": ", ".join(look.families),
-            "size_px": round(look.size * scale, 2),
+            "face": ", ".join(style.families),
+            "size_px": round(style.size * scale, 2),
             "cells": cells,
         }
         if rng.random() < 0.2:
@@ -142,7 +143,7 @@ class TableSource:
         prompt = PROMPTS[kind] if self.target == "mixed" else None
         return Sample(image, lines, "table", meta, TARGETS[kind](table), prompt, regions)
 
-    def table(self, i: int) -> tuple[Table, Look, float]:
+    def table(self, i: int) -> tuple[Table, TableStyle, float]:
         """What table number i says, how it is drawn, and its em in pixels."""
         rng = np.random.default_rng((self.seed, i, 0))
         k = int(rng.integers(len(self.tables)))
@@ -154,9 +155,9 @@ class TableSource:
         head, zebra = (
             shade if rng.random() < share else "white" for shade, share in zip(shades, (0.2, 0.15), strict=True)
         )
-        look = Look(families, 10.0, inset, heavy, float(rng.uniform(0.35, heavy * 0.8)), head, zebra)
+        style = TableStyle(families, 10.0, inset, heavy, float(rng.uniform(0.35, heavy * 0.8)), head, zebra)
         piece = _piece(self.tables[k], self.columns[k], rng, (self.max_size[0] / em, self.max_size[1] / em), inset)
-        return Dresser(rng, self.language, bold).dress(self.tables[k][0], *piece), look, em
+        return TableStyler(rng, self.language, bold).dress(self.tables[k][0], *piece), style, em
 
 
 def _piece(
@@ -188,7 +189,7 @@ def _piece(
     return names, [list(row) for row in zip(*columns, strict=True)]
 
 
-class Dresser:
+class TableStyler:
     """Makes a printed table of a piece of data. bold: whether the font has a bold face."""
 
     def __init__(self, rng: np.random.Generator, language: str, bold: bool):
@@ -201,7 +202,7 @@ class Dresser:
 
     def dress(self, title: str, header: list[str], rows: list[list[str]]) -> Table:
         """Rules, merged cells, caption and notes."""
-        style = str(self.rng.choice(list(STYLES), p=list(STYLES.values())))
+        ruling = str(self.rng.choice(list(RULINGS), p=list(RULINGS.values())))
         numbers = [all(is_number(r[c]) for r in rows) for c in range(len(header))]
         merged = self._merged_column(rows, numbers) if self.chance(0.6) else None
         if merged is not None:  # to the front, equal values together
@@ -209,13 +210,13 @@ class Dresser:
             rows = sorted((_moved(r, merged) for r in rows), key=lambda r: r[0])
         middle = self.chance(0.25)
         align = "".join("c" if middle and c else "r" if n else "l" for c, n in enumerate(numbers))
-        head = self._head(header, style)
+        head = self._head(header, ruling)
         body = self._body(rows, numbers, merged is not None)
         caption, below = self._caption(title), self.chance(0.25)
         notes = self._marks(body) if self.chance(0.15) else ()
         edges = range(len(align) + 1)
-        bars = {"grid": [*edges], "open": [*edges][1:-1], "head": [1] if self.chance(0.4) else []}.get(style, [])
-        rules = self._rules(style, head, body, len(align))
+        bars = {"grid": [*edges], "open": [*edges][1:-1], "head": [1] if self.chance(0.4) else []}.get(ruling, [])
+        rules = self._rules(ruling, head, body, len(align))
         table_rows = tuple(tuple(row) for row in (*head, *body))
         return Table(table_rows, align, rules, frozenset(bars), len(head), caption, below, notes)
 
@@ -223,7 +224,7 @@ class Dresser:
         found = [c for c, n in enumerate(numbers) if not n and 1 < len({r[c] for r in rows}) <= len(rows) * 0.6]
         return found[int(self.rng.integers(len(found)))] if found and len(numbers) > 2 else None
 
-    def _head(self, header: list[str], style: str) -> list[list[Cell]]:
+    def _head(self, header: list[str], ruling: str) -> list[list[Cell]]:
         bold = self.bold and self.chance(0.6)
         cells = [Cell(name, bold=bold and bool(name), align="c" if self.chance(0.15) else "") for name in header]
         if len(header) < 3 or not self.chance(0.35):
@@ -276,23 +277,23 @@ class Dresser:
             body[r][c] = replace(body[r][c], mark=mark)
         return tuple((mark, self.notes[int(texts[k])]) for k, mark in enumerate(marks))
 
-    def _rules(self, style: str, head: list[list[Cell]], body: list[list[Cell]], columns: int) -> dict[int, Rule]:
+    def _rules(self, ruling: str, head: list[list[Cell]], body: list[list[Cell]], columns: int) -> dict[int, Rule]:
         rows, top = len(head) + len(body), len(head)
-        if style == "plain":
+        if ruling == "plain":
             return {}
-        if style == "booktabs":
+        if ruling == "booktabs":
             rules = {0: Rule("top"), top: Rule("mid"), rows: Rule("bottom")}
-        elif style in ("head", "open"):
+        elif ruling in ("head", "open"):
             rules = {top: Rule("line")}
         else:
             rules = {0: Rule("line"), top: Rule("line"), rows: Rule("line")}
-        kind = "mid" if style == "booktabs" else "line"
+        kind = "mid" if ruling == "booktabs" else "line"
         spans = _free(head, body, columns)
         for r in range(1, rows):
             group = r > top and any(c.rows > 1 or c.columns == columns for c in body[r - top])
             if (
                 r not in rules
-                and (style in ("grid", "lines") or (r < top) or (group and style == "booktabs"))
+                and (ruling in ("grid", "lines") or (r < top) or (group and ruling == "booktabs"))
                 and spans[r]
             ):
                 rules[r] = Rule(kind, () if spans[r] == ((0, columns),) else spans[r])

@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..io.errors import ConfigError, InputError
+from ..io.errors import ConfigError
+from .tables import Table, to_latex
 
 STYLES = ("", "bold", "italic", "code", "math", "note")
-RULES = ("grid", "book", "none")
 TABLES = ("latex", "pipe")
 
 
@@ -85,24 +85,6 @@ class Code:
     language: str = ""
 
 
-@dataclass(frozen=True)
-class Table:
-    """rows[0] is the header. align: one of "lcr" per column. rules: one of RULES. caption: printed above, or ""."""
-
-    rows: tuple[tuple[str, ...], ...]
-    align: str
-    rules: str = "grid"
-    caption: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.rows or any(len(row) != len(self.align) for row in self.rows) or not self.align:
-            raise InputError(
-                f"a table's rows must have {len(self.align)} cells each, not {[len(r) for r in self.rows]}"
-            )
-        if self.rules not in RULES or set(self.align) - set("lcr"):
-            raise ConfigError(f"table rules {self.rules!r}, align {self.align!r}; allowed: {', '.join(RULES)}; l, c, r")
-
-
 Texts = Heading | Paragraph | Item | Quote | Note
 Block = Texts | Formula | Code | Table
 Share = tuple[int, int]  # characters of a piece, blanks not counted, from and up to
@@ -115,7 +97,8 @@ def pieces(block: Block) -> list[str | None]:
     if isinstance(block, Code):
         return list(block.text.split("\n"))
     if isinstance(block, Table):
-        return [block.caption, *(cell for row in block.rows for cell in row)]
+        cells = [cell for row in block.rows for cell in row]
+        return [block.caption, *(text for cell in cells for text in (cell.text, *([cell.mark] if cell.mark else [])))]
     texts = [None if run.style == "math" else run.text for run in block.runs]
     if isinstance(block, Item):
         return [None if block.mark == "-" else block.mark, *texts]
@@ -216,7 +199,8 @@ def _block(block: Block, tables: str) -> str:
         return f"{fence}{block.language}\n{block.text}\n{fence}"
     if isinstance(block, Table):
         caption = escaped(block.caption) + "\n\n" if block.caption else ""
-        return caption + (_tabular(block) if tables == "latex" else _pipes(block))
+        merged = any(cell.rows > 1 or cell.columns > 1 for row in block.rows for cell in row)
+        return caption + (to_latex(block.with_caption("")) if tables == "latex" or merged else _pipes(block))
     text = inline(block.runs)
     if isinstance(block, Heading):
         text = text[:-1] + "\\#" if text.endswith("#") else text
@@ -256,41 +240,8 @@ def inline(runs: Runs) -> str:
     return "".join(parts).replace("\n", "  \n")
 
 
-_TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-_TEX |= {sign: "\\" + sign for sign in "&%$#_{}"}
-_UNTEX = {code: sign for sign, code in _TEX.items()}
-_UNTEX_SIGN = re.compile("|".join(re.escape(code) for code in sorted(_UNTEX, key=len, reverse=True)))
-
-
-def _tabular(table: Table) -> str:
-    bar, line = ("|", "\\hline") if table.rules == "grid" else ("", "\\hline")
-    rows = [" & ".join("".join(_TEX.get(ch, ch) for ch in cell) for cell in row) + r" \\" for row in table.rows]
-    if table.rules == "grid":
-        rows = [line, *(part for row in rows for part in (row, line))]
-    elif table.rules == "book":
-        rows = [line, rows[0], line, *rows[1:], line]
-    spec = bar + bar.join(table.align) + bar
-    return "\n".join([f"\\begin{{tabular}}{{{spec}}}", *rows, r"\end{tabular}"])
-
-
-def parse_tabular(latex: str) -> Table:
-    """The table of a `tabular` as `to_markdown` writes it. Raises ValueError when it is none."""
-    match = re.fullmatch(r"\s*\\begin\{tabular\}\{([lcr|]+)\}(.*)\\end\{tabular\}\s*", latex, re.S)
-    if not match or re.search(r"\\multi(?:column|row)", latex):
-        raise InputError(f"not a plain tabular: {latex[:60]!r}")
-    spec, body = match.groups()
-    rules = "grid" if "|" in spec else "book" if r"\hline" in body else "none"
-    rows = [row.strip() for row in re.split(r"\\\\", body.replace(r"\hline", ""))]
-    cells = [[_untex(cell.strip()) for cell in re.split(r"(?<!\\)&", row)] for row in rows if row]
-    return Table(tuple(map(tuple, cells)), spec.replace("|", ""), rules)
-
-
-def _untex(cell: str) -> str:
-    return _UNTEX_SIGN.sub(lambda m: _UNTEX[m[0]], cell)
-
-
 def _pipes(table: Table) -> str:
     dashes = {"l": ":--", "c": ":-:", "r": "--:"}
-    rows = [[escaped(cell).replace("|", r"\|") for cell in row] for row in table.rows]
+    rows = [[escaped(" ".join(cell.text.split("\n"))).replace("|", r"\|") for cell in row] for row in table.rows]
     rows.insert(1, [dashes[a] for a in table.align])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

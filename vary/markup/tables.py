@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from html.parser import HTMLParser
 
+from ..io.errors import ConfigError, InputError
 from .typst import typst_string
 
 RULES = {"top": "\\toprule", "mid": "\\midrule", "bottom": "\\bottomrule", "line": "\\hline"}
+RULINGS = ("grid", "book", "none")
 _PARTIAL = {"mid": "\\cmidrule(lr)", "line": "\\cline"}
 _TEX = {c: "\\" + c for c in "&%$#_{}"} | {"<": "$<$", ">": "$>$", "|": "$|$"}
 _TEX |= {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
@@ -65,13 +66,13 @@ class Table:
 
     def __post_init__(self) -> None:
         if not self.rows or not self.align:
-            raise ValueError("a table has at least one row and one column")
+            raise InputError("a table has at least one row and one column")
         taken = {
             (y, x) for r, c, cell in self.placed() for y in range(r, r + cell.rows) for x in range(c, c + cell.columns)
         }
         cells = sum(cell.rows * cell.columns for row in self.rows for cell in row)
         if taken != {(y, x) for y in range(len(self.rows)) for x in range(len(self.align))} or cells != len(taken):
-            raise ValueError(f"the cells do not fill {len(self.rows)} rows of {len(self.align)} columns")
+            raise InputError(f"the cells do not fill {len(self.rows)} rows of {len(self.align)} columns")
 
     def placed(self) -> Iterator[tuple[int, int, Cell]]:
         """Row, column and cell, row by row."""
@@ -85,9 +86,47 @@ class Table:
                 yield r, c, cell
                 c += cell.columns
 
+    def with_caption(self, caption: str) -> Table:
+        """Return the same table with another caption."""
+        return replace(self, caption=caption)
+
     def alignment(self, column: int, cell: Cell) -> str:
         """l, c or r of a cell that begins in a column."""
         return cell.align or ("c" if cell.columns > 1 else self.align[column])
+
+
+def ruled_table(rows: Sequence[Sequence[Cell | str]], align: str, ruling: str = "grid", caption: str = "") -> Table:
+    """Return a table with the usual rules. The first row is the header, unless there are no rules.
+
+    Args:
+        rows: the cells that begin in each row; a text is a cell of one row and column.
+        align: l, c or r for each column.
+        ruling: "grid" (lines around all cells), "book" (lines above and below the header and at the end) or "none".
+        caption: printed above the table.
+
+    Raises:
+        ConfigError: the ruling is unknown.
+        InputError: the cells do not fill the rows.
+    """
+    if ruling not in RULINGS or set(align) - set("lcr"):
+        raise ConfigError(f"table ruling {ruling!r}, align {align!r}; allowed: {', '.join(RULINGS)}; l, c, r")
+    cells = tuple(tuple(Cell(cell) if isinstance(cell, str) else cell for cell in row) for row in rows)
+    table = Table(cells, align, header=0, caption=caption)
+    if ruling == "none":
+        return table
+    crossed = {
+        (y, x) for r, c, cell in table.placed() for y in range(r + 1, r + cell.rows) for x in range(c, c + cell.columns)
+    }
+    rules: dict[int, Rule] = {}
+    for r in range(len(rows) + 1):
+        free = [(r, c) not in crossed for c in range(len(align))] + [False]
+        starts = [c for c in range(len(align)) if free[c] and not (c and free[c - 1])]
+        if starts:
+            rules[r] = Rule("line", () if all(free[:-1]) else tuple((c, free.index(False, c)) for c in starts))
+    header = next((r for r in range(1, len(rows)) if r in rules and not rules[r].spans), 0)
+    if ruling == "book":
+        return replace(table, rules={r: Rule("line") for r in (0, header, len(rows))}, header=header)
+    return replace(table, rules=rules, bars=frozenset(range(len(align) + 1)), header=header)
 
 
 # -- LaTeX ------------------------------------------------------------------------------------------------------------
@@ -154,7 +193,7 @@ def _plain(latex: str) -> str:
     text = _PLAIN.sub(lambda m: _UNTEX[m.group()], latex)
     rest = _PLAIN.sub("", latex)
     if re.search(r"[\\{}$&#%_^~]", rest):
-        raise ValueError(f"a table's text holds LaTeX that is not known: {latex!r}")
+        raise InputError(f"a table's text holds LaTeX that is not known: {latex!r}")
     return text
 
 
@@ -162,7 +201,7 @@ def parse_latex(text: str) -> Table:
     """Inverse of `to_latex`; header rows are those above the first rule inside the table. Raises ValueError."""
     match = re.fullmatch(r"(.*?)\\begin\{tabular\}\{([lcr|]*)\}\n?(.*)\\end\{tabular\}\n?(.*)", text.strip(), re.S)
     if not match:
-        raise ValueError("not a LaTeX tabular with columns l, c and r")
+        raise InputError("not a LaTeX tabular with columns l, c and r")
     before, spec, body, after = match.groups()
     align = spec.replace("|", "")
     bars = frozenset(len(spec[:k].replace("|", "")) for k, c in enumerate(spec) if c == "|")
@@ -198,12 +237,12 @@ def _row(part: str, row: int, align: str, open_until: dict[int, int]) -> tuple[C
     for item in _split(part, "&"):
         cell = _cell(item.strip())
         if column >= len(align):
-            raise ValueError(f"row {row + 1} of the table has more than {len(align)} columns")
+            raise InputError(f"row {row + 1} of the table has more than {len(align)} columns")
         default = "c" if cell.columns > 1 else align[column]
         cell = replace(cell, align="" if cell.align in ("", default) else cell.align)
         if open_until.get(column, 0) > row:
             if cell.text:
-                raise ValueError(f"row {row + 1} of the table writes {cell.text!r} into a merged cell")
+                raise InputError(f"row {row + 1} of the table writes {cell.text!r} into a merged cell")
         else:
             cells.append(cell)
             open_until.update({c: row + cell.rows for c in range(column, column + cell.columns)})
@@ -244,16 +283,14 @@ def _split(text: str, separator: str) -> list[str]:
     return [*parts, text[start:]]
 
 
-def _lines_around(
-    before: str, after: str, raised: str = r"\\textsuperscript\{(.*?)\} (.*)", plain: Callable[[str], str] = _plain
-) -> tuple[str, bool, tuple[tuple[str, str], ...]]:
-    """Caption, whether it stands below, and notes."""
-    caption, below, notes = plain(before.strip()), False, []
+def _lines_around(before: str, after: str) -> tuple[str, bool, tuple[tuple[str, str], ...]]:
+    """Parse the lines around a tabular: the caption, whether it is below the table, and the notes."""
+    caption, below, notes = _plain(before.strip()), False, []
     for line in after.strip().splitlines():
-        if match := re.fullmatch(raised, line):
-            notes.append((plain(match.group(1)), plain(match.group(2))))
+        if match := re.fullmatch(r"\\textsuperscript\{(.*?)\} (.*)", line):
+            notes.append((_plain(match.group(1)), _plain(match.group(2))))
         else:
-            caption, below = plain(line), True
+            caption, below = _plain(line), True
     return caption, below, tuple(notes)
 
 
@@ -281,58 +318,9 @@ def _cell_html(cell: Cell, tag: str) -> str:
     return f"<{tag}{spans}>{text}{mark}</{tag}>"
 
 
-def parse_html(text: str) -> Table:
-    """Cells, spans, header, caption and notes of `to_html`'s form; columns are `l`. Raises ValueError."""
-    match = re.fullmatch(r"(.*?)(<table>.*</table>)\n?(.*)", text.strip(), re.S)
-    if not match:
-        raise ValueError("not an HTML table")
-    reader = _Reader()
-    reader.feed(match.group(2))
-    caption, below, notes = _lines_around(match.group(1), match.group(3), r"<sup>(.*?)</sup> (.*)", html.unescape)
-    if not reader.rows:
-        raise ValueError("the HTML table has no rows")
-    columns = sum(cell.columns for cell in reader.rows[0])
-    rows = tuple(tuple(row) for row in reader.rows)
-    return Table(rows, "l" * columns, {}, frozenset(), reader.header, caption, below, notes)
-
-
-class _Reader(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[list[Cell]] = []
-        self.header, self.raised = 0, False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th") and self.rows:
-            spans = {k: int(v or 1) for k, v in attrs if k in ("rowspan", "colspan")}
-            self.rows[-1].append(Cell("", spans.get("rowspan", 1), spans.get("colspan", 1)))
-        elif tag == "br":
-            self.handle_data("\n")
-        elif tag == "b":
-            self._change(bold=True)
-        self.raised = self.raised or tag == "sup"
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "thead":
-            self.header = len(self.rows)
-        if tag == "sup":
-            self.raised = False
-
-    def handle_data(self, data: str) -> None:
-        if self.rows and self.rows[-1]:
-            cell = self.rows[-1][-1]
-            self._change(**({"mark": cell.mark + data} if self.raised else {"text": cell.text + data}))
-
-    def _change(self, **values: str | bool) -> None:
-        if self.rows and self.rows[-1]:
-            self.rows[-1][-1] = replace(self.rows[-1][-1], **values)  # type: ignore[arg-type]
-
-
 # -- Typst ------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class Look:
+class TableStyle:
     """How a table is drawn. Lengths in pt; shades are Typst colours: of the header, of every other row.
 
     families: Typst fonts, the first that has a character draws it. heavy, light: rules' widths.
@@ -348,29 +336,29 @@ class Look:
     leading: float = 0.5
 
 
-def to_typst(table: Table, look: Look) -> str:
+def to_typst(table: Table, style: TableStyle) -> str:
     """A page as large as the table with its caption and notes.
 
     Every cell is filled, white if need be: its fill is a path of the PDF, in the order of `by_column`, and its box.
     """
     columns = len(table.align)
-    cells = "".join(_cell_typst(table, look, r, c, cell) for r, c, cell in table.placed())
-    widths = {"top": look.heavy, "bottom": look.heavy}
+    cells = "".join(_cell_typst(table, style, r, c, cell) for r, c, cell in table.placed())
+    widths = {"top": style.heavy, "bottom": style.heavy}
     lines = ""
     for r, rule in sorted(table.rules.items()):
         for first, last in rule.spans or ((0, columns),):
-            stroke = f"{widths.get(rule.kind, look.light)}pt"
+            stroke = f"{widths.get(rule.kind, style.light)}pt"
             lines += f"table.hline(y: {r}, start: {first}, end: {last}, stroke: {stroke}),\n"
     for c in sorted(table.bars):
-        lines += f"table.vline(x: {c}, stroke: {look.light}pt),\n"
-    inset = f"(x: {look.inset[0]}pt, y: {look.inset[1]}pt)"
+        lines += f"table.vline(x: {c}, stroke: {style.light}pt),\n"
+    inset = f"(x: {style.inset[0]}pt, y: {style.inset[1]}pt)"
     body = f"#table(columns: {columns}, stroke: none, inset: {inset},\n{cells}{lines})"
     caption = [_boxed(f"#{typst_string(table.caption)}")] if table.caption else []
     notes = [_boxed(f"#super({typst_string(m)})#{typst_string(' ' + t)}") for m, t in table.notes]
     blocks = [*([] if table.below else caption), body, *(caption if table.below else []), *notes]
-    fonts = ", ".join(map(typst_string, look.families))
-    text = f"#set text(font: ({fonts},), size: {look.size}pt, ligatures: false, fallback: false)"
-    head = f"#set par(leading: {look.leading}em)\n#set block(spacing: 0.7em)"
+    fonts = ", ".join(map(typst_string, style.families))
+    text = f"#set text(font: ({fonts},), size: {style.size}pt, ligatures: false, fallback: false)"
+    head = f"#set par(leading: {style.leading}em)\n#set block(spacing: 0.7em)"
     return "#page(width: auto, height: auto, margin: 6pt)[\n" + "\n".join([text, head, *blocks]) + "\n]"
 
 
@@ -378,11 +366,11 @@ def _boxed(content: str) -> str:
     return f"#block[{content}]"
 
 
-def _cell_typst(table: Table, look: Look, row: int, column: int, cell: Cell) -> str:
+def _cell_typst(table: Table, style: TableStyle, row: int, column: int, cell: Cell) -> str:
     text = "#linebreak()".join(f"#{typst_string(line)}" for line in cell.text.split("\n") if line)
     text = f"#strong[{text}]" if cell.bold and text else text
     text += f"#super({typst_string(cell.mark)})" if cell.mark else ""
-    shade = look.head if row < table.header else look.zebra if (row - table.header) % 2 else "white"
+    shade = style.head if row < table.header else style.zebra if (row - table.header) % 2 else "white"
     align = {"l": "left", "c": "center", "r": "right"}[table.alignment(column, cell)]
     spans = f"x: {column}, y: {row}, colspan: {cell.columns}, rowspan: {cell.rows}"
     return f"table.cell({spans}, align: {align} + horizon, fill: {shade})[{text}],\n"

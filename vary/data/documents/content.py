@@ -26,10 +26,11 @@ from ...markup.blocks import (
     Quote,
     Run,
     Runs,
-    Table,
     pieces,
     trimmed,
 )
+from ...markup.tables import RULINGS, Table, ruled_table
+from ..corpus.tables import RawTable
 from ..corpus.text import TextSource
 from .templates import Template
 
@@ -42,7 +43,6 @@ _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
 )  # fmt: skip
-RawTable = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 
 
 @dataclass
@@ -251,14 +251,14 @@ class Composer:
         ]
         figures = [all(re.fullmatch(r"[-−+]?[\d.,%]*", row[c]) for row in picked[1:]) for c in range(count)]
         align = "".join("r" if figure else "l" for figure in figures)
-        rules = ("grid", "book", "none")[int(self.rng.choice(3, p=[0.45, 0.45, 0.1]))]
+        ruling = RULINGS[int(self.rng.choice(3, p=[0.45, 0.45, 0.1]))]
         caption = ""
         if self.rng.random() < 0.6:
             self.tables += 1
             caption = (
                 f"{'表' if self.content.language == 'zh' else 'Table'} {self.tables}: {' '.join(title.split())[:90]}"
             )
-        yield Table(tuple(map(tuple, picked)), align, rules, caption)
+        yield ruled_table(picked, align, ruling, caption)
 
     def _code(self) -> Iterator[Block]:
         if not self.content.code:

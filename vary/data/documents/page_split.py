@@ -24,14 +24,14 @@ from ...markup.blocks import (
     Quote,
     Run,
     Share,
-    Table,
     cut,
     pieces,
     to_markdown,
 )
+from ...markup.tables import Table
 from ..pdfs.text_layer import text_lines
 from ..sample import LabelledLine, Region
-from .templates import FOOT, HEAD, Look, Template, running
+from .templates import FOOT, HEAD, DocumentStyle, Template, running
 
 _LABELS: dict[type, str] = {
     Heading: "heading", Paragraph: "paragraph", Item: "item", Quote: "quote", Note: "footnote", Formula: "formula",
@@ -40,7 +40,7 @@ _LABELS: dict[type, str] = {
 _DASHES = ("-", "\u2010")
 
 
-class Refused(Exception):
+class PageMismatch(Exception):
     """Why a page is not used."""
 
 
@@ -68,8 +68,8 @@ class Page:
 class PageCutter:
     """Follows the pieces of a document through its pages, which must be read one after another."""
 
-    def __init__(self, blocks: list[Block], template: Template, look: Look, scale: float):
-        self.blocks, self.template, self.look, self.scale = blocks, template, look, scale
+    def __init__(self, blocks: list[Block], template: Template, style: DocumentStyle, scale: float):
+        self.blocks, self.template, self.style, self.scale = blocks, template, style, scale
         self.texts: list[str | None] = [""]
         self.starts: list[int] = []
         self.formulas: dict[int, str] = {}
@@ -86,14 +86,14 @@ class PageCutter:
         self.done = [0] * len(self.texts)
 
     def read(self, sheet: Any, number: int) -> Page:
-        """The page with that printed number. Raises Refused when it is not what the source says; then read the next."""
+        """Return the page with that printed number. Raises PageMismatch if it differs from the source."""
         layer = read_text_layer(sheet, self.scale)
         inks, before = layer.colours, list(self.done)
         numbers = (inks >> 8 & 0xF00) | (inks >> 4 & 0xF0) | (inks & 0xF)
         edges = np.flatnonzero(np.diff(numbers)) + 1
         loose = {0: "", HEAD: "", FOOT: ""}
         hyphens: set[int] = set()
-        problems: list[Refused] = []
+        problems: list[PageMismatch] = []
         for part in np.split(np.arange(len(numbers)), edges) if len(numbers) else []:
             piece, text = int(numbers[part[0]]), "".join(layer.text[part[0] : part[-1] + 1].split())
             if piece in loose:
@@ -103,10 +103,10 @@ class PageCutter:
                 hyphens.discard(piece)
                 if self._follow(piece, text, before[piece]):
                     hyphens.add(piece)
-            except Refused as problem:
+            except PageMismatch as problem:
                 problems.append(problem)
         if problems or (inks & 0xF0F0F0).any():
-            raise problems[0] if problems else Refused("a character has a colour that is no piece's")
+            raise problems[0] if problems else PageMismatch("a character has a colour that is no piece's")
         page = self._page(layer, numbers, number, before, hyphens)
         self._check(page, loose, number)
         return page
@@ -117,7 +117,7 @@ class PageCutter:
         if expected is None:
             self.done[piece] = 1
             if before:
-                raise Refused("a formula is parted by a page")
+                raise PageMismatch("a formula is parted by a page")
             return False
         at, hyphen = self.done[piece], False
         if expected.startswith(text, at):
@@ -127,7 +127,7 @@ class PageCutter:
             there = expected[at : at + 1]
             hyphen = ch == HYPHEN and there not in _DASHES
             if ch != there and ch != HYPHEN:
-                raise Refused(f"{ch!a} is printed for {there!a}")
+                raise PageMismatch(f"{ch!a} is printed for {there!a}")
             at += not hyphen
         self.done[piece] = at
         return hyphen
@@ -156,30 +156,30 @@ class PageCutter:
         return Page(layer, numbers, owner[numbers], blocks, len(head), len(foot), seen)
 
     def _running(self, number: int) -> tuple[list[str], list[str]]:
-        return running(self.look, "head", number), running(self.look, "foot", number)
+        return running(self.style, "head", number), running(self.style, "foot", number)
 
     def _check(self, page: Page, loose: dict[int, str], number: int) -> None:
         """Head, foot and the numbers of footnotes as they should be, and nothing outside the page or its column."""
         for key, texts in zip((HEAD, FOOT), self._running(number), strict=True):
             if loose[key].replace(HYPHEN, "-") != "".join("".join(texts).split()):
-                raise Refused("the running head or footer is not the one that was set")
+                raise PageMismatch("the running head or footer is not the one that was set")
         numbers = "".join(block.number for block in page.blocks if isinstance(block, Note))
         if loose[0] and loose[0] != numbers:
-            raise Refused("characters that belong to no piece")
+            raise PageMismatch("characters that belong to no piece")
         inked = np.array([not ch.isspace() for ch in page.layer.text], bool)  # a blank may hang over a line's end
         glyphs = page.layer.boxes[inked]
         width, height = (self.scale * side for side in self.template.paper)
         if len(glyphs) and (glyphs.min() < 0 or glyphs[:, 2].max() > width or glyphs[:, 3].max() > height):
-            raise Refused("characters outside the page")
+            raise PageMismatch("characters outside the page")
         columns, side = self.template.columns, self.template.margin[0] * self.scale
-        gutter = 1.8 * self.look.size * self.scale
+        gutter = 1.8 * self.style.size * self.scale
         pitch = (width - 2 * side + gutter) / columns
         body = (page.owners >= page.head) & (page.owners < len(page.blocks) - page.foot)
         titles = [k for k, block in enumerate(page.blocks) if isinstance(block, Heading) and block.level == 1]
         body &= inked & ~np.isin(page.owners, titles)
         right = (page.layer.boxes[body, 2] - side) % pitch if columns > 1 else page.layer.boxes[body, 2] - side
         if (right > pitch - 0.4 * gutter).any():
-            raise Refused("a line runs out of its column")
+            raise PageMismatch("a line runs out of its column")
 
 
 def lines_of(page: Page) -> list[LabelledLine]:

@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 
 from ...io.errors import ConfigError, InputError
-from ...markup.blocks import TABLES, Block, Code, Formula, Heading, Table, pieces, to_markdown
+from ...markup.blocks import TABLES, Block, Code, Formula, Heading, pieces, to_markdown
+from ...markup.tables import Table
 from ..corpus.fonts import load_fonts
 from ..sample import Sample
 from .content import Composer, Content
-from .page_split import Page, PageCutter, Refused, lines_of, regions_of
-from .templates import MAX_PIECE, TEMPLATES, Look, Template, draw_families, draw_look, to_typst
+from .page_split import Page, PageCutter, PageMismatch, lines_of, regions_of
+from .templates import MAX_PIECE, TEMPLATES, DocumentStyle, Template, draw_families, draw_style, to_typst
 
 HEADS = ("keep", "drop")
 ATTEMPTS = 6  # documents that are set anew before a page is given up
@@ -110,9 +111,9 @@ class DocumentSource:
 
         grown = 1.2
         while True:
-            name, template, look, composer, blocks = self._composed(number, attempt, grown)
+            name, template, style, composer, blocks = self._composed(number, attempt, grown)
             try:
-                source = to_typst(blocks, template, look, composer.math).encode()
+                source = to_typst(blocks, template, style, composer.math).encode()
                 pdf = pypdfium2.PdfDocument(typst.compile(source, font_paths=self.fonts.fonts, pdf_tags=False))
             except typst.TypstError as error:
                 bad = {key for key, math in composer.math.items() if not self._compiles(math)}
@@ -126,19 +127,21 @@ class DocumentSource:
             grown *= 1.2
         self.left_out += composer.left_out
         scale = min(self.height / template.paper[1], self.width / template.paper[0])
-        cutter = PageCutter(blocks, template, look, scale)
+        cutter = PageCutter(blocks, template, style, scale)
         sheets = []
-        for shown, pdf_page in enumerate(islice(pdf, self.pages), look.first_page):
+        for shown, pdf_page in enumerate(islice(pdf, self.pages), style.first_page):
             try:
                 page = cutter.read(pdf_page, shown)
-            except Refused as reason:
+            except PageMismatch as reason:
                 self.refused[str(reason)] += 1
                 continue
-            meta = {"template": name, "fonts": list(look.families), "size_pt": look.size, "page": shown}
-            sheets.append(_Sheet(pdf_page, page, scale, meta | {"document": number, "language": look.language}))
+            meta = {"template": name, "fonts": list(style.families), "size_pt": style.size, "page": shown}
+            sheets.append(_Sheet(pdf_page, page, scale, meta | {"document": number, "language": style.language}))
         return sheets
 
-    def _composed(self, number: int, attempt: int, grown: float) -> tuple[str, Template, Look, Composer, list[Block]]:
+    def _composed(
+        self, number: int, attempt: int, grown: float
+    ) -> tuple[str, Template, DocumentStyle, Composer, list[Block]]:
         """Blocks for about `grown` times the pages that are wanted."""
         rng = np.random.default_rng((self.seed, 11, number, attempt))
         name = self.templates[int(rng.integers(len(self.templates)))]
@@ -150,13 +153,13 @@ class DocumentSource:
 
         lacking(self._signs)  # all at once: to ask for a few characters costs as much as for thousands
         composer = Composer(self.content, template, rng, self._bad, lacking)
-        look = draw_look(template, rng, families, mono, composer.names, language)
-        width = (template.paper[0] - 2 * template.margin[0]) / template.columns / look.size
-        height = (template.paper[1] - 2 * template.margin[1]) / (look.size * (0.7 + look.leading))
+        style = draw_style(template, rng, families, mono, composer.names, language)
+        width = (template.paper[0] - 2 * template.margin[0]) / template.columns / style.size
+        height = (template.paper[1] - 2 * template.margin[1]) / (style.size * (0.7 + style.leading))
         per_line = width * (1.0 if language == "zh" else 2.1)
         room, count = grown * self.pages * template.columns * height, 1
         blocks: list[Block] = []
-        for group in composer.groups(look.first_note):
+        for group in composer.groups(style.first_note):
             count += sum(len(pieces(block)) for block in group)
             if count > MAX_PIECE:
                 break
@@ -164,7 +167,7 @@ class DocumentSource:
             room -= sum(_height(block, per_line) for block in group)
             if room < 0:
                 break
-        return name, template, look, composer, blocks
+        return name, template, style, composer, blocks
 
     def _compiles(self, math: str) -> bool:
         import typst

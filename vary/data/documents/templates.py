@@ -14,7 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from ...markup.blocks import Block, Code, Formula, Heading, Item, Note, Quote, Runs, Table, pieces
+from ...markup.blocks import Block, Code, Formula, Heading, Item, Note, Quote, Runs, pieces
+from ...markup.tables import Table
 from ...markup.typst import typst_list, typst_string
 
 A4, LETTER, BOOK, SLIDE = (595.0, 842.0), (612.0, 792.0), (439.0, 666.0), (640.0, 480.0)  # width, height in points
@@ -112,7 +113,7 @@ TEMPLATES: dict[str, Template] = {
 
 
 @dataclass(frozen=True)
-class Look:
+class DocumentStyle:
     """What is drawn for one document. size: points; head, foot: "left|middle|right" with {page} left to be filled in.
 
     families: Typst falls back from one to the next; the last one stands for what no other has. first_page: its number.
@@ -144,14 +145,14 @@ def draw_families(
     return tuple(chosen), str(rng.choice(families["mono"]))
 
 
-def draw_look(
+def draw_style(
     template: Template,
     rng: np.random.Generator,
     families: tuple[str, ...],
     mono: str,
     names: dict[str, str],
     language: str,
-) -> Look:
+) -> DocumentStyle:
     """names: title, author, date for head and foot."""
 
     def filled(patterns: tuple[str, ...]) -> str:
@@ -160,7 +161,7 @@ def draw_look(
             pattern = pattern.replace("{" + key + "}", value.replace("|", " "))
         return pattern
 
-    return Look(
+    return DocumentStyle(
         families, mono, round(float(rng.uniform(*template.sizes)), 1),
         round(float(rng.uniform(0.5, 0.9)), 2), filled(template.heads), filled(template.feet), bool(rng.random() < 0.5),
         int(rng.integers(1, 400)) if rng.random() < 0.7 else 1, int(rng.integers(1, 30)) if rng.random() < 0.3 else 1,
@@ -168,10 +169,10 @@ def draw_look(
     )  # fmt: skip
 
 
-def running(look: Look, which: Literal["head", "foot"], page: int) -> list[str]:
+def running(style: DocumentStyle, which: Literal["head", "foot"], page: int) -> list[str]:
     """What the head or foot of a page says: up to three texts, left to right."""
-    parts = (look.head if which == "head" else look.foot).split("|")
-    if look.twoside and page % 2 == 0:
+    parts = (style.head if which == "head" else style.foot).split("|")
+    if style.twoside and page % 2 == 0:
         parts = parts[::-1]
     return [part.replace("{page}", str(page)) for part in parts if part]
 
@@ -224,10 +225,10 @@ _HEADINGS = {
 }
 
 
-def preamble(template: Template, look: Look) -> str:
+def preamble(template: Template, style: DocumentStyle) -> str:
     """Everything before the first block."""
     width, height = template.paper
-    spaced = "first-line-indent: (amount: 2em, all: true)" if look.language == "zh" else "first-line-indent: 1.3em"
+    spaced = "first-line-indent: (amount: 2em, all: true)" if style.language == "zh" else "first-line-indent: 1.3em"
     title = (
         "align(center, {set par(justify: false, first-line-indent: 0em); "
         "text(1.6em, weight: 700, hyphenate: false, body)})"
@@ -236,29 +237,29 @@ def preamble(template: Template, look: Look) -> str:
         title = f'place(top + center, scope: "parent", float: true, clearance: 1.6em, block(width: 100%, {title}))'
     else:
         title = f"block(above: 0em, below: 1.6em, width: 100%, {title})"
-    gap = f"{look.leading}em, {spaced}" if template.indented else f"{look.leading + 0.55:.2f}em"
+    gap = f"{style.leading}em, {spaced}" if template.indented else f"{style.leading + 0.55:.2f}em"
     values = {
-        "TWOSIDE": str(look.twoside).lower(), "WIDTH": f"{width}",
+        "TWOSIDE": str(style.twoside).lower(), "WIDTH": f"{width}",
         "HEIGHT": f"{height}", "MARGINX": f"{template.margin[0]}", "MARGINY": f"{template.margin[1]}",
         "COLUMNS": str(template.columns), "HEADINGS": _HEADINGS[template.headings],
-        "HEAD": typst_list(look.head.split("|")),
-        "FOOT": typst_list(look.foot.split("|")), "FAMILIES": typst_list(look.families), "SIZE": f"{look.size}",
-        "LANGUAGE": look.language, "HYPHENATE": str(template.justified and look.language == "en").lower(),
-        "JUSTIFY": str(template.justified).lower(), "LEADING": f"{look.leading}",
-        "MONO": typst_list((look.mono, *look.families)), "TITLE": title,
-        "BREAKS": "optimized" if look.optimised else "simple", "FIRSTPAGE": str(look.first_page),
+        "HEAD": typst_list(style.head.split("|")),
+        "FOOT": typst_list(style.foot.split("|")), "FAMILIES": typst_list(style.families), "SIZE": f"{style.size}",
+        "LANGUAGE": style.language, "HYPHENATE": str(template.justified and style.language == "en").lower(),
+        "JUSTIFY": str(template.justified).lower(), "LEADING": f"{style.leading}",
+        "MONO": typst_list((style.mono, *style.families)), "TITLE": title,
+        "BREAKS": "optimized" if style.optimised else "simple", "FIRSTPAGE": str(style.first_page),
         "INDENT": f"spacing: {gap}",
-        "FIRSTNOTE": str(look.first_note - 1),
+        "FIRSTNOTE": str(style.first_note - 1),
     }  # fmt: skip
     return re.sub(r"@([A-Z]+)", lambda match: values[match[1]], _PREAMBLE)
 
 
-def to_typst(blocks: list[Block], template: Template, look: Look, math: dict[tuple[str, bool], str]) -> str:
+def to_typst(blocks: list[Block], template: Template, style: DocumentStyle, math: dict[tuple[str, bool], str]) -> str:
     """Typst source of a document. math: (LaTeX, display?) -> Typst for every formula in it.
 
     Raises ValueError when the blocks have more than MAX_PIECE pieces, or a footnote's mark has no text.
     """
-    count, parts = 1, [preamble(template, look)]
+    count, parts = 1, [preamble(template, style)]
     numbers = []
     for block in blocks:
         numbers.append(count)
@@ -268,12 +269,17 @@ def to_typst(blocks: list[Block], template: Template, look: Look, math: dict[tup
     notes = {b.number: (k, b.runs) for k, b in zip(numbers, blocks, strict=True) if isinstance(b, Note)}
     for place, (number, block) in enumerate(zip(numbers, blocks, strict=True)):
         if not isinstance(block, Note):
-            parts.append(_block(block, number, notes, math, look, place == 0))
+            parts.append(_block(block, number, notes, math, style, place == 0))
     return "\n\n".join(parts)
 
 
 def _block(
-    block: Block, k: int, notes: dict[str, tuple[int, Runs]], math: dict[tuple[str, bool], str], look: Look, first: bool
+    block: Block,
+    k: int,
+    notes: dict[str, tuple[int, Runs]],
+    math: dict[tuple[str, bool], str],
+    style: DocumentStyle,
+    first: bool,
 ) -> str:
     if isinstance(block, Formula):
         number = f"r({k + 1}, {typst_string(block.number)})" if block.number else "none"
@@ -285,7 +291,7 @@ def _block(
     if isinstance(block, Table):
         return _table(block, k)
     if isinstance(block, Item):
-        mark = look.bullets[block.level % 2] if block.mark == "-" else block.mark
+        mark = style.bullets[block.level % 2] if block.mark == "-" else block.mark
         body = _runs(block.runs, k + 1, notes, math)
         return f"#item({block.level}, r({k}, {typst_string(mark)}), [{body}])"
     body = _runs(block.runs, k, notes, math)
@@ -313,15 +319,30 @@ def _runs(runs: Runs, k: int, notes: dict[str, tuple[int, Runs]], math: dict[tup
 
 
 def _table(table: Table, k: int) -> str:
-    cells = [f"r({k + 1 + n}, {typst_string(cell)})" for n, cell in enumerate(c for row in table.rows for c in row)]
-    rule = "table.hline(stroke: 0.5pt)"
-    width = len(table.align)
-    if table.rules == "book":
-        cells = [rule, *cells[:width], rule, *cells[width:], rule]
-    align = ", ".join({"l": "left", "c": "center", "r": "right"}[a] for a in table.align)
-    stroke = "0.5pt" if table.rules == "grid" else "none"
-    body = (
-        f"table(columns: {width}, align: ({align},), stroke: {stroke}, inset: (x: 5pt, y: 3.5pt), {', '.join(cells)})"
-    )
+    """Return the Typst source of a table whose caption is piece `k`."""
+    cells, number = [], k + 1
+    for row, column, cell in table.placed():
+        lines = cell.text.split("\n")
+        text = " + linebreak() + ".join(f"r({number}, {typst_string(line)})" for line in lines)
+        text = f"strong({text})" if cell.bold else text
+        number += 1
+        if cell.mark:
+            text += f" + super(r({number}, {typst_string(cell.mark)}))"
+            number += 1
+        place = f"x: {column}, y: {row}, colspan: {cell.columns}, rowspan: {cell.rows}"
+        cells.append(f"table.cell({place}, align: {_ALIGN[table.alignment(column, cell)]}, {text})")
+    width, height = len(table.align), len(table.rows)
+    lines = [
+        f"table.hline(y: {r}, start: {first}, end: {last}, stroke: 0.5pt)"
+        for r, rule in sorted(table.rules.items())
+        for first, last in rule.spans or ((0, width),)
+    ]
+    lines += [f"table.vline(x: {c}, stroke: 0.5pt)" for c in sorted(table.bars)]
+    grid = len(table.bars) == width + 1 and len(table.rules) == height + 1
+    stroke, drawn = ("0.5pt", cells) if grid else ("none", [*cells, *lines])
+    body = f"table(columns: {width}, stroke: {stroke}, inset: (x: 5pt, y: 3.5pt), {', '.join(drawn)})"
     caption = f"r({k}, {typst_string(table.caption)})" if table.caption else "none"
     return f"#capped({caption}, fit({body}))"
+
+
+_ALIGN = {"l": "left", "c": "center", "r": "right"}
