@@ -13,6 +13,7 @@ from vary.data.charts.matplotlib_engine import contrast, draw
 from vary.data.charts.source import ENGINES, ChartSource, default_faces, is_clear
 from vary.data.charts.spec import KINDS, LEAST_PX, Axis, ChartSpec, Form, Series, target, written
 from vary.data.charts.style import ChartStyle, covers, fit, han_faces, text_size, wrap
+from vary.io.errors import MissingExtra
 from vary.markup.chart_text import parse_chart
 
 MARK = {"bar": "bar", "stacked": "bar", "line": "point", "area": "point", "pie": "slice", "scatter": "point"}
@@ -225,7 +226,7 @@ def test_turned_text_stands_in_its_box(turn):
 
 def test_vega_without_its_package_says_so(monkeypatch, fitted):
     monkeypatch.setitem(__import__("sys").modules, "vl_convert", None)
-    with pytest.raises(ValueError, match="vl-convert-python"):
+    with pytest.raises(MissingExtra, match="vl-convert-python"):
         ENGINES["vega"](*fitted("bar"))
 
 
