@@ -168,6 +168,15 @@ def fit(
     style = _turn(spec, style, bool(rng.random() < 0.4), plain)
     if spec.kind == "scatter":
         return _fit_scatter(rng, spec, style)
+    axes = _value_axes(rng, spec, style, plain)
+    if axes is None:
+        return None
+    style = replace(style, axes=axes)
+    return written(spec, style.axis_of(spec)), style
+
+
+def _value_axes(rng: np.random.Generator, spec: ChartSpec, style: ChartStyle, plain: int) -> tuple[Axis, ...] | None:
+    """Choose one value axis, or two for a composite chart; None if its series need two and get one."""
     pixels = PLOT_SHARE * (style.width if style.horizontal else style.height)
     values = _extents(spec)
     ticks = int(rng.integers(4, 10))
@@ -188,8 +197,7 @@ def fit(
         decimals = _printed(axes[0], [v for s in spec.series for v in s.values], int(rng.integers(2, 4)))
         if _room(spec, style, axes[0], decimals):
             axes = (_headroom(replace(axes[0], printed=decimals), values, style.horizontal),)
-    style = replace(style, axes=axes)
-    return written(spec, style.axis_of(spec)), style
+    return axes
 
 
 def _dress(rng: np.random.Generator, face: Face, title_face: Face, sizes_px: tuple[int, int]) -> ChartStyle:
