@@ -33,9 +33,9 @@ def help_of(verb: str) -> str:
     """What `vary VERB --help` prints, 80 columns wide. Raises ValueError where there is no such verb."""
     printed = io.StringIO()
     os.environ["COLUMNS"] = "80"
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), contextlib.suppress(SystemExit):
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         main([verb, "--help"])
-    if not re.match(rf"usage: vary {verb}\b", printed.getvalue()):
+    if not re.match(rf"Usage: vary {verb}\b", printed.getvalue()):
         raise ValueError(f"vary {verb} --help: {printed.getvalue()}")
     return printed.getvalue()
 

@@ -60,4 +60,4 @@ def test_the_docs_build_without_a_warning(tmp_path) -> None:
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", DOCS, tmp_path]
     assert subprocess.run(command, capture_output=True, text=True).stderr == ""
     for verb in VERBS:
-        assert f"usage: vary {verb}" in (tmp_path / "verbs" / f"{verb}.html").read_text(encoding="utf-8")
+        assert f"Usage: vary {verb}" in (tmp_path / "verbs" / f"{verb}.html").read_text(encoding="utf-8")

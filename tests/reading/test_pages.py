@@ -332,7 +332,7 @@ def test_colour(tmp_path) -> None:
 
 def found(*inputs, leave_out=None) -> list[tuple[str, str]]:
     with find_files(inputs, leave_out) as files:
-        return [(str(path), name) for path, name in files]
+        return [(file.label, file.name) for file in files]
 
 
 def test_folders_patterns_and_files(tmp_path, monkeypatch) -> None:
@@ -360,7 +360,7 @@ def test_stdin(pdf_file, monkeypatch) -> None:
     with pdf_file.open("rb") as file:
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=file))
         with find_files(["-"]) as files:
-            ((path, name),) = files
-            assert name == "stdin"
+            ((path, name, label),) = files
+            assert (name, label) == ("stdin", "-")
             assert [page.status for page in read_pages(path, FakeReader())] == ["ok", "blank", "ok"]
     assert not path.exists()

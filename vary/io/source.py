@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -79,42 +80,56 @@ class Source:
 # -- what to read ----------------------------------------------------------------------------------------------------
 
 
+class FoundFile(NamedTuple):
+    """A file to read: its path, a name for what is written from it, and how messages call it (`-`: standard input)."""
+
+    path: Path
+    name: str
+    label: str
+
+    @classmethod
+    def of(cls, path: str | Path) -> FoundFile:
+        """A file that is called by its path."""
+        return cls(Path(path), _stem(Path(path).name), str(path))
+
+
 @contextmanager
-def find_files(inputs: Sequence[str | Path], leave_out: Path | None = None) -> Iterator[list[tuple[Path, str]]]:
-    """The files that inputs name, each with a name for what is written: files, folders, patterns, `-` for stdin.
+def find_files(inputs: Sequence[str | Path], leave_out: Path | None = None) -> Iterator[list[FoundFile]]:
+    """Find the files that inputs name: files, folders, patterns, `-` for standard input.
 
     A folder gives its PDFs and images, also in folders within it, in order of their names, hidden ones left out, and
     their names keep the way through the folders; `leave_out` is passed by (where a run writes). A file that is not
     there is given all the same, so that reading it says so. Raises InputError for a folder or a pattern without any.
     """
     with tempfile.TemporaryDirectory(prefix="vary-") as scratch:
-        found = []
+        found: list[FoundFile] = []
         for given in map(str, inputs):
             if given == "-":
                 path = Path(scratch) / "stdin"
                 with path.open("wb") as file:
                     shutil.copyfileobj(sys.stdin.buffer, file)
-                found.append((path, "stdin"))
+                found.append(FoundFile(path, "stdin", "-"))
             elif Path(given).is_dir():
                 found += _in_folder(Path(given), leave_out)
             elif glob.has_magic(given) and not Path(given).exists():
                 matches = sorted(path for path in glob.glob(given, recursive=True) if Path(path).is_file())
                 if not matches:
                     raise InputError(f"{given}: no file matches")
-                found += [(Path(path), _stem(Path(path).name)) for path in matches]
+                found += map(FoundFile.of, matches)
             else:
-                found.append((Path(given), _stem(Path(given).name)))
+                found.append(FoundFile.of(given))
         yield found
 
 
-def _in_folder(folder: Path, leave_out: Path | None) -> list[tuple[Path, str]]:
-    found = []
+def _in_folder(folder: Path, leave_out: Path | None) -> list[FoundFile]:
+    found: list[Path] = []
     for root, folders, names in os.walk(folder):
         folders[:] = [f for f in folders if not f.startswith(".") and not _same(Path(root, f), leave_out)]
         found += [Path(root, name) for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
     if not found:
         raise InputError(f"{folder}: no PDF and no image in it; looked for {', '.join(SUFFIXES)}")
-    return [(path, (path.relative_to(folder).parent / _stem(path.name)).as_posix()) for path in sorted(found)]
+    names = [(path.relative_to(folder).parent / _stem(path.name)).as_posix() for path in sorted(found)]
+    return [FoundFile(path, name, str(path)) for path, name in zip(sorted(found), names, strict=True)]
 
 
 def _same(path: Path, other: Path | None) -> bool:

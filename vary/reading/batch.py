@@ -31,7 +31,7 @@ from ..document.writers import SUFFIXES, WRITERS
 from ..io.errors import ConfigError, InputError
 from ..io.files import atomic_write, lock_folder, sha256
 from ..io.pdf import PAGE_TIMEOUT_S
-from ..io.source import MAX_PAGES, Source, find_files
+from ..io.source import MAX_PAGES, FoundFile, Source, find_files
 from .pages import LADDER
 from .remote import load_server
 from .workers import Cluster, Crew, Outcome
@@ -244,11 +244,9 @@ def _ledger(out: Path) -> Iterator[Ledger]:
             yield ledger
 
 
-def _jobs(
-    run: _Run, files: list[tuple[Path, str]], pages: str | None, timeout_s: float, max_pages: int
-) -> Iterator[_Job]:
+def _jobs(run: _Run, files: list[FoundFile], pages: str | None, timeout_s: float, max_pages: int) -> Iterator[_Job]:
     """One job per file, its pages counted; a file that does not open has none, and an error."""
-    for (path, _), name in zip(files, safe_names([name for _, name in files]), strict=True):
+    for (path, _, _), name in zip(files, safe_names([file.name for file in files]), strict=True):
         try:
             with Source(path, run.password, timeout_s) as source:
                 numbers = source.numbers(pages, max_pages)

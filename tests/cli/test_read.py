@@ -1,86 +1,23 @@
-"""The command line: its verbs and options, its exit codes, and messages of one line."""
+"""`vary read`: what it prints, writes and returns, and messages of one line."""
 
 from __future__ import annotations
 
-import argparse
 import json
+import os
+from functools import partial
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
-from vary.arguments import parser
+from tests.reading.test_batch import LOAD, tiff
 from vary.cli import main
 from vary.document.elements import Block, Line, Page
 from vary.document.orientation import Orientation
 from vary.io.errors import InputError
-from vary.reading.batch import Summary
-
-ASKING = {"--model", "--language", "--device", "--dtype", "--max-tokens", "--no-repeat"}
-SURFACE = {
-    "read": {
-        "-h",
-        "--help",
-        "--pages",
-        "--to",
-        "-o",
-        "--out",
-        "--model",
-        "--device",
-        "--password",
-        "--figures",
-        "--workers",
-        "--timeout",
-        "--server",
-        "--max-pages",
-        "--ray",
-        "--fast",
-        "-q",
-        "--quiet",
-        "--json",
-    },
-    "ask": {"-h", "--help", "--task", *ASKING},
-    "chart": {"-h", "--help", *ASKING},
-    "detect": {"-h", "--help", "--classes", *ASKING},
-    "info": {"-h", "--help", "--json"},
-    "convert": {"-h", "--help", "--as", "--layout"},
-    "render": {
-        "-h",
-        "--help",
-        "--pdf",
-        "-n",
-        "-o",
-        "--out",
-        "--show",
-        "--stage",
-        "--seed",
-        "--workers",
-        "--per-shard",
-        "--image",
-        "--ray",
-    },
-    "train": {"-h", "--help", "--set", "--max-steps", "--export", "--dry-run"},
-    "eval": {
-        "-h",
-        "--help",
-        "--tasks",
-        "--limit",
-        "--peers",
-        "-o",
-        "--out",
-        "--data",
-        "--server",
-        "--server-model",
-        "--prompt",
-        "--device",
-        "--max-tokens",
-        "--rescore",
-        "--compare",
-        "--fast",
-    },
-    "serve": {"-h", "--help", "--host", "--port", "--api-key", "--allow-media-host", "--device", "--dtype", "--fast"},
-    "demo": {"-h", "--help", "--host", "--port", "--api-key", "--device", "--dtype"},
-}
+from vary.reading.batch import Summary, read_all
 
 
 class FakeReader:
@@ -89,7 +26,7 @@ class FakeReader:
     name = "fake"
 
     def __init__(self, *bad: int):
-        self.bad, self.calls = bad, 0
+        self.bad, self.calls, self.text = bad, 0, ""
 
     def find_orientation(self, image: Image.Image) -> Orientation:
         return Orientation()
@@ -102,7 +39,7 @@ class FakeReader:
         if self.calls in self.bad:
             raise InputError("the ink has run")
         box = (0.0, 0.0, 10.0, 10.0)
-        return Page(1, "ok", *image.size, blocks=[Block([Line(f"page {self.calls}", box, 1.0)], box)])
+        return Page(1, "ok", *image.size, blocks=[Block([Line(self.text or f"page {self.calls}", box, 1.0)], box)])
 
 
 class Command:
@@ -140,12 +77,6 @@ def png(path: Path) -> Path:
     return path
 
 
-def test_surface() -> None:
-    (verbs,) = (a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
-    found = {verb: {s for a in parser._actions for s in a.option_strings} for verb, parser in verbs.choices.items()}
-    assert found == SURFACE
-
-
 def test_fast_is_passed_on(vary, pdf_file, monkeypatch) -> None:
     assert vary("read", pdf_file, "--fast")[0] == 0
     assert vary.loaded == [("vary-nano", "cpu", "fast")]
@@ -153,16 +84,6 @@ def test_fast_is_passed_on(vary, pdf_file, monkeypatch) -> None:
     monkeypatch.setattr("vary.reading.batch.read_all", lambda *_, **settings: asked.append(settings) or Summary())
     vary("read", pdf_file, "-o", pdf_file.parent / "fast", "--fast", "-q")
     assert asked[0]["fast"] is True
-
-
-def test_version_and_help(vary) -> None:
-    from vary import __version__
-
-    assert vary("--version") == (0, f"vary {__version__}\n", [])
-    for arguments in (["--help"], *([verb, "--help"] for verb in SURFACE)):
-        code, out, err = vary(*arguments)
-        assert (code, err) == (0, [])
-        assert out.startswith("usage: vary")
 
 
 def test_all_read(vary, pdf_file) -> None:
@@ -173,24 +94,6 @@ def test_all_read(vary, pdf_file) -> None:
 def test_model_device_and_pages(vary, pdf_file) -> None:
     code, out, _ = vary("read", pdf_file, "--model", "other", "--device", "cuda", "--pages", "-1")
     assert (code, out, vary.loaded) == (0, "page 1\n", [("other", "cuda")])
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["read"],
-        ["write", "a.pdf"],
-        ["read", "a.pdf", "--nonsense"],
-        ["train", "a.yaml", "--max-steps", "many"],
-    ],
-    ids=" ".join,
-)
-def test_usage(vary, arguments) -> None:
-    code, out, err = vary(*arguments)
-    assert (code, out, vary.loaded) == (1, "", [])
-    assert err[0].startswith("usage: vary")
-    assert err[-1].startswith("vary: ")
 
 
 def test_unknown_model(monkeypatch, capsys, pdf_file) -> None:
@@ -301,7 +204,114 @@ def test_interrupt(vary, pdf_file, monkeypatch) -> None:
     assert vary("read", pdf_file) == (130, "", ["vary: interrupted"])
 
 
-def test_missing_recipe(vary, tmp_path) -> None:
-    code, _, err = vary("train", tmp_path / "none.yaml")
-    assert (code, len(err)) == (1, 1)
-    assert "none.yaml" in err[0]
+def test_a_bug_shows_its_traceback(vary, pdf_file, monkeypatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr("vary.reading.pages.read_document", broken)
+    with pytest.raises(ValueError, match="broadcast"):
+        main(["read", str(pdf_file)])
+
+
+def test_debug_shows_the_traceback_of_an_error_of_the_user(pdf_file) -> None:
+    with pytest.raises(InputError, match="no model 'no-such-model'"):
+        main(["--debug", "read", str(pdf_file), "--model", "no-such-model"])
+
+
+def on_terminal(monkeypatch, encoding: str) -> BytesIO:
+    screen = BytesIO()
+    monkeypatch.setattr("sys.stdout", TextIOWrapper(screen, encoding))
+    return screen
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_an_ascii_terminal_prints_what_it_can(vary, pdf_file, monkeypatch, form) -> None:
+    vary.reader.text = "café 字 𝔸"
+    screen = on_terminal(monkeypatch, "ascii")
+    assert main(["read", str(pdf_file), "--to", form, "--pages", "1"]) == 0
+    printed = screen.getvalue().decode("ascii")
+    if form == "text":
+        assert printed == "caf\\u00e9 \\u5b57 \\ud835\\udd38\n"
+    else:
+        assert json.loads(printed)["pages"][0]["blocks"][0]["lines"][0]["text"] == "café 字 𝔸"
+
+
+def test_a_file_name_that_is_no_unicode(vary, pdf_file, tmp_path, monkeypatch) -> None:
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.pdf")
+    try:
+        Path(name).write_bytes(pdf_file.read_bytes())
+    except OSError:
+        pytest.skip("this file system takes only names in Unicode")
+    screen = on_terminal(monkeypatch, "utf-8")
+    assert main(["read", name, "--to", "json"]) == 0
+    assert json.loads(screen.getvalue().decode("utf-8"))["source"] == name
+
+
+def test_standard_input_is_called_by_its_dash(vary, pdf_file, monkeypatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=BytesIO(b"some notes")))
+    assert vary("read", "-") == (3, "", ["vary: -: not an image; allowed: PNG, JPEG, WEBP, TIFF, BMP, GIF, PDF"])
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=BytesIO(pdf_file.read_bytes())))
+    vary.reader = FakeReader(1)
+    code, out, err = vary("read", "-", "--to", "json")
+    assert (code, json.loads(out)["source"], err) == (2, "-", ["vary: -, page 1: the ink has run"])
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Runs that read a TIFF with a page that is lost, by the scripted reader of tests/reading/test_batch.py."""
+    monkeypatch.setattr("vary.reading.batch.read_all", partial(read_all, load=LOAD))
+    source = tiff(tmp_path / "a.tif", "ok", "raise", "blank")
+    return ["read", str(source), "--model", str(tmp_path), "--workers", "1"]
+
+
+def test_json_lines_of_a_run(run, capsys, tmp_path) -> None:
+    assert main([*run, "-o", str(tmp_path / "out"), "--json"]) == 2
+    out, err = capsys.readouterr()
+    *pages, last = map(json.loads, out.splitlines())
+    assert [(page["page"], page["status"], page["before"]) for page in pages] == [
+        (1, "ok", False), (2, "failed", False), (3, "blank", False),
+    ]  # fmt: skip
+    counts = {"ok": 1, "failed": 1, "blank": 1}
+    assert last == {"pages": counts, "read": 3, "files": 1, "unreadable": {}, "exit_code": 2}
+    assert err.splitlines()[-1] == "vary: 3 pages (1 ok, 1 blank, 1 failed), 3 read now"
+
+
+def test_a_quiet_run(run, capsys, tmp_path) -> None:
+    assert main([*run, "-o", str(tmp_path / "out"), "-q"]) == 2
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_needs_a_folder_says_so(run, capsys) -> None:
+    for option in (["--json"], ["--ray", "local"], ["--workers", "2"], ["--figures"]):
+        assert main([*run[:2], *option]) == 1
+        assert capsys.readouterr().err == f"vary: {option[0]} needs -o DIR\n"
+
+
+def test_a_file_with_a_known_ending_is_written_in_that_form(run, capsys, tmp_path) -> None:
+    for name in ("paper.md", "paper.json", "deeper/paper.pdf"):
+        out = tmp_path / "new" / name
+        assert main([*run, "-o", str(out)]) == 2
+        assert out.is_file()
+        assert [path.name for path in out.parent.iterdir() if path.name.startswith(".")] == []
+    assert json.loads((tmp_path / "new" / "paper.json").read_text())["pages"][1]["status"] == "failed"
+    assert (tmp_path / "new" / "deeper" / "paper.pdf").read_bytes().startswith(b"%PDF")
+    assert "3 pages" in capsys.readouterr().err
+
+
+def test_a_file_takes_one_input_and_its_own_form(run, capsys, tmp_path) -> None:
+    out = tmp_path / "paper.md"
+    assert main([*run, "-o", str(out), "--to", "json"]) == 1
+    assert main(["read", str(tmp_path), "-o", str(out)]) == 1
+    assert main([*run, "-o", str(out), "--figures"]) == 1
+    form, folder, figures = capsys.readouterr().err.splitlines()
+    assert form == f"vary: -o {out}: a md file, but --to json; give -o DIR for other forms"
+    assert folder == f"vary: -o {out}: one file is written from one file; give -o DIR for {tmp_path}"
+    assert figures == "vary: --figures needs -o DIR"
+    assert not out.exists()
+
+
+def test_a_folder_may_be_called_like_a_file(run, tmp_path) -> None:
+    out = tmp_path / "paper.md"
+    out.mkdir()
+    assert main([*run, "-o", str(out), "-q"]) == 2
+    assert (out / "a.txt").is_file()

@@ -1,0 +1,156 @@
+"""Every verb has its options and its help, refuses wrong usage with exit code 1, and can be completed by a shell."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from typer.main import get_command
+
+from vary import __version__
+from vary.cli import VERBS, app, main
+
+from ..conftest import printed_by
+
+ASKING = {"--model", "--language", "--device", "--dtype", "--max-tokens", "--no-repeat"}
+SURFACE = {
+    "read": {
+        "-h",
+        "--help",
+        "--pages",
+        "--to",
+        "-o",
+        "--out",
+        "--model",
+        "--device",
+        "--password",
+        "--figures",
+        "--workers",
+        "--timeout",
+        "--server",
+        "--max-pages",
+        "--ray",
+        "--fast",
+        "-q",
+        "--quiet",
+        "--json",
+    },
+    "ask": {"-h", "--help", "--task", *ASKING},
+    "chart": {"-h", "--help", *ASKING},
+    "detect": {"-h", "--help", "--classes", *ASKING},
+    "info": {"-h", "--help", "--json"},
+    "convert": {"-h", "--help", "--as", "--layout"},
+    "render": {
+        "-h",
+        "--help",
+        "--pdf",
+        "-n",
+        "-o",
+        "--out",
+        "--show",
+        "--stage",
+        "--seed",
+        "--workers",
+        "--per-shard",
+        "--image",
+        "--ray",
+    },
+    "train": {"-h", "--help", "--set", "--max-steps", "--export", "--dry-run"},
+    "eval": {
+        "-h",
+        "--help",
+        "--tasks",
+        "--limit",
+        "--peers",
+        "-o",
+        "--out",
+        "--data",
+        "--server",
+        "--server-model",
+        "--prompt",
+        "--device",
+        "--max-tokens",
+        "--rescore",
+        "--compare",
+        "--fast",
+    },
+    "serve": {"-h", "--help", "--host", "--port", "--api-key", "--allow-media-host", "--device", "--dtype", "--fast"},
+    "demo": {"-h", "--help", "--host", "--port", "--api-key", "--device", "--dtype"},
+}
+
+
+def test_surface() -> None:
+    commands = get_command(app).commands
+    assert set(commands) == set(VERBS)
+    found = {verb: {s for p in command.params for s in p.opts if s[0] == "-"} for verb, command in commands.items()}
+    assert found == {verb: options - {"-h", "--help"} for verb, options in SURFACE.items()}
+
+
+def test_version(capsys) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr() == (f"vary {__version__}\n", "")
+
+
+@pytest.mark.parametrize("verb", [None, *SURFACE])
+def test_help_fits_eighty_columns_and_shows_defaults(verb, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*([verb] if verb else []), "-h"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"Usage: vary {verb}" if verb else "Usage: vary")
+    assert (max(map(len, out.splitlines())) <= 80, err) == (True, "")
+    assert all(f"  {option}" in out or f", {option}" in out for option in SURFACE.get(verb, ()))
+    if verb == "read":
+        assert "[default: (text, or as -o ends)]" in " ".join(out.split())
+
+
+def test_help_is_quick_and_brings_no_torch() -> None:
+    code = (
+        "import sys; from vary.cli import main; main(['--help']); print('torch' in sys.modules, 'rich' in sys.modules)"
+    )
+    assert printed_by(code).splitlines()[-1] == "False False"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["read"], ["write", "a.pdf"], ["read", "a.pdf", "--nonsense"], ["train", "a.yaml", "--max-steps", "many"]],
+    ids=" ".join,
+)
+def test_wrong_usage(capsys, arguments) -> None:
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert (out, len(lines)) == ("", 2)
+    assert lines[0].startswith("Usage: vary")
+    assert lines[1].startswith("vary: ")
+
+
+def test_missing_recipe(capsys, tmp_path) -> None:
+    assert main(["train", str(tmp_path / "none.yaml")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "none.yaml" in line
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("vary re", {"read", "render"}),
+        ("vary read --ser", {"--server"}),
+        ("vary serve --dtype bf", {"bfloat16"}),
+        ("vary ask --task got-", {"got-format"}),
+    ],
+)
+def test_shells_complete(typed, offered, tmp_path) -> None:
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    environment = os.environ | words | {"_VARY_COMPLETE": "complete_bash", "PYTHONPATH": os.getcwd()}
+    command = [sys.executable, "-m", "vary.cli"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert {word.strip() for word in done.stdout.split("\n") if word} == offered
+
+
+def test_demo_gets_what_serve_would(monkeypatch) -> None:
+    given: list[tuple] = []
+    monkeypatch.setattr("vary.serve.demo.demo", lambda *arguments: given.append(arguments))
+    assert main(["demo", "vary-nano", "--port", "8001", "--api-key", "k"]) == 0
+    assert given == [(["vary-nano"], "127.0.0.1", 8001, "k", "cpu", "auto")]

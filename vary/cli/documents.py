@@ -1,0 +1,177 @@
+"""The verb that reads documents: `read`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..io.errors import InputError
+from .console import NOTHING, OK, SOME_LOST, complain, write
+from .options import Device, Fast, Ray, Workers
+
+if TYPE_CHECKING:
+    from ..document.elements import Page
+    from ..reading.pages import PageReader
+
+
+def read(
+    files: Annotated[list[str], typer.Argument(metavar="IN", help="PDFs, images, folders, patterns, - for stdin.")],
+    pages: Annotated[str | None, typer.Option(metavar="1-4,7,-1", help="Pages, from 1; -1 is the last.")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B", help="text, md, html, json; with -o also pdf, overlay.", show_default="text, or as -o ends"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="PATH", help="A file (paper.md), or a folder; run again to go on."),
+    ] = None,
+    figures: Annotated[bool, typer.Option("--figures", help="With -o DIR: crop figures and link them.")] = False,
+    workers: Workers = None,
+    ray: Ray = None,
+    server: Annotated[str | None, typer.Option(metavar="URL", help="Let an OpenAI-compatible server read.")] = None,
+    timeout: Annotated[float, typer.Option(metavar="S", help="Seconds that a page may take.")] = 60.0,
+    max_pages: Annotated[int, typer.Option(metavar="N", help="Most pages of one file.")] = 20_000,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="A name or a folder.", show_default="vary-nano or the server's"),
+    ] = None,
+    fast: Fast = False,
+    device: Device = "cpu",
+    password: Annotated[str | None, typer.Option(metavar="TEXT", help="Password of encrypted PDFs.")] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing on standard error.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With -o DIR: print a JSON line per page.")] = False,
+) -> int:
+    """Read PDFs, page images and folders of them."""
+    missing = [name for name in files if _is_plain(name) and not Path(name).exists()]
+    if len(missing) == len(files):  # say so before a model is loaded
+        for name in missing:
+            complain(f"{name}: no such file")
+        return NOTHING
+    limits = {"pages": pages, "password": password, "timeout_s": timeout, "max_pages": max_pages}
+    if out is None:
+        needy = {"figures": figures, "workers": workers, "ray": ray, "json": as_json}
+        if wrong := next((name for name, value in needy.items() if value), None):
+            raise InputError(f"--{wrong} needs -o DIR")
+        return _read_to_screen(files, to or "text", _page_reader(server, model, device, fast), quiet, limits)
+    run = limits | {"workers": workers, "ray": ray, "figures": figures, "fast": fast}
+    run |= {"model": model, "device": server or device}
+    if _form_of(out) is None:
+        return _read_into(files, out, (to or "text").split(","), quiet, as_json, run)
+    return _read_to_file(files, out, to, quiet, as_json, run)
+
+
+def _is_plain(given: str) -> bool:
+    return given != "-" and not any(ch in given for ch in "*?[")
+
+
+def _page_reader(server: str | None, model: str | None, device: str, fast: bool) -> PageReader:
+    """Load a model, or connect to a server; of a server the first model, or the one that --model names."""
+    if server is None:
+        from ..reading.api import load
+
+        return load(model or "vary-nano", device, fast)
+    from ..reading.remote import load_server
+
+    return load_server(model, server)
+
+
+def _read_to_screen(files: list[str], form: str, reader: PageReader, quiet: bool, limits: dict[str, Any]) -> int:
+    from ..document.writers import WRITERS
+    from ..io.source import find_files
+    from ..reading.pages import read_document
+
+    if form not in WRITERS:
+        raise InputError(f"--to {form}: to the screen one of {', '.join(WRITERS)}; give -o DIR for more")
+    read = lost = 0
+    with find_files(files) as inputs:
+        for path, _, label in inputs:
+            try:
+                document = read_document(path, reader, on_page=_warn_of(path, label, quiet), **limits)
+                document.source = label
+            except InputError as error:
+                complain(str(error).replace(str(path), label))
+                lost += 1
+                continue
+            read, lost = read + len(document.pages) - len(document.lost), lost + len(document.lost)
+            text = "".join(WRITERS[form](document.source, document.model, iter(document.pages)))
+            if text:
+                write(text)
+    return OK if not lost else SOME_LOST if read else NOTHING
+
+
+def _warn_of(path: Path, label: str, quiet: bool) -> Callable[[Page], None]:
+    """A callback that reports pages with an error or a doubt. label: how the user named the file at `path`."""
+
+    def warn(page: Page) -> None:
+        if (reason := page.error or page.doubt) and not quiet:
+            complain(_locate(label, page.number, reason.replace(str(path), label)))
+
+    return warn
+
+
+def _locate(label: str, number: int | None, reason: str) -> str:
+    return reason if label != "-" and label in reason else f"{label}, page {number}: {reason}"
+
+
+def _read_into(files: list[str], out: Path, forms: list[str], quiet: bool, as_json: bool, run: dict[str, Any]) -> int:
+    """Read into a folder, with progress on standard error and, for --json, a line per page on standard output."""
+    from tqdm import tqdm
+
+    from ..reading.batch import read_all
+
+    pause = 0.1 if sys.stderr.isatty() else 30.0
+    with tqdm(unit="page", disable=quiet, file=sys.stderr, mininterval=pause, dynamic_ncols=True, leave=False) as bar:
+
+        def report(line: dict[str, Any]) -> None:
+            if as_json:
+                write(json.dumps(line, ensure_ascii=False))
+            if quiet:
+                return
+            if reason := line["error"] or line.get("doubt"):
+                bar.write(f"vary: {_locate(line['file'], line['page'], reason)}", file=sys.stderr)
+            if line["page"] is not None:
+                bar.initial, bar.total = bar.initial + line["before"], line["expected"]
+                bar.update()
+
+        summary = read_all(files, out, forms, on_page=report, **run)
+    if as_json:
+        write(json.dumps(vars(summary) | {"exit_code": summary.exit_code}, ensure_ascii=False))
+    if not quiet:
+        complain(str(summary))
+    return summary.exit_code
+
+
+def _form_of(out: Path) -> str | None:
+    """The form that a file's ending names; None for a folder."""
+    from ..document.writers import SUFFIXES
+
+    forms = {suffix: form for form, suffix in SUFFIXES.items() if suffix.startswith(".")}
+    return None if out.is_dir() else forms.get(out.suffix.lower())
+
+
+def _read_to_file(
+    files: list[str], out: Path, to: str | None, quiet: bool, as_json: bool, run: dict[str, Any]
+) -> int:  # fmt: skip
+    """Read one file into one file, in the form that its ending names."""
+    form = _form_of(out)
+    assert form
+    if to not in (None, form):
+        raise InputError(f"-o {out}: a {form} file, but --to {to}; give -o DIR for other forms")
+    if len(files) > 1 or not (_is_plain(files[0]) or files[0] == "-") or Path(files[0]).is_dir():
+        raise InputError(f"-o {out}: one file is written from one file; give -o DIR for {' '.join(files)}")
+    if run["figures"]:
+        raise InputError("--figures needs -o DIR")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".vary-", dir=out.parent) as scratch:
+        code = _read_into(files, Path(scratch), [form], quiet, as_json, run)
+        for path in Path(scratch).glob(f"*{out.suffix.lower()}"):
+            path.replace(out)
+    return code

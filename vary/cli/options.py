@@ -1,0 +1,34 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+import typer
+
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="cpu or cuda.")]
+Dtype = Literal["auto", "float32", "bfloat16", "float16", "int8", "int4"]
+Weights = Annotated[
+    Dtype, typer.Option("--dtype", metavar="TYPE", help=f"Format of the weights: {', '.join(get_args(Dtype))}.")
+]
+Language = Annotated[Literal["en", "zh"], typer.Option(help="Language of the task's prompt.")]
+Folder = Annotated[str, typer.Option("--model", metavar="DIR", help="A model folder, as `vary convert` writes it.")]
+MaxTokens = Annotated[int, typer.Option(metavar="N", help="Longest answer, in tokens.")]
+NoRepeat = Annotated[int, typer.Option(metavar="N", help="No run of N tokens may come twice; 0 allows it.")]
+Fast = Annotated[bool, typer.Option("--fast", help="Use the reading head alone, without the decoder.")]
+Workers = Annotated[int | None, typer.Option(metavar="N", help="Number of processes.", show_default="one per core")]
+Ray = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Use a Ray cluster; `local` starts one here.")]
+Image = Annotated[str, typer.Argument(metavar="IMAGE", help="An image file.")]
+Models = Annotated[
+    list[str] | None, typer.Argument(metavar="MODEL", help="Names or folders.", show_default="vary-nano")
+]
+Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on; other machines need a key.")]
+Port = Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.")]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        envvar="VARY_API_KEY",
+        metavar="KEY",
+        help="Key that clients must send; `ps` shows it here.",
+    ),
+]

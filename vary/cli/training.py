@@ -1,0 +1,116 @@
+"""The verbs that make and measure models: `render`, `train`, `eval`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ..io.errors import InputError
+from .console import OK, SOME_LOST, write
+from .options import Device, Fast, MaxTokens, Ray, Workers
+
+
+def render(
+    recipe: Annotated[Path | None, typer.Argument(metavar="RECIPE.yaml", help="A file with a `mix`.")] = None,
+    pdf: Annotated[Path | None, typer.Option(metavar="DIR", help="Pages of these PDFs, without a recipe.")] = None,
+    count: Annotated[
+        int | None, typer.Option("-n", metavar="N", help="Number of samples.", show_default="with --pdf: all pages")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="DIR", help="Folder of the shards; run again to go on.")
+    ] = None,
+    show: Annotated[int | None, typer.Option(metavar="N", help="Draw N samples in one picture, OUT, and stop.")] = None,
+    stage: Annotated[str | None, typer.Option(metavar="NAME", help="Stage whose mix is rendered.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Replaces the recipe's seed.")] = None,
+    workers: Workers = None,
+    per_shard: Annotated[int, typer.Option(metavar="N", help="Samples per shard.")] = 500,
+    image: Annotated[Literal["png", "jpg"], typer.Option(help="Image format of the samples.")] = "png",
+    ray: Ray = None,
+) -> int:
+    """Render training data as shards: a recipe's mix, or the pages of a folder of PDFs."""
+    from ..data import render as engine
+
+    if (recipe is None) == (pdf is None):
+        raise InputError("render: give a recipe or --pdf DIR")
+    chosen: Any = recipe or engine.pdf_recipe(pdf)  # type: ignore[arg-type]
+    if show:
+        target = out or Path("samples.png")
+        engine.show(chosen, show, target, stage=stage, seed=seed)
+        write(f"wrote {target}")
+        return OK
+    if out is None:
+        raise InputError("render: give -o DIR, the folder of the shards")
+    options: dict[str, Any] = {"workers": workers, "per_shard": per_shard, "image": image, "ray": ray}
+    manifest = engine.render(chosen, count, out, stage=stage, seed=seed, **options)
+    return OK if not manifest["skipped"] else SOME_LOST
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml")],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated.")
+    ] = None,
+    max_steps: Annotated[int | None, typer.Option(metavar="N", help="Stop after N steps.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what the recipe would do, and stop.")] = False,
+    export: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the model of the last checkpoint here, and stop.")
+    ] = None,
+) -> int:
+    """Train a recipe; the same command resumes it."""
+    from ..train import loop
+    from ..train.recipe import Recipe
+
+    loaded = Recipe.load(recipe, changes or [])
+    if dry_run:
+        from ..train.dry_run import plan
+
+        write(plan(loaded))
+    elif export:
+        state = loop.export(loaded, export)
+        write(f"wrote {export}: stage {state['stage']}, step {state['step']}, {state['seen']} samples seen")
+    else:
+        loop.train(loaded, max_steps=max_steps)
+    return OK
+
+
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A name, a folder, or none: peers alone.")
+    ] = "vary-nano",
+    tasks: Annotated[str, typer.Option(metavar="A,B", help="Tasks; docs/evaluation.md lists them.")] = "all",
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Published benchmarks, in their own layouts.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Most examples of a task.")] = None,
+    peers: Annotated[str, typer.Option(metavar="A,B", help="Also tesseract, rapidocr on the same pages.")] = "",
+    server: Annotated[str | None, typer.Option(metavar="URL", help="Also an OpenAI-compatible server.")] = None,
+    server_model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The server's model.", show_default="its first")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(metavar="TEXT", help="Replaces the tasks' prompts for pages.")] = None,
+    device: Device = "cpu",
+    max_tokens: MaxTokens = 2048,
+    fast: Fast = False,
+    rescore: Annotated[bool, typer.Option("--rescore", help="Score the predictions in OUT again.")] = False,
+    compare: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="A B", help="Compare two runs, FOLDER or FOLDER:READER.")
+    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder of the results.")] = Path("eval"),
+) -> int:
+    """Measure a model, and other readers on the same pages."""
+    if compare:
+        from ..evaluate import compare as runs
+
+        write(runs.as_markdown(runs.compare(*compare), *compare))
+        return OK
+    from ..evaluate.run import evaluate
+
+    evaluate(
+        None if model == "none" else model, tasks, out, limit=limit, peers=peers, server=server,
+        server_model=server_model, server_key=os.environ.get("OPENAI_API_KEY", ""), data=data, rescore=rescore,
+        prompt=prompt, device=device, max_tokens=max_tokens, fast=fast,
+    )  # fmt: skip
+    return OK
