@@ -8,11 +8,11 @@ from itertools import chain, pairwise
 import numpy as np
 import pytest
 
-from vary.data.corpus.fonts import load_fonts
 from vary.data.documents.content import Composer, Content
 from vary.data.documents.page_split import PageCutter, PageMismatch
 from vary.data.documents.source import DocumentSource
 from vary.data.documents.templates import TEMPLATES, draw_families, draw_style, to_typst
+from vary.data.documents.typst import load_fonts
 from vary.io.pdf_text import HYPHEN, read_text_layer
 from vary.markup.blocks import (
     Code,

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from matplotlib.mathtext import MathTextParser
 
+from vary.data.corpus.formulas import formulas_from
 from vary.data.documents.typst import ink_box
-from vary.data.formulas import MATHTEXT_FONTS, FormulaSource, formulas_from, mathtext_image
+from vary.data.formulas import MATHTEXT_FONTS, FormulaSource, mathtext_image
 from vary.data.sample import Sample
 from vary.markup.math import normalise, to_typst
 

@@ -1,20 +1,18 @@
-r"""Formulas: `FormulaSource.sample(i)` is a cropped display formula, a pure function of (seed, i).
+r"""Render formulas: `FormulaSource.sample(i)` is a cropped displayed formula, a pure function of (seed, i).
 
-Real LaTeX from installable documentation (`formulas_from`), alone or composed into larger formulas by a small grammar.
-Typst draws it from the canonical tree of its LaTeX, several formulas per document; matplotlib's mathtext draws a share
-of those that it knows, in other fonts. The target is the canonical LaTeX in `\[ \]` (latex.py says what is canonical).
+The LaTeX is from installable documentation (corpus/formulas.py), alone or composed into larger formulas by a
+grammar. Typst draws the canonical tree, several formulas per document. matplotlib's mathtext draws a share of those
+that it supports, in other fonts. The target is the canonical LaTeX in `\[ \]` (markup/math.py defines canonical).
+
 Source: Vary's rendered formulas, arXiv 2312.06109 section 3.3.2; GOT-OCR 2.0 trains on a million of them.
 """
 
 from __future__ import annotations
 
-import gzip
-import html
 import logging
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,88 +29,10 @@ from .degrade import degrade
 from .documents.typst import draw, ink_box, load_fonts, print_pdf
 from .sample import Region, Sample
 
-# name -> licence; formulas with a structure of their own are what these hold most of
-FORMULA_TEXTS = {
-    "deb:python-scipy-doc": "BSD-3-Clause",
-    "deb:python-sklearn-doc": "BSD-3-Clause",
-    "deb:python-statsmodels-doc": "BSD-3-Clause",
-    "deb:sagemath-doc": "GPL-2+ and CC-BY-SA-3.0 (training text only)",
-    "deb:texlive-science-doc": "LPPL and other free licences, per package",
-}
-_HTML = re.compile(r"\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
-_TEX = re.compile(
-    r"(?<!\\)\\\[(.+?)\\\]|(?<!\\)\\\((.+?)\\\)|\$\$(.+?)\$\$|(?<![\\$])\$([^$]+?)\$"
-    r"|(\\begin\{((?:equation|align|gather|eqnarray)\*?)\}.+?\\end\{\6\})",
-    re.S,
-)
-_RST = re.compile(r":math:`([^`]+)`|^( *)\.\. math::[^\n]*\n((?:\2 +[^\n]*\n|\s*\n)+)", re.M)
-_READERS = {".html": _HTML, ".htm": _HTML, ".tex": _TEX, ".ltx": _TEX, ".rst": _RST}
-
-
-@dataclass
-class Formulas:
-    """Real formulas: canonical LaTeX, each once; dropped: reasons and how many formulas went for each."""
-
-    latex: list[str] = field(default_factory=list)
-    dropped: Counter[str] = field(default_factory=Counter)
-
-
-def formulas_from(folder: str | Path, max_chars: int = 400) -> Formulas:
-    """Formulas of the HTML, TeX and reStructuredText files (also .gz) below a folder, in the order of their paths.
-
-    A lone letter or number is not a formula. Raises ValueError when the folder holds none of these files.
-    """
-    found, files = Formulas(), 0
-    seen: set[str] = set()
-    kept: set[str] = set()
-    for path in sorted(p for p in Path(folder).rglob("*") if p.is_file() and not p.is_symlink()):
-        suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-        if suffix not in _READERS:
-            continue
-        files += 1
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        for raw in _raw_formulas(data.decode("utf-8", "ignore"), suffix):
-            if raw in seen:
-                continue
-            seen.add(raw)
-            reason, latex = _accept(raw, max_chars)
-            if reason:
-                found.dropped[reason] += 1
-            elif latex not in kept:
-                kept.add(latex)
-                found.latex.append(latex)
-    if not files:
-        raise InputError(f"{folder}: no {', '.join(_READERS)} files")
-    return found
-
-
-def _raw_formulas(text: str, suffix: str) -> Iterator[str]:
-    if suffix in (".tex", ".ltx"):
-        text = re.sub(r"(?<!\\)%.*", "", text)
-    for match in _READERS[suffix].finditer(text):
-        groups = [g for g in match.groups() if g]
-        raw = groups[-1] if suffix == ".rst" else groups[0]
-        yield " ".join((html.unescape(raw) if suffix.startswith(".htm") else raw).split())
-
-
-def _accept(raw: str, max_chars: int) -> tuple[str, str]:
-    """Why a formula is dropped, or "" and its canonical form."""
-    if len(raw) > max_chars:
-        return f"longer than {max_chars} characters", ""
-    try:
-        tree = parse(raw)
-        write_typst(tree)
-        latex = normalise(raw)
-    except LatexError as error:
-        return re.sub(r"(?<= of ').*", "...", str(error)), ""
-    if len(tree) == 1 and tree[0].kind in ("symbol", "number", "text"):
-        return "a lone symbol", ""
-    return "", latex
-
 
 @dataclass(frozen=True)
 class _FormulaStyle:
-    """How a formula is drawn: em in pixels, empty pixels left, top, right, bottom, and grey levels."""
+    """The style of a formula. em_px: type size. padding: left, top, right, bottom, pixels. paper, ink: grey levels."""
 
     em_px: float
     padding: tuple[int, int, int, int]
@@ -122,13 +42,21 @@ class _FormulaStyle:
 
 
 class FormulaSource:
-    """Rendered formulas; eight neighbours are set in one document, so samples in a row are cheaper than scattered ones.
+    """A source of rendered formulas. Eight neighbours share one document, so consecutive samples are cheaper.
 
-    formulas: LaTeX without delimiters (`formulas_from`). composed: share that the grammar makes of two to eight of
-    them. mathtext: share that is drawn by matplotlib where it knows every sign. degraded: share with scan defects.
-    sizes_px: least and greatest type size, px per em. max_size: height and width that an image never exceeds; type is
-    made smaller for it. faces: Typst families of mathematical fonts; font_folders: where those are that Typst does
-    not bring along. Raises ValueError without formulas and for an unknown family.
+    Args:
+        formulas: LaTeX without delimiters (`corpus.formulas.formulas_from`).
+        seed: seed of all samples.
+        composed: share that the grammar composes from two to eight formulas.
+        mathtext: share that matplotlib draws, if it supports every symbol.
+        degraded: share with scan defects.
+        sizes_px: smallest and largest type size, pixels per em.
+        max_size: largest height and width of an image; larger formulas are set in smaller type.
+        faces: Typst families of mathematical fonts.
+        font_folders: folders of fonts that Typst does not contain.
+
+    Raises:
+        InputError: there are no formulas, or a family is unknown.
     """
 
     def __init__(
@@ -149,13 +77,13 @@ class FormulaSource:
         self.fonts = load_fonts(tuple(font_folders))
         if not len(formulas):
             raise InputError("no formulas to draw")
-        known = self.fonts.families()
+        known = self.fonts.fonts.families()
         if not self.faces or not set(self.faces) <= set(known):
             raise InputError(f"fonts {', '.join(self.faces) or 'none'}; there are {', '.join(known)}")
         self._block: tuple[int, pdfium.PdfDocument] | None = None
 
     def sample(self, i: int) -> Sample:
-        """Formula number i. `meta` names its font, size in px per em, and whether the grammar composed it."""
+        """Return formula number i. `meta` has its font, its size (pixels per em), and whether it was composed."""
         latex, composed = self.latex(i)
         style, rng = self._style(i)
         image = mathtext_image(latex, style.em_px, style.mathtext) if style.mathtext else None
@@ -177,7 +105,7 @@ class FormulaSource:
         return Sample(canvas, [], "formula", meta, f"\\[ {latex} \\]", None, regions)
 
     def latex(self, i: int) -> tuple[str, bool]:
-        """Canonical LaTeX of formula number i, and whether it is composed."""
+        """Return the canonical LaTeX of formula number i, and whether it is composed."""
         rng = np.random.default_rng((self.seed, i, 0))
         if rng.random() < self.composed:
             return normalise(Grammar(self.formulas, rng).statement()), True
@@ -197,7 +125,7 @@ class FormulaSource:
         if kind > 0.8:
             paper, ink = int(rng.integers(225, 256)), int(rng.integers(0, 90))
         if kind > 0.96:
-            paper, ink = ink, paper  # a slide or a blackboard
+            paper, ink = ink, paper  # light on dark, as on a blackboard
         fontset = str(rng.choice(MATHTEXT_FONTS)) if rng.random() < self.mathtext else ""
         return _FormulaStyle(em, (padding[0], padding[1], padding[2], padding[3]), paper, ink, fontset), rng
 
@@ -205,7 +133,7 @@ class FormulaSource:
         return self.faces[int(np.random.default_rng((self.seed, i, 2)).integers(len(self.faces)))]
 
     def _typst(self, i: int, style: _FormulaStyle) -> tuple[np.ndarray, float]:
-        """The page of formula i and its em: 10 pt type, `_PER_BLOCK` neighbours set in one document."""
+        """Return the image of formula i and its em. The type is 10 pt; `_PER_BLOCK` neighbours share one document."""
         start = i - i % _PER_BLOCK
         if self._block is None or self._block[0] != start:
             pages = [self._page(k) for k in range(start, start + _PER_BLOCK)]
@@ -223,7 +151,7 @@ class FormulaSource:
         return f"#page(width: auto, height: auto, margin: 2pt)[#set text(size: 10pt)\n{face}\n$ {markup} $]"
 
     def _fit(self, image: np.ndarray, em: float, style: _FormulaStyle) -> tuple[np.ndarray, float]:
-        """An image of mathtext that is too large is made smaller."""
+        """Shrink an image of mathtext that is too large."""
         left, top, right, bottom = style.padding
         room = (self.max_size[1] - left - right) / image.shape[1], (self.max_size[0] - top - bottom) / image.shape[0]
         if min(room) >= 1:
@@ -233,13 +161,13 @@ class FormulaSource:
 
 
 class Grammar:
-    """Larger formulas from real ones. Terms are real formulas without relations, statements any."""
+    """Composes larger formulas from real ones. Terms are real formulas without relations, statements are any."""
 
     def __init__(self, formulas: Sequence[str], rng: np.random.Generator):
         self.formulas, self.rng = formulas, rng
 
     def statement(self) -> str:
-        """An equation, a chain of them, a system, a definition by cases."""
+        """Return an equation, a chain of equations, a system, or a definition by cases."""
         kind = self.rng.choice(6, p=(0.4, 0.15, 0.15, 0.12, 0.1, 0.08))
         if kind == 0:
             return self.term() + self.pick(_RELATIONS) + self.term()
@@ -256,7 +184,7 @@ class Grammar:
         return self.real(60) + self.pick(("\\implies ", "\\iff ")) + self.real(60)
 
     def term(self, depth: int = 0) -> str:
-        """A real term, or one built around others; depth 3 is a real one."""
+        """Return a real term, or one built around others; at depth 3 always a real one."""
         kind = int(self.rng.choice(9, p=(0.4, 0.12, 0.12, 0.08, 0.08, 0.06, 0.06, 0.04, 0.04))) if depth < 3 else 0
         if kind == 0:
             return self.real(24, True)
@@ -282,11 +210,11 @@ class Grammar:
         return f"\\begin{{pmatrix}}{cells}\\end{{pmatrix}}" if kind == 8 else a
 
     def pick(self, choices: Sequence[str]) -> str:
-        """One of them."""
+        """Choose one."""
         return choices[int(self.rng.integers(len(choices)))]
 
     def real(self, max_chars: int, term: bool = False) -> str:
-        """A real formula of at most so many characters, or the shortest of those that were looked at."""
+        """Return a real formula of at most `max_chars` characters, or the shortest that was tried."""
         best = "x"
         for _ in range(40):
             found = re.sub(r"(?<!\\)(?<!\\right)[.,;]+$", "", self.pick(self.formulas))
@@ -313,7 +241,7 @@ _IN_TERMS = frozenset("+-*/()[]|") | {
 
 
 def _is_term(latex: str) -> bool:
-    """No relation, comma or text on the outer level."""
+    """Return whether the outer level has no relation, comma or text."""
     row = parse(latex)
     return all(
         n.kind in ("number", "scripts", "fence", "operator")
@@ -323,9 +251,9 @@ def _is_term(latex: str) -> bool:
     )
 
 
-# -- the second renderer ----------------------------------------------------------------------------------------------
+# -- the second engine ----------------------------------------------------------------------------------------------
 MATHTEXT_FONTS = ("stix", "dejavuserif", "stixsans", "dejavusans", "cm")
-# what mathtext draws as LaTeX does; the rest it refuses, draws otherwise, or was not looked at
+# commands that mathtext draws as LaTeX does; it rejects the others or draws them differently
 _MATHTEXT_CALLS = frozenset(
     re.findall(
         r"\\\w+", r"\frac\sqrt\mathrm\mathbf\mathcal\mathbb\hat\bar\tilde\vec\dot\ddot\left\right\overline\operatorname"
@@ -336,7 +264,7 @@ _MATHTEXT_NAMES |= {"implies": r"\Longrightarrow", "impliedby": r"\Longleftarrow
 
 
 def mathtext_image(latex: str, em_px: float, fontset: str) -> np.ndarray | None:
-    """A formula drawn by matplotlib, (H, W) uint8 with white paper; None when it cannot draw all of it."""
+    """Draw a formula with matplotlib, (H, W) uint8 on white; None if it cannot draw all of it."""
     import matplotlib
     from matplotlib.font_manager import FontProperties
     from matplotlib.mathtext import MathTextParser
@@ -354,7 +282,7 @@ def mathtext_image(latex: str, em_px: float, fontset: str) -> np.ndarray | None:
     try:
         with matplotlib.rc_context({"mathtext.default": "it", "mathtext.fallback": "cm"}):
             face = FontProperties(size=em_px, math_fontfamily=fontset)
-            drawn = MathTextParser("agg").parse(f"${spelt}$", 72, face)  # a new parser: its cache would hide warnings
+            drawn = MathTextParser("agg").parse(f"${spelt}$", 72, face)  # not cached: that would give no warning
     except ValueError:
         return None
     finally:
@@ -365,11 +293,11 @@ def mathtext_image(latex: str, em_px: float, fontset: str) -> np.ndarray | None:
 
 
 class _Heard(logging.Filter):
-    """Counts warnings and lets none through: mathtext says only there that it has put a dummy for a sign."""
+    """Counts warnings and suppresses them: mathtext reports only there that it replaced a symbol by a dummy."""
 
     count = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """See the class."""
+        """Count a record and drop it."""
         self.count += 1
         return False

@@ -61,7 +61,7 @@ def _prose(files: tuple[str, ...]) -> str:
 @functools.cache
 def _formulas(folders: tuple[str, ...]) -> tuple[str, ...]:
     """Collect LaTeX formulas, without delimiters, from folders of sources or from the lines of .txt files."""
-    from .formulas import formulas_from
+    from .corpus.formulas import formulas_from
 
     found: list[str] = []
     for folder in folders:

@@ -1,16 +1,16 @@
-"""Tables: `TableSource.sample(i)` is one rendered table, a pure function of (seed, i).
+"""Render tables: `TableSource.sample(i)` is one table, a pure function of (seed, i).
 
-Real values: pieces of tables that are passed in or read from installable data sets (`data_sets.tables_from`). A piece
-gets the dress of a printed table: rules (booktabs, full grid, few, none), shades, merged heads and rows, several lines
-in a cell, caption, notes. Typst draws it; every cell's box is that of its fill in the PDF, every character's that of
-the text layer, and each cell's characters are compared with what was to be printed.
+The values are parts of real tables (`corpus.tables.tables_from`). Each gets the look of a printed table: rules
+(booktabs, full grid, few, none), shades, merged heads and rows, several lines in a cell, caption, notes. Typst draws
+it. The box of a cell is that of its fill in the PDF, the box of a character is that of the text layer. The characters
+of each cell are compared with its text.
+
 Source: Vary's rendered tables, arXiv 2312.06109 section 3.3.2; prompts of its demos.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,16 +26,15 @@ from ..document.elements import union
 from ..io.errors import ConfigError, InputError
 from ..io.pdf_text import GENERATED, TextLayer, read_text_layer
 from ..markup.tables import Cell, Rule, Table, TableStyle, by_column, to_html, to_latex, to_typst
-from .corpus.fonts import Fonts
 from .corpus.tables import MAX_CELL, RawTable, column_of, is_number, tidy, value_of, wrapped
 from .degrade import degrade
-from .documents.typst import draw, print_pdf
+from .documents.typst import draw, load_fonts, print_pdf
 from .pdfs.text_layer import text_lines
 from .sample import LabelledLine, Region, Sample
 
 PROMPTS = {"latex": "Convert this table to latex format.", "html": "Convert this table to html format."}
 TARGETS = {"latex": to_latex, "html": to_html}
-RULINGS = {"booktabs": 0.35, "grid": 0.25, "lines": 0.12, "head": 0.12, "open": 0.08, "plain": 0.08}
+_RULINGS = {"booktabs": 0.35, "grid": 0.25, "lines": 0.12, "head": 0.12, "open": 0.08, "plain": 0.08}
 _WORDS = {
     "en": (("Table {}: {}", "Table {}. {}", "TABLE {} {}", "{1}"), ("Measured", "Group", "All", "Figures", "Values"),
            ("estimated", "provisional figure", "see text", "revised", "as reported")),
@@ -46,19 +45,23 @@ _MARKS = (("a", "b", "c"), ("*", "**", "***"), ("†", "‡", "§"), ("1", "2", 
 _PER_BLOCK = 8
 
 
-@functools.lru_cache(maxsize=4)
-def _fonts(folders: tuple[str, ...]) -> Fonts:
-    return Fonts(folders)
-
-
 class TableSource:
-    """Rendered tables; eight neighbours are set in one document, so samples in a row are cheaper than scattered ones.
+    """A source of rendered tables. Eight neighbours share one document, so consecutive samples are cheaper.
 
-    tables: (title, header, rows) of texts. target: "latex", "html", or "mixed" (then every sample has its own prompt).
-    language: of captions and notes, "en" or "zh". font_folders: more fonts; Chinese tables need a folder with a Chinese
-    face. degraded: share with scan defects. sizes_px: least and greatest type size, px per em. max_size: height and
-    width that no image exceeds. Raises ValueError without tables, for a table without two columns of cells of at most
-    MAX_CELL characters, and for characters that no font has.
+    Args:
+        tables: tables of texts.
+        seed: seed of all samples.
+        target: "latex", "html", or "mixed" (then each sample has its own prompt).
+        language: of captions and notes, "en" or "zh".
+        font_folders: folders of more fonts; Chinese tables need one with a Chinese face.
+        degraded: share with scan defects.
+        sizes_px: smallest and largest type size, pixels per em.
+        max_size: largest height and width of an image.
+
+    Raises:
+        ConfigError: the target or the language is unknown.
+        InputError: there are no tables, a table has no two columns of cells of at most MAX_CELL characters, or no font
+            has all characters.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class TableSource:
         self.sizes_px, self.max_size = sizes_px, max_size
         self.tables = [RawTable(*table) for table in tables]
         self.columns = [self._usable(k) for k in range(len(tables))]
-        self.fonts = _fonts(tuple(str(folder) for folder in font_folders))
+        self.fonts = load_fonts(tuple(str(folder) for folder in font_folders))
         self.faces = self._faces()
         self._block: tuple[int, pdfium.PdfDocument, list[tuple[Table, TableStyle, float]]] | None = None
 
@@ -93,7 +96,7 @@ class TableSource:
         return found
 
     def _faces(self) -> list[tuple[tuple[str, ...], bool]]:
-        """Families that draw all tables, and whether they have a bold face."""
+        """Return the families that have all characters, and whether each has a bold face."""
         kinds = self.fonts.families
         bold = {f.family for f in self.fonts.fonts.fonts() if f.weight >= 600}
         text = "".join(
@@ -112,12 +115,12 @@ class TableSource:
         return [(f, set(f) <= bold) for f in fitting]
 
     def sample(self, i: int) -> Sample:
-        """Table number i. `meta` has the families, the type size, and (row, column, rows, columns) of every cell."""
+        """Return table number i. `meta` has families, type size, and (row, column, rows, columns) of every cell."""
         start = i - i % _PER_BLOCK
         if self._block is None or self._block[0] != start:
             dressed = [self.table(k) for k in range(start, start + _PER_BLOCK)]
             pages = "\n".join(to_typst(table, style) for table, style, _ in dressed)
-            self._block = (start, print_pdf(pages, self.fonts.fonts), dressed)
+            self._block = (start, print_pdf(pages, self.fonts), dressed)
         table, style, em = self._block[2][i - start]
         page, rng = self._block[1][i - start], np.random.default_rng((self.seed, i, 1))
         width, height = page.get_size()
@@ -144,7 +147,7 @@ class TableSource:
         return Sample(image, lines, "table", meta, TARGETS[kind](table), prompt, regions)
 
     def table(self, i: int) -> tuple[Table, TableStyle, float]:
-        """What table number i says, how it is drawn, and its em in pixels."""
+        """Return table number i, its style, and its em in pixels."""
         rng = np.random.default_rng((self.seed, i, 0))
         k = int(rng.integers(len(self.tables)))
         em = float(np.exp(rng.uniform(*np.log(self.sizes_px))))
@@ -163,7 +166,7 @@ class TableSource:
 def _piece(
     table: RawTable, usable: list[int], rng: np.random.Generator, room: tuple[float, float], inset: tuple[float, float]
 ) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a part of a table that fits a room of (height, width) em; lines of a cell by newlines."""
+    """Return header and rows of a part of a table that fits (height, width) in em; long cells are broken into lines."""
     _, header, rows = table
     most = max(2, min(16, int((room[0] - 6) / (1.2 + inset[1] / 5)), len(rows)))
     count = int(rng.integers(2, most + 1))
@@ -190,22 +193,22 @@ def _piece(
 
 
 class TableStyler:
-    """Makes a printed table of a piece of data. bold: whether the font has a bold face."""
+    """Turns a part of a table into a printed table. bold: whether the font has a bold face."""
 
     def __init__(self, rng: np.random.Generator, language: str, bold: bool):
         self.rng, self.bold = rng, bold
         self.captions, self.labels, self.notes = _WORDS[language]
 
     def chance(self, share: float) -> bool:
-        """True for so many of all."""
+        """Return True with a probability."""
         return bool(self.rng.random() < share)
 
     def dress(self, title: str, header: list[str], rows: list[list[str]]) -> Table:
-        """Rules, merged cells, caption and notes."""
-        ruling = str(self.rng.choice(list(RULINGS), p=list(RULINGS.values())))
+        """Add rules, merged cells, caption and notes."""
+        ruling = str(self.rng.choice(list(_RULINGS), p=list(_RULINGS.values())))
         numbers = [all(is_number(r[c]) for r in rows) for c in range(len(header))]
         merged = self._merged_column(rows, numbers) if self.chance(0.6) else None
-        if merged is not None:  # to the front, equal values together
+        if merged is not None:  # first column, with equal values together
             header, numbers = [_moved(row, merged) for row in (header, numbers)]
             rows = sorted((_moved(r, merged) for r in rows), key=lambda r: r[0])
         middle = self.chance(0.25)
@@ -245,7 +248,7 @@ class TableStyler:
                 body[best][c] = Cell(rows[best][c], bold=bool(rows[best][c]))
         if not merge:
             return body
-        if self.chance(0.2):  # the group's name in a row of its own
+        if self.chance(0.2):  # the name of the group is a row of its own
             out, align = [], "l" if self.chance(0.5) else ""
             for name, members in groupby(body, key=lambda row: row[0].text):
                 out.append([Cell(name.replace("\n", " "), columns=len(numbers), align=align)])
@@ -305,7 +308,7 @@ def _moved(row: list[Any], column: int) -> list[Any]:
 
 
 def _free(head: list[list[Cell]], body: list[list[Cell]], columns: int) -> list[tuple[tuple[int, int], ...]]:
-    """Above each row, the columns where no cell reaches over the edge; in a head of two rows those of the group."""
+    """Return, for each row edge, the columns that no cell crosses; in a head of two rows, those of the group."""
     table = Table(tuple(tuple(row) for row in (*head, *body)), "l" * columns)
     open_above = np.ones((len(table.rows), columns), bool)
     for r, c, cell in table.placed():
@@ -321,12 +324,12 @@ def _free(head: list[list[Cell]], body: list[list[Cell]], columns: int) -> list[
 def _boxes(
     table: Table, page: pdfium.PdfPage, scale: float, offset: tuple[int, int]
 ) -> tuple[list[LabelledLine], list[Region]]:
-    """Lines of text, and a region for every cell in the order of `placed`."""
+    """Return the lines of text, and a region for each cell in the order of `placed`."""
     rects = _cell_rects(table, page, scale)
     layer = read_text_layer(page, scale)
     glyphs = np.flatnonzero((layer.kinds != GENERATED) & np.array([not ch.isspace() for ch in layer.text], bool))
     middle = (layer.boxes[:, :2] + layer.boxes[:, 2:]) / 2
-    middle[:, 1] = layer.origins[:, 1] - 0.2 * layer.ems  # an underscore hangs below its cell's text
+    middle[:, 1] = layer.origins[:, 1] - 0.2 * layer.ems  # an underscore is below the text of its cell
     inside = (middle[:, None] >= rects[None, :, :2]).all(2) & (middle[:, None] < rects[None, :, 2:]).all(2)
     block = np.where(inside.any(1), inside.argmax(1) + 1, np.where(middle[:, 1] < rects[:, 1].min(), 0, len(rects) + 1))
     _check(table, layer, glyphs, block)
@@ -343,7 +346,7 @@ def _boxes(
 
 
 def _cell_rects(table: Table, page: pdfium.PdfPage, scale: float) -> np.ndarray:
-    """(C, 4) float32 boxes of the cells in the order of `placed`: the filled paths of the page."""
+    """Return the boxes of the cells, (C, 4) float32, in the order of `placed`: the filled paths of the page."""
     height, found = page.get_height(), []
     fill, stroke = ctypes.c_int(), ctypes.c_int()
     for path in page.get_objects(filter=[raw.FPDF_PAGEOBJ_PATH]):
@@ -359,7 +362,7 @@ def _cell_rects(table: Table, page: pdfium.PdfPage, scale: float) -> np.ndarray:
 
 
 def _check(table: Table, layer: TextLayer, glyphs: np.ndarray, block: np.ndarray) -> None:
-    """Each cell shows its own characters and no others. Raises ValueError with the cell."""
+    """Check that each cell shows its own characters and no others. Raises InputError with the cell."""
     shown: dict[int, str] = {}
     for k in glyphs.tolist():
         shown[int(block[k])] = shown.get(int(block[k]), "") + layer.text[k]

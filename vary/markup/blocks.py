@@ -1,8 +1,8 @@
-"""What a document says, as a short list of blocks, and the Markdown that is written for it.
+r"""Represent a document as a list of blocks, and write it as Markdown (`to_markdown`).
 
-The dialect is that of Vary's rendered documents (arXiv 2312.06109 section 3.3.2, after Mathpix): LaTeX in `\\( \\)` and
-`\\[ \\]`, `#` headings, `-` and `1.` lists, tables as `tabular` (or with pipes), `[^1]` footnotes, fenced code.
-Only what CommonMark would take for markup is escaped, so `markdown.read_markdown(to_markdown(blocks))` gives the same
+The dialect is that of Vary's rendered documents (arXiv 2312.06109 section 3.3.2, after Mathpix): formulas in `\( \)`
+and `\[ \]`, `#` headings, `-` and `1.` lists, tables as `tabular` or with pipes, `[^1]` footnotes, fenced code.
+Only characters that CommonMark would take for markup are escaped. So `read_document.read_markdown` gives the same
 blocks again.
 """
 
@@ -21,7 +21,7 @@ TABLES = ("latex", "pipe")
 
 @dataclass(frozen=True)
 class Run:
-    """A piece of a line of text. style: one of STYLES; text is LaTeX for "math", the number for "note"."""
+    """A piece of text in one style. style: one of STYLES; the text is LaTeX for "math", the number for "note"."""
 
     text: str
     style: str = ""
@@ -32,7 +32,7 @@ Runs = tuple[Run, ...]
 
 @dataclass(frozen=True)
 class Heading:
-    """level: 1 (the title) to 6. A printed number is part of the text."""
+    """A heading of level 1 (the title) to 6. A printed number is part of its text."""
 
     level: int
     runs: Runs
@@ -40,14 +40,14 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Running text; "\\n" in a run breaks the line."""
+    r"""Running text. "\n" in a run breaks the line."""
 
     runs: Runs
 
 
 @dataclass(frozen=True)
 class Item:
-    """One item of a list. mark: "-", or a number with its sign as in "3."; level counts from 0."""
+    """An item of a list. mark: "-", or a number with its punctuation such as "3."; level counts from 0."""
 
     runs: Runs
     mark: str = "-"
@@ -56,14 +56,14 @@ class Item:
 
 @dataclass(frozen=True)
 class Quote:
-    """A paragraph that is quoted."""
+    """A quoted paragraph."""
 
     runs: Runs
 
 
 @dataclass(frozen=True)
 class Note:
-    """The text of a footnote; its mark is a run of style "note" with the same number."""
+    """The text of a footnote. Its mark is a run of style "note" with the same number."""
 
     number: str
     runs: Runs
@@ -71,7 +71,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Formula:
-    """A display formula; number is what stands in the margin, brackets and all, or nothing."""
+    """A displayed formula. number: printed in the margin, with brackets, "" for none."""
 
     latex: str
     number: str = ""
@@ -79,7 +79,7 @@ class Formula:
 
 @dataclass(frozen=True)
 class Code:
-    """Typewriter text; language is what stands behind the fence."""
+    """A block of code. language: written after the opening fence."""
 
     text: str
     language: str = ""
@@ -91,7 +91,7 @@ Share = tuple[int, int]  # characters of a piece, blanks not counted, from and u
 
 
 def pieces(block: Block) -> list[str | None]:
-    """What a block prints, piece by piece; None where the printed signs are not those of the source (a formula)."""
+    """List the texts that a block prints; None for a formula, whose printed characters are not those of the source."""
     if isinstance(block, Formula):
         return [None, block.number] if block.number else [None]
     if isinstance(block, Code):
@@ -106,10 +106,14 @@ def pieces(block: Block) -> list[str | None]:
 
 
 def cut(block: Block, shares: list[Share], hyphen: bool) -> Block | None:
-    """The part of a block that one page shows, or None.
+    """Return the part of a block that one page shows, or None if it shows nothing.
 
-    shares: for each of `pieces`, which of its characters (an opaque piece counts as one). hyphen: the part ends in a
-    hyphen that is not in the text. What goes on from the page before is a paragraph: its mark stands there.
+    A part that continues from the page before is a paragraph, since its mark is on that page.
+
+    Args:
+        block: the whole block.
+        shares: for each of `pieces`, which of its characters are shown; a formula counts as one character.
+        hyphen: the part ends with a hyphen that is not in the text.
     """
     if all(a == b for a, b in shares):
         return None
@@ -146,7 +150,7 @@ def _share(text: str, share: Share) -> str:
 
 
 def trimmed(runs: Iterable[Run]) -> list[Run]:
-    """No blank at either end, no empty run, neighbours of one style joined."""
+    """Remove spaces at both ends and empty runs, and join neighbours of one style."""
     kept: list[Run] = []
     for run in runs:
         if kept and kept[-1].style == run.style and run.style not in ("math", "note"):
@@ -174,9 +178,14 @@ _LEADING = re.compile(r"(?m)^(#{1,6}(?= |$)|[-+*](?= |$)|>|~~~|=+$|-+$)|^(\d{1,9
 
 
 def to_markdown(blocks: Iterable[Block], tables: str = "latex") -> str:
-    """Markdown of the blocks; footnotes stand where their blocks do. tables: one of TABLES.
+    """Write blocks as Markdown. Footnotes are written where their blocks are.
 
-    Raises ValueError for an unknown form of tables.
+    Args:
+        blocks: the blocks.
+        tables: one of TABLES; a table with merged cells is always written as LaTeX.
+
+    Raises:
+        ConfigError: the form of tables is unknown.
     """
     if tables not in TABLES:
         raise ConfigError(f"tables as {tables!r}; allowed: {', '.join(TABLES)}")
@@ -215,12 +224,12 @@ def _block(block: Block, tables: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text in which Markdown finds no markup."""
+    """Escape everything in a text that Markdown would take for markup."""
     return _MARKUP.sub(r"\\\g<0>", text)
 
 
 def inline(runs: Runs) -> str:
-    """Markdown of a line of runs."""
+    """Write runs as a line of Markdown."""
     parts: list[str] = []
     for run in runs:
         if run.style == "math":

@@ -17,7 +17,7 @@ Box: TypeAlias = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Found:
-    """A thing in an image. box: x0, y0, x1, y1 in pixels of the image, origin top-left. label: "" where it has none."""
+    """A labelled box in an image. box: x0, y0, x1, y1 in pixels, origin top-left. label: "" if it has none."""
 
     label: str
     box: Box
@@ -25,7 +25,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Boxes:
-    """What a detection answer says, in its order, and the parts of it that are no box, as they were written."""
+    """The boxes of a detection answer, in order, and the parts of the answer that are no box, as written."""
 
     found: list[Found]
     rejected: list[str]
@@ -52,12 +52,19 @@ _BREAK = re.compile(r"[;\n]|<ref>")
 
 
 def parse_boxes(text: str, size: tuple[int, int]) -> Boxes:
-    """Read `label: [x0, y0, x1, y1], [...]; label: ...`, bare boxes and Qwen-VL's `<ref>`/`<box>`; thousandths to px.
+    """Parse the boxes of a detection answer; coordinates in thousandths become pixels.
 
-    size: width and height of the image in pixels. Padding with zeros, spaces, line breaks, full stops and full-width
-    punctuation do not matter. A box without a label belongs to the label before it. Rejected are boxes that were cut
-    off, that have not four whole numbers up to 1000 or end before they begin, and all text that is no label of a box.
-    Raises ValueError for a size that is not positive.
+    Accepted are `label: [x0, y0, x1, y1], [...]; label: ...`, bare boxes, and Qwen-VL's `<ref>` and `<box>`. Leading
+    zeros, spaces, line breaks, full stops and full-width punctuation do not matter. A box without a label takes the
+    label before it. Rejected are boxes that are cut off, do not have four whole numbers up to 1000, or end before they
+    begin, and all text that is no label.
+
+    Args:
+        text: the answer.
+        size: width and height of the image, pixels.
+
+    Raises:
+        InputError: the size is not positive.
     """
     _check_size(size)
     plain = text.translate(_ASCII)  # character for character, so that places in it are places in the text
@@ -77,7 +84,7 @@ def parse_boxes(text: str, size: tuple[int, int]) -> Boxes:
 
 
 def _pieces(text: str, plain: str, start: int, end: int) -> Iterator[str]:
-    """What stands between two boxes, part by part without punctuation around; the last is the label, "" for none."""
+    """Yield the parts of the text between two boxes without outer punctuation; the last is the label, "" if none."""
     end = start + len(plain[start:end].rstrip())  # a line break after the colon does not end the label
     cuts = [(start, start), *(m.span() for m in _BREAK.finditer(plain, start, end)), (end, end)]
     for (_, left), (right, _) in pairwise(cuts):
@@ -88,7 +95,7 @@ def _pieces(text: str, plain: str, start: int, end: int) -> Iterator[str]:
 
 
 def _corners(group: str, size: tuple[int, int]) -> Box | None:
-    """Pixels of one box, None if it is not whole and in order."""
+    """Return a box in pixels, or None if it is incomplete or its corners are not in order."""
     if not group.endswith(("]", ")", "</box>")):
         return None
     four = _FOUR.fullmatch(" ".join(re.sub(r"</?box>|[\[\]]", "", group).split()))
@@ -102,11 +109,17 @@ def _corners(group: str, size: tuple[int, int]) -> Box | None:
 
 
 def format_boxes(found: list[Found], size: tuple[int, int]) -> str:
-    """The text to learn: `Person: [535, 544, 568, 591]; Car: [009, 552, 058, 737], [682, 598, 999, 976].`
+    """Write boxes as an answer: `Person: [535, 544, 568, 591]; Car: [009, 552, 058, 737], [682, 598, 999, 976].`
 
-    Boxes of one label stand together, labels in the order of their first box, thousandths to the nearest, with three
-    digits. Boxes without a label are written bare, `[035, 024, 847, 901]`. size: width and height in pixels.
-    Raises ValueError for a box outside the image and for labels that would not be read back as they are.
+    Boxes with the same label are joined, labels are in the order of their first box. Coordinates are thousandths with
+    three digits. Boxes without a label are written bare, `[035, 024, 847, 901]`.
+
+    Args:
+        found: the boxes, pixels.
+        size: width and height of the image, pixels.
+
+    Raises:
+        InputError: a box is outside the image, or a label would not be parsed back to itself.
     """
     _check_size(size)
     labels: dict[str, list[str]] = {}

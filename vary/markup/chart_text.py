@@ -1,8 +1,8 @@
-"""Answers as data: boxes out of detection answers, charts out of dict answers, and both back into the text to learn.
+"""Parse charts out of model answers (dicts) and write them as answers.
 
-Sources: boxes, the figures of Vary-toy (arXiv 2401.12503) and Qwen-VL's marks; charts, Vary's python-dict
-(arXiv 2312.06109 figure 10) and OneChart's schema (arXiv 2404.09987). What a model wrote is never trusted and never
-dropped: what cannot be read stands, as it was written, in `rejected`.
+Whatever a model wrote is neither trusted nor dropped: text that cannot be parsed is kept in `rejected` as it was.
+
+Sources: Vary's python-dict (arXiv 2312.06109 figure 10), OneChart's schema (arXiv 2404.09987).
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _AFTER = re.compile(r"\s*(?:```\s*)?")
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart's texts and values; all values are strings with their unit, `number` reads them.
+    """The texts and values of a chart. All values are strings with their unit; `number` parses them.
 
     values: label -> value, or series -> {x: value}. A text that the chart does not show is None ("None" when written).
-    rest: other keys of the dict. complete: whether the dict was read to its closing brace.
-    repeated: keys that came again ("values > 2019") and the value there; the first one stands in the chart.
-    rejected: text before and after the dict, and from the first entry that is cut off or malformed on.
+    rest: other keys of the dict. complete: whether the dict was parsed to its closing brace. repeated: keys that
+    occurred again ("values > 2019") with their value; the first value is kept. rejected: text before and after the
+    dict, and everything from the first entry that is cut off or malformed.
     """
 
     title: str | None = None
@@ -49,11 +49,13 @@ class Chart:
 
 
 def parse_chart(text: str) -> Chart:
-    """Read a python dict or JSON, in a code fence or not, with Vary's lead line or not, of either schema.
+    """Parse a chart from a Python dict or JSON of either schema, in a code fence or not, with Vary's lead line or not.
 
-    Numbers become strings as they are spelt, null becomes "None". Of a dict that was cut off, or is malformed further
-    on, the entries before that are kept and `complete` is False.
-    Raises ValueError with the place when the text has no dict.
+    Numbers become strings as they are spelt, null becomes "None". If the dict is cut off or malformed, the entries
+    before that place are kept and `complete` is False.
+
+    Raises:
+        InputError: the text has no dict.
     """
     start = text.find("{")
     if start < 0:
@@ -82,7 +84,7 @@ def parse_chart(text: str) -> Chart:
 
 
 def _taken(content: dict[str, Value], key: str) -> str | None:
-    """A text out of the dict; what is no string stays there."""
+    """Remove a text from the dict and return it. A value that is no string stays in the dict."""
     value = content.get(key)
     if not isinstance(value, str):
         return None
@@ -102,10 +104,10 @@ _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"} | {c: c for c
 
 
 class _Reader:
-    """Reads the dict at a place. at: the next character. entry: where the entry that is being read begins.
+    """Parses a dict that begins at `at`. at: the next character. entry: where the current entry begins.
 
-    Entries go into their dict as soon as they are read, and dicts before they are filled: what was read stays when
-    reading stops.
+    Entries are added to their dict at once, and dicts before they are filled. So the parsed part stays if parsing
+    stops.
     """
 
     def __init__(self, text: str, at: int):
@@ -113,7 +115,7 @@ class _Reader:
         self.repeated: list[tuple[str, Value]] = []
 
     def read_dict(self, found: dict[str, Value], path: tuple[str, ...]) -> None:
-        """Entries into `found`, up to and with the closing brace."""
+        """Parse entries into `found`, including the closing brace."""
         self.take("{")
         self.entry = self.at
         while self.next() != "}":
@@ -130,7 +132,7 @@ class _Reader:
         self.at += 1
 
     def read_list(self, found: list[Value], path: tuple[str, ...]) -> None:
-        """Items into `found`, up to and with the closing bracket."""
+        """Parse items into `found`, including the closing bracket."""
         self.take("[")
         self.entry = self.at
         while self.next() != "]":
@@ -142,7 +144,7 @@ class _Reader:
         self.at += 1
 
     def begin(self, path: tuple[str, ...]) -> Value:
-        """A whole scalar, or an empty dict or list to be filled."""
+        """Parse a scalar, or return an empty dict or list that is still to be filled."""
         opening = self.next()
         if opening not in "{[":
             return self.scalar()
@@ -151,21 +153,21 @@ class _Reader:
         return {} if opening == "{" else []
 
     def fill(self, value: Value, path: tuple[str, ...]) -> None:
-        """The content of a dict or list."""
+        """Parse the content of a dict or list."""
         if isinstance(value, dict):
             self.read_dict(value, path)
         elif isinstance(value, list):
             self.read_list(value, path)
 
     def end_entry(self, closing: str) -> None:
-        """The comma after an entry, which the last one need not have."""
+        """Consume the comma after an entry; the last entry need not have one."""
         self.entry = self.at
         if self.next() != closing:
             self.take(",，")
             self.entry = self.at
 
     def scalar(self) -> str:
-        """A string without its quotes, or a bare word or number as it is spelt."""
+        """Parse a string without its quotes, or a bare word or number as it is spelt."""
         quote = self.next()
         match = (_QUOTED.get(quote) or _BARE).match(self.text, self.at)
         if not match or (match.end() == len(self.text) and quote not in _QUOTED):
@@ -177,7 +179,7 @@ class _Reader:
         return "None" if word == "null" else word
 
     def next(self) -> str:
-        """The next character that is no space, which stays."""
+        """Skip spaces and return the next character, which is not consumed."""
         match = _SPACE.match(self.text, self.at)
         self.at = match.end() if match else self.at
         if self.at == len(self.text):
@@ -185,14 +187,14 @@ class _Reader:
         return self.text[self.at]
 
     def take(self, allowed: str) -> None:
-        """Pass one of these characters."""
+        """Consume one of the allowed characters."""
         if self.next() not in allowed:
             raise _Stopped
         self.at += 1
 
 
 def _unescaped(text: str) -> str:
-    r"""Escapes of Python and JSON; one that neither knows (`\%`) stays as it is."""
+    r"""Replace escapes of Python and JSON. An unknown escape such as `\%` stays as it is."""
     if "\\" not in text:
         return text
 
@@ -205,11 +207,16 @@ def _unescaped(text: str) -> str:
 
 
 def format_chart(chart: Chart, schema: str = "vary", indent: int | None = 4) -> str:
-    """The text to learn. indent: spaces, None for one line.
+    """Write a chart as an answer. A text that is None is written "None"; the keys of `rest` follow.
 
-    schema: "vary" (lead line, title, data) or "onechart" (title, source, x_title, y_title, values); a text that is
-    None is written "None", keys of `rest` follow. Vary's schema has no place for the source and the axes' titles.
-    Raises ValueError for another schema.
+    Args:
+        chart: the chart.
+        schema: "vary" (lead line, title, data) or "onechart" (title, source, x_title, y_title, values). The first has
+            no place for the source and the titles of the axes.
+        indent: spaces of indentation, None for one line.
+
+    Raises:
+        InputError: the schema is unknown.
     """
     if schema not in ("vary", "onechart"):
         raise InputError(f"the schema of a chart is 'vary' or 'onechart', not {schema!r}")
@@ -229,10 +236,10 @@ _NUMBER = re.compile(
 
 
 def number(value: str) -> tuple[float, str] | None:
-    """The number of a value and its unit: "12.94%" (12.94, "%"), "1,234" (1234, ""), "$3.5M" (3.5, "$M").
+    """Parse a value into its number and unit: "12.94%" (12.94, "%"), "1,234" (1234, ""), "$3.5M" (3.5, "$M").
 
-    The number is the printed one: neither "%" nor "M" nor "万" scales it. Full-width forms, the minus sign and
-    exponents are understood. None for text that is not one number with a unit ("2019-2020", "12,94", "None").
+    The number is the printed one: "%", "M" and "万" do not scale it. Full-width forms, the minus sign and exponents are
+    understood. Return None for any text that is not one number with a unit ("2019-2020", "12,94", "None").
     """
     match = _NUMBER.fullmatch(" ".join(value.translate(_NARROW).split()))
     if not match:

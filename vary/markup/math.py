@@ -1,16 +1,17 @@
-r"""LaTeX mathematics: one canonical spelling, and Typst markup that draws it.
+r"""Write LaTeX formulas in one canonical spelling (`normalise`), and as Typst markup that draws them (`to_typst`).
 
-A formula is parsed into a tree of nodes; `normalise` writes the tree as LaTeX, `to_typst` as Typst. Both start from the
-same canonical tree, so formulas with the same target are drawn alike. What is made the same:
+A formula is parsed into a canonical tree, and both forms are written from that tree. So formulas with equal targets
+look equal. What is unified:
 - spacing and braces: `x^2` -> `x^{2}`, `\frac12` -> `\frac{1}{2}`, subscript before superscript, `f'` -> `f^{\prime}`;
-  braces that change nothing go; spaces that are asked for (`\,`, `\quad`) stay, except at the ends of the formula;
+  braces without effect are removed; explicit spaces (`\,`, `\quad`) stay, except at the ends of the formula;
 - synonyms: `\leq` -> `\le`, `\rightarrow` -> `\to`, `\lvert` -> `|`, `\dots` -> `\cdots` between operators, else
-  `\ldots` (the whole list: `math_names.SAME`);
+  `\ldots` (the whole list: `math_symbols.SAME`);
 - old forms: `{a \over b}` -> `\frac{a}{b}`, `{\bf x}` -> `\mathbf{x}`, `\stackrel` -> `\overset`;
-- what has no effect: `\displaystyle` and `\dfrac` in a display, `\limits` at a sum in a display, `\left( \right)`
-  around a flat row, `\label`, `\nonumber`, colours (pages are black);
+- commands without effect: `\displaystyle` and `\dfrac` in a display, `\limits` at a sum in a display,
+  `\left( \right)` around a flat row, `\label`, `\nonumber`, colours (pages are black);
 - `align`, `split`, `eqnarray` -> `aligned`; `gather` -> `gathered`; `\text{max}` -> `\mathrm{max}`.
-Anything unknown is an error, never a wrong picture. The names stand in math_names.py.
+Anything unknown is an error, so no formula is ever drawn wrong.
+
 Source: the LaTeX subset of amsmath's user guide; Typst's reference of mathematics.
 """
 
@@ -24,16 +25,21 @@ from .math_symbols import CALLS, OPERATORS, SIZES, SPACES, SYMBOLS, TABLES, TEXT
 
 
 def normalise(latex: str, display: bool = True) -> str:
-    """The canonical LaTeX of a formula without its delimiters; normalising that again changes nothing.
+    r"""Return the canonical LaTeX of a formula without its delimiters. Normalising it again changes nothing.
 
-    display: whether it stands on its own line (`\\[ \\]`) or in running text, where `\\sum\\limits` differs from
-    `\\sum`. Raises LatexError, a ValueError of one line, when it is outside the subset.
+    Args:
+        latex: the formula.
+        display: True for a displayed formula (`\[ \]`), False for one in running text, where `\sum\limits` is not
+            `\sum`.
+
+    Raises:
+        LatexError: the formula is outside the supported subset.
     """
     return write_latex(parse(latex, display))
 
 
 def to_typst(latex: str, display: bool = True) -> str | None:
-    """Typst markup of a formula, without its dollar signs; None when it is outside the subset."""
+    """Return the Typst markup of a formula, without its dollar signs; None if it is outside the supported subset."""
     try:
         return write_typst(parse(latex, display), display)
     except LatexError:
@@ -41,7 +47,7 @@ def to_typst(latex: str, display: bool = True) -> str | None:
 
 
 def write_latex(row: Row) -> str:
-    """A tree as LaTeX."""
+    """Write a tree as LaTeX."""
     out = ""
     for piece in map(_latex, row):
         out += " " + piece if re.search(r"\\[a-zA-Z]+$", out) and piece[:1].isalpha() else piece
@@ -83,14 +89,14 @@ def _latex_table(name: str, spec: str, rows: tuple[tuple[Row, ...], ...]) -> str
 
 
 def write_typst(row: Row, display: bool = True) -> str:
-    """A tree as Typst math. Raises LatexError for what Typst would draw otherwise."""
+    """Write a tree as Typst math. Raises LatexError for anything that Typst would draw differently."""
     if display and len(row) == 1 and row[0].kind == "table" and row[0].name in ("aligned", "gathered"):
         return " \\ ".join(map(_aligned, row[0].parts))
     return _joined(row)
 
 
 def _joined(row: Row) -> str:
-    """Pieces with a space only where letters or digits would run into one name: spaces show beside texts and bars."""
+    """Join pieces, with a space only where two letters or digits would form one name: other spaces would be visible."""
     out = ""
     for piece in map(_typst, row):
         out += " " + piece if out[-1:].isalnum() and piece[:1].isalnum() else piece
@@ -138,7 +144,7 @@ _RESERVED, _ESCAPE = r"([%&#_$])", r"\\\1"
 
 
 def _character(name: str) -> str:
-    """A symbol; ASCII signs and brackets are escaped, for they mean something to Typst."""
+    """Write a symbol. ASCII signs and brackets are escaped, since they are syntax in Typst."""
     char = SYMBOLS.get(name, name)
     special = len(char) == 1 and (char in _ACTIVE or (char.isascii() and not char.isalnum()))
     return "\\" + char if special else char
@@ -174,7 +180,7 @@ def _script(row: Row) -> str:
 
 
 def _aligned(cells: tuple[Row, ...]) -> str:
-    """A row of `aligned`: columns in pairs, right and left of a relation; pairs stand apart."""
+    """Write a row of `aligned`: pairs of columns, right- and left-aligned at a relation, with space between pairs."""
     out = _joined(cells[0]) if cells else ""
     for k, cell in enumerate(cells[1:]):
         out += ("& " if k % 2 == 0 else " wide & ") + _joined(cell)

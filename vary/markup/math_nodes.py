@@ -1,4 +1,4 @@
-"""LaTeX mathematics as a tree of nodes, and the rules that make equal pictures equal trees (latex.py lists them)."""
+"""Represent LaTeX formulas as trees of nodes, and apply the rules that give equal formulas equal trees (math.py)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Row = tuple["Node", ...]
 
 
 class LatexError(InputError):
-    """A formula outside the subset; one line that names the command or the place."""
+    """A formula outside the supported subset. The message is one line that names the command or the place."""
 
 
 @dataclass(frozen=True)
 class Node:
     """A piece of a formula.
 
-    kind: symbol, number, space, text, operator, call, scripts, fence, middle, big, style, group or table; name: the
-    LaTeX command or character; extra: a text, a right delimiter, a column specification; parts: rows of nodes (of a
-    table: rows of cells).
+    kind: symbol, number, space, text, operator, call, scripts, fence, middle, big, style, group or table. name: the
+    LaTeX command or character. extra: a text, a right delimiter or a column specification. parts: rows of nodes; for a
+    table, rows of cells.
     """
 
     kind: str
@@ -31,7 +31,7 @@ class Node:
 
 
 def settled(nodes: list[Node] | Row) -> Row:
-    """Braces that change nothing taken off, digits joined to one number, three dots to an ellipsis."""
+    """Remove braces without effect, join digits to one number, and three dots to an ellipsis."""
     out: list[Node] = []
     for node in nodes:
         inner = node.parts[0] if node.kind == "group" else (node,)
@@ -45,7 +45,7 @@ def settled(nodes: list[Node] | Row) -> Row:
 
 
 def _ordinary(node: Node) -> bool:
-    """Whether a node keeps its spacing when the braces around it go."""
+    """Return whether a node keeps its spacing without the braces around it."""
     if node.kind == "symbol":
         return SYMBOLS.get(node.name, node.name).isalpha()
     if node.kind == "scripts":
@@ -56,12 +56,12 @@ def _ordinary(node: Node) -> bool:
 
 
 def draws(row: Row) -> bool:
-    """Whether a row puts any ink on the page."""
+    """Return whether a row puts any ink on the page."""
     return any(n.kind != "space" and (n.kind != "group" or draws(n.parts[0])) for n in row)
 
 
 def script_base(node: Node) -> Row:
-    """What a script hangs on: braces around a single symbol go."""
+    """Return the base of a script: braces around a single symbol are removed."""
     if node.kind == "group" and len(node.parts[0]) == 1:
         inner = node.parts[0][0]
         if inner.kind in ("symbol", "number", "call", "text") and _ordinary(inner):
@@ -70,7 +70,7 @@ def script_base(node: Node) -> Row:
 
 
 def limits(command: str, base: Row, style: str) -> str:
-    """`\\limits` or `\\nolimits` where it changes the picture, else nothing."""
+    r"""Return `\limits` or `\nolimits` if it changes the picture, else nothing."""
     node = base[0]
     if node.kind == "call" and CALLS[node.name].limits:
         return ""
@@ -82,10 +82,10 @@ def limits(command: str, base: Row, style: str) -> str:
 
 
 def font(name: str, row: Row) -> Node:
-    """Letters in another alphabet; of nothing, nothing."""
+    """Set letters in another alphabet. An empty row stays empty."""
     return Node("call", name, "", (row,)) if row else Node("group", parts=((),))
 
 
 def single(row: Row) -> bool:
-    """Whether a row is one character or number."""
+    """Return whether a row is one character or number."""
     return len(row) == 1 and row[0].kind in ("symbol", "number")

@@ -1,7 +1,7 @@
-r"""LaTeX mathematics read into a tree of nodes in canonical form; latex.py says what that is and writes it.
+"""Parse LaTeX formulas into canonical trees (math.py defines the canonical form and writes it).
 
-The parser descends over the characters once; canonical forms are chosen while it does, for they depend on TeX's math
-style (display, text, script). Everything that it does not know raises `LatexError`.
+A recursive descent over the characters. Canonical forms are chosen on the way, since they depend on TeX's math style
+(display, text, script). Anything unknown raises `LatexError`.
 """
 
 from __future__ import annotations
@@ -36,9 +36,15 @@ _END = ("",)
 
 
 def parse(latex: str, display: bool = True) -> Row:
-    """The canonical tree of a formula without its delimiters. Raises LatexError.
+    r"""Parse a formula without its delimiters into its canonical tree.
 
-    display: whether it stands on its own line (`\\[ \\]`) or in running text, where `\\sum\\limits` is not `\\sum`.
+    Args:
+        latex: the formula.
+        display: True for a displayed formula (`\[ \]`), False for one in running text, where `\sum\limits` is not
+            `\sum`.
+
+    Raises:
+        LatexError: the formula is outside the supported subset.
     """
     try:
         row = _Parser(latex, "display" if display else "text").whole()
@@ -50,7 +56,7 @@ def parse(latex: str, display: bool = True) -> Row:
 
 
 class _Parser:
-    """Recursive descent over the characters. style: TeX's math style, on which canonical forms depend."""
+    """A recursive descent over the characters. style: TeX's math style, on which canonical forms depend."""
 
     def __init__(self, text: str, style: str, depth: int = 0):
         self.text, self.style, self.depth, self.at = text, style, depth, 0
@@ -76,7 +82,7 @@ class _Parser:
         return token
 
     def row(self, stops: tuple[str, ...], style: str | None = None) -> Row:
-        """Nodes up to one of the stops, which is not taken."""
+        """Parse nodes up to one of the stops, which is not consumed."""
         if self.depth > MAX_DEPTH:
             raise LatexError(f"nested deeper than {MAX_DEPTH} levels")
         before, start, nodes = self.style, self.at, []
@@ -99,7 +105,7 @@ class _Parser:
         return settled(nodes)
 
     def old_fraction(self, token: str, start: int, stops: tuple[str, ...]) -> Node:
-        """`a \\over b`: what stood before it is parsed again, as a numerator."""
+        r"""Parse the rest of `a \over b`. The part before it is parsed again, in a numerator's style."""
         smaller = _NEXT_STYLE[self.style]
         above = _Parser(self.text[start : self.at], smaller, self.depth).row(_END)
         self.take()
@@ -115,7 +121,7 @@ class _Parser:
         return row
 
     def argument(self, style: str | None = None) -> Row:
-        """`{...}`, or the one token or command that follows."""
+        """Parse `{...}`, or the single token or command that follows."""
         token = self.peek()
         if token == "{":
             return self.group(style)
@@ -131,7 +137,7 @@ class _Parser:
         return settled(nodes)
 
     def raw(self) -> str:
-        """The characters of a braced argument."""
+        """Return the characters of a braced argument."""
         self.take("{")
         start, depth = self.at, 1
         while depth:
@@ -143,7 +149,7 @@ class _Parser:
         return self.text[start : self.at - 1]
 
     def script(self, nodes: list[Node]) -> None:
-        """Attach `_`, `^`, primes or `\\limits` to the last node."""
+        r"""Attach `_`, `^`, primes or `\limits` to the last node."""
         last = nodes.pop() if nodes and nodes[-1].kind != "space" else Node("group", parts=((),))
         if last.kind != "scripts":
             last = Node("scripts", parts=(script_base(last), (), ()))
@@ -165,7 +171,7 @@ class _Parser:
         nodes.append(replace(last, parts=(base, sub, sup)))
 
     def atom(self, token: str) -> list[Node]:
-        """One token with its arguments."""
+        """Parse one token with its arguments."""
         if token == "{":
             return [Node("group", parts=(self.group(),))]
         self.take()
@@ -187,7 +193,7 @@ class _Parser:
         return self.special(name)
 
     def special(self, name: str) -> list[Node]:
-        """Commands with a syntax of their own."""
+        """Parse a command with a syntax of its own."""
         if name in DROPPED:
             for _ in range(DROPPED[name]):
                 self.raw()
@@ -311,7 +317,7 @@ class _Parser:
         return [replace(table, extra=spec)]
 
     def table(self, name: str, end: str, style: str) -> Node:
-        """Cells between `&` and `\\\\`; takes the end."""
+        r"""Parse cells between `&` and `\\`, and the end of the environment."""
         rows: list[tuple[Row, ...]] = [()]
         while True:
             rows[-1] += (self.row(("&", "\\\\", "\\cr", end, ""), style),)
@@ -330,7 +336,7 @@ class _Parser:
 
 
 def _text(name: str, raw: str) -> list[Node]:
-    """A text and the formulas inside it."""
+    """Parse a text and the formulas inside it."""
     nodes: list[Node] = []
     for k, piece in enumerate(re.split(r"(?<!\\)\$", raw)):
         if k % 2:

@@ -1,7 +1,7 @@
-r"""Names of LaTeX mathematics: what each command is called once more, how Typst draws it, what it takes.
+"""List the names of LaTeX mathematics: canonical name, Typst form and arguments of each command.
 
-Plain dicts; a new command is one entry. Characters stand for themselves in Typst, whose spacing follows their Unicode
-math class; the embedded New Computer Modern Math has them all (tests/test_latex.py).
+These are plain dicts; a new command is one entry. In Typst a character is written as itself, and its Unicode math class
+gives its spacing. New Computer Modern Math, which Typst contains, has all of them (tests/markup/test_math.py).
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 
 def _pairs(text: str, prefix: str = "\\") -> dict[str, str]:
-    """`name value name value ...`; names get a backslash."""
+    """Return a dict of `name value name value ...`; names get a backslash."""
     words = text.split()
     return {prefix + name: value for name, value in zip(words[::2], words[1::2], strict=True)}
 
 
 def _names(text: str, prefix: str = "\\") -> list[str]:
-    """`name name ...`; names get a backslash."""
+    """Return a set of `name name ...`; names get a backslash."""
     return [prefix + name for name in text.split()]
 
 
@@ -103,7 +103,7 @@ OPERATORS |= {"\\limsup": ("lim\u2009sup", True), "\\liminf": ("lim\u2009inf", T
 class Call:
     """A command with arguments. typst: its template.
 
-    font: it only changes letters; ordinary: spaced like a letter; limits: its scripts stand above and below;
+    font: it only changes letters. ordinary: it is spaced like a letter. limits: its scripts are above and below it.
     smaller: its arguments are set in the next smaller style.
     """
 

@@ -1,7 +1,7 @@
-"""Prompts: chat templates, task prompts, special tokens, and where image tokens stand.
+"""Turn conversations into prompts: chat templates, task prompts, special tokens, and the places of image tokens.
 
 A conversation becomes a list of `Piece`s: special tokens, text and images, each learnt or not. Text that a user wrote
-is always text, whatever it spells.
+always stays text, even if it spells a special token.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ PROMPTS = {
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a prompt. kind: `special` (one special token), `text` (never special) or `image`. learn: whether a
-    model is taught to write it.
+    """A part of a prompt. kind: `special` (one special token), `text` (never special) or `image`.
+
+    learn: whether a model is trained to write it.
     """
 
     kind: str
@@ -54,13 +55,12 @@ class Piece:
 
 @dataclass(frozen=True)
 class Template:
-    """How a conversation is written down. `{}` is where the content goes; special tokens are spelt out.
+    """How a conversation is written. `{}` is the place of the content; special tokens are spelt out.
 
-    start: before the first turn. system: the system turn, and `system_text` what it says when the conversation says
-    nothing. user, asks, answer: a user's turn, what announces an answer, and the answer with what ends it, of which
-    all is learnt. image: around the image tokens. after_image: between an image and the text behind it. stop: the
-    token that ends an answer. question: whether the model takes text from the user at all. apart: whether an answer is
-    tokenised apart from the text before it.
+    start: before the first turn. system: the system turn; system_text: its default content. user: a turn of the user.
+    asks: what announces an answer. answer: the answer with its end; all of it is learnt. image: around the image
+    tokens. after_image: between an image and the text after it. stop: the token that ends an answer. question: whether
+    the model takes text from the user. apart: whether an answer is tokenised separately from the text before it.
     """
 
     start: str = ""
@@ -107,21 +107,27 @@ TEMPLATES = {
 
 
 def character_vocabulary(alphabet: str) -> dict[str, int]:
-    """Token -> id for a character decoder: special tokens, the line break, then the alphabet."""
+    """Return token -> id of a character decoder: special tokens, the line break, then the alphabet."""
     return {token: k for k, token in enumerate([*SPECIAL_TOKENS, "\n", *alphabet])}
 
 
 def image_span(tokens: int, template: Template = TEMPLATES["plain"]) -> str:
-    """What stands for one image in a prompt."""
+    """Return the text that represents one image in a prompt."""
     return template.image.format("<imgpad>" * tokens)
 
 
 def pieces_of(messages: list[dict[str, Any]], template: Template, ask: bool = True) -> tuple[list[Piece], list[Any]]:
-    """A conversation as pieces, and its images in order.
+    """Split a conversation into pieces, and collect its images in order.
 
-    messages: `{"role": "system" | "user" | "assistant", "content": ...}`. Content is text, in which `<image>` takes the
-    next of the message's `images`, or a list of `{"type": "text", "text": ...}` and `{"type": "image", "image": ...}`.
-    ask: announce an answer at the end when the last turn is the user's. Raises ValueError for roles out of turn.
+    Args:
+        template: the chat template.
+        messages: `{"role": "system" | "user" | "assistant", "content": ...}`. The content is text, in which each
+            `<image>` is the next of the message's `images`, or a list of `{"type": "text", "text": ...}` and
+            `{"type": "image", "image": ...}`.
+        ask: announce an answer at the end if the last turn is the user's.
+
+    Raises:
+        InputError: roles do not alternate, or images do not fit the text.
     """
     pieces = _literal(template.start)
     images: list[Any] = []
@@ -158,7 +164,7 @@ _SAID = (
 
 
 def jinja(template: Template) -> str:
-    """The same template for software that renders Jinja; one `<imgpad>` stands for the tokens of an image."""
+    """Return the same template in Jinja, for other software. One `<imgpad>` represents the tokens of an image."""
 
     def out(*parts: str) -> str:
         return "{{ " + " + ".join(parts) + " }}"
@@ -184,7 +190,7 @@ def jinja(template: Template) -> str:
 
 
 def _literal(text: str, learn: bool = False) -> list[Piece]:
-    """A template's own words: special tokens are special here."""
+    """Return a template's own words as pieces; here special tokens are special."""
     parts = [part for part in _SPECIALS.split(text) if part]
     return [Piece("special" if _SPECIALS.fullmatch(part) else "text", part, learn) for part in parts]
 
@@ -195,7 +201,7 @@ def _around(frame: str, content: list[Piece], learn: bool = False) -> list[Piece
 
 
 def _content(turn: dict[str, Any], template: Template, images: list[Any]) -> list[Piece]:
-    """Pieces of a user's turn; its images are appended to `images`."""
+    """Return the pieces of a user's turn. Its images are appended to `images`."""
     content = turn["content"]
     if isinstance(content, str):
         own = list(turn.get("images") or [])

@@ -1,10 +1,11 @@
-r"""Tables as cells: one model, written as LaTeX, HTML and Typst, and read back from LaTeX and HTML.
+r"""Represent a table as cells (`Table`), and write it as LaTeX, HTML and Typst. LaTeX is also parsed.
 
-LaTeX says all that a table shows except shades: columns' alignment, rules (`\toprule`, `\hline`, `\cmidrule` ...),
-bars, merged cells (`\multicolumn`, `\multirow`), lines inside a cell (`\makecell`), bold type and raised marks. HTML
-says cells, spans, lines, bold type and marks. Caption and notes are lines of their own before and after the table.
-`to_latex` and `parse_latex` are inverse to each other; HTML loses alignment, rules and bars.
-Source of the forms: Vary's targets are LaTeX `tabular`, arXiv 2312.06109 section 3.3.2; HTML is what TEDS compares.
+LaTeX has everything that a table shows except shades: alignment of columns, rules (`\toprule`, `\hline`, `\cmidrule`),
+bars, merged cells (`\multicolumn`, `\multirow`), lines in a cell (`\makecell`), bold type and raised marks. HTML has
+cells, spans, lines, bold type and marks. The caption and the notes are lines before and after the table. `to_latex` and
+`parse_latex` are inverse to each other.
+
+Source of the forms: Vary's targets are LaTeX `tabular`, arXiv 2312.06109 section 3.3.2; TEDS compares HTML.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ _UNTEX = {v: k for k, v in _TEX.items()}
 
 @dataclass(frozen=True)
 class Cell:
-    """text: its lines, parted by newlines. rows, columns: how many it spans. align: l, c or r where it differs from its
-    column's. mark: raised behind the text."""
+    """A cell. text: its lines, separated by newlines. rows, columns: how many it spans.
+
+    align: l, c or r if it differs from its column's. mark: raised after the text.
+    """
 
     text: str = ""
     rows: int = 1
@@ -41,7 +44,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Rule:
-    """A horizontal rule. kind: one of RULES. spans: columns (first, behind the last) that it covers; none for all."""
+    """A horizontal rule. kind: one of RULES. spans: columns (first, end) that it covers; () for all."""
 
     kind: str
     spans: tuple[tuple[int, int], ...] = ()
@@ -49,10 +52,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Table:
-    """rows: the cells that begin in each row, left to right. align: l, c or r per column. rules: k -> the rule above
-    row k, len(rows) for the last. bars: column edges with a vertical line. header: rows of it. notes: (mark, text).
+    """A table of cells.
 
-    Raises ValueError when the spans do not fill the rows.
+    rows: the cells that begin in each row, left to right. align: l, c or r for each column. rules: k -> the rule above
+    row k, len(rows) for the last. bars: column edges with a vertical line. header: number of header rows. below: the
+    caption is below the table. notes: (mark, text).
+
+    Raises:
+        InputError: the spans do not fill the rows.
     """
 
     rows: tuple[tuple[Cell, ...], ...]
@@ -75,7 +82,7 @@ class Table:
             raise InputError(f"the cells do not fill {len(self.rows)} rows of {len(self.align)} columns")
 
     def placed(self) -> Iterator[tuple[int, int, Cell]]:
-        """Row, column and cell, row by row."""
+        """Yield row, column and cell, row by row."""
         taken: set[tuple[int, int]] = set()
         for r, row in enumerate(self.rows):
             c = 0
@@ -91,7 +98,7 @@ class Table:
         return replace(self, caption=caption)
 
     def alignment(self, column: int, cell: Cell) -> str:
-        """l, c or r of a cell that begins in a column."""
+        """Return the alignment (l, c or r) of a cell that begins in a column."""
         return cell.align or ("c" if cell.columns > 1 else self.align[column])
 
 
@@ -131,7 +138,7 @@ def ruled_table(rows: Sequence[Sequence[Cell | str]], align: str, ruling: str = 
 
 # -- LaTeX ------------------------------------------------------------------------------------------------------------
 def to_latex(table: Table) -> str:
-    """Caption, `tabular`, notes."""
+    """Write caption, `tabular` and notes."""
     bars = ["|" if k in table.bars else "" for k in range(len(table.align) + 1)]
     spec = bars[0] + "".join(a + bars[k + 1] for k, a in enumerate(table.align))
     lines = [f"\\begin{{tabular}}{{{spec}}}"]
@@ -185,7 +192,7 @@ def _cell_latex(table: Table, column: int, cell: Cell, bars: list[str]) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Plain text as LaTeX."""
+    """Escape plain text for LaTeX."""
     return "".join(_TEX.get(ch, ch) for ch in text)
 
 
@@ -198,7 +205,11 @@ def _plain(latex: str) -> str:
 
 
 def parse_latex(text: str) -> Table:
-    """Inverse of `to_latex`; header rows are those above the first rule inside the table. Raises ValueError."""
+    """Parse a table that `to_latex` wrote. Header rows are those above the first rule inside the table.
+
+    Raises:
+        InputError: it is not such a table.
+    """
     match = re.fullmatch(r"(.*?)\\begin\{tabular\}\{([lcr|]*)\}\n?(.*)\\end\{tabular\}\n?(.*)", text.strip(), re.S)
     if not match:
         raise InputError("not a LaTeX tabular with columns l, c and r")
@@ -270,7 +281,7 @@ def _cell(item: str) -> Cell:
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """Parts between separators outside braces."""
+    """Split at separators outside braces."""
     parts, depth, start, k = [], 0, 0, 0
     while k < len(text):
         if depth == 0 and text.startswith(separator, k):
@@ -296,7 +307,7 @@ def _lines_around(before: str, after: str) -> tuple[str, bool, tuple[tuple[str, 
 
 # -- HTML -------------------------------------------------------------------------------------------------------------
 def to_html(table: Table) -> str:
-    """Caption, `table`, notes."""
+    """Write caption, `table` and notes."""
     rows = []
     for r, row in enumerate(table.rows):
         tag = "th" if r < table.header else "td"
@@ -321,9 +332,9 @@ def _cell_html(cell: Cell, tag: str) -> str:
 # -- Typst ------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class TableStyle:
-    """How a table is drawn. Lengths in pt; shades are Typst colours: of the header, of every other row.
+    """How a table is drawn. Lengths are points. head, zebra: Typst colours of the header and of every other row.
 
-    families: Typst fonts, the first that has a character draws it. heavy, light: rules' widths.
+    families: Typst fonts; the first that has a character draws it. heavy, light: widths of rules.
     """
 
     families: tuple[str, ...] = ("Libertinus Serif",)
@@ -337,9 +348,10 @@ class TableStyle:
 
 
 def to_typst(table: Table, style: TableStyle) -> str:
-    """A page as large as the table with its caption and notes.
+    """Write a page of the size of the table with its caption and notes.
 
-    Every cell is filled, white if need be: its fill is a path of the PDF, in the order of `by_column`, and its box.
+    Every cell is filled, with white if it has no shade. So each cell is a path in the PDF, in the order of `by_column`,
+    and that path is its box.
     """
     columns = len(table.align)
     cells = "".join(_cell_typst(table, style, r, c, cell) for r, c, cell in table.placed())
@@ -377,5 +389,5 @@ def _cell_typst(table: Table, style: TableStyle, row: int, column: int, cell: Ce
 
 
 def by_column(table: Table) -> list[tuple[int, int, Cell]]:
-    """Row, column and cell in the order in which Typst paints them."""
+    """Return row, column and cell in the order in which Typst paints them."""
     return sorted(table.placed(), key=lambda place: (place[1], place[0]))

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 
 def typst_string(text: str) -> str:
-    """A Typst string literal: no sign of the text is markup."""
+    """Return a Typst string literal; nothing in the text is taken for markup."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 def typst_list(values: Sequence[str]) -> str:
-    """A Typst array of strings."""
+    """Return a Typst array of string literals."""
     return "(" + ", ".join(typst_string(v) for v in values) + ",)"

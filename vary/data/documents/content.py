@@ -1,7 +1,7 @@
-"""Documents made of real pieces: running text, formulas, tables and code of the content, in the order of a template.
+"""Compose documents from real text, formulas, tables and code, in the order of a template.
 
-`blocks` never ends; the typesetter takes as many as its pages hold. The same generator re-typesets documents that the
-user brings: their blocks follow one another from a drawn place on, document after document.
+`Composer.groups` never ends; the typesetter takes as many blocks as its pages hold. The same class also re-typesets
+documents of the user: their blocks follow one another from a random position on, document after document.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .templates import Template
 
 LANGUAGES = ("en", "zh")
 LONGEST_INLINE, LONGEST_SHOWN = 30, 160  # characters of LaTeX
-MAX_CELLS, MAX_COLUMNS, MAX_CELL = 48, 6, 28  # of a table that stands on a page of text; characters of a cell
+MAX_CELLS, MAX_COLUMNS, MAX_CELL = 48, 6, 28  # largest table on a page of text; characters of a cell
 MAX_CODE = (14, 64)  # lines, characters of a line
 _ENDS = re.compile(r"[.!?。！？…]+[”’\")」』]*\s*|\n\s*\n")
 _MONTHS = (
@@ -47,12 +47,22 @@ _MONTHS = (
 
 @dataclass
 class Content:
-    """What documents are made of.
+    """The material of documents.
 
-    prose: a TextSource, or running text as it is (Chinese must come so). formulas: LaTeX without delimiters. tables:
-    (title, header, rows). code: listings. documents: blocks to be typeset as they stand (`markdown.read_markdown`):
-    then nothing is composed; left_out: what their reader left out of them. Raises ValueError for an unknown language
-    or text without words.
+    `left_out` counts what the reader of `documents` could not use.
+
+    Args:
+        prose: a TextSource, or running text (Chinese must be text).
+        formulas: LaTeX without delimiters.
+        tables: tables of texts.
+        code: listings.
+        documents: blocks to typeset in their order (`read_document.read_markdown`); then nothing is composed.
+        language: "en" or "zh".
+        left_out: reason -> how many parts of `documents` were left out.
+
+    Raises:
+        ConfigError: the language is unknown.
+        InputError: there is neither prose nor a document.
     """
 
     prose: TextSource | str = ""
@@ -72,7 +82,9 @@ class Content:
                 raise InputError("content without prose and without documents: nothing to typeset")
 
     def passage(self, rng: np.random.Generator, words: int) -> str:
-        """About `words` words of running text from a sentence's start; in Chinese a word is two characters."""
+        """Return about `words` words of running text from the start of a sentence. A Chinese word counts as two
+        characters.
+        """
         if isinstance(self.prose, TextSource):
             return " ".join(self.prose.words(rng, words))
         text, length = self.prose, words * (2 if self.language == "zh" else 6)
@@ -85,7 +97,9 @@ class Content:
 
 
 class Composer:
-    """One document. `math` maps (LaTeX, display?) to Typst for what was used; `left_out` counts what was not."""
+    """Composes one document. `math` maps (LaTeX, display?) to Typst for the formulas used; `left_out` counts unusable
+    parts.
+    """
 
     def __init__(
         self,
@@ -108,7 +122,7 @@ class Composer:
         }
 
     def groups(self, first_note: int = 1) -> Iterator[list[Block]]:
-        """Blocks without end, each with the footnotes that it marks. first_note: number of the first of them."""
+        """Yield blocks without end, each with its footnotes. first_note: number of the first footnote."""
         self.note = first_note
         group: list[Block] = []
         for block in self._documents() if self.content.documents else self._composed():
@@ -129,7 +143,7 @@ class Composer:
         return True
 
     def _composed(self) -> Iterator[Block]:
-        if self.rng.random() < 0.4:  # else the pages are from the midst of a document
+        if self.rng.random() < 0.4:  # the other pages are from the middle of a document
             for kind in self.template.opening:
                 yield from getattr(self, "_" + kind)()
         kinds = sorted(self.template.mix)
@@ -143,7 +157,7 @@ class Composer:
             yield from getattr(self, "_" + kind)()
 
     def _documents(self) -> Iterator[Block]:
-        """The user's blocks from a drawn place on; a formula that cannot be set takes its block with it."""
+        """Yield the user's blocks from a random position on, without those whose formulas cannot be typeset."""
         while True:
             blocks = self.content.documents[int(self.rng.integers(len(self.content.documents)))]
             start = int(self.rng.integers(len(blocks))) if self.rng.random() < 0.6 else 0
@@ -164,7 +178,7 @@ class Composer:
                     yield from self._numbered(block, notes)
 
     def _numbered(self, block: Heading | Paragraph | Item | Quote, notes: dict[str, Note]) -> Iterator[Block]:
-        """The block with its footnotes in the numbers of this document."""
+        """Yield the block, with its footnotes renumbered for this document."""
         runs: list[Run] = []
         own: list[Note] = []
         for run in block.runs:
@@ -183,7 +197,7 @@ class Composer:
     def _canonical(self, run: Run) -> Run:
         return Run(self._math(run.text, False) or run.text, "math") if run.style == "math" else run
 
-    # -- kinds of blocks: names as in a template's mix and opening
+    # -- kinds of blocks, named as in a template's mix and opening
 
     def _paragraph(self) -> Iterator[Block]:
         text = self._passage(int(self.rng.integers(*self.template.words)))
@@ -218,7 +232,7 @@ class Composer:
             text = self._passage(max(1, int(words * self.rng.uniform(0.5, 1.5))))
             level = int(nested and not numbered and k > 0 and self.rng.random() < 0.5)
             yield Item(self._rich(text), f"{k + 1}{sign}" if numbered else "-", level)
-        text = self._passage(max(5, self.template.words[0]))  # so that two lists never touch
+        text = self._passage(max(5, self.template.words[0]))  # so that two lists are never adjacent
         yield Paragraph(self._rich(text))
 
     def _numbers(self) -> Iterator[Block]:
@@ -294,10 +308,10 @@ class Composer:
     # -- text
 
     def _passage(self, words: int) -> str:
-        """A passage that the fonts can draw."""
+        """Return a passage whose characters the fonts have."""
         for _ in range(20):
             text = re.sub(r"-{2,}", "—", self.content.passage(self.rng, words))
-            longest = 8 + 36 // self.template.columns  # what cannot be hyphenated would run out of a narrow column
+            longest = 8 + 36 // self.template.columns  # longer words would leave a narrow column
             if self.content.language == "zh":
                 text = re.sub(rf"[!-~]{{{longest},}}", "", text) or "文"
             else:
@@ -309,7 +323,7 @@ class Composer:
         return "".join(ch for ch in text if ch not in lacking).strip() or "A"
 
     def _phrase(self, low: int, high: int) -> str:
-        """A few words without the signs at their ends."""
+        """Return a few words without punctuation at their ends."""
         words = int(self.rng.integers(low, high + 1))
         text = self._passage(words) if self.content.prose else "Document"
         if self.content.language == "zh":
@@ -318,7 +332,7 @@ class Composer:
         return kept[:1].upper() + kept[1:] or "A"
 
     def _rich(self, text: str) -> Runs:
-        """Text with bold or italic words and formulas here and there."""
+        """Return text with some bold or italic words and inline formulas."""
         zh = self.content.language == "zh"
         words, blank = (list(text), "") if zh else (text.split(" "), " ")
         runs: list[Run] = []
@@ -344,7 +358,7 @@ class Composer:
         return tuple(trimmed(runs))
 
     def _drawn(self, longest: int, display: bool) -> str | None:
-        """A formula that can be typeset, in its canonical spelling; None when a few tries found none."""
+        """Return the canonical LaTeX of a formula that can be typeset, or None after a few tries."""
         for _ in range(8 if self.content.formulas else 0):
             latex = self.content.formulas[int(self.rng.integers(len(self.content.formulas)))].strip()
             if len(latex) <= longest and (found := self._math(latex, display)) is not None:
@@ -352,7 +366,7 @@ class Composer:
         return None
 
     def _math(self, latex: str, display: bool) -> str | None:
-        """The canonical spelling of a formula if it can be typeset; its Typst goes to `math`."""
+        """Return the canonical LaTeX of a formula if it can be typeset; its Typst is added to `math`."""
         found = _typeset(latex, display)
         if found is None or (found[0], display) in self.refused:
             return None
@@ -361,7 +375,7 @@ class Composer:
 
 
 def _with_notes(block: Heading | Paragraph | Item | Quote, notes: dict[str, Note]) -> Iterator[Run]:
-    """The runs of a block and of the footnotes that it marks."""
+    """Return the runs of a block and of its footnotes."""
     for run in block.runs:
         yield run
         if run.style == "note" and run.text in notes:
@@ -370,7 +384,7 @@ def _with_notes(block: Heading | Paragraph | Item | Quote, notes: dict[str, Note
 
 @functools.lru_cache(maxsize=20_000)
 def _typeset(latex: str, display: bool) -> tuple[str, str] | None:
-    """A formula's canonical spelling and its Typst; None outside the subset of LaTeX that `latex.py` knows."""
+    """Return a formula's canonical LaTeX and its Typst, or None if it is outside the supported subset (math.py)."""
     from ...markup.math import normalise, to_typst
 
     typst = to_typst(latex, display)

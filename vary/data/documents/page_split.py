@@ -1,7 +1,7 @@
-"""Where Typst broke the pages: every character of a page's text layer goes to its piece of the source, by its colour.
+"""Find out what each typeset page shows: assign every character of its text layer to a piece of the source by colour.
 
-Each piece is compared with what is printed of it, sign by sign, so a page's blocks say exactly what the page shows: a
-paragraph ends where the page does, even inside a word. What does not agree is an error that names it.
+Each piece is compared with its printed characters one by one. So the blocks of a page are exactly what it shows: a
+paragraph ends where the page does, even inside a word. A difference raises `PageMismatch`.
 """
 
 from __future__ import annotations
@@ -41,15 +41,16 @@ _DASHES = ("-", "\u2010")
 
 
 class PageMismatch(Exception):
-    """Why a page is not used."""
+    """A page differs from its source, and is not used. The message says how."""
 
 
 @dataclass
 class Page:
-    """What one page shows. blocks: running head, body, footnotes, footer; heads: how many of them are heads and feet.
+    """What one page shows. blocks: running head, body, footnotes, footer. head, foot: how many of them are heads and
+    footers.
 
-    owners (N,): the block of every character of the layer, -1 for none. formulas: the piece of every formula -> LaTeX.
-    numbers (N,): the piece of every character.
+    numbers (N,): the piece of each character of the layer. owners (N,): the block of each character, -1 for none.
+    formulas: the piece of each formula -> its LaTeX.
     """
 
     layer: TextLayer
@@ -61,12 +62,12 @@ class Page:
     formulas: dict[int, str]
 
     def body(self) -> list[Block]:
-        """The blocks without running head and footer."""
+        """Return the blocks without running head and footer."""
         return self.blocks[self.head : len(self.blocks) - self.foot]
 
 
 class PageCutter:
-    """Follows the pieces of a document through its pages, which must be read one after another."""
+    """Follows the pieces of a document through its pages, which must be read in order."""
 
     def __init__(self, blocks: list[Block], template: Template, style: DocumentStyle, scale: float):
         self.blocks, self.template, self.style, self.scale = blocks, template, style, scale
@@ -112,7 +113,7 @@ class PageCutter:
         return page
 
     def _follow(self, piece: int, text: str, before: int) -> bool:
-        """Move on in a piece by what is printed of it; whether that ends in a hyphen that the source does not have."""
+        """Advance in a piece by its printed text. Return whether that ends in a hyphen that is not in the source."""
         expected = self.texts[piece] if piece < len(self.texts) else ""
         if expected is None:
             self.done[piece] = 1
@@ -159,14 +160,14 @@ class PageCutter:
         return running(self.style, "head", number), running(self.style, "foot", number)
 
     def _check(self, page: Page, loose: dict[int, str], number: int) -> None:
-        """Head, foot and the numbers of footnotes as they should be, and nothing outside the page or its column."""
+        """Check head, footer and footnote numbers, and that nothing is outside the page or its column."""
         for key, texts in zip((HEAD, FOOT), self._running(number), strict=True):
             if loose[key].replace(HYPHEN, "-") != "".join("".join(texts).split()):
                 raise PageMismatch("the running head or footer is not the one that was set")
         numbers = "".join(block.number for block in page.blocks if isinstance(block, Note))
         if loose[0] and loose[0] != numbers:
             raise PageMismatch("characters that belong to no piece")
-        inked = np.array([not ch.isspace() for ch in page.layer.text], bool)  # a blank may hang over a line's end
+        inked = np.array([not ch.isspace() for ch in page.layer.text], bool)  # a space may be past the end of a line
         glyphs = page.layer.boxes[inked]
         width, height = (self.scale * side for side in self.template.paper)
         if len(glyphs) and (glyphs.min() < 0 or glyphs[:, 2].max() > width or glyphs[:, 3].max() > height):
@@ -183,7 +184,9 @@ class PageCutter:
 
 
 def lines_of(page: Page) -> list[LabelledLine]:
-    """Text in the order of the target; formulas are not spelt, inside lines too: they are regions and part the line."""
+    """Return the lines of text in the order of the target. Formulas are regions, not text; an inline formula splits its
+    line.
+    """
     cells = np.isin(page.owners, [k for k, block in enumerate(page.blocks) if isinstance(block, Table | Code)])
     groups = np.where(cells, 4096 + page.numbers, page.owners)
     spelt = ~np.isin(page.numbers, list(page.formulas))
@@ -195,10 +198,10 @@ def lines_of(page: Page) -> list[LabelledLine]:
 
 
 def regions_of(page: Page, tables: str) -> list[Region]:
-    """Blocks and inline formulas, boxes around their glyphs.
+    """Return a region for each block and inline formula, with the box of its glyphs.
 
     Labels: heading, paragraph, item, quote, footnote, formula, code, table, head, foot, inline formula. A block that
-    goes on in another column has a region in each; its Markdown stands with the first.
+    continues in another column has a region in each; the first has its Markdown.
     """
     found: list[Region] = []
     glyphs = page.layer.kinds != GENERATED
@@ -216,7 +219,7 @@ def regions_of(page: Page, tables: str) -> list[Region]:
 
 
 def _column_boxes(layer: TextLayer, part: np.ndarray) -> list[tuple[float, float, float, float]]:
-    """Boxes around characters, a new one where the text goes on higher up and further right."""
+    """Return boxes around characters; a new box begins where the text continues higher up and further right."""
     if not len(part):
         return []
     boxes, em = layer.boxes[part], layer.ems[part]

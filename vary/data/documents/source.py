@@ -1,9 +1,10 @@
-"""Document pages with Markdown targets: `DocumentSource.sample(i)` is a pure function of (seed, i).
+"""Render document pages with Markdown targets: `DocumentSource.sample(i)` is a pure function of (seed, i).
 
-Content is set by Typst through one of `TEMPLATES`, several pages at a time, and drawn by PDFium. The colour of every
-character tells which piece of the source it is (`templates.py`), so each page's target is cut from the source exactly
-where Typst broke the page, in the source's order whatever the columns, and is compared with the text layer sign by
-sign (`pagecut.py`). A page that does not agree is not used: `refused` counts why.
+Typst sets the content in one of `TEMPLATES`, several pages at a time, and PDFium draws it. The colour of each character
+names its piece of the source (templates.py). So the target of a page is cut from the source exactly where Typst broke
+the page, in the order of the source whatever the columns (page_split.py). A page that differs from its source is not
+used, and `refused` counts the reason.
+
 Source: Vary, arXiv 2312.06109 section 3.3.2 (LaTeX sources re-typeset through templates, Markdown as the target).
 """
 
@@ -21,19 +22,19 @@ import numpy as np
 from ...io.errors import ConfigError, InputError
 from ...markup.blocks import TABLES, Block, Code, Formula, Heading, pieces, to_markdown
 from ...markup.tables import Table
-from ..corpus.fonts import load_fonts
 from ..sample import Sample
 from .content import Composer, Content
 from .page_split import Page, PageCutter, PageMismatch, lines_of, regions_of
 from .templates import MAX_PIECE, TEMPLATES, DocumentStyle, Template, draw_families, draw_style, to_typst
+from .typst import load_fonts
 
 HEADS = ("keep", "drop")
-ATTEMPTS = 6  # documents that are set anew before a page is given up
+ATTEMPTS = 6  # documents tried before an error
 
 
 @dataclass
 class _Sheet:
-    """A page that can be used: its PDF page, what it shows, pixels per point, and its `meta`."""
+    """A usable page: the page of the PDF, what it shows, pixels per point, and its `meta`."""
 
     pdf: Any
     page: Page
@@ -42,14 +43,25 @@ class _Sheet:
 
 
 class DocumentSource:
-    """Typeset pages of one size with their Markdown.
+    """A source of typeset pages of one size with their Markdown.
 
-    height, width: pixels of the image; the page keeps its shape and is padded with white right and below. templates:
-    names of TEMPLATES, None for all. fonts: folders besides Typst's own fonts (Chinese needs one). pages: pages of a
-    document; samples i // pages are of the same one, so neighbours are cheap. tables: one of blocks.TABLES. heads:
-    "keep" running heads, page numbers and footers in the target, or "drop" them (they are printed all the same).
-    `refused` counts pages that were not used, by reason; `left_out` parts of the content. Raises ValueError for an
-    unknown template or option, and for Chinese without a font.
+    `refused` counts unused pages by reason, `left_out` unused parts of the content.
+
+    Args:
+        content: the material.
+        seed: seed of all samples.
+        height: height of the image, pixels. The page keeps its shape; white is added at the right and the bottom.
+        width: width of the image, pixels.
+        templates: names of TEMPLATES, None for all.
+        fonts: folders of fonts in addition to Typst's own; Chinese needs one.
+        pages: pages of one document. Samples with the same i // pages are of one document, so neighbours are cheap.
+        tables: one of `blocks.TABLES`.
+        heads: "keep" running heads, page numbers and footers in the target, or "drop" them. They are printed in any
+            case.
+
+    Raises:
+        ConfigError: a template or an option is unknown.
+        InputError: the content is Chinese and no font has Chinese characters.
     """
 
     def __init__(
@@ -79,11 +91,11 @@ class DocumentSource:
         self._signs = "".join(sorted(set(content.prose))) if isinstance(content.prose, str) else ""
         self.refused: Counter[str] = Counter()
         self.left_out: Counter[str] = Counter(content.left_out)
-        self._bad: frozenset[tuple[str, bool]] = frozenset()  # formulas that Typst does not take
+        self._bad: frozenset[tuple[str, bool]] = frozenset()  # formulas that Typst rejects
         self._last: tuple[int, list[_Sheet]] = (-1, [])
 
     def sample(self, i: int) -> Sample:
-        """Page i. `meta` names the template, the fonts and the page's number; regions are blocks and formulas."""
+        """Return page i. `meta` has the template, the fonts and the page number; regions are blocks and formulas."""
         number = i // self.pages
         if self._last[0] != number:
             self._last = number, self._good_sheets(number)
@@ -105,7 +117,7 @@ class DocumentSource:
         raise InputError(f"document {number}: {ATTEMPTS} attempts gave {len(sheets)} good pages: {dict(self.refused)}")
 
     def _document(self, number: int, attempt: int) -> list[_Sheet]:
-        """The good ones among the pages of one typeset document."""
+        """Return the usable pages of one typeset document."""
         import pypdfium2
         import typst
 
@@ -142,7 +154,7 @@ class DocumentSource:
     def _composed(
         self, number: int, attempt: int, grown: float
     ) -> tuple[str, Template, DocumentStyle, Composer, list[Block]]:
-        """Blocks for about `grown` times the pages that are wanted."""
+        """Compose blocks for about `grown` times the pages needed."""
         rng = np.random.default_rng((self.seed, 11, number, attempt))
         name = self.templates[int(rng.integers(len(self.templates)))]
         template, language = TEMPLATES[name], self.content.language
@@ -151,7 +163,7 @@ class DocumentSource:
         def lacking(text: str, code: bool = False) -> set[str]:
             return self.fonts.missing(text, (mono, *families) if code else families)
 
-        lacking(self._signs)  # all at once: to ask for a few characters costs as much as for thousands
+        lacking(self._signs)  # in one call: a few characters cost as much as thousands
         composer = Composer(self.content, template, rng, self._bad, lacking)
         style = draw_style(template, rng, families, mono, composer.names, language)
         width = (template.paper[0] - 2 * template.margin[0]) / template.columns / style.size
@@ -180,7 +192,7 @@ class DocumentSource:
 
 
 def _height(block: Block, per_line: float) -> float:
-    """About how many lines of text a block takes."""
+    """Estimate how many lines of text a block needs."""
     if isinstance(block, Formula):
         return 3.5
     if isinstance(block, Code):

@@ -1,9 +1,9 @@
-"""The looks of rendered documents: what a template fixes, what is drawn for each document, and the blocks as Typst.
+"""Define the templates of documents, draw a style for each document, and write its blocks as Typst.
 
-Vary re-typesets its LaTeX sources through "10+" templates of its own, unnamed (arXiv 2312.06109 section 3.3.2); these
-are ours. Every printed piece carries its number in the low bits of its ink: 12 bits, four in each of red, green and
-blue, which no eye sees. Whatever Typst does with a text (lines, hyphens, columns, pages, footnotes), the colour of a
-character in the PDF says which piece it belongs to.
+Vary re-typesets its LaTeX sources through "10+" templates, which it does not name (arXiv 2312.06109 section 3.3.2);
+these are ours. Each printed piece has its number in the low bits of its colour: 12 bits, four each in red, green and
+blue, which is invisible. Whatever Typst does with a text (lines, hyphens, columns, pages, footnotes), the colour of a
+character in the PDF gives its piece.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...markup.tables import Table
 from ...markup.typst import typst_list, typst_string
 
 A4, LETTER, BOOK, SLIDE = (595.0, 842.0), (612.0, 792.0), (439.0, 666.0), (640.0, 480.0)  # width, height in points
-HEAD, FOOT, MAX_PIECE = 4094, 4095, 4093  # numbers of the running head, the footer, and the last one for a piece
+HEAD, FOOT, MAX_PIECE = 4094, 4095, 4093  # numbers of the running head and the footer; largest number of a piece
 LONGEST_BOXED = 40  # characters of LaTeX
 _PROSE = {"paragraph": 10.0, "heading": 2.0, "list": 1.0, "numbers": 0.5, "quote": 0.5}
 _SCIENCE = _PROSE | {"formula": 3.0, "table": 1.0}
@@ -27,11 +27,12 @@ _SCIENCE = _PROSE | {"formula": 3.0, "table": 1.0}
 
 @dataclass(frozen=True)
 class Template:
-    """paper, margin, sizes: points. mix: weights of the kinds of blocks. heads, feet: "left|middle|right" patterns.
+    """A template. paper, margin, sizes: points. mix: weights of the kinds of blocks. heads, feet: "left|middle|right"
+    patterns.
 
-    title: how a first heading is set. opening: kinds of blocks that begin a document. headings: "bold", "centred",
-    "caps", "italic" or "ruled". numbered: headings have printed numbers. entries: a paragraph begins with a bold word.
-    words: least and greatest length of a paragraph. math: formulas inside the lines.
+    title: how a first heading is set. opening: kinds of blocks at the start of a document. headings: "bold", "centred",
+    "caps", "italic" or "ruled". numbered: headings have printed numbers. entries: paragraphs begin with a bold word.
+    words: smallest and largest length of a paragraph. math: use inline formulas.
     """
 
     mix: dict[str, float] = field(default_factory=lambda: _PROSE)
@@ -114,9 +115,9 @@ TEMPLATES: dict[str, Template] = {
 
 @dataclass(frozen=True)
 class DocumentStyle:
-    """What is drawn for one document. size: points; head, foot: "left|middle|right" with {page} left to be filled in.
+    """The style of one document. size: points. head, foot: "left|middle|right" with {page} still to be filled in.
 
-    families: Typst falls back from one to the next; the last one stands for what no other has. first_page: its number.
+    families: Typst uses the first family that has a character. first_page: number of the first page.
     """
 
     families: tuple[str, ...]
@@ -136,7 +137,7 @@ class DocumentStyle:
 def draw_families(
     template: Template, rng: np.random.Generator, families: dict[str, list[str]], language: str
 ) -> tuple[tuple[str, ...], str]:
-    """Families of the text, each standing in for what those before it lack, and the typewriter's family."""
+    """Choose the families of the text, in order of fallback, and the monospaced family."""
     serif = template.serif if template.serif is not None else bool(rng.random() < 0.4)
     kind = "serif" if serif or not families["sans"] else "sans"
     chosen = [str(rng.choice(families[kind]))]
@@ -153,7 +154,7 @@ def draw_style(
     names: dict[str, str],
     language: str,
 ) -> DocumentStyle:
-    """names: title, author, date for head and foot."""
+    """Choose the style of a document. names: title, author and date for head and footer."""
 
     def filled(patterns: tuple[str, ...]) -> str:
         pattern = patterns[int(rng.integers(len(patterns)))]
@@ -170,7 +171,7 @@ def draw_style(
 
 
 def running(style: DocumentStyle, which: Literal["head", "foot"], page: int) -> list[str]:
-    """What the head or foot of a page says: up to three texts, left to right."""
+    """Return the texts of the head or footer of a page: up to three, from left to right."""
     parts = (style.head if which == "head" else style.foot).split("|")
     if style.twoside and page % 2 == 0:
         parts = parts[::-1]
@@ -226,7 +227,7 @@ _HEADINGS = {
 
 
 def preamble(template: Template, style: DocumentStyle) -> str:
-    """Everything before the first block."""
+    """Return all Typst source before the first block."""
     width, height = template.paper
     spaced = "first-line-indent: (amount: 2em, all: true)" if style.language == "zh" else "first-line-indent: 1.3em"
     title = (
@@ -255,9 +256,16 @@ def preamble(template: Template, style: DocumentStyle) -> str:
 
 
 def to_typst(blocks: list[Block], template: Template, style: DocumentStyle, math: dict[tuple[str, bool], str]) -> str:
-    """Typst source of a document. math: (LaTeX, display?) -> Typst for every formula in it.
+    """Write a document as Typst source.
 
-    Raises ValueError when the blocks have more than MAX_PIECE pieces, or a footnote's mark has no text.
+    Args:
+        blocks: the blocks.
+        template: the template.
+        style: the style.
+        math: (LaTeX, display?) -> Typst for each formula in the blocks.
+
+    Raises:
+        InputError: the blocks have more than MAX_PIECE pieces, or a footnote's mark has no text.
     """
     count, parts = 1, [preamble(template, style)]
     numbers = []
@@ -304,7 +312,7 @@ def _runs(runs: Runs, k: int, notes: dict[str, tuple[int, Runs]], math: dict[tup
     parts = []
     for number, run in enumerate(runs, k):
         if run.style == "math":
-            keep = "box" if len(run.text) <= LONGEST_BOXED else ""  # a longer one may be broken at the end of a line
+            keep = "box" if len(run.text) <= LONGEST_BOXED else ""  # longer ones may break at the end of a line
             parts.append(f"#text(fill: ink({number}), {keep}(${math[run.text, False]}$))")
         elif run.style == "note":
             if run.text not in notes:
