@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from tests.reading.test_batch import LOAD, tiff
+from tests.reading.test_batch import FACTORY, tiff
 from vary.cli import main
 from vary.document.elements import Block, Line, Page
 from vary.document.orientation import Orientation
@@ -259,7 +259,7 @@ def test_standard_input_is_called_by_its_dash(vary, pdf_file, monkeypatch) -> No
 @pytest.fixture
 def run(monkeypatch, tmp_path):
     """Runs that read a TIFF with a page that is lost, by the scripted reader of tests/reading/test_batch.py."""
-    monkeypatch.setattr("vary.reading.batch.read_all", partial(read_all, load=LOAD))
+    monkeypatch.setattr("vary.reading.batch.read_all", partial(read_all, factory=FACTORY))
     source = tiff(tmp_path / "a.tif", "ok", "raise", "blank")
     return ["read", str(source), "--model", str(tmp_path), "--workers", "1"]
 

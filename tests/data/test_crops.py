@@ -9,8 +9,8 @@ import pytest
 
 from vary.data.pdfs.crops import CROPS, CropSource
 from vary.data.sample import UNREAD
+from vary.document.lines import FrameGrid
 from vary.markup.prompts import LATIN
-from vary.models.heads.reading import Lattice
 from vary.train.loader import StageData
 from vary.train.reading_loss import reading_targets
 from vary.train.recipe import Recipe
@@ -82,15 +82,15 @@ def test_tiny_type_and_scattered_letters_are_unread(tmp_path) -> None:
 
 def test_unread_ink_is_neither_line_nor_blank(samples) -> None:
     sample = next(s for s in samples if s.regions)
-    lattice = Lattice(LATIN, (8, 4), 3)
-    without = reading_targets([sample.lines], sample.image.shape, lattice)
+    frame_grid = FrameGrid(LATIN, (8, 4), 3)
+    without = reading_targets([sample.lines], sample.image.shape, frame_grid)
     boxes = [(0, r.box) for r in sample.regions]
-    targets = reading_targets([sample.lines], sample.image.shape, lattice, boxes)
+    targets = reading_targets([sample.lines], sample.image.shape, frame_grid, boxes)
     assert targets.near.sum() > without.near.sum()
     assert targets.labels.tolist() == without.labels.tolist()
     x0, y0, x1, y1 = sample.regions[0].box
-    assert targets.near[0, int((y0 + y1) / 16), int((x0 + x1) / 2 / lattice.frame_px)]
-    data = StageData([_Fixed(sample)], [2], [1.0], 1, lattice)
+    assert targets.near[0, int((y0 + y1) / 16), int((x0 + x1) / 2 / frame_grid.frame_px)]
+    data = StageData([_Fixed(sample)], [2], [1.0], 1, frame_grid)
     assert data[0].targets.near.sum() == 2 * targets.near.sum()
 
 

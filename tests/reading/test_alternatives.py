@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from vary.document.lines import Alternative
-from vary.reading.alternatives import find_doubts, spellings
-from vary.reading.ctc import _best_path
+from vary.reading.alternatives import find_alternatives, spellings
+from vary.reading.ctc import best_path
 
 ALPHABET = " mnrcl"
 
@@ -24,10 +24,10 @@ def path_of(frames: list[str | dict[str, float]]) -> np.ndarray:
     return rows / rows.sum(1, keepdims=True)
 
 
-def doubts_of(frames: list[str | dict[str, float]]) -> tuple[str, list[Alternative]]:
+def alternatives_of(frames: list[str | dict[str, float]]) -> tuple[str, list[Alternative]]:
     path = path_of(frames)
-    text, at, _ = _best_path(path, ALPHABET)
-    return text, find_doubts(path, text, at, ALPHABET)
+    text, at, _ = best_path(path, ALPHABET)
+    return text, find_alternatives(path, text, at, ALPHABET)
 
 
 def test_spellings_are_those_of_all_alignments() -> None:
@@ -50,11 +50,11 @@ def test_spellings_are_those_of_all_alignments() -> None:
 
 def test_a_sure_line_has_no_doubts() -> None:
     flanks = {"m": 0.4, "": 0.6}  # of a spike, no rival
-    assert doubts_of(["", flanks, "m", flanks, "", "n", "", "", "c", "c", ""]) == ("mnc", [])
+    assert alternatives_of(["", flanks, "m", flanks, "", "n", "", "", "c", "c", ""]) == ("mnc", [])
 
 
 def test_a_doubt_names_its_place_and_its_odds() -> None:
-    text, (doubt,) = doubts_of(["", "c", "", {"r": 0.6, "m": 0.4}, {"n": 0.6, "": 0.4}, "", "l", ""])
+    text, (doubt,) = alternatives_of(["", "c", "", {"r": 0.6, "m": 0.4}, {"n": 0.6, "": 0.4}, "", "l", ""])
     assert text == "crnl"
     assert (doubt.start, doubt.end) == (1, 3)
     odds = dict(doubt.others)
@@ -63,17 +63,17 @@ def test_a_doubt_names_its_place_and_its_odds() -> None:
 
 
 def test_a_letter_may_be_missing_or_too_many() -> None:
-    text, (doubt,) = doubts_of(["", "c", "", {"": 0.7, "l": 0.3}, "", "m", ""])
+    text, (doubt,) = alternatives_of(["", "c", "", {"": 0.7, "l": 0.3}, "", "m", ""])
     assert (text, doubt.start, doubt.end) == ("cm", 1, 1)
     assert [other for other, _ in doubt.others] == ["l"]
-    text, (doubt,) = doubts_of(["", "c", "", {"": 0.4, "l": 0.6}, "", "m", ""])
+    text, (doubt,) = alternatives_of(["", "c", "", {"": 0.4, "l": 0.6}, "", "m", ""])
     assert (text, doubt.start, doubt.end) == ("clm", 1, 2)
     assert [other for other, _ in doubt.others] == [""]
 
 
 def test_unlikely_spellings_are_none() -> None:
-    assert doubts_of(["", {"r": 0.99, "m": 0.01}, ""])[1] == []
-    (doubt,) = doubts_of(["", {"r": 0.8, "m": 0.197, "n": 0.003}, ""])[1]
+    assert alternatives_of(["", {"r": 0.99, "m": 0.01}, ""])[1] == []
+    (doubt,) = alternatives_of(["", {"r": 0.8, "m": 0.197, "n": 0.003}, ""])[1]
     assert [other for other, _ in doubt.others] == ["m"]
 
 

@@ -20,9 +20,10 @@ from vary.document.elements import STATUSES, Block, Line, Page
 from vary.document.orientation import Orientation
 from vary.io.files import atomic_write, lock_folder
 from vary.reading.batch import read_all, safe_names
-from vary.reading.workers import Crew
+from vary.reading.spec import ReaderSpec
+from vary.reading.workers import WorkerPool
 
-LOAD = "tests.reading.test_batch:load"
+FACTORY = "tests.reading.test_batch:open_scripted"
 
 
 class Scripted:
@@ -59,11 +60,11 @@ DEEDS = ("ok", "blank", "crash", "hang", "raise", "truncated", "repetition")
 ENDS = {"crash": "failed", "hang": "timeout", "raise": "failed"}
 
 
-def load(model: str, device: str) -> Scripted:
-    """What a worker calls in place of `vary.reading.api:load`; the model is a folder."""
-    if model == "none":
+def open_scripted(spec: ReaderSpec) -> Scripted:
+    """Open the reader of a worker; the model is a folder."""
+    if spec.model == "none":
         raise ValueError("no model")
-    return Scripted(model)
+    return Scripted(spec.model)
 
 
 def tiff(path: Path, *deeds: str) -> Path:
@@ -85,7 +86,7 @@ class Runs:
     def __call__(self, *inputs, to=("text",), workers=2, timeout_s=1.0, **settings):
         self.told.clear()
         return read_all(
-            inputs, self.out, to, model=str(self.folder), load=LOAD, workers=workers, timeout_s=timeout_s,
+            inputs, self.out, to, model=str(self.folder), factory=FACTORY, workers=workers, timeout_s=timeout_s,
             on_page=self.told.append, **settings,
         )  # fmt: skip
 
@@ -196,7 +197,7 @@ from vary.reading.batch import read_all
 def tell(line):
     if line["page"] == 7:
         os.kill(os.getpid(), signal.SIGKILL)
-settings = dict(model={str(run.folder)!r}, load={LOAD!r}, workers=1, on_page=tell)
+settings = dict(model={str(run.folder)!r}, factory={FACTORY!r}, workers=1, on_page=tell)
 read_all([{str(source)!r}], {str(run.out)!r}, ["text"], **settings)
 """
     root = Path(__file__).parents[2]
@@ -216,9 +217,7 @@ def test_disk_full(run, monkeypatch) -> None:
     """What was written before is whole, the error names the reason, and the next run goes on."""
     source = tiff(run.folder / "a.tif", "ok", "ok", "ok")
     run(source)
-    monkeypatch.setattr(
-        "vary.reading.batch.os.fsync", lambda number: (_ for _ in ()).throw(OSError(28, "No space left on device"))
-    )
+    monkeypatch.setattr("os.fsync", lambda number: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space left"):
         run(source, to=("md",))
     with pytest.raises(OSError, match="No space left"):
@@ -252,6 +251,16 @@ def test_another_form_needs_no_reading(run) -> None:
     assert r"ok \<b>" in run.text("a.md")
 
 
+def test_names_that_are_not_utf8(run) -> None:
+    """Their pages are read once, and the ledger is valid UTF-8 and JSON."""
+    source = tiff(run.folder / "a.tif", "ok")
+    strange = Path(os.fsdecode(os.fsencode(source.parent) + b"/caf\xe9.tif"))
+    source.rename(strange)
+    assert run(strange).read == 1
+    assert [json.loads(line) for line in (run.out / "run.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert run(strange).read == 0
+
+
 def test_exit_codes(run) -> None:
     assert run(tiff(run.folder / "a.tif", "ok", "blank")).exit_code == 0
     assert run(tiff(run.folder / "b.tif", "ok", "raise")).exit_code == 2
@@ -265,9 +274,9 @@ def test_refused(run) -> None:
     with pytest.raises(ValueError, match="to docx: allowed: text, md, html, json, pdf, overlay"):
         run(source, to=("docx",))
     with pytest.raises(ValueError, match="none: no model"):
-        read_all([source], run.out, model="none", load=LOAD, workers=1)
+        read_all([source], run.out, model="none", factory=FACTORY, workers=1)
     with pytest.raises(ValueError, match="workers 0"):
-        Crew(0, LOAD, "m", "cpu", 1)
+        WorkerPool(0, ReaderSpec("m"), 1)
 
 
 def test_output_stays_inside(run) -> None:
@@ -298,11 +307,11 @@ def test_output_stays_inside(run) -> None:
 
 
 def test_no_process_is_left(run) -> None:
-    with Crew(2, LOAD, str(run.folder), "cpu", 30) as crew:
+    with WorkerPool(2, ReaderSpec(str(run.folder), factory=FACTORY), 30) as pool:
         source = tiff(run.folder / "a.tif", "hang", "ok")
-        hanging, read = crew.submit(str(source), 1, None), crew.submit(str(source), 2, None)
+        hanging, read = pool.submit(str(source), 1, None), pool.submit(str(source), 2, None)
         assert json.loads(gzip.decompress(read.result().stored))["status"] == "ok"
-        processes = [child.process for child in crew._children]
+        processes = [child.process for child in pool._children]
         began = time.perf_counter()
     assert time.perf_counter() - began < 5
     assert all(process.poll() is not None for process in processes)

@@ -9,10 +9,9 @@ from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from tests.models.test_reading_head import oracle
-from vary.document.lines import TextLine
+from vary.document.lines import FrameGrid, TextLine
 from vary.markup.prompts import LATIN
-from vary.models.heads.reading import Lattice
-from vary.reading.ctc import retold
+from vary.reading.ctc import with_text
 from vary.reading.loader import load_reader
 from vary.reading.reader import Reader
 
@@ -24,21 +23,21 @@ def reader(tiny_model) -> Reader:
 
 def scripted(reader: Reader, sample) -> Reader:
     """A reader whose head says the truth about one sample, at scale 1 and in two frames a column."""
-    log_probs, measures = oracle(sample)
+    log_probs, geometry = oracle(sample)
     tokens = torch.zeros(1, log_probs.shape[0] * log_probs.shape[1] // 2, 18)
-    reader.head.lattice = Lattice(LATIN, (8, 4), 2)
-    reader.field = lambda pixels: (tokens, torch.from_numpy(log_probs)[None], torch.from_numpy(measures)[None])
+    reader.head.frame_grid = FrameGrid(LATIN, (8, 4), 2)
+    reader.field = lambda pixels: (tokens, torch.from_numpy(log_probs)[None], torch.from_numpy(geometry)[None])
     return reader
 
 
 def test_a_page_is_read_with_boxes_and_confidence(page_source, tiny_model) -> None:
     sample = page_source(seed=11, height=512, width=512, degraded=0.0, sizes_px=(18, 22)).sample(0)
     reader = Reader.of(tiny_model, "tiny")
-    lattice = reader.head.lattice
+    frame_grid = reader.head.frame_grid
     try:
         page = scripted(reader, sample).read(Image.fromarray(sample.image))
     finally:
-        reader.head.lattice = lattice  # the model is shared
+        reader.head.frame_grid = frame_grid  # the model is shared
     assert page.status == "ok"
     assert (page.width, page.height) == (512, 512)
     texts = {line.text for line in sample.lines}
@@ -63,12 +62,12 @@ class Once:
 def doubting(sample, tiny_model, weight: float, monkeypatch) -> tuple[Reader, Once]:
     """A reader that knows a sample by heart, but half takes each `e` for a `c`, and whose decoder likes `c`."""
     reader, decoder = Reader.of(tiny_model, "tiny"), Once(tiny_model)
-    log_probs, measures = oracle(sample)
+    log_probs, geometry = oracle(sample)
     e, c = LATIN.index("e") + 1, LATIN.index("c") + 1
     probs = np.exp(log_probs)
     probs[..., c], probs[..., e] = probs[..., c] + 0.4 * probs[..., e], 0.6 * probs[..., e]
     tokens = torch.zeros(1, probs.shape[0] * probs.shape[1] // 2, 18)
-    field = tokens, torch.from_numpy(probs).log()[None], torch.from_numpy(measures)[None]
+    field = tokens, torch.from_numpy(probs).log()[None], torch.from_numpy(geometry)[None]
     reader.field = lambda pixels: field
     reader._decoder, reader.decoder_weight = decoder, weight
 
@@ -86,7 +85,7 @@ def doubting(sample, tiny_model, weight: float, monkeypatch) -> tuple[Reader, On
         "vary.reading.reader.strip_embeddings", lambda model, tokens, grid, strips: [tokens[0]] * len(strips)
     )
     monkeypatch.setattr(tiny_model, "feed", lambda tokens, logits: tokens)
-    monkeypatch.setattr(reader.head, "lattice", Lattice(LATIN, (8, 4), 2))
+    monkeypatch.setattr(reader.head, "frame_grid", FrameGrid(LATIN, (8, 4), 2))
     return reader, decoder
 
 
@@ -123,7 +122,7 @@ def test_a_reader_without_decoder_says_so(tiny_model) -> None:
     reader = Reader.of(tiny_model, "tiny", fast=True)
     assert reader.decoder_weight == 0
     with pytest.raises(ValueError, match="tiny: this reader was made without its decoder"):
-        _ = reader.writer
+        _ = reader.strip_decoder
 
 
 def test_blank_pages(reader) -> None:
@@ -166,7 +165,7 @@ def test_retold_lines_keep_a_box_per_character(text) -> None:
     x = np.arange(7, dtype=np.float32) * 10
     boxes = np.stack([x, x * 0, x + 9, x * 0 + 12], 1)
     line = TextLine("buttons", boxes, np.full(7, 0.9, np.float32), 16.0)
-    told = retold(line, text, "decoder")
+    told = with_text(line, text, "decoder")
     assert told.text == text
     assert told.boxes.shape == (len(text), 4)
     assert told.confidence.shape == (len(text),)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from vary.document.elements import LOST, STATUSES, Page
 from vary.reading.batch import read_all
-from vary.reading.workers import packed
+from vary.reading.workers import Outcome
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,18 +39,18 @@ def test_every_named_test_exists() -> None:
     assert set(named) <= there, sorted(set(named) - there)
 
 
-class ScriptedCrew:
-    """In place of `Crew`: the n-th page of a file ends as `ends` says, at once."""
+class ScriptedPool:
+    """In place of `WorkerPool`: the n-th page of a file ends as `ends` says, at once."""
 
     count = 2
 
     def __init__(self, ends: dict[str, list[str]]):
         self.ends, self.asked = ends, []
 
-    def __call__(self, *_) -> ScriptedCrew:
+    def __call__(self, *_) -> ScriptedPool:
         return self
 
-    def __enter__(self) -> ScriptedCrew:
+    def __enter__(self) -> ScriptedPool:
         return self
 
     def __exit__(self, *_) -> None:
@@ -60,7 +60,7 @@ class ScriptedCrew:
         self.asked.append((Path(path).name, number))
         status = self.ends[Path(path).name][number - 1]
         future: Future = Future()
-        future.set_result(packed(Page(number, status, error="why" if status in LOST else None)))
+        future.set_result(Outcome.from_page(Page(number, status, error="why" if status in LOST else None)))
         return future
 
 
@@ -68,8 +68,8 @@ class ScriptedCrew:
 @given(st.lists(st.lists(st.sampled_from(STATUSES), max_size=6), min_size=1, max_size=4))
 def test_loss_accounting_of_any_mixture(files) -> None:  # 33; no ends: a file that does not open
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        crew = ScriptedCrew({f"{k}.tif": ends for k, ends in enumerate(files)})
-        patch.setattr("vary.reading.batch.Crew", crew)
+        pool = ScriptedPool({f"{k}.tif": ends for k, ends in enumerate(files)})
+        patch.setattr("vary.reading.batch.WorkerPool", pool)
         for k, ends in enumerate(files):
             frames = [Image.new("L", (8 + k, 8), 9 * n) for n in range(len(ends))]
             path = Path(folder, "in", f"{k}.tif")
@@ -80,7 +80,7 @@ def test_loss_accounting_of_any_mixture(files) -> None:  # 33; no ends: a file t
                 path.write_bytes(b"nothing")
 
         def run():
-            crew.asked = []
+            pool.asked = []
             return read_all([Path(folder, "in")], Path(folder, "out"), ["text"], model=folder)
 
         every = {(f"{k}.tif", n): status for k, ends in enumerate(files) for n, status in enumerate(ends, 1)}
@@ -89,13 +89,13 @@ def test_loss_accounting_of_any_mixture(files) -> None:  # 33; no ends: a file t
         for wanted in (set(every), lost):
             summary = run()
             assert summary.pages == Counter(every.values())
-            assert (set(crew.asked), len(crew.asked), summary.read) == (wanted, len(wanted), len(wanted))
+            assert (set(pool.asked), len(pool.asked), summary.read) == (wanted, len(wanted), len(wanted))
             assert len(summary.unreadable) == broken
             assert summary.exit_code == (0 if not lost and not broken else 2 if len(lost) < len(every) else 3)
-        crew.ends = {name: ["ok"] * len(ends) for name, ends in crew.ends.items()}
+        pool.ends = {name: ["ok"] * len(ends) for name, ends in pool.ends.items()}
         run()
         assert run().read == 0
-        assert crew.asked == []
+        assert pool.asked == []
 
 
 OFFLINE = """

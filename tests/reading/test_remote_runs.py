@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.reading.test_batch import LOAD, tiff
+from tests.reading.test_batch import FACTORY, tiff
 from tests.reading.test_remote import PAGE, other, said, vary_server  # noqa: F401  # `other` is a fixture
 from tests.serve.test_app import FakeReader
 from vary.document.orientation import Orientation
@@ -103,7 +103,13 @@ def test_a_cluster_gives_what_workers_give(tmp_path) -> None:
     for settings in ({"workers": 2}, {"ray": "local"}):
         out = tmp_path / f"out{len(found)}"
         summary = read_all(
-            [tmp_path / "in"], out, ["text", "md", "json"], model=str(tmp_path), load=LOAD, timeout_s=2.0, **settings
+            [tmp_path / "in"],
+            out,
+            ["text", "md", "json"],
+            model=str(tmp_path),
+            factory=FACTORY,
+            timeout_s=2.0,
+            **settings,
         )
         lines = [{k: v for k, v in line.items() if k not in VOLATILE} for line in ledger(out)]
         texts = {p.name: p.read_text() for p in out.iterdir() if p.suffix in (".txt", ".md")}
@@ -111,7 +117,7 @@ def test_a_cluster_gives_what_workers_give(tmp_path) -> None:
     assert found[0] == found[1]
     assert found[0][0] == {"ok": 3, "blank": 1, "failed": 2, "timeout": 1, "truncated": 1}
     with pytest.raises(ValueError, match=r"^none: no model$"):
-        read_all([tmp_path / "in"], tmp_path / "none", model="none", load=LOAD, ray="local")
+        read_all([tmp_path / "in"], tmp_path / "none", model="none", factory=FACTORY, ray="local")
 
 
 def test_a_server_turns_pages_and_says_so(tmp_path) -> None:

@@ -10,16 +10,17 @@ from PIL import Image
 
 from vary.data.shards import pack, unpack
 from vary.document.elements import STYLES, Block, Document, Line, Page
+from vary.document.lines import FrameGrid
 from vary.document.structure import find_structure
 from vary.markup.prompts import LATIN
-from vary.models.heads.reading import Lattice, ReadingHead
+from vary.models.heads.reading import ReadingHead
 from vary.reading.ctc import find_lines
 from vary.train.reading_loss import reading_loss, reading_targets
 
 from ..data.test_pdfs import typeset
 from ..models.test_reading_head import oracle
 
-TOLD = Lattice(LATIN, (8, 4), 2, STYLES)
+TOLD = FrameGrid(LATIN, (8, 4), 2, STYLES)
 
 
 def test_pages_say_how_their_type_looks(page_source) -> None:
@@ -55,8 +56,8 @@ def test_fonts_of_a_pdf_say_it_too(tmp_path) -> None:
 
 def field_of(sample, doubt: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """The field of a head that also tells styles, wrong for the share `doubt` of the characters."""
-    log_probs, measures = oracle(sample)
-    odds = np.full((*measures.shape[:2], len(STYLES)), -3.0, np.float32)
+    log_probs, geometry = oracle(sample)
+    odds = np.full((*geometry.shape[:2], len(STYLES)), -3.0, np.float32)
     rng = np.random.default_rng(1)
     for line in sample.lines:
         x = (line.boxes[:, 0] + line.boxes[:, 2]) / 2
@@ -64,27 +65,27 @@ def field_of(sample, doubt: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         for cx, look in zip(x, line.styles.tolist(), strict=True):
             true = np.array([3.0 if look >> k & 1 else -3.0 for k in range(len(STYLES))])
             odds[max(0, int(y / 8) - 1) : int(y / 8) + 2, int(cx / 2)] = true * (-1 if rng.random() < doubt else 1)
-    return log_probs, np.concatenate([measures, odds], -1)
+    return log_probs, np.concatenate([geometry, odds], -1)
 
 
 def test_loss_of_styles(page_source) -> None:
     sample = page_source(seed=6, height=256, width=512, degraded=0.0, sizes_px=(18, 24)).sample(1)
-    log_probs, measures = (torch.from_numpy(v)[None] for v in field_of(sample))
+    log_probs, geometry = (torch.from_numpy(v)[None] for v in field_of(sample))
     targets = reading_targets([sample.lines], sample.image.shape, TOLD)
-    assert reading_loss(log_probs, measures, targets, 8.0)["style"] < 0.1
-    assert reading_loss(log_probs, -measures, targets, 8.0)["style"] > 1
+    assert reading_loss(log_probs, geometry, targets, 8.0)["style"] < 0.1
+    assert reading_loss(log_probs, -geometry, targets, 8.0)["style"] > 1
     for line in sample.lines:
         line.styles = None
     targets = reading_targets([sample.lines], sample.image.shape, TOLD)
-    assert "style" not in reading_loss(log_probs, measures, targets, 8.0)
+    assert "style" not in reading_loss(log_probs, geometry, targets, 8.0)
 
 
 def test_a_word_is_what_most_of_its_letters_are(page_source) -> None:
     sample = page_source(seed=9, height=512, width=512, degraded=0.0, sizes_px=(18, 24)).sample(2)
-    log_probs, measures = field_of(sample, doubt=0.1)
+    log_probs, geometry = field_of(sample, doubt=0.1)
     true = {line.text: line for line in sample.lines}
     right = total = 0
-    for line in find_lines(np.exp(log_probs), measures, TOLD):
+    for line in find_lines(np.exp(log_probs), geometry, TOLD):
         assert line.styles.shape == (len(line.text), len(STYLES))
         for start, word in ((line.text.find(w), w) for w in line.text.split()):
             assert len({tuple(row) for row in line.styles[start : start + len(word)].tolist()}) == 1

@@ -1,4 +1,4 @@
-"""Draft and verify: head and decoder settle together what the head doubts."""
+"""Rescoring: head and decoder choose together among the spellings of uncertain spans."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from vary.document.lines import Alternative
-from vary.models.strip_decoder import Strip, Writer, strip_embeddings, strip_of
-from vary.reading import verify as generate
-from vary.reading.verify import BEHIND, _Row, log_odds, settle
+from vary.models.strip_decoder import Strip, StripDecoder, strip_embeddings, strip_of
+from vary.reading import verify
+from vary.reading.verify import CONTEXT, DraftTree, log_odds, rescore
 from vary.train.reading_tasks import strips_of_samples
 
 
 @pytest.fixture(scope="module")
-def writer(tiny_model) -> Writer:
-    return Writer(tiny_model)
+def decoder(tiny_model) -> StripDecoder:
+    return StripDecoder(tiny_model)
 
 
 def strip_images(model, count: int) -> list[torch.Tensor]:
@@ -25,23 +25,23 @@ def strip_images(model, count: int) -> list[torch.Tensor]:
         return strip_embeddings(model, features.tokens[0], features.grids[0], strips)
 
 
-def of_whole_texts(writer, image, text, doubt) -> list[float]:
+def of_whole_texts(decoder, image, text, doubt) -> list[float]:
     """Log-odds of each other spelling to the draft's by a pass over every text as a whole."""
 
     def score(spelling: str) -> float:
-        tokens = [*writer.encode(text[: doubt.start] + spelling + text[doubt.end :]), writer.ids["</s>"]]
-        (rows,) = writer.logits([image], [tokens[:-1]])
+        tokens = [*decoder.encode(text[: doubt.start] + spelling + text[doubt.end :]), decoder.ids["</s>"]]
+        (rows,) = decoder.logits([image], [tokens[:-1]])
         found = rows.float().log_softmax(-1).gather(1, torch.tensor(tokens)[:, None])[:, 0]
-        return float(found[doubt.start : doubt.start + len(spelling) + BEHIND].sum())
+        return float(found[doubt.start : doubt.start + len(spelling) + CONTEXT].sum())
 
     return [score(other) - score(text[doubt.start : doubt.end]) for other, _ in doubt.others]
 
 
-def test_branches_score_as_whole_texts_do(writer) -> None:
+def test_branches_score_as_whole_texts_do(decoder) -> None:
     """One pass over drafts and branches of lines of several lengths gives what a pass for every text gives."""
-    images = strip_images(writer.model, 3)
+    images = strip_images(decoder.model, 3)
     texts = ["", "a line to read", "yet another"]
-    doubts = [
+    alternatives = [
         [Alternative(0, 0, (("x", 0.0),))],
         [
             Alternative(0, 1, (("A", 0.0), ("", 0.0), ("an", 0.0))),
@@ -51,44 +51,41 @@ def test_branches_score_as_whole_texts_do(writer) -> None:
         [Alternative(4, 4, ((" ", 0.0), ("-", 0.0)))],
     ]
     with torch.inference_mode():
-        rows = [_Row.of(writer, text, found) for text, found in zip(texts, doubts, strict=True)]
-        together = log_odds(writer, images, rows)
-        for image, text, found, odds in zip(images, texts, doubts, together, strict=True):
+        rows = [DraftTree.of(decoder, text, found) for text, found in zip(texts, alternatives, strict=True)]
+        together = log_odds(decoder, images, rows)
+        for image, text, found, odds in zip(images, texts, alternatives, together, strict=True):
             for doubt, got in zip(found, odds, strict=True):
-                assert got == pytest.approx(of_whole_texts(writer, image, text, doubt), abs=1e-4)
+                assert got == pytest.approx(of_whole_texts(decoder, image, text, doubt), abs=1e-4)
 
 
-def trusting(monkeypatch, decoder: dict[str, float]) -> None:
-    """A decoder that holds spellings for so much likelier than the draft's, whatever the picture."""
-    drafts: list = []
-    real = _Row.of.__func__
-    monkeypatch.setattr(_Row, "of", classmethod(lambda cls, *of: drafts.append(of[2]) or real(cls, *of)))
+def trust(monkeypatch, odds_of: dict[str, float]) -> None:
+    """Script the decoder: the log-odds of a spelling with the characters after it, whatever the picture."""
 
-    def odds(writer, images, rows):
-        found = [drafts.pop(0) for _ in rows]
-        return [[[decoder.get(other, 0.0) for other, _ in doubt.others] for doubt in doubts] for doubts in found]
+    def log_odds(decoder, images, rows):
+        texts = [[[decoder.decode([t for _, t in pick]) for pick in span] for span in row.picks] for row in rows]
+        return [[[odds_of.get(other, 0.0) for other in others] for _, *others in row] for row in texts]
 
-    monkeypatch.setattr(generate, "log_odds", odds)
+    monkeypatch.setattr(verify, "log_odds", log_odds)
 
 
 @pytest.mark.parametrize(
     ("weight", "wanted"),
     [(0.0, "rnodem buttoms"), (0.25, "modem buttoms"), (0.5, "modem buttons"), (9.0, "modem buttons")],
 )
-def test_head_and_decoder_decide_together(writer, monkeypatch, weight, wanted) -> None:
-    trusting(monkeypatch, {"m": 6.0, "n": 4.0, "un": -9.0})
-    doubts = [Alternative(0, 2, (("m", -1.0), ("n", -3.5))), Alternative(12, 13, (("n", -1.5), ("un", -0.1)))]
-    assert settle(writer, [torch.zeros(2, 40)], ["rnodem buttoms"], [doubts], weight) == [wanted]
+def test_head_and_decoder_decide_together(decoder, monkeypatch, weight, wanted) -> None:
+    trust(monkeypatch, {"modem": 6.0, "ns": 4.0, "uns": -9.0})
+    alternatives = [Alternative(0, 2, (("m", -1.0), ("n", -3.5))), Alternative(12, 13, (("n", -1.5), ("un", -0.1)))]
+    assert rescore(decoder, [torch.zeros(2, 40)], ["rnodem buttoms"], [alternatives], weight) == [wanted]
 
 
-def test_lines_keep_their_order_whatever_their_length(writer, monkeypatch) -> None:
-    monkeypatch.setattr(generate, "PASS_TOKENS", 40)
-    images = strip_images(writer.model, 3)
+def test_lines_keep_their_order_whatever_their_length(decoder, monkeypatch) -> None:
+    monkeypatch.setattr(verify, "PASS_TOKENS", 40)
+    images = strip_images(decoder.model, 3)
     drafts = ["quite a long line of text", "short", "middling text"]
     none = [[Alternative(0, 1, ((draft[0], -1e9),))] for draft in drafts]
-    assert settle(writer, images, drafts, none, 1.0) == drafts
+    assert rescore(decoder, images, drafts, none, 1.0) == drafts
     swapped = [[Alternative(0, 1, (("X", 1e9),))] for _ in drafts]
-    assert settle(writer, images, drafts, swapped, 1.0) == ["X" + draft[1:] for draft in drafts]
+    assert rescore(decoder, images, drafts, swapped, 1.0) == ["X" + draft[1:] for draft in drafts]
 
 
 def test_strips_outside_the_page_are_zeros(tiny_model) -> None:

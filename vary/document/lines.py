@@ -1,13 +1,49 @@
-"""Lines of text during recognition: characters with boxes, and alternative spellings of uncertain characters."""
+"""Lines of text during reading: the grid of frames, characters with boxes, and alternative spellings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from .elements import Box, union
+
+
+@dataclass(frozen=True)
+class FrameGrid:
+    """Where the frames of a reading head lie and which characters they spell.
+
+    Row r has its middle at y = (r + 0.5) * row_px; frame t has its middle at x = (t + 0.5) * frame_px.
+
+    Args:
+        alphabet: character of each class from 1; class 0 is the CTC blank.
+        stride: pixels per cell (rows, columns).
+        frames: frames per column of cells.
+        styles: type styles that the head predicts, names of `document.STYLES`.
+    """
+
+    alphabet: str
+    stride: tuple[int, int]
+    frames: int
+    styles: tuple[str, ...] = ()
+    # Spread of the weights that mix two rows, px^2. At 8 px per row, a row 6 px off counts 1/30 of the nearer one.
+    MIX_SPREAD: ClassVar[float] = 2 * 2.5**2
+
+    @property
+    def row_px(self) -> float:
+        """Height of a row of cells."""
+        return float(self.stride[0])
+
+    @property
+    def frame_px(self) -> float:
+        """Width of a frame."""
+        return self.stride[1] / self.frames
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Return rows and frames of an image of this size in pixels."""
+        return height // self.stride[0], width // self.stride[1] * self.frames
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from transformers.utils import logging as transformers_logging
 from ..io.errors import ConfigError, InputError
 from .config import VaryConfig
 from .connect import CONNECTORS, Connector
-from .heads.reading import ReadingHead
+from .heads.reading import ReadingHead, vocabulary_index
+from .heads.reading import build as build_reading_head
 from .merge import MERGES, token_grid
 from .vocab import Vocabulary, build_vocabulary
 
@@ -41,13 +42,13 @@ class VaryOutput(ModelOutput):
 @dataclass
 class VisionFeatures:
     """What the eyes return: tokens (B, N, D) of each vocabulary on its grid of (rows, columns); the head's logits
-    (B, R, F, A) and measures (B, R, F, M) when there is one.
+    (B, R, F, A) and geometry (B, R, F, M) when there is one.
     """
 
     tokens: list[Tensor]
     grids: list[tuple[int, int]]
     logits: Tensor | None = None
-    measures: Tensor | None = None
+    geometry: Tensor | None = None
 
 
 class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
@@ -74,12 +75,9 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         widths = [vocabulary.width for vocabulary in self.vocabularies]
         self.reading_head: ReadingHead | None = None
         if config.reading:
-            frames = config.reading["frames"]
-            alphabet, styles = config.reading["alphabet"], tuple(config.reading.get("styles", ()))
-            read = self.reading_vocabulary
-            self.reading_head = ReadingHead(read.width, alphabet, read.stride, frames, styles)
+            self.reading_head = build_reading_head(config.reading, self.reading_vocabulary)
             if config.reading.get("feed"):
-                widths[self.reading_vocabulary_index] += frames * self.reading_head.classes
+                widths[self.reading_vocabulary_index] += self.reading_head.frame_grid.frames * self.reading_head.classes
         self.connector = _connectors(config, widths)
         self.language_model = AutoModel.from_config(config.text_config)
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
@@ -88,8 +86,8 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     @property
     def reading_vocabulary_index(self) -> int:
-        """Index of the vocabulary that the reading head reads."""
-        return int((self.config.reading or {}).get("vocabulary", 0))
+        """Which vocabulary the reading head reads, from 0."""
+        return vocabulary_index(self.config.reading)
 
     @property
     def reading_vocabulary(self) -> Vocabulary:
@@ -143,9 +141,9 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if self.reading_head is None:
             return VisionFeatures(tokens, grids)
         read = self.reading_vocabulary_index
-        logits, measures = self.reading_head(tokens[read], grids[read])
+        logits, geometry = self.reading_head(tokens[read], grids[read])
         tokens[read] = self.append_posteriors(tokens[read], logits)
-        return VisionFeatures(tokens, grids, logits, measures)
+        return VisionFeatures(tokens, grids, logits, geometry)
 
     def append_posteriors(self, tokens_BND: Tensor, logits_BRFA: Tensor) -> Tensor:
         """Soft characters: what the head reads joins what the network sees, where the configuration says so."""

@@ -1,4 +1,4 @@
-"""The calls that most users need: `load` a model, `read` a document, `stream` its pages, `read_all` of a folder."""
+"""The public calls: `load` a model, `read` a document, `stream` its pages, `read_all` files into a folder."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ DEFAULT_MODEL = "vary-nano"
 
 
 def load(name: str = DEFAULT_MODEL, device: str = "cpu", fast: bool = False) -> Reader:
-    """A model that reads: a shipped name (`vary-nano`) or a folder. Weights are safetensors; nothing is downloaded.
+    """Load a model that reads pages. Weights are safetensors; nothing is downloaded.
 
-    fast: by the reading head alone; the decoder, which settles what the head doubts, is left out.
-    Raises ValueError for an unknown name, naming the known ones.
+    Args:
+        name: a shipped name (`vary-nano`) or a folder.
+        device: torch device, such as `cpu` or `cuda`.
+        fast: read with the reading head alone; the decoder, which rescores uncertain spans, is left out.
+
+    Raises:
+        ValueError: unknown name; the message lists the known ones.
     """
     return load_reader(name, device, fast)
-
-
-def load_fast(name: str = DEFAULT_MODEL, device: str = "cpu") -> Reader:
-    """`load` with `fast`, under a name of its own for workers, which are told a function to load with."""
-    return load(name, device, fast=True)
 
 
 def read(
@@ -40,9 +40,17 @@ def read(
 ) -> Document:
     """Read a PDF or an image into a Document.
 
-    pages: "1-4,7,-1", from 1 as a PDF viewer counts, both ends included; None reads all. on_page is called with each
-    page as it ends. A page that cannot be read has status `failed` and a reason, and the others are still read.
-    Raises InputError (a VaryError and a ValueError) when the file as a whole cannot be read.
+    A page that cannot be read has status `failed` and a reason; the other pages are still read.
+
+    Args:
+        path: the file.
+        model: a loaded reader, or the name of one.
+        pages: such as "1-4,7,-1", from 1 as a PDF viewer counts, both ends included; None reads all.
+        password: of an encrypted PDF.
+        on_page: called with each page when it is done.
+
+    Raises:
+        InputError: the file as a whole cannot be read.
     """
     reader = load(model) if isinstance(model, str) else model
     return read_document(path, reader, pages, password, on_page)
@@ -51,5 +59,5 @@ def read(
 def stream(
     path: str | Path, model: Reader | str = DEFAULT_MODEL, *, pages: str | None = None, password: str | None = None
 ) -> Iterator[Page]:
-    """The pages of `read` one by one, as they end; only one is in memory. Headers and footers are not told apart."""
+    """Yield the pages of `read` one by one. Only one is in memory, so headers and footers are not marked."""
     yield from read_pages(path, load(model) if isinstance(model, str) else model, pages, password)

@@ -1,10 +1,9 @@
-"""A run: many files into an output folder, every page in exactly one of STATUSES, the same command goes on.
+"""Read many files into an output folder. Every page gets exactly one status, and the same command resumes a run.
 
-`run.jsonl` in the folder is the ledger. Each page that ended is stored (`.pages/`, written aside, synced, renamed) and
-then entered in the ledger by a line with file, sha256, page and settings, synced too; what is not in the ledger has not
-happened. Pages that ended `ok` or `blank` under the same sha256, page and settings are not read again: a run that was
-killed, or lost pages, goes on when it is started again, another form is written from what is stored. A document's files
-are written aside and renamed when its last page has ended.
+Each page that is done is stored in `.pages/` (written atomically) and then entered in the ledger, `run.jsonl`. Pages
+that ended `ok` or `blank` with the same SHA-256, page and settings are not read again. So a run that was killed, or
+lost pages, resumes when it is started again, and another format is written from the stored pages. A document's files
+are written atomically when its last page is done.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..document.elements import LOST, SCHEMA, STATUSES, Page
 from ..document.overlay import crop_block, draw_overlay
@@ -32,23 +31,23 @@ from ..io.errors import ConfigError, InputError
 from ..io.files import atomic_write, lock_folder, sha256
 from ..io.pdf import PAGE_TIMEOUT_S
 from ..io.source import MAX_PAGES, FoundFile, Source, find_files
+from ..models.hub import weights_dir
+from .ledger import Ledger, LedgerEntry, WrittenEntry
 from .pages import LADDER
 from .remote import load_server
-from .workers import Cluster, Crew, Outcome
+from .spec import ReaderSpec
+from .workers import Outcome, RayPool, WorkerPool
 
-LOAD, LOAD_FAST, LOAD_SERVER = "vary.reading.api:load", "vary.reading.api:load_fast", "vary.reading.remote:load_server"
 PICTURE_DPI = 150.0  # of searchable PDFs, overlays and figures
-MAX_NAME = 180  # bytes of a file's name, without what is put behind it
-RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # names of devices on Windows
-Line = dict[str, Any]
-Key = tuple[str, int, str]
+MAX_NAME = 180  # bytes of a file's name, without its suffix
+RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # device names on Windows
 
 
 @dataclass
 class Summary:
-    """How a run ended. pages: how many ended in each status. read: pages read now; the others had been read before.
+    """Result of a run. pages: their number by status. read: pages read now, not in an earlier run.
 
-    files: given; unreadable: those of them that could not be opened, and why.
+    files: number of inputs. unreadable: the inputs that could not be opened, with the reason.
     """
 
     pages: Counter[str] = field(default_factory=Counter)
@@ -58,7 +57,7 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """0 all pages read, 2 some lost, 3 nothing read."""
+        """0: all pages read; 2: some lost; 3: nothing read."""
         lost = len(self.unreadable) + sum(self.pages[status] for status in LOST)
         return 0 if not lost else 2 if any(self.pages[status] for status in ("ok", "blank")) else 3
 
@@ -68,39 +67,9 @@ class Summary:
         return f"{sum(self.pages.values())} pages ({counts or 'none'}), {self.read} read now{closed}"
 
 
-class Ledger:
-    """`run.jsonl`: lines of what has ended; a line that a crash cut short does not count."""
-
-    def __init__(self, folder: Path):
-        self.path = folder / "run.jsonl"
-        self.pages: dict[Key, Line] = {}
-        self.written: dict[str, Line] = {}  # by the document's name
-        self.file: BinaryIO = self.path.open("a+b")
-        self.file.seek(0)
-        last = b"\n"
-        for last in self.file:
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                self._know(json.loads(last))
-        if not last.endswith(b"\n"):
-            self.file.write(b"\n")
-
-    def _know(self, line: Line) -> None:
-        if "written" in line:
-            self.written[line["name"]] = line
-        elif line["page"] is not None:
-            self.pages[line["sha256"], line["page"], line["settings"]] = line
-
-    def enter(self, line: Line) -> None:
-        """Add a line; when this returns it is on the disk."""
-        self.file.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n")
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        self._know(line)
-
-
 @dataclass
 class _Job:
-    """A file of the run: what is read of it and the name, relative to the output folder, of what is written."""
+    """A file of the run: its pages, and the name of its outputs relative to the output folder."""
 
     path: Path
     name: str
@@ -111,7 +80,7 @@ class _Job:
 
 
 class _Run:
-    """The pieces that all steps of a run need."""
+    """Settings and counters of a run."""
 
     def __init__(self, out: Path, forms: Sequence[str], model: str, password: str | None, figures: bool, settings: str):
         self.out, self.forms, self.model = out, forms, model
@@ -126,31 +95,32 @@ class _Run:
     def stored(self, sha256: str, number: int) -> Path:
         return self.out / ".pages" / f"{sha256[:24]}-{self.settings}" / f"{number:06d}.json.gz"
 
-    def done(self, ledger: Ledger, job: _Job, number: int) -> Line | None:
-        """The line of a page that need not be read again."""
-        line = ledger.pages.get((job.sha256, number, self.settings))
-        if line is None or line["status"] in LOST:
+    def done(self, ledger: Ledger, job: _Job, number: int) -> LedgerEntry | None:
+        """Return the entry of a page that need not be read again."""
+        entry = ledger.pages.get((job.sha256, number, self.settings))
+        if entry is None or entry.status in LOST:
             return None
         path = self.stored(job.sha256, number)
-        return line if path.is_file() and path.stat().st_size == line["bytes"] else None
+        return entry if path.is_file() and path.stat().st_size == entry.bytes else None
 
-    def store(self, ledger: Ledger, job: _Job, outcome: Outcome) -> Line:
-        """Put a page that ended on the disk and into the ledger."""
+    def store(self, ledger: Ledger, job: _Job, outcome: Outcome) -> LedgerEntry:
+        """Store a page that is done and enter it in the ledger."""
         with atomic_write(self.stored(job.sha256, outcome.number)) as file:
             file.write(outcome.stored)
         facts = {k: v for k, v in vars(outcome).items() if k not in ("stored", "number")}
-        known = {"file": str(job.path), "sha256": job.sha256, "page": outcome.number, "settings": self.settings}
-        line = known | facts | {"model": self.model, "bytes": len(outcome.stored)}
-        ledger.enter(line)
-        return line
+        size = len(outcome.stored)
+        entry = LedgerEntry(
+            str(job.path), job.sha256, outcome.number, self.settings, **facts, model=self.model, bytes=size
+        )
+        ledger.add(entry)
+        return entry
 
-    def refuse(self, ledger: Ledger, job: _Job, error: str) -> Line:
+    def refuse(self, ledger: Ledger, job: _Job, error: str) -> LedgerEntry:
         """Enter a file that could not be opened."""
         self.summary.unreadable[str(job.path)] = error
-        line = {"file": str(job.path), "sha256": None, "page": None, "settings": self.settings}
-        line |= {"status": "failed", "error": error}
-        ledger.enter(line)
-        return line
+        entry = LedgerEntry(str(job.path), None, None, self.settings, "failed", error)
+        ledger.add(entry)
+        return entry
 
 
 @dataclass
@@ -184,64 +154,69 @@ def read_all(
     max_pages: int = MAX_PAGES,
     figures: bool = False,
     fast: bool = False,
-    on_page: Callable[[Line], None] | None = None,
-    load: str = LOAD,
+    on_page: Callable[[dict[str, Any]], None] | None = None,
+    factory: str = ReaderSpec.factory,
 ) -> Summary:
-    """Read files, folders, patterns and stdin (`-`) into `out`; running it again does what is not done.
+    """Read files into a folder. Running it again reads only the pages that are not done.
 
-    to: of text, md, html, json, pdf (searchable), overlay. model: by default vary-nano, or a server's first. device:
-    cpu, cuda, or the address of an OpenAI-compatible server that reads (key in VARY_API_KEY). workers: processes, by
-    default one per core; ray: address of a cluster that reads instead (`Cluster`). timeout_s: of a page. figures: crop
-    and link them. fast: by the reading head alone. on_page: called with each page's line of the ledger, in order, and
-    `before` (was it read before), `expected` (pages of the run, by the files opened so far); a file that could not be
-    opened has a line with page None.
-    Raises ValueError when nothing can be done at all, OSError when the folder cannot be written.
+    Args:
+        inputs: files, folders, patterns, and `-` for standard input.
+        to: formats: text, md, html, json, pdf (searchable), overlay.
+        model, device, fast: as in `ReaderSpec`; the model is by default vary-nano, or a server's first.
+        pages: selection such as "1-4,7,-1"; None reads all. password: of encrypted PDFs.
+        workers: number of processes, by default one per core. ray: address of a cluster to read on instead.
+        timeout_s: time limit of a page. max_pages: most pages of one file.
+        figures: crop figures and link them.
+        on_page: called for each page in order, with its ledger entry as a dict, plus `before` (read in an earlier run)
+            and `expected` (pages of the run, estimated). Its `page` is None for a file that could not be opened.
+        factory: `module:function` that opens the reader from a `ReaderSpec`.
+
+    Raises:
+        ValueError: nothing can be read at all.
+        OSError: the folder cannot be written.
     """
+    out, spec = Path(out), ReaderSpec(model or "vary-nano", device, fast, factory)
     unknown = [form for form in to if form not in SUFFIXES]
     if unknown or not to:
         raise ConfigError(f"to {', '.join(unknown) or 'nothing'}: allowed: {', '.join(SUFFIXES)}")
-    out, load = Path(out), LOAD_FAST if fast else load
     out.mkdir(parents=True, exist_ok=True)
-    if "://" in device:
-        load, model = LOAD_SERVER, load_server(model, device).name
-    model = model or "vary-nano"
-    settings = (load, model, device, timeout_s)
-    run = _Run(out, to, model, password, figures, _settings(model, load))
+    if spec.remote:
+        spec = replace(spec, model=load_server(model, device).name)
+    run = _Run(out, to, spec.model, password, figures, _settings_digest(spec))
     with (
-        _ledger(out) as ledger,
-        Crew(workers or os.cpu_count() or 1, *settings) if ray is None else Cluster(ray, *settings) as crew,
+        lock_folder(out, "writing to it"),
+        Ledger(out) as ledger,
+        _open_pool(spec, timeout_s, workers, ray) as pool,
         find_files(inputs, out) as files,
     ):
         run.summary.files = len(files)
-        steps = _ordered(run, ledger, crew, _jobs(run, files, pages, timeout_s, max_pages))
-        for line in _entered(run, ledger, steps):
+        steps = _ordered(run, ledger, pool, _jobs(run, files, pages, timeout_s, max_pages))
+        for line in _record(run, ledger, steps):
             if on_page:
                 on_page(line | {"expected": run.expected})
     return run.summary
 
 
-def _entered(run: _Run, ledger: Ledger, steps: Iterator[tuple[_Job, Step]]) -> Iterator[Line]:
-    """What ended, once it is on the disk, and documents when their last page has."""
+def _open_pool(spec: ReaderSpec, timeout_s: float, workers: int | None, ray: str | None) -> WorkerPool | RayPool:
+    if ray is not None:
+        return RayPool(ray, spec, timeout_s)
+    return WorkerPool(os.cpu_count() or 1 if workers is None else workers, spec, timeout_s)
+
+
+def _record(run: _Run, ledger: Ledger, steps: Iterator[tuple[_Job, Step]]) -> Iterator[dict[str, Any]]:
+    """Yield what is done once it is on disk, and write documents when their last page is done."""
     for job, step in steps:
         if job.error is not None:
-            yield run.refuse(ledger, job, job.error)
+            yield run.refuse(ledger, job, job.error).to_dict() | {"before": False}
             continue
         if step is None:
             _write_document(run, ledger, job)
             continue
-        before = isinstance(step, dict)
-        line = step if isinstance(step, dict) else run.store(ledger, job, step)
-        run.summary.pages[line["status"]] += 1
+        before = isinstance(step, LedgerEntry)
+        entry = step if isinstance(step, LedgerEntry) else run.store(ledger, job, step)
+        run.summary.pages[entry.status] += 1
         run.summary.read += not before
-        yield line | {"file": str(job.path), "before": before}
-
-
-@contextlib.contextmanager
-def _ledger(out: Path) -> Iterator[Ledger]:
-    with lock_folder(out, "writing to it"):
-        ledger = Ledger(out)
-        with ledger.file:
-            yield ledger
+        yield entry.to_dict() | {"file": str(job.path), "before": before}
 
 
 def _jobs(run: _Run, files: list[FoundFile], pages: str | None, timeout_s: float, max_pages: int) -> Iterator[_Job]:
@@ -256,39 +231,41 @@ def _jobs(run: _Run, files: list[FoundFile], pages: str | None, timeout_s: float
             yield _Job(path, name, "", [], str(error))
 
 
-Step = Line | Outcome | None  # a page read before, a page read now, the end of a document
+Step = LedgerEntry | Outcome | None  # a page read in an earlier run, a page read now, the end of a document
 
 
-def _ordered(run: _Run, ledger: Ledger, crew: Crew | Cluster, jobs: Iterator[_Job]) -> Iterator[tuple[_Job, Step]]:
-    """Pages in order, while workers read a few pages ahead; None follows a document's last page."""
-    waiting: deque[tuple[_Job, Line | Future[Outcome] | None]] = deque()
+def _ordered(
+    run: _Run, ledger: Ledger, pool: WorkerPool | RayPool, jobs: Iterator[_Job]
+) -> Iterator[tuple[_Job, Step]]:
+    """Yield pages in order while workers read a few pages ahead; None follows a document's last page."""
+    waiting: deque[tuple[_Job, LedgerEntry | Future[Outcome] | None]] = deque()
     for job in jobs:
         for number in [*job.numbers, None]:
             if number is None:
                 waiting.append((job, None))
             else:
                 done = run.done(ledger, job, number)
-                waiting.append((job, done or crew.submit(str(job.path), number, run.password)))
-            while len(waiting) > 2 * crew.count:
-                yield _ended(*waiting.popleft())
+                waiting.append((job, done or pool.submit(str(job.path), number, run.password)))
+            while len(waiting) > 2 * pool.count:
+                yield _wait(*waiting.popleft())
     while waiting:
-        yield _ended(*waiting.popleft())
+        yield _wait(*waiting.popleft())
 
 
-def _ended(job: _Job, step: Line | Future[Outcome] | None) -> tuple[_Job, Step]:
+def _wait(job: _Job, step: LedgerEntry | Future[Outcome] | None) -> tuple[_Job, Step]:
     return job, step.result() if isinstance(step, Future) else step
 
 
-# -- what is written -------------------------------------------------------------------------------------------------
+# -- output files -------------------------------------------------------------------------------------------------
 
 
 def _write_document(run: _Run, ledger: Ledger, job: _Job) -> None:
-    """Write a document in every form that is missing or older than its pages."""
-    lines = [ledger.pages[job.sha256, number, run.settings] for number in job.numbers]
-    known = [[line["page"], line["status"], line["seconds"], line["bytes"]] for line in lines]
+    """Write a document in every format that is missing or older than its pages."""
+    entries = [ledger.pages[job.sha256, number, run.settings] for number in job.numbers]
+    known = [[entry.page, entry.status, entry.seconds, entry.bytes] for entry in entries]
     state = hashlib.sha256(json.dumps([job.sha256, run.settings, run.figures, known]).encode()).hexdigest()[:16]
-    before = ledger.written.get(job.name, {})
-    written = before.get("written", []) if before.get("state") == state else []
+    before = ledger.written.get(job.name)
+    written = before.written if before is not None and before.state == state else ()
     wanted = [f for f in run.forms if f not in written or not (run.out / (job.name + SUFFIXES[f])).exists()]
     if not wanted:
         return
@@ -301,11 +278,11 @@ def _write_document(run: _Run, ledger: Ledger, job: _Job) -> None:
                 for part in WRITERS[form](str(job.path), run.model, _linked(run, job)):
                     file.write(part.encode("utf-8", "replace"))
                 file.write(b"\n")
-    ledger.enter({"name": job.name, "file": str(job.path), "state": state, "written": sorted({*written, *wanted})})
+    ledger.add(WrittenEntry(job.name, str(job.path), state, tuple(sorted({*written, *wanted}))))
 
 
 def _linked(run: _Run, job: _Job) -> Iterator[Page]:
-    """Pages with the pictures of their figures, where these are written."""
+    """Yield pages with links to the pictures of their figures, where these were written."""
     folder = run.out / f"{job.name}_images"
     for page in job.pages:
         for k, block in enumerate(block for block in page.blocks if block.kind == "figure"):
@@ -322,7 +299,7 @@ def _link(name: str) -> str:
 
 
 def _write_pictures(run: _Run, job: _Job, forms: Sequence[str]) -> None:
-    """What shows the page image: searchable PDF, overlays, figures. A page whose image is lost is left without."""
+    """Write the formats that show the page image: searchable PDF, overlays, figures."""
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(Source(job.path, run.password))
         pdf = None
@@ -355,7 +332,7 @@ def _save(image: Any, path: Path) -> None:
 
 
 def safe_names(names: Sequence[str]) -> list[str]:
-    """Names that stay inside a folder on any system, `/` kept; what is equal but for case gets -2, -3 ..."""
+    """Make names safe on any system, `/` kept; names that differ only in case get -2, -3 and so on."""
     taken: set[str] = set()
     safe = []
     for name in names:
@@ -376,12 +353,13 @@ def _safe_part(part: str) -> str:
     return f"_{text}" if RESERVED.fullmatch(text) or text.startswith(".") else text
 
 
-def _settings(model: str, load: str) -> str:
-    """What a page's text depends on besides its pixels: the weights, the way of reading, the form that is stored."""
-    digest = hashlib.sha256(json.dumps([model, load, SCHEMA, LADDER]).encode())
-    folder = Path(__file__).parent / "weights" / model
-    files = () if load == LOAD_SERVER else (folder if folder.is_dir() else Path(model)).glob("*")
-    for path in sorted(files):
+def _settings_digest(spec: ReaderSpec) -> str:
+    """Digest what a page's text depends on apart from its pixels: weights, way of reading, stored schema."""
+    digest = hashlib.sha256(json.dumps([spec.model, spec.remote, spec.fast, spec.factory, SCHEMA, LADDER]).encode())
+    files: list[Path] = []
+    with contextlib.suppress(ValueError):  # a server's model; or an unknown name, which the worker reports
+        files = sorted(weights_dir(spec.model).glob("*"))
+    for path in files:
         if path.suffix == ".safetensors" or path.name == "config.json":
             digest.update(f"{path.name} {sha256(path)}".encode())
     return digest.hexdigest()[:12]

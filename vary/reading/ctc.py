@@ -13,17 +13,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..document.lines import TextLine
-from .alternatives import find_doubts
-
-if TYPE_CHECKING:
-    from ..models.heads.reading import (
-        Lattice,  # at run time this file needs no torch: text layers of PDFs are ordered with it
-    )
+from ..document.lines import FrameGrid, TextLine
+from .alternatives import find_alternatives
 
 SPLIT_EM = 1.3  # training ends a line at gaps of 1.6 em and more; two spikes stand up to 0.3 em inside their letters
 SAME_LINE_EM = 0.4  # spikes this near in height may follow one another
@@ -32,7 +26,7 @@ MIN_TYPEWRITER = 8  # characters; shorter lines may stand on a grid by chance
 ASCENT_EM, DESCENT_EM, X_HEIGHT_EM = 0.74, 0.22, 0.45  # box of a character about its baseline, in em
 
 
-def retold(line: TextLine, text: str, writer: str) -> TextLine:
+def with_text(line: TextLine, text: str, writer: str) -> TextLine:
     """The same line with another text: what both texts share keeps its boxes, what is new shares the room left."""
     boxes, confidence, styles = [], [], []
     for _, a0, a1, b0, b1 in SequenceMatcher(None, line.text, text, autojunk=False).get_opcodes():
@@ -64,28 +58,28 @@ def retold(line: TextLine, text: str, writer: str) -> TextLine:
 
 
 def find_lines(
-    probs_RTA: np.ndarray, measures_RTM: np.ndarray, lattice: Lattice, with_doubts: bool = False
+    probs_RTA: np.ndarray, geometry_RTM: np.ndarray, frame_grid: FrameGrid, with_alternatives: bool = False
 ) -> list[TextLine]:
     """All lines of one image, in no particular order; none for a blank page. Takes probabilities, not their logs.
 
-    measures_RTM: as the head gives them; behind the first two the odds of each style. with_doubts: search each line's
-    `doubts`; lines of typewriter type, whose blanks come from their pitch, have none.
+    geometry_RTM: as the head gives it, with the odds of each style last. with_alternatives: search each line's
+    `alternatives`; lines of typewriter type, whose blanks come from their pitch, have none.
     """
-    row_px, frame_px = lattice.row_px, lattice.frame_px
-    spikes = _spikes(probs_RTA, measures_RTM[..., :2], row_px, frame_px)
+    row_px, frame_px = frame_grid.row_px, frame_grid.frame_px
+    spikes = _spikes(probs_RTA, geometry_RTM[..., :2], row_px, frame_px)
     lines = []
     for chain in _chains(spikes):
-        line = _spell(spikes[chain], probs_RTA, measures_RTM[..., 2:], lattice, with_doubts)
+        line = _spell(spikes[chain], probs_RTA, geometry_RTM[..., 2:], frame_grid, with_alternatives)
         if line is not None:
             lines.append(line)
     return _without_echoes(lines)
 
 
-def _spikes(probs: np.ndarray, measures: np.ndarray, row_px: float, frame_px: float) -> np.ndarray:
+def _spikes(probs: np.ndarray, geometry: np.ndarray, row_px: float, frame_px: float) -> np.ndarray:
     """(S, 4): x, y in px, em in px, probability; sorted by x."""
     mass = 1 - probs[..., 0]
     row, frame = np.nonzero(mass > MIN_MASS)
-    offset, log_em = measures[row, frame].T
+    offset, log_em = geometry[row, frame].T
     em = 16 * 2 ** np.clip(log_em, -2, 3)
     found = np.stack([(frame + 0.5) * frame_px, (row + 0.5 + offset) * row_px, em, mass[row, frame]], 1)
     return found[np.argsort(found[:, 0], kind="stable")]
@@ -127,11 +121,11 @@ def _chains(spikes: np.ndarray) -> list[list[int]]:
 
 
 def _spell(
-    spikes: np.ndarray, probs: np.ndarray, odds_RTS: np.ndarray, lattice: Lattice, with_doubts: bool
+    spikes: np.ndarray, probs: np.ndarray, odds_RTS: np.ndarray, frame_grid: FrameGrid, with_alternatives: bool
 ) -> TextLine | None:
     """CTC's best path along the line through the spikes; None when nothing but space is spelt."""
     x, y, em, weight = spikes.T
-    row_px, frame_px = lattice.row_px, lattice.frame_px
+    row_px, frame_px = frame_grid.row_px, frame_grid.frame_px
     em_px = float(np.median(em))
     slope, height = 0.0, float(np.average(y, weights=weight))
     if len(x) > 8 and x[-1] - x[0] > 4 * em_px:
@@ -141,20 +135,20 @@ def _spell(
     pad = max(2, round(0.15 * em_px / frame_px))
     first, last = max(0, int(x[0] / frame_px) - pad), min(probs.shape[1], int(x[-1] / frame_px) + pad + 1)
     t = np.arange(first, last)
-    path = _mix(probs, height + slope * ((t + 0.5) * frame_px - middle), t, row_px)
-    spelt, peaks, confidence = _best_path(path, lattice.alphabet)
+    path = mix_rows(probs, height + slope * ((t + 0.5) * frame_px - middle), t, row_px)
+    spelt, peaks, confidence = best_path(path, frame_grid.alphabet)
     text, at, confidence = _typewriter(spelt, peaks, confidence)
     keep = _trim(text)
     if keep.stop <= keep.start:
         return None
-    doubts = find_doubts(path, text, at, lattice.alphabet) if with_doubts and text == spelt else []
-    doubts = [d.shift(keep.start) for d in doubts if keep.start <= d.start and d.end <= keep.stop]
+    alternatives = find_alternatives(path, text, at, frame_grid.alphabet) if with_alternatives and text == spelt else []
+    alternatives = [d.shift(keep.start) for d in alternatives if keep.start <= d.start and d.end <= keep.stop]
     text, at, confidence = text[keep], first + at[keep], confidence[keep]
     boxes, styles = _boxes(at, height, slope, middle, em_px, frame_px), None
     if odds_RTS.shape[-1]:
         rows = ((height + slope * ((at + 0.5) * frame_px - middle)) / row_px).astype(int).clip(0, len(probs) - 1)
         styles = _by_words(text, odds_RTS[rows, at])
-    return TextLine(text, boxes, confidence, em_px, slope, styles=styles, alternatives=doubts)
+    return TextLine(text, boxes, confidence, em_px, slope, styles=styles, alternatives=alternatives)
 
 
 def _by_words(text: str, odds_NS: np.ndarray) -> np.ndarray:
@@ -169,21 +163,26 @@ def _by_words(text: str, odds_NS: np.ndarray) -> np.ndarray:
     return styles
 
 
-def _mix(probs: np.ndarray, y: np.ndarray, t: np.ndarray, row_px: float) -> np.ndarray:
-    """Probabilities (T, A) along a path; the same weights as `reading.path_weights`."""
-    from ..models.heads.reading import NEAR_PX2
+def mix_rows(probs_RTA: np.ndarray, y_T: np.ndarray, t_T: np.ndarray, row_px: float) -> np.ndarray:
+    """Mix the two rows nearest to a path: probabilities (T, A) along it.
 
-    place = y / row_px - 0.5
+    Args:
+        probs_RTA: probabilities of a page.
+        y_T: height of the path at each frame, px.
+        t_T: indices of the frames.
+        row_px: height of a row.
+    """
+    place = y_T / row_px - 0.5
     upper = np.floor(place).astype(int)
     from_upper = (place - upper) * row_px
-    share = 1 / (1 + np.exp(((row_px - from_upper) ** 2 - from_upper**2) / NEAR_PX2))
-    top = np.clip(upper, 0, len(probs) - 1)
-    low = np.clip(upper + 1, 0, len(probs) - 1)
-    return (1 - share)[:, None] * probs[top, t] + share[:, None] * probs[low, t]
+    share = 1 / (1 + np.exp(((row_px - from_upper) ** 2 - from_upper**2) / FrameGrid.MIX_SPREAD))
+    top = np.clip(upper, 0, len(probs_RTA) - 1)
+    low = np.clip(upper + 1, 0, len(probs_RTA) - 1)
+    return (1 - share)[:, None] * probs_RTA[top, t_T] + share[:, None] * probs_RTA[low, t_T]
 
 
-def _best_path(path_TA: np.ndarray, alphabet: str) -> tuple[str, np.ndarray, np.ndarray]:
-    """Text, frame of each character's peak, and the probability there."""
+def best_path(path_TA: np.ndarray, alphabet: str) -> tuple[str, np.ndarray, np.ndarray]:
+    """Decode probabilities (T, A) by CTC's best path: text, frame of each character's peak, probability there."""
     best, peak = path_TA.argmax(1), path_TA.max(1)
     starts = np.flatnonzero(np.diff(best, prepend=-1))
     ends = np.append(starts[1:], len(best))

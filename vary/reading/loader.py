@@ -1,7 +1,7 @@
-"""Load a page reader: build the reading vocabulary and its head from config.json, take their tensors and no others.
+"""Load a page reader from a model's folder: only the reading vocabulary and the reading head, no language model.
 
-Reading needs no language model, and loading one takes seconds. The modules and their names are those of
-`VaryForConditionalGeneration`, so any model with a reading head can be loaded. The decoder is loaded on first use.
+The modules and their names are those of `VaryForConditionalGeneration`, so any model with a reading head can be read
+with. The decoder takes seconds to load and is loaded on first use.
 """
 
 from __future__ import annotations
@@ -16,48 +16,60 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..io.errors import InputError
-from ..models.heads.reading import ReadingHead
+from ..models.heads import reading as reading_head
 from ..models.hub import weights_dir
 from ..models.vocab import build_vocabulary
-from .reader import Eyes, Reader
+from .reader import Reader, ReadingModules
 
 if TYPE_CHECKING:
     from ..models.modeling import VaryForConditionalGeneration
 
 
 def load_reader(name: str = "vary-nano", device: str = "cpu", fast: bool = False) -> Reader:
-    """A shipped model or one in a folder, ready to read. fast: by the head alone, without the decoder."""
+    """Load a reader from a shipped model's name or a folder.
+
+    Args:
+        name: shipped name or path of a folder.
+        device: torch device.
+        fast: read with the head alone, without the decoder.
+    """
     folder = weights_dir(name)
-    return Reader(load_eyes(folder), name, device, None if fast else partial(_decoder, folder, device))
+    return Reader(load_modules(folder), name, device, None if fast else partial(_load_decoder, folder, device))
 
 
-def _decoder(folder: Path, device: str) -> VaryForConditionalGeneration:
-    from ..models.modeling import load_model  # brings transformers, which takes seconds
+def _load_decoder(folder: Path, device: str) -> VaryForConditionalGeneration:
+    from ..models.modeling import load_model  # imports transformers, which takes seconds
 
     return load_model(folder).to(device)  # type: ignore[arg-type]
 
 
-def load_eyes(folder: Path) -> Eyes:
-    """Vocabulary and head of the model in a folder, in float32. Raises ValueError when it has no reading head."""
+def load_modules(folder: Path) -> ReadingModules:
+    """Load the reading vocabulary and the reading head of the model in a folder, in float32.
+
+    Raises:
+        ValueError: the model has no reading head, or its head reads a vocabulary that needs another one's tokens.
+    """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     reading = config.get("reading")
     if not reading:
         raise InputError(f"{folder.name}: the model has no reading head")
-    sizes = dict(config["vocabularies"][0])
+    index = reading_head.vocabulary_index(reading)
+    if index and config.get("merge") == "serial":
+        raise InputError(f"{folder.name}: reading.vocabulary {index}: in a serial merge only vocabulary 0 takes pixels")
+    sizes = dict(config["vocabularies"][index])
     preprocess = sizes.pop("preprocess")
-    with torch.device("meta"):  # no time for random weights that are replaced at once
+    with torch.device("meta"):  # no time for random weights, which are replaced at once
         vocabulary = build_vocabulary(**sizes)
-        styles = tuple(reading.get("styles", ()))
-        head = ReadingHead(vocabulary.width, reading["alphabet"], vocabulary.stride, reading["frames"], styles)
-    parts: tuple[tuple[str, nn.Module], ...] = (("vocabularies.0.", vocabulary), ("reading_head.", head))
+        head = reading_head.build(reading, vocabulary)
+    parts: tuple[tuple[str, nn.Module], ...] = ((f"vocabularies.{index}.", vocabulary), ("reading_head.", head))
     for prefix, part in parts:
-        part.load_state_dict(_tensors(folder, prefix), strict=True, assign=True)
+        part.load_state_dict(_load_tensors(folder, prefix), strict=True, assign=True)
         part.eval()
-    return Eyes(vocabulary, head, preprocess, reading)
+    return ReadingModules(vocabulary, head, preprocess, reading)
 
 
-def _tensors(folder: Path, prefix: str) -> dict[str, Tensor]:
-    """Tensors whose names begin with the prefix, without it; from one file or from shards with an index."""
+def _load_tensors(folder: Path, prefix: str) -> dict[str, Tensor]:
+    """Load the tensors whose names begin with the prefix, without it, from one file or from shards with an index."""
     index = folder / "model.safetensors.index.json"
     if index.exists():
         names = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
@@ -68,7 +80,7 @@ def _tensors(folder: Path, prefix: str) -> dict[str, Tensor]:
     for file in sorted(files):
         try:
             with safe_open(folder / file, framework="pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118 (no mapping: keys() is a method of its own)
+                for name in tensors.keys():  # noqa: SIM118 (not a mapping: keys() is a method of its own)
                     if name.startswith(prefix):
                         tensor = tensors.get_tensor(name)
                         found[name[len(prefix) :]] = tensor.float() if tensor.is_floating_point() else tensor

@@ -1,7 +1,7 @@
 """A model that reads pages: pixels -> reading head -> lines -> reading order -> Page.
 
-Any `VaryForConditionalGeneration` with a reading head reads this way. Where the head doubts, the decoder joins by draft
-and verify (`generate.py`), as far as the model's configuration trusts it.
+Any `VaryForConditionalGeneration` with a reading head reads this way. Where the head is unsure, the decoder joins
+(`verify.py`), as far as the model's configuration trusts it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from ..document.reading_order import TextBlock, order_blocks
 from ..io.errors import InputError
 from ..models.heads.reading import ReadingHead
 from ..models.preprocess import fit, normalise
-from ..models.strip_decoder import Writer, strip_embeddings, strip_of
+from ..models.strip_decoder import StripDecoder, strip_embeddings, strip_of
 from ..models.vocab import Vocabulary
-from .ctc import ASCENT_EM, DESCENT_EM, X_HEIGHT_EM, find_lines, retold
-from .verify import settle
+from .ctc import ASCENT_EM, DESCENT_EM, X_HEIGHT_EM, find_lines, with_text
+from .verify import rescore
 
 if TYPE_CHECKING:
     from ..models.modeling import VaryForConditionalGeneration
@@ -44,7 +44,7 @@ MIN_CONFIDENCE = 0.45  # mean over a line; below it the line is ink that is no t
 
 
 @dataclass
-class Eyes:
+class ReadingModules:
     """vocabulary, head; preprocess: what belongs to the weights (mean, std, multiple, em_px); reading: its settings."""
 
     vocabulary: Vocabulary
@@ -54,23 +54,29 @@ class Eyes:
 
 
 class Reader:
-    """Reads page images with the eyes of a model. Not thread-safe; greedy and deterministic.
+    """Read page images with a model's reading vocabulary and head. Deterministic; not thread-safe.
 
-    decoder: gives the whole model, to settle what the head doubts; called at the first page of many doubts. Without it
-    all is left to the head, as in a model whose configuration gives the decoder no `reading.decoder_weight`.
+    Without `decoder`, or when the model's configuration has no `reading.decoder_weight`, the head reads alone.
+
+    Args:
+        modules: vocabulary and head.
+        name: of the model.
+        device: torch device.
+        decoder: loads the whole model; called at the first page with many uncertain spans.
     """
 
     def __init__(
         self,
-        eyes: Eyes,
+        modules: ReadingModules,
         name: str,
         device: str | torch.device = "cpu",
         decoder: Callable[[], VaryForConditionalGeneration] | None = None,
     ):
         self.name, self.device = name, torch.device(device)
-        self.preprocess, self.head = eyes.preprocess, eyes.head.to(self.device)
-        self.vocabulary = eyes.vocabulary.for_inference().to(self.device)
-        self._decoder, self.decoder_weight = decoder, float(eyes.reading.get("decoder_weight", 0.0)) if decoder else 0.0
+        self.preprocess, self.head = modules.preprocess, modules.head.to(self.device)
+        self.vocabulary = modules.vocabulary.for_inference().to(self.device)
+        self._decoder = decoder
+        self.decoder_weight = float(modules.reading.get("decoder_weight", 0.0)) if decoder else 0.0
         self.dtype = torch.bfloat16 if _fast_bf16(self.device) else torch.float32
         self._measured: tuple[Image.Image | None, tuple[float, float, float]] = None, (0.0, 1.0, 0.0)
 
@@ -78,16 +84,16 @@ class Reader:
     def of(cls, model: VaryForConditionalGeneration, name: str, fast: bool = False) -> Reader:
         """A reader of a model that is in memory. fast: without its decoder."""
         model.eval()
-        first = model.config.vocabularies[0]
-        eyes = Eyes(model.reading_vocabulary, model.head, first["preprocess"], model.config.reading)
-        return cls(eyes, name, model.device, None if fast else lambda: model)
+        sizes = model.config.vocabularies[model.reading_vocabulary_index]
+        modules = ReadingModules(model.reading_vocabulary, model.head, sizes["preprocess"], model.config.reading)
+        return cls(modules, name, model.device, None if fast else lambda: model)
 
     @cached_property
-    def writer(self) -> Writer:
+    def strip_decoder(self) -> StripDecoder:
         """The decoder, loaded. Raises ValueError for a reader that was made without."""
         if self._decoder is None:
             raise InputError(f"{self.name}: this reader was made without its decoder")
-        return Writer(self._decoder())
+        return StripDecoder(self._decoder())
 
     def wanted_scale(self, image: Image.Image) -> float:
         """Scale that brings the type to the size that the model reads best, measured on the page's densest window."""
@@ -122,18 +128,18 @@ class Reader:
             raise InputError(f"page of {image.width}x{image.height} px at scale {scale:.2f}: too large to be read")
         fitted = fit(image, scale, self.preprocess["multiple"])
         lines = [line for line in self._lines(fitted.pixels, settled=self.decoder_weight > 0) if _is_text(line)]
-        blocks = [_block(block, fitted.scale, self.head.lattice.styles) for block in order_blocks(lines)]
+        blocks = [_block(block, fitted.scale, self.head.frame_grid.styles) for block in order_blocks(lines)]
         return Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
 
     def _lines(self, pixels: np.ndarray, settled: bool = False) -> list[TextLine]:
-        tokens, logits, measures = self.field(pixels)
+        tokens, logits, geometry = self.field(pixels)
         probs = logits[0].softmax(-1, dtype=torch.float32).cpu().numpy()
-        lines = find_lines(probs, measures[0].float().cpu().numpy(), self.head.lattice, settled)
-        return self.settle(lines, tokens, logits, pixels.shape) if settled else lines
+        lines = find_lines(probs, geometry[0].float().cpu().numpy(), self.head.frame_grid, settled)
+        return self.rescore(lines, tokens, logits, pixels.shape) if settled else lines
 
     @torch.inference_mode()
-    def settle(self, lines: list[TextLine], tokens: Tensor, logits: Tensor, size: tuple[int, ...]) -> list[TextLine]:
-        """The lines with what the head doubts settled by head and decoder together, where it doubts much.
+    def rescore(self, lines: list[TextLine], tokens: Tensor, logits: Tensor, size: tuple[int, ...]) -> list[TextLine]:
+        """The lines with what the head alternatives settled by head and decoder together, where it alternatives much.
 
         tokens, logits: of the page, as `field` gives them; size: (H, W) of the page in px.
         """
@@ -141,29 +147,30 @@ class Reader:
         if sum(len(lines[k].alternatives) for k in sure) <= MIN_DOUBTS * sum(len(lines[k].text) for k in sure):
             return lines
         doubtful = [k for k in sure if lines[k].alternatives and lines[k].em_px < MAX_STRIP_EM]
-        model, strips = self.writer.model, []
+        model, strips = self.strip_decoder.model, []
         for line in (lines[k] for k in doubtful):
             x0, y0, x1, y1 = line.box
             middle = (y0 + y1) / 2 + (X_HEIGHT_OFFSET * line.em_px)
             strips.append(strip_of(0, middle, middle, x0, x1, model.reading_vocabulary.stride, model.window))
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            grid = model.reading_vocabulary.grid(size[0], size[1])
-            images = strip_embeddings(model, model.append_posteriors(tokens, logits), grid, strips)
-            drafts, doubts = [lines[k].text for k in doubtful], [lines[k].alternatives for k in doubtful]
-            texts = settle(self.writer, images, drafts, doubts, self.decoder_weight)
+            images = strip_embeddings(
+                model, model.append_posteriors(tokens, logits), model.reading_vocabulary.grid(size[0], size[1]), strips
+            )
+            drafts, alternatives = [lines[k].text for k in doubtful], [lines[k].alternatives for k in doubtful]
+            texts = rescore(self.strip_decoder, images, drafts, alternatives, self.decoder_weight)
         for k, text in zip(doubtful, texts, strict=True):
             if text.strip() and text != lines[k].text:
-                lines[k] = retold(lines[k], text.strip(), "decoder")
+                lines[k] = with_text(lines[k], text.strip(), "decoder")
         return lines
 
     @torch.inference_mode()
     def field(self, pixels: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Of a grey image (H, W): tokens (1, N, D), the head's logits (1, R, T, A) and measures (1, R, T, 2)."""
+        """Of a grey image (H, W): tokens (1, N, D), the head's logits (1, R, T, A) and geometry (1, R, T, 2)."""
         x = normalise(torch.from_numpy(pixels.copy())[None, None].to(self.device).float(), self.preprocess)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             tokens = self.vocabulary(x)
-            logits, measures = self.head(tokens, self.vocabulary.grid(*pixels.shape))
-        return tokens, logits, measures
+            logits, geometry = self.head(tokens, self.vocabulary.grid(*pixels.shape))
+        return tokens, logits, geometry
 
 
 def _is_text(line: TextLine) -> bool:

@@ -1,10 +1,12 @@
-"""Draft and verify: the reading head's line is the draft, and the decoder settles what the head doubts.
+"""Rescore the uncertain parts of lines: head and decoder together choose among the spellings that the head found.
 
-One parallel pass over a line holds its image, the draft, and behind it a branch for every other spelling of every
-doubtful place, which sees the draft up to that place and nothing of its sisters. A spelling wins when head and decoder
-together hold it for likelier than the draft's; so the decoder can only choose what the head has seen.
-Source: a draft from OCR verified in parallel (arXiv 2602.12957); tree attention as in SpecInfer (arXiv 2305.09781);
-rescoring by head plus weighted decoder as in hybrid CTC and attention (arXiv 1609.06773).
+The head's line is a draft. One parallel pass of the decoder over a line holds the image, the draft, and one branch for
+every other spelling of every uncertain span. A branch sees the draft up to its span and no other branch. For each span
+the spelling with the highest `head log-probability + weight * decoder log-probability` wins. The decoder only re-ranks
+spellings from CTC beam search; it never adds text of its own.
+
+Sources: OCR drafts verified in parallel (arXiv 2602.12957); tree attention as in SpecInfer (arXiv 2305.09781);
+rescoring as in hybrid CTC and attention (arXiv 1609.06773).
 Shapes: S lines, T tokens of the longest row (image, draft and branches), V tokens that can be written.
 """
 
@@ -19,47 +21,42 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..document.lines import Alternative
-from ..models.strip_decoder import Writer
+from ..models.strip_decoder import StripDecoder
 
-BEHIND = 4  # characters of the draft behind a place that a spelling must make likely, too
+CONTEXT = 4  # characters of the draft after a span that are scored with each of its spellings
 PASS_TOKENS = 2048
-SHAPE_STEP = 64  # sizes are rounded up to it: a CPU's matrix library keeps something for every shape that it has met
-
-
-def write(writer: Writer, images: list[Tensor], max_length: int) -> list[str]:
-    """Greedy decoding without any draft, with the cache of `generate`."""
-    padded, mask, _ = writer.batch(images, [[] for _ in images])
-    lengths = mask.sum(1)
-    left = torch.stack([row.roll(int(padded.shape[1] - n), 0) for row, n in zip(padded, lengths, strict=True)])
-    left_mask = torch.stack([row.roll(int(padded.shape[1] - n), 0) for row, n in zip(mask, lengths, strict=True)])
-    ids = writer.model.generate(
-        inputs_embeds=left, attention_mask=left_mask, max_new_tokens=max_length, do_sample=False,
-        eos_token_id=writer.ids["</s>"], pad_token_id=writer.ids["<pad>"],
-        suppress_tokens=writer.never_written,
-    )  # fmt: skip
-    return [writer.decode(row.tolist()) for row in ids]
+SHAPE_STEP = 64  # sizes are rounded up to it, because a CPU's matrix library caches a primitive for every new shape
 
 
 @torch.inference_mode()
-def settle(
-    writer: Writer, images: list[Tensor], drafts: list[str], doubts: list[Sequence[Alternative]], weight: float
+def rescore(
+    decoder: StripDecoder,
+    images: list[Tensor],
+    drafts: list[str],
+    alternatives: list[Sequence[Alternative]],
+    weight: float,
 ) -> list[str]:
-    """The drafts with every doubt settled. images: embeddings (M, E) of each strip; doubts: of each draft, in order.
+    """Return the drafts with the best spelling of every uncertain span.
 
-    weight: of the decoder's log-odds beside those of the head.
+    Args:
+        decoder: the model's decoder.
+        images: embeddings (M, E) of each strip.
+        drafts: the head's text of each strip.
+        alternatives: the uncertain spans of each draft, in order.
+        weight: factor of the decoder's log-odds; those of the head count once.
     """
-    rows = [_Row.of(writer, text, found) for text, found in zip(drafts, doubts, strict=True)]
+    rows = [DraftTree.of(decoder, text, found) for text, found in zip(drafts, alternatives, strict=True)]
     lengths = [len(image) + len(row.tokens) for image, row in zip(images, rows, strict=True)]
     texts = list(drafts)
     for some in _passes(lengths):
-        odds = log_odds(writer, [images[k] for k in some], [rows[k] for k in some])
+        odds = log_odds(decoder, [images[k] for k in some], [rows[k] for k in some])
         for k, of_row in zip(some, odds, strict=True):
-            texts[k] = _choose(drafts[k], doubts[k], of_row, weight)
+            texts[k] = _choose(drafts[k], alternatives[k], of_row, weight)
     return texts
 
 
 def _passes(lengths: list[int]) -> list[list[int]]:
-    """Rows of like length together, `PASS_TOKENS` or one row in a pass."""
+    """Group rows of similar length, with up to `PASS_TOKENS` tokens or one row in a pass."""
     passes: list[list[int]] = []
     for k in sorted(range(len(lengths)), key=lengths.__getitem__):
         if not passes or (len(passes[-1]) + 1) * lengths[k] > PASS_TOKENS:
@@ -68,24 +65,24 @@ def _passes(lengths: list[int]) -> list[list[int]]:
     return passes
 
 
-def _choose(text: str, doubts: Sequence[Alternative], odds: list[list[float]], weight: float) -> str:
-    """The text with the likeliest spelling of each place."""
+def _choose(text: str, alternatives: Sequence[Alternative], odds: list[list[float]], weight: float) -> str:
+    """Return the text with the best spelling of each span."""
     out, at = "", 0
-    for doubt, decoder in zip(doubts, odds, strict=True):
-        scores = [head + weight * d for (_, head), d in zip(doubt.others, decoder, strict=True)]
+    for span, decoder_odds in zip(alternatives, odds, strict=True):
+        scores = [head + weight * d for (_, head), d in zip(span.others, decoder_odds, strict=True)]
         best = max(range(len(scores)), key=scores.__getitem__)
-        out += text[at : doubt.start] + (doubt.others[best][0] if scores[best] > 0 else text[doubt.start : doubt.end])
-        at = doubt.end
+        out += text[at : span.start] + (span.others[best][0] if scores[best] > 0 else text[span.start : span.end])
+        at = span.end
     return out + text[at:]
 
 
 @dataclass
-class _Row:
-    """The tokens of a line behind its image: the draft, then every branch.
+class DraftTree:
+    """Tokens of a line after its image: the draft, then every branch.
 
-    Of each token: its place, in characters behind the image; the branch it belongs to, 0 for the draft; and how much of
-    the draft it sees. picks: for each doubt, for the draft's own spelling and then for the others, the tokens that it
-    is scored by, each with the index of the token before it (-1 for the image).
+    places: position of each token, in characters after the image. branches: 0 for the draft, else the branch's number.
+    reaches: how many characters of the draft a token sees. picks: for each span, first the draft's spelling and then
+    the others: the tokens that score it, each with the index of the token before it (-1 for the image).
     """
 
     tokens: list[int]
@@ -95,19 +92,20 @@ class _Row:
     picks: list[list[list[tuple[int, int]]]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, writer: Writer, text: str, doubts: Sequence[Alternative]) -> _Row:
-        ids = writer.encode(text)
+    def of(cls, decoder: StripDecoder, text: str, alternatives: Sequence[Alternative]) -> DraftTree:
+        """Lay out a draft and its alternatives."""
+        ids = decoder.encode(text)
         row, numbers = cls(list(ids), list(range(len(ids))), [0] * len(ids), [len(ids)] * len(ids)), count(1)
-        whole = [*ids, writer.ids["</s>"]]
-        for doubt in doubts:
-            behind = whole[doubt.end : doubt.end + BEHIND]
-            own = list(enumerate(whole[doubt.start : doubt.end] + behind, doubt.start - 1))
-            others = [[*writer.encode(other), *behind] for other, _ in doubt.others]
-            row.picks.append([own, *(row._branch(next(numbers), doubt.start, tokens) for tokens in others)])
+        whole = [*ids, decoder.ids["</s>"]]
+        for span in alternatives:
+            context = whole[span.end : span.end + CONTEXT]
+            own = list(enumerate(whole[span.start : span.end] + context, span.start - 1))
+            others = [[*decoder.encode(other), *context] for other, _ in span.others]
+            row.picks.append([own, *(row._branch(next(numbers), span.start, tokens) for tokens in others)])
         return row
 
     def _branch(self, number: int, start: int, tokens: list[int]) -> list[tuple[int, int]]:
-        """Add a branch behind `start` characters of the draft, but its last token: nothing is asked behind that."""
+        """Add a branch after `start` characters of the draft, without its last token, which predicts nothing."""
         first, n = len(self.tokens), len(tokens) - 1
         self.tokens += tokens[:n]
         self.places += range(start, start + n)
@@ -116,9 +114,9 @@ class _Row:
         return list(zip([start - 1, *range(first, first + n)], tokens, strict=True))
 
 
-def log_odds(writer: Writer, images: list[Tensor], rows: list[_Row]) -> list[list[list[float]]]:
-    """For each row and doubt, the decoder's log-odds of every other spelling to the draft's."""
-    padded, mask, starts = writer.batch(images, [row.tokens for row in rows])
+def log_odds(decoder: StripDecoder, images: list[Tensor], rows: list[DraftTree]) -> list[list[list[float]]]:
+    """Return, for each row and span, the decoder's log-odds of every other spelling to the draft's."""
+    padded, mask, starts = decoder.batch(images, [row.tokens for row in rows])
     size, device = -(-mask.shape[1] // SHAPE_STEP) * SHAPE_STEP, padded.device
     padded = F.pad(padded, (0, 0, 0, size - padded.shape[1]))
     order = torch.arange(size)
@@ -129,8 +127,8 @@ def log_odds(writer: Writer, images: list[Tensor], rows: list[_Row]) -> list[lis
         places[k, start:n] = start + torch.tensor(row.places, dtype=torch.long)
         draft = (branch == 0) & (order[:n] < reach[:, None] + start)
         seen[k, 0, :n, :n] = (order[:n] <= order[:n, None]) & (draft | (branch == branch[:, None]))
-        seen[k, 0, n:, 0] = True  # padding sees something, or its soft-max is not a number
-    hidden = writer.model.language_model(
+        seen[k, 0, n:, 0] = True  # padding must see something, or its softmax is NaN
+    hidden = decoder.model.language_model(
         inputs_embeds=padded, attention_mask=seen.to(device), position_ids=places.to(device), use_cache=False
     ).last_hidden_state.flatten(0, 1)
     picked = [
@@ -140,7 +138,7 @@ def log_odds(writer: Writer, images: list[Tensor], rows: list[_Row]) -> list[lis
     ]
     picked += [(0, 0)] * (-len(picked) % SHAPE_STEP)
     before, token = torch.tensor(picked, device=device).T
-    log_probs = writer.spell(hidden[before]).float().log_softmax(-1)
+    log_probs = decoder.spell(hidden[before]).float().log_softmax(-1)
     scores = iter(log_probs.gather(1, token[:, None])[:, 0].tolist())
     sums = [[[sum(next(scores) for _ in pairs) for pairs in found] for found in row.picks] for row in rows]
     return [[[other - own for other in others] for own, *others in of_row] for of_row in sums]

@@ -1,19 +1,19 @@
-"""Processes that read pages, each with a model of its own: `Crew` hands them pages, a page that kills one costs itself.
+"""A pool of worker processes that read pages. Each worker loads its own model.
 
-A worker is a `Child`: it loads the model once and answers one page per request, as the gzipped JSON that is stored. The
-process that hands out pages loads no model and no torch. `Cluster` does the same on the nodes of a Ray cluster.
+If a page crashes or hangs its worker, only that page fails and the worker is restarted. A worker answers one page per
+request, as the gzipped JSON that is stored. The process that hands out pages loads no model and no torch. `RayPool`
+does the same on the nodes of a Ray cluster.
 """
 
 from __future__ import annotations
 
 import functools
 import gzip
-import importlib
 import json
 import os
 import queue
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
 from ..document.elements import Page
@@ -21,16 +21,17 @@ from ..io.child import Child, ChildDied, send
 from ..io.errors import InputError, MissingExtra
 from ..io.source import Source
 from .pages import read_page, retried
+from .spec import ReaderSpec
 
 ENTRY = "vary.reading.workers:serve"
 LOAD_TIMEOUT_S = 600.0
-DEATHS = 3  # of nodes that a page may cost before it counts as lost
-GRACE_S = 1.0  # what a page may need beyond its time before its worker is ended
+MAX_NODE_FAILURES = 3  # a page whose node fails this often counts as lost
+GRACE_S = 1.0  # a worker is ended this long after the time limit of its page
 
 
 @dataclass
 class Outcome:
-    """How a page ended. stored: its gzipped JSON. characters: how many were read. doubt: as `Page.doubt`."""
+    """Result of one page. stored: its gzipped JSON. characters: number read. doubt: as `Page.doubt`."""
 
     number: int
     status: str
@@ -41,18 +42,31 @@ class Outcome:
     attempts: int = 1
     doubt: str | None = None
 
+    @classmethod
+    def from_page(cls, page: Page) -> Outcome:
+        """Pack a page."""
+        stored = gzip.compress(json.dumps(page.to_dict(), ensure_ascii=False).encode(), 3, mtime=0)
+        seconds, doubt = round(page.seconds, 3), page.doubt
+        return cls(page.number, page.status, page.error, seconds, len(page.text), stored, doubt=doubt)
 
-class Crew:
-    """`count` workers. load: `module:function` called in each with model and device, e.g. `vary.reading.api:load`.
 
-    threads: of each worker, by default a share of the cores. Use as a context manager; leaving it ends the workers.
+class WorkerPool:
+    """Read pages in `count` worker processes. Use as a context manager; leaving it ends the workers.
+
+    Args:
+        count: number of workers.
+        spec: the reader that each worker opens.
+        timeout_s: time limit of a page.
+        threads: threads of each worker, by default a share of the cores.
+
+    Raises:
+        ValueError: count below 1.
     """
 
-    def __init__(self, count: int, load: str, model: str, device: str, timeout_s: float, threads: int | None = None):
+    def __init__(self, count: int, spec: ReaderSpec, timeout_s: float, threads: int | None = None):
         if count < 1:
             raise InputError(f"workers {count}: expected 1 or more")
-        self.count, self.timeout_s = count, timeout_s
-        self._load = {"load": load, "model": model, "device": device}
+        self.count, self.timeout_s, self._spec = count, timeout_s, spec
         threads = threads or max(1, (os.cpu_count() or 1) // count)
         self._children = [Child(ENTRY, {"OMP_NUM_THREADS": str(threads)}) for _ in range(count)]
         self._free: queue.SimpleQueue[Child] = queue.SimpleQueue()
@@ -61,7 +75,7 @@ class Crew:
         self._threads = ThreadPoolExecutor(count, "vary-worker")
         self._closed = False
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -75,7 +89,7 @@ class Crew:
             child.close()
 
     def submit(self, path: str, number: int, password: str | None) -> Future[Outcome]:
-        """Have a page read. The future raises ValueError when the model cannot be loaded."""
+        """Queue a page. The future raises ValueError when the model cannot be loaded."""
         return self._threads.submit(self._read, {"path": path, "page": number, "password": password})
 
     def _read(self, request: dict[str, Any]) -> Outcome:
@@ -91,29 +105,36 @@ class Crew:
             raise InputError(f"{where}: the run was ended")
         try:
             if child.process is None:
-                answer, _ = child.ask(self._load, LOAD_TIMEOUT_S)
+                answer, _ = child.ask({"spec": asdict(self._spec)}, LOAD_TIMEOUT_S)
                 if "error" in answer:
                     raise InputError(answer["error"])
         except ChildDied as gone:
-            raise InputError(f"{self._load['model']}: loading the model {gone}") from None
+            raise InputError(f"{self._spec.model}: loading the model {gone}") from None
         try:
             answer, stored = child.ask(request | {"timeout": self.timeout_s}, self.timeout_s + GRACE_S)
         except ChildDied as gone:
             reason = f"took longer than {self.timeout_s:g} s" if gone.late else "the process that read it crashed"
             page = Page(request["page"], "timeout" if gone.late else "failed", error=f"{where}: {reason}")
             page.seconds = self.timeout_s if gone.late else 0.0
-            return packed(page)
+            return Outcome.from_page(page)
         return Outcome(**answer["page"], stored=stored)
 
 
-class Cluster:
-    """What `Crew` does, on a Ray cluster: a page is a task, and a crew of one reads it on whatever node takes it.
+class RayPool:
+    """Read pages on a Ray cluster: each page is a task that a pool of one worker reads on some node.
 
-    address: of the cluster; `local` starts one here. Files, model and working directory are those of a folder that all
-    nodes share; `vary` is installed on each.
+    All nodes must share the folder of files, model and working directory, and have `vary` installed.
+
+    Args:
+        address: of the cluster; `local` starts one here.
+        spec: the reader that each node opens.
+        timeout_s: time limit of a page.
+
+    Raises:
+        ValueError: the package ray is missing.
     """
 
-    def __init__(self, address: str, load: str, model: str, device: str, timeout_s: float):
+    def __init__(self, address: str, spec: ReaderSpec, timeout_s: float):
         try:
             import ray
         except ImportError:
@@ -122,11 +143,11 @@ class Cluster:
         if self._ours:
             ray.init(address=None if address == "local" else address, log_to_driver=False, include_dashboard=False)
         self.count = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        self._task = ray.remote(num_cpus=1, max_retries=DEATHS)(_read_there)
-        self._settings = os.getcwd(), load, model, device, timeout_s
+        self._task = ray.remote(num_cpus=1, max_retries=MAX_NODE_FAILURES)(_read_on_node)
+        self._settings = os.getcwd(), spec, timeout_s
         self._threads = ThreadPoolExecutor(2 * self.count, "vary-ray")
 
-    def __enter__(self) -> Cluster:
+    def __enter__(self) -> RayPool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -135,7 +156,7 @@ class Cluster:
             self._ray.shutdown()
 
     def submit(self, path: str, number: int, password: str | None) -> Future[Outcome]:
-        """Have a page read. The future raises ValueError when the model cannot be loaded."""
+        """Queue a page. The future raises ValueError when the model cannot be loaded."""
         return self._threads.submit(self._read, path, number, password)
 
     def _read(self, path: str, number: int, password: str | None) -> Outcome:
@@ -145,41 +166,34 @@ class Cluster:
             raise InputError(str(error.cause)) from None
         except self._ray.exceptions.RayError as error:
             lost = f"{path}, page {number}: the node that read it was lost ({type(error).__name__})"
-            return packed(Page(number, "failed", error=lost))
+            return Outcome.from_page(Page(number, "failed", error=lost))
 
 
 @functools.lru_cache(maxsize=1)
-def _crew_there(folder: str, load: str, model: str, device: str, timeout_s: float) -> Crew:
+def _pool_on_node(folder: str, spec: ReaderSpec, timeout_s: float) -> WorkerPool:
     os.chdir(folder)
-    return Crew(1, load, model, device, timeout_s, threads=1)
+    return WorkerPool(1, spec, timeout_s, threads=1)
 
 
-def _read_there(settings: tuple[str, str, str, str, float], path: str, number: int, password: str | None) -> Outcome:
-    return _crew_there(*settings).submit(path, number, password).result()
-
-
-def packed(page: Page) -> Outcome:
-    """The outcome of a page."""
-    stored = gzip.compress(json.dumps(page.to_dict(), ensure_ascii=False).encode(), 3, mtime=0)
-    seconds, doubt = round(page.seconds, 3), page.doubt
-    return Outcome(page.number, page.status, page.error, seconds, len(page.text), stored, doubt=doubt)
+def _read_on_node(settings: tuple[str, ReaderSpec, float], path: str, number: int, password: str | None) -> Outcome:
+    return _pool_on_node(*settings).submit(path, number, password).result()
 
 
 # -- the worker ------------------------------------------------------------------------------------------------------
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Load a model, then read a page per request, until they end."""
+    """Serve a worker: open a reader, then read one page per request until the requests end."""
     reader, source, opened = None, None, None
     for line in requests:
         request = json.loads(line)
-        if "load" in request:
-            module, _, function = request["load"].partition(":")
+        if "spec" in request:
+            spec = ReaderSpec(**request["spec"])
             try:
-                reader = getattr(importlib.import_module(module), function)(request["model"], request["device"])
+                reader = spec.open()
                 send(answers, {"name": reader.name})
-            except Exception as error:  # the run ends with it, in words
-                send(answers, {"error": f"{request['model']}: {error}".splitlines()[0]})
+            except Exception as error:  # ends the run, with this message
+                send(answers, {"error": f"{spec.model}: {error}".splitlines()[0]})
             continue
         try:
             if opened != request["path"]:
@@ -194,6 +208,6 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
             page = Page(request["page"], "failed", error=str(error))
         except Exception as error:
             page = Page(request["page"], "failed", error=f"{type(error).__name__}: {error}".splitlines()[0])
-        found = packed(page)
+        found = Outcome.from_page(page)
         known = {name: value for name, value in vars(found).items() if name not in ("stored", "attempts")}
         send(answers, {"page": known}, found.stored)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..data.sample import UNREAD, Sample, Source
-from ..models.heads.reading import Lattice
+from ..document.lines import FrameGrid
 from .distributed import Ranks
 from .reading_loss import ReadingTargets, reading_targets
 from .recipe import Stage
@@ -69,9 +69,9 @@ class StageData(Dataset):
         batches: list[int],
         weights: list[float],
         seed: int,
-        lattice: Lattice,
+        frame_grid: FrameGrid,
     ):
-        self.sources, self.batches, self.seed, self.lattice = sources, batches, seed, lattice
+        self.sources, self.batches, self.seed, self.frame_grid = sources, batches, seed, frame_grid
         self.weights = np.array(weights) / sum(weights)
 
     def __len__(self) -> int:
@@ -84,5 +84,5 @@ class StageData(Dataset):
         samples = [source.sample(step * count + k) for k in range(count)]
         images = torch.from_numpy(np.stack([s.image for s in samples]))[:, None]
         unread = [(k, r.box) for k, s in enumerate(samples) for r in s.regions if r.label == UNREAD]
-        targets = reading_targets([s.lines for s in samples], samples[0].image.shape, self.lattice, unread)
+        targets = reading_targets([s.lines for s in samples], samples[0].image.shape, self.frame_grid, unread)
         return Batch(images, samples, targets)

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..document.elements import STYLES
+from ..document.lines import FrameGrid
 from ..io.errors import ConfigError
-from ..models.heads.reading import Lattice, path_weights
 
 if TYPE_CHECKING:
     from ..data.sample import LabelledLine
@@ -52,17 +52,17 @@ class ReadingTargets:
 def reading_targets(
     lines_of_items: list[list[LabelledLine]],
     size: tuple[int, int],
-    lattice: Lattice,
+    frame_grid: FrameGrid,
     unread: Sequence[tuple[int, Sequence[float]]] = (),
 ) -> ReadingTargets:
     """Targets for a batch of samples of size (H, W) in pixels. unread: (image, box) of ink that teaches nothing.
 
-    Characters outside the alphabet raise ValueError: the head cannot spell them and must not learn to skip them.
+    Characters outside the alphabet raise ConfigError: the head cannot spell them and must not learn to skip them.
     """
-    index = {ch: k + 1 for k, ch in enumerate(lattice.alphabet)}
-    frame_px, row_px = lattice.frame_px, lattice.row_px
-    bits = np.array([STYLES.index(name) for name in lattice.styles], int)
-    rows, wide = lattice.size(*size)
+    index = {ch: k + 1 for k, ch in enumerate(frame_grid.alphabet)}
+    frame_px, row_px = frame_grid.frame_px, frame_grid.row_px
+    bits = np.array([STYLES.index(name) for name in frame_grid.styles], int)
+    rows, wide = frame_grid.size(*size)
     near = np.zeros((len(lines_of_items), rows, wide), bool)
     row_middles = (np.arange(rows) + 0.5) * row_px
     paths, glyphs = [], []
@@ -91,6 +91,27 @@ def reading_targets(
     return _packed(paths, glyphs, near)
 
 
+def path_weights(y_px: Tensor, row_px: float, rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the two rows nearest to each height and the weight of the lower one.
+
+    Reading mixes rows with the same weights (`reading/ctc.mix_rows`).
+
+    Args:
+        y_px: heights, of any shape.
+        row_px: height of a row.
+        rows: number of rows; the two rows are clamped to them.
+
+    Returns:
+        Upper row, lower row and share of the lower row, each of the shape of `y_px`.
+    """
+    place = y_px / row_px - 0.5
+    upper = place.floor()
+    from_upper = (place - upper) * row_px
+    share = torch.sigmoid((from_upper**2 - (row_px - from_upper) ** 2) / FrameGrid.MIX_SPREAD)
+    upper = upper.long()
+    return upper.clamp(0, rows - 1), (upper + 1).clamp(0, rows - 1), share
+
+
 def _packed(paths: list[tuple], glyphs: list[tuple], near: np.ndarray) -> ReadingTargets:
     """Lines padded to the longest, characters in one row."""
     longest = max((len(t) for _, t, _, _ in paths), default=1)
@@ -117,7 +138,7 @@ def _packed(paths: list[tuple], glyphs: list[tuple], near: np.ndarray) -> Readin
 
 
 def reading_loss(
-    logits_BRTA: Tensor, measures_BRTM: Tensor, targets: ReadingTargets, row_px: float, max_lines: int = 96
+    logits_BRTA: Tensor, geometry_BRTM: Tensor, targets: ReadingTargets, row_px: float, max_lines: int = 96
 ) -> dict[str, Tensor]:
     """Losses by name, each a mean per character or per cell.
 
@@ -152,7 +173,7 @@ def reading_loss(
     ) / targets.label_lengths[lines].sum()  # fmt: skip
     losses["glyph"] = F.cross_entropy(glyph, targets.glyph_label)
     wanted = torch.stack([targets.glyph_y / row_px - glyph_row - 0.5, targets.glyph_em], 1)
-    measured = measures_BRTM.flatten(0, 2)[glyph_at]
+    measured = geometry_BRTM.flatten(0, 2)[glyph_at]
     losses["measure"] = F.smooth_l1_loss(measured[:, :2], wanted, beta=0.1)
     known = targets.glyph_styles >= 0
     if measured.shape[1] > 2 and bool(known.any()):

@@ -26,11 +26,10 @@ from ..data.pages.source import PageSource
 from ..data.pdfs.crops import CropSource
 from ..data.sample import Sample, Source
 from ..io.errors import ConfigError
-from ..models.heads.reading import greedy, mix_rows
 from ..models.modeling import VaryForConditionalGeneration, VisionFeatures
 from ..models.preprocess import normalise
-from ..models.strip_decoder import IGNORED, Strip, Writer, strip_embeddings, strip_of
-from ..reading.verify import write
+from ..models.strip_decoder import IGNORED, Strip, StripDecoder, generate_text, strip_embeddings, strip_of
+from ..reading.ctc import best_path, mix_rows
 from .loader import Batch, StageData
 from .reading_loss import reading_loss
 from .recipe import Stage, View
@@ -100,13 +99,13 @@ class _Pages:
     def __init__(self, model: VaryForConditionalGeneration, stage: Stage, setting: Setting):
         self.model, self.stage, self.device = model, stage, setting.device
         self.shown: dict[str, float] = {}
-        material, lattice = setting.material, model.head.lattice
+        material, frame_grid = setting.material, model.head.frame_grid
         first = setting.seed + 1000 * setting.index
-        sources = [_source(view, material, first + k, lattice.alphabet) for k, view in enumerate(stage.views)]
+        sources = [_source(view, material, first + k, frame_grid.alphabet) for k, view in enumerate(stage.views)]
         weights = [view.weight for view in stage.views]
-        self.data = StageData(sources, [view.batch for view in stage.views], weights, setting.seed, lattice)
+        self.data = StageData(sources, [view.batch for view in stage.views], weights, setting.seed, frame_grid)
         source = PageSource(material.held_out, material.faces, seed=HELD_OUT, height=256, width=512)
-        self._held_out = StageData([source], [16], [1.0], HELD_OUT, lattice)
+        self._held_out = StageData([source], [16], [1.0], HELD_OUT, frame_grid)
 
     @cached_property
     def held_out(self) -> list[Batch]:
@@ -129,9 +128,9 @@ HELD_OUT = 987_654  # seed of held-out pages
 
 
 def pixels_of(batch: Batch, model: VaryForConditionalGeneration, device: torch.device) -> Tensor:
-    """uint8 pages -> what the model's first vocabulary sees, by the preprocessing that its configuration holds."""
+    """Normalise uint8 pages as the vocabulary that the reading head reads expects them."""
     images = batch.images.to(device, non_blocking=True).float()
-    return normalise(images, model.config.vocabularies[0]["preprocess"])
+    return normalise(images, model.config.vocabularies[model.reading_vocabulary_index]["preprocess"])
 
 
 class Read(_Pages):
@@ -148,29 +147,30 @@ class Read(_Pages):
 
     def losses(self, batch: Batch) -> tuple[dict[str, Tensor], float]:
         """`reading_loss` of a batch; every batch weighs the same."""
-        _, logits, measures = self.model.read_rows(pixels_of(batch, self.model, self.device))
-        return reading_loss(logits, measures, batch.targets.to(self.device), self.model.head.lattice.row_px), 1.0
+        _, logits, geometry = self.model.read_rows(pixels_of(batch, self.model, self.device))
+        return reading_loss(logits, geometry, batch.targets.to(self.device), self.model.head.frame_grid.row_px), 1.0
 
     def evaluate(self) -> dict[str, float]:
         """CER of clean and of degraded lines; the share of characters of which a style is told wrongly."""
-        lattice = self.model.head.lattice
+        frame_grid = self.model.head.frame_grid
         errors, total, wrong = {"clean": 0, "degraded": 0}, {"clean": 0, "degraded": 0}, 0
         for batch in self.held_out:
-            _, logits, measures = self.model.read_rows(pixels_of(batch, self.model, self.device))
-            log_probs = logits.float().log_softmax(-1).cpu()
+            _, logits, geometry = self.model.read_rows(pixels_of(batch, self.model, self.device))
+            probs = logits.float().softmax(-1).cpu().numpy()
             t = batch.targets
-            rows = (t.glyph_y / lattice.row_px).long().clamp(0, logits.shape[1] - 1)
-            told = measures[t.glyph_item, rows, t.glyph_frame, 2:].cpu() > 0
+            heights, frames = t.y.numpy(), t.frames.numpy()
+            rows = (t.glyph_y / frame_grid.row_px).long().clamp(0, logits.shape[1] - 1)
+            told = geometry[t.glyph_item, rows, t.glyph_frame, 2:].cpu() > 0
             wrong += int(((told != (t.glyph_styles > 0)) & (t.glyph_styles >= 0)).any(1).sum())
             for k, line in enumerate(line for sample in batch.samples for line in sample.lines):
                 n = int(t.lengths[k])
-                path = mix_rows(log_probs[t.item[k]], t.y[k, :n], t.frames[k, :n], lattice.row_px)
-                text = greedy(path, lattice.alphabet)[0]
+                path = mix_rows(probs[int(t.item[k])], heights[k, :n], frames[k, :n], frame_grid.row_px)
+                text = best_path(path, frame_grid.alphabet)[0]
                 kind = "degraded" if "degraded" in batch.samples[int(t.item[k])].meta else "clean"
                 errors[kind] += Levenshtein.distance(text, line.text)
                 total[kind] += len(line.text)
         found = {f"cer_{k}": errors[k] / max(1, total[k]) for k in errors}
-        return found | ({"wrong_style": wrong / max(1, sum(total.values()))} if lattice.styles else {})
+        return found | ({"wrong_style": wrong / max(1, sum(total.values()))} if frame_grid.styles else {})
 
 
 class Write(_Pages):
@@ -187,8 +187,8 @@ class Write(_Pages):
         super().__init__(model, stage, setting)
         held_out, faces, first = setting.material.held_out, setting.material.faces, stage.views[0]
         source = PageSource(held_out, faces, seed=HELD_OUT, **first.settings())
-        self._held_out = StageData([source], [16], [1.0], HELD_OUT, model.head.lattice)
-        self.writer = Writer(model)
+        self._held_out = StageData([source], [16], [1.0], HELD_OUT, model.head.frame_grid)
+        self.decoder = StripDecoder(model)
         self.level, self.accuracy = int(state.get("level", 0)), float(state.get("accuracy", 0.0))
         seeing = [p for part in (*model.vocabularies, model.head) for p in part.parameters()]
         self.frozen = not any(parameter.requires_grad for parameter in seeing)
@@ -210,8 +210,8 @@ class Write(_Pages):
             self._advance(float((logits.argmax(-1) == labels).float().mean()))
             losses["next"] = F.cross_entropy(logits, labels, ignore_index=IGNORED)
         if len(self.names) > 1:
-            targets, row_px = batch.targets.to(self.device), self.model.head.lattice.row_px
-            found = reading_loss(cast(Tensor, features.logits), cast(Tensor, features.measures), targets, row_px)
+            targets, row_px = batch.targets.to(self.device), self.model.head.frame_grid.row_px
+            found = reading_loss(cast(Tensor, features.logits), cast(Tensor, features.geometry), targets, row_px)
             losses |= {name: found[name] for name in self.names if name in found}
         return losses, float(bool(losses))
 
@@ -221,14 +221,14 @@ class Write(_Pages):
 
     def _spelt(self, images: list[Tensor], texts: list[str], corrupt: float) -> tuple[Tensor, Tensor]:
         """Logits (sum of T, V) of every character of every strip and the characters (sum of T), the end included."""
-        targets = [[*self.writer.encode(text), self.writer.ids["</s>"]] for text in texts]
+        targets = [[*self.decoder.encode(text), self.decoder.ids["</s>"]] for text in texts]
         inputs = [self._corrupted(t[:-1], corrupt) for t in targets]
-        logits = torch.cat(self.writer.logits(images, inputs)).float()
+        logits = torch.cat(self.decoder.logits(images, inputs)).float()
         return logits, torch.tensor([k for t in targets for k in t], device=self.device)
 
     def _corrupted(self, ids: list[int], share: float) -> list[int]:
         noise = torch.rand(len(ids)).tolist()
-        first, last = self.writer.first_character, len(self.writer.ids)
+        first, last = self.decoder.first_character, len(self.decoder.ids)
         other = torch.randint(first, last, (len(ids),)).tolist()
         return [o if n < share else k for k, n, o in zip(ids, noise, other, strict=True)]
 
@@ -248,7 +248,7 @@ class Write(_Pages):
         sums = dict.fromkeys(("next", "blind", "accuracy", "characters", "wrong", "of"), 0.0)
         for batch in self.held_out:
             features = self._look(batch)
-            field, grid = features.tokens[0], features.grids[0]
+            field, grid = features.tokens[0], features.grids[0]  # a strip decoder has one vocabulary
             strips, texts = strips_of_samples(batch.samples, self.stage.lines[-1], self.model)
             images = strip_embeddings(self.model, field, grid, strips)
             logits, labels = self._spelt(images, texts, 0.0)
@@ -259,7 +259,7 @@ class Write(_Pages):
             sums["characters"] += len(labels)
             strips, texts = strips_of_samples(batch.samples, 1, self.model)
             images = strip_embeddings(self.model, field, grid, strips[:24])
-            for text, written in zip(texts, write(self.writer, images, 120), strict=False):
+            for text, written in zip(texts, generate_text(self.decoder, images, 120), strict=False):
                 sums["wrong"] += Levenshtein.distance(written, text)
                 sums["of"] += len(text)
         means = {name: sums[name] / max(1.0, sums["characters"]) for name in ("next", "blind", "accuracy")}

@@ -1,0 +1,54 @@
+"""Loading a reader: the same vocabulary and head as the whole model's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from vary.models.config import VaryConfig
+from vary.models.modeling import VaryForConditionalGeneration
+from vary.models.strip_decoder import StripDecoder
+from vary.models.zoo import settings
+from vary.reading.loader import load_reader
+from vary.reading.reader import Reader
+
+
+@pytest.fixture(scope="module")
+def second_reads() -> VaryForConditionalGeneration:
+    """A model of two vocabularies whose head reads the second one, which is wider and normalised otherwise."""
+    sizes = settings("vary-nano-test")
+    first = sizes["vocabularies"][0]
+    second = first | {"width": first["width"] + 6, "preprocess": first["preprocess"] | {"mean": 0.25}}
+    torch.manual_seed(7)
+    return VaryForConditionalGeneration(
+        VaryConfig(**sizes | {"vocabularies": [first, second], "reading": sizes["reading"] | {"vocabulary": 1}})
+    ).eval()
+
+
+def test_the_configured_vocabulary_is_read(second_reads, tmp_path) -> None:
+    """From memory, from a folder and in the model itself, `reading.vocabulary` names the same vocabulary."""
+    second_reads.save_pretrained(tmp_path)
+    pixels = torch.randint(0, 255, (64, 96), dtype=torch.uint8)
+    with torch.inference_mode():
+        _, expected, _ = second_reads.read_rows((pixels[None, None].float() / 255 - 0.25) / 0.5)
+    for reader in (load_reader(str(tmp_path)), Reader.of(second_reads, "two")):
+        assert reader.preprocess["mean"] == 0.25
+        reader.dtype = torch.float32
+        _, logits, _ = reader.field(pixels.numpy())
+        torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_vocabulary_without_pixels_cannot_be_read(second_reads, tmp_path) -> None:
+    second_reads.save_pretrained(tmp_path)
+    path = Path(tmp_path, "config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"merge": "serial"}))
+    with pytest.raises(ValueError, match="reading.vocabulary 1: in a serial merge only vocabulary 0 takes pixels"):
+        load_reader(str(tmp_path))
+
+
+def test_strips_show_one_vocabulary(second_reads) -> None:
+    with pytest.raises(ValueError, match="needs a model with one vocabulary"):
+        StripDecoder(second_reads)

@@ -1,0 +1,49 @@
+"""ReaderSpec: how a worker process opens its reader, as a plain value that can be pickled or sent as JSON."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .pages import PageReader
+
+
+@dataclass(frozen=True)
+class ReaderSpec:
+    """What to read with.
+
+    Args:
+        model: shipped name or folder of a model; with a server, the model's name there.
+        device: `cpu`, `cuda`, or the address of an OpenAI-compatible server that reads.
+        fast: read with the reading head alone, without the decoder.
+        factory: `module:function` that opens the reader from a spec.
+    """
+
+    model: str
+    device: str = "cpu"
+    fast: bool = False
+    factory: str = "vary.reading.spec:open_reader"
+
+    @property
+    def remote(self) -> bool:
+        """Whether a server reads."""
+        return "://" in self.device
+
+    def open(self) -> PageReader:
+        """Open the reader. Raises ValueError when it cannot be loaded."""
+        module, _, function = self.factory.partition(":")
+        reader: PageReader = getattr(importlib.import_module(module), function)(self)
+        return reader
+
+
+def open_reader(spec: ReaderSpec) -> PageReader:
+    """Open the reader of a spec: a local model, or one on a server."""
+    if spec.remote:
+        from .remote import load_server
+
+        return load_server(spec.model, spec.device)
+    from .loader import load_reader
+
+    return load_reader(spec.model, spec.device, spec.fast)
