@@ -45,7 +45,7 @@ def test_a_vocabulary_without_pixels_cannot_be_read(second_reads, tmp_path) -> N
     second_reads.save_pretrained(tmp_path)
     path = Path(tmp_path, "config.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"merge": "serial"}))
-    with pytest.raises(ValueError, match="reading.vocabulary 1: in a serial merge only vocabulary 0 takes pixels"):
+    with pytest.raises(ValueError, match=r"reading\.vocabulary 1: in a serial merge only vocabulary 0 takes pixels"):
         load_reader(str(tmp_path))
 
 

@@ -84,7 +84,7 @@ def doubting(sample, tiny_model, weight: float, monkeypatch) -> tuple[Reader, On
     monkeypatch.setattr(
         "vary.reading.reader.strip_embeddings", lambda model, tokens, grid, strips: [tokens[0]] * len(strips)
     )
-    monkeypatch.setattr(tiny_model, "feed", lambda tokens, logits: tokens)
+    monkeypatch.setattr(tiny_model, "append_posteriors", lambda tokens, logits: tokens)
     monkeypatch.setattr(reader.head, "frame_grid", FrameGrid(LATIN, (8, 4), 2))
     return reader, decoder
 

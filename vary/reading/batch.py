@@ -160,8 +160,7 @@ def read_all(
     """Read files into a folder. Running it again reads only the pages that are not done.
 
     Args:
-        inputs: files, folders, patterns, and `-` for standard input.
-        to: formats: text, md, html, json, pdf (searchable), overlay.
+        inputs: files, folders, patterns, and `-` for standard input. to: text, md, html, json, pdf, overlay.
         model, device, fast: as in `ReaderSpec`; the model is by default vary-nano, or a server's first.
         pages: selection such as "1-4,7,-1"; None reads all. password: of encrypted PDFs.
         workers: number of processes, by default one per core. ray: address of a cluster to read on instead.
