@@ -170,23 +170,19 @@ def read_all(
             and `expected` (pages of the run, estimated). Its `page` is None for a file that could not be opened.
         factory: `module:function` that opens the reader from a `ReaderSpec`.
 
-    Raises:
-        ValueError: nothing can be read at all.
-        OSError: the folder cannot be written.
+    Raises InputError or ConfigError when nothing can be read at all, OSError when the folder cannot be written.
     """
-    out, spec = Path(out), ReaderSpec(model or "vary-nano", device, fast, factory)
     unknown = [form for form in to if form not in SUFFIXES]
     if unknown or not to:
         raise ConfigError(f"to {', '.join(unknown) or 'nothing'}: allowed: {', '.join(SUFFIXES)}")
-    out.mkdir(parents=True, exist_ok=True)
+    spec = ReaderSpec(model or "vary-nano", device, fast, factory)
     if spec.remote:
         spec = replace(spec, model=load_server(model, device).name)
-    run = _Run(out, to, spec.model, password, figures, _settings_digest(spec))
+    run = _Run(Path(out), to, spec.model, password, figures, _settings_digest(spec))
     with (
-        lock_folder(out, "writing to it"),
-        Ledger(out) as ledger,
+        _open_run(run.out) as ledger,
+        find_files(inputs, run.out) as files,
         _open_pool(spec, timeout_s, workers, ray) as pool,
-        find_files(inputs, out) as files,
     ):
         run.summary.files = len(files)
         steps = _ordered(run, ledger, pool, _jobs(run, files, pages, timeout_s, max_pages))
@@ -194,6 +190,13 @@ def read_all(
             if on_page:
                 on_page(line | {"expected": run.expected})
     return run.summary
+
+
+@contextlib.contextmanager
+def _open_run(out: Path) -> Iterator[Ledger]:
+    """Lock the output folder and open its ledger."""
+    with lock_folder(out, "writing to it"), Ledger(out) as ledger:
+        yield ledger
 
 
 def _open_pool(spec: ReaderSpec, timeout_s: float, workers: int | None, ray: str | None) -> WorkerPool | RayPool:
