@@ -179,11 +179,8 @@ def read_all(
     if spec.remote:
         spec = replace(spec, model=load_server(model, device).name)
     run = _Run(Path(out), to, spec.model, password, figures, _settings_digest(spec))
-    with (
-        _open_run(run.out) as ledger,
-        find_files(inputs, run.out) as files,
-        _open_pool(spec, timeout_s, workers, ray) as pool,
-    ):
+    pool = _open_pool(spec, timeout_s, workers, ray)
+    with pool, _open_run(run.out) as ledger, find_files(inputs, run.out) as files:
         run.summary.files = len(files)
         steps = _ordered(run, ledger, pool, _jobs(run, files, pages, timeout_s, max_pages))
         for line in _record(run, ledger, steps):
