@@ -47,7 +47,8 @@ def measure(reader: Reader, text: str, scales: list[float], pages: int) -> list[
         image = example.open().convert("L")
         for scale in scales:
             scores = METRICS["text"].score(reader.read(image, scale).text, example.truth)
-            high, wide = reader.vocabulary.grid(*fit(image, scale, reader.preprocess["multiple"]).pixels.shape)
+            pixels, stride = fit(image, scale, reader.preprocess["multiple"]).pixels, reader.network.frame_grid.stride
+            high, wide = (side // step for side, step in zip(pixels.shape, stride, strict=True))
             found[scale].append((high * wide, scores[WEIGHT] or 0.0, scores["cer"] or 0.0))
     return [_point(text, scale, values) for scale, values in found.items()]
 

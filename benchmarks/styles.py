@@ -61,7 +61,7 @@ def main() -> None:
     arguments = parser.parse_args()
     files = arguments.files or [str(fetch(package) / file) for package, file in MANUALS]
     source, reader = PdfSource(files, seed=11, height=1232, width=1232), load_reader(arguments.model)
-    told = reader.head.frame_grid.styles
+    told = reader.network.frame_grid.styles
     counts = {name: [0, 0, 0] for name in told}  # set so and told so, told so and not, set so and not told
     words = matched = 0
     for k in range(arguments.pages):

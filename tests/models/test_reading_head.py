@@ -10,6 +10,7 @@ from vary.document.lines import FrameGrid
 from vary.markup.prompts import LATIN
 from vary.models.heads.reading import ReadingHead
 from vary.reading.ctc import best_path, find_lines, mix_rows
+from vary.reading.field import Field
 from vary.train.reading_loss import path_weights, reading_loss, reading_targets
 
 STRIDE = (8, 4)
@@ -36,10 +37,16 @@ def oracle(sample) -> tuple[np.ndarray, np.ndarray]:
     return np.log(probs / probs.sum(-1, keepdims=True)), geometry
 
 
-def field(sample) -> tuple[np.ndarray, np.ndarray]:
-    """The same in probabilities, as `find_lines` takes them."""
+def field(sample) -> Field:
+    """The same as a `Field`, as `find_lines` takes it."""
     log_probs, geometry = oracle(sample)
-    return np.exp(log_probs), geometry
+    return Field.from_arrays(np.exp(log_probs), geometry, GRID)
+
+
+def dense(probs: np.ndarray) -> Field:
+    """A `Field` of probabilities (R, T, A), one frame per column, without geometry."""
+    grid = FrameGrid("", (8, 4), 1)
+    return Field.from_arrays(probs, np.zeros((*probs.shape[:2], 2), np.float32), grid)
 
 
 def test_weights_lean_to_the_nearer_row() -> None:
@@ -54,7 +61,7 @@ def test_weights_lean_to_the_nearer_row() -> None:
 
 def test_mixing_two_rows_that_agree_changes_nothing() -> None:
     row = np.random.default_rng(0).dirichlet(np.ones(5), 7)
-    mixed = mix_rows(np.stack([row, row]), np.full(7, 8.0), np.arange(7), 8.0)
+    mixed = mix_rows(dense(np.stack([row, row])), np.full(7, 8.0), np.arange(7), 8.0)
     np.testing.assert_allclose(mixed, row, rtol=1e-9)
 
 
@@ -64,7 +71,7 @@ def test_training_and_reading_mix_rows_alike() -> None:
     upper, lower, share = (v.numpy() for v in path_weights(torch.from_numpy(y), 8.0, len(probs)))
     t = np.arange(len(y))
     expected = (1 - share)[:, None] * probs[upper, t] + share[:, None] * probs[lower, t]
-    np.testing.assert_allclose(mix_rows(probs, y, t, 8.0), expected, rtol=1e-6)
+    np.testing.assert_allclose(mix_rows(dense(probs), y, t, 8.0), expected, rtol=1e-6)
 
 
 def test_best_path_collapses_and_keeps_doubles() -> None:
@@ -112,7 +119,7 @@ def test_a_true_field_is_read_back(page_source, seed) -> None:
     for i in range(3):
         sample = source.sample(i)
         found: dict[str, list] = {}
-        for line in find_lines(*field(sample), GRID):
+        for line in find_lines(field(sample), GRID):
             found.setdefault(line.text, []).append(line)
         # a true field has one frame a letter, so doubled letters that share a frame cannot be told apart here
         distinct = [line for line in sample.lines if _separable(line)]
@@ -136,7 +143,7 @@ def _separable(line) -> bool:
 def test_blank_field_has_no_lines() -> None:
     probs = np.zeros((8, 64, len(LATIN) + 1), np.float32)
     probs[..., 0] = 1.0
-    assert find_lines(probs, np.zeros((8, 64, 2), np.float32), GRID) == []
+    assert find_lines(dense(probs), GRID) == []
 
 
 def test_head_refuses_a_doubled_alphabet() -> None:

@@ -12,32 +12,37 @@ from tests.models.test_reading_head import oracle
 from vary.document.lines import FrameGrid, TextLine
 from vary.markup.prompts import LATIN
 from vary.reading.ctc import with_text
-from vary.reading.loader import load_reader
+from vary.reading.field import Field
+from vary.reading.loader import load_reader, reader_of
 from vary.reading.reader import Reader
 
 
 @pytest.fixture
 def reader(tiny_model) -> Reader:
-    return Reader.of(tiny_model, "tiny")
+    return reader_of(tiny_model, "tiny")
 
 
 def scripted(reader: Reader, sample) -> Reader:
     """A reader whose head says the truth about one sample, at scale 1 and in two frames a column."""
-    log_probs, geometry = oracle(sample)
-    tokens = torch.zeros(1, log_probs.shape[0] * log_probs.shape[1] // 2, 18)
-    reader.head.frame_grid = FrameGrid(LATIN, (8, 4), 2)
-    reader.field = lambda pixels: (tokens, torch.from_numpy(log_probs)[None], torch.from_numpy(geometry)[None])
+    reader.network = Scripted(*oracle(sample), reader.preprocess)
     return reader
+
+
+class Scripted:
+    """A network that knows the truth of one sample."""
+
+    def __init__(self, log_probs, geometry, preprocess):
+        self.frame_grid, self.preprocess = FrameGrid(LATIN, (8, 4), 2), preprocess
+        self.field = Field.from_arrays(np.exp(log_probs), geometry, self.frame_grid)
+        self.field.features_RKD = np.zeros((log_probs.shape[0], log_probs.shape[1] // 2, 18), np.float32)
+
+    def __call__(self, pixels):
+        return self.field
 
 
 def test_a_page_is_read_with_boxes_and_confidence(page_source, tiny_model) -> None:
     sample = page_source(seed=11, height=512, width=512, degraded=0.0, sizes_px=(18, 22)).sample(0)
-    reader = Reader.of(tiny_model, "tiny")
-    frame_grid = reader.head.frame_grid
-    try:
-        page = scripted(reader, sample).read(Image.fromarray(sample.image))
-    finally:
-        reader.head.frame_grid = frame_grid  # the model is shared
+    page = scripted(reader_of(tiny_model, "tiny"), sample).read(Image.fromarray(sample.image))
     assert page.status == "ok"
     assert (page.width, page.height) == (512, 512)
     texts = {line.text for line in sample.lines}
@@ -61,15 +66,14 @@ class Once:
 
 def doubting(sample, tiny_model, weight: float, monkeypatch) -> tuple[Reader, Once]:
     """A reader that knows a sample by heart, but half takes each `e` for a `c`, and whose decoder likes `c`."""
-    reader, decoder = Reader.of(tiny_model, "tiny"), Once(tiny_model)
+    reader, decoder = reader_of(tiny_model, "tiny"), Once(tiny_model)
     log_probs, geometry = oracle(sample)
     e, c = LATIN.index("e") + 1, LATIN.index("c") + 1
     probs = np.exp(log_probs)
     probs[..., c], probs[..., e] = probs[..., c] + 0.4 * probs[..., e], 0.6 * probs[..., e]
-    tokens = torch.zeros(1, probs.shape[0] * probs.shape[1] // 2, 18)
-    field = tokens, torch.from_numpy(probs).log()[None], torch.from_numpy(geometry)[None]
-    reader.field = lambda pixels: field
-    reader._decoder, reader.decoder_weight = decoder, weight
+    network = Scripted(np.log(probs), geometry, reader.preprocess)
+    network.reading = {"decoder_weight": weight}
+    reader = Reader(network, "tiny", decoder)
 
     def likes(own: str, other: str) -> float:
         """How many letters e of a text became a c, and nothing else happened to it."""
@@ -82,10 +86,9 @@ def doubting(sample, tiny_model, weight: float, monkeypatch) -> tuple[Reader, On
 
     monkeypatch.setattr("vary.reading.verify.log_odds", liking)
     monkeypatch.setattr(
-        "vary.reading.reader.strip_embeddings", lambda model, tokens, grid, strips: [tokens[0]] * len(strips)
+        "vary.reading.verify.strip_embeddings", lambda model, tokens, grid, strips: [tokens[0]] * len(strips)
     )
     monkeypatch.setattr(tiny_model, "append_posteriors", lambda tokens, logits: tokens)
-    monkeypatch.setattr(reader.head, "frame_grid", FrameGrid(LATIN, (8, 4), 2))
     return reader, decoder
 
 
@@ -119,19 +122,18 @@ def test_the_shipped_decoder_mends_more_than_it_breaks(page_source) -> None:
 
 
 def test_a_reader_without_decoder_says_so(tiny_model) -> None:
-    reader = Reader.of(tiny_model, "tiny", fast=True)
+    reader = reader_of(tiny_model, "tiny", fast=True)
     assert reader.decoder_weight == 0
     with pytest.raises(ValueError, match="tiny: this reader was made without its decoder"):
         _ = reader.strip_decoder
 
 
 def test_blank_pages(reader) -> None:
-    bias = reader.head.out.bias.data.view(3, -1)
-    bias[:, 0] += 50  # a head that sees nothing anywhere
-    try:
-        page = reader.read(Image.new("L", (300, 200), 255))
-    finally:
-        bias[:, 0] -= 50
+    page = reader.read(Image.new("L", (300, 200), 255))
+    assert (page.status, page.blocks) == ("blank", [])
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300), np.uint8))
+    reader.network.head.bias.reshape(3, -1)[:, 0] += 50  # a head that predicts a blank everywhere
+    page = reader.read(noise)
     assert (page.status, page.blocks) == ("blank", [])
 
 
@@ -146,13 +148,12 @@ def test_fused_network_computes_the_same(tiny_model) -> None:
         torch.testing.assert_close(vocabulary.for_inference()(pixels), vocabulary(pixels), atol=1e-5, rtol=1e-4)
 
 
-def test_pages_read_the_same_alone_and_beside_white(reader) -> None:
-    """White to the right and below changes no field value of the page itself, border cells aside."""
+def test_pages_read_the_same_alone_and_next_to_white(reader) -> None:
+    """White to the right and below changes no probability of the page itself, border cells aside."""
     pixels = np.random.default_rng(0).integers(0, 255, (64, 96), np.uint8)
     wide = np.pad(pixels, ((0, 64), (0, 96)), constant_values=255)
-    reader.dtype = torch.float32
-    alone, beside = (reader.field(p)[1][0] for p in (pixels, wide))
-    torch.testing.assert_close(alone[:2, :30], beside[:2, :30], atol=1e-4, rtol=1e-3)
+    alone, beside = (reader.network(p).dense_log_probs() for p in (pixels, wide))
+    np.testing.assert_allclose(alone[:2, :30], beside[:2, :30], atol=1e-4, rtol=1e-3)
 
 
 def test_unknown_models_are_named(tmp_path) -> None:

@@ -15,6 +15,7 @@ from vary.document.structure import find_structure
 from vary.markup.prompts import LATIN
 from vary.models.heads.reading import ReadingHead
 from vary.reading.ctc import find_lines
+from vary.reading.field import Field
 from vary.train.reading_loss import reading_loss, reading_targets
 
 from ..data.test_pdfs import typeset
@@ -85,7 +86,7 @@ def test_a_word_is_what_most_of_its_letters_are(page_source) -> None:
     log_probs, geometry = field_of(sample, doubt=0.1)
     true = {line.text: line for line in sample.lines}
     right = total = 0
-    for line in find_lines(np.exp(log_probs), geometry, TOLD):
+    for line in find_lines(Field.from_arrays(np.exp(log_probs), geometry, TOLD), TOLD):
         assert line.styles.shape == (len(line.text), len(STYLES))
         for start, word in ((line.text.find(w), w) for w in line.text.split()):
             assert len({tuple(row) for row in line.styles[start : start + len(word)].tolist()}) == 1

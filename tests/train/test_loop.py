@@ -107,7 +107,7 @@ def test_export_reads_back(tmp_path, material) -> None:
     assert state["step"] == 2
     reader = load_reader(str(tmp_path / "model"))
     ema = load_file(newest(tmp_path / "run") / "ema.safetensors")
-    weight = reader.head.out.weight
+    weight = torch.from_numpy(reader.network.head.out.T)
     torch.testing.assert_close(weight, ema["reading_head.out.weight"], atol=1e-3, rtol=1e-3)
     with pytest.raises(ValueError, match="no checkpoint"):
         export(recipe(tmp_path, "empty"), tmp_path / "none")

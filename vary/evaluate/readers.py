@@ -60,7 +60,7 @@ def _rows(name: str, folder: Path, device: str, fast: bool) -> Opened:
             sure += [*(round(c, 3) for c in line.character_confidence), 1.0]
         return Reply("\n".join(line.text for line in page.lines), page.status, page.error, sure[:-1])
 
-    return Opened(fingerprint(folder), answer, alphabet=reader.head.frame_grid.alphabet)
+    return Opened(fingerprint(folder), answer, alphabet=reader.network.frame_grid.alphabet)
 
 
 def _chat_model(folder: Path, device: str, max_tokens: int) -> Opened:

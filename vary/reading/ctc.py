@@ -18,6 +18,7 @@ import numpy as np
 
 from ..document.lines import FrameGrid, TextLine
 from .alternatives import find_alternatives
+from .field import Field
 
 SPLIT_EM = 1.3  # training ends a line at gaps of 1.6 em and more; two spikes stand up to 0.3 em inside their letters
 SAME_LINE_EM = 0.4  # spikes this near in height may follow one another
@@ -57,31 +58,30 @@ def with_text(line: TextLine, text: str, writer: str) -> TextLine:
     )  # fmt: skip
 
 
-def find_lines(
-    probs_RTA: np.ndarray, geometry_RTM: np.ndarray, frame_grid: FrameGrid, with_alternatives: bool = False
-) -> list[TextLine]:
-    """All lines of one image, in no particular order; none for a blank page. Takes probabilities, not their logs.
+def find_lines(field: Field, frame_grid: FrameGrid, with_alternatives: bool = False) -> list[TextLine]:
+    """Find and spell all lines of one image, in no particular order.
 
-    geometry_RTM: as the head gives it, with the odds of each style last. with_alternatives: search each line's
-    `alternatives`; lines of typewriter type, whose blanks come from their pitch, have none.
+    Args:
+        field: the head's output.
+        frame_grid: of the head.
+        with_alternatives: search each line's `alternatives`. Monospaced lines have none, because their spaces are
+            derived from the pitch.
     """
-    row_px, frame_px = frame_grid.row_px, frame_grid.frame_px
-    spikes = _spikes(probs_RTA, geometry_RTM[..., :2], row_px, frame_px)
+    spikes = _spikes(field, frame_grid.row_px, frame_grid.frame_px)
     lines = []
     for chain in _chains(spikes):
-        line = _spell(spikes[chain], probs_RTA, geometry_RTM[..., 2:], frame_grid, with_alternatives)
+        line = _spell(spikes[chain], field, frame_grid, with_alternatives)
         if line is not None:
             lines.append(line)
     return _without_echoes(lines)
 
 
-def _spikes(probs: np.ndarray, geometry: np.ndarray, row_px: float, frame_px: float) -> np.ndarray:
-    """(S, 4): x, y in px, em in px, probability; sorted by x."""
-    mass = 1 - probs[..., 0]
-    row, frame = np.nonzero(mass > MIN_MASS)
-    offset, log_em = geometry[row, frame].T
+def _spikes(field: Field, row_px: float, frame_px: float) -> np.ndarray:
+    """Return (S, 4): x, y in px, em in px, probability; sorted by x."""
+    row, frame, mass, geometry = field.spikes(MIN_MASS)
+    offset, log_em = geometry.T
     em = 16 * 2 ** np.clip(log_em, -2, 3)
-    found = np.stack([(frame + 0.5) * frame_px, (row + 0.5 + offset) * row_px, em, mass[row, frame]], 1)
+    found = np.stack([(frame + 0.5) * frame_px, (row + 0.5 + offset) * row_px, em, mass], 1)
     return found[np.argsort(found[:, 0], kind="stable")]
 
 
@@ -120,9 +120,7 @@ def _chains(spikes: np.ndarray) -> list[list[int]]:
     return chains
 
 
-def _spell(
-    spikes: np.ndarray, probs: np.ndarray, odds_RTS: np.ndarray, frame_grid: FrameGrid, with_alternatives: bool
-) -> TextLine | None:
+def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid, with_alternatives: bool) -> TextLine | None:
     """CTC's best path along the line through the spikes; None when nothing but space is spelt."""
     x, y, em, weight = spikes.T
     row_px, frame_px = frame_grid.row_px, frame_grid.frame_px
@@ -133,9 +131,9 @@ def _spell(
         slope = float(np.clip(slope, -0.06, 0.06))
     middle = float(np.average(x, weights=weight))
     pad = max(2, round(0.15 * em_px / frame_px))
-    first, last = max(0, int(x[0] / frame_px) - pad), min(probs.shape[1], int(x[-1] / frame_px) + pad + 1)
+    first, last = max(0, int(x[0] / frame_px) - pad), min(field.frames, int(x[-1] / frame_px) + pad + 1)
     t = np.arange(first, last)
-    path = mix_rows(probs, height + slope * ((t + 0.5) * frame_px - middle), t, row_px)
+    path = mix_rows(field, height + slope * ((t + 0.5) * frame_px - middle), t, row_px)
     spelt, peaks, confidence = best_path(path, frame_grid.alphabet)
     text, at, confidence = _typewriter(spelt, peaks, confidence)
     keep = _trim(text)
@@ -145,9 +143,10 @@ def _spell(
     alternatives = [d.shift(keep.start) for d in alternatives if keep.start <= d.start and d.end <= keep.stop]
     text, at, confidence = text[keep], first + at[keep], confidence[keep]
     boxes, styles = _boxes(at, height, slope, middle, em_px, frame_px), None
-    if odds_RTS.shape[-1]:
-        rows = ((height + slope * ((at + 0.5) * frame_px - middle)) / row_px).astype(int).clip(0, len(probs) - 1)
-        styles = _by_words(text, odds_RTS[rows, at])
+    rows = ((height + slope * ((at + 0.5) * frame_px - middle)) / row_px).astype(int).clip(0, field.rows - 1)
+    odds_NS = field.style_odds(rows, at)
+    if odds_NS is not None:
+        styles = _by_words(text, odds_NS)
     return TextLine(text, boxes, confidence, em_px, slope, styles=styles, alternatives=alternatives)
 
 
@@ -163,11 +162,11 @@ def _by_words(text: str, odds_NS: np.ndarray) -> np.ndarray:
     return styles
 
 
-def mix_rows(probs_RTA: np.ndarray, y_T: np.ndarray, t_T: np.ndarray, row_px: float) -> np.ndarray:
+def mix_rows(field: Field, y_T: np.ndarray, t_T: np.ndarray, row_px: float) -> np.ndarray:
     """Mix the two rows nearest to a path: probabilities (T, A) along it.
 
     Args:
-        probs_RTA: probabilities of a page.
+        field: the head's output for an image.
         y_T: height of the path at each frame, px.
         t_T: indices of the frames.
         row_px: height of a row.
@@ -176,9 +175,9 @@ def mix_rows(probs_RTA: np.ndarray, y_T: np.ndarray, t_T: np.ndarray, row_px: fl
     upper = np.floor(place).astype(int)
     from_upper = (place - upper) * row_px
     share = 1 / (1 + np.exp(((row_px - from_upper) ** 2 - from_upper**2) / FrameGrid.MIX_SPREAD))
-    top = np.clip(upper, 0, len(probs_RTA) - 1)
-    low = np.clip(upper + 1, 0, len(probs_RTA) - 1)
-    return (1 - share)[:, None] * probs_RTA[top, t_T] + share[:, None] * probs_RTA[low, t_T]
+    top = np.clip(upper, 0, field.rows - 1)
+    low = np.clip(upper + 1, 0, field.rows - 1)
+    return (1 - share)[:, None] * field.probs(top, t_T) + share[:, None] * field.probs(low, t_T)
 
 
 def best_path(path_TA: np.ndarray, alphabet: str) -> tuple[str, np.ndarray, np.ndarray]:

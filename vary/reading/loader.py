@@ -1,89 +1,58 @@
-"""Load a page reader from a model's folder: only the reading vocabulary and the reading head, no language model.
+"""Load a page reader from a model's folder, or make one of a model in memory.
 
-The modules and their names are those of `VaryForConditionalGeneration`, so any model with a reading head can be read
-with. The decoder takes seconds to load and is loaded on first use.
+A reader needs only the vocabulary that is read and the reading head. The decoder takes seconds to load and is loaded on
+first use; it needs PyTorch and transformers, which nothing else here imports unless the torch engine is chosen.
 """
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
-
-from ..io.errors import InputError
-from ..models.heads import reading as reading_head
+from ..document.lines import FrameGrid
 from ..models.hub import weights_dir
-from ..models.vocab import build_vocabulary
-from .reader import Reader, ReadingModules
+from .field import HeadWeights
+from .network import ReadingNetwork, load_network
+from .reader import Reader
 
 if TYPE_CHECKING:
     from ..models.modeling import VaryForConditionalGeneration
 
 
-def load_reader(name: str = "vary-nano", device: str = "cpu", fast: bool = False) -> Reader:
+def load_reader(name: str = "vary-nano", device: str = "cpu", fast: bool = False, engine: str | None = None) -> Reader:
     """Load a reader from a shipped model's name or a folder.
 
     Args:
         name: shipped name or path of a folder.
-        device: torch device.
+        device: `cpu`, or a torch device.
         fast: read with the head alone, without the decoder.
+        engine: `openvino`, `onnx` or `torch`; None takes $VARY_ENGINE, or else the best one that is installed.
     """
     folder = weights_dir(name)
-    return Reader(load_modules(folder), name, device, None if fast else partial(_load_decoder, folder, device))
+    return Reader(load_network(folder, engine, None, device), name, None if fast else partial(_decoder, folder, device))
 
 
-def _load_decoder(folder: Path, device: str) -> VaryForConditionalGeneration:
+def _decoder(folder: Path, device: str) -> VaryForConditionalGeneration:
     from ..models.modeling import load_model  # imports transformers, which takes seconds
 
     return load_model(folder).to(device)  # type: ignore[arg-type]
 
 
-def load_modules(folder: Path) -> ReadingModules:
-    """Load the reading vocabulary and the reading head of the model in a folder, in float32.
+def reader_of(model: VaryForConditionalGeneration, name: str, fast: bool = False) -> Reader:
+    """Make a reader of a model in memory, on the torch engine.
 
-    Raises:
-        ValueError: the model has no reading head, or its head reads a vocabulary that needs another one's tokens.
+    Args:
+        model: with a reading head.
+        name: for messages.
+        fast: without its decoder.
     """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    reading = config.get("reading")
-    if not reading:
-        raise InputError(f"{folder.name}: the model has no reading head")
-    index = reading_head.vocabulary_index(reading)
-    if index and config.get("merge") == "serial":
-        raise InputError(f"{folder.name}: reading.vocabulary {index}: in a serial merge only vocabulary 0 takes pixels")
-    sizes = dict(config["vocabularies"][index])
-    preprocess = sizes.pop("preprocess")
-    with torch.device("meta"):  # no time for random weights, which are replaced at once
-        vocabulary = build_vocabulary(**sizes)
-        head = reading_head.build(reading, vocabulary)
-    parts: tuple[tuple[str, nn.Module], ...] = ((f"vocabularies.{index}.", vocabulary), ("reading_head.", head))
-    for prefix, part in parts:
-        part.load_state_dict(_load_tensors(folder, prefix), strict=True, assign=True)
-        part.eval()
-    return ReadingModules(vocabulary, head, preprocess, reading)
+    from .engines.torch import TorchEngine
 
-
-def _load_tensors(folder: Path, prefix: str) -> dict[str, Tensor]:
-    """Load the tensors whose names begin with the prefix, without it, from one file or from shards with an index."""
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        files = {file for name, file in names.items() if name.startswith(prefix)}
-    else:
-        files = {"model.safetensors"}
-    found = {}
-    for file in sorted(files):
-        try:
-            with safe_open(folder / file, framework="pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118 (not a mapping: keys() is a method of its own)
-                    if name.startswith(prefix):
-                        tensor = tensors.get_tensor(name)
-                        found[name[len(prefix) :]] = tensor.float() if tensor.is_floating_point() else tensor
-        except SafetensorError as error:
-            raise InputError(f"{folder / file}: no safetensors, or damaged: {error}") from None
-    return found
+    model.eval()
+    index, reading = model.reading_vocabulary_index, model.config.reading
+    grid: FrameGrid = model.head.frame_grid
+    head = HeadWeights.of({name: v.detach().float().cpu().numpy() for name, v in model.head.state_dict().items()})
+    engine = TorchEngine(model.reading_vocabulary, model.device)
+    network = ReadingNetwork(engine, head, grid, model.config.vocabularies[index]["preprocess"], reading)
+    return Reader(network, name, None if fast else lambda: model)

@@ -7,34 +7,29 @@ Any `VaryForConditionalGeneration` with a reading head reads this way. Where the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from ..document.elements import Block, Box, Line, Page, Span, union
 from ..document.lines import TextLine
 from ..document.orientation import Orientation, find_orientation
 from ..document.reading_order import TextBlock, order_blocks
 from ..io.errors import InputError
-from ..models.heads.reading import ReadingHead
-from ..models.preprocess import fit, normalise
-from ..models.strip_decoder import StripDecoder, strip_embeddings, strip_of
-from ..models.vocab import Vocabulary
-from .ctc import ASCENT_EM, DESCENT_EM, X_HEIGHT_EM, find_lines, with_text
-from .verify import rescore
+from ..models.preprocess import fit
+from .ctc import find_lines, with_text
+from .field import Field
+from .network import ReadingNetwork
 
 if TYPE_CHECKING:
     from ..models.modeling import VaryForConditionalGeneration
+    from ..models.strip_decoder import StripDecoder
 
 EM_RANGE = (13.0, 19.5)  # px per em that are read as they are; outside, the page is scaled to the model's em_px
 WINDOW = (320, 512)  # px, height and width of the piece that the type size is measured on
 MAX_READ_PIXELS = 12_000_000
-X_HEIGHT_OFFSET = (ASCENT_EM - DESCENT_EM - X_HEIGHT_EM) / 2  # from the middle of a line's box to that of its x-height
 MIN_DOUBTS = (
     0.02  # per character of a page: below, settling them mends next to nothing (docs/results.md) and costs time
 )
@@ -43,56 +38,32 @@ MIN_SHORT_CONFIDENCE = 0.75  # one or two characters: ends of rules and specks l
 MIN_CONFIDENCE = 0.45  # mean over a line; below it the line is ink that is no text
 
 
-@dataclass
-class ReadingModules:
-    """vocabulary, head; preprocess: what belongs to the weights (mean, std, multiple, em_px); reading: its settings."""
-
-    vocabulary: Vocabulary
-    head: ReadingHead
-    preprocess: dict[str, Any]
-    reading: dict[str, Any]
-
-
 class Reader:
     """Read page images with a model's reading vocabulary and head. Deterministic; not thread-safe.
 
     Without `decoder`, or when the model's configuration has no `reading.decoder_weight`, the head reads alone.
 
     Args:
-        modules: vocabulary and head.
+        network: pixels to class probabilities.
         name: of the model.
-        device: torch device.
         decoder: loads the whole model; called at the first page with many uncertain spans.
     """
 
     def __init__(
-        self,
-        modules: ReadingModules,
-        name: str,
-        device: str | torch.device = "cpu",
-        decoder: Callable[[], VaryForConditionalGeneration] | None = None,
+        self, network: ReadingNetwork, name: str, decoder: Callable[[], VaryForConditionalGeneration] | None = None
     ):
-        self.name, self.device = name, torch.device(device)
-        self.preprocess, self.head = modules.preprocess, modules.head.to(self.device)
-        self.vocabulary = modules.vocabulary.for_inference().to(self.device)
+        self.name, self.network, self.preprocess = name, network, network.preprocess
         self._decoder = decoder
-        self.decoder_weight = float(modules.reading.get("decoder_weight", 0.0)) if decoder else 0.0
-        self.dtype = torch.bfloat16 if _fast_bf16(self.device) else torch.float32
+        self.decoder_weight = float(network.reading.get("decoder_weight", 0.0)) if decoder else 0.0
         self._measured: tuple[Image.Image | None, tuple[float, float, float]] = None, (0.0, 1.0, 0.0)
-
-    @classmethod
-    def of(cls, model: VaryForConditionalGeneration, name: str, fast: bool = False) -> Reader:
-        """A reader of a model that is in memory. fast: without its decoder."""
-        model.eval()
-        sizes = model.config.vocabularies[model.reading_vocabulary_index]
-        modules = ReadingModules(model.reading_vocabulary, model.head, sizes["preprocess"], model.config.reading)
-        return cls(modules, name, model.device, None if fast else lambda: model)
 
     @cached_property
     def strip_decoder(self) -> StripDecoder:
-        """The decoder, loaded. Raises ValueError for a reader that was made without."""
+        """The decoder, loaded on first use. Raises an InputError for a reader without one."""
         if self._decoder is None:
             raise InputError(f"{self.name}: this reader was made without its decoder")
+        from ..models.strip_decoder import StripDecoder
+
         return StripDecoder(self._decoder())
 
     def wanted_scale(self, image: Image.Image) -> float:
@@ -128,49 +99,27 @@ class Reader:
             raise InputError(f"page of {image.width}x{image.height} px at scale {scale:.2f}: too large to be read")
         fitted = fit(image, scale, self.preprocess["multiple"])
         lines = [line for line in self._lines(fitted.pixels, settled=self.decoder_weight > 0) if _is_text(line)]
-        blocks = [_block(block, fitted.scale, self.head.frame_grid.styles) for block in order_blocks(lines)]
+        blocks = [_block(block, fitted.scale, self.network.frame_grid.styles) for block in order_blocks(lines)]
         return Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
 
     def _lines(self, pixels: np.ndarray, settled: bool = False) -> list[TextLine]:
-        tokens, logits, geometry = self.field(pixels)
-        probs = logits[0].softmax(-1, dtype=torch.float32).cpu().numpy()
-        lines = find_lines(probs, geometry[0].float().cpu().numpy(), self.head.frame_grid, settled)
-        return self.rescore(lines, tokens, logits, pixels.shape) if settled else lines
+        field = self.network(pixels)
+        lines = find_lines(field, self.network.frame_grid, settled)
+        return self._rescore(lines, field) if settled else lines
 
-    @torch.inference_mode()
-    def rescore(self, lines: list[TextLine], tokens: Tensor, logits: Tensor, size: tuple[int, ...]) -> list[TextLine]:
-        """The lines with what the head alternatives settled by head and decoder together, where it alternatives much.
-
-        tokens, logits: of the page, as `field` gives them; size: (H, W) of the page in px.
-        """
+    def _rescore(self, lines: list[TextLine], field: Field) -> list[TextLine]:
+        """Rescore the uncertain spans of lines with the decoder, if the page has many of them."""
         sure = [k for k, line in enumerate(lines) if _is_text(line)]
         if sum(len(lines[k].alternatives) for k in sure) <= MIN_DOUBTS * sum(len(lines[k].text) for k in sure):
             return lines
         doubtful = [k for k in sure if lines[k].alternatives and lines[k].em_px < MAX_STRIP_EM]
-        model, strips = self.strip_decoder.model, []
-        for line in (lines[k] for k in doubtful):
-            x0, y0, x1, y1 = line.box
-            middle = (y0 + y1) / 2 + (X_HEIGHT_OFFSET * line.em_px)
-            strips.append(strip_of(0, middle, middle, x0, x1, model.reading_vocabulary.stride, model.window))
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            images = strip_embeddings(
-                model, model.append_posteriors(tokens, logits), model.reading_vocabulary.grid(size[0], size[1]), strips
-            )
-            drafts, alternatives = [lines[k].text for k in doubtful], [lines[k].alternatives for k in doubtful]
-            texts = rescore(self.strip_decoder, images, drafts, alternatives, self.decoder_weight)
+        from .verify import rescore_lines
+
+        texts = rescore_lines(self.strip_decoder, [lines[k] for k in doubtful], field, self.decoder_weight)
         for k, text in zip(doubtful, texts, strict=True):
             if text.strip() and text != lines[k].text:
                 lines[k] = with_text(lines[k], text.strip(), "decoder")
         return lines
-
-    @torch.inference_mode()
-    def field(self, pixels: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Of a grey image (H, W): tokens (1, N, D), the head's logits (1, R, T, A) and geometry (1, R, T, 2)."""
-        x = normalise(torch.from_numpy(pixels.copy())[None, None].to(self.device).float(), self.preprocess)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            tokens = self.vocabulary(x)
-            logits, geometry = self.head(tokens, self.vocabulary.grid(*pixels.shape))
-        return tokens, logits, geometry
 
 
 def _is_text(line: TextLine) -> bool:
@@ -195,13 +144,6 @@ def _densest(image: Image.Image) -> Image.Image:
     y, x = np.unravel_index(int(total.argmax()), total.shape)
     left, top = min(int(x) * 4, image.width - width), min(int(y) * 4, image.height - height)
     return image.crop((left, top, left + width, top + height))
-
-
-def _fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 runs on matrix units: on a CPU without AVX-512 BF16 it is slower than float32."""
-    if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported())
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
 def _block(block: TextBlock, scale: float, styles: tuple[str, ...]) -> Block:

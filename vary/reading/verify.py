@@ -20,12 +20,42 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..document.lines import Alternative
-from ..models.strip_decoder import StripDecoder
+from ..document.lines import Alternative, TextLine
+from ..models.strip_decoder import StripDecoder, strip_embeddings, strip_of
+from .ctc import ASCENT_EM, DESCENT_EM, X_HEIGHT_EM
+from .engines.torch import fast_bf16
+from .field import Field
 
 CONTEXT = 4  # characters of the draft after a span that are scored with each of its spellings
 PASS_TOKENS = 2048
+X_HEIGHT_OFFSET = (ASCENT_EM - DESCENT_EM - X_HEIGHT_EM) / 2  # from a line box's middle to that of its x-height, em
 SHAPE_STEP = 64  # sizes are rounded up to it, because a CPU's matrix library caches a primitive for every new shape
+
+
+@torch.inference_mode()
+def rescore_lines(decoder: StripDecoder, lines: list[TextLine], field: Field, weight: float) -> list[str]:
+    """Return the texts of lines with the best spelling of every uncertain span.
+
+    Args:
+        decoder: the model's decoder.
+        lines: with their `alternatives`.
+        field: the head's output for the page, with its features.
+        weight: factor of the decoder's log-odds; those of the head count once.
+    """
+    model, device = decoder.model, decoder.model.device
+    strips = []
+    for line in lines:
+        x0, y0, x1, y1 = line.box
+        middle = (y0 + y1) / 2 + X_HEIGHT_OFFSET * line.em_px
+        strips.append(strip_of(0, middle, middle, x0, x1, model.reading_vocabulary.stride, model.window))
+    if field.features_RKD is None:
+        raise ValueError("the field has no features for the decoder")
+    grid, dtype = field.features_RKD.shape[:2], torch.bfloat16 if fast_bf16(device) else torch.float32
+    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        tokens = torch.from_numpy(field.features_RKD).flatten(0, 1)[None].to(device)
+        logits = torch.from_numpy(field.dense_log_probs())[None].to(device)
+        images = strip_embeddings(model, model.append_posteriors(tokens, logits), (grid[0], grid[1]), strips)
+        return rescore(decoder, images, [line.text for line in lines], [line.alternatives for line in lines], weight)
 
 
 @torch.inference_mode()

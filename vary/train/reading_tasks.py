@@ -30,6 +30,7 @@ from ..models.modeling import VaryForConditionalGeneration, VisionFeatures
 from ..models.preprocess import normalise
 from ..models.strip_decoder import IGNORED, Strip, StripDecoder, generate_text, strip_embeddings, strip_of
 from ..reading.ctc import best_path, mix_rows
+from ..reading.field import Field
 from .loader import Batch, StageData
 from .reading_loss import reading_loss
 from .recipe import Stage, View
@@ -156,7 +157,8 @@ class Read(_Pages):
         errors, total, wrong = {"clean": 0, "degraded": 0}, {"clean": 0, "degraded": 0}, 0
         for batch in self.held_out:
             _, logits, geometry = self.model.read_rows(pixels_of(batch, self.model, self.device))
-            probs = logits.float().softmax(-1).cpu().numpy()
+            probs, numbers = logits.float().softmax(-1).cpu().numpy(), geometry.float().cpu().numpy()
+            fields = [Field.from_arrays(p, g, frame_grid) for p, g in zip(probs, numbers, strict=True)]
             t = batch.targets
             heights, frames = t.y.numpy(), t.frames.numpy()
             rows = (t.glyph_y / frame_grid.row_px).long().clamp(0, logits.shape[1] - 1)
@@ -164,7 +166,7 @@ class Read(_Pages):
             wrong += int(((told != (t.glyph_styles > 0)) & (t.glyph_styles >= 0)).any(1).sum())
             for k, line in enumerate(line for sample in batch.samples for line in sample.lines):
                 n = int(t.lengths[k])
-                path = mix_rows(probs[int(t.item[k])], heights[k, :n], frames[k, :n], frame_grid.row_px)
+                path = mix_rows(fields[int(t.item[k])], heights[k, :n], frames[k, :n], frame_grid.row_px)
                 text = best_path(path, frame_grid.alphabet)[0]
                 kind = "degraded" if "degraded" in batch.samples[int(t.item[k])].meta else "clean"
                 errors[kind] += Levenshtein.distance(text, line.text)

@@ -1,0 +1,101 @@
+"""The reading network without PyTorch: it finds what the model finds, on every engine, and needs only ink."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.conftest import printed_by
+from vary.models.export_onnx import export_trunk
+from vary.models.hub import weights_dir
+from vary.models.modeling import load_model
+from vary.reading.engines import ENGINES, open_engine, thread_count
+from vary.reading.field import cells_near_ink
+from vary.reading.loader import load_reader, reader_of
+
+
+@pytest.fixture
+def page(page_source) -> np.ndarray:
+    """A page of text with wide white margins."""
+    sample = page_source(seed=4, height=320, width=512, degraded=0.0, sizes_px=(15, 18)).sample(0)
+    return np.pad(sample.image, ((96, 160), (64, 192)), constant_values=255)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_engine_predicts_what_the_model_predicts(engine, page) -> None:
+    pytest.importorskip(ENGINES[engine][1])
+    model = load_model(weights_dir("vary-nano"))
+    with torch.inference_mode():
+        _, logits, geometry = model.read_rows((torch.from_numpy(page)[None, None].float() / 255 - 0.5) / 0.5)
+    probs, geometry = logits[0].softmax(-1).numpy(), geometry[0].numpy()
+    network = load_reader("vary-nano", fast=True, engine=engine).network
+    field = network(page)
+    rows, frames = np.nonzero(1 - probs[..., 0] > 0.35)
+    found_rows, found_frames, _, found_geometry = field.spikes(0.35)
+    assert len(rows) > 200
+    np.testing.assert_array_equal(found_rows, rows)
+    np.testing.assert_array_equal(found_frames, frames)
+    tolerance = 1e-4 if network.engine.name != "torch" or network.engine.dtype == torch.float32 else 0.1
+    np.testing.assert_allclose(field.probs(rows, frames), probs[rows, frames], atol=tolerance)
+    np.testing.assert_allclose(found_geometry, geometry[rows, frames, :2], atol=10 * tolerance)
+    np.testing.assert_allclose(field.style_odds(rows, frames), geometry[rows, frames, 2:], atol=100 * tolerance)
+
+
+def test_white_costs_nothing(page) -> None:
+    """The engine gets the part of the page with ink, and nothing at all of a white page."""
+    network, sizes = load_reader("vary-nano", fast=True).network, []
+    run = network.engine.features
+    network.engine.features = lambda pixels: sizes.append(pixels.shape) or run(pixels)
+    network(np.full((640, 480), 255, np.uint8))
+    assert sizes == []
+    network(np.pad(page, ((320, 320), (320, 320)), constant_values=255))
+    assert len(sizes) == 1
+    assert sizes[0][0] <= page.shape[0]
+    assert sizes[0][1] <= page.shape[1]
+
+
+def test_faint_ink_is_ink() -> None:
+    pixels = np.full((64, 96), 250, np.uint8)
+    pixels[24:32, 40:48] = 234
+    near = cells_near_ink(pixels, (8, 4))
+    assert near[3, 10]
+    assert not near[0, 0]
+    assert not cells_near_ink(np.full((64, 96), 30, np.uint8), (8, 4)).any()
+
+
+def test_a_model_in_memory_reads_like_its_folder(tiny_model, tmp_path) -> None:
+    tiny_model.save_pretrained(tmp_path)
+    image = Image.fromarray(np.random.default_rng(3).integers(0, 255, (64, 128), np.uint8))
+    pages = [reader.read(image) for reader in (reader_of(tiny_model, "a"), load_reader(str(tmp_path)))]
+    assert pages[0].text == pages[1].text
+    export_trunk(tiny_model.reading_vocabulary, tmp_path)
+    assert load_reader(str(tmp_path), engine="onnx").read(image).text == pages[0].text
+
+
+def test_engines_that_cannot_run_say_why(tmp_path) -> None:
+    with pytest.raises(ValueError, match="unknown engine 'abacus'; allowed: openvino, onnx, torch"):
+        open_engine(tmp_path, "abacus")
+    with pytest.raises(ValueError, match=r"onnx: .*trunk\.onnx does not exist"):
+        open_engine(tmp_path, "onnx")
+
+
+def test_thread_limits_are_respected(monkeypatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "4,2")
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")
+    assert thread_count() == 1
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "many")
+    assert 1 <= thread_count() <= 4
+
+
+def test_a_page_is_read_without_torch_and_transformers() -> None:
+    code = """
+import sys
+for name in ("torch", "transformers"):
+    sys.modules[name] = None
+import vary
+page = vary.read("examples/page.png", vary.load("vary-nano", fast=True)).pages[0]
+print(page.status, len(page.text) > 1000)
+"""
+    assert printed_by(code) == "ok True\n"

@@ -1,0 +1,9 @@
+"""Run the convolutional part of a reader on one of several engines: ONNX Runtime, OpenVINO or PyTorch.
+
+An engine turns pixels into features and nothing more, so that all engines share the rest of the reader. Engine packages
+are imported when an engine is opened, so an engine that is not installed costs nothing.
+"""
+
+from .base import ENGINES, Engine, open_engine, thread_count
+
+__all__ = ["ENGINES", "Engine", "open_engine", "thread_count"]

@@ -1,0 +1,53 @@
+"""Run a reader's network with PyTorch: on a GPU, on a CPU, or for a model that has no exported `trunk.onnx`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...models.heads.reading import vocabulary_index
+from ...models.vocab import Vocabulary, build_vocabulary
+from ..weights import load_tensors
+
+
+class TorchEngine:
+    """The reading vocabulary of a model as a PyTorch module. bfloat16 is used where the processor computes it fast."""
+
+    name = "torch"
+
+    def __init__(self, vocabulary: Vocabulary, device: str | torch.device = "cpu"):
+        self.device, self.stride = torch.device(device), (vocabulary.stride[0], vocabulary.stride[1])
+        self.vocabulary = vocabulary.for_inference().to(self.device)
+        self.dtype = torch.bfloat16 if fast_bf16(self.device) else torch.float32
+
+    @torch.inference_mode()
+    def features(self, pixels_HW: np.ndarray) -> np.ndarray:
+        """See `Engine.features`."""
+        pixels_BCHW = torch.from_numpy(np.ascontiguousarray(pixels_HW))[None, None].to(self.device)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            tokens_BND = self.vocabulary(pixels_BCHW)
+        return tokens_BND[0].float().cpu().numpy().reshape(*self.vocabulary.grid(*pixels_HW.shape), -1)
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Return whether the device has matrix units for bfloat16; other CPUs compute it slower than float32."""
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+
+def open_network(folder: Path, threads: int, device: str = "cpu") -> TorchEngine:
+    """Open the reading vocabulary of the model in a folder, in float32."""
+    torch.set_num_threads(threads)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    index = vocabulary_index(config["reading"])
+    sizes = {key: value for key, value in config["vocabularies"][index].items() if key != "preprocess"}
+    with torch.device("meta"):  # saves the time of random weights, which are replaced at once
+        vocabulary = build_vocabulary(**sizes)
+    tensors = load_tensors(folder, f"vocabularies.{index}.", "pt")
+    floats = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    vocabulary.load_state_dict(floats, strict=True, assign=True)
+    return TorchEngine(vocabulary.eval(), device)

@@ -1,0 +1,164 @@
+"""`Field`: the reading head's output for one image, computed only near ink.
+
+Most of a page is white, and most frames are blank. So the head's class probabilities are computed for the cells near
+ink, and all other cells count as CTC blanks. Style odds are computed only for the characters that are found.
+
+Shapes: R rows and K columns of cells, T frames (several per column), A classes (0 is the CTC blank), M cells near ink,
+D feature width, G geometry values (line offset in rows, log2 of em / 16 px), S styles, N queried frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..document.lines import FrameGrid
+
+INK_CONTRAST = 12  # grey levels between the darkest and lightest pixel of a cell's neighbourhood; below it is no ink
+STYLE_LAYERS = ("look.0", "look.3", "look.5")  # names in `ReadingHead`
+REACH = (2, 8)  # cells, rows and columns: how far around ink characters, and spaces between words, can be predicted
+
+
+@dataclass
+class HeadWeights:
+    """Weights of a reading head as numpy arrays.
+
+    out: (D, frames * (A + 2)), with its bias: class logits and geometry per frame. styles: (weight, bias) of the three
+    layers that predict styles, empty if the head predicts none. near_columns: width of the pooling between them.
+    """
+
+    out: np.ndarray
+    bias: np.ndarray
+    styles: list[tuple[np.ndarray, np.ndarray]]
+    near_columns: int = 9
+
+    @classmethod
+    def of(cls, tensors: dict[str, np.ndarray]) -> HeadWeights:
+        """Take the tensors of a `models.heads.reading.ReadingHead`, by its names."""
+        styles = [
+            (tensors[f"{k}.weight"][:, :, 0, 0].T, tensors[f"{k}.bias"]) for k in STYLE_LAYERS if f"{k}.bias" in tensors
+        ]
+        return cls(tensors["out.weight"].T, tensors["out.bias"], styles)
+
+
+class Field:
+    """Class probabilities and geometry at (row, frame), and style odds on request.
+
+    Args:
+        index_RK: Position of each cell in the packed arrays, or -1 for a cell that is blank.
+        probs_MFA: Class probabilities of the packed cells, per frame of the cell.
+        geometry_MFG: Geometry of the packed cells.
+        odds: Function (rows, frames) -> (N, S) log-odds of styles, or None if there are no styles.
+        features_RKD: Features of all cells, for a decoder; None if there is none.
+    """
+
+    def __init__(
+        self,
+        index_RK: np.ndarray,
+        probs_MFA: np.ndarray,
+        geometry_MFG: np.ndarray,
+        odds: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+        features_RKD: np.ndarray | None = None,
+    ):
+        self.features_RKD = features_RKD
+        self._index_RK, self._probs_MFA, self._geometry_MFG, self._odds = index_RK, probs_MFA, geometry_MFG, odds
+        self.frames_per_column = probs_MFA.shape[1]
+        self.rows, self.frames = index_RK.shape[0], index_RK.shape[1] * self.frames_per_column
+
+    @classmethod
+    def from_arrays(cls, probs_RTA: np.ndarray, geometry_RTM: np.ndarray, frame_grid: FrameGrid) -> Field:
+        """Wrap dense arrays. geometry_RTM holds offset, size and then the odds of each style."""
+        rows, frames = probs_RTA.shape[:2]
+        columns = frames // frame_grid.frames
+        index = np.arange(rows * columns).reshape(rows, columns)
+        probs = probs_RTA.reshape(-1, frame_grid.frames, probs_RTA.shape[2])
+        geometry = geometry_RTM[..., :2].reshape(-1, frame_grid.frames, 2)
+        styles = geometry_RTM[..., 2:]
+        return cls(index, probs, geometry, (lambda r, t: styles[r, t]) if styles.shape[-1] else None)
+
+    def spikes(self, min_mass: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Find frames that are not blank: rows, frames, probability of not being blank, and geometry (N, G)."""
+        mass_MF = 1 - self._probs_MFA[..., 0]
+        cell, step = np.nonzero(mass_MF > min_mass)
+        row_M, column_M = np.nonzero(self._index_RK >= 0)
+        order = np.empty(len(mass_MF), np.intp)
+        order[self._index_RK[row_M, column_M]] = np.arange(len(row_M))
+        row, column = row_M[order[cell]], column_M[order[cell]]
+        frame = column * self.frames_per_column + step
+        sort = np.lexsort((frame, row))
+        return row[sort], frame[sort], mass_MF[cell, step][sort], self._geometry_MFG[cell, step][sort]
+
+    def probs(self, rows: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        """Return class probabilities (N, A) at these rows and frames."""
+        cell = self._index_RK[rows, frames // self.frames_per_column]
+        found = self._probs_MFA[cell, frames % self.frames_per_column]
+        blank = cell < 0
+        if blank.any():
+            found[blank] = 0.0
+            found[blank, 0] = 1.0
+        return found
+
+    def dense_log_probs(self) -> np.ndarray:
+        """Return log-probabilities (R, T, A) of all frames."""
+        rows, frames = np.indices((self.rows, self.frames))
+        return np.log(np.maximum(self.probs(rows.ravel(), frames.ravel()), 1e-30)).reshape(self.rows, self.frames, -1)
+
+    def style_odds(self, rows: np.ndarray, frames: np.ndarray) -> np.ndarray | None:
+        """Return log-odds of styles (N, S) at these rows and frames, or None if the head predicts no styles."""
+        return None if self._odds is None else self._odds(rows, frames)
+
+
+def cells_near_ink(pixels_HW: np.ndarray, stride: tuple[int, int]) -> np.ndarray:
+    """Mark the cells (R, K) of a grey uint8 image that have ink in or near them."""
+    rows, columns = pixels_HW.shape[0] // stride[0], pixels_HW.shape[1] // stride[1]
+    blocks = pixels_HW[: rows * stride[0], : columns * stride[1]].reshape(rows, stride[0], columns, stride[1])
+    low, high = blocks.min((1, 3)), blocks.max((1, 3))
+    low, high = _spread(low, 1, np.minimum), _spread(high, 1, np.maximum)
+    ink = (high.astype(np.int16) - low) >= INK_CONTRAST
+    return _dilate(ink, REACH)
+
+
+def _spread(values_RK: np.ndarray, reach: int, pick: np.ufunc) -> np.ndarray:
+    """Minimum or maximum over a square neighbourhood."""
+    for axis in (0, 1):
+        padded = np.pad(values_RK, [(reach, reach) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+        size = values_RK.shape[axis]
+        values_RK = pick.reduce([padded.take(range(k, k + size), axis) for k in range(2 * reach + 1)])
+    return values_RK
+
+
+def _dilate(mask_RK: np.ndarray, reach: tuple[int, int]) -> np.ndarray:
+    """Grow a mask by so many rows and columns on each side."""
+    for axis, by in enumerate(reach):
+        size = mask_RK.shape[axis]
+        count = np.concatenate([np.zeros_like(mask_RK.take([0], axis), int), mask_RK.cumsum(axis)], axis)
+        end = np.minimum(np.arange(size) + by + 1, size)
+        start = np.maximum(np.arange(size) - by, 0)
+        mask_RK = count.take(end, axis) > count.take(start, axis)
+    return mask_RK
+
+
+def run_head(features_RKD: np.ndarray, near_RK: np.ndarray, head: HeadWeights, frames: int) -> Field:
+    """Apply a reading head to the cells near ink."""
+    index_RK = np.full(near_RK.shape, -1, np.intp)
+    index_RK[near_RK] = np.arange(np.count_nonzero(near_RK))
+    out = features_RKD[near_RK] @ head.out + head.bias
+    out = out.reshape(len(out), frames, head.out.shape[1] // frames)
+    logits, geometry = out[..., :-2], out[..., -2:]
+    probs = np.exp(logits - logits.max(-1, keepdims=True))
+    probs /= probs.sum(-1, keepdims=True)
+    odds = (lambda rows, t: _style_odds(features_RKD, rows, t // frames, head)) if head.styles else None
+    return Field(index_RK, probs, geometry, odds, features_RKD)
+
+
+def _style_odds(features_RKD: np.ndarray, rows: np.ndarray, columns: np.ndarray, head: HeadWeights) -> np.ndarray:
+    """Log-odds (N, S): two layers around a mean over the columns near each cell, then a linear layer."""
+    reach, width = head.near_columns // 2, features_RKD.shape[1]
+    near_NJ = columns[:, None] + np.arange(-reach, reach + 1)
+    inside_NJ = (near_NJ >= 0) & (near_NJ < width)
+    (first, b1), (second, b2), (last, b3) = head.styles
+    x_NJH = np.maximum(features_RKD[rows[:, None], near_NJ.clip(0, width - 1)] @ first + b1, 0) * inside_NJ[..., None]
+    mean_NH = x_NJH.sum(1) / inside_NJ.sum(1, keepdims=True)
+    return np.maximum(mean_NH @ second + b2, 0) @ last + b3

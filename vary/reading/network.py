@@ -1,0 +1,91 @@
+"""`ReadingNetwork`: grey pixels to a `Field`, with numpy and an engine. It needs neither PyTorch nor transformers.
+
+The engine runs only on the part of the image that has ink. Everything outside is blank.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..document.lines import FrameGrid
+from ..io.errors import InputError
+from .engines import Engine, open_engine
+from .field import Field, HeadWeights, cells_near_ink, run_head
+from .weights import load_tensors
+
+MARGIN = 64  # px of white kept around the ink, more than half the receptive field of the nano vocabulary
+BUCKET = 64  # px; sides of the images that the engine sees are multiples of it, so few shapes occur
+
+
+@dataclass
+class ReadingNetwork:
+    """Engine, head and settings of a reader.
+
+    preprocess: `mean`, `std`, `multiple` and `em_px` of the weights. reading: the reading settings of the model.
+    """
+
+    engine: Engine
+    head: HeadWeights
+    frame_grid: FrameGrid
+    preprocess: dict[str, Any]
+    reading: dict[str, Any]
+
+    def __call__(self, pixels_HW: np.ndarray) -> Field:
+        """Run the network on a grey uint8 image; its sides must be multiples of the stride."""
+        near_RK = cells_near_ink(pixels_HW, self.frame_grid.stride)
+        return run_head(self.features(pixels_HW, near_RK), near_RK, self.head, self.frame_grid.frames)
+
+    def features(self, pixels_HW: np.ndarray, near_RK: np.ndarray) -> np.ndarray:
+        """Return features (R, K, D); they are zero outside the rectangle around the cells near ink."""
+        rows, columns = np.flatnonzero(near_RK.any(1)), np.flatnonzero(near_RK.any(0))
+        features_RKD = np.zeros((*near_RK.shape, self.head.out.shape[0]), np.float32)
+        if not len(rows):
+            return features_RKD
+        (y, x), (high, wide) = self.frame_grid.stride, pixels_HW.shape
+        top, bottom = _bucket(rows[0] * y, (rows[-1] + 1) * y, high, y)
+        left, right = _bucket(columns[0] * x, (columns[-1] + 1) * x, wide, x)
+        part = pixels_HW[top:bottom, left:right].astype(np.float32)
+        part = (part / 255 - self.preprocess["mean"]) / self.preprocess["std"]
+        features_RKD[top // y : bottom // y, left // x : right // x] = self.engine.features(part)
+        return features_RKD
+
+
+def _bucket(start: int, end: int, size: int, stride: int) -> tuple[int, int]:
+    """Widen a range by `MARGIN` and to a multiple of `BUCKET`, within 0 to size; both ends are multiples of stride."""
+    start, end = max(0, start - MARGIN) // stride * stride, min(size, end + MARGIN)
+    end = min(size, start + -(-(end - start) // BUCKET) * BUCKET)
+    return start, end
+
+
+def load_network(
+    folder: Path, engine: str | None = None, threads: int | None = None, device: str = "cpu"
+) -> ReadingNetwork:
+    """Load the reading network of the model in a folder.
+
+    Args:
+        folder: `config.json` and safetensors; `trunk.onnx` for ONNX Runtime and OpenVINO.
+        engine: see `open_engine`; None chooses.
+        threads: number of CPU threads; None chooses.
+        device: `cpu`, or a torch device, which needs the torch engine.
+
+    Raises:
+        InputError: the model has no reading head, its head reads a vocabulary that needs another one's tokens, a file
+            is missing or damaged, or no engine can run it.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    reading = config.get("reading")
+    if not reading:
+        raise InputError(f"{folder.name}: the model has no reading head")
+    index = int(reading.get("vocabulary", 0))
+    if index and config.get("merge") == "serial":
+        raise InputError(f"{folder.name}: reading.vocabulary {index}: in a serial merge only vocabulary 0 takes pixels")
+    opened = open_engine(folder, engine, threads, device)
+    tensors = load_tensors(folder, "reading_head.")
+    head = HeadWeights.of({name: tensor.astype(np.float32) for name, tensor in tensors.items()})
+    grid = FrameGrid(reading["alphabet"], opened.stride, reading["frames"], tuple(reading.get("styles", ())))
+    return ReadingNetwork(opened, head, grid, config["vocabularies"][index]["preprocess"], reading)
