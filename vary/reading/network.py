@@ -15,8 +15,8 @@ import numpy as np
 from ..document.lines import FrameGrid
 from ..io.errors import InputError
 from .engines import Engine, open_engine
+from .engines.weights import load_tensors
 from .field import Field, HeadWeights, cells_near_ink, run_head
-from .weights import load_tensors
 
 MARGIN = 64  # px of white kept around the ink, more than half the receptive field of the nano vocabulary
 BUCKET = 64  # px; sides of the images that the engine sees are multiples of it, so few shapes occur

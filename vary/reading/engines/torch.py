@@ -10,7 +10,7 @@ import torch
 
 from ...models.heads.reading import vocabulary_index
 from ...models.vocab import Vocabulary, build_vocabulary
-from ..weights import load_tensors
+from .weights import load_tensors
 
 
 class TorchEngine:

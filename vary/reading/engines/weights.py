@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from ..io.errors import InputError
+from ...io.errors import InputError
 
 
 def load_tensors(folder: Path, prefix: str, framework: str = "numpy") -> dict[str, Any]:
