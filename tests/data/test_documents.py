@@ -13,6 +13,7 @@ from vary.data.documents.page_split import PageCutter, PageMismatch
 from vary.data.documents.source import DocumentSource
 from vary.data.documents.templates import TEMPLATES, draw_families, draw_style, to_typst
 from vary.data.documents.typst import load_fonts
+from vary.data.sample import LAYOUT_CLASSES
 from vary.io.pdf_text import HYPHEN, read_text_layer
 from vary.markup.blocks import (
     Code,
@@ -186,7 +187,7 @@ def test_two_columns_are_read_one_after_the_other(plain) -> None:
     source = DocumentSource(plain, 7, templates=["conference", "journal", "newspaper"], pages=3)
     for i in range(6):
         sample = source.sample(i)
-        body = [r for r in sample.regions if r.label in ("paragraph", "item", "quote", "code", "table", "heading")]
+        body = [r for r in sample.regions if r.label in ("text", "list item", "code", "table", "heading")]
         width = TEMPLATES[sample.meta["template"]].paper[0] * source._last[1][i % 3].scale
         columns = TEMPLATES[sample.meta["template"]].columns
         narrow = [r.box for r in body if r.box[2] - r.box[0] < width / columns]
@@ -217,11 +218,49 @@ def test_footnotes_formulas_and_tables(content) -> None:
 def test_heads_can_be_dropped(plain) -> None:
     kept = DocumentSource(plain, 6, templates=["journal"], pages=2).sample(1)
     dropped = DocumentSource(plain, 6, templates=["journal"], pages=2, heads="drop").sample(1)
-    head = next(region.text for region in kept.regions if region.label == "head")
+    head = next(region.text for region in kept.regions if region.label == "header")
     assert kept.target.startswith(head + "\n\n")
     assert kept.target.removeprefix(head + "\n\n").startswith(dropped.target)
     assert np.array_equal(kept.image, dropped.image)
     assert str(kept.meta["page"]) in head
+
+
+def test_regions_are_layout_classes(content) -> None:
+    source = DocumentSource(content, 4, templates=["report", "thesis"], pages=4)
+    regions = [region for i in range(8) for region in source.sample(i).regions]
+    labels = {region.label for region in regions}
+    assert {"text", "heading", "list item", "table", "caption", "header", "footer"} <= labels
+    assert labels <= {*LAYOUT_CLASSES, "inline formula"}
+    tables = [region for region in regions if region.label == "table"]
+    assert not any("Table" in region.text for region in tables), "a caption is a region of its own"
+    assert all(region.text.startswith("Table ") for region in regions if region.label == "caption")
+
+
+def test_gutters_have_many_widths(plain) -> None:
+    source = DocumentSource(plain, 3, templates=["conference"], pages=1)
+    gaps = []
+    for i in range(6):
+        sample = source.sample(i)
+        boxes = np.concatenate([line.boxes for line in sample.lines])
+        middle = TEMPLATES["conference"].paper[0] * 1024 / TEMPLATES["conference"].paper[1] / 2
+        body = boxes[(boxes[:, 1] > 200) & (boxes[:, 3] < 900)]
+        gaps.append(body[body[:, 0] > middle, 0].min() - body[body[:, 2] < middle, 2].max())
+    assert min(gaps) > 8
+    assert max(gaps) > 1.8 * min(gaps)
+
+
+def test_tinted_and_inverted_pages(plain) -> None:
+    white, toned = (DocumentSource(plain, 3, templates=["letter"], pages=4, toned=share) for share in (0.0, 1.0))
+    darker = 0
+    for i in range(8):
+        a, b = white.sample(i), toned.sample(i)
+        paper, ink = b.meta["tone"]
+        assert a.target == b.target
+        assert (b.image[a.image == 255] == paper).all()
+        assert np.abs(b.image[a.image < 20].astype(int) - ink).max() < 20
+        assert abs(paper - ink) >= 100
+        darker += paper < ink
+    assert 0 < darker < 8
 
 
 def test_a_page_that_says_something_else_is_refused(plain) -> None:
@@ -297,8 +336,8 @@ def test_tabular_round_trip() -> None:
 
 
 def test_errors_name_what_was_given(plain) -> None:
-    with pytest.raises(ValueError, match="unknown template 'brochure'; allowed: article"):
-        DocumentSource(plain, templates=["brochure"])
+    with pytest.raises(ValueError, match="unknown template 'leaflet'; allowed: article"):
+        DocumentSource(plain, templates=["leaflet"])
     with pytest.raises(ValueError, match="heads 'some'"):
         DocumentSource(plain, heads="some")
     with pytest.raises(ValueError, match="no font with Chinese"):

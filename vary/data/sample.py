@@ -53,6 +53,10 @@ class LabelledLine:
         return found
 
 
+LAYOUT_CLASSES = (  # labels of the regions of a page: what kind of block each is
+    "text", "title", "heading", "list item", "table", "formula", "figure", "caption", "header", "footer", "footnote",
+    "code", "margin note", "photo",
+)  # fmt: skip
 UNREAD = "unread"  # label of a region that the reading loss ignores: its ink is neither text nor blank
 
 

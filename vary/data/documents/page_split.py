@@ -34,7 +34,7 @@ from ..sample import LabelledLine, Region
 from .templates import FOOT, HEAD, DocumentStyle, Template, running
 
 _LABELS: dict[type, str] = {
-    Heading: "heading", Paragraph: "paragraph", Item: "item", Quote: "quote", Note: "footnote", Formula: "formula",
+    Heading: "heading", Paragraph: "text", Item: "list item", Quote: "text", Note: "footnote", Formula: "formula",
     Code: "code", Table: "table",
 }  # fmt: skip
 _DASHES = ("-", "\u2010")
@@ -50,7 +50,7 @@ class Page:
     footers.
 
     numbers (N,): the piece of each character of the layer. owners (N,): the block of each character, -1 for none.
-    formulas: the piece of each formula -> its LaTeX.
+    formulas: the piece of each formula -> its LaTeX. captions: the pieces of the captions of tables.
     """
 
     layer: TextLayer
@@ -60,6 +60,7 @@ class Page:
     head: int
     foot: int
     formulas: dict[int, str]
+    captions: list[int]
 
     def body(self) -> list[Block]:
         """Return the blocks without running head and footer."""
@@ -74,13 +75,16 @@ class PageCutter:
         self.texts: list[str | None] = [""]
         self.starts: list[int] = []
         self.formulas: dict[int, str] = {}
+        self.captions: list[int] = []
         for block in blocks:
             start = len(self.texts)
             self.starts.append(start)
             self.texts += [None if piece is None else "".join(piece.split()) for piece in pieces(block)]
-            if isinstance(block, Formula):
+            if isinstance(block, Table):
+                self.captions.append(start)
+            elif isinstance(block, Formula):
                 self.formulas[start] = block.latex
-            elif not isinstance(block, Code | Table):
+            elif not isinstance(block, Code):
                 shift = start + isinstance(block, Item)
                 self.formulas |= {shift + k: run.text for k, run in enumerate(block.runs) if run.style == "math"}
         self.starts.append(len(self.texts))
@@ -154,7 +158,7 @@ class PageCutter:
         blocks = [*head, *body, *notes, *foot]
         owner[HEAD], owner[FOOT] = 0 if head else -1, len(blocks) - 1 if foot else -1
         seen = {k: latex for k, latex in self.formulas.items() if self.done[k] > before[k]}
-        return Page(layer, numbers, owner[numbers], blocks, len(head), len(foot), seen)
+        return Page(layer, numbers, owner[numbers], blocks, len(head), len(foot), seen, self.captions)
 
     def _running(self, number: int) -> tuple[list[str], list[str]]:
         return running(self.style, "head", number), running(self.style, "foot", number)
@@ -173,7 +177,7 @@ class PageCutter:
         if len(glyphs) and (glyphs.min() < 0 or glyphs[:, 2].max() > width or glyphs[:, 3].max() > height):
             raise PageMismatch("characters outside the page")
         columns, side = self.template.columns, self.template.margin[0] * self.scale
-        gutter = 1.8 * self.style.size * self.scale
+        gutter = self.style.gutter * self.style.size * self.scale
         pitch = (width - 2 * side + gutter) / columns
         body = (page.owners >= page.head) & (page.owners < len(page.blocks) - page.foot)
         titles = [k for k, block in enumerate(page.blocks) if isinstance(block, Heading) and block.level == 1]
@@ -200,22 +204,34 @@ def lines_of(page: Page) -> list[LabelledLine]:
 def regions_of(page: Page, tables: str) -> list[Region]:
     """Return a region for each block and inline formula, with the box of its glyphs.
 
-    Labels: heading, paragraph, item, quote, footnote, formula, code, table, head, foot, inline formula. A block that
-    continues in another column has a region in each; the first has its Markdown.
+    Labels are LAYOUT_CLASSES and "inline formula". A block that continues in another column has a region in each; the
+    first has its Markdown.
     """
     found: list[Region] = []
     glyphs = page.layer.kinds != GENERATED
     for k, block in enumerate(page.blocks):
-        label = "head" if k < page.head else "foot" if k >= len(page.blocks) - page.foot else _LABELS[type(block)]
+        own = glyphs & (page.owners == k)
+        if isinstance(block, Table) and block.caption:
+            above = own & np.isin(page.numbers, page.captions)
+            found += [Region("caption", box, block.caption) for box in _column_boxes(page.layer, np.flatnonzero(above))]
+            own, block = own & ~above, block.with_caption("")
         text = to_markdown([block], tables)
-        for box in _column_boxes(page.layer, np.flatnonzero(glyphs & (page.owners == k))):
-            found.append(Region(label, box, text))
+        for box in _column_boxes(page.layer, np.flatnonzero(own)):
+            found.append(Region(_label(page, k), box, text))
             text = ""
     for piece, latex in page.formulas.items():
         inside = np.flatnonzero(glyphs & (page.numbers == piece))
         if len(inside) and not isinstance(page.blocks[page.owners[inside[0]]], Formula):
             found.append(Region("inline formula", union(page.layer.boxes[inside]), latex))
     return found
+
+
+def _label(page: Page, k: int) -> str:
+    """Return the layout class of block k."""
+    block = page.blocks[k]
+    if k < page.head or k >= len(page.blocks) - page.foot:
+        return "header" if k < page.head else "footer"
+    return "title" if isinstance(block, Heading) and block.level == 1 else _LABELS[type(block)]
 
 
 def _column_boxes(layer: TextLayer, part: np.ndarray) -> list[tuple[float, float, float, float]]:

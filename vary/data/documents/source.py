@@ -56,6 +56,7 @@ class DocumentSource:
         fonts: folders of fonts in addition to Typst's own; Chinese needs one.
         pages: pages of one document. Samples with the same i // pages are of one document, so neighbours are cheap.
         tables: one of `blocks.TABLES`.
+        toned: share of pages on tinted paper or light on dark.
         heads: "keep" running heads, page numbers and footers in the target, or "drop" them. They are printed in any
             case.
 
@@ -76,6 +77,7 @@ class DocumentSource:
         pages: int = 8,
         tables: str = "latex",
         heads: str = "keep",
+        toned: float = 0.0,
     ):
         self.content, self.seed, self.height, self.width = content, seed, height, width
         self.templates = sorted(TEMPLATES) if templates is None else list(templates)
@@ -84,7 +86,7 @@ class DocumentSource:
                 raise ConfigError(f"unknown template {name!r}; allowed: {', '.join(sorted(TEMPLATES))}")
         if heads not in HEADS or tables not in TABLES:
             raise ConfigError(f"heads {heads!r}, tables {tables!r}; allowed: {', '.join(HEADS)}; {', '.join(TABLES)}")
-        self.pages, self.tables, self.heads = pages, tables, heads
+        self.pages, self.tables, self.heads, self.toned = pages, tables, heads, toned
         self.fonts = load_fonts(tuple(str(folder) for folder in fonts))
         if content.language == "zh" and not self.fonts.families["cjk"]:
             raise InputError(f"no font with Chinese characters in {[str(folder) for folder in fonts]}")
@@ -106,7 +108,11 @@ class DocumentSource:
         image[: drawn.shape[0], : drawn.shape[1]] = drawn
         page = sheet.page
         target = to_markdown(page.blocks if self.heads == "keep" else page.body(), self.tables)
-        return Sample(image, lines_of(page), "document", dict(sheet.meta), target, None, regions_of(page, self.tables))
+        meta = dict(sheet.meta)
+        rng = np.random.default_rng((self.seed, 13, i))
+        if rng.random() < self.toned:
+            image, meta["tone"] = tone(image, rng)
+        return Sample(image, lines_of(page), "document", meta, target, None, regions_of(page, self.tables))
 
     def _good_sheets(self, number: int) -> list[_Sheet]:
         sheets: list[_Sheet] = []
@@ -189,6 +195,15 @@ class DocumentSource:
         except typst.TypstError:
             return False
         return True
+
+
+def tone(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, int]]:
+    """Print a page on tinted paper, or light on dark (a third of the pages). Return it and its grey levels."""
+    paper, ink = int(rng.integers(190, 250)), int(rng.integers(0, 90))
+    if rng.random() < 1 / 3:
+        paper, ink = int(rng.integers(0, 70)), int(rng.integers(190, 256))
+    levels = np.rint(ink + np.arange(256) / 255 * (paper - ink)).astype(np.uint8)
+    return levels[image], (paper, ink)
 
 
 def _height(block: Block, per_line: float) -> float:

@@ -32,7 +32,8 @@ class Template:
 
     title: how a first heading is set. opening: kinds of blocks at the start of a document. headings: "bold", "centred",
     "caps", "italic" or "ruled". numbered: headings have printed numbers. entries: paragraphs begin with a bold word.
-    words: smallest and largest length of a paragraph. math: use inline formulas.
+    words: smallest and largest length of a paragraph. math: use inline formulas. mono: set all text in a monospaced
+    face. gutter: smallest and largest space between columns, em.
     """
 
     mix: dict[str, float] = field(default_factory=lambda: _PROSE)
@@ -51,6 +52,8 @@ class Template:
     entries: bool = False
     words: tuple[int, int] = (30, 110)
     math: bool = False
+    mono: bool = False
+    gutter: tuple[float, float] = (1.2, 4.0)
 
 
 TEMPLATES: dict[str, Template] = {
@@ -110,6 +113,14 @@ TEMPLATES: dict[str, Template] = {
         {"paragraph": 40.0, "heading": 0.5, "formula": 0.5}, (510.0, 720.0), (36.0, 50.0), 3, (8.0, 9.0), entries=True,
         heads=("{title}|{page}|{author}", "{page}||{title}"), feet=("||",), opening=(), words=(15, 90), indented=True,
     ),
+    "typescript": Template(
+        _PROSE | {"numbers": 1.0}, LETTER, (72.0, 80.0), sizes=(10.0, 12.0), justified=False, headings="centred",
+        mono=True, heads=("{author}||{page}", "||- {page} -", "||"), feet=("||", "|{page}|"), words=(20, 90),
+    ),
+    "brochure": Template(
+        _PROSE | {"table": 1.0, "list": 2.0}, (842.0, 595.0), (30.0, 40.0), 3, (10.5, 12.5), serif=None,
+        heads=("||", "|{title}|"), feet=("||", "{date}||{page}"), words=(12, 60), gutter=(2.0, 6.0), justified=False,
+    ),
 }  # fmt: skip
 
 
@@ -117,7 +128,7 @@ TEMPLATES: dict[str, Template] = {
 class DocumentStyle:
     """The style of one document. size: points. head, foot: "left|middle|right" with {page} still to be filled in.
 
-    families: Typst uses the first family that has a character. first_page: number of the first page.
+    families: Typst uses the first family that has a character. first_page: number of the first page. gutter: em.
     """
 
     families: tuple[str, ...]
@@ -132,6 +143,7 @@ class DocumentStyle:
     bullets: tuple[str, str]
     optimised: bool
     language: str
+    gutter: float
 
 
 def draw_families(
@@ -139,7 +151,7 @@ def draw_families(
 ) -> tuple[tuple[str, ...], str]:
     """Choose the families of the text, in order of fallback, and the monospaced family."""
     serif = template.serif if template.serif is not None else bool(rng.random() < 0.4)
-    kind = "serif" if serif or not families["sans"] else "sans"
+    kind = "mono" if template.mono else "serif" if serif or not families["sans"] else "sans"
     chosen = [str(rng.choice(families[kind]))]
     if language == "zh":
         chosen.append(str(rng.choice(families["cjk"])))
@@ -167,6 +179,7 @@ def draw_style(
         round(float(rng.uniform(0.5, 0.9)), 2), filled(template.heads), filled(template.feet), bool(rng.random() < 0.5),
         int(rng.integers(1, 400)) if rng.random() < 0.7 else 1, int(rng.integers(1, 30)) if rng.random() < 0.3 else 1,
         (("•", "◦"), ("–", "·"), ("•", "–"), ("▪", "•"))[int(rng.integers(4))], bool(rng.random() < 0.3), language,
+        round(float(rng.uniform(*template.gutter)), 2),
     )  # fmt: skip
 
 
@@ -190,7 +203,7 @@ _PREAMBLE = r"""
 #let turned(parts) = if @TWOSIDE and calc.even(shown()) { parts.rev() } else { parts }
 #set page(width: @WIDTHpt, height: @HEIGHTpt, margin: (x: @MARGINXpt, y: @MARGINYpt), columns: @COLUMNS,
   header: context three(4094, turned(@HEAD)), footer: context three(4095, turned(@FOOT)))
-#set columns(gutter: 1.8em)
+#set columns(gutter: @GUTTERem)
 #set text(font: @FAMILIES, size: @SIZEpt, lang: "@LANGUAGE", hyphenate: @HYPHENATE)
 #set par(justify: @JUSTIFY, leading: @LEADINGem, linebreaks: "@BREAKS", @INDENT)
 #set heading(outlined: false, bookmarked: false)
@@ -250,7 +263,7 @@ def preamble(template: Template, style: DocumentStyle) -> str:
         "MONO": typst_list((style.mono, *style.families)), "TITLE": title,
         "BREAKS": "optimized" if style.optimised else "simple", "FIRSTPAGE": str(style.first_page),
         "INDENT": f"spacing: {gap}",
-        "FIRSTNOTE": str(style.first_note - 1),
+        "FIRSTNOTE": str(style.first_note - 1), "GUTTER": f"{style.gutter}",
     }  # fmt: skip
     return re.sub(r"@([A-Z]+)", lambda match: values[match[1]], _PREAMBLE)
 
