@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from vary.serve.gate import Gate
-from vary.serve.jobs import Desk
+from vary.serve.gate import AccessMiddleware
+from vary.serve.jobs import JobQueue
 from vary.serve.limits import Limits
 
 from .test_app import KEY, FakeChatModel, FakeReader, asking, client_of, png, refusal, running, upload, wait_for
@@ -64,18 +64,18 @@ def test_a_body_without_length_is_refused_before_it_is_all_read() -> None:  # 23
     async def send(message):
         status.append(message.get("status"))
 
-    desk = Desk(Limits(body=100_000), KEY)
+    queue = JobQueue(Limits(body=100_000), KEY)
     headers = [(b"authorization", f"Bearer {KEY}".encode())]
     scope = {"type": "http", "method": "POST", "path": "/v1/parse", "headers": headers}
-    asyncio.run(Gate(read_all, desk)(scope, receive, send))
+    asyncio.run(AccessMiddleware(read_all, queue)(scope, receive, send))
     assert (status[0], len(pieces)) == (413, 101)
-    assert (desk.inside, desk.held) == (0, 0)
+    assert (queue.inside, queue.held) == (0, 0)
 
     async def stalling():
         await asyncio.sleep(30)
 
-    desk = Desk(Limits(body_s=0.05), KEY)
-    asyncio.run(Gate(read_all, desk)(scope, stalling, send))
+    queue = JobQueue(Limits(body_s=0.05), KEY)
+    asyncio.run(AccessMiddleware(read_all, queue)(scope, stalling, send))
     assert 408 in status
 
 
@@ -107,7 +107,7 @@ def test_200_requests_at_once(reader) -> None:  # 23
         for thread in threads:
             thread.join(30)
         assert sorted(codes) == [b"200"] * 20 + [b"429"] * 180
-        assert (server.app.state.desk.inside, server.app.state.desk.held) == (0, 0)
+        assert (server.app.state.queue.inside, server.app.state.queue.held) == (0, 0)
 
 
 def test_disconnect_cancels() -> None:  # 25
@@ -119,7 +119,7 @@ def test_disconnect_cancels() -> None:  # 25
         link.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
         assert b"200 OK" in link.recv(1000)
         link.close()
-        wait_for(lambda: server.app.state.desk.inside == 0)
+        wait_for(lambda: server.app.state.queue.inside == 0)
         said = chat_model.said
         time.sleep(0.1)
         assert chat_model.said - said <= 1
@@ -128,7 +128,7 @@ def test_disconnect_cancels() -> None:  # 25
         link.sendall(head.replace("stream", "").encode() + b"Content-Type: application/json\r\n\r\n" + body)
         time.sleep(0.05)
         link.close()
-        wait_for(lambda: server.app.state.desk.inside == 0)
+        wait_for(lambda: server.app.state.queue.inside == 0)
 
 
 def test_deadline(reader) -> None:  # 25
@@ -143,19 +143,19 @@ def test_deadline(reader) -> None:  # 25
 def test_graceful_shutdown(reader) -> None:  # 25
     reader.hold = threading.Event()
     with client_of(reader) as client:
-        desk, answers = client.app.state.desk, []
+        queue, answers = client.app.state.queue, []
         assert client.get("/readyz").status_code == 200
         thread = threading.Thread(target=lambda: answers.append(upload(client, png())))
         thread.start()
         wait_for(lambda: reader.reads == 1)
-        desk.closing = True
+        queue.closing = True
         assert "going down" in refusal(upload(client, png()), 503)
         refusal(client.get("/readyz"), 503)
         assert client.get("/healthz").status_code == 200
         reader.hold.set()
         thread.join(10)
         assert answers[0].status_code == 200
-    assert not desk.ready
+    assert not queue.ready
 
 
 SLOW = """
@@ -218,4 +218,4 @@ def test_held_bytes_are_bounded() -> None:
     with client_of(held=30_000) as client:
         refusal(upload(client, b"x" * 40_000), 429)
         assert upload(client, png()).status_code == 200
-        assert client.app.state.desk.held == 0
+        assert client.app.state.queue.held == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vary.io.errors import InputError
-from vary.serve.errors import shown, told
+from vary.serve.errors import safe_filename, safe_message
 
 from .test_app import KEY, FakeChatModel, FakeReader, asking, client_of, data_url, png, refusal, upload
 
@@ -82,7 +82,7 @@ def test_upload_names(client, tmp_path, monkeypatch, name) -> None:  # 27
         thread.join()
     assert all(path.name == "upload" and path.parent.parent == tmp_path for path in written)
     assert list(tmp_path.iterdir()) == []
-    seen = shown(name)
+    seen = safe_filename(name)
     assert seen.isprintable()
     assert 0 < len(seen) <= 200
     assert "/" not in seen
@@ -90,5 +90,34 @@ def test_upload_names(client, tmp_path, monkeypatch, name) -> None:  # 27
 
 
 def test_messages_hold_no_paths() -> None:
-    assert told("a.pdf: cannot open /home/ann/x/y.pdf\nmore") == "a.pdf: cannot open … more"
-    assert told("1/2 of image/png, and/or 3 px") == "1/2 of image/png, and/or 3 px"
+    assert safe_message("a.pdf: cannot open /home/ann/x/y.pdf\nmore") == "a.pdf: cannot open … more"
+    assert safe_message("1/2 of image/png, and/or 3 px") == "1/2 of image/png, and/or 3 px"
+
+
+NEUTRAL = {
+    "temperature": 0, "top_p": 1, "n": 1, "stop": None, "presence_penalty": 0, "frequency_penalty": 0.0,
+    "logit_bias": {}, "logprobs": False, "top_logprobs": 0, "response_format": {"type": "text"}, "modalities": ["text"],
+    "tools": [], "tool_choice": "none", "parallel_tool_calls": True, "store": False, "metadata": None,
+    "service_tier": "auto", "seed": 7, "user": "u",
+}  # fmt: skip
+
+
+def test_fields_of_openai_are_accepted_where_they_change_nothing(client) -> None:
+    assert client.post("/v1/chat/completions", json=asking(**NEUTRAL)).status_code == 200
+    nulls = dict.fromkeys(NEUTRAL)
+    assert client.post("/v1/chat/completions", json=asking(**nulls)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("temperature", 0.7), ("top_p", 0.5), ("top_p", True), ("n", 2), ("stop", ["\n"]), ("presence_penalty", 1),
+        ("frequency_penalty", -0.5), ("logit_bias", {"5": 1}), ("logprobs", True), ("top_logprobs", 2),
+        ("response_format", {"type": "json_object"}), ("modalities", ["audio"]), ("tools", [{"type": "function"}]),
+        ("tool_choice", "required"), ("store", True), ("metadata", {"a": "b"}), ("service_tier", "flex"),
+    ],
+)  # fmt: skip
+def test_fields_of_openai_that_would_change_the_answer_are_refused_by_name(client, field, value) -> None:
+    response = client.post("/v1/chat/completions", json=asking(**{field: value}))
+    assert refusal(response, 400).startswith(f"{field}: not supported; allowed: null")
+    assert response.json()["error"]["param"] == field

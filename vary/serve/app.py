@@ -1,10 +1,11 @@
-"""`vary serve`: reading and answering over HTTP, for the clients that people have (OpenAI's, curl, fetch).
+"""The HTTP server of `vary serve`: the routes, and what the worker does for each of them.
 
 `POST /v1/chat/completions` (images as data: URLs, streaming), `GET /v1/models`, `POST /v1/parse` (a PDF or an image ->
-JSON, text, Markdown, HTML, or a JSON line per page), `/healthz`, `/readyz`, `/metrics`. A request goes through the Gate
-(may it come in, how much does it carry), becomes a Job, and the one worker thread, which owns the models, serves jobs
-in turns of a page or an answer. No request that fails is answered 2xx, except where a stream had begun: it then ends
-in an `error`. Errors have OpenAI's shape and hold no traceback, path or key.
+JSON, text, Markdown, HTML, or a JSON line per page), `/healthz`, `/readyz`, `/metrics`.
+
+A request passes `AccessMiddleware` and becomes a `Job`. One worker thread owns the models and serves the jobs in
+rotation, a page or an answer at a time. A request that fails is never answered 2xx. A stream that fails after its
+start ends with an `error` event. Errors have OpenAI's form and hold no traceback, path or key.
 """
 
 from __future__ import annotations
@@ -16,14 +17,12 @@ import ipaddress
 import json
 import logging
 import re
-import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ..document.elements import LOST, Document, Page
@@ -42,9 +41,9 @@ try:
     from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
     from starlette.exceptions import HTTPException
 
-    from .errors import Refused, error_body, error_response, shown, told
-    from .gate import Gate
-    from .jobs import Desk, Job
+    from .errors import APIError, api_errors, error_body, error_response, safe_filename, safe_message, uploaded_file
+    from .gate import AccessMiddleware
+    from .jobs import Job, JobQueue
     from .limits import Limits
     from .schemas import ChatRequest, Finished, Message, ParseForm, check_reading
 except ImportError as error:
@@ -69,10 +68,10 @@ class Served:
 
 
 class Service:
-    """The routes over one Desk."""
+    """The routes over one JobQueue."""
 
-    def __init__(self, models: dict[str, Served], desk: Desk):
-        self.models, self.desk, self.began = models, desk, int(time.time())
+    def __init__(self, models: dict[str, Served], queue: JobQueue):
+        self.models, self.queue, self.began = models, queue, int(time.time())
 
     async def list_models(self) -> dict[str, Any]:
         """`GET /v1/models`, with what each can do."""
@@ -91,26 +90,31 @@ class Service:
 
     async def ready(self) -> dict[str, str]:
         """`GET /readyz`: the models are loaded and the worker is alive."""
-        if not self.desk.ready:
-            raise Refused(503, "not ready", "not_ready")
+        if not self.queue.ready:
+            raise APIError(503, "not ready", "not_ready")
         return {"status": "ready"}
 
     async def metrics(self) -> PlainTextResponse:
         """`GET /metrics`: Prometheus text."""
-        return PlainTextResponse(self.desk.metrics(), media_type="text/plain; version=0.0.4")
+        gauges = {
+            "vary_requests_inside": self.queue.inside,
+            "vary_body_bytes_held": self.queue.held,
+            "vary_ready": int(self.queue.ready),
+        }
+        return PlainTextResponse(self.queue.metrics.text(gauges), media_type="text/plain; version=0.0.4")
 
     async def chat(self, asked: ChatRequest, http: Request) -> Response:
         """`POST /v1/chat/completions`."""
-        served, limits = self._served(asked.model), self.desk.limits
+        served, limits = self._served(asked.model), self.queue.limits
         tokens = asked.max_completion_tokens or asked.max_tokens or limits.tokens
         if tokens > limits.tokens:
-            raise Refused(400, f"max_tokens: {tokens}; allowed: up to {limits.tokens}", "limit", "max_tokens")
+            raise APIError(400, f"max_tokens: {tokens}; allowed: up to {limits.tokens}", "limit", "max_tokens")
         turns = asked.messages if served.chat_model else asked.messages[-1:]  # what only reads remembers no turn
         if turns[-1].role != "user":
-            raise Refused(400, "messages: the last one must be the user's", "roles", "messages")
+            raise APIError(400, "messages: the last one must be the user's", "roles", "messages")
         urls = [url for turn in turns for url in turn.urls]
         if len(urls) > limits.images:
-            raise Refused(400, f"messages: {len(urls)} images; allowed: up to {limits.images}", "limit", "messages")
+            raise APIError(400, f"messages: {len(urls)} images; allowed: up to {limits.images}", "limit", "messages")
         images = [await self._image(url) for url in urls]
         if served.chat_model is not None:
             steps = partial(_answer, served.chat_model, images, turns, tokens)
@@ -118,7 +122,7 @@ class Service:
             check_reading(asked.model, len(images), turns[-1].text)
             assert served.reader
             steps = partial(_transcribe, served.reader, images)
-        job = self.desk.submit(steps, http.receive)
+        job = self.queue.submit(steps, http.receive)
         head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": asked.model}
         if asked.stream:
             counted = asked.stream_options is not None and asked.stream_options.include_usage
@@ -135,11 +139,11 @@ class Service:
         name = form.model or next((n for n, s in self.models.items() if s.reader), "")
         reader = self._served(name).reader if name else None
         if reader is None:
-            raise Refused(400, f"model: {name!r} does not read pages", "model_cannot_read", "model")
-        document = Document(shown(form.file.filename), name)
-        data, limit = await form.file.read(), self.desk.limits.pages
+            raise APIError(400, f"model: {name!r} does not read pages", "model_cannot_read", "model")
+        document = Document(safe_filename(form.file.filename), name)
+        data, limit = await form.file.read(), self.queue.limits.pages
         pages = partial(_pages, reader, data, document.source, form.pages, form.password, limit)
-        job = self.desk.submit(partial(_read, pages), http.receive)
+        job = self.queue.submit(partial(_read, pages), http.receive)
         if form.format == "ndjson":
             return await _streamed(job, partial(_lines, self._counted(job), document), "application/x-ndjson")
         async for page in self._counted(job):
@@ -149,19 +153,21 @@ class Service:
             first = document.lost[0]
             why = first.error or first.status
             numbers = ", ".join(str(page.number) for page in document.lost[:20])
-            refused = Refused(422, f"{document.source}: lost page {numbers} (page {first.number}: {why})", "pages_lost")
+            refused = APIError(
+                422, f"{document.source}: lost page {numbers} (page {first.number}: {why})", "pages_lost"
+            )
             return error_response(refused, document=document.to_dict())
         kind, write = FORMATS[form.format]
         return Response(await asyncio.to_thread(write, document) + "\n", media_type=kind)
 
     async def _counted(self, job: Job) -> AsyncIterator[Page]:
         async for page in job:
-            self.desk.count_page(page)
+            self.queue.metrics.count_page(page.status)
             yield page
 
     def _served(self, name: str) -> Served:
         if name not in self.models:
-            raise Refused(
+            raise APIError(
                 404, f"no model {name[:100]!r}; there is {', '.join(self.models)}", "model_not_found", "model"
             )
         return self.models[name]
@@ -170,15 +176,15 @@ class Service:
         if url[:5].lower() == "data:":
             head, _, data = url.partition(",")
             if not re.fullmatch(r"data:image/[\w.+-]+;base64", head, re.I):
-                raise Refused(400, "image_url: a data: URL must begin with data:image/…;base64,", "image_url")
+                raise APIError(400, "image_url: a data: URL must begin with data:image/…;base64,", "image_url")
             try:
                 return await asyncio.to_thread(base64.b64decode, data, None, True)
             except (binascii.Error, ValueError):
-                raise Refused(400, "image_url: the base64 is broken", "image_url") from None
+                raise APIError(400, "image_url: the base64 is broken", "image_url") from None
         try:
-            return await asyncio.to_thread(fetch_image, url, self.desk.hosts)
+            return await asyncio.to_thread(fetch_image, url, self.queue.hosts)
         except InputError as error:
-            raise Refused(400, str(error), "image_url") from None
+            raise APIError(400, str(error), "image_url") from None
 
 
 # -- what the worker does, a turn up to each `yield` -----------------------------------------------------------------
@@ -190,17 +196,17 @@ def _answer(chat_model: ChatModel, data: list[bytes], turns: list[Message], toke
     def on_text(piece: str) -> bool:
         job.check()
         if not guard.feed(piece):
-            job.say(piece)
+            job.emit(piece)
         return guard.loop is not None
 
-    with _refusing():
+    with api_errors():
         images = iter([open_image(image, f"image {k}", colour=True) for k, image in enumerate(data, 1)])
         (said,) = chat_model.chat_all([[turn.turn(images) for turn in turns]], max_tokens=tokens, on_text=on_text)
         text = guard.text[: guard.loop.keep].strip() if guard.loop else said.text
         reason = "repetition" if guard.loop or said.repeated else "stop" if said.finished else "length"
         read, wrote = said.asked, said.tokens
         count = {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote}
-        job.say(Finished(reason, text, count))
+        job.emit(Finished(reason, text, count))
     yield
 
 
@@ -211,17 +217,17 @@ def _transcribe(reader: PageReader, data: list[bytes], job: Job) -> Iterator[Non
     for k, image in enumerate(data, 1):
         for page in _pages(reader, image, f"image {k}", "1"):
             if page.status not in reasons:
-                raise Refused(422, f"image {k}: {page.error or page.status}", "pages_lost")
+                raise APIError(422, f"image {k}: {page.error or page.status}", "pages_lost")
             reason = reasons[page.status] if reason == "stop" else reason
-            job.say(page.text if k == 1 else "\n\n" + page.text)
+            job.emit(page.text if k == 1 else "\n\n" + page.text)
             texts.append(page.text)
             yield
-    job.say(Finished(reason, "\n\n".join(texts)))
+    job.emit(Finished(reason, "\n\n".join(texts)))
 
 
 def _read(pages: Callable[[], Iterator[Page]], job: Job) -> Iterator[None]:
     for page in pages():
-        job.say(page)
+        job.emit(page)
         yield
 
 
@@ -229,30 +235,17 @@ def _pages(
     reader: PageReader, data: bytes, name: str, pages: str | None = None, password: str | None = None,
     limit: int = MAX_PAGES,
 ) -> Iterator[Page]:  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="vary-") as folder:
-        path = Path(folder) / "upload"  # never a name of the client's
-        path.write_bytes(data)
-        with _refusing(str(path), name):
-            for page in read_pages(path, reader, pages, password, max_pages=limit):
-                page.error = told(page.error.replace(str(path), name)) if page.error else None
-                yield page
+    with uploaded_file(data, name) as path:
+        for page in read_pages(path, reader, pages, password, max_pages=limit):
+            page.error = safe_message(page.error.replace(str(path), name)) if page.error else None
+            yield page
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    app.state.desk.open()
+    app.state.queue.open()
     yield
-    await asyncio.to_thread(app.state.desk.close)
-
-
-@contextmanager
-def _refusing(path: str = "", name: str = "") -> Iterator[None]:
-    """ValueErrors of the package become refusals; the file goes by the name that the client knows."""
-    try:
-        yield
-    except ValueError as error:
-        message = str(error).replace(path, name) if path else str(error)
-        raise Refused(400, told(message), "unreadable") from None
+    await asyncio.to_thread(app.state.queue.close)
 
 
 # -- answers as streams ----------------------------------------------------------------------------------------------
@@ -305,10 +298,10 @@ def create_app(
     models: dict[str, Served], key: str | None = None, hosts: tuple[str, ...] = (), limits: Limits | None = None
 ) -> FastAPI:
     """The application: `uvicorn` runs it. hosts: whose `https:` images may be fetched. See `Limits`."""
-    desk = Desk(limits or Limits(), key, hosts)
-    service = Service(models, desk)
+    queue = JobQueue(limits or Limits(), key, hosts)
+    service = Service(models, queue)
     app = FastAPI(title="vary", docs_url=None, redoc_url=None, lifespan=_lifespan)
-    app.state.desk = desk
+    app.state.queue = queue
     app.add_api_route("/healthz", service.health, methods=["GET"])
     app.add_api_route("/readyz", service.ready, methods=["GET"])
     app.add_api_route("/metrics", service.metrics, methods=["GET"])
@@ -317,7 +310,7 @@ def create_app(
     app.add_api_route("/v1/parse", service.parse, methods=["POST"], response_model=None)
     app.add_exception_handler(HTTPException, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_middleware(Gate, desk=desk)
+    app.add_middleware(AccessMiddleware, queue=queue)
     return app
 
 
@@ -328,7 +321,7 @@ async def _on_refusal(_: Request, error: Any) -> Response:
 async def _on_invalid(_: Request, error: Any) -> Response:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:])[:200]
-    return error_response(Refused(400, f"{where or 'body'}: {first['msg']}", "invalid", where or None))
+    return error_response(APIError(400, f"{where or 'body'}: {first['msg']}", "invalid", where or None))
 
 
 def load_models(names: list[str], device: str = "cpu", dtype: str = "auto", fast: bool = False) -> dict[str, Served]:
@@ -367,7 +360,7 @@ def is_loopback(host: str) -> bool:
 
 class _Uvicorn(uvicorn.Server):
     def handle_exit(self, sig: int, frame: Any) -> None:
-        self.config.app.state.desk.closing = True  # type: ignore[union-attr]  # connections that are open hear 503
+        self.config.app.state.queue.closing = True  # type: ignore[union-attr]  # connections that are open hear 503
         super().handle_exit(sig, frame)
 
 

@@ -1,9 +1,9 @@
-"""`vary demo`: a web page over the server of `vary serve`: drop a document, see what was read and where it stands.
+"""The web page of `vary demo`: drop a document, see what was read and where it lies on the page.
 
-The page is one file, `demo.html`. It holds no data and is given to everybody; its Content-Security-Policy lets it run
-its own script alone and fetch from its own server alone. What it asks for goes through the Gate and the line of jobs
-like any request: `/v1/parse`, `/v1/chat/completions`, and two of its own, `/demo/picture` and `/demo/write`. The server
-keeps no document: the page sends the file again with what it asks.
+The page is one file, `demo.html`. It holds no data and needs no key. Its Content-Security-Policy allows its own script
+and requests to its own server, nothing else. Its requests pass `AccessMiddleware` and the job queue like all others:
+`/v1/parse`, `/v1/chat/completions`, and two routes of the demo, `/demo/picture` and `/demo/write`. The server keeps no
+document: the page sends the file again with each request.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ import base64
 import hashlib
 import json
 import re
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from io import BytesIO
@@ -30,7 +28,7 @@ from ..io.errors import InputError
 from ..io.source import Source
 from ..reading.batch import PICTURE_DPI
 from .app import Served, create_app, load_models, serve
-from .errors import Refused, shown, told
+from .errors import APIError, safe_filename, uploaded_file
 
 # isort: split
 from fastapi import FastAPI, Form, Request, UploadFile
@@ -68,46 +66,46 @@ class WriteForm(BaseModel, extra="forbid"):
 
 async def picture(form: Annotated[PictureForm, Form(media_type="multipart/form-data")], http: Request) -> Response:
     """`POST /demo/picture`: a page as a JPEG, upright or not as it lies in the file."""
-    name, data = shown(form.file.filename), await form.file.read()
-    job = http.app.state.desk.submit(partial(_picture, data, name, form.page, form.password), http.receive)
+    name, data = safe_filename(form.file.filename), await form.file.read()
+    job = http.app.state.queue.submit(partial(_picture, data, name, form.page, form.password), http.receive)
     return Response(await job.last(), media_type="image/jpeg", headers=_PLAIN)
 
 
 async def write(form: Annotated[WriteForm, Form(media_type="multipart/form-data")], http: Request) -> Response:
     """`POST /demo/write`: what was read as a file of one of TYPES, a page at a time."""
-    found, name = await form.document.read(), shown(form.document.filename)
+    found, name = await form.document.read(), safe_filename(form.document.filename)
     if form.format != "pdf":
         steps = partial(_written, form.format, name, form.model, found)
     elif form.file is None:
-        raise Refused(400, "file: needed for a PDF, whose pages show it", "invalid", "file")
+        raise APIError(400, "file: needed for a PDF, whose pages show it", "invalid", "file")
     else:
         steps = partial(_searchable, await form.file.read(), name, found, form.password)
-    job = http.app.state.desk.submit(steps, http.receive)
+    job = http.app.state.queue.submit(steps, http.receive)
     await job.peek()
     return StreamingResponse(job, media_type=TYPES[form.format], headers=_PLAIN | {"Content-Disposition": "attachment"})
 
 
 def _picture(data: bytes, name: str, number: int, password: str | None, job: Job) -> Iterator[None]:
-    with _uploaded(data, name) as path, Source(path, password) as source:
+    with uploaded_file(data, name) as path, Source(path, password) as source:
         image, _ = source.image(number, PICTURE_DPI, colour=True)
     image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
     jpeg = BytesIO()
     image.save(jpeg, "JPEG", quality=QUALITY)
-    job.say(jpeg.getvalue())
+    job.emit(jpeg.getvalue())
     yield
 
 
 def _written(form: str, name: str, model: str, found: bytes, job: Job) -> Iterator[None]:
     for part in WRITERS[form](name, model, iter(_pages(found))):
-        job.say(part.encode("utf-8", "replace"))
+        job.emit(part.encode("utf-8", "replace"))
         yield
-    job.say(b"\n")
+    job.emit(b"\n")
 
 
 def _searchable(data: bytes, name: str, found: bytes, password: str | None, job: Job) -> Iterator[None]:
     pages = _pages(found)
-    with _uploaded(data, name) as path, Source(path, password) as source:
-        pdf = SearchablePdf(SimpleNamespace(write=job.say))  # type: ignore[arg-type]  # all it asks of a file
+    with uploaded_file(data, name) as path, Source(path, password) as source:
+        pdf = SearchablePdf(SimpleNamespace(write=job.emit))  # type: ignore[arg-type]  # all it asks of a file
         for page in pages:
             try:
                 image, _ = source.image(page.number, PICTURE_DPI, colour=True)
@@ -123,23 +121,11 @@ def _pages(found: bytes) -> list[Page]:
     try:
         pages = PAGES.validate_python([asdict(Page.from_dict(page)) for page in json.loads(found)])
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        raise Refused(400, "document: not the pages that /v1/parse gave", "invalid", "document") from None
+        raise APIError(400, "document: not the pages that /v1/parse gave", "invalid", "document") from None
     for page in pages:
         for block in page.blocks:
             block.image = None
     return list(mark_running_heads(pages))
-
-
-@contextmanager
-def _uploaded(data: bytes, name: str) -> Iterator[Path]:
-    """An upload as a file; what is wrong with it becomes a refusal, under the name that the client knows."""
-    with tempfile.TemporaryDirectory(prefix="vary-") as folder:
-        path = Path(folder) / "upload"
-        path.write_bytes(data)
-        try:
-            yield path
-        except ValueError as error:
-            raise Refused(400, told(str(error).replace(str(path), name)), "unreadable") from None
 
 
 # -- the page --------------------------------------------------------------------------------------------------------
@@ -164,7 +150,7 @@ def page_headers(page: str) -> dict[str, str]:
 
 
 class _Front:
-    """ASGI middleware before the Gate: the page itself needs no key, it asks for one."""
+    """ASGI middleware before the AccessMiddleware: the page itself needs no key, it asks for one."""
 
     def __init__(self, app: Any):
         text = PAGE.read_text(encoding="utf-8")

@@ -1,24 +1,28 @@
-"""What goes over the wire: what may be asked of `vary serve`, and how it says no (OpenAI's shapes for both)."""
+"""Request bodies of the server, in OpenAI's form. Fields that would change the answer are refused by name."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import UploadFile
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from .errors import Refused
+from .errors import APIError
 
 READ_WORDS = re.compile(r"ocr|transcri|extract|convert|markdown|plain text|\bread|文字|转成|识别", re.I)
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The end of an answer: OpenAI's reasons (`stop`, `length`) or `repetition`, the whole text, and tokens read and
-    written (None of models that only read, which count none).
+    """The end of an answer.
+
+    reason: OpenAI's `stop` or `length`, or `repetition`. text: the whole answer. usage: tokens read and written; None
+    for models that only read.
     """
 
     reason: str
@@ -27,12 +31,26 @@ class Finished:
 
 
 def check_reading(model: str, images: int, question: str) -> None:
-    """Raises Refused when a model that only reads is asked without an image, or for something else than the text."""
+    """Raise APIError when a model that only reads gets no image, or is asked for more than the text."""
     if not images:
-        raise Refused(400, f"messages: {model!r} reads pages; send an image_url", "no_image", "messages")
+        raise APIError(400, f"messages: {model!r} reads pages; send an image_url", "no_image", "messages")
     if question.strip() and ("?" in question or not READ_WORDS.search(question)):
         reason = f"messages: {model!r} reads pages and answers no questions; ask for the text (OCR), or nothing"
-        raise Refused(400, reason, "model_cannot_answer", "messages")
+        raise APIError(400, reason, "model_cannot_answer", "messages")
+
+
+def only(*neutral: Any) -> AfterValidator:
+    """Accept null and the neutral values of a field that is not supported; refuse any other."""
+
+    def check(value: Any) -> Any:
+        if value is not None and not any(
+            value == v and isinstance(value, bool) == isinstance(v, bool) for v in neutral
+        ):
+            allowed = ", ".join(json.dumps(v) for v in (None, *neutral))
+            raise PydanticCustomError("not_supported", "{reason}", {"reason": f"not supported; allowed: {allowed}"})
+        return value
+
+    return AfterValidator(check)
 
 
 class _Strict(BaseModel):
@@ -61,7 +79,7 @@ class ImagePart(_Strict):
 
 
 class Message(_Strict):
-    """A turn. A null is as good as nothing: clients send whole answers back, with all that these did not hold."""
+    """A turn. Fields that are null are ignored: clients send whole answers back."""
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]]
@@ -73,17 +91,17 @@ class Message(_Strict):
 
     @property
     def text(self) -> str:
-        """What it says."""
+        """The text of all its parts."""
         parts = [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content
         return "\n".join(part.text for part in parts if isinstance(part, TextPart))
 
     @property
     def urls(self) -> list[str]:
-        """The images that it shows."""
+        """The addresses of its images."""
         return [part.image_url.url for part in self.content if isinstance(part, ImagePart)]
 
     def turn(self, images: Iterator[Any]) -> dict[str, Any]:
-        """As `prompt.pieces_of` takes it: its images, which are the next of `images`, then what it says."""
+        """Return the turn as the chat template takes it: its images, the next of `images`, then its text."""
         content: list[dict[str, Any]] = [{"type": "image", "image": next(images)} for _ in self.urls]
         content += [{"type": "text", "text": self.text}] if self.text else []
         return {"role": "system" if self.role == "developer" else self.role, "content": content}
@@ -96,7 +114,7 @@ class StreamOptions(_Strict):
 
 
 class ChatRequest(_Strict):
-    """What may be asked; decoding is greedy, so sampling parameters are allowed at their neutral values alone."""
+    """A chat request. Decoding is greedy and stores nothing: other fields are accepted at their neutral values only."""
 
     model: str
     messages: list[Message] = Field(min_length=1, max_length=256)
@@ -104,8 +122,23 @@ class ChatRequest(_Strict):
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
-    temperature: float | None = Field(None, ge=0, le=0)
-    n: int | None = Field(None, ge=1, le=1)
+    temperature: Annotated[Any, only(0)] = None
+    top_p: Annotated[Any, only(1)] = None
+    n: Annotated[Any, only(1)] = None
+    stop: Annotated[Any, only([])] = None
+    presence_penalty: Annotated[Any, only(0)] = None
+    frequency_penalty: Annotated[Any, only(0)] = None
+    logit_bias: Annotated[Any, only({})] = None
+    logprobs: Annotated[Any, only(False)] = None
+    top_logprobs: Annotated[Any, only(0)] = None
+    response_format: Annotated[Any, only({"type": "text"})] = None
+    modalities: Annotated[Any, only(["text"])] = None
+    tools: Annotated[Any, only([])] = None
+    tool_choice: Annotated[Any, only("none", "auto")] = None
+    parallel_tool_calls: Annotated[Any, only(True, False)] = None
+    store: Annotated[Any, only(False)] = None
+    metadata: Annotated[Any, only({})] = None
+    service_tier: Annotated[Any, only("auto", "default")] = None
     seed: int | None = None
     user: str | None = None
 
