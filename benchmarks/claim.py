@@ -45,7 +45,8 @@ from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.processor import VaryProcessor, character_tokenizer
 from vary.models.vocab import VOCABULARIES, Vocabulary
 from vary.models.zoo import settings
-from vary.train.loop import export, train
+from vary.train.export import export
+from vary.train.loop import train
 from vary.train.recipe import Recipe, Stage
 
 HIGH, WIDE = 96, 256  # px of every picture

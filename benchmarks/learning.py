@@ -18,8 +18,8 @@ from vary.models.config import VaryConfig
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.models.zoo import nano
 from vary.train.loop import train
-from vary.train.reading_tasks import Material
 from vary.train.recipe import Recipe
+from vary.train.task import TextAssets
 
 RUNS = Path("runs/learning")
 TURN = 100
@@ -54,11 +54,11 @@ def make_models() -> None:
             model.save_pretrained(RUNS / name)
 
 
-def material() -> Material:
+def text_assets() -> TextAssets:
     """English in one face: its letters can be learnt in minutes, and what is asked here is what comes after them."""
-    english = Material.english()
+    english = TextAssets.english()
     faces = [face for face in english.faces if (face.family, face.style) == ("DejaVu Sans", "Book")]
-    return Material(english.text, english.held_out, faces)
+    return TextAssets(english.text, english.held_out, faces)
 
 
 def steps_done(arm: str) -> int:
@@ -139,11 +139,11 @@ def main() -> None:
             parser.error(f"unknown arm {arm!r}; allowed: {', '.join(ARMS)}")
     if not arguments.show:
         make_models()
-        made_of = material()
+        assets = text_assets()
         for stop in range(TURN, arguments.steps + 1, TURN):
             for arm in arguments.arms or ARMS:
                 recipe = Recipe.load("recipes/learning-plateau.yaml", [f"out={RUNS / arm}", *ARMS[arm]])
-                train(recipe, max_steps=max(0, stop - steps_done(arm)), material=made_of)
+                train(recipe, max_steps=max(0, stop - steps_done(arm)), assets=assets)
     found = logged()
     show(found)
     draw(found, Path("docs/learning.png"))

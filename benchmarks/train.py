@@ -27,18 +27,18 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from vary.models.config import preset
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.models.zoo import PRESETS
-from vary.train.chat_task import Answer, Talk
+from vary.train.chat_task import ChatBatch, ChatTask
 from vary.train.distributed import Ranks
 from vary.train.flops import cost_of, peak_flops
 from vary.train.loop import Run
-from vary.train.reading_tasks import Setting
 from vary.train.recipe import Recipe, Stage
+from vary.train.task import TaskContext
 
 TRAINED = {"vocabulary": ("",), "tune": ("connector", "language_model", "lm_head")}
 PAGE = (1024, 1024)  # of vocabularies that take pages of any size; what `cost_of` takes them to be
 
 
-def talk_of(model: VaryForConditionalGeneration, batch: int, tokens: int) -> Talk:
+def talk_of(model: VaryForConditionalGeneration, batch: int, tokens: int) -> ChatBatch:
     """`<img>`, the image's places, and a text of which all is learnt, padded on the right."""
     config, pixels = model.config, []
     for eye, settings in zip(model.vocabularies, config.vocabularies, strict=True):
@@ -54,15 +54,15 @@ def talk_of(model: VaryForConditionalGeneration, batch: int, tokens: int) -> Tal
     ids[~real] = 1
     labels = torch.where(real & (torch.arange(ids.shape[1]) > seen), ids, -100)
     inputs = {"input_ids": ids, "labels": labels, "attention_mask": real.long(), "pixel_values": pixels}
-    return Talk(inputs, batch, int(real.sum()), int((labels[:, 1:] != -100).sum()))
+    return ChatBatch(inputs, batch, int(real.sum()), int((labels[:, 1:] != -100).sum()))
 
 
-class Noise(Answer):
+class Noise(ChatTask):
     """The task `answer`, of one batch that comes again and again."""
 
     def __init__(self, model: VaryForConditionalGeneration, stage: Stage, device: torch.device):
-        self.model, self.stage, self.cut, self.shown = model, stage, 0, {}
-        self.setting = Setting(0, 0, device)
+        self.model, self.stage, self.samples, self.cut, self.metrics = model, stage, 0, 0, {}
+        self.context = TaskContext(0, 0, device)
 
 
 def settled(device: torch.device) -> float:
@@ -72,14 +72,14 @@ def settled(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def ours(run: Run, stage: Stage, talk: Talk, steps: int) -> float:
+def ours(run: Run, stage: Stage, talk: ChatBatch, steps: int) -> float:
     """Seconds a step of the loop."""
-    optimizers, task = run._begin(stage), Noise(run.model, stage, run.ranks.device)
-    batches: Iterator[Talk] = repeat(talk)
-    run._step(stage, task, batches, optimizers, [])
+    optimizers, task = run.begin(stage), Noise(run.model, stage, run.ranks.device)
+    batches: Iterator[ChatBatch] = repeat(talk)
+    run.train_step(stage, task, batches, optimizers)
     began = settled(run.ranks.device)
     for _ in range(steps):
-        run._step(stage, task, batches, optimizers, [])
+        run.train_step(stage, task, batches, optimizers)
     return (settled(run.ranks.device) - began) / steps
 
 
@@ -94,7 +94,7 @@ class _Clock(TrainerCallback):
             self.times.append(settled(self.device))
 
 
-def theirs(model: Any, stage: Stage, talk: Talk, steps: int, compiled: bool = False) -> float:
+def theirs(model: Any, stage: Stage, talk: ChatBatch, steps: int, compiled: bool = False) -> float:
     """Seconds a step of `Trainer`."""
     device, clock = model.device, _Clock(model.device, steps + 1)
     with tempfile.TemporaryDirectory() as folder:
@@ -133,7 +133,7 @@ def main() -> None:
         run = Run(recipe, ranks, lambda line: None)
     if ranks.device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    run._begin(stage)
+    run.begin(stage)
     torch.nn.Module.to(plain, ranks.device)
     for mine, other in zip(run.model.parameters(), plain.parameters(), strict=True):
         other.requires_grad_(mine.requires_grad)

@@ -9,7 +9,7 @@ from vary.document.lines import Alternative
 from vary.models.strip_decoder import Strip, StripDecoder, strip_embeddings, strip_of
 from vary.reading import verify
 from vary.reading.verify import CONTEXT, DraftTree, log_odds, rescore
-from vary.train.reading_tasks import strips_of_samples
+from vary.train.reading_tasks import make_strips
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_strips_outside_the_page_are_zeros(tiny_model) -> None:
 
 def test_strips_hold_their_lines(page_source, tiny_model) -> None:
     sample = page_source(seed=2, height=256, width=512, degraded=0.0, sizes_px=(12, 20)).sample(0)
-    strips, texts = strips_of_samples([sample], 2, tiny_model, limit=100)
+    strips, texts = make_strips([sample], 2, tiny_model, limit=100)
     assert strips
     assert any("\n" in text for text in texts)
     for strip, text in zip(strips, texts, strict=True):

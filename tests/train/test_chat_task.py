@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import multiprocessing
 import os
+import re
 import resource
 import socket
 import subprocess
@@ -25,13 +26,16 @@ from vary.models.chat import load_chat_model
 from vary.models.config import preset
 from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.processor import VaryProcessor
-from vary.train import chat_task as answer
+from vary.train import chat_task
 from vary.train.build import build
-from vary.train.chat_task import Talks, messages_of
-from vary.train.dry_run import plan
-from vary.train.loop import export, train
-from vary.train.optim import build_optimizers, factors, schedule
+from vary.train.chat_task import ChatData, ChatTask, to_messages
+from vary.train.distributed import Ranks
+from vary.train.dry_run import describe_run
+from vary.train.export import export
+from vary.train.loop import Run, train
+from vary.train.optim import build_optimizers, rate_factors, schedule
 from vary.train.recipe import Recipe, Stage
+from vary.train.task import TaskContext
 
 TRAINED = ["connector", "language_model", "lm_head"]
 STAGES = {  # stage -> miniature, what it trains, and the loss of its four steps (PyTorch 2.13 on a CPU printed them)
@@ -81,7 +85,7 @@ def recipe(folder: Path, run: str, stage: dict | None = None, **changes) -> Reci
 
 @pytest.fixture(autouse=True)
 def pictures(monkeypatch):
-    monkeypatch.setattr(answer, "open_mix", lambda stage, seed, held_out=False: Pictures())
+    monkeypatch.setattr(chat_task, "open_mix", lambda stage, seed, held_out=False: Pictures())
 
 
 def run(settings: Recipe, **limits) -> list[str]:
@@ -117,20 +121,13 @@ def test_golden_losses(model_folder, stage) -> None:
     load_chat_model(folder.parent / "made")
 
 
-def test_frozen_parts_get_no_gradients(model_folder, monkeypatch) -> None:
+def test_frozen_parts_get_no_gradients(model_folder) -> None:
     settings = recipe(model_folder("vary-toy"), "run", {"steps": 1})
-    seen: dict[str, bool] = {}
-
-    def step(self, *rest):
-        seen.update({n: p.grad is not None for n, p in self.model.named_parameters()})
-        assert not any(m.training for m in self.model.vocabularies.modules())
-        return original(self, *rest)
-
-    from vary.train.loop import Run
-
-    original = Run._move
-    monkeypatch.setattr(Run, "_move", step)
-    run(settings)
+    stage, trainer = settings.stages[0], Run(settings, Ranks.join(), print)
+    task = ChatTask(trainer.model, stage, TaskContext(1, 0, torch.device("cpu"), trainer.processor), {})
+    trainer.train_step(stage, task, iter([task.data[0]]), trainer.begin(stage))
+    seen = {name: p.grad is not None for name, p in trainer.model.named_parameters()}
+    assert not any(m.training for m in trainer.model.vocabularies.modules())
     assert {name.split(".")[0] for name, given in seen.items() if given} == set(TRAINED)
     assert all(not given for name, given in seen.items() if name.startswith("vocabularies"))
 
@@ -161,7 +158,7 @@ def test_packed_rows_hold_whole_samples_that_do_not_see_each_other(model_folder,
     model, processor = build(recipe(model_folder(name), "run"))
     stage = recipe(model_folder(name), "run", {"batch": 6, "max_tokens": 700}).stages[0]
     plain, rows = (
-        Talks(Pictures(), processor, dataclasses.replace(stage, pack=pack), model.config.image_token_id)[0]
+        ChatData(Pictures(), processor, dataclasses.replace(stage, pack=pack), model.config.image_token_id)[0]
         for pack in (False, True)
     )
     assert rows.learnt == plain.learnt
@@ -176,21 +173,54 @@ def test_what_is_too_long_loses_its_end_but_never_an_image(model_folder) -> None
     model, processor = build(recipe(model_folder("vary-toy"), "run"))
     stage = recipe(model_folder("vary-toy"), "run", {"batch": 2}).stages[0]
     image_id = model.config.image_token_id
-    whole = Talks(Pictures(), processor, stage, image_id)[7]
+    whole = ChatData(Pictures(), processor, stage, image_id)[7]
     longest = int(whole.inputs["attention_mask"].sum(1).max())
-    cut = Talks(Pictures(), processor, dataclasses.replace(stage, max_tokens=longest - 3), image_id)[7]
+    cut = ChatData(Pictures(), processor, dataclasses.replace(stage, max_tokens=longest - 3), image_id)[7]
     assert (whole.cut, cut.cut) == (0, 1)
     ends = [int(row[row >= 0][-1]) for row in cut.inputs["labels"]]
     assert ends.count(processor.stop_ids[-1]) == 1  # a page that goes on is not taught to end
-    with pytest.raises(ValueError, match=r"pictures: sample 14: its image ends behind token 20"):
-        Talks(Pictures(), processor, dataclasses.replace(stage, max_tokens=20), image_id)[7]
+    with pytest.raises(ValueError, match=r"pictures: sample 14: its image ends after token 20"):
+        ChatData(Pictures(), processor, dataclasses.replace(stage, max_tokens=20), image_id)[7]
+
+
+class LongQuestions:
+    """Samples whose answer begins after token 250."""
+
+    def sample(self, i: int) -> Sample:
+        image = np.random.default_rng(i).integers(0, 255, (40, 60, 3), np.uint8)
+        return Sample(image, [], "picture", {}, f"Number {i}.", "Which is it? " * 40)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_a_run_without_labels_stops_and_says_why(model_folder, monkeypatch, steps) -> None:
+    monkeypatch.setattr(chat_task, "open_mix", lambda stage, seed, held_out=False: LongQuestions())
+    settings = recipe(model_folder("vary-toy"), "run", {"steps": steps})
+    count = min(3, steps)
+    wanted = f"stage 'pretrain': {count} steps in a row had no label to learn from: max_tokens 250 cut 100%"
+    with pytest.raises(ValueError, match=wanted):
+        run(settings)
+
+
+def test_the_share_of_cut_answers_is_logged_from_the_first_step(model_folder) -> None:
+    folder = model_folder("vary-toy")
+    model, processor = build(recipe(folder, "run"))
+    whole = ChatData(Pictures(), processor, recipe(folder, "run").stages[0], model.config.image_token_id)[0]
+    limit = int(whole.inputs["attention_mask"].sum(1).max()) - 3
+    settings = recipe(folder, "run", {"steps": 3, "max_tokens": limit})
+    lines = [*run(settings, max_steps=2), *run(settings)]
+    data = ChatData(Pictures(), processor, settings.stages[0], model.config.image_token_id)
+    cut = np.cumsum([data[k].cut for k in range(3)]) / [3, 6, 9]
+    with (Path(settings.out) / "loss.csv").open() as file:
+        assert [float(row["cut"]) for row in csv.DictReader(file)] == pytest.approx(cut.tolist(), abs=1e-4)
+    assert cut[0] > 0
+    assert f"cut {cut[0]:.3f}" in next(line for line in lines if "1/3" in line)
 
 
 def test_skipped_samples_are_named_and_turns_are_kept(model_folder) -> None:
     settings = recipe(model_folder("vary-toy"), "run", {"steps": 5})
     lines = run(settings)
     assert [line for line in lines if "skipped" in line] == ["step 3: skipped pictures: record 10: torn"]
-    asked = messages_of(Pictures().sample(2))
+    asked = to_messages(Pictures().sample(2))
     assert [m["role"] for m in asked] == ["user", "assistant"] * 2
     assert len(asked[0]["images"]) == 1
 
@@ -213,7 +243,7 @@ def test_groups_have_their_own_rates() -> None:
         name="s", task="answer", mix="m", steps=10, lr=1.0, trainable=("",), optimizer="muon", layer_decay=0.5,
         rates={"vocabularies": 0.1, "vocabularies.0.neck": 2.0},
     )  # fmt: skip
-    shares = factors(model, stage)
+    shares = rate_factors(model, stage)
     assert shares["vocabularies.0.blocks.2.norm1.weight"] == pytest.approx(0.1)
     assert shares["vocabularies.0.blocks.0.norm1.weight"] == pytest.approx(0.1 / 4)
     assert shares["vocabularies.0.pos_embed"] == pytest.approx(0.1 / 8)
@@ -227,7 +257,7 @@ def test_groups_have_their_own_rates() -> None:
     everything = {id(p) for o in (adam, muon) for g in o.param_groups for p in g["params"]}
     assert everything == {id(p) for p in model.parameters()}
     with pytest.raises(ValueError, match="rates: no parameter begins with 'neck'"):
-        factors(model, dataclasses.replace(stage, rates={"neck": 1.0}))
+        rate_factors(model, dataclasses.replace(stage, rates={"neck": 1.0}))
     cosine = dataclasses.replace(stage, schedule="cosine", warmup=0.2, floor=0.0, steps=102)
     rates = [schedule(k, cosine) for k in range(102)]
     assert rates[19] == pytest.approx(1.0)
@@ -279,12 +309,39 @@ def test_shard_is_for_whole_language_models(model_folder, change) -> None:
 
 
 def test_plan_says_what_a_stage_will_do(model_folder) -> None:
-    text = plan(recipe(model_folder("vary-toy"), "run", {"accumulate": 4}))
+    text = describe_run(recipe(model_folder("vary-toy"), "run", {"accumulate": 4}))
     assert "pretrain: 4 steps of 12 samples" in text
     assert "vocabularies" in text
     assert "frozen" in text
     assert "[Number 0.<|im_end|>]" in text
     assert not (model_folder("vary-toy").parent / "run").exists()
+
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+@pytest.mark.parametrize(
+    "name", ["vary-tiny", "vary-tiny-plus", "vary-toy", "vary-toy-lora", "vary-base", "vary-base-qlora"]
+)
+def test_recipes_of_the_paper_can_be_described_without_weights(name, monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)  # where no models/ are
+    settings = Recipe.load(RECIPES / f"{name}.yaml")
+    text = describe_run(settings)
+    assert f"{settings.model} does not exist: sizes are those of {settings.preset}" in text
+    assert f"make it first: {settings.made_by}" in text
+    assert "GiB" in text
+    assert "TFLOP a step" in text
+    with pytest.raises(ValueError, match=f"{settings.model}: no model folder; make it first: vary "):
+        run(settings)
+    assert settings.made_by.split()[:2] in (["vary", "convert"], ["vary", "train"])
+    assert settings.model in settings.made_by
+
+
+def test_quantised_weights_need_less_memory_in_the_description(monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    texts = [describe_run(Recipe.load(RECIPES / "vary-base-qlora.yaml", changes)) for changes in ([], ["lora.bits=0"])]
+    four_bits, plain = (float(re.search(r"weights ([\d.]+),", text)[1]) for text in texts)
+    assert four_bits < 0.5 * plain
 
 
 def test_wrong_stages_say_what_is_wrong(model_folder) -> None:
@@ -303,7 +360,7 @@ def test_wrong_stages_say_what_is_wrong(model_folder) -> None:
 def rank(number: int, world: int, port: int, settings: Recipe) -> None:
     os.environ.update(RANK=str(number), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
-    answer.open_mix = lambda stage, seed, held_out=False: Pictures()
+    chat_task.open_mix = lambda stage, seed, held_out=False: Pictures()
     train(settings, log=lambda line: None, max_steps=2)
 
 

@@ -1,4 +1,4 @@
-"""Runs that are killed, told to stop, cut off from the disk or fed with nonsense go on as if nothing had been."""
+"""Training runs that are killed, stopped, without disk space or with bad data resume to the same result."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from vary.data.corpus.text import TextSource
 from vary.data.pages.glyphs import find_faces
 from vary.io.files import lock_folder
 from vary.train import reading_tasks as tasks
-from vary.train.checkpoint import Checkpoints, damage
-from vary.train.loader import StageData
+from vary.train.checkpoint import Checkpoints, find_damage
+from vary.train.loader import ReadingData
 from vary.train.loop import train
-from vary.train.reading_tasks import Material
 from vary.train.recipe import Recipe
+from vary.train.task import TextAssets
 
 PACE = {"per_s", "tokens_s", "mfu"}  # what a clock says
 STAGE = {
@@ -39,11 +39,20 @@ RECIPE = {"model": "vary-nano-test", "eval_every": 1000, "save_every": 1, "log_e
 CHILDREN = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "fork")
 
 
-def material() -> Material:
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Sums over several threads are rounded in another order, so runs that are compared all use one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def text_assets() -> TextAssets:
     import matplotlib
 
     text = TextSource(Corpus.from_text("Plain words, enough of them that a page of any size can be set. " * 8))
-    return Material(text, text, find_faces(Path(matplotlib.get_data_path()) / "fonts" / "ttf")[:1])
+    return TextAssets(text, text, find_faces(Path(matplotlib.get_data_path()) / "fonts" / "ttf")[:1])
 
 
 def recipe(out: Path, **changes) -> Recipe:
@@ -55,16 +64,16 @@ def recipe(out: Path, **changes) -> Recipe:
 
 def run(settings: Recipe, **limits) -> list[str]:
     lines: list[str] = []
-    train(settings, log=lines.append, material=material(), **limits)
+    train(settings, log=lines.append, assets=text_assets(), **limits)
     return lines
 
 
 def child(settings: Recipe, log: str) -> None:
-    """What a process of its own does; it leads a group, as a job of a cluster does."""
+    """Train in a new process that leads a process group, as a cluster's job does."""
     os.setpgrp()
     torch.set_num_threads(1)
     with Path(log).open("a") as file:
-        train(settings, log=lambda line: print(line, file=file, flush=True), material=material())
+        train(settings, log=lambda line: print(line, file=file, flush=True), assets=text_assets())
 
 
 def started(settings: Recipe, log: Path) -> multiprocessing.Process:
@@ -114,7 +123,7 @@ def test_kill_during_save(tmp_path, kills, steps) -> None:
 def test_truncated_or_flipped_checkpoint(tmp_path) -> None:
     run(recipe(tmp_path / "run"), max_steps=3)
     third, second = (tmp_path / "run" / f"step-0-000000{k}" for k in (3, 2))
-    assert not damage(third)
+    assert not find_damage(third)
     for file in sorted(third.iterdir()):
         whole = file.read_bytes()
         flipped = bytearray(whole)
@@ -128,11 +137,11 @@ def test_truncated_or_flipped_checkpoint(tmp_path) -> None:
             assert third.name in lines[0]
             assert file.name in lines[0] or file.name == "manifest.json"  # whose flipped bit makes a file look wrong
         file.unlink()
-        assert "missing" in damage(third) or "not finished" in damage(third)
+        assert "missing" in find_damage(third) or "not finished" in find_damage(third)
         file.write_bytes(whole)
     for folder in (tmp_path / "run").glob("step-*"):
         (folder / "state.json").write_text("{}")
-    with pytest.raises(ValueError, match="none of 3 checkpoints is whole"):
+    with pytest.raises(ValueError, match="none of 3 checkpoints is valid"):
         run(recipe(tmp_path / "run"))
 
 
@@ -143,7 +152,7 @@ def test_a_damaged_checkpoint_costs_its_steps_and_nothing_else(tmp_path) -> None
     with (tmp_path / "run" / "step-0-0000004" / "model.safetensors").open("r+b") as file:
         file.truncate(5000)
     lines = run(settings)
-    assert "step-0-0000004 is passed by: model.safetensors has 5000 bytes" in lines[0]
+    assert "step-0-0000004 is not used: model.safetensors has 5000 bytes" in lines[0]
     assert "step 3" in lines[1]
     assert_same(tmp_path / "whole", tmp_path / "run")
 
@@ -164,8 +173,8 @@ def test_only_good_checkpoints_are_counted_and_the_last_good_one_stays(tmp_path)
     (tmp_path / "run" / "step-0-0000004" / "manifest.json").unlink()
     (tmp_path / "run" / "step-0-0000099").mkdir()  # a name is not enough
     run(settings, max_steps=1)
-    assert not damage(tmp_path / "run" / "step-0-0000003")
-    assert not damage(tmp_path / "run" / "step-0-0000004")
+    assert not find_damage(tmp_path / "run" / "step-0-0000003")
+    assert not find_damage(tmp_path / "run" / "step-0-0000004")
     assert (tmp_path / "run" / "step-0-0000099").exists()
 
 
@@ -185,7 +194,7 @@ def test_disk_full(tmp_path) -> None:
     run(settings, max_steps=2)
     lines: list[str] = []
     with full_disk(20_000), pytest.raises(OSError, match=r"step-0-0000004: not saved: .*large"):
-        train(settings, log=lines.append, material=material(), max_steps=2)
+        train(settings, log=lines.append, assets=text_assets(), max_steps=2)
     assert any("step-0-0000003: not saved" in line and "going on" in line for line in lines)
     assert sorted(p.name for p in (tmp_path / "run").glob("*step-*")) == ["step-0-0000001", "step-0-0000002"]
     run(settings)
@@ -226,12 +235,12 @@ def test_keyboard_interrupt_midstep(tmp_path, monkeypatch) -> None:
             os.kill(os.getpid(), signal.SIGINT)  # in the middle of the third step
         return original(self, batch)
 
-    original = tasks.Read.losses
-    monkeypatch.setattr(tasks.Read, "losses", losses)
+    original = tasks.ReadTask.losses
+    monkeypatch.setattr(tasks.ReadTask, "losses", losses)
     with pytest.raises(KeyboardInterrupt):
         run(settings)
     assert len(steps) == len(curve(tmp_path / "run")) == 3
-    assert not damage(tmp_path / "run" / "step-0-0000003")
+    assert not find_damage(tmp_path / "run" / "step-0-0000003")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     run(settings)
     run(recipe(tmp_path / "whole"))
@@ -239,9 +248,9 @@ def test_keyboard_interrupt_midstep(tmp_path, monkeypatch) -> None:
 
 
 def test_nan_loss(tmp_path, monkeypatch) -> None:
-    original, bad = tasks.pixels_of, {2}
+    original, bad = tasks.to_pixels, {2}
     count = iter(range(100))
-    monkeypatch.setattr(tasks, "pixels_of", lambda *a: original(*a) * (float("nan") if next(count) in bad else 1.0))
+    monkeypatch.setattr(tasks, "to_pixels", lambda *a: original(*a) * (float("nan") if next(count) in bad else 1.0))
     lines = run(recipe(tmp_path / "run"), max_steps=4)
     assert sum("not finite, step skipped" in line for line in lines) == 1
     before, skipped = (load_file(tmp_path / "run" / f"step-0-000000{k}" / "model.safetensors") for k in (2, 3))
@@ -255,7 +264,7 @@ def test_nan_loss(tmp_path, monkeypatch) -> None:
 
 @pytest.mark.timeout(60)
 def test_worker_death(tmp_path, monkeypatch) -> None:
-    whole, settings, original = recipe(tmp_path / "whole"), recipe(tmp_path / "run", workers=1), StageData.__getitem__
+    whole, settings, original = recipe(tmp_path / "whole"), recipe(tmp_path / "run", workers=1), ReadingData.__getitem__
 
     def item(self, k):
         if k == 3 and multiprocessing.parent_process():
@@ -264,7 +273,7 @@ def test_worker_death(tmp_path, monkeypatch) -> None:
 
     run(whole)
     with monkeypatch.context() as patch:
-        patch.setattr(StageData, "__getitem__", item)
+        patch.setattr(ReadingData, "__getitem__", item)
         with pytest.raises(ValueError, match=r"a data worker died.*the same command resumes"):
             run(settings)
     run(settings)

@@ -14,12 +14,15 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from vary.models.config import preset
+from vary.models.modeling import VaryForConditionalGeneration
 from vary.train.distributed import Ranks
-from vary.train.loader import batches_of
-from vary.train.loop import export, train
+from vary.train.export import export
+from vary.train.loader import iterate_batches
+from vary.train.loop import train
 from vary.train.optim import schedule
-from vary.train.reading_tasks import Material
 from vary.train.recipe import Recipe, Stage
+from vary.train.task import TextAssets
 
 RECIPE = {
     "model": "vary-nano-test",
@@ -49,8 +52,8 @@ RECIPE = {
 
 
 @pytest.fixture
-def material(text_source, faces) -> Material:
-    return Material(text_source, text_source, faces)
+def assets(text_source, faces) -> TextAssets:
+    return TextAssets(text_source, text_source, faces)
 
 
 def recipe(tmp_path: Path, name: str, changes: list[str] | None = None) -> Recipe:
@@ -63,12 +66,12 @@ def newest(run: Path) -> Path:
     return sorted(run.glob("step-*"))[-1]
 
 
-def test_resume_equals_an_uninterrupted_run(tmp_path, material) -> None:
+def test_resume_equals_an_uninterrupted_run(tmp_path, assets) -> None:
     whole, pieces = recipe(tmp_path, "whole"), recipe(tmp_path, "pieces")
-    train(whole, log=lambda _: None, material=material)
+    train(whole, log=lambda _: None, assets=assets)
     for steps in (3, 3, 100):
         torch.manual_seed(steps)  # whatever the process did before
-        train(pieces, log=lambda _: None, max_steps=steps, material=material)
+        train(pieces, log=lambda _: None, max_steps=steps, assets=assets)
     assert [p.name for p in sorted((tmp_path / "pieces").glob("step-*"))] == ["step-1-0000002", "step-2-0000000"]
     for step, name in [("step-1-0000002", n) for n in ("model", "ema", "optimizer")] + [("step-2-0000000", "ema")]:
         one, other = (load_file(tmp_path / run / step / f"{name}.safetensors") for run in ("whole", "pieces"))
@@ -78,31 +81,31 @@ def test_resume_equals_an_uninterrupted_run(tmp_path, material) -> None:
             assert torch.equal(one[key], other[key]), f"{name}: {key}"
 
 
-def test_frozen_parts_stay_as_they_were(tmp_path, material) -> None:
+def test_frozen_parts_stay_as_they_were(tmp_path, assets) -> None:
     settings = recipe(tmp_path, "run")
-    train(settings, log=lambda _: None, max_steps=4, material=material)
+    train(settings, log=lambda _: None, max_steps=4, assets=assets)
     before = load_file(newest(tmp_path / "run") / "model.safetensors")
-    train(settings, log=lambda _: None, material=material)
+    train(settings, log=lambda _: None, assets=assets)
     after = load_file(newest(tmp_path / "run") / "model.safetensors")
     changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
     assert changed <= {"connector", "language_model", "lm_head"}
     assert "connector" in changed
 
 
-def test_it_learns_what_it_sees(tmp_path, material) -> None:
+def test_it_learns_what_it_sees(tmp_path, assets) -> None:
     changes = ["stages.0.steps=60", "stages.0.lr=0.01", "stages.0.decay=0.0"]
-    train(recipe(tmp_path, "run", changes), log=lambda _: None, max_steps=60, material=material)
+    train(recipe(tmp_path, "run", changes), log=lambda _: None, max_steps=60, assets=assets)
     with (tmp_path / "run" / "loss.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert float(rows[-1]["ctc"]) < 6 < 10
     assert float(rows[-1]["blank"]) < 0.3
 
 
-def test_export_reads_back(tmp_path, material) -> None:
+def test_export_reads_back(tmp_path, assets) -> None:
     from vary.reading.loader import load_reader
 
     settings = recipe(tmp_path, "run")
-    train(settings, log=lambda _: None, max_steps=2, material=material)
+    train(settings, log=lambda _: None, max_steps=2, assets=assets)
     state = export(settings, tmp_path / "model")
     assert state["step"] == 2
     reader = load_reader(str(tmp_path / "model"))
@@ -113,9 +116,30 @@ def test_export_reads_back(tmp_path, material) -> None:
         export(recipe(tmp_path, "empty"), tmp_path / "none")
 
 
-def test_a_run_of_the_first_edition_goes_on(tmp_path, material) -> None:
+def test_export_keeps_batch_norm_in_float32_whatever_the_model_is_called(tmp_path, assets) -> None:
     settings = recipe(tmp_path, "run")
-    train(settings, log=lambda _: None, max_steps=2, material=material)
+    train(settings, log=lambda _: None, max_steps=1, assets=assets)
+    export(settings, tmp_path / "mine", half=False)
+    again = recipe(tmp_path, "again", [f"model={tmp_path / 'mine'}"])
+    train(again, log=lambda _: None, max_steps=1, assets=assets)
+    norms = {
+        f"{name}.{own}"
+        for name, module in VaryForConditionalGeneration(preset("vary-nano-test")).named_modules()
+        if isinstance(module, torch.nn.BatchNorm2d)
+        for own in ("weight", "bias", "running_mean", "running_var")
+    }
+    assert norms
+    for run in (settings, again):
+        export(run, tmp_path / "half")
+        written = load_file(tmp_path / "half" / "model.safetensors")
+        kept = {name for name, tensor in written.items() if tensor.dtype == torch.float32}
+        assert kept == norms & written.keys()
+        assert norms <= written.keys()
+
+
+def test_a_run_of_the_first_edition_goes_on(tmp_path, assets) -> None:
+    settings = recipe(tmp_path, "run")
+    train(settings, log=lambda _: None, max_steps=2, assets=assets)
     last = tmp_path / "run" / "last"
     newest(tmp_path / "run").rename(last)  # it had no manifest, and fewer things to remember
     (last / "manifest.json").unlink()
@@ -123,10 +147,10 @@ def test_a_run_of_the_first_edition_goes_on(tmp_path, material) -> None:
     kept = {k: state[k] for k in ("stage", "step", "seen", "seconds", "task")}
     (last / "state.json").write_text(json.dumps(kept))
     lines: list[str] = []
-    train(settings, log=lines.append, max_steps=1, material=material)
+    train(settings, log=lines.append, max_steps=1, assets=assets)
     assert "last at stage 0, step 2" in lines[0]
     assert last.exists()
-    train(recipe(tmp_path, "whole"), log=lambda _: None, max_steps=3, material=material)
+    train(recipe(tmp_path, "whole"), log=lambda _: None, max_steps=3, assets=assets)
     one, other = (load_file(newest(tmp_path / run) / "optimizer.safetensors") for run in ("run", "whole"))
     assert all(torch.equal(one[key], other[key]) for key in one | other)
 
@@ -141,9 +165,9 @@ def test_a_run_of_the_first_edition_goes_on(tmp_path, material) -> None:
         ("stages.0.trainable=[nothing]", "no parameter begins with"),
     ],
 )
-def test_wrong_recipes_say_what_is_wrong(tmp_path, material, change, message) -> None:
+def test_wrong_recipes_say_what_is_wrong(tmp_path, assets, change, message) -> None:
     with pytest.raises(ValueError, match=message):
-        train(recipe(tmp_path, "bad", [change]), log=lambda _: None, material=material)
+        train(recipe(tmp_path, "bad", [change]), log=lambda _: None, assets=assets)
 
 
 def test_schedule_is_a_trapezoid(tmp_path) -> None:
@@ -171,7 +195,7 @@ class Numbers:
 def test_data_workers_end_with_their_stage(told) -> None:
     """Also one that heard a first SIGTERM, and whoever still holds the iterator."""
     stage = Stage(name="s", task="answer", steps=9, lr=1.0, trainable=(), mix="m", accumulate=3)
-    with batches_of(Numbers(), stage, 2, Ranks.join(), 2) as made:
+    with iterate_batches(Numbers(), stage, 2, Ranks.join(), 2) as made:
         assert [next(made) for _ in range(4)] == [6, 7, 8, 9]
         workers = made._workers
         assert all(worker.is_alive() for worker in workers)
@@ -186,8 +210,8 @@ def test_data_workers_outlive_one_sigterm_and_not_two() -> None:
     """One is for the process that saves; at its own end it sends another and waits."""
     code = """
 import time
-from vary.train.loader import deaf
-deaf(0)
+from vary.train.loader import ignore_signals
+ignore_signals(0)
 print("ready", flush=True)
 time.sleep(60)
 """

@@ -13,8 +13,9 @@ import yaml
 from safetensors.torch import load_file
 
 from vary.train.loop import train
-from vary.train.reading_tasks import Material, Setting, Write, strips_of_samples
+from vary.train.reading_tasks import StripTask, make_strips
 from vary.train.recipe import Recipe, Stage, View
+from vary.train.task import TaskContext, TextAssets
 
 VIEW = View(height=96, width=192, batch=2, sizes_px=(12, 13), degraded=0.0, max_lines=3)
 ALL = ("vocabularies", "reading_head", "connector", "language_model", "lm_head")
@@ -23,17 +24,17 @@ STAGE = Stage(name="s", task="write", steps=9, lr=1e-3, trainable=ALL, views=(VI
 
 
 @pytest.fixture
-def material(text_source, faces) -> Material:
-    return Material(text_source, text_source, faces)
+def assets(text_source, faces) -> TextAssets:
+    return TextAssets(text_source, text_source, faces)
 
 
-def task(model, material: Material, state: dict | None = None, **changes) -> Write:
-    setting = Setting(1, 0, torch.device("cpu"), None, material)
-    return Write(model, dataclasses.replace(STAGE, **changes), setting, state or {})
+def task(model, assets: TextAssets, state: dict | None = None, **changes) -> StripTask:
+    context = TaskContext(1, 0, torch.device("cpu"), None, assets)
+    return StripTask(model, dataclasses.replace(STAGE, **changes), context, state or {})
 
 
-def test_losses_are_those_that_the_stage_names(tiny_model, material) -> None:
-    alone, joint = task(tiny_model, material), task(tiny_model, material, losses={"next": 2.0, "ctc": 1.0})
+def test_losses_are_those_that_the_stage_names(tiny_model, assets) -> None:
+    alone, joint = task(tiny_model, assets), task(tiny_model, assets, losses={"next": 2.0, "ctc": 1.0})
     batch = alone.data[0]
     torch.manual_seed(0)
     found, weight = alone.losses(batch)
@@ -44,12 +45,12 @@ def test_losses_are_those_that_the_stage_names(tiny_model, material) -> None:
     assert torch.equal(both["next"], found["next"])
 
 
-def test_the_head_and_the_eyes_learn_from_the_auxiliary_loss(tiny_model, material) -> None:
+def test_the_head_and_the_vocabulary_learn_from_the_auxiliary_loss(tiny_model, assets) -> None:
     model = copy.deepcopy(tiny_model)
     model.config.reading["feed"] = False  # else the decoder, too, pulls at the head
     model.connector.squeeze = torch.nn.Linear(model.reading_vocabulary.width, model.connector.squeeze.out_features)
     for losses, learns in (({}, False), (HEAD, True)):
-        writing = task(model, material, losses=losses)
+        writing = task(model, assets, losses=losses)
         found, _ = writing.losses(writing.data[0])
         model.zero_grad()
         sum(found.values()).backward()
@@ -57,46 +58,46 @@ def test_the_head_and_the_eyes_learn_from_the_auxiliary_loss(tiny_model, materia
         assert model.reading_vocabulary.stem[0][0].weight.grad.abs().sum() > 0
 
 
-def test_an_auxiliary_loss_on_frozen_eyes_is_an_error(tiny_model, material) -> None:
+def test_an_auxiliary_loss_on_a_frozen_vocabulary_is_an_error(tiny_model, assets) -> None:
     model = copy.deepcopy(tiny_model)
     model.vocabularies.requires_grad_(False)
-    assert task(model, material, losses=HEAD).names == ("next", *HEAD)  # the head is not frozen
+    assert task(model, assets, losses=HEAD).names == ("next", *HEAD)  # the head is not frozen
     model.head.requires_grad_(False)
-    assert task(model, material).frozen
+    assert task(model, assets).frozen
     with pytest.raises(ValueError, match="loss 'ctc' teaches nothing: the vocabulary is frozen"):
-        task(model, material, losses=HEAD)
+        task(model, assets, losses=HEAD)
 
 
-def test_strips_grow_as_the_stage_says(tiny_model, material) -> None:
-    growing = task(tiny_model, material, lines=(1, 3), advance_at=0.5)
+def test_strips_grow_as_the_stage_says(tiny_model, assets) -> None:
+    growing = task(tiny_model, assets, lines=(1, 3), advance_at=0.5)
     for accuracy, lines in ((0.4, 1), (0.6, 1), (0.6, 1)):
-        growing._advance(accuracy)
-        assert growing.shown["lines"] == lines
+        growing.advance(accuracy)
+        assert growing.metrics["lines"] == lines
     growing.accuracy = 0.51
-    growing._advance(0.9)
-    assert growing.shown["lines"] == 3
-    assert task(tiny_model, material, state=growing.state(), lines=(1, 3)).level == 1
+    growing.advance(0.9)
+    assert growing.metrics["lines"] == 3
+    assert task(tiny_model, assets, state=growing.state(), lines=(1, 3)).level == 1
     for _ in range(9):
-        growing._advance(1.0)
-    assert growing.shown["lines"] == 3
-    fixed = task(tiny_model, material, lines=(2,), advance_at=0.0)
-    fixed._advance(1.0)
-    assert fixed.shown["lines"] == 2
+        growing.advance(1.0)
+    assert growing.metrics["lines"] == 3
+    fixed = task(tiny_model, assets, lines=(2,), advance_at=0.0)
+    fixed.advance(1.0)
+    assert fixed.metrics["lines"] == 2
 
 
-def test_strips_in_order_or_drawn(tiny_model, material) -> None:
-    samples = task(tiny_model, material).data[0].samples
-    strips, texts = strips_of_samples(samples, 1, tiny_model)
+def test_strips_in_order_or_drawn(tiny_model, assets) -> None:
+    samples = task(tiny_model, assets).data[0].samples
+    strips, texts = make_strips(samples, 1, tiny_model)
     assert texts == [line.text for sample in samples for line in sample.lines]
     assert [s.item for s in strips] == sorted(s.item for s in strips)
-    few, drawn = strips_of_samples(samples, 1, tiny_model, limit=2)
+    few, drawn = make_strips(samples, 1, tiny_model, limit=2)
     assert len(few) == 2
     assert set(drawn) <= set(texts)
 
 
-def test_measures_are_the_same_whatever_was_drawn_before(tiny_model, material) -> None:
-    writing = task(tiny_model, material, lines=(1, 2))
-    writing.__dict__["held_out"] = [writing._held_out[0]]
+def test_measures_are_the_same_whatever_was_drawn_before(tiny_model, assets) -> None:
+    writing = task(tiny_model, assets, lines=(1, 2))
+    writing.__dict__["held_out"] = [writing.held_out_data[0]]
     assert tuple(writing.held_out[0].images.shape) == (16, 1, 96, 192)
     found = []
     for seed in (1, 2):
@@ -109,7 +110,7 @@ def test_measures_are_the_same_whatever_was_drawn_before(tiny_model, material) -
     assert found[0]["lines"] == 1
 
 
-def test_joint_training_goes_on_to_the_bit(tmp_path, material) -> None:
+def test_joint_training_goes_on_to_the_bit(tmp_path, assets) -> None:
     view = {"height": 96, "width": 192, "batch": 2, "sizes_px": [12, 13], "degraded": 0.0, "max_lines": 3}
     stage = {"name": "w", "task": "write", "steps": 4, "lr": 0.003, "trainable": [*ALL], "views": [view]}
     stage |= {"losses": {"next": 1.0, **HEAD}, "lines": [1, 2, 3], "advance_at": 0.0001}
@@ -125,7 +126,7 @@ def test_joint_training_goes_on_to_the_bit(tmp_path, material) -> None:
         }
         path.write_text(yaml.safe_dump(recipe))
         for steps in pieces:
-            train(Recipe.load(path), log=lambda _: None, max_steps=steps, material=material)
+            train(Recipe.load(path), log=lambda _: None, max_steps=steps, assets=assets)
         with (tmp_path / name / "loss.csv").open() as file:
             runs[name] = list(csv.DictReader(file))
     drop = {"per_s", "tokens_s", "mfu"}

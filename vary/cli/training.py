@@ -60,18 +60,21 @@ def train(
     ] = None,
 ) -> int:
     """Train a recipe; the same command resumes it."""
-    from ..train import loop
     from ..train.recipe import Recipe
 
     loaded = Recipe.load(recipe, changes or [])
     if dry_run:
-        from ..train.dry_run import plan
+        from ..train.dry_run import describe_run
 
-        write(plan(loaded))
+        write(describe_run(loaded))
     elif export:
-        state = loop.export(loaded, export)
+        from ..train import export as exporter
+
+        state = exporter.export(loaded, export)
         write(f"wrote {export}: stage {state['stage']}, step {state['step']}, {state['seen']} samples seen")
     else:
+        from ..train import loop
+
         loop.train(loaded, max_steps=max_steps)
     return OK
 

@@ -1,7 +1,8 @@
-"""What a recipe starts from: a model, adapters in it if asked for, its processor; and the way back to plain weights."""
+"""Build the model and processor that a recipe starts from, with LoRA adapters if it names them."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,35 +10,62 @@ import torch
 from torch import nn
 from transformers import AutoProcessor
 
-from ..io.errors import MissingExtra
+from ..io.errors import InputError, MissingExtra
 from ..models.config import preset
 from ..models.modeling import VaryForConditionalGeneration, load_model
 from ..models.processor import VaryProcessor, character_tokenizer
 from .distributed import Ranks
-from .optim import learns
+from .optim import is_trained
 from .recipe import Lora, Recipe
 
 
 def build(recipe: Recipe, training: bool = True) -> tuple[VaryForConditionalGeneration, VaryProcessor | None]:
-    """Model and processor of a recipe; None where neither a folder nor an alphabet gives a tokenizer.
+    """Build the model and processor of a recipe. The processor is None if the model has no tokenizer.
 
-    training: hold weights in `lora.bits` and `hold`; else all are as they came. Raises ValueError for an unknown model.
+    Args:
+        recipe: Names a model folder or a named model, which gets random weights.
+        training: Store frozen weights as `lora.bits` and `hold` say. Otherwise all weights keep their type.
+
+    Raises:
+        InputError: There is no such model. If the recipe has `made_by`, the message gives that command.
     """
     torch.manual_seed(recipe.seed)
     processor: VaryProcessor | None = None
     hold = recipe.hold == "bfloat16" and training
-    if (Path(recipe.model) / "config.json").is_file():
+    if recipe.has_folder:
         model = load_model(Path(recipe.model), "auto" if hold else torch.float32)  # 7B in float32 are 28 GiB
         if (Path(recipe.model) / "processor_config.json").is_file():
             processor = AutoProcessor.from_pretrained(recipe.model)
+    elif recipe.made_by:
+        raise InputError(f"{recipe.model}: no model folder; make it first: {recipe.made_by}")
     else:
         model = VaryForConditionalGeneration(preset(recipe.model))
         if model.config.reading:
             processor = VaryProcessor.of(model.config, character_tokenizer(model.config.reading["alphabet"]))
+    _prepare(model, recipe, hold, training)
+    return model, processor
+
+
+def build_on_meta(recipe: Recipe) -> VaryForConditionalGeneration:
+    """Build the model of a recipe on the meta device: shapes and types without weights or memory.
+
+    A recipe whose model folder does not exist names its architecture as `preset`.
+    """
+    with torch.device("meta"):
+        model = VaryForConditionalGeneration(preset(recipe.preset))
+    hold = recipe.hold == "bfloat16"
+    if recipe.lora and recipe.lora.bits:  # quantising needs values
+        recipe = dataclasses.replace(recipe, lora=dataclasses.replace(recipe.lora, bits=0))
+    _prepare(model, recipe, hold, True)
+    return model
+
+
+def _prepare(model: VaryForConditionalGeneration, recipe: Recipe, hold: bool, training: bool) -> None:
+    """Add adapters, convert frozen weights to bfloat16 if `hold`, set up checkpointing and compilation."""
     if recipe.lora:
         for parameter in model.language_model.parameters() if hold else ():
-            parameter.data = parameter.data.bfloat16()  # before 4 bits are made of it, whose scales are of its type
-        _adapt(model, recipe.lora, training)
+            parameter.data = parameter.data.bfloat16()  # before quantisation: its scales take this type
+        _add_adapters(model, recipe.lora, training)
     if hold:
         trained = trained_names(recipe, model)
         for name, parameter in model.named_parameters():
@@ -48,23 +76,22 @@ def build(recipe: Recipe, training: bool = True) -> tuple[VaryForConditionalGene
     if recipe.compile:
         for part in (*model.vocabularies, model.language_model):
             for layer in layers_of(part):
-                layer.compile()  # one by one: those of a kind are compiled once, whoever calls them
-    return model, processor
+                layer.compile()  # one by one: equal layers share one compilation
 
 
 def layers_of(part: nn.Module) -> list[nn.Module]:
-    """The layers of a vocabulary or language model: what its longest list of modules holds."""
+    """Return the layers of a vocabulary or language model: the entries of its longest ModuleList."""
     return list(max((m for m in part.modules() if isinstance(m, nn.ModuleList)), key=len, default=[part]))
 
 
-def spread(model: VaryForConditionalGeneration, recipe: Recipe, ranks: Ranks) -> None:
-    """Spread the language model over the ranks; vocabularies and connectors, which some batches lack, stay whole."""
-    apart = {p for n, p in model.named_parameters() if not n.startswith(("language_model", "lm_head"))}
-    ranks.shard(model, layers_of(model.language_model), apart)
+def shard_model(model: VaryForConditionalGeneration, recipe: Recipe, ranks: Ranks) -> None:
+    """Shard the language model over the ranks. Vocabularies and connectors stay whole: some batches do not use them."""
+    ignored = {p for n, p in model.named_parameters() if not n.startswith(("language_model", "lm_head"))}
+    ranks.shard(model, layers_of(model.language_model), ignored)
 
 
 def checkpoint_activations(model: VaryForConditionalGeneration) -> None:
-    """Compute activations twice instead of keeping them, by the name that this transformers has for it."""
+    """Recompute activations in the backward pass instead of storing them. The method's name depends on transformers."""
     if hasattr(model, "activation_checkpointing_enable"):
         model.activation_checkpointing_enable()
     else:
@@ -72,21 +99,12 @@ def checkpoint_activations(model: VaryForConditionalGeneration) -> None:
 
 
 def trained_names(recipe: Recipe, model: nn.Module, stages: int | None = None) -> set[str]:
-    """Parameters that the first `stages` stages train, all stages if None."""
+    """Return the names of parameters that the first `stages` stages train. None means all stages."""
     wanted = recipe.stages[:stages]
-    return {n for n, _ in model.named_parameters() if any(learns(n, s, bool(recipe.lora)) for s in wanted)}
+    return {n for n, _ in model.named_parameters() if any(is_trained(n, s, bool(recipe.lora)) for s in wanted)}
 
 
-def merge_adapters(model: nn.Module) -> None:
-    """Add adapters to the weights that they adapt, and take them out."""
-    for name, module in list(model.named_modules()):
-        if hasattr(module, "base_layer") and hasattr(module, "merge"):
-            module.merge()
-            parent, _, own = name.rpartition(".")
-            setattr(model.get_submodule(parent), own, module.base_layer)
-
-
-def _adapt(model: VaryForConditionalGeneration, lora: Lora, training: bool) -> None:
+def _add_adapters(model: VaryForConditionalGeneration, lora: Lora, training: bool) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
 

@@ -1,7 +1,7 @@
-"""The task of every language model of the family: write the answer, token by token, of samples of a mixture.
+"""The task `answer`: train a language model by next-token loss to answer about images.
 
-A batch is a pure function of (recipe, seed, k). Samples stay whole: one that is too long loses its end, never a part of
-an image, and packing puts whole samples into a row, each of which attends to itself alone.
+A batch is a pure function of (recipe, seed, k). Images are never cut. A sample that is too long loses its end. Packing
+puts whole samples into one row; each of them attends to itself only.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,27 +18,29 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..data.mixture import Mixture, load_recipe, read_mix
-from ..data.sample import Sample, Skipped, shuffled
+from ..data.sample import Sample, Skipped, Source, shuffled
 from ..data.shards import Shards
-from ..io.errors import InputError
+from ..io.errors import ConfigError, InputError
 from ..markup.prompts import IMAGE_MARK
 from ..models.modeling import VaryForConditionalGeneration
 from ..models.processor import VaryProcessor
-from .reading_tasks import HELD_OUT, Setting
 from .recipe import Stage
+from .task import HELD_OUT_SEED, TaskContext
 
-EVALUATED = 2  # batches of an evaluation
-
-
-class _Source(Protocol):
-    def sample(self, i: int) -> Sample: ...
+EVAL_BATCHES = 2
 
 
 @dataclass
-class Talk:
-    """A batch. inputs: what the model takes, `labels` among it; empty when every sample was skipped.
+class ChatBatch:
+    """A batch of conversations.
 
-    samples, tokens (without padding), learnt (labels that count), cut (samples that lost their end), skipped (reasons).
+    Attributes:
+        inputs: Arguments of the model's forward pass, with `labels`. Empty if every sample was skipped.
+        samples: Number of samples.
+        tokens: Number of tokens without padding.
+        learnt: Number of labels that count.
+        cut: Number of samples that lost their end.
+        skipped: Why samples were skipped.
     """
 
     inputs: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +52,7 @@ class Talk:
 
 
 @dataclass
-class _Written:
+class _Encoded:
     """A sample as ids and labels (T,), and its image's pixels (1, C, H, W) for each vocabulary, if it has an image."""
 
     ids: Tensor
@@ -58,62 +60,62 @@ class _Written:
     pixels: list[Tensor]
 
 
-class Talks(Dataset):
-    """`self[k]` is batch k: samples k * batch + 0, 1, ... of a source, encoded."""
+class ChatData(Dataset):
+    """Encoded batches of a source. Item k holds the samples k * batch + 0, 1, ..."""
 
-    def __init__(self, source: _Source, processor: VaryProcessor, stage: Stage, image_id: int):
+    def __init__(self, source: Source, processor: VaryProcessor, stage: Stage, image_id: int):
         self.source, self.processor, self.stage, self.image_id = source, processor, stage, image_id
 
-    def __getitem__(self, k: int) -> Talk:
-        talk, written = Talk(), []
+    def __getitem__(self, k: int) -> ChatBatch:
+        batch, encoded = ChatBatch(), []
         for i in range(k * self.stage.batch, (k + 1) * self.stage.batch):
             try:
-                written.append(self._written(i, talk))
+                encoded.append(self._encode(i, batch))
             except Skipped as reason:
-                talk.skipped.append(str(reason))
+                batch.skipped.append(str(reason))
             except Exception as error:
                 what = " ".join(str(error).split()) or type(error).__name__
                 raise InputError(f"{self.stage.mix}: sample {i}: {what}") from error
-        if written:
-            rows = packed(written, self.stage.max_tokens) if self.stage.pack else [[one] for one in written]
-            talk.inputs = together(rows, self.processor.tokenizer.pad_token_id, self.stage.pack)
-            talk.samples, talk.tokens = len(written), sum(len(one.ids) for one in written)
-            talk.learnt = int((talk.inputs["labels"][:, 1:] != -100).sum())
-        return talk
+        if encoded:
+            rows = _pack(encoded, self.stage.max_tokens) if self.stage.pack else [[one] for one in encoded]
+            batch.inputs = _collate(rows, self.processor.tokenizer.pad_token_id, self.stage.pack)
+            batch.samples, batch.tokens = len(encoded), sum(len(one.ids) for one in encoded)
+            batch.learnt = int((batch.inputs["labels"][:, 1:] != -100).sum())
+        return batch
 
-    def _written(self, i: int, talk: Talk) -> _Written:
-        messages = messages_of(self.source.sample(i))
+    def _encode(self, i: int, batch: ChatBatch) -> _Encoded:
+        messages = to_messages(self.source.sample(i))
         found = self.processor.apply_chat_template(messages, tokenize=True, return_dict=True, labels=True)
         ids, labels = found["input_ids"][0], found["labels"][0]
         limit = self.stage.max_tokens
         if (ids[limit:] == self.image_id).any():
-            raise InputError(f"its image ends behind token {limit}; max_tokens must hold it")
-        talk.cut += len(ids) > limit
+            raise InputError(f"its image ends after token {limit}; max_tokens must hold it")
+        batch.cut += len(ids) > limit
         pixels = found.get("pixel_values", [])
-        return _Written(ids[:limit], labels[:limit], [pixels] if isinstance(pixels, Tensor) else list(pixels))
+        return _Encoded(ids[:limit], labels[:limit], [pixels] if isinstance(pixels, Tensor) else list(pixels))
 
 
-def messages_of(sample: Sample) -> list[dict[str, Any]]:
-    """A sample as a conversation: all its turns where it has them, else its prompt and its text."""
-    image = [Image.fromarray(sample.image)] if sample.image.size else []
+def to_messages(sample: Sample) -> list[dict[str, Any]]:
+    """Convert a sample to chat messages: all its turns if it has any, else its prompt and its text."""
+    images = [Image.fromarray(sample.image)] if sample.image.size else []
     if "turns" not in sample.meta:
-        content = [*({"type": "image", "image": i} for i in image)]
+        content = [*({"type": "image", "image": image} for image in images)]
         content += [{"type": "text", "text": sample.prompt}] if sample.prompt else []
         return [{"role": "user", "content": content}, {"role": "assistant", "content": sample.text}]
     messages = []
     for turn in sample.meta["turns"]:
         message = dict(turn)
-        if image and turn["role"] == "user" and IMAGE_MARK in turn["content"]:
-            message["images"], image = image, []
+        if images and turn["role"] == "user" and IMAGE_MARK in turn["content"]:
+            message["images"], images = images, []
         messages.append(message)
     return messages
 
 
-def packed(written: list[_Written], limit: int) -> list[list[_Written]]:
-    """Whole samples in as few rows of up to `limit` tokens as first-fit finds, the longest first."""
-    rows: list[list[_Written]] = []
-    for one in sorted(written, key=lambda w: -len(w.ids)):
-        row = next((r for r in rows if sum(len(w.ids) for w in r) + len(one.ids) <= limit), None)
+def _pack(encoded: list[_Encoded], limit: int) -> list[list[_Encoded]]:
+    """Pack whole samples into rows of at most `limit` tokens: first fit, longest sample first."""
+    rows: list[list[_Encoded]] = []
+    for one in sorted(encoded, key=lambda e: -len(e.ids)):
+        row = next((r for r in rows if sum(len(e.ids) for e in r) + len(one.ids) <= limit), None)
         if row is None:
             rows.append([one])
         else:
@@ -121,11 +123,14 @@ def packed(written: list[_Written], limit: int) -> list[list[_Written]]:
     return rows
 
 
-def together(rows: list[list[_Written]], pad: int, alone: bool) -> dict[str, Any]:
-    """Rows as one input, padded on the right. alone: samples of a row do not see each other, each counts from 0."""
-    long = max(sum(len(one.ids) for one in row) for row in rows)
-    ids, labels = torch.full((len(rows), long), pad), torch.full((len(rows), long), -100)
-    owner, positions = torch.zeros(len(rows), long, dtype=torch.long), torch.zeros(len(rows), long, dtype=torch.long)
+def _collate(rows: list[list[_Encoded]], pad: int, packed: bool) -> dict[str, Any]:
+    """Make model inputs of rows, padded on the right.
+
+    With `packed`, samples of one row do not attend to each other, and positions start at 0 for each.
+    """
+    width = max(sum(len(one.ids) for one in row) for row in rows)
+    ids, labels = torch.full((len(rows), width), pad), torch.full((len(rows), width), -100)
+    owner, positions = torch.zeros(len(rows), width, dtype=torch.long), torch.zeros(len(rows), width, dtype=torch.long)
     for r, row in enumerate(rows):
         at = 0
         for n, one in enumerate(row, 1):
@@ -134,21 +139,21 @@ def together(rows: list[list[_Written]], pad: int, alone: bool) -> dict[str, Any
             positions[r, span] = torch.arange(len(one.ids))
             at += len(one.ids)
     inputs: dict[str, Any] = {"input_ids": ids, "labels": labels, "attention_mask": (owner > 0).long()}
-    if alone:
-        own = (owner[:, :, None] == owner[:, None, :]) & (torch.arange(long)[:, None] >= torch.arange(long))
+    if packed:
+        own = (owner[:, :, None] == owner[:, None, :]) & (torch.arange(width)[:, None] >= torch.arange(width))
         inputs |= {"attention_mask": own[:, None], "position_ids": positions}
-    stacks = _stacked([[one.pixels for one in row if one.pixels] for row in rows])
+    stacks = _stack_images([[one.pixels for one in row if one.pixels] for row in rows])
     if stacks:
         inputs["pixel_values"] = stacks[0] if len(stacks) == 1 else stacks
     return inputs
 
 
-def _stacked(rows: list[list[list[Tensor]]]) -> list[Tensor]:
-    """Images of each row, one tensor for each vocabulary: (B, I, C, H, W), zeros where a row has fewer than others."""
-    shown = [image for row in rows for image in row]
+def _stack_images(rows: list[list[list[Tensor]]]) -> list[Tensor]:
+    """Stack the images of each row into one tensor (B, I, C, H, W) per vocabulary. Missing images are zeros."""
+    images = [image for row in rows for image in row]
     stacks = []
-    for v in range(len(shown[0]) if shown else 0):
-        shapes = {tuple(image[v].shape[1:]) for image in shown}
+    for v in range(len(images[0]) if images else 0):
+        shapes = {tuple(image[v].shape[1:]) for image in images}
         if len(shapes) > 1:
             raise InputError(f"images of different sizes, {sorted(shapes)}: this vocabulary needs `batch: 1`")
         stack = torch.zeros(len(rows), max(len(row) for row in rows), *shapes.pop())
@@ -159,8 +164,8 @@ def _stacked(rows: list[list[list[Tensor]]]) -> list[Tensor]:
     return stacks
 
 
-class _Passes:
-    """Shards again and again, each pass in an order of its own; the last `kept` samples are held out."""
+class _Epochs:
+    """Shards repeated without end, each epoch in its own order. The last `kept` samples are held out."""
 
     def __init__(self, shards: Shards, seed: int, kept: int, held_out: bool):
         self.shards, self.seed, self.kept, self.held_out = shards, seed, kept, held_out
@@ -168,81 +173,93 @@ class _Passes:
             raise InputError(f"{shards.folder}: {len(shards)} samples, of which {kept} would be held out")
 
     def sample(self, i: int) -> Sample:
-        """Sample i of an endless row."""
+        """Return sample i of the endless sequence."""
         count = len(self.shards) - self.kept
         return self.shards.sample(count + i % self.kept if self.held_out else shuffled(i, count, self.seed))
 
 
-def open_mix(stage: Stage, seed: int, held_out: bool = False) -> _Source:
-    """The samples of a stage, or the same mixture by another seed. Raises ValueError when there is no such mix."""
+def open_mix(stage: Stage, seed: int, held_out: bool = False) -> Source:
+    """Open the samples of a stage, or held-out samples. Raises InputError if there is no such mix."""
     if Path(stage.mix).is_dir():
-        return _Passes(Shards(stage.mix), seed, EVALUATED * stage.batch, held_out)
-    return Mixture(read_mix(load_recipe(stage.mix), stage.name, stage.mix), seed + HELD_OUT * held_out)
+        return _Epochs(Shards(stage.mix), seed, EVAL_BATCHES * stage.batch, held_out)
+    return Mixture(read_mix(load_recipe(stage.mix), stage.name, stage.mix), seed + HELD_OUT_SEED * held_out)
 
 
-class Answer:
-    """Next-token loss over answers. Held out: the mixture by another seed, so of published sets only another order."""
+class ChatTask:
+    """Next-token loss over answers.
+
+    Held-out samples are the same mixture by another seed. Of published sets this is only another order.
+    """
 
     names = ("loss",)
 
-    def __init__(self, model: VaryForConditionalGeneration, stage: Stage, setting: Setting, state: dict[str, Any]):
-        if setting.processor is None:
-            raise InputError(f"stage {stage.name!r} needs a tokenizer: `model` must name a folder that has one")
-        self.model, self.stage, self.setting = model, stage, setting
-        self.cut, self.shown = int(state.get("cut", 0)), {}  # type: ignore[var-annotated]
-        self.data = self._talks(False)
+    def __init__(self, model: VaryForConditionalGeneration, stage: Stage, context: TaskContext, state: dict[str, Any]):
+        if context.processor is None:
+            raise ConfigError(f"stage {stage.name!r} needs a tokenizer: `model` must name a folder that has one")
+        self.model, self.stage, self.context = model, stage, context
+        self.samples = int(state.get("samples", 0))
+        self.cut = int(state["cut"]) if self.samples else 0
+        self.metrics: dict[str, Any] = {}
+        self.data = self._data(False)
 
-    def _talks(self, held_out: bool) -> Talks:
-        source = open_mix(self.stage, self.setting.seed + 1000 * self.setting.index, held_out)
-        return Talks(source, self.setting.processor, self.stage, self.model.config.image_token_id)
+    def _data(self, held_out: bool) -> ChatData:
+        source = open_mix(self.stage, self.context.seed + 1000 * self.context.index, held_out)
+        return ChatData(source, self.context.processor, self.stage, self.model.config.image_token_id)
 
     @cached_property
-    def held_out(self) -> list[Talk]:
-        """The same batches at every evaluation."""
-        talks = self._talks(True)
-        return [talks[k] for k in range(EVALUATED)]
+    def held_out(self) -> list[ChatBatch]:
+        """The batches of every evaluation."""
+        data = self._data(True)
+        return [data[k] for k in range(EVAL_BATCHES)]
 
     def state(self) -> dict[str, Any]:
-        """How many samples lost their end."""
-        return {"cut": self.cut}
+        """Return the number of samples, and of those that lost their end."""
+        return {"samples": self.samples, "cut": self.cut}
 
-    def size(self, batch: Talk) -> tuple[int, int, list[str]]:
-        """Samples, tokens without padding, and why samples were skipped."""
+    def size(self, batch: ChatBatch) -> tuple[int, int, list[str]]:
+        """Count samples and tokens without padding, and list why samples were skipped."""
         return batch.samples, batch.tokens, batch.skipped
 
-    def losses(self, batch: Talk) -> tuple[dict[str, Tensor], float]:
-        """Mean over the learnt tokens, whose number is the weight of the batch; nothing where it teaches nothing."""
-        self.cut += batch.cut
+    def losses(self, batch: ChatBatch) -> tuple[dict[str, Tensor], float]:
+        """Compute the mean loss over the labels. The weight of the batch is their number.
+
+        The metric `cut` is the share of samples that lost their end, since the start of the stage.
+        """
+        self.samples, self.cut = self.samples + batch.samples, self.cut + batch.cut
+        self.metrics = {"accuracy": float("nan"), "cut": self.cut / max(1, self.samples)}
         if not batch.learnt:
             return {}, 0.0
-        loss, right = self._read(batch)
-        self.shown = {"accuracy": right / batch.learnt} | ({"cut": self.cut} if self.cut else {})
+        loss, right = self._loss(batch)
+        self.metrics["accuracy"] = right / batch.learnt
         return {"loss": loss}, float(batch.learnt)
 
-    def _read(self, batch: Talk) -> tuple[Tensor, Tensor]:
-        """Mean loss and number of right next tokens. Where nothing is learnt (images, prompts), no logits are made."""
-        inputs = {key: _moved(value, self.setting.device) for key, value in batch.inputs.items() if key != "labels"}
-        if inputs["attention_mask"].ndim == 2:  # padding is on the right, where no token looks; without a mask, flash
-            del inputs["attention_mask"]  # attention serves
+    def _loss(self, batch: ChatBatch) -> tuple[Tensor, Tensor]:
+        """Return the mean loss and the number of right next tokens. Logits are computed only where a label counts."""
+        device = self.context.device
+        inputs = {key: _to_device(value, device) for key, value in batch.inputs.items() if key != "labels"}
+        if inputs["attention_mask"].ndim == 2:  # right padding needs no mask, and flash attention takes none
+            del inputs["attention_mask"]
         learnt_BT = batch.inputs["labels"][:, 1:] != -100
-        columns = learnt_BT.any(0).nonzero()[:, 0]  # found before anything moves, or a GPU would be waited for
+        columns = learnt_BT.any(0).nonzero()[:, 0]  # on the CPU, or the step would wait for the GPU
         places = learnt_BT[:, columns].flatten().nonzero()[:, 0]
-        labels = batch.inputs["labels"][:, 1:][learnt_BT].to(self.setting.device, non_blocking=True)
-        kept = {"logits_to_keep": _moved(columns, self.setting.device), "use_cache": False}
-        logits = self.model(**inputs, **kept).logits.flatten(0, 1)[_moved(places, self.setting.device)]
+        labels = batch.inputs["labels"][:, 1:][learnt_BT].to(device, non_blocking=True)
+        kept = {"logits_to_keep": _to_device(columns, device), "use_cache": False}
+        logits = self.model(**inputs, **kept).logits.flatten(0, 1)[_to_device(places, device)]
         return F.cross_entropy(logits.float(), labels), (logits.argmax(-1) == labels).sum()
 
     def evaluate(self) -> dict[str, float]:
-        """Mean loss and share of right next tokens."""
+        """Measure the mean loss and the share of wrong next tokens. Both are NaN if no label counts."""
         total = right = learnt = 0.0
         for batch in self.held_out:
             if batch.learnt:
-                loss, hits = self._read(batch)
+                loss, hits = self._loss(batch)
                 total, right, learnt = total + float(loss) * batch.learnt, right + int(hits), learnt + batch.learnt
-        return {"loss": total / max(1, learnt), "wrong": 1 - right / max(1, learnt)}
+        if not learnt:
+            return {"loss": float("nan"), "wrong": float("nan")}
+        return {"loss": total / learnt, "wrong": 1 - right / learnt}
 
 
-def _moved(value: Any, device: torch.device) -> Any:
+def _to_device(value: Any, device: torch.device) -> Any:
     if isinstance(value, list):
         return [tensor.to(device, non_blocking=True) for tensor in value]
     return value.to(device, non_blocking=True)

@@ -1,13 +1,13 @@
-"""Checkpoints of a run: what is written here is there after a crash, or the one before it is.
+"""Write, verify and load the checkpoints of a training run. A crash at any moment leaves a good one.
 
     RUN/step-1-0000250/      stage 1 (from 0), step 250
-        model.safetensors    ema.safetensors, optimizer.safetensors: tensors by the names of the model's parameters
-        state.json           everything else
-        manifest.json        size and SHA-256 of each file, written last: a folder counts if they hold
+        model.safetensors    and ema, optimizer: tensors by parameter name
+        state.json           all other state
+        manifest.json        size and SHA-256 of each file, written last
 
-A folder is written under another name, flushed to disk with its files, and renamed. Resuming takes the newest one that
-verifies and says why it passed others by; only good ones are counted when old ones are removed. Runs from before the
-manifest (`RUN/last/`) are read and left as they are.
+A folder is valid if its files match the manifest. It is written under a temporary name, flushed to disk, and renamed.
+Resuming takes the newest valid folder and logs why it rejected newer ones. Only valid folders count when old ones are
+removed. Runs of version 0.1.0 without a manifest (`RUN/last/`) can be read; they are left unchanged.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from ..io.errors import ConfigError, InputError
 from ..io.files import fsync_path, sha256
-from .distributed import laid_out
+from .distributed import distribute_like
 
 Tensors = dict[str, Tensor]
 Log = Callable[[str], Any]
@@ -37,7 +37,7 @@ _NAME = re.compile(r"step-(\d+)-(\d+)")
 
 @dataclass
 class Checkpoint:
-    """What a folder holds. `tensors` has one dict for each of `PARTS`."""
+    """The contents of a checkpoint folder. `tensors` has one dict for each of `PARTS`."""
 
     folder: Path
     tensors: dict[str, Tensors]
@@ -45,16 +45,20 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one run. keep: how many good ones stay."""
+    """The checkpoints of one run. keep: how many valid ones to keep."""
 
     def __init__(self, run: Path, keep: int = 2, log: Log = print):
         if keep < 1:
             raise ConfigError(f"keep: {keep}; allowed: 1 or more")
         self.run, self.keep, self.log = run, keep, log
-        self.good: list[Path] = []  # known to verify, oldest first
+        self.good: list[Path] = []  # verified, oldest first
 
     def save(self, stage: int, step: int, tensors: dict[str, Tensors], state: dict[str, Any]) -> Path:
-        """Write one. Raises OSError when the disk does not take it; the ones before it are untouched then."""
+        """Write a checkpoint and remove old ones.
+
+        Raises:
+            OSError: It could not be written. Earlier checkpoints are unchanged.
+        """
         folder = self.run / f"step-{stage}-{step:07d}"
         if folder in self.good:
             return folder
@@ -66,7 +70,7 @@ class Checkpoints:
         except (OSError, SafetensorError) as error:
             shutil.rmtree(part, ignore_errors=True)
             raise OSError(f"{folder}: not saved: {' '.join(str(error).split())}") from None
-        shutil.rmtree(folder, ignore_errors=True)  # only one that did not verify can stand there
+        shutil.rmtree(folder, ignore_errors=True)  # only an invalid folder can have this name
         part.rename(folder)
         fsync_path(self.run)
         self.good.append(folder)
@@ -74,47 +78,48 @@ class Checkpoints:
         return folder
 
     def load(self) -> Checkpoint | None:
-        """The newest one that verifies, or None when there is none. Each that is passed by is logged with the reason.
+        """Load the newest valid checkpoint. Return None if there is none. Log why each newer one is not used.
 
-        Raises ValueError when there are checkpoints and none of them is good.
+        Raises:
+            InputError: There are checkpoints, and none is valid.
         """
         bad = 0
         for folder in reversed(self._folders()):
-            why = damage(folder)
+            why = find_damage(folder)
             if not why:
                 self.good = [folder]
-                return read(folder)
-            self.log(f"checkpoint {folder.name} is passed by: {why}")
+                return read_checkpoint(folder)
+            self.log(f"checkpoint {folder.name} is not used: {why}")
             bad += 1
         for folder in (self.run / "last", self.run / "last.old"):
             if (folder / "state.json").exists():
-                return read(folder)
+                return read_checkpoint(folder)
         if bad:
-            raise InputError(f"{self.run}: none of {bad} checkpoints is whole; remove the folder to begin anew")
+            raise InputError(f"{self.run}: none of {bad} checkpoints is valid; remove the folder to start again")
         return None
 
     def _folders(self) -> list[Path]:
-        """All that are named like one, oldest first."""
+        """List the folders with a checkpoint's name, oldest first."""
         found = [(m, p) for p in self.run.glob("step-*") if (m := _NAME.fullmatch(p.name)) and p.is_dir()]
         return [p for *_, p in sorted((int(m[1]), int(m[2]), p) for m, p in found)]
 
     def _purge(self) -> None:
-        """Remove what is older than the last `keep` good ones, and what crashes left half-written."""
+        """Remove checkpoints older than the last `keep` valid ones, and temporary folders of crashed runs."""
         for part in self.run.glob(".step-*.part"):
             shutil.rmtree(part, ignore_errors=True)
         self.good, before = self.good[-self.keep :], self._folders()
         if len(self.good) == self.keep:
             for folder in before[: before.index(self.good[0])]:
-                (folder / "manifest.json").unlink(missing_ok=True)  # half a folder never counts
+                (folder / "manifest.json").unlink(missing_ok=True)  # a partly removed folder is never valid
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def damage(folder: Path) -> str:
-    """Why a checkpoint does not count; empty when every file is as it was written."""
+def find_damage(folder: Path) -> str:
+    """Say why a checkpoint is not valid. Return an empty string if every file matches the manifest."""
     try:
         listed = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
     except FileNotFoundError:
-        return "no manifest.json: it was not finished"
+        return "no manifest.json: writing it was not finished"
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"manifest.json cannot be read: {' '.join(str(error).split())}"
     for name, about in listed.items():
@@ -128,8 +133,8 @@ def damage(folder: Path) -> str:
     return "" if "state.json" in listed else "manifest.json names no state.json"
 
 
-def read(folder: Path) -> Checkpoint:
-    """A checkpoint as it stands. Raises ValueError when a file is not readable."""
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint without verifying it. Raises InputError if a file cannot be read."""
     try:
         tensors = {name: load_file(folder / f"{name}.safetensors") for name in PARTS}
         return Checkpoint(folder, tensors, json.loads((folder / "state.json").read_text(encoding="utf-8")))
@@ -137,8 +142,8 @@ def read(folder: Path) -> Checkpoint:
         raise InputError(f"{folder}: {' '.join(str(error).split())}") from None
 
 
-def tensors_of(model: nn.Module, wanted: Callable[[str], bool] = lambda name: True) -> Tensors:
-    """Parameters and buffers by name, tied ones once."""
+def named_tensors(model: nn.Module, wanted: Callable[[str], bool] = lambda name: True) -> Tensors:
+    """Return parameters and buffers by name. Tied ones appear once."""
     seen: set[int] = set()
     found = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
@@ -150,24 +155,28 @@ def tensors_of(model: nn.Module, wanted: Callable[[str], bool] = lambda name: Tr
 
 
 @torch.no_grad()
-def put(model: nn.Module, tensors: Tensors, where: str | Path) -> None:
-    """Copy tensors into a model; those that are not given stay. Raises ValueError for names and shapes not its own."""
+def load_tensors(model: nn.Module, tensors: Tensors, where: str | Path) -> None:
+    """Copy tensors into a model by name. Others stay unchanged. `where` names the source in errors.
+
+    Raises:
+        InputError: The model has no tensor of that name and shape.
+    """
     own = model.state_dict()
     for name, tensor in tensors.items():
         if name not in own or own[name].shape != tensor.shape:
             has = list(own[name].shape) if name in own else "none"
             raise InputError(f"{where}: {name} has the shape {list(tensor.shape)}, this recipe's model has {has}")
-        own[name].copy_(laid_out(tensor, own[name]))
+        own[name].copy_(distribute_like(tensor, own[name]))
 
 
-def moments(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> Tensors:
-    """What the optimisers remember of each parameter: `NAME.KIND`."""
+def optimizer_state(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> Tensors:
+    """Return the optimizers' state of each parameter as `NAME.KIND`, for example `head.weight.exp_avg`."""
     known = {p: state for optimizer in optimizers for p, state in optimizer.state.items()}
     return {f"{n}.{k}": v for n, p in model.named_parameters() if p in known for k, v in known[p].items()}
 
 
-def put_moments(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer], tensors: Tensors) -> None:
-    """Give the optimisers back what `moments` took."""
+def load_optimizer_state(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer], tensors: Tensors) -> None:
+    """Restore what `optimizer_state` returned."""
     by_name: dict[str, Tensors] = {}
     for key, value in tensors.items():
         name, _, kind = key.rpartition(".")
@@ -175,8 +184,8 @@ def put_moments(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer], t
     names = {p: n for n, p in model.named_parameters()}
     for optimizer in optimizers:
         for p in (p for group in optimizer.param_groups for p in group["params"]):
-            if names[p] in by_name:  # a step is counted on the parameter's device by fused AdamW
-                optimizer.state[p] = {k: laid_out(v, p) for k, v in by_name[names[p]].items()}
+            if names[p] in by_name:  # fused AdamW keeps `step` on the parameter's device
+                optimizer.state[p] = {k: distribute_like(v, p) for k, v in by_name[names[p]].items()}
 
 
 def _write(part: Path, tensors: dict[str, Tensors], state: dict[str, Any]) -> None:

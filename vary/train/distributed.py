@@ -1,9 +1,9 @@
-"""Several processes that train one model: each works through its share of a step's micro-batches, and they add up.
+"""Data-parallel training: this process's rank, sums over ranks, and FSDP2 sharding.
 
-Started by `torchrun` or `accelerate launch`, which set RANK and WORLD_SIZE. Gradients are summed once a step, behind
-the last micro-batch, so a step means the same on one rank and on many. A language model that one device does not hold
-is spread over all (FSDP2, arXiv 2304.11277): its weights, gradients, moments and averages are `DTensor`s then, of which
-a rank has a share, and its gradients are summed where they arise. All else stays whole on every rank.
+`torchrun` or `accelerate launch` starts the processes and sets RANK and WORLD_SIZE. Each rank works on its share of a
+step's micro-batches. Gradients are summed once, after the last micro-batch. So a step means the same on any number of
+ranks. A language model that is too large for one device is sharded over all ranks (FSDP2, arXiv 2304.11277). Its
+weights, gradients, optimizer state and averages are then `DTensor`s. All other parameters are whole on every rank.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..io.errors import ConfigError
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among the others. device: where it computes."""
+    """The rank of this process, the number of processes, and the device of this one."""
 
     rank: int
     world: int
@@ -31,7 +31,7 @@ class Ranks:
 
     @classmethod
     def join(cls) -> Ranks:
-        """Meet the others, if there are any."""
+        """Join the process group that the environment describes, if there is one."""
         rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         cuda = torch.cuda.is_available()
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
@@ -43,21 +43,22 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this one writes files and speaks."""
+        """Whether this is rank 0, which writes files and logs."""
         return self.rank == 0
 
-    def add(self, numbers: list[float]) -> list[float]:
-        """Sums over all ranks."""
+    def all_reduce(self, numbers: list[float]) -> list[float]:
+        """Sum each number over all ranks."""
         if self.world == 1:
             return numbers
         summed = torch.tensor(numbers, dtype=torch.float64, device=self.device)
         dist.all_reduce(summed)
         return summed.tolist()
 
-    def shard(self, model: nn.Module, layers: list[nn.Module], apart: set[nn.Parameter]) -> None:
-        """Spread a model over the ranks, each of `layers` gathered when it is its turn, the rest but `apart` once.
+    def shard(self, model: nn.Module, layers: list[nn.Module], ignored: set[nn.Parameter]) -> None:
+        """Shard a model over the ranks: each of `layers` by itself, the rest together, `ignored` not at all.
 
-        Raises ValueError in a PyTorch that cannot sum gradients so.
+        Raises:
+            ConfigError: This PyTorch cannot sum gradients of shards.
         """
         from torch.distributed.fsdp import FSDPModule, fully_shard
 
@@ -66,57 +67,60 @@ class Ranks:
         mesh = dist.init_device_mesh(self.device.type, (self.world,))
         for layer in layers:
             fully_shard(layer, mesh=mesh)
-        fully_shard(model, mesh=mesh, ignored_params=apart)
+        fully_shard(model, mesh=mesh, ignored_params=ignored)
         for module in model.modules():
             if isinstance(module, FSDPModule):
                 module.set_gradient_divide_factor(1.0)
                 module.set_force_sum_reduction_for_comms(True)
 
-    def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Sum gradients of whole parameters over all ranks; a parameter that no rank used keeps none."""
+    def all_reduce_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Sum the gradients of unsharded parameters over all ranks. A parameter that no rank used keeps None."""
         if self.world == 1:
             return
         trained = [p for p in parameters if not isinstance(p, DTensor)]
-        used = self.add([float(p.grad is not None) for p in trained])
+        used = self.all_reduce([float(p.grad is not None) for p in trained])
         for parameter, count in zip(trained, used, strict=True):
             if count:
                 gradient: Tensor = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
                 dist.all_reduce(gradient)
                 parameter.grad = gradient
 
-    def norm(self, gradients: list[Tensor]) -> float:
-        """Length of summed gradients, all of them as one vector."""
-        spread = [g for g in gradients if isinstance(g, DTensor)]
-        length = float(torch.nn.utils.get_total_norm([g for g in gradients if not isinstance(g, DTensor)]))
-        if not spread:
-            return length
-        shares = float(torch.nn.utils.get_total_norm([held(g) for g in spread]))
-        return float((length**2 + self.add([shares**2])[0]) ** 0.5)
+    def total_norm(self, gradients: list[Tensor]) -> float:
+        """Return the L2 norm of all gradients as one vector."""
+        sharded = [g for g in gradients if isinstance(g, DTensor)]
+        norm = float(torch.nn.utils.get_total_norm([g for g in gradients if not isinstance(g, DTensor)]))
+        if not sharded:
+            return norm
+        own = float(torch.nn.utils.get_total_norm([local_shard(g) for g in sharded]))
+        return float((norm**2 + self.all_reduce([own**2])[0]) ** 0.5)
 
-    def whole(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Tensors with what other ranks hold of them, on the first rank. All must ask."""
+    def gather(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Gather whole tensors on rank 0; other ranks get none. All ranks must call it."""
         found: dict[str, Tensor] = {}
         for name, tensor in tensors.items():
             full = tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor
             found |= {name: full} if self.first else {}
         return found
 
-    def tell(self, value: Any) -> Any:
-        """The first rank's value, on every rank."""
+    def broadcast(self, value: Any) -> Any:
+        """Return rank 0's value on every rank."""
         if self.world == 1:
             return value
-        told = [value]
-        dist.broadcast_object_list(told, device=self.device)
-        return told[0]
+        values = [value]
+        dist.broadcast_object_list(values, device=self.device)
+        return values[0]
 
 
-def held(tensor: Tensor) -> Tensor:
-    """What this rank holds of a tensor: all, or its share."""
+def local_shard(tensor: Tensor) -> Tensor:
+    """Return this rank's part of a tensor. It is the whole tensor if that is not sharded."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def laid_out(tensor: Tensor, like: Tensor) -> Tensor:
-    """A whole tensor as `like` is: on its device and, if it is of its shape, spread as it is. All ranks must ask."""
+def distribute_like(tensor: Tensor, like: Tensor) -> Tensor:
+    """Move a whole tensor to the device of `like`, and shard it as `like` if their shapes agree.
+
+    All ranks must call it.
+    """
     tensor = tensor.to(like.device)
     if not isinstance(like, DTensor) or isinstance(tensor, DTensor) or tensor.shape != like.shape:
         return tensor

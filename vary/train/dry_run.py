@@ -1,4 +1,4 @@
-"""What a recipe would do, without doing it: what is trained, how much a step is, what it needs, and one sample."""
+"""Describe a training run without running it: trainable parameters, tokens, memory, work, and one sample."""
 
 from __future__ import annotations
 
@@ -7,34 +7,44 @@ from typing import Any
 
 import torch
 
-from .build import build
-from .chat_task import Answer, Talk
+from ..models.modeling import VaryForConditionalGeneration
+from .build import build, build_on_meta
+from .chat_task import ChatBatch, ChatTask
 from .distributed import Ranks
 from .flops import TYPICAL_TOKENS, cost_of
-from .optim import factors, learns
-from .reading_tasks import Setting
+from .optim import is_trained, rate_factors
 from .recipe import Recipe, Stage
+from .task import TaskContext
 
 
-def plan(recipe: Recipe) -> str:
-    """Lines for people about every stage. Reads the model and the first sample; writes nothing."""
-    model, processor = build(recipe)
+def describe_run(recipe: Recipe) -> str:
+    """Describe every stage of a recipe in text. Read the model and the first sample; write nothing.
+
+    If the model's folder does not exist and the recipe names a `preset`, that model is built without weights. It has
+    no tokenizer, so no sample is shown.
+    """
+    without_weights = bool(recipe.preset) and not recipe.has_folder
+    model, processor = (build_on_meta(recipe), None) if without_weights else build(recipe)
     ranks = Ranks.join()
     lines = [f"{recipe.model} -> {recipe.out}, {ranks.world} x {ranks.device.type}, {recipe.precision}"]
+    if without_weights:
+        lines.append(f"{recipe.model} does not exist: sizes are those of {recipe.preset}, and no sample can be shown")
+        lines += [f"make it first: {recipe.made_by}"] if recipe.made_by else []
     for index, stage in enumerate(recipe.stages):
-        talk = None
-        if stage.task == "answer":
-            setting = Setting(recipe.seed, index, torch.device("cpu"), processor)
-            talk = Answer(model, stage, setting, {}).data[0]
-        lines += ["", *_described(recipe, stage, model, talk)]
-        if talk and talk.samples and processor:
-            lines += ["  first sample, what is learnt in brackets:", f"  {shown(talk, processor.tokenizer)}"]
+        batch = None
+        if stage.task == "answer" and not without_weights:
+            context = TaskContext(recipe.seed, index, torch.device("cpu"), processor)
+            batch = ChatTask(model, stage, context, {}).data[0]
+        lines += ["", *_describe_stage(recipe, stage, model, batch)]
+        if batch and batch.samples and processor:
+            text = format_labels(batch, processor.tokenizer)
+            lines += ["  first sample, labels in brackets:", f"  {text}"]
     return "\n".join(lines)
 
 
-def shown(talk: Talk, tokenizer: Any) -> str:
-    """The first row of a batch as text: `[learnt]`, and a count where one token repeats."""
-    ids, labels = talk.inputs["input_ids"][0].tolist(), talk.inputs["labels"][0].tolist()
+def format_labels(batch: ChatBatch, tokenizer: Any) -> str:
+    """Write the first row of a batch as text. Labels are in brackets; image tokens are shown as a count."""
+    ids, labels = batch.inputs["input_ids"][0].tolist(), batch.inputs["labels"][0].tolist()
     while ids and ids[-1] == tokenizer.pad_token_id and labels[-1] == -100:
         ids, labels = ids[:-1], labels[:-1]
     runs: list[tuple[bool, list[int]]] = []
@@ -53,32 +63,41 @@ def shown(talk: Talk, tokenizer: Any) -> str:
     return "".join(texts).replace("\n", "\\n")
 
 
-def _described(recipe: Recipe, stage: Stage, model: Any, talk: Talk | None) -> list[str]:
-    batch = stage.batch if talk else max(view.batch for view in stage.views)
-    samples = batch * stage.accumulate
+def _describe_stage(
+    recipe: Recipe, stage: Stage, model: VaryForConditionalGeneration, batch: ChatBatch | None
+) -> list[str]:
+    rows = max((view.batch for view in stage.views), default=stage.batch)
+    samples = rows * stage.accumulate
     lines = [f"{stage.name}: {stage.steps} steps of {samples} samples by {stage.task}, {stage.optimizer} {stage.lr:g}"]
     counts: Counter[tuple[str, bool]] = Counter()
-    shares = factors(model, stage)
-    weights = trained = 0
-    rates = set()
+    shares = rate_factors(model, stage)
+    weights, trained, rates = 0.0, 0, set()
     for name, parameter in model.named_parameters():
-        learnt = learns(name, stage, bool(recipe.lora))
+        learnt = is_trained(name, stage, bool(recipe.lora))
         counts[name.split(".")[0], learnt] += parameter.numel()
-        weights += parameter.numel() * parameter.element_size()
+        weights += parameter.numel() * _bytes_of(name, parameter, recipe)
         if learnt:
             trained += parameter.numel()
             rates.add(round(shares[name] * stage.lr, 12))
     for (part, learnt), count in counts.items():
         lines.append(f"  {part:<16} {count:>15,} {'trained' if learnt else 'frozen'}")
     lines.append(f"  rates {min(rates):g} to {max(rates):g}" if rates else "  nothing is trained")
-    tokens = talk.tokens // max(1, talk.samples) if talk else TYPICAL_TOKENS
-    if talk:
-        lines.append(f"  tokens: {tokens * samples:,} a step if samples are like the first {talk.samples}")
+    tokens = batch.tokens // max(1, batch.samples) if batch else TYPICAL_TOKENS
+    if batch:
+        lines.append(f"  tokens: {tokens * samples:,} a step if samples are like the first {batch.samples}")
+    elif stage.task == "answer":
+        lines.append(f"  tokens: {tokens * samples:,} a step if a sample has {tokens}")
     cost = cost_of(model, stage, recipe, tokens)
     kept = (12 if stage.optimizer == "adamw" else 10) * trained + (4 * trained if recipe.ema else 0)
-    gib = [n / 2**30 for n in (weights, kept, cost.activations * batch)]
+    gib = [n / 2**30 for n in (weights, kept, cost.activations * rows)]
     lines.append(
         f"  memory: weights {gib[0]:.1f}, gradients, moments, averages {gib[1]:.1f}, activations some {gib[2]:.1f} GiB"
     )
     lines.append(f"  work: {cost.flops * samples / 1e12:.3g} TFLOP a step")
     return lines
+
+
+def _bytes_of(name: str, parameter: torch.Tensor, recipe: Recipe) -> float:
+    """Return the bytes of one element. On the meta device, weights that LoRA would quantise count `lora.bits`."""
+    quantised = parameter.is_meta and recipe.lora and recipe.lora.bits and name.endswith("base_layer.weight")
+    return recipe.lora.bits / 8 if quantised and recipe.lora else parameter.element_size()

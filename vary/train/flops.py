@@ -1,9 +1,9 @@
-"""What a stage costs: floating-point operations and memory, found on tensors without contents, and the pace of a run.
+"""Count floating-point operations and activation memory of a stage; measure throughput and MFU of a run.
 
-The model's parts run once on the meta device, where shapes are computed and numbers are not: operations are counted by
-PyTorch, and bytes are those that autograd would keep for the way back. MFU is what the model needs (twice more for the
-way back; recomputing does not count; logits do for every token, though the loop makes only those that are learnt) over
-what the device could do.
+The model runs once on the meta device, which computes shapes only. PyTorch counts the operations. The bytes are the
+tensors that autograd would save for the backward pass. MFU is the operations that the model needs, over the peak of
+the device. The backward pass counts twice the forward pass, and recomputation does not count. Logits count for every
+token, although the loop computes only those with a label.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ from .build import checkpoint_activations
 from .distributed import Ranks
 from .recipe import Recipe, Stage
 
-# Dense bfloat16 operations a second, from the makers' data sheets; other devices are measured by a product of matrices.
+# Dense bfloat16 operations per second from data sheets. Other devices are measured by a matrix product.
 PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165e12, "T4": 65e12}
-TYPICAL_TOKENS = 1024  # of a sample whose length is not known yet
+TYPICAL_TOKENS = 1024  # per sample, if its length is not known
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one sample: operations forward and on the way back, and bytes kept between the two."""
+    """Cost of one sample: operations of forward and backward pass, and bytes of saved activations."""
 
     flops: float
     activations: float
 
 
 def cost_of(model: VaryForConditionalGeneration, stage: Stage, recipe: Recipe, tokens: int) -> Cost:
-    """What one image and a text of so many tokens cost in a stage; a page of the first view for `read` and `write`.
+    """Count the cost of one image and `tokens` tokens of text in a stage.
 
-    The weights are taken to be bfloat16 in training with `precision: bf16`, float32 else.
+    For `read` and `write` the image is a page of the first view. Types are bfloat16 with `precision: bf16`, else
+    float32.
     """
     dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
     with torch.device("meta"):
@@ -61,14 +62,14 @@ def cost_of(model: VaryForConditionalGeneration, stage: Stage, recipe: Recipe, t
 
 
 class _Text(nn.Module):
-    """Language model, head and loss, as one."""
+    """Language model, output head and loss as one module."""
 
     def __init__(self, model: VaryForConditionalGeneration):
         super().__init__()
         self.language_model, self.lm_head = model.language_model, model.lm_head
 
     def forward(self, ids_BT: torch.Tensor) -> torch.Tensor:
-        long = ids_BT.shape[1]  # a whole mask, because a short one would be looked at
+        long = ids_BT.shape[1]  # transformers would inspect the values of a 2-d mask; meta tensors have none
         mask = torch.ones(1, 1, long, long, dtype=torch.bool, device=ids_BT.device)
         out = self.language_model(ids_BT, attention_mask=mask, position_ids=torch.zeros_like(ids_BT), use_cache=False)
         logits = self.lm_head(out.last_hidden_state)
@@ -76,9 +77,9 @@ class _Text(nn.Module):
 
 
 def _run(module: nn.Module, given: torch.Tensor) -> Cost:
-    """One pass on the meta device. Weights that autograd keeps are not counted: they are there anyway."""
+    """Count one forward pass on the meta device. Saved weights are not counted as activations."""
     weights = {p.untyped_storage()._cdata for p in module.parameters()}
-    kept: dict[int, torch.Tensor] = {}  # by storage: views of one tensor are kept once
+    kept: dict[int, torch.Tensor] = {}  # by storage: views of one tensor count once
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         kept.setdefault(tensor.untyped_storage()._cdata, tensor)
@@ -91,9 +92,9 @@ def _run(module: nn.Module, given: torch.Tensor) -> Cost:
 
 
 def peak_flops(device: torch.device) -> float:
-    """Operations a second that the device can do: in bfloat16 by its maker if known, else measured in a moment.
+    """Return the peak operations per second of a device: from its data sheet if known, else measured.
 
-    A CPU is measured by the time that it worked for us, so that what else runs on it does not make it look slow.
+    On a CPU, process time is measured, so other load on the machine does not lower the result.
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     for known, flops in PEAK.items():
@@ -104,7 +105,7 @@ def peak_flops(device: torch.device) -> float:
     for dtype in (torch.float32, torch.bfloat16):
         a, passed = torch.ones(1024, 1024, device=device, dtype=dtype), 0.0
         for _ in range(4):
-            if passed < 4 * best:  # else a type that this device only emulates
+            if passed < 4 * best:  # else the device only emulates this type
                 began = clock()
                 float((a @ a)[0, 0])
                 passed = clock() - began
@@ -113,8 +114,8 @@ def peak_flops(device: torch.device) -> float:
 
 
 @dataclass(frozen=True)
-class Pace:
-    """Each a second, over all ranks; mfu: share of what the devices could do."""
+class Throughput:
+    """Steps, samples and tokens per second over all ranks, and MFU (0 to 1)."""
 
     steps: float
     samples: float
@@ -122,21 +123,21 @@ class Pace:
     mfu: float
 
 
-class Speed:
-    """The pace of a run since it was last read."""
+class ThroughputMeter:
+    """Measure the throughput of a run between two calls of `read`."""
 
     def __init__(self, model: VaryForConditionalGeneration, stage: Stage, recipe: Recipe, ranks: Ranks):
         self.of = model, stage, recipe
         self.ranks, self.peak = ranks, 0.0
-        self.flops = 0.0  # of a sample
+        self.flops = 0.0  # per sample
         self.since, self.steps, self.samples, self.tokens = time.perf_counter(), 0, 0.0, 0.0
 
     def add(self, samples: float, tokens: float, *_: Any) -> None:
-        """One step of all ranks."""
+        """Count one step of all ranks."""
         self.steps, self.samples, self.tokens = self.steps + 1, self.samples + samples, self.tokens + tokens
 
-    def read(self) -> Pace:
-        """The pace; counting starts anew."""
+    def read(self) -> Throughput:
+        """Return the throughput since the last call, and start a new measurement."""
         passed = time.perf_counter() - self.since
         if not self.peak:
             tokens = max(2, int(self.tokens / max(1.0, self.samples)))
@@ -144,4 +145,4 @@ class Speed:
         rates = self.steps / passed, self.samples / passed, self.tokens / passed
         mfu = self.flops * rates[1] / (self.peak * self.ranks.world)
         self.since, self.steps, self.samples, self.tokens = time.perf_counter(), 0, 0.0, 0.0
-        return Pace(*rates, mfu)
+        return Throughput(*rates, mfu)

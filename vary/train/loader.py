@@ -1,4 +1,4 @@
-"""Batches of a stage, made ahead by worker processes, which end with it."""
+"""Batches of a stage: make reading batches, and load any batches ahead in worker processes."""
 
 from __future__ import annotations
 
@@ -20,56 +20,63 @@ from .distributed import Ranks
 from .reading_loss import ReadingTargets, reading_targets
 from .recipe import Stage
 
-AHEAD = 4  # batches that a worker prepares
+PREFETCH = 4  # batches that each worker prepares ahead
 
 
 @contextlib.contextmanager
-def batches_of(data: Any, stage: Stage, step: int, ranks: Ranks, workers: int) -> Iterator[Iterator[Any]]:
-    """This rank's batches from a step on; those of a step are step * accumulate + 0, 1, ...
+def iterate_batches(data: Any, stage: Stage, step: int, ranks: Ranks, workers: int) -> Iterator[Iterator[Any]]:
+    """Yield an iterator over this rank's batches, from a step on. Step s has batches s * accumulate + 0, 1, ...
 
-    The workers are ended on leaving and not when the iterator happens to be collected: a process that ends with one of
-    them alive sends it a single SIGTERM, which it does not hear, and waits for it for ever.
+    Workers are killed when the context ends. Otherwise a worker that ignores one SIGTERM would keep the process alive.
     """
     parts = range(ranks.rank, stage.accumulate, ranks.world)
     numbers = (at * stage.accumulate + part for at in itertools.count(step) for part in parts)
-    ahead = AHEAD if workers else None
-    made: Any = iter(
-        DataLoader(data, None, sampler=numbers, num_workers=workers, prefetch_factor=ahead, worker_init_fn=deaf)
+    prefetch = PREFETCH if workers else None
+    batches: Any = iter(
+        DataLoader(
+            data, None, sampler=numbers, num_workers=workers, prefetch_factor=prefetch, worker_init_fn=ignore_signals
+        )
     )
     try:
-        yield made
+        yield batches
     finally:
         if workers:
-            made._shutdown_workers()
-            for worker in made._workers:
+            batches._shutdown_workers()
+            for worker in batches._workers:
                 worker.kill()
 
 
-def deaf(worker: int) -> None:
-    """Workers leave signals to the process that started them; its second SIGTERM, sent at its own end, ends them."""
+def ignore_signals(worker: int) -> None:
+    """Ignore SIGINT and the first SIGTERM in a DataLoader worker, so the trainer can finish its step and save.
+
+    A second SIGTERM ends the worker. Python sends one when the trainer exits.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 @dataclass
-class Batch:
-    """images (B, 1, H, W) uint8 and what is to be learnt from them."""
+class ReadingBatch:
+    """Page images (B, 1, H, W) uint8, the samples they come from, and the reading head's targets."""
 
     images: Tensor
     samples: list[Sample]
     targets: ReadingTargets
 
 
-class StageData(Dataset):
-    """`self[step]` is the batch of that step; the indices of its samples are step * batch + 0, 1, ..."""
+class ReadingData(Dataset):
+    """Batches of pages for the reading head. Item k is drawn from one of several sources.
+
+    Args:
+        sources: One per view; each gives pages of one size.
+        batches: Pages in a batch, for each source.
+        weights: How often each source is drawn, relative to the others.
+        seed: Seed of the draw.
+        frame_grid: Where the head's frames lie and what they spell.
+    """
 
     def __init__(
-        self,
-        sources: list[Source],
-        batches: list[int],
-        weights: list[float],
-        seed: int,
-        frame_grid: FrameGrid,
+        self, sources: list[Source], batches: list[int], weights: list[float], seed: int, frame_grid: FrameGrid
     ):
         self.sources, self.batches, self.seed, self.frame_grid = sources, batches, seed, frame_grid
         self.weights = np.array(weights) / sum(weights)
@@ -77,12 +84,12 @@ class StageData(Dataset):
     def __len__(self) -> int:
         return 1 << 40
 
-    def __getitem__(self, step: int) -> Batch:
-        rng = np.random.default_rng((self.seed, 7, step))
+    def __getitem__(self, k: int) -> ReadingBatch:
+        rng = np.random.default_rng((self.seed, 7, k))
         which = int(rng.choice(len(self.sources), p=self.weights))
         source, count = self.sources[which], self.batches[which]
-        samples = [source.sample(step * count + k) for k in range(count)]
+        samples = [source.sample(k * count + n) for n in range(count)]
         images = torch.from_numpy(np.stack([s.image for s in samples]))[:, None]
-        unread = [(k, r.box) for k, s in enumerate(samples) for r in s.regions if r.label == UNREAD]
+        unread = [(n, r.box) for n, s in enumerate(samples) for r in s.regions if r.label == UNREAD]
         targets = reading_targets([s.lines for s in samples], samples[0].image.shape, self.frame_grid, unread)
-        return Batch(images, samples, targets)
+        return ReadingBatch(images, samples, targets)

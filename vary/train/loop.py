@@ -1,15 +1,13 @@
-"""The one training loop: every task, one process or several. Running the same command again resumes.
+"""Train a recipe: one loop for every task, on one process or several. The same command resumes.
 
-Chance is a function of (seed, stage, batch), not of what the process did before, and the data are too; what a
-checkpoint must hold beside weights and moments is therefore a few numbers. A step is `accumulate` batches, shared among
-the ranks. SIGTERM and Ctrl-C let the step end, save, and exit with 143 and 130; a second Ctrl-C does not wait.
+Random numbers and data are functions of (seed, stage, batch). So a checkpoint needs only a few numbers besides weights
+and optimizer state. A step is `accumulate` batches, divided among the ranks. After SIGTERM or Ctrl-C the loop finishes
+its step, saves, and exits with 143 or 130. A second Ctrl-C ends it at once.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import os
 import random
 import signal
 import threading
@@ -20,134 +18,144 @@ from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
-from ..io.errors import InputError
+from ..io.errors import ConfigError, InputError
 from ..io.files import lock_folder
-from .build import build, merge_adapters, spread, trained_names
-from .chat_task import Answer
-from .checkpoint import Checkpoints, moments, put, put_moments, read, tensors_of
-from .distributed import Ranks, held, laid_out
-from .flops import Speed
-from .loader import batches_of
-from .optim import build_optimizers, learns, schedule, set_rate
-from .plot import draw_curve
-from .reading_tasks import Material, Read, Setting, Task, Write
+from .build import build, shard_model, trained_names
+from .chat_task import ChatTask
+from .checkpoint import (
+    Checkpoints,
+    load_optimizer_state,
+    load_tensors,
+    named_tensors,
+    optimizer_state,
+    read_checkpoint,
+)
+from .distributed import Ranks, distribute_like, local_shard
+from .flops import ThroughputMeter
+from .loader import iterate_batches
+from .optim import build_optimizers, is_trained, schedule, set_rate
+from .reading_tasks import ReadTask, StripTask
 from .recipe import Recipe, Stage
+from .run_log import RunLog
+from .task import Task, TaskContext, TextAssets
 
 Log = Callable[[str], Any]
-TASKS: dict[str, Any] = {"read": Read, "write": Write, "answer": Answer}
-MOST_BAD = 0.05  # share of samples that may be skipped, from the thousandth on
+TASKS: dict[str, Any] = {"read": ReadTask, "write": StripTask, "answer": ChatTask}
+MAX_SKIPPED_SHARE = 0.05  # of all samples, checked from the thousandth on
+MAX_EMPTY_STEPS = 3  # steps in a row in which no sample had a label
 
 
-def train(recipe: Recipe, log: Log = print, max_steps: int | None = None, material: Material | None = None) -> Path:
-    """Run or resume a recipe; returns the folder of the run. `max_steps` stops early, as if interrupted.
+class StopSignal:
+    """The first SIGTERM or SIGINT that the process received. A second one raises KeyboardInterrupt."""
 
-    The folder holds checkpoints (`checkpoint.py`), `loss.csv`, `eval.csv` and `loss.png`. Raises ValueError for what a
-    recipe gets wrong, for a folder that another process trains in, and when too many steps or samples in a row are bad;
-    SystemExit(143) and KeyboardInterrupt when told to stop, after saving.
+    def __init__(self) -> None:
+        self.number = 0
+
+    def handle(self, number: int, frame: Any) -> None:
+        """Handle a signal."""
+        if self.number:
+            raise KeyboardInterrupt
+        self.number = number
+
+
+def train(recipe: Recipe, log: Log = print, max_steps: int | None = None, assets: TextAssets | None = None) -> Path:
+    """Run or resume a recipe. Return the folder of the run: checkpoints, `loss.csv`, `eval.csv`, `loss.png`.
+
+    Args:
+        recipe: What to train.
+        log: Receives each line of the log.
+        max_steps: Stop after so many steps, as if interrupted.
+        assets: Text and fonts for rendered pages. None means the English ones.
+
+    Raises:
+        VaryError: The recipe is wrong, another process trains in the folder, or too many steps or samples were bad.
+        SystemExit: With code 143 after SIGTERM, after saving.
+        KeyboardInterrupt: After SIGINT, after saving.
     """
     ranks, out = Ranks.join(), Path(recipe.out)
-    with lock_folder(out, "training in it") if ranks.first else contextlib.nullcontext(), _told_to_stop() as told:
-        run = Run(recipe, ranks, log if ranks.first else lambda _: None, material)
+    with lock_folder(out, "training in it") if ranks.first else contextlib.nullcontext(), _catch_signals() as stop:
+        run = Run(recipe, ranks, log if ranks.first else lambda _: None, stop, assets)
         run.resume()
         done = 0
-        while run.index < len(recipe.stages) and (max_steps is None or done < max_steps) and not run.told:
-            done += _alive(run, None if max_steps is None else max_steps - done, told)
-        if run.told == signal.SIGTERM:
+        while run.index < len(recipe.stages) and (max_steps is None or done < max_steps) and not run.stopped_by:
+            done += _run_stage(run, None if max_steps is None else max_steps - done)
+        if run.stopped_by == signal.SIGTERM:
             raise SystemExit(143)
-        if run.told:
+        if run.stopped_by:
             raise KeyboardInterrupt
     return out
 
 
-def export(recipe: Recipe, folder: Path, half: bool = True) -> dict[str, Any]:
-    """Write the weights of a run, averaged where the recipe averages, as a model folder; returns the run's state.
-
-    half: in half precision (batch norm's statistics in full). Adapters are merged. Raises ValueError without a run.
-    """
-    model, processor = build(recipe, training=False)
-    found = Checkpoints(Path(recipe.out), recipe.keep).load()
-    if not found:
-        raise InputError(f"{recipe.out}: holds no checkpoint to export")
-    put(model, found.tensors["model"], found.folder)
-    put(model, {k: v for k, v in found.tensors["ema"].items() if k in model.state_dict()}, found.folder)
-    merge_adapters(model)
-    for name, parameter in model.named_parameters():
-        if half and (".1." not in name or "vocabularies" not in name or not recipe.model.startswith("vary-nano")):
-            parameter.data = parameter.data.half()  # ConvNorm's second layer is nano's batch norm
-    model.save_pretrained(folder)
-    if processor:
-        processor.save_pretrained(folder)
-    return found.state
-
-
 class Run:
-    """State of a run: where it is, its averaged weights, its log."""
+    """A run in progress: its position in the recipe, its weights and averages, and its logs.
 
-    def __init__(self, recipe: Recipe, ranks: Ranks, log: Log, material: Material | None = None):
+    `stopped_by` is the number of the signal that ended the run on any rank, or 0.
+    """
+
+    def __init__(
+        self, recipe: Recipe, ranks: Ranks, log: Log, stop: StopSignal | None = None, assets: TextAssets | None = None
+    ):
         self.recipe, self.ranks, self.log, self.out = recipe, ranks, log, Path(recipe.out)
+        self.stop, self.assets = stop or StopSignal(), assets
         self.model, self.processor = build(recipe)
         self.sharded = recipe.shard and ranks.world > 1
         if self.sharded:
-            spread(self.model, recipe, ranks)
+            shard_model(self.model, recipe, ranks)
         torch.nn.Module.to(self.model, ranks.device)
-        self.given = material
         self.checkpoints = Checkpoints(self.out, recipe.keep, log)
         self.index, self.step, self.seen, self.seconds = 0, 0, 0, 0.0
-        self.bad_steps, self.bad_samples, self.told = 0, 0, 0
+        self.bad_steps, self.empty_steps, self.bad_samples, self.stopped_by = 0, 0, 0, 0
         self.task_state: dict[str, Any] = {}
         self.moments: dict[str, torch.Tensor] = {}
-        self.ema = {k: v.detach().clone() for k, v in self._own(recipe.stages).items()} if recipe.ema else {}
-        self._columns: dict[str, list[str]] = {}
+        self.ema = (
+            {k: v.detach().clone() for k, v in self._tensors_to_save(recipe.stages).items()} if recipe.ema else {}
+        )
+        self.logs = RunLog(self.out)
 
     def resume(self) -> None:
-        """Go on where the newest good checkpoint stands."""
+        """Load the newest valid checkpoint, if there is one."""
         found = self.checkpoints.load() if self.ranks.first else None
-        folder = self.ranks.tell(found.folder if found else None)
+        folder = self.ranks.broadcast(found.folder if found else None)
         if not folder:
-            return self._rewind({})
-        found = found or read(folder)
-        put(self.model, found.tensors["model"], found.folder)
+            return self.logs.truncate({}) if self.ranks.first else None
+        found = found or read_checkpoint(folder)
+        load_tensors(self.model, found.tensors["model"], found.folder)
         for name, tensor in found.tensors["ema"].items():
             if name in self.ema:
-                self.ema[name].copy_(laid_out(tensor, self.ema[name]))
+                self.ema[name].copy_(distribute_like(tensor, self.ema[name]))
         state, self.moments = found.state, found.tensors["optimizer"]
         self.index, self.step, self.seen, self.seconds = (state[k] for k in ("stage", "step", "seen", "seconds"))
         self.task_state, self.bad_samples = state["task"], state.get("bad_samples", 0)
-        if "logs" in state:  # the first edition kept none
-            self._rewind(state["logs"])
+        if "logs" in state and self.ranks.first:  # version 0.1.0 saved none
+            self.logs.truncate(state["logs"])
         self.log(f"resumed {found.folder} at stage {self.index}, step {self.step}")
 
-    def _rewind(self, sizes: dict[str, int]) -> None:
-        """Cut the logs to the bytes that a checkpoint knows of: rows of steps that come again."""
-        for path in (self.out / "loss.csv", self.out / "eval.csv") if self.ranks.first else ():
-            if path.exists() and path.stat().st_size > sizes.get(path.name, 0):
-                os.truncate(path, sizes.get(path.name, 0))
-
-    def stage(self, limit: int | None, told: list[int]) -> int:
-        """Train one stage to its end, or for `limit` steps, or until told to stop; returns the steps done."""
+    def stage(self, limit: int | None) -> int:
+        """Train one stage to its end, for `limit` steps, or until a stop signal. Return the number of steps done."""
         stage, began, entered = self.recipe.stages[self.index], time.time(), self.step
         if stage.accumulate % self.ranks.world:
-            raise InputError(f"stage {stage.name!r}: accumulate is no multiple of {self.ranks.world} ranks")
-        optimizers = self._begin(stage)
-        setting = Setting(self.recipe.seed, self.index, self.ranks.device, self.processor, self.given)
-        task: Task = TASKS[stage.task](self.model, stage, setting, self.task_state)
+            raise ConfigError(f"stage {stage.name!r}: accumulate is no multiple of {self.ranks.world} ranks")
+        optimizers = self.begin(stage)
+        context = TaskContext(self.recipe.seed, self.index, self.ranks.device, self.processor, self.assets)
+        task: Task = TASKS[stage.task](self.model, stage, context, self.task_state)
         stop = stage.steps if limit is None else min(stage.steps, self.step + limit)
-        speed = Speed(self.model, stage, self.recipe, self.ranks)
-        with batches_of(task.data, stage, self.step, self.ranks, self.recipe.workers) as batches:
-            while self.step < stop and not self.told:
+        meter = ThroughputMeter(self.model, stage, self.recipe, self.ranks)
+        with iterate_batches(task.data, stage, self.step, self.ranks, self.recipe.workers) as batches:
+            while self.step < stop and not self.stopped_by:
                 rate = stage.lr * schedule(self.step, stage)
                 set_rate(optimizers, rate)
-                shown, work = self._step(stage, task, batches, optimizers, told)
-                speed.add(*work)
+                metrics, work = self.train_step(stage, task, batches, optimizers)
+                meter.add(*work)
                 self.step += 1
-                if work[2]:  # this rank may not have heard of it
-                    self.told = told[0] if told else signal.SIGTERM
+                if work[2]:  # perhaps only another rank received the signal
+                    self.stopped_by = self.stop.number or signal.SIGTERM
                 if self.step % self.recipe.log_every == 0 or self.step == stop:
-                    self._report(stage, shown, rate, speed)
+                    self._report(stage, metrics, rate, meter)
                 if self.step % self.recipe.eval_every == 0:
                     self._evaluate(stage, task)
-                last = self.step >= stop or bool(self.told)
+                last = self.step >= stop or bool(self.stopped_by)
                 if self.step % self.recipe.save_every == 0 or last:
                     self.seconds, began = self.seconds + time.time() - began, time.time()
                     self.task_state = task.state()
@@ -159,42 +167,42 @@ class Run:
                         return done
         return self.step - entered
 
-    def _begin(self, stage: Stage) -> list[torch.optim.Optimizer]:
-        """Freeze all but what the stage trains; its optimisers, with their moments when the stage goes on."""
+    def begin(self, stage: Stage) -> list[torch.optim.Optimizer]:
+        """Freeze what the stage does not train. Return its optimizers, with their state if the stage is resumed."""
         names = [name for name, _ in self.model.named_parameters(remove_duplicate=False)]
         for prefix in stage.trainable:
             if not any(name.startswith(prefix) for name in names):
-                raise InputError(f"stage {stage.name!r}: no parameter begins with {prefix}")
+                raise ConfigError(f"stage {stage.name!r}: no parameter begins with {prefix}")
         for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(parameter.is_floating_point() and learns(name, stage, bool(self.recipe.lora)))
+            parameter.requires_grad_(parameter.is_floating_point() and is_trained(name, stage, bool(self.recipe.lora)))
             parameter.grad = None
         self.model.train()
         parts = [(m, [p.requires_grad for p in m.parameters()]) for m in self.model.modules()]
-        self._still = [m for m, learning in parts if learning and not any(learning)]
+        self._frozen_modules = [m for m, learning in parts if learning and not any(learning)]
         self._buffers = {k: v for k, v in self.model.named_buffers() if k.startswith(stage.trainable)}
         optimizers = build_optimizers(self.model, stage)
         if self.step:
-            put_moments(self.model, optimizers, self.moments)
+            load_optimizer_state(self.model, optimizers, self.moments)
         self.moments = {}
         return optimizers
 
-    def _step(
-        self, stage: Stage, task: Task, batches: Iterator[Any], optimizers: list[torch.optim.Optimizer], told: list[int]
-    ) -> tuple[dict[str, float], tuple[float, float, bool]]:
-        """One step of all ranks: (what is shown, (samples, tokens, whether some rank was told to stop))."""
+    def train_step(
+        self, stage: Stage, task: Task, batches: Iterator[Any], optimizers: list[torch.optim.Optimizer]
+    ) -> tuple[dict[str, Any], tuple[float, float, bool]]:
+        """Train one step on all ranks. Return (metrics, (samples, tokens, whether some rank got a stop signal))."""
         self.model.train()
-        for module in self._still:
-            module.eval()  # frozen: no dropout, and batch norm keeps its statistics
+        for module in self._frozen_modules:
+            module.eval()  # no dropout, and batch norm keeps its statistics
         before = [b.clone() for b in self._buffers.values()]
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        sums: dict[str, Any] = dict.fromkeys(("weight", "samples", "tokens", "told", "bad", *task.names), 0.0)
+        sums: dict[str, Any] = dict.fromkeys(("weight", "samples", "tokens", "stop", "bad", *task.names), 0.0)
         for part in range(self.ranks.rank, stage.accumulate, self.ranks.world):
             batch = next(batches)
-            _chance((self.recipe.seed * 1009 + self.index) * 10_000_019 + self.step * stage.accumulate + part)
+            _seed_all((self.recipe.seed * 1009 + self.index) * 10_000_019 + self.step * stage.accumulate + part)
             with torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
                 losses, weight = task.losses(batch)
-                if self.sharded and not losses:  # the others wait for this rank at every layer
+                if self.sharded and not losses:  # FSDP: the other ranks wait for this one at every layer
                     one = torch.zeros(1, 1, dtype=torch.long, device=self.ranks.device)
                     (0 * self.model(one, use_cache=False).logits.sum()).backward()
             if losses:
@@ -206,137 +214,147 @@ class Run:
             for name, value in {"weight": weight, "samples": samples, "tokens": tokens, "bad": len(skipped)}.items():
                 sums[name] += value
             for name, loss in losses.items():
-                sums[name] = sums[name] + loss.detach().double() * weight  # a device is not waited for here
+                sums[name] = sums[name] + loss.detach().double() * weight  # no float() here: it would wait for the GPU
         trained = [p for o in optimizers for group in o.param_groups for p in group["params"]]
-        self.ranks.add_gradients(trained)
-        sums["told"] = float(bool(told))
-        sums = dict(zip(sums, self.ranks.add([float(v) for v in sums.values()]), strict=True))
-        norm = self._move(stage, trained, optimizers, sums["weight"])
+        self.ranks.all_reduce_gradients(trained)
+        sums["stop"] = float(bool(self.stop.number))
+        sums = dict(zip(sums, self.ranks.all_reduce([float(v) for v in sums.values()]), strict=True))
+        norm = self._update(stage, trained, optimizers, sums["weight"])
         if norm is None:
             for buffer, was in zip(self._buffers.values(), before, strict=True):
                 buffer.copy_(was)
-        self._count(int(sums["samples"]), int(sums["bad"]), norm is None)
-        shown = {name: sums[name] / max(sums["weight"], 1e-9) for name in task.names}
-        shown |= {"grad": float("nan") if norm is None else norm, **task.shown}
-        return shown, (sums["samples"], sums["tokens"], bool(sums["told"]))
+        weight = sums["weight"] or float("nan")
+        metrics = {name: sums[name] / weight for name in task.names}
+        metrics |= {"grad": float("nan") if norm is None else norm, **task.metrics}
+        self._check_samples(int(sums["samples"]), int(sums["bad"]))
+        self._check_labels(stage, bool(sums["samples"] and not sums["weight"]), float(metrics.get("cut", 0.0)))
+        self._check_gradient(norm is not None)
+        return metrics, (sums["samples"], sums["tokens"], bool(sums["stop"]))
 
-    def _move(
+    def _update(
         self, stage: Stage, trained: list[Any], optimizers: list[torch.optim.Optimizer], weight: float
     ) -> float | None:
-        """Clip and step; the norm of the gradient, or None when it is not finite and nothing moved."""
+        """Clip the gradient and step the optimizers. Return its norm, or None if it is not finite: nothing changed."""
         gradients = [p.grad for p in trained if p.grad is not None]
-        norm = self.ranks.norm(gradients) / (weight or 1.0)
+        norm = self.ranks.total_norm(gradients) / (weight or 1.0)
         if not np.isfinite(norm):
             return None
         if gradients and weight:
             scale = min(1.0, stage.clip / (norm + 1e-6) if stage.clip else 1.0) / weight
             if scale != 1.0:
-                torch._foreach_mul_([held(g) for g in gradients], scale)
+                torch._foreach_mul_([local_shard(g) for g in gradients], scale)
             for optimizer in optimizers:
                 optimizer.step()
-            self._average(stage)
+            self._update_average(stage)
         return norm
 
-    def _count(self, samples: int, bad: int, skipped: bool) -> None:
-        """What was seen and what was not; raises ValueError when it is too much."""
+    def _check_samples(self, samples: int, bad: int) -> None:
+        """Count samples. Raise InputError if too many were skipped."""
         self.seen += samples
         self.bad_samples += bad
         asked = self.seen + self.bad_samples
-        if asked >= 1000 and self.bad_samples > MOST_BAD * asked:
-            raise InputError(f"{self.bad_samples} of {asked} samples were skipped; at most {MOST_BAD:.0%} may be")
-        self.bad_steps = self.bad_steps + 1 if skipped else 0
-        if skipped:
+        if asked >= 1000 and self.bad_samples > MAX_SKIPPED_SHARE * asked:
+            limit = f"at most {MAX_SKIPPED_SHARE:.0%} may be"
+            raise InputError(f"{self.bad_samples} of {asked} samples were skipped; {limit}")
+
+    def _check_labels(self, stage: Stage, empty: bool, cut: float) -> None:
+        """Raise InputError if no sample had a label in `MAX_EMPTY_STEPS` steps in a row, or in a whole short stage."""
+        self.empty_steps = self.empty_steps + 1 if empty else 0
+        if self.empty_steps >= min(MAX_EMPTY_STEPS, stage.steps):
+            why = (
+                f": max_tokens {stage.max_tokens} cut {cut:.0%} of the samples before their answers ended"
+                if cut
+                else ""
+            )
+            raise InputError(f"stage {stage.name!r}: {self.empty_steps} steps in a row had no label to learn from{why}")
+
+    def _check_gradient(self, finite: bool) -> None:
+        """Count steps without a finite gradient. Raise InputError if there are too many in a row."""
+        self.bad_steps = 0 if finite else self.bad_steps + 1
+        if not finite:
             self.log(f"step {self.step}: gradient is not finite, step skipped")
         if self.bad_steps >= self.recipe.most_skipped:
-            kept = self.checkpoints.good[-1] if self.checkpoints.good else "no checkpoint yet"
-            raise InputError(f"{self.bad_steps} steps in a row had no finite gradient; the last state kept is {kept}")
+            kept = self.checkpoints.good[-1] if self.checkpoints.good else "none yet"
+            raise InputError(f"{self.bad_steps} steps in a row had no finite gradient; the last checkpoint is {kept}")
 
     @torch.no_grad()
-    def _average(self, stage: Stage) -> None:
-        """Follow the trained weights; what is frozen keeps the average it came with."""
+    def _update_average(self, stage: Stage) -> None:
+        """Update the averages of the weights that the stage trains. Averages of frozen weights stay."""
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
         state = self.model.state_dict() if self.ema else {}
         for name, average in self.ema.items():
             if not name.startswith(stage.trainable):
                 continue
             if average.is_floating_point():
-                held(average).lerp_(held(state[name]), 1 - decay)
+                local_shard(average).lerp_(local_shard(state[name]), 1 - decay)
             else:
                 average.copy_(state[name])
 
-    def _own(self, stages: tuple[Stage, ...]) -> dict[str, torch.Tensor]:
-        """What a checkpoint must hold: all of a model that began at random, else what these stages train."""
-        if not (Path(self.recipe.model) / "config.json").is_file():
-            return tensors_of(self.model)
+    def _tensors_to_save(self, stages: tuple[Stage, ...]) -> dict[str, torch.Tensor]:
+        """Return the tensors of a checkpoint: what these stages train, or all if the first weights were random."""
+        if not self.recipe.has_folder:
+            return named_tensors(self.model)
         learnt = trained_names(self.recipe, self.model, len(stages))
         parameters = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
         prefixes = tuple(prefix for stage in stages for prefix in stage.trainable)
         buffers = set() if self.recipe.lora else {k for k, _ in self.model.named_buffers() if k.startswith(prefixes)}
-        return tensors_of(self.model, lambda name: name in learnt or (name in buffers - parameters))
+        return named_tensors(self.model, lambda name: name in learnt or (name in buffers - parameters))
 
-    def _report(self, stage: Stage, shown: dict[str, float], rate: float, speed: Speed) -> None:
-        pace = speed.read()
+    def _report(self, stage: Stage, metrics: dict[str, Any], rate: float, meter: ThroughputMeter) -> None:
+        """Write a row of `loss.csv` and a line of the log."""
+        pace = meter.read()
         row = {"stage": stage.name, "step": self.step, "seen": self.seen, "lr": f"{rate:.2e}"}
         row |= {"per_s": f"{pace.samples:.1f}", "tokens_s": f"{pace.tokens:.0f}", "mfu": f"{pace.mfu:.4f}"}
-        shown = {k: float(v) for k, v in shown.items()}
-        row |= {k: f"{v:.4f}" for k, v in shown.items()}
-        self._append("loss.csv", row)
-        words = " ".join(f"{k} {v:.3f}" for k, v in shown.items())
-        bar = ("#" * (20 * self.step // stage.steps)).ljust(20, ".")
-        left = (stage.steps - self.step) / pace.steps / 60
+        metrics = {k: float(v) for k, v in metrics.items()}
+        row |= {k: f"{v:.4f}" for k, v in metrics.items()}
+        if self.ranks.first:
+            self.logs.append("loss.csv", row)
+        words = " ".join(f"{k} {v:.3f}" for k, v in metrics.items())
+        words += f" | {pace.samples:.1f} samples/s, {pace.tokens:.0f} tokens/s, MFU {pace.mfu:.1%}"
         self.log(
-            f"{stage.name} [{bar}] {self.step}/{stage.steps} {words} | {pace.samples:.1f} samples/s, "
-            f"{pace.tokens:.0f} tokens/s, MFU {pace.mfu:.1%}, {left:.0f} min left"
+            tqdm.format_meter(
+                self.step,
+                stage.steps,
+                self.step / pace.steps,
+                prefix=stage.name,
+                unit="step",
+                postfix=words,
+                ascii=True,
+            )
         )
 
     def _evaluate(self, stage: Stage, task: Task) -> None:
-        """Held-out measures of the averaged weights, by the first rank, or by all that it needs for it."""
+        """Measure the averaged weights on held-out samples. Rank 0 does it, or all ranks if the model is sharded."""
         if not (self.ranks.first or self.sharded):
             return
         kept = {k: v.clone() for k, v in self.model.state_dict().items() if k in self.ema}
-        put(self.model, self.ema, "averages")
+        load_tensors(self.model, self.ema, "averages")
         self.model.eval()
         with (
             torch.no_grad(),
             torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"),
         ):
             found = task.evaluate()
-        put(self.model, kept, "averages")
-        self._append("eval.csv", {"stage": stage.name, "step": self.step, "seen": self.seen} | found)
+        load_tensors(self.model, kept, "averages")
         if self.ranks.first:
-            draw_curve(self.out)
+            self.logs.append("eval.csv", {"stage": stage.name, "step": self.step, "seen": self.seen} | found)
+            self.logs.plot()
         self.log(f"{stage.name} {self.step}: held-out " + " ".join(f"{k} {v:.4f}" for k, v in found.items()))
 
-    def _append(self, name: str, row: dict[str, Any]) -> None:
-        """Add a row to a log; a header first where its columns differ from the last ones."""
-        path, columns = self.out / name, list(row)
-        if not self.ranks.first:
-            return
-        if name not in self._columns and path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
-                self._columns[name] = next((r for r in reversed(list(csv.reader(file))) if r[:1] == ["stage"]), [])
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if self._columns.get(name) != columns:
-                writer.writerow(columns)
-                self._columns[name] = columns
-            writer.writerow(row.values())
-
     def _advance(self) -> None:
-        """To the next stage, which builds on the averaged weights."""
+        """Go to the next stage. It starts from the averaged weights."""
         self.index, self.step, self.task_state = self.index + 1, 0, {}
-        put(self.model, self.ema, "averages")
+        load_tensors(self.model, self.ema, "averages")
 
     def _save(self, optimizers: list[torch.optim.Optimizer], last: bool) -> None:
-        """Save; a full disk stops the run only where it would end anyway."""
-        model = self._own(self.recipe.stages[: self.index + 1])
-        tensors = {"model": model, "ema": self.ema, "optimizer": moments(self.model, optimizers)}
-        tensors = {part: self.ranks.whole(own) for part, own in tensors.items()}
+        """Write a checkpoint. If that fails, log it and go on; raise only at the end of the run."""
+        model = self._tensors_to_save(self.recipe.stages[: self.index + 1])
+        tensors = {"model": model, "ema": self.ema, "optimizer": optimizer_state(self.model, optimizers)}
+        tensors = {part: self.ranks.gather(own) for part, own in tensors.items()}
         if not self.ranks.first:
             return
         state: dict[str, Any] = {"stage": self.index, "step": self.step, "seen": self.seen, "seconds": self.seconds}
-        logs = {p.name: p.stat().st_size for p in (self.out / "loss.csv", self.out / "eval.csv") if p.exists()}
-        state |= {"task": self.task_state, "bad_samples": self.bad_samples, "logs": logs}
+        state |= {"task": self.task_state, "bad_samples": self.bad_samples, "logs": self.logs.sizes()}
         try:
             self.checkpoints.save(self.index, self.step, tensors, state)
         except OSError as error:
@@ -345,10 +363,10 @@ class Run:
             self.log(f"{error}; going on, {len(self.checkpoints.good)} earlier ones are kept")
 
 
-def _alive(run: Run, limit: int | None, told: list[int]) -> int:
-    """A stage, with an error that says what to do when a data worker dies."""
+def _run_stage(run: Run, limit: int | None) -> int:
+    """Run a stage. If a data worker dies, raise InputError that says how to go on."""
     try:
-        return run.stage(limit, told)
+        return run.stage(limit)
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
@@ -356,29 +374,23 @@ def _alive(run: Run, limit: int | None, told: list[int]) -> int:
         raise InputError(f"step {run.step}: a data worker died ({why}); the same command resumes") from None
 
 
-def _chance(number: int) -> None:
-    """Every generator of the process, by one number."""
+def _seed_all(number: int) -> None:
+    """Seed the random number generators of torch, numpy and Python."""
     torch.manual_seed(number)
     np.random.seed(number % 2**32)
     random.seed(number)
 
 
 @contextlib.contextmanager
-def _told_to_stop() -> Iterator[list[int]]:
-    """Signals so far; the second one interrupts at once."""
-    caught: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        if caught:
-            raise KeyboardInterrupt
-        caught.append(number)
-
+def _catch_signals() -> Iterator[StopSignal]:
+    """Handle SIGTERM and SIGINT by a `StopSignal` inside the context. Does nothing outside the main thread."""
+    stop = StopSignal()
     if threading.current_thread() is not threading.main_thread():
-        yield caught
+        yield stop
         return
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop.handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield caught
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

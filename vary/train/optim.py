@@ -1,7 +1,7 @@
-"""Which weights learn how fast: parameter groups, AdamW and Muon, and the rate over a stage's steps.
+"""Parameter groups, AdamW and Muon, and learning-rate schedules.
 
-Muon (arXiv 2502.16982, scaled to AdamW's updates so that one rate serves both) moves the matrices of linear layers;
-embeddings, heads, convolutions, norms and biases go by AdamW.
+Muon (arXiv 2502.16982) updates the matrices of linear layers. Its updates are scaled to AdamW's, so one rate fits
+both. AdamW updates embeddings, heads, convolutions, norms and biases.
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ _LAYER = re.compile(r"(.*?)\.(?:layers|blocks)\.(\d+)\.")
 _NOT_MUON = ("lm_head", "reading_head")
 
 
-def learns(name: str, stage: Stage, lora: bool = False) -> bool:
-    """Whether a stage trains this parameter. With LoRA, of the language model only the adapters."""
+def is_trained(name: str, stage: Stage, lora: bool = False) -> bool:
+    """Return whether a stage trains this parameter. With LoRA only adapters of the language model are trained."""
     if not name.startswith(stage.trainable):
         return False
     return not lora or not name.startswith("language_model") or "lora_" in name
 
 
-def factors(model: nn.Module, stage: Stage) -> dict[str, float]:
-    """Name of every parameter -> its share of the rate: `rates` times `layer_decay` for each layer below the top.
+def rate_factors(model: nn.Module, stage: Stage) -> dict[str, float]:
+    """Return the factor of the learning rate for every parameter: `rates` times `layer_decay` per layer below the top.
 
-    What comes before the first layer and is called an embedding counts as one layer below it. Raises ValueError for
-    names in `rates` that no parameter begins with.
+    An embedding before the first layer counts as one layer below it.
+
+    Raises:
+        ConfigError: A name in `rates` matches no parameter.
     """
     names = [name for name, _ in model.named_parameters()]
     for prefix in stage.rates:
@@ -54,11 +56,14 @@ def factors(model: nn.Module, stage: Stage) -> dict[str, float]:
 
 
 def build_optimizers(model: nn.Module, stage: Stage) -> list[torch.optim.Optimizer]:
-    """Optimisers over the parameters that require gradients; each group holds its `share` of the rate.
+    """Build optimizers for the parameters that require gradients. Each group stores its rate factor as `share`.
 
-    Vectors (norms, biases) are not decayed. Raises ValueError for Muon in a PyTorch without it.
+    Vectors (norms, biases) get no weight decay.
+
+    Raises:
+        ConfigError: The stage asks for Muon and this PyTorch has none.
     """
-    shares = factors(model, stage)
+    shares = rate_factors(model, stage)
     linear = {id(m.weight) for n, m in model.named_modules() if isinstance(m, nn.Linear) and n not in _NOT_MUON}
     linear -= {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}  # tied to a head
     linear -= {id(p) for n, p in model.named_parameters() if n.startswith(_NOT_MUON)}
@@ -67,7 +72,7 @@ def build_optimizers(model: nn.Module, stage: Stage) -> list[torch.optim.Optimiz
         if parameter.requires_grad:
             muon = stage.optimizer == "muon" and id(parameter) in linear
             decay = stage.weight_decay if parameter.ndim > 1 else 0.0
-            kind = type(parameter.data)  # what is spread over ranks and what is not cannot be moved by one call
+            kind = type(parameter.data)  # one optimizer call cannot mix DTensor and Tensor
             groups.setdefault((muon, shares[name], decay, kind), []).append(parameter)
     of_each = [
         [
@@ -88,28 +93,30 @@ def build_optimizers(model: nn.Module, stage: Stage) -> list[torch.optim.Optimiz
 
 
 def _trapezoid(step: int, stage: Stage) -> float:
-    """Flat, then a linear fall over the last `decay` of the steps (also called WSD: warm-up, stable, decay)."""
+    """Constant rate, then linear decay over the last `decay` of the steps (warm-up, stable, decay: WSD)."""
     return (stage.steps - step) / max(1, int(stage.decay * stage.steps))
 
 
 def _cosine(step: int, stage: Stage) -> float:
-    """Half a cosine from the end of the warm-up to the last step."""
+    """Half a cosine, from the end of the warm-up to the last step."""
     warm = max(1, int(stage.warmup * stage.steps))
     return 0.5 + 0.5 * math.cos(math.pi * min(1.0, max(0, step - warm) / max(1, stage.steps - warm)))
 
 
 SCHEDULES: dict[str, Callable[[int, Stage], float]] = {
-    "trapezoid": _trapezoid, "cosine": _cosine, "constant": lambda step, stage: 1.0,
-}  # fmt: skip
+    "trapezoid": _trapezoid,
+    "cosine": _cosine,
+    "constant": lambda step, stage: 1.0,
+}
 
 
 def schedule(step: int, stage: Stage) -> float:
-    """Share of the peak rate at a step: linear warm-up, then the stage's schedule, never under its `floor`."""
+    """Return the share of the peak rate at a step: linear warm-up, then the stage's schedule, at least `floor`."""
     warm = max(1, int(stage.warmup * stage.steps))
     return min(1.0, (step + 1) / warm, max(stage.floor, SCHEDULES[stage.schedule](step, stage)))
 
 
 def set_rate(optimizers: list[torch.optim.Optimizer], rate: float) -> None:
-    """The rate of this step, to every group by its share."""
+    """Set the learning rate of this step in every group, times its share."""
     for group in (group for optimizer in optimizers for group in optimizer.param_groups):
         group["lr"] = rate * group["share"]

@@ -1,4 +1,4 @@
-"""CTC targets and loss of the reading head."""
+"""Make the reading head's targets from lines of text, and compute its losses (CTC, glyph, blank, measure, style)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class ReadingTargets:
-    """What the head should say of a batch: L lines as paths over frames.
+    """Targets of a batch for the reading head: L lines as paths over frames, and G characters.
 
-    item (L,): image of each line; frames (L, Tmax): frame indices, y (L, Tmax): height in px of the line's middle
-    there; lengths (L,): frames used; labels (sum of text lengths,) and label_lengths (L,) for CTC.
-    glyph_* (G,): image, frame, height in px, class and log2 em of every character; glyph_styles (G, S): 1 set in that
-    style, 0 not, -1 unknown. near (B, R, T) bool: cells that belong to some line or to ink that is not to be spelt; all
-    others must stay blank.
+    Attributes:
+        item: (L,) index of the image of each line.
+        frames: (L, Tmax) frame indices of each path.
+        y: (L, Tmax) height of the line's middle at each frame, in px.
+        lengths: (L,) number of frames used.
+        labels: (sum of text lengths,) CTC labels of all lines.
+        label_lengths: (L,) length of each text.
+        glyph_item, glyph_frame, glyph_y, glyph_label, glyph_em: (G,) image, frame, height in px, class and
+            log2(em / 16 px) of every character.
+        glyph_styles: (G, S) 1 if the character has that style, 0 if not, -1 if unknown.
+        near: (B, R, T) bool; cells near a line, or near ink that has no label. All other cells must be blank.
     """
 
     item: Tensor
@@ -45,7 +51,7 @@ class ReadingTargets:
     near: Tensor
 
     def to(self, device: torch.device | str) -> ReadingTargets:
-        """The same on a device."""
+        """Return the targets on a device."""
         return ReadingTargets(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
 
 
@@ -55,9 +61,16 @@ def reading_targets(
     frame_grid: FrameGrid,
     unread: Sequence[tuple[int, Sequence[float]]] = (),
 ) -> ReadingTargets:
-    """Targets for a batch of samples of size (H, W) in pixels. unread: (image, box) of ink that teaches nothing.
+    """Make the targets for a batch of samples.
 
-    Characters outside the alphabet raise ConfigError: the head cannot spell them and must not learn to skip them.
+    Args:
+        lines_of_items: Lines of each image.
+        size: Height and width of the images in px.
+        frame_grid: Where the head's frames lie and what they spell.
+        unread: (image, box) of ink without a label.
+
+    Raises:
+        ConfigError: A line has a character outside the alphabet. Skipping it would teach the head to skip it.
     """
     index = {ch: k + 1 for k, ch in enumerate(frame_grid.alphabet)}
     frame_px, row_px = frame_grid.frame_px, frame_grid.row_px
@@ -67,9 +80,8 @@ def reading_targets(
     row_middles = (np.arange(rows) + 0.5) * row_px
     paths, glyphs = [], []
     for item, (x0, y0, x1, y1) in unread:
-        near[
-            item, max(0, int(y0 / row_px)) : int(y1 / row_px) + 1, max(0, int(x0 / frame_px)) : int(x1 / frame_px) + 1
-        ] = True
+        inside = slice(max(0, int(y0 / row_px)), int(y1 / row_px) + 1)
+        near[item, inside, max(0, int(x0 / frame_px)) : int(x1 / frame_px) + 1] = True
     for item, line in ((k, line) for k, lines in enumerate(lines_of_items) for line in lines):
         missing = [ch for ch in line.text if ch not in index]
         if missing:
@@ -88,7 +100,32 @@ def reading_targets(
         glyphs.append(
             (np.full(len(x), item), frame, height, label, em, np.broadcast_to(known.T, (len(bits), len(x))).T)
         )
-    return _packed(paths, glyphs, near)
+    return _to_tensors(paths, glyphs, near)
+
+
+def _to_tensors(paths: list[tuple], glyphs: list[tuple], near: np.ndarray) -> ReadingTargets:
+    """Pad lines to the longest one and concatenate the characters of all lines."""
+    longest = max((len(t) for _, t, _, _ in paths), default=1)
+    frames, heights = np.zeros((len(paths), longest), np.int64), np.zeros((len(paths), longest), np.float32)
+    for k, (_, t, y, _) in enumerate(paths):
+        frames[k, : len(t)], heights[k, : len(t)] = t, y
+    none = [np.zeros(0)] * 5 + [np.zeros((0, 0))]
+    item, frame, y, label, em, styles = (np.concatenate(c) for c in zip(*glyphs, strict=True)) if glyphs else none
+    return ReadingTargets(
+        item=torch.tensor([p[0] for p in paths], dtype=torch.long),
+        frames=torch.from_numpy(frames),
+        y=torch.from_numpy(heights),
+        lengths=torch.tensor([len(p[1]) for p in paths], dtype=torch.long),
+        labels=torch.tensor(label, dtype=torch.long),
+        label_lengths=torch.tensor([len(p[3]) for p in paths], dtype=torch.long),
+        glyph_item=torch.tensor(item, dtype=torch.long),
+        glyph_frame=torch.tensor(frame, dtype=torch.long),
+        glyph_y=torch.tensor(y, dtype=torch.float32),
+        glyph_label=torch.tensor(label, dtype=torch.long),
+        glyph_em=torch.tensor(em, dtype=torch.float32),
+        glyph_styles=torch.tensor(styles, dtype=torch.float32),
+        near=torch.from_numpy(near),
+    )
 
 
 def path_weights(y_px: Tensor, row_px: float, rows: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,13 +177,16 @@ def _packed(paths: list[tuple], glyphs: list[tuple], near: np.ndarray) -> Readin
 def reading_loss(
     logits_BRTA: Tensor, geometry_BRTM: Tensor, targets: ReadingTargets, row_px: float, max_lines: int = 96
 ) -> dict[str, Tensor]:
-    """Losses by name, each a mean per character or per cell.
+    """Compute the losses of the reading head by name. Each is a mean per character or per cell.
 
-    ctc: lines along their paths, `max_lines` of them drawn at random (the cost is that of the alphabet at every
-    frame). glyph: cross-entropy at each character's middle frame; it aligns CTC from the first step and keeps the
-    peaks on the letters, which is what gives boxes. blank: -log p(blank) of cells of no line. measure: the line's
-    height and the type size. style: bold, italic, typewriter, where it is known. Only the frames that a loss looks at
-    pass through the soft-max.
+    - ctc: CTC of lines along their paths. At most `max_lines` lines, drawn at random, because cost grows with them.
+    - glyph: cross-entropy at each character's middle frame. It aligns CTC from the first step and keeps the peaks on
+      the characters, which gives their boxes.
+    - blank: -log p(blank) of cells that are near no line.
+    - measure: height of the line and size of the type (smooth L1).
+    - style: binary cross-entropy of bold, italic and typewriter, where known.
+
+    The softmax runs only over frames that some loss uses.
     """
     _, rows, wide, classes = logits_BRTA.shape
     lines = torch.randperm(len(targets.item), device=logits_BRTA.device)[:max_lines]
@@ -167,10 +207,9 @@ def reading_loss(
         return losses
     up, low = pair.softmax(-1).view(2, *frames.shape, classes)
     path_LTA = torch.log(up + share[..., None] * (low - up) + 1e-8)
-    losses["ctc"] = F.ctc_loss(
-        path_LTA.transpose(0, 1), _ragged(targets.labels, targets.label_lengths, lines), lengths,
-        targets.label_lengths[lines], reduction="sum", zero_infinity=True,
-    ) / targets.label_lengths[lines].sum()  # fmt: skip
+    labels, label_lengths = _select_pieces(targets.labels, targets.label_lengths, lines), targets.label_lengths[lines]
+    total = F.ctc_loss(path_LTA.transpose(0, 1), labels, lengths, label_lengths, reduction="sum", zero_infinity=True)
+    losses["ctc"] = total / label_lengths.sum()
     losses["glyph"] = F.cross_entropy(glyph, targets.glyph_label)
     wanted = torch.stack([targets.glyph_y / row_px - glyph_row - 0.5, targets.glyph_em], 1)
     measured = geometry_BRTM.flatten(0, 2)[glyph_at]
@@ -181,7 +220,7 @@ def reading_loss(
     return losses
 
 
-def _ragged(values: Tensor, lengths: Tensor, chosen: Tensor) -> Tensor:
-    """The chosen pieces of a concatenation, in the order chosen."""
+def _select_pieces(values: Tensor, lengths: Tensor, chosen: Tensor) -> Tensor:
+    """Split a concatenation into pieces and concatenate the chosen ones in the given order."""
     pieces = values.split(lengths.tolist())
     return torch.cat([pieces[k] for k in chosen.tolist()])

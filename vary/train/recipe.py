@@ -1,4 +1,4 @@
-"""Recipes: YAML files that name a model and its stages: what is trainable, on which data, at which rate."""
+"""Load training recipes from YAML: a model and its stages, with data, trainable parameters and learning rates."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ import yaml
 from ..io.errors import ConfigError
 from ..models.hub import weights_dir
 
-SHIPPED = "shipped:"  # before the name of a model whose weights are in this package
+SHIPPED = "shipped:"  # prefix of models whose weights are in this package
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One shape of batch: pages of height x width px, `batch` of them, with `PageSource`'s other settings.
+    """One shape of batch: `batch` pages of height x width px, and the settings of their source.
 
-    pdfs: crops of these PDF files, folders or packages (`CropSource`) instead of rendered pages; of the other settings
-    they take sizes_px and degraded.
+    Args:
+        weight: How often this view is drawn, relative to the others.
+        sizes_px, degraded, text_style, max_lines: Settings of `PageSource`.
+        pdfs: PDF files, folders or packages. Their crops (`CropSource`) replace rendered pages; they use `sizes_px`
+            and `degraded` only.
     """
 
     height: int
@@ -35,25 +38,36 @@ class View:
     pdfs: tuple[str, ...] = ()
 
     def settings(self) -> dict[str, Any]:
-        """What the view's source takes."""
+        """Return the arguments of the view's source."""
         shared = ("height", "width", "sizes_px", "degraded")
         return {name: getattr(self, name) for name in shared + (() if self.pdfs else ("text_style", "max_lines"))}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """What one stage trains on what, and how fast.
+    """One stage of training: task, data, trainable parameters and optimizer settings.
 
-    task: `read` (the head spells rows), `write` (the decoder spells strips of 1..max_lines lines) or `answer` (the
-    language model answers about images). trainable: beginnings of parameter names; all else is frozen.
-    views: pages of `read` and `write`. mix: for `answer`, a recipe of data that has a mix of this stage's name, or a
-    folder of rendered shards; batch: samples at a time; max_tokens: where a longer sample is cut; pack: several
-    samples in one row of that length. accumulate: batches of a step, over all ranks together.
-    lr: peak rate; rates: factor for names that begin so; layer_decay: factor for every layer below the top; optimizer,
-    schedule: `adamw` or `muon`, a name of `optim.SCHEDULES`; warmup and decay are shares of the stage's steps, floor of
-    the peak rate. clip: largest norm of the gradient, 0 for any. losses: weight of each loss.
-    corrupt: share of wrong input characters in `write`. lines: of a strip, the next entry as soon as the running
-    accuracy passes advance_at; one entry is no curriculum.
+    Args:
+        task: `read` (the head reads lines), `write` (the decoder writes strips of lines) or `answer` (the language
+            model answers about images).
+        trainable: Prefixes of parameter names. All other parameters are frozen.
+        views: Pages of `read` and `write`.
+        mix: For `answer`: a data recipe that has a mix of this stage's name, or a folder of rendered shards.
+        batch: Samples in a batch of `answer`.
+        max_tokens: Longer samples are cut to this length.
+        pack: Put several samples into one row of `max_tokens`.
+        accumulate: Batches per step, over all ranks together.
+        optimizer: `adamw` or `muon`.
+        lr: Peak learning rate.
+        rates: Factor of the rate by prefix of parameter names.
+        layer_decay: Factor of the rate for every layer below the top.
+        schedule: A name of `optim.SCHEDULES`.
+        warmup, decay: Shares of the stage's steps.
+        floor: Lowest rate, as a share of `lr`.
+        clip: Largest norm of the gradient. 0 does not clip.
+        losses: Weight of each loss.
+        corrupt: Share of wrong input characters in `write`.
+        lines: Lines in a strip of `write`. The next entry begins when the running accuracy passes `advance_at`.
     """
 
     name: str
@@ -98,8 +112,11 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Lora:
-    """Adapters in the language model (arXiv 2106.09685). targets: names of linear layers, or `all-linear`. bits: 8 or 4
-    hold the weights under the adapters in so many (QLoRA's idea, arXiv 2305.14314); 0 leaves them.
+    """LoRA adapters in the language model (arXiv 2106.09685).
+
+    Args:
+        targets: Names of linear layers, or `all-linear`.
+        bits: Quantise the adapted weights to 8 or 4 bits (the idea of QLoRA, arXiv 2305.14314). 0 does not.
     """
 
     r: int = 16
@@ -115,19 +132,29 @@ class Lora:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """model: a named model, with random weights; a folder of one; or `shipped:NAME`, the weights in this package.
-    out: folder of the run.
+    """A training run: a model, its stages and the run's folder.
 
-    ema: decay of averaged weights, which each next stage and the export take; 0 keeps none. eval_every, save_every,
-    log_every: steps. keep: checkpoints that stay. most_skipped: steps in a row whose gradient may be not finite.
-    precision: `bf16` (autocast) or `float32`. hold: type of the weights that no stage trains. checkpointing: compute
-    activations twice instead of keeping them. compile: layers by `torch.compile`. shard: spread a language model that
-    is trained whole over all ranks.
+    Args:
+        model: A model folder, a named model with random weights, or `shipped:NAME` for weights in this package.
+        preset: Named model of the same architecture. `--dry-run` builds it when the folder does not exist.
+        made_by: Command that makes the model folder. Errors quote it when the folder does not exist.
+        out: Folder of the run.
+        ema: Decay of averaged weights, used by the next stage and the export. 0 keeps no average.
+        eval_every, save_every, log_every: In steps.
+        keep: Number of checkpoints to keep.
+        most_skipped: The run stops after so many steps in a row without a finite gradient.
+        precision: `bf16` (autocast) or `float32`.
+        hold: Type of frozen weights, `float32` or `bfloat16`.
+        checkpointing: Recompute activations in the backward pass instead of storing them.
+        compile: Compile layers by `torch.compile`.
+        shard: Shard the language model over all ranks.
     """
 
     model: str
     stages: tuple[Stage, ...]
     out: str
+    preset: str = ""
+    made_by: str = ""
     seed: int = 1
     ema: float = 0.998
     eval_every: int = 250
@@ -158,9 +185,22 @@ class Recipe:
                 "shard: allowed without lora, where every stage trains language_model to answer, by adamw"
             )
 
+    @property
+    def has_folder(self) -> bool:
+        """Whether `model` is a folder with a model in it."""
+        return (Path(self.model) / "config.json").is_file()
+
     @classmethod
     def load(cls, path: str | Path, changes: list[str] | None = None) -> Recipe:
-        """Read a recipe; `changes` are `key=value` pairs such as `stages.0.steps=10`. Raises ValueError."""
+        """Load a recipe from YAML.
+
+        Args:
+            path: The YAML file.
+            changes: `key=value` pairs, for example `stages.0.steps=10`.
+
+        Raises:
+            ConfigError: The file cannot be read, or a key or value is wrong.
+        """
         try:
             data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -187,7 +227,7 @@ def _apply(data: Any, change: str) -> None:
 
 
 def _build(kind: type, data: Any, where: str) -> Any:
-    """A frozen dataclass from a mapping; unknown and missing keys are errors that name the place."""
+    """Build a dataclass from a mapping. Errors name the place of unknown and missing keys."""
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: expected a mapping, got {type(data).__name__}")
     fields = {f.name: f for f in dataclasses.fields(kind)}
@@ -206,7 +246,7 @@ def _build(kind: type, data: Any, where: str) -> Any:
     for name in ("trainable", "sizes_px", "betas", "targets", "lines", "pdfs"):
         if name in values:
             values[name] = (values[name],) if isinstance(values[name], str) else tuple(values[name])
-    try:  # YAML takes 2e-3 for text
+    try:  # YAML reads 2e-3 as text
         values |= {k: float(v) for k, v in values.items() if fields[k].type == "float" and isinstance(v, str)}
         return kind(**values)
     except (TypeError, ValueError) as error:

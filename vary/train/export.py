@@ -1,0 +1,53 @@
+"""Export a training run as a model folder with plain weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..io.errors import InputError
+from .build import build
+from .checkpoint import Checkpoints, load_tensors
+from .recipe import Recipe
+
+
+def export(recipe: Recipe, folder: Path, half: bool = True) -> dict[str, Any]:
+    """Write the weights of a run as a model folder. Return the state of the run.
+
+    Averaged weights are used if the recipe keeps them. LoRA adapters are merged.
+
+    Args:
+        recipe: The recipe of the run.
+        folder: The new model folder.
+        half: Write float16. Batch norm stays in float32, because its statistics need the range.
+
+    Raises:
+        InputError: The run has no checkpoint.
+    """
+    model, processor = build(recipe, training=False)
+    found = Checkpoints(Path(recipe.out), recipe.keep).load()
+    if not found:
+        raise InputError(f"{recipe.out}: holds no checkpoint to export")
+    load_tensors(model, found.tensors["model"], found.folder)
+    load_tensors(model, {k: v for k, v in found.tensors["ema"].items() if k in model.state_dict()}, found.folder)
+    merge_adapters(model)
+    for module in model.modules() if half else ():
+        if not isinstance(module, _BatchNorm):
+            for parameter in module.parameters(recurse=False):
+                parameter.data = parameter.data.half()
+    model.save_pretrained(folder)
+    if processor:
+        processor.save_pretrained(folder)
+    return found.state
+
+
+def merge_adapters(model: nn.Module) -> None:
+    """Merge LoRA adapters into their weights and remove them."""
+    for name, module in list(model.named_modules()):
+        if hasattr(module, "base_layer") and hasattr(module, "merge"):
+            module.merge()
+            parent, _, own = name.rpartition(".")
+            setattr(model.get_submodule(parent), own, module.base_layer)
