@@ -15,7 +15,7 @@ from PIL import Image
 
 from vary.io import image as module
 from vary.io.errors import InputError
-from vary.io.image import MAX_PIXELS, open_image
+from vary.io.image import MAX_PIXELS, image_dpi, open_image
 from vary.models.preprocess import fit
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -215,3 +215,59 @@ def test_fit_leaves_a_fitting_page_alone() -> None:
     pixels = NOISE[:16, :32, 0]
     assert np.array_equal(fit(Image.fromarray(pixels), 1.0, 16).pixels, pixels)
     assert fit(Image.new("L", (3, 3)), 0.01, 8).pixels.shape == (8, 8)
+
+
+def deep_text(low: float, high: float, kind: str) -> np.ndarray:
+    """A page of white with a black bar, between two values."""
+    page = np.full((40, 60), high)
+    page[10:20, 5:50] = low
+    return page.astype(kind)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kind"),
+    [(0, 4095, np.uint16), (0, 1023, np.uint16), (30000, 31000, np.uint16), (-500, 900, np.int32),
+     (0.0, 1.0, np.float32), (-2.5, 0.25, np.float32), (0, 65535, np.float32)],
+)  # fmt: skip
+def test_deep_images_use_their_own_range(low, high, kind) -> None:
+    found = np.asarray(open_image(encoded(Image.fromarray(deep_text(low, high, kind)), "TIFF")))
+    assert (found[10:20, 5:50] == 0).all()
+    assert (found[:10] == 255).all()
+
+
+def test_floats_that_are_not_finite_are_white() -> None:
+    page = deep_text(0.0, 1.0, np.float32)
+    page[0, :3] = np.nan, np.inf, -np.inf
+    found = np.asarray(open_image(encoded(Image.fromarray(page), "TIFF")))
+    assert (found[:10] == 255).all()
+    assert (found[10:20, 5:50] == 0).all()
+
+
+def test_a_tiff_may_say_that_zero_is_white() -> None:
+    ink = 4095 - deep_text(0, 4095, np.int32)  # ink is large
+    found = np.asarray(open_image(encoded(Image.fromarray(ink.astype(np.uint16)), "TIFF", tiffinfo={262: 0})))
+    assert (found[10:20, 5:50] == 0).all()
+    assert (found[:10] == 255).all()
+
+
+def test_12_bits_in_colour_png() -> None:
+    """Pillow writes no such file: three channels of 16 bits, of which 12 are used."""
+    page = np.repeat(deep_text(0, 4095, ">u2")[:, :, None], 3, 2)
+    rows = b"".join(b"\0" + row.tobytes() for row in page)
+    header = struct.pack(">IIBBBBB", 60, 40, 16, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    for colour in (False, True):
+        found = np.asarray(open_image(data, colour=colour))
+        assert (found[10:20, 5:50] == 0).all()
+        assert (found[:10] == 255).all()
+
+
+def test_resolution_of_image_files() -> None:
+    image = Image.new("L", (60, 40), 255)
+    assert image_dpi(encoded(image, "PNG", dpi=(300, 300))) == pytest.approx((300, 300), abs=0.1)
+    assert image_dpi(encoded(image, "TIFF", dpi=(204, 98))) == pytest.approx((204, 98), abs=0.1)
+    assert image_dpi(encoded(image, "PNG")) is None
+    assert image_dpi(encoded(image, "TIFF", dpi=(1, 1))) is None
+    exif = Image.Exif()
+    exif[274] = 6
+    assert image_dpi(encoded(image, "JPEG", dpi=(200, 100), exif=exif)) == pytest.approx((100, 200))

@@ -13,12 +13,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from pypdf import PdfWriter
+from pypdf.generic import NameObject, StreamObject
 
 from vary.document.elements import Block, Line, Page
 from vary.document.orientation import Orientation
 from vary.io.errors import InputError
 from vary.io.source import Source, find_files
-from vary.reading.pages import FIRST_DPI, MAX_DPI, MIN_DPI, read_document, read_pages
+from vary.reading.pages import FIRST_DPI, FIRST_PIXELS, read_document, read_pages
 
 
 class FakeReader:
@@ -92,10 +94,10 @@ def test_bad_page_is_reported_and_the_others_are_read(pdf_file, error) -> None:
 def test_crashed_renderer_costs_one_page(pdf_file, monkeypatch) -> None:
     from vary.io.pdf import PdfFile
 
-    def render(self, number, dpi, colour=False):
+    def render(self, number, dpi, *more):
         if number == 2:
             self._child.process.kill()
-        return real(self, number, dpi, colour)
+        return real(self, number, dpi, *more)
 
     real = PdfFile.render
     monkeypatch.setattr(PdfFile, "render", render)
@@ -151,15 +153,33 @@ def test_image_that_cannot_be_read_is_a_failed_page(png_file) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "dpi"), [(1.0, FIRST_DPI), (1.25, 1.25 * FIRST_DPI), (9.0, MAX_DPI), (0.01, MIN_DPI)]
+    ("scale", "dpi", "left"),
+    [(1.0, FIRST_DPI, 1.0), (1.25, 1.25 * FIRST_DPI, 1.0), (9.0, 400, 9 * 112 / 400), (0.01, 50, 0.01 * 112 / 50)],
 )
-def test_pdf_is_rendered_at_the_wanted_scale(pdf_file, scale, dpi) -> None:
+def test_pdf_is_rendered_at_the_wanted_scale(pdf_file, scale, dpi, left) -> None:
+    """What the limits of the resolution leave over is left to the reader."""
     reader = FakeReader(scale)
     (page,) = read_pages(pdf_file, reader, "1")
     assert page.dpi == pytest.approx(dpi)
     assert (page.width, page.height) == reader.seen[0]
     assert page.width == pytest.approx(6 * dpi, abs=1)
-    assert reader.scales == [1.0]
+    assert reader.scales == pytest.approx([left])
+
+
+@pytest.mark.parametrize("unit", [0.02, 0.1, 1.0, 8.3, 20.0])
+def test_pages_are_read_whatever_a_point_stands_for(tmp_path, unit) -> None:
+    """UserUnit, boxes in inches and boxes in pixels: the first image has pixels enough, and not too many."""
+    writer, path = PdfWriter(), tmp_path / "a.pdf"
+    page = writer.add_blank_page(595 * unit, 842 * unit)
+    stream = StreamObject()
+    stream.set_data(f"{100 * unit} {600 * unit} {300 * unit} {50 * unit} re f".encode())
+    page[NameObject("/Contents")] = writer._add_object(stream)
+    writer.write(path)
+    reader = FakeReader()
+    (read,) = read_pages(path, reader)
+    width, height = reader.seen[0]
+    assert read.status == "ok"
+    assert 0.95 * FIRST_PIXELS[0] <= width * height <= FIRST_PIXELS[1]
 
 
 def test_a_page_is_read_alike_alone_and_after_others(pdf_file) -> None:

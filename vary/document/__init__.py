@@ -1,1 +1,20 @@
-"""What a page says and how it is laid out."""
+"""What a page says and how it is laid out: lines, reading order, kinds of blocks, and the formats they are written in.
+
+May import: the standard library, numpy and Pillow; no other package of `vary`.
+Never here: opening files, models, torch.
+"""
+
+__all__ = [
+    "elements",
+    "form_fields",
+    "html",
+    "lines",
+    "markdown",
+    "orientation",
+    "overlay",
+    "reading_order",
+    "running_heads",
+    "searchable_pdf",
+    "structure",
+    "writers",
+]

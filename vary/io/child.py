@@ -1,8 +1,7 @@
-"""A process of our own that may die: requests and answers over its pipes, a clock on each.
+"""A child process that answers requests over pipes, with a time limit for each.
 
-What is hostile (PDFium on a broken file) or long (a model on a page) runs in such a child. A request is a JSON line; an
-answer is a JSON line and bytes behind it. A child that crashed or was too slow is gone, and the next request starts
-another.
+Hostile input (PDFium on a damaged file) and long work (a model on a page) run in such a child. A request is one line of
+JSON; an answer is one line of JSON followed by bytes. After a crash or a timeout the next request starts a new child.
 """
 
 from __future__ import annotations
@@ -20,7 +19,11 @@ Answer = tuple[dict[str, Any], bytes]
 
 
 class ChildDied(Exception):
-    """The child ended before it answered; `late`: because its time was up."""
+    """The child process ended before it answered.
+
+    Args:
+        late: It was killed because its time was up.
+    """
 
     def __init__(self, late: bool):
         super().__init__("took too long" if late else "crashed")
@@ -28,36 +31,47 @@ class ChildDied(Exception):
 
 
 class Child:
-    """entry: `module:function`, called in the child with its two pipes. environment: added to ours."""
+    """A child process that is started with the first request.
+
+    Args:
+        entry: `module:function`, called in the child with its input and output pipe.
+        environment: Environment variables added to those of this process.
+    """
 
     def __init__(self, entry: str, environment: dict[str, str] | None = None):
         self.entry, self.environment = entry, environment or {}
         self.process: subprocess.Popen[bytes] | None = None
 
     def ask(self, request: dict[str, Any], timeout_s: float) -> Answer:
-        """The child's answer. Raises ChildDied when it crashed or needed longer than `timeout_s`."""
+        """Send a request and return the answer.
+
+        Raises:
+            ChildDied: The child crashed, or took longer than `timeout_s`.
+        """
         if self.process is None:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-c", START, self.entry, *sys.path],  # `-m` would import from the cwd
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
                 env=os.environ | self.environment,
-            )  # fmt: skip
+            )
         late, process = threading.Event(), self.process
 
         def stop() -> None:
             late.set()
             process.kill()
 
-        clock = threading.Timer(timeout_s, stop)
-        clock.daemon = True
-        clock.start()
+        timer = threading.Timer(timeout_s, stop)
+        timer.daemon = True
+        timer.start()
         try:
-            return exchange(process, request)
+            return _exchange(process, request)
         except (OSError, ValueError):
             self.close()
             raise ChildDied(late.is_set()) from None
         finally:
-            clock.cancel()
+            timer.cancel()
 
     def close(self) -> None:
         """End the process."""
@@ -66,7 +80,7 @@ class Child:
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stdout):
-                with contextlib.suppress(OSError):  # a request that the child never took is flushed here
+                with contextlib.suppress(OSError):  # closing flushes a request that the child did not read
                     if pipe:
                         pipe.close()
 
@@ -74,24 +88,24 @@ class Child:
         self.close()
 
 
-def exchange(child: subprocess.Popen[bytes], request: dict[str, Any]) -> Answer:
-    """Send a request and wait for its answer. Raises ValueError or OSError when the child ends before it is whole."""
+def _exchange(child: subprocess.Popen[bytes], request: dict[str, Any]) -> Answer:
+    """Send a request and return the answer. Raises ValueError or OSError when the child ends before."""
     assert child.stdin
     assert child.stdout
     child.stdin.write(json.dumps(request).encode() + b"\n")
     child.stdin.flush()
     line = child.stdout.readline()
     if not line:
-        raise ValueError("the child is gone")
+        raise ValueError("the child has ended")
     answer = json.loads(line)
     data = child.stdout.read(answer.get("bytes", 0))
     if len(data) != answer.get("bytes", 0):
-        raise ValueError("the child is gone")
+        raise ValueError("the child has ended")
     return answer, data
 
 
 def start(entry: str) -> None:
-    """In the child: call `module:function`. What anything else prints must not stand between the answers."""
+    """Call `module:function` in the child. Other output goes to standard error, so it cannot mix with answers."""
     import importlib
 
     answers = os.fdopen(os.dup(1), "wb")
@@ -101,6 +115,6 @@ def start(entry: str) -> None:
 
 
 def send(answers: BinaryIO, answer: dict[str, Any], data: bytes = b"") -> None:
-    """In the child: answer a request."""
+    """Write an answer and its bytes from the child."""
     answers.write(json.dumps(answer | {"bytes": len(data)}).encode() + b"\n" + data)
     answers.flush()

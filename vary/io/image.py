@@ -1,4 +1,4 @@
-"""Images in: safe decoding, grey pixels at a given scale, padding, and the way back to the page's own pixels."""
+"""Decode image files to 8-bit grey or RGB, within limits on bytes and pixels. Resizing is in `models/preprocess.py`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import warnings
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .errors import InputError
@@ -13,42 +14,54 @@ from .errors import InputError
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 MAX_BYTES = 50 << 20
 MAX_PIXELS = 80_000_000  # an A4 page at 800 dpi has 62 million
+RESOLUTIONS = (20.0, 4800.0)  # dpi that a file may state; others are mistakes
+BAND = 1 << 20  # pixels of a deep image that are converted at a time
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # TIFF 6.0, section 8
 
 
 def open_image(
     source: str | Path | bytes, name: str | None = None, frame: int = 0, colour: bool = False
 ) -> Image.Image:
-    """Decode an image to grey ("L") or colour ("RGB"), upright by its EXIF tag, transparency on white.
+    """Decode an image file to 8-bit grey ("L") or colour ("RGB").
 
-    frame: page of a TIFF, from 0.
+    The image is rotated as its EXIF tag says. Transparent pixels become white. The size is checked before decoding.
 
-    Raises InputError for what is not an image, is cut short, or is larger than MAX_BYTES or MAX_PIXELS; the size is
-    checked before a pixel is decoded.
+    Args:
+        source: Path or bytes of the file.
+        name: Name for error messages.
+        frame: Page of a TIFF, from 0.
+        colour: Return RGB.
+
+    Raises:
+        InputError: The file is no image, is damaged, or exceeds MAX_BYTES or MAX_PIXELS.
     """
     name = name or (str(source) if not isinstance(source, bytes) else "image")
-    image = _opened(source, name)
+    image = _open(source, name)
     try:
         image.seek(frame)
         width, height = image.size
-    except Exception as error:  # on broken files Pillow lets struct.error, TypeError and others through
+    except Exception as error:  # for damaged files Pillow raises struct.error, TypeError and others
         raise InputError(f"{name}: cannot be decoded: {error}") from None
     if width * height > MAX_PIXELS:
         raise InputError(f"{name}: {width}x{height} px; images may have up to {MAX_PIXELS / 1e6:.0f} million pixels")
     try:
+        deep = _has_16_bit_channels(image)
         image.load()
         ImageOps.exif_transpose(image, in_place=True)  # a copy of 80 million pixels is 300 MiB
-        return rgb(image) if colour else grey(image)
+        image = _to_8_bit(image, "RGB" if colour else "L")
+        return _stretch(image) if deep else image
     except Exception as error:
         raise InputError(f"{name}: cannot be decoded: {error}") from None
 
 
 def count_frames(source: str | Path | bytes, name: str | None = None) -> int:
-    """Pages of an image file: those of a TIFF; any other format has one (an animation counts by its first picture).
+    """Return the number of pages of a TIFF, and 1 for other images. Of an animation only the first frame counts.
 
-    Raises InputError for what is not an image.
+    Raises:
+        InputError: The file is no image.
     """
     name = name or (str(source) if not isinstance(source, bytes) else "image")
-    image = _opened(source, name)
+    image = _open(source, name)
     if image.format != "TIFF":
         return 1
     try:
@@ -57,8 +70,27 @@ def count_frames(source: str | Path | bytes, name: str | None = None) -> int:
         raise InputError(f"{name}: cannot be decoded: {error}") from None
 
 
-def _opened(source: str | Path | bytes, name: str) -> Image.Image:
-    """The file with its head read and no pixel decoded."""
+def image_dpi(source: str | Path | bytes, frame: int = 0) -> tuple[float, float] | None:
+    """Return the horizontal and vertical resolution that an image file states for its upright image; None without one.
+
+    Raises:
+        InputError: The file is no image.
+    """
+    image = _open(source, "image")
+    try:
+        image.seek(frame)
+        x, y = map(float, image.info["dpi"])
+        sideways = image.getexif().get(274, 1) >= 5  # EXIF orientations 5 to 8 swap the axes
+    except Exception:  # no resolution, or a damaged one
+        return None
+    low, high = RESOLUTIONS
+    if not (low <= x <= high and low <= y <= high):
+        return None
+    return (y, x) if sideways else (x, y)
+
+
+def _open(source: str | Path | bytes, name: str) -> Image.Image:
+    """Return the image with its header parsed and no pixel decoded."""
     if not isinstance(source, bytes) and not Path(source).is_file():
         raise InputError(f"{name}: no such file")
     size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
@@ -66,7 +98,7 @@ def _opened(source: str | Path | bytes, name: str) -> Image.Image:
         raise InputError(f"{name}: {size >> 20} MiB; images may have up to {MAX_BYTES >> 20} MiB")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is checked later
             return Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
     except UnidentifiedImageError:
         raise InputError(f"{name}: not an image; allowed: {', '.join(FORMATS)}, PDF") from None
@@ -77,25 +109,63 @@ def _opened(source: str | Path | bytes, name: str) -> Image.Image:
 
 
 def grey(image: Image.Image) -> Image.Image:
-    """Any mode to 8-bit grey; transparent pixels become white, 16-bit pixels are scaled to their own range."""
-    return _opaque(image, "L")
+    """Convert an image of any mode to 8-bit grey. Transparent pixels become white; see `_scale_deep` for 16 bits."""
+    return _to_8_bit(image, "L")
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """Any mode to 8-bit RGB; transparent pixels become white, 16-bit pixels are scaled to their own range."""
-    return _opaque(image, "RGB")
+    """Convert an image of any mode to 8-bit RGB. Transparent pixels become white; see `_scale_deep` for 16 bits."""
+    return _to_8_bit(image, "RGB")
 
 
-def _opaque(image: Image.Image, mode: str) -> Image.Image:
-    """With as few copies as can be: the largest image allowed stays under 1 GiB (tests/test_reliability_fuzz.py)."""
+def _to_8_bit(image: Image.Image, mode: str) -> Image.Image:
+    """Convert with few copies: the largest image stays under 1 GiB (tests/reading/test_fuzz.py)."""
     if image.mode.startswith(("I", "F")):
-        values = image if image.mode in ("I", "F") else image.convert("F")
-        low, high = map(float, values.getextrema())  # type: ignore[arg-type]
-        scale = 255 / (65535.0 if high > 255 else 255.0)
-        return values.point(lambda value: value * scale - min(low, 0) * scale).convert("L").convert(mode)
+        return _scale_deep(image).convert(mode)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image if image.mode == "RGBA" else image.convert("RGBA")
         white = Image.new(mode, image.size, "white")
         white.paste(image, (0, 0), image)
         return white
     return image.convert(mode)
+
+
+def _scale_deep(image: Image.Image) -> Image.Image:
+    """Map integers of more than 8 bits, or floats, to 0-255: their own minimum becomes black, their maximum white.
+
+    The range is the image's own because files do not say it: 12-bit data lies in 16-bit integers, floats may end at 1
+    or at 65535. A TIFF whose tag says that zero is white is inverted. Values that are not finite become white.
+    """
+    values = np.asarray(image)
+    rows = max(1, BAND // max(1, values.shape[1]))
+    bands = [slice(k, k + rows) for k in range(0, values.shape[0], rows)]
+    low, high = np.inf, -np.inf
+    for band in bands:
+        finite = values[band][np.isfinite(values[band])]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    out = np.full(values.shape, 255, np.uint8)
+    if high > low:
+        inverted = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+        for band in bands:
+            share = (values[band].astype(np.float64) - low) / (high - low)
+            share = np.nan_to_num(1 - share if inverted else share, nan=1.0, posinf=1.0, neginf=1.0)
+            out[band] = np.rint(share * 255)
+    return Image.fromarray(out)
+
+
+def _has_16_bit_channels(image: Image.Image) -> bool:
+    """Return whether the file has 16 bits for each of several channels; Pillow keeps the upper 8 of them."""
+    decoders = [tile[3] for tile in getattr(image, "tile", [])]
+    modes = [str(args[0] if isinstance(args, tuple) and args else args) for args in decoders]
+    return image.mode in ("RGB", "RGBA", "LA", "CMYK", "YCbCr") and any(";16" in mode for mode in modes)
+
+
+def _stretch(image: Image.Image) -> Image.Image:
+    """Stretch an 8-bit image whose brightest channel stays below half: 12-bit data in 16 bits ends at 15 of 255."""
+    extrema = image.getextrema()
+    ranges: list[tuple[int, int]] = [extrema] if image.mode == "L" else list(extrema)  # type: ignore[list-item, arg-type]
+    low, high = min(r[0] for r in ranges), max(r[1] for r in ranges)
+    if not low < high < 128:
+        return image
+    return image.point([round(255 * min(1.0, max(0, v - low) / (high - low))) for v in range(256)] * len(ranges))

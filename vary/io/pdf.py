@@ -1,8 +1,8 @@
-"""PDF pages as grey images, rendered by PDFium in a child process that may die.
+"""Render PDF pages to images and read their text, with PDFium in a child process.
 
-PDFium is C++ and not thread-safe, and a hostile file can crash or hang it: so it runs in a child process, one file per
-child, a page per request. A page that kills the child is reported, the child is started anew, and the other
-pages are still read; a child that has served for long is replaced, and its memory with it. Pages are numbered from 1.
+PDFium is not thread-safe, and a hostile file can crash or hang it. So each open file has a child process. A page that
+crashes the child or takes too long is reported; the child is restarted, and the other pages can still be read. A child
+is also replaced after RECYCLE pages, which bounds its memory. Pages are numbered from 1.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import math
 import signal
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,11 +21,12 @@ from PIL import Image
 
 from .child import Child, ChildDied, send
 from .errors import InputError, PageTimeout
+from .pdf_forms import FormField, FormPages
 from .pdf_objects import PageContent, PageObjects, read_content
 from .pdf_text import TextLayer
 
 POINTS_PER_INCH = 72
-MAX_PAGE_PIXELS = 40_000_000  # the resolution gives way to this, never the page
+MAX_PAGE_PIXELS = 40_000_000  # a page with more is rendered at a lower resolution
 CHILD_MEMORY = 4 << 30
 PAGE_TIMEOUT_S = 60.0
 ENTRY = "vary.io.pdf:serve"
@@ -32,9 +34,15 @@ RECYCLE = 250  # pages that one child renders
 
 
 class PdfFile:
-    """Pages of one PDF. Use as a context manager; `len()` is the number of pages.
+    """The pages of one PDF. Use it as a context manager; `len()` is the number of pages.
 
-    Raises InputError when the file is not a PDF, is broken, or needs another password.
+    Args:
+        path: The file, plain or compressed by gzip.
+        password: Its password.
+        timeout_s: Time limit for each request.
+
+    Raises:
+        InputError: The file is not a PDF, is damaged, or needs another password.
     """
 
     def __init__(self, path: str | Path, password: str | None = None, timeout_s: float = PAGE_TIMEOUT_S):
@@ -57,21 +65,35 @@ class PdfFile:
     def __len__(self) -> int:
         return self.pages
 
-    def render(self, number: int, dpi: float, colour: bool = False) -> tuple[Image.Image, float]:
-        """Page `number` (from 1) in grey or colour, and the resolution it was rendered at.
+    def render(
+        self, number: int, dpi: float, colour: bool = False, pixels: tuple[int, int] = (0, MAX_PAGE_PIXELS)
+    ) -> tuple[Image.Image, float]:
+        """Return the image of a page, with its filled form fields, and the resolution it was rendered at.
 
-        Raises InputError with the file, the page and the reason (PageTimeout when it took too long); the other pages
-        can still be asked for.
+        Args:
+            number: Page number, from 1.
+            dpi: Wanted resolution. It counts in points of the file, whatever paper they stand for.
+            colour: Render in RGB, not in grey.
+            pixels: Least and largest number of pixels of the image. They overrule `dpi`.
+
+        Raises:
+            InputError: The page cannot be rendered; other pages may still be.
+            PageTimeout: The page took too long.
         """
         self._rendered += 1
         if self._rendered % RECYCLE == 0:
             self.close()
-        answer, data = self._ask({"render": number, "dpi": dpi, "colour": colour})
+        answer, data = self._ask({"render": number, "dpi": dpi, "colour": colour, "pixels": pixels})
         size = (answer["width"], answer["height"])
         return Image.frombytes("RGB" if colour else "L", size, data), float(answer["dpi"])
 
+    def size(self, number: int) -> tuple[float, float]:
+        """Return width and height of a page in points, as a viewer shows it."""
+        answer, _ = self._ask({"size": number})
+        return answer["width"], answer["height"]
+
     def text(self, number: int) -> str:
-        """The text layer of a page (line ends are CR LF, a hyphen at a line's end is U+FFFE): truth for measuring."""
+        """Return the text layer of a page. Lines end in CR LF; a hyphen at the end of a line is U+FFFE."""
         _, data = self._ask({"text": number})
         return data.decode("utf-8")
 
@@ -84,6 +106,11 @@ class PdfFile:
         text = TextLayer.unpack(answer["characters"], answer["fonts"], data)
         return PageContent(text, PageObjects.from_dict(answer["objects"]))
 
+    def form_fields(self, number: int, dpi: float) -> list[FormField]:
+        """Return the form fields of a page, in pixels of its image at `dpi`."""
+        answer, _ = self._ask({"fields": number, "dpi": dpi})
+        return [FormField(kind, tuple(box), checked) for kind, box, checked in answer["fields"]]
+
     def close(self) -> None:
         """End the child process."""
         self._child.close()
@@ -94,8 +121,8 @@ class PdfFile:
             self._ask({"open": self.path, "password": self.password})
         try:
             answer, data = self._child.ask(request | {"limit": math.ceil(self.timeout_s) + 1}, self.timeout_s)
-        except ChildDied as gone:
-            if gone.late:
+        except ChildDied as died:
+            if died.late:
                 raise PageTimeout(f"{where}: rendering took longer than {self.timeout_s:g} s") from None
             raise InputError(f"{where}: the PDF renderer crashed") from None
         if "error" in answer:
@@ -103,31 +130,27 @@ class PdfFile:
         return answer, data
 
 
-# -- the child -------------------------------------------------------------------------------------------------------
+# -- the child process -----------------------------------------------------------------------------------------------
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer requests, a JSON line each, until they end."""
+    """Answer requests, one line of JSON each, until they end."""
     limit_memory()
     import pypdfium2
 
-    pdf = None
+    pages = None
     for line in requests:
         request = json.loads(line)
         data = b""
         if hasattr(signal, "alarm"):
-            signal.alarm(request["limit"])  # ends a child that hangs, even when nobody is left to kill it
+            signal.alarm(request["limit"])  # ends a child that hangs, even if its parent has died
         try:
             if "open" in request:
-                pdf = open_pdf(request["open"], request["password"])
-                answer: dict[str, Any] = {"pages": len(pdf)}
-            elif "text" in request:
-                data = pdf_page(pdf, request["text"]).get_textpage().get_text_bounded().encode("utf-8", "replace")
-                answer = {}
-            elif "content" in request:
-                answer, data = _content(pdf, pdf_page(pdf, request["content"]), request["dpi"])
+                pages = FormPages(open_pdf(request["open"], request["password"]))
+                answer: dict[str, Any] = {"pages": len(pages.pdf)}
             else:
-                answer, data = _render(pdf_page(pdf, request["render"]), request["dpi"], request["colour"])
+                assert pages is not None
+                answer, data = _answer(pages, request)
         except (pypdfium2.PdfiumError, OSError, EOFError, zlib.error, ValueError, MemoryError) as error:
             answer = {"error": reason(error)}
         send(answers, answer, data)
@@ -135,8 +158,29 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
             signal.alarm(0)
 
 
+def _answer(pages: FormPages, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """Return the answer to a request about a page; the first key of a request is its kind."""
+    kind = next(iter(request))
+    number, scale = request[kind], request.get("dpi", 0.0) / POINTS_PER_INCH
+    page = pages.page(number)
+    if kind == "text":
+        return {}, page.get_textpage().get_text_bounded().encode("utf-8", "replace")
+    if kind == "size":
+        width, height = page.get_size()
+        return {"width": width, "height": height}, b""
+    if kind == "fields":
+        return {"fields": [[one.kind, one.box, one.checked] for one in pages.form_fields(number, scale)]}, b""
+    if kind == "content":
+        content = read_content(pages.pdf, page, scale)
+        links = pages.links(number, scale)
+        objects = content.objects if links is None else replace(content.objects, links=links)
+        text = content.text
+        return {"characters": len(text.text), "fonts": text.font_names, "objects": objects.to_dict()}, text.pack()
+    return _render(page, request["dpi"], request["colour"], request["pixels"])
+
+
 def open_pdf(path: str, password: str | None) -> Any:
-    """In a child: PDFium's document of a file, also behind gzip."""
+    """Return PDFium's document of a file, plain or compressed by gzip. Call it in a child process."""
     import pypdfium2
 
     with open(path, "rb") as file:
@@ -146,25 +190,20 @@ def open_pdf(path: str, password: str | None) -> Any:
 
 
 def pdf_page(pdf: Any, number: int) -> Any:
-    """In a child: PDFium's page, from 1. Raises ValueError when the file has no such page."""
+    """Return PDFium's page, from 1, without its form fields. Raises ValueError when the file has no such page."""
     if not 1 <= number <= len(pdf):
         raise ValueError(f"the file has pages 1 to {len(pdf)}")
     return pdf[number - 1]
 
 
-def _content(pdf: Any, page: Any, dpi: float) -> tuple[dict[str, Any], bytes]:
-    content = read_content(pdf, page, dpi / POINTS_PER_INCH)
-    text = content.text
-    known = {"characters": len(text.text), "fonts": text.font_names, "objects": content.objects.to_dict()}
-    return known, text.pack()
-
-
-def _render(page: Any, dpi: float, colour: bool) -> tuple[dict[str, Any], bytes]:
+def _render(page: Any, dpi: float, colour: bool, limits: tuple[int, int]) -> tuple[dict[str, Any], bytes]:
     width, height = page.get_size()
     if min(width, height) <= 0:
         raise ValueError(f"the page measures {width:g} x {height:g} points")
-    while (pixels := _pixels(width, height, dpi)) > MAX_PAGE_PIXELS:
-        dpi *= min(0.999, (MAX_PAGE_PIXELS / pixels) ** 0.5)
+    least, most = limits
+    dpi = max(dpi, POINTS_PER_INCH * (least / (width * height)) ** 0.5)
+    while (pixels := _pixels(width, height, dpi)) > most:
+        dpi *= min(0.999, (most / pixels) ** 0.5)
     image = page.render(scale=dpi / POINTS_PER_INCH, grayscale=not colour).to_pil().convert("RGB" if colour else "L")
     return {"width": image.width, "height": image.height, "dpi": dpi}, image.tobytes()
 
@@ -175,29 +214,29 @@ def _pixels(width: float, height: float, dpi: float) -> int:
 
 
 def reason(error: Exception) -> str:
-    """In a child: what PDFium said, in words for the user."""
+    """Return the message of a PDFium error in one line for the user."""
     text = str(error)
     if "password" in text.lower():
         return "the PDF is encrypted and the password is missing or wrong"
     if "Data format error" in text:
         return "not a PDF, or broken beyond reading"
-    if "Success" in text:  # PDFium's last error, when the document opened and has no page
+    if "Success" in text:  # PDFium's last error when a document without pages was opened
         return "the PDF has no pages"
     return text.splitlines()[0] if text else type(error).__name__
 
 
 def limit_memory() -> None:
-    """In a child: no file may take more than CHILD_MEMORY."""
+    """Limit the memory of this child process to CHILD_MEMORY."""
     try:
         import resource
-    except ImportError:  # not on Windows
+    except ImportError:  # Windows
         return
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (CHILD_MEMORY, CHILD_MEMORY))
 
 
 def looks_like_pdf(path: Path) -> bool:
-    """By content: `%PDF` within the first KiB, also behind gzip."""
+    """Return whether `%PDF` is in the first KiB of a file, plain or compressed by gzip."""
     with path.open("rb") as file:
         head = file.read(4096)
     if head[:2] == b"\x1f\x8b":

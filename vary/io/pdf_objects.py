@@ -114,7 +114,7 @@ def read_objects(pdf: Any, page: Any, scale: float, text_objects: list[int]) -> 
                 objects.images.append((box, z))
             elif box:
                 objects.curves.append(box)
-    objects.links = list(_links(raw, pdf, page, frame))
+    objects.links = list(read_links(pdf, page, frame))
     return objects, drawn
 
 
@@ -304,7 +304,10 @@ def _with_area(box: Box) -> Box:
 # -- links -------------------------------------------------------------------------------------------------------------
 
 
-def _links(raw: Any, pdf: Any, page: Any, frame: Frame) -> Iterator[tuple[Box, str]]:
+def read_links(pdf: Any, page: Any, frame: Frame) -> Iterator[tuple[Box, str]]:
+    """Yield box and target of each link of a page."""
+    from pypdfium2 import raw
+
     place, link = ctypes.c_int(0), raw.FPDF_LINK()
     while raw.FPDFLink_Enumerate(page.raw, place, link):
         rect = raw.FS_RECTF()

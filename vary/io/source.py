@@ -16,20 +16,25 @@ from typing import NamedTuple
 from PIL import Image
 
 from .errors import InputError
-from .image import count_frames, open_image
-from .pdf import PAGE_TIMEOUT_S, PdfFile, looks_like_pdf
+from .image import count_frames, image_dpi, open_image
+from .pdf import MAX_PAGE_PIXELS, PAGE_TIMEOUT_S, POINTS_PER_INCH, PdfFile, looks_like_pdf
+from .pdf_forms import FormField
 from .pdf_objects import PageContent
 
 MAX_PAGES = 20_000  # of one file
-
-
-SUFFIXES = (".pdf", ".pdf.gz", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")  # taken from folders
+SUFFIXES = (".pdf", ".pdf.gz", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")  # read in folders
 
 
 class Source:
-    """The pages of a PDF or an image file as images. Use as a context manager; `len()` is the number of pages.
+    """The pages of a PDF or an image file. Use it as a context manager; `len()` is the number of pages.
 
-    Raises InputError when the file as a whole cannot be read.
+    Args:
+        path: The file.
+        password: Password of a PDF.
+        timeout_s: Time limit for rendering a page.
+
+    Raises:
+        InputError: The file cannot be read.
     """
 
     def __init__(self, path: str | Path, password: str | None = None, timeout_s: float = PAGE_TIMEOUT_S):
@@ -53,31 +58,59 @@ class Source:
         return self.pages
 
     def close(self) -> None:
-        """End the renderer."""
+        """End the process that renders PDFs."""
         if self.pdf:
             self.pdf.close()
 
-    def image(self, number: int, dpi: float, colour: bool = False) -> tuple[Image.Image, float | None]:
-        """A page and its resolution; an image file gives its own pixels, and None."""
-        if not 1 <= number <= self.pages:
-            raise InputError(f"there is no page {number}; the file has {self.pages}")
+    def image(
+        self, number: int, dpi: float, colour: bool = False, pixels: tuple[int, int] = (0, MAX_PAGE_PIXELS)
+    ) -> tuple[Image.Image, float | None]:
+        """Return the image of a page and its resolution, as `PdfFile.render`; an image file as it is, with None."""
+        self._check(number)
         if self.pdf:
-            return self.pdf.render(number, dpi, colour)
+            return self.pdf.render(number, dpi, colour, pixels)
         return open_image(self.path, frame=number - 1, colour=colour), None
 
     def content(self, number: int, dpi: float) -> PageContent | None:
         """Return text layer and objects of a PDF's page at `dpi`; None for an image, or when they cannot be read."""
         return self.pdf.content(number, dpi) if self.pdf else None
 
+    def form_fields(self, number: int, dpi: float) -> list[FormField]:
+        """Return the form fields of a PDF's page in pixels at `dpi`; none for an image."""
+        return self.pdf.form_fields(number, dpi) if self.pdf else []
+
+    def paper(self, number: int, image: Image.Image) -> tuple[float, float] | None:
+        """Return the size of a page in points; of an image file by the resolution it states, None without one.
+
+        Args:
+            number: Page number, from 1.
+            image: The image of the page.
+        """
+        self._check(number)
+        if self.pdf:
+            return self.pdf.size(number)
+        dpi = image_dpi(self.path, number - 1)
+        if dpi is None:
+            return None
+        return image.width / dpi[0] * POINTS_PER_INCH, image.height / dpi[1] * POINTS_PER_INCH
+
     def numbers(self, wanted: str | None, limit: int = MAX_PAGES) -> list[int]:
-        """The numbers that a selection names, see `parse_page_numbers`. Raises InputError for more than `limit`."""
+        """Return the page numbers of a selection, see `parse_page_numbers`.
+
+        Raises:
+            InputError: The selection cannot be understood, or names more than `limit` pages.
+        """
         numbers = list(islice(parse_page_numbers(wanted, self.pages, str(self.path)), limit + 1))
         if len(numbers) > limit:
             raise InputError(f"{self.path}: more than {limit} pages (of {self.pages}); choose some or raise the limit")
         return numbers
 
+    def _check(self, number: int) -> None:
+        if not 1 <= number <= self.pages:
+            raise InputError(f"there is no page {number}; the file has {self.pages}")
 
-# -- what to read ----------------------------------------------------------------------------------------------------
+
+# -- input files -----------------------------------------------------------------------------------------------------
 
 
 class FoundFile(NamedTuple):
@@ -95,11 +128,17 @@ class FoundFile(NamedTuple):
 
 @contextmanager
 def find_files(inputs: Sequence[str | Path], leave_out: Path | None = None) -> Iterator[list[FoundFile]]:
-    """Find the files that inputs name: files, folders, patterns, `-` for standard input.
+    """Yield the files that inputs name, each with a name for its output.
 
-    A folder gives its PDFs and images, also in folders within it, in order of their names, hidden ones left out, and
-    their names keep the way through the folders; `leave_out` is passed by (where a run writes). A file that is not
-    there is given all the same, so that reading it says so. Raises InputError for a folder or a pattern without any.
+    A folder gives the PDFs and images in it and in its subfolders, sorted by name and without hidden ones; their output
+    names keep the subfolders. A file that does not exist is included, so that reading it reports the error.
+
+    Args:
+        inputs: Files, folders, patterns such as `*.pdf`, and `-` for standard input.
+        leave_out: A folder to skip, such as the output folder.
+
+    Raises:
+        InputError: A folder or a pattern has no PDF and no image.
     """
     with tempfile.TemporaryDirectory(prefix="vary-") as scratch:
         found: list[FoundFile] = []
@@ -142,10 +181,18 @@ def _stem(name: str) -> str:
 
 
 def parse_page_numbers(wanted: str | None, pages: int, name: str) -> Iterator[int]:
-    """Page numbers of a selection such as "1-4,7,-1": from 1, both ends included, -1 is the last; None means all.
+    """Yield the page numbers of a selection such as "1-4,7,-1".
 
-    A number that the file does not have is yielded as it was asked for, once per part, so that it can be reported.
-    Raises InputError when the selection cannot be understood.
+    Numbers count from 1, ranges include both ends, -1 is the last page. A number beyond the file is yielded as given,
+    once for each part, so that it can be reported.
+
+    Args:
+        wanted: The selection; None for all pages.
+        pages: Number of pages of the file.
+        name: Name of the file for error messages.
+
+    Raises:
+        InputError: The selection cannot be understood.
     """
     if wanted is None:
         yield from range(1, pages + 1)

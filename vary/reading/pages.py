@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..document.elements import STATUSES, Document, Page
+from ..document.form_fields import place_form_fields
 from ..document.orientation import Orientation, restore_orientation, straighten
 from ..document.running_heads import mark_running_heads
 from ..document.structure import find_structure
@@ -23,7 +24,8 @@ from ..io.pdf import PAGE_TIMEOUT_S
 from ..io.source import MAX_PAGES, Source
 
 FIRST_DPI = 112.0  # 10-point type stands 15.6 px high: what the nano model reads best
-MIN_DPI, MAX_DPI = 50.0, 400.0
+FIRST_PIXELS = 300_000, 5_000_000  # for pages whose points stand for no paper: pixels, or fractions of an inch
+SCALES = 50 / FIRST_DPI, 400 / FIRST_DPI  # of the second image; the reader resizes by what is left
 BLANK_RANGE = 8  # grey levels: a page with less contrast than this shows nothing
 NOISE = 0.65  # squared difference of neighbours over twice the variance: 1 for white noise, up to 0.5 for type in it
 TILE = 64  # px
@@ -65,16 +67,20 @@ def read_page(source: Source, number: int, reader: PageReader, attempt: int = 0)
 
 
 def _read(source: Source, number: int, reader: PageReader, factor: float) -> Page:
-    image, dpi = source.image(number, FIRST_DPI if factor == 1.0 else FIRST_DPI * factor)
+    image, dpi = source.image(number, FIRST_DPI if factor == 1.0 else FIRST_DPI * factor, pixels=FIRST_PIXELS)
     if _shows_nothing(image):
         return Page(number, "blank", image.width, image.height, dpi)
     turn = reader.find_orientation(image)
     straight = straighten(image, turn)
     scale = reader.wanted_scale(straight) * factor
     if dpi and scale != 1.0:
-        image, dpi = source.image(number, min(MAX_DPI, max(MIN_DPI, dpi * scale)))
-        straight, scale = straighten(image, turn), 1.0
+        wanted = dpi * scale
+        image, used = source.image(number, dpi * min(SCALES[1], max(SCALES[0], scale)))
+        dpi, left = used, wanted / (used or wanted)
+        straight, scale = straighten(image, turn), left if abs(left - 1) > 0.01 else 1.0
     page = reader.read(straight, scale)
+    if dpi and turn == Orientation():
+        place_form_fields(page, ((one.kind, one.box, one.checked) for one in source.form_fields(number, dpi)))
     if not page.structured:
         find_structure(page, straight)
     if turn != Orientation():
