@@ -50,7 +50,7 @@ def test_a_folder_is_counted_from_its_files(tmp_path, tiny_model, capsys) -> Non
 
 def test_unknown_models_are_named(tmp_path, capsys) -> None:
     assert main(["info", "vary-huge"]) == 1
-    assert "unknown model 'vary-huge'; allowed: vary-nano, vary-tiny" in capsys.readouterr().err
+    assert "unknown model 'vary-huge'; allowed: vary-nano, vary-nano-formulas" in capsys.readouterr().err
     (tmp_path / "config.json").write_text('{"model_type": "llava"}')
     assert main(["info", str(tmp_path)]) == 1
     assert "a model of type 'llava'" in capsys.readouterr().err

@@ -29,7 +29,7 @@ from vary.models.processor import VaryProcessor
 from vary.models.vocab import ClipVocabulary, HfVocabulary, SiglipVocabulary
 from vary.models.zoo import PRESETS
 
-FAMILY = [name for name in PRESETS if name != "vary-nano"]
+FAMILY = [name for name in PRESETS if name not in ("vary-nano", "vary-nano-formulas")]
 # arXiv 2312.06109, 2401.12503, 2409.01704 as counted in the specification
 COUNTS = {"vary-tiny": 223_165_440, "vary-toy": 2_235_000_000, "vary-base": 8_120_000_000, "got": 560_500_000}
 

@@ -19,6 +19,7 @@ class VaryConfig(PreTrainedConfig):
     text_config: configuration of any causal language model of transformers.
     reading: None, or `alphabet` (what the head spells), `frames` (per column), `styles` (of type that it tells apart),
     `feed` (whether its posteriors join the tokens) and `vocabulary` (which one it reads, from 0).
+    formulas: None, or the sizes of `SymbolsDecoder`, with its `glyphs` and `structure`.
     template: how prompts are written, a name of `prompt.TEMPLATES`.
     image_token_id: id of `<imgpad>`, which stands where image tokens go.
     """
@@ -33,6 +34,7 @@ class VaryConfig(PreTrainedConfig):
         connector: dict[str, Any] | list[dict[str, Any]] | None = None,
         text_config: dict[str, Any] | PreTrainedConfig | None = None,
         reading: dict[str, Any] | None = None,
+        formulas: dict[str, Any] | None = None,
         template: str = "plain",
         image_token_id: int = 5,
         **kwargs: Any,
@@ -45,6 +47,7 @@ class VaryConfig(PreTrainedConfig):
             text_config = AutoConfig.for_model(text_config.pop("model_type"), **text_config)
         self.text_config = text_config
         self.reading = reading
+        self.formulas = formulas
         self.template = template
         self.image_token_id = image_token_id
         kwargs.setdefault("tie_word_embeddings", self.text_config.tie_word_embeddings)

@@ -19,9 +19,10 @@ from .zoo import PRESETS, settings
 
 _SAM, _CLIP = 95_569_152, 303_179_776
 _TINY = {"vocabularies.0": _SAM, "connector": 787_200, "language_model": 126_809_088}
+_NANO = {"vocabularies.0": 1_297_600, "reading_head": 105_931, "connector": 998_624, "language_model": 3_468_032}
 COUNTS: dict[str, dict[str, int]] = {
-    "vary-nano": {"vocabularies.0": 1_297_600, "reading_head": 105_931, "connector": 998_624,
-                  "language_model": 3_468_032},
+    "vary-nano": _NANO,
+    "vary-nano-formulas": {**_NANO, "symbols_decoder": 5476928},
     "vary-tiny": _TINY, "vary-tiny-paper": _TINY, "vary-tiny-600k": {**_TINY, "language_model": 125_239_296},
     "vary-toy": {"vocabularies.0": _CLIP, "vocabularies.1": _SAM, "connector": 2_099_200,
                  "language_model": 1_525_508_096, "lm_head": 311_009_280},
@@ -32,7 +33,11 @@ COUNTS: dict[str, dict[str, int]] = {
     "got": {"vocabularies.0": _SAM, "connector": 1_049_600, "language_model": 463_909_888},
 }  # fmt: skip
 _RESEARCH = "the authors' weights: research use only (their README; no licence file)"
-LICENCES = {"vary-nano": "Apache-2.0", "got": "the authors' weights: Apache-2.0 (their model page)"}
+LICENCES = {
+    "vary-nano": "Apache-2.0",
+    "vary-nano-formulas": "Apache-2.0",
+    "got": "the authors' weights: Apache-2.0 (their model page)",
+}
 
 
 def info(model: str) -> dict[str, Any]:

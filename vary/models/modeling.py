@@ -24,6 +24,7 @@ from .connect import CONNECTORS, Connector
 from .heads.reading import ReadingHead, vocabulary_index
 from .heads.reading import build as build_reading_head
 from .merge import MERGES, token_grid
+from .symbols_decoder import SymbolsDecoder
 from .vocab import Vocabulary, build_vocabulary
 
 
@@ -78,6 +79,7 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
             self.reading_head = build_reading_head(config.reading, self.reading_vocabulary)
             if config.reading.get("feed"):
                 widths[self.reading_vocabulary_index] += self.reading_head.frame_grid.frames * self.reading_head.classes
+        self.symbols_decoder = SymbolsDecoder(**config.formulas) if config.formulas else None
         self.connector = _connectors(config, widths)
         self.language_model = AutoModel.from_config(config.text_config)
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)

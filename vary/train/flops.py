@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..models.config import VaryConfig
 from ..models.modeling import VaryForConditionalGeneration
+from ..models.symbols_decoder import SymbolsDecoder
 from .build import checkpoint_activations
 from .distributed import Ranks
 from .recipe import Recipe, Stage
@@ -47,6 +48,9 @@ def cost_of(model: VaryForConditionalGeneration, stage: Stage, recipe: Recipe, t
     nn.Module.to(copy, dtype)
     if recipe.checkpointing:
         checkpoint_activations(copy)
+    if stage.task == "formula":
+        found = _run(_Formula(copy.symbols_decoder), torch.empty(1, tokens, dtype=torch.long, device="meta"))
+        return Cost(found.flops * 3, found.activations)
     flops = bytes_kept = 0.0
     for k, (eye, settings) in enumerate(zip(copy.vocabularies, model.config.vocabularies, strict=True)):
         size = settings["preprocess"].get("size")
@@ -74,6 +78,20 @@ class _Text(nn.Module):
         out = self.language_model(ids_BT, attention_mask=mask, position_ids=torch.zeros_like(ids_BT), use_cache=False)
         logits = self.lm_head(out.last_hidden_state)
         return nn.functional.cross_entropy(logits.float().flatten(0, 1), ids_BT.flatten())
+
+
+class _Formula(nn.Module):
+    """The symbols decoder on a formula of as many glyphs as steps."""
+
+    def __init__(self, decoder: nn.Module | None):
+        super().__init__()
+        self.decoder = cast(SymbolsDecoder, decoder)
+
+    def forward(self, steps_BT: torch.Tensor) -> torch.Tensor:
+        count, dtype = steps_BT.shape[1], self.decoder.step.weight.dtype
+        boxes, real = steps_BT.new_empty((1, count, 4), dtype=dtype), steps_BT.new_ones((1, count), dtype=torch.bool)
+        memory = self.decoder.encode(steps_BT, steps_BT, boxes, real)
+        return self.decoder.logits(memory, steps_BT, steps_BT, steps_BT.new_zeros((1, count, count), dtype=torch.bool))
 
 
 def _run(module: nn.Module, given: torch.Tensor) -> Cost:

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from ..io.errors import ConfigError, InputError
 from ..io.files import lock_folder
+from ..reading.engines.torch import fast_bf16
 from .build import build, shard_model, trained_names
 from .chat_task import ChatTask
 from .checkpoint import (
@@ -34,6 +35,7 @@ from .checkpoint import (
 )
 from .distributed import Ranks, distribute_like, local_shard
 from .flops import ThroughputMeter
+from .formula_task import FormulaTask
 from .loader import iterate_batches
 from .optim import build_optimizers, is_trained, schedule, set_rate
 from .reading_tasks import ReadTask, StripTask
@@ -42,7 +44,7 @@ from .run_log import RunLog
 from .task import Task, TaskContext, TextAssets
 
 Log = Callable[[str], Any]
-TASKS: dict[str, Any] = {"read": ReadTask, "write": StripTask, "answer": ChatTask}
+TASKS: dict[str, Any] = {"read": ReadTask, "write": StripTask, "answer": ChatTask, "formula": FormulaTask}
 MAX_SKIPPED_SHARE = 0.05  # of all samples, checked from the thousandth on
 MAX_EMPTY_STEPS = 3  # steps in a row in which no sample had a label
 
@@ -100,6 +102,7 @@ class Run:
         self.recipe, self.ranks, self.log, self.out = recipe, ranks, log, Path(recipe.out)
         self.stop, self.assets = stop or StopSignal(), assets
         self.model, self.processor = build(recipe)
+        self.bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and fast_bf16(ranks.device))
         self.sharded = recipe.shard and ranks.world > 1
         if self.sharded:
             shard_model(self.model, recipe, ranks)
@@ -200,7 +203,7 @@ class Run:
         for part in range(self.ranks.rank, stage.accumulate, self.ranks.world):
             batch = next(batches)
             _seed_all((self.recipe.seed * 1009 + self.index) * 10_000_019 + self.step * stage.accumulate + part)
-            with torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
+            with torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.bf16):
                 losses, weight = task.losses(batch)
                 if self.sharded and not losses:  # FSDP: the other ranks wait for this one at every layer
                     one = torch.zeros(1, 1, dtype=torch.long, device=self.ranks.device)
@@ -332,7 +335,7 @@ class Run:
         self.model.eval()
         with (
             torch.no_grad(),
-            torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"),
+            torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.bf16),
         ):
             found = task.evaluate()
         load_tensors(self.model, kept, "averages")

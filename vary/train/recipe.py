@@ -48,12 +48,14 @@ class Stage:
     """One stage of training: task, data, trainable parameters and optimizer settings.
 
     Args:
-        task: `read` (the head reads lines), `write` (the decoder writes strips of lines) or `answer` (the language
-            model answers about images).
+        task: `read` (the head reads lines), `write` (the decoder writes strips of lines), `formula` (the
+            symbols decoder writes LaTeX from glyphs) or `answer` (the language model answers about images).
         trainable: Prefixes of parameter names. All other parameters are frozen.
         views: Pages of `read` and `write`.
         mix: For `answer`: a data recipe that has a mix of this stage's name, or a folder of rendered shards.
-        batch: Samples in a batch of `answer`.
+        formulas: For `formula`: packages that hold real formulas (`corpus.formulas`).
+        longest: Most steps of a formula.
+        batch: Samples in a batch of `answer` and `formula`.
         max_tokens: Longer samples are cut to this length.
         pack: Put several samples into one row of `max_tokens`.
         accumulate: Batches per step, over all ranks together.
@@ -77,6 +79,8 @@ class Stage:
     trainable: tuple[str, ...]
     views: tuple[View, ...] = ()
     mix: str = ""
+    formulas: tuple[str, ...] = ()
+    longest: int = 152
     batch: int = 1
     max_tokens: int = 4096
     pack: bool = False
@@ -98,14 +102,16 @@ class Stage:
 
     def __post_init__(self) -> None:
         for key, value, allowed in (
-            ("task", self.task, ("read", "write", "answer")),
+            ("task", self.task, ("read", "write", "answer", "formula")),
             ("optimizer", self.optimizer, ("adamw", "muon")),
             ("schedule", self.schedule, ("trapezoid", "cosine", "constant")),
         ):
             if value not in allowed:
                 raise ConfigError(f"stage {self.name!r}: {key} {value!r}; allowed: {', '.join(allowed)}")
-        if (self.task == "answer") == (not self.mix) or (self.task != "answer") == (not self.views):
-            raise ConfigError(f"stage {self.name!r}: `answer` learns from a mix, `read` and `write` from views")
+        given = tuple(name for name in ("mix", "formulas", "views") if getattr(self, name))
+        if given != ({"answer": "mix", "formula": "formulas"}.get(self.task, "views"),):
+            kinds = "`answer` learns from a mix, `formula` from formulas, `read` and `write` from views"
+            raise ConfigError(f"stage {self.name!r}: {kinds}")
         if not self.lines or any(not isinstance(n, int) or n < 1 for n in self.lines):
             raise ConfigError(f"stage {self.name!r}: lines {list(self.lines)}; allowed: whole numbers from 1")
 
@@ -143,7 +149,7 @@ class Recipe:
         eval_every, save_every, log_every: In steps.
         keep: Number of checkpoints to keep.
         most_skipped: The run stops after so many steps in a row without a finite gradient.
-        precision: `bf16` (autocast) or `float32`.
+        precision: `bf16` (autocast), `float32`, or `auto`: bf16 on devices that are fast at it.
         hold: Type of frozen weights, `float32` or `bfloat16`.
         checkpointing: Recompute activations in the backward pass instead of storing them.
         compile: Compile layers by `torch.compile`.
@@ -172,7 +178,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for key, value, allowed in (
-            ("precision", self.precision, ("bf16", "float32")),
+            ("precision", self.precision, ("auto", "bf16", "float32")),
             ("hold", self.hold, ("bfloat16", "float32")),
         ):
             if value not in allowed:
@@ -243,7 +249,7 @@ def _build(kind: type, data: Any, where: str) -> Any:
         values["views"] = tuple(_build(View, v, f"{where}: views.{k}") for k, v in enumerate(values["views"]))
     if values.get("lora") is not None and kind is Recipe:
         values["lora"] = _build(Lora, values["lora"], f"{where}: lora")
-    for name in ("trainable", "sizes_px", "betas", "targets", "lines", "pdfs"):
+    for name in ("trainable", "sizes_px", "betas", "targets", "lines", "pdfs", "formulas"):
         if name in values:
             values[name] = (values[name],) if isinstance(values[name], str) else tuple(values[name])
     try:  # YAML reads 2e-3 as text

@@ -1,12 +1,17 @@
-"""Collect real formulas from documentation in HTML, TeX and reStructuredText (`formulas_from`)."""
+"""Collect real formulas from documentation in HTML, TeX and reStructuredText (`formulas_from`).
+
+`real_formulas` gives those of installable packages, in parts for training and for measuring.
+"""
 
 from __future__ import annotations
 
 import gzip
 import html
+import json
+import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +19,7 @@ from ...io.errors import InputError
 from ...markup.math import normalise, write_typst
 from ...markup.math_nodes import LatexError
 from ...markup.math_parser import parse
+from .download import cache_dir, fetch
 
 _HTML = re.compile(r"\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
 _TEX = re.compile(
@@ -92,3 +98,38 @@ def _accept(raw: str, max_chars: int) -> tuple[str, str]:
     if len(tree) == 1 and tree[0].kind in ("symbol", "number", "text"):
         return "a lone symbol", ""
     return "", latex
+
+
+HELD_OUT_PACKAGES = ("deb:python-statsmodels-doc",)  # whole documents: none of their formulas is trained on
+_EDITION = 1  # counts when canonical LaTeX changes, so that cached formulas are written anew
+
+
+def real_formulas(part: str, packages: Sequence[str]) -> list[str]:
+    """Return the canonical LaTeX of all formulas of some packages, each once, in the order of the packages.
+
+    The packages are read once; their formulas are kept as JSON in the cache.
+
+    Args:
+        part: "train", or "test" for the packages in `HELD_OUT_PACKAGES`. No formula of "test" is in "train".
+        packages: names that `fetch` takes.
+
+    Raises:
+        InputError: there is no such part.
+    """
+    if part not in ("train", "test"):
+        raise InputError(f"formulas have the parts 'train' and 'test', not {part!r}")
+    held_out = dict.fromkeys(f for name in packages if name in HELD_OUT_PACKAGES for f in _of_package(name))
+    if part == "test":
+        return list(held_out)
+    found = dict.fromkeys(f for name in packages if name not in HELD_OUT_PACKAGES for f in _of_package(name))
+    return [f for f in found if f not in held_out]
+
+
+def _of_package(name: str) -> list[str]:
+    file = cache_dir() / f"formulas-{_EDITION}-{name.replace(':', '-')}.json"
+    if not file.exists():
+        latex = formulas_from(fetch(name)).latex
+        part = file.with_suffix(f".{os.getpid()}")
+        part.write_text(json.dumps(latex), encoding="utf-8")
+        part.replace(file)
+    return [str(f) for f in json.loads(file.read_text(encoding="utf-8"))]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...io.errors import ConfigError
+from ...markup.math_tokens import GLYPHS, STRUCTURE, STYLES
 from ...markup.prompts import LATIN, character_vocabulary
 
 Settings = dict[str, Any]
@@ -39,6 +40,14 @@ def nano(small: bool, alphabet: str = LATIN) -> Settings:
         "reading": {"alphabet": alphabet, "frames": 3, "styles": ["mono"], "feed": True},
         "image_token_id": ids["<imgpad>"],
     }  # fmt: skip
+
+
+def nano_formulas(small: bool) -> Settings:
+    """The third edition of `vary-nano`, in training: with a decoder that writes formulas from their glyphs."""
+    sizes = {"width": 32, "inner": 40, "heads": 2, "encoder": 1, "decoder": 2} if small else {
+        "width": 256, "inner": 768, "heads": 4, "encoder": 2, "decoder": 3,
+    }  # fmt: skip
+    return nano(small) | {"formulas": {"glyphs": GLYPHS, "structure": list(STRUCTURE), "styles": len(STYLES), **sizes}}
 
 
 # Means and deviations are those of the weights' own training (docs/models.md says which checkpoint has which).
@@ -157,6 +166,7 @@ def got(small: bool) -> Settings:
 
 PRESETS: dict[str, Callable[[bool], Settings]] = {
     "vary-nano": nano,
+    "vary-nano-formulas": nano_formulas,
     "vary-tiny": tiny,
     "vary-tiny-paper": lambda small: tiny(small, "opt", "imagenet"),
     "vary-tiny-600k": lambda small: tiny(small, "600k"),

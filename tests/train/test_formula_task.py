@@ -1,0 +1,123 @@
+"""The symbols decoder learns a handful of formulas by heart, and its training resumes bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vary.data.documents.formula_glyphs import FormulaGlyphs
+from vary.markup.math_tokens import GLYPHS, STRUCTURE
+from vary.models.formula_writer import write_formulas
+from vary.models.symbols_decoder import SymbolsDecoder
+from vary.train import formula_task
+from vary.train.formula_task import IGNORED, FormulaData, add_noise, collate
+from vary.train.loop import train
+from vary.train.recipe import Recipe
+
+TRAIN = [
+    r"\frac{a}{b}",
+    r"x_{i}^{2}",
+    r"\sqrt{y}+1",
+    r"\mathbf{A}x",
+    r"\sin t",
+    r"\hat{z}=0",
+    "a+b",
+    r"\left(u\right)^{k}",
+]
+SIZES = {"width": 48, "inner": 64, "heads": 2, "encoder": 1, "decoder": 2}
+
+
+@pytest.fixture
+def formulas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formula_task, "real_formulas", lambda part, packages: TRAIN if part == "train" else TRAIN[:3])
+    monkeypatch.setattr(formula_task, "MEASURED", 6)
+
+
+def source(**settings: object) -> FormulaGlyphs:
+    return FormulaGlyphs(TRAIN, shares=(0, 1, 0), swapped=0.0, **settings)
+
+
+def recipe(out: Path, **changes: object) -> Recipe:
+    text = f"""
+model: vary-nano-formulas-test
+out: {out}
+workers: 0
+precision: auto
+ema: 0.9
+save_every: 2
+eval_every: 4
+log_every: 1
+stages:
+  - {{name: one, task: formula, formulas: [deb:none], batch: 4, steps: 4, lr: 1.0e-3, longest: 12,
+     trainable: [symbols_decoder]}}
+"""
+    file = out.parent / "recipe.yaml"
+    file.write_text(text)
+    return replace(Recipe.load(file), **changes)
+
+
+def test_a_handful_of_formulas_is_learnt_by_heart() -> None:
+    torch.manual_seed(0)
+    decoder = SymbolsDecoder(GLYPHS, STRUCTURE, **SIZES)
+    formulas = [source().sample(k) for k in range(16)]
+    batch = collate(formulas, decoder)
+    optimizer = torch.optim.AdamW(decoder.parameters(), lr=3e-3)
+    first = loss = None
+    for _ in range(60):
+        memory = decoder.encode(batch.classes_BN, batch.styles_BN, batch.boxes_BN4, batch.real_BN)
+        logits = decoder.logits(memory, batch.inputs_BT, batch.last_BT, batch.used_BTN)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets_BT.flatten(), ignore_index=IGNORED)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        first = loss.item() if first is None else first
+    assert loss.item() < 0.1 * first
+    written = write_formulas(decoder.eval(), [(f.chars, f.styles, f.boxes) for f in formulas])
+    assert [w.steps for w in written] == [f.steps for f in formulas]
+    assert [w.latex for w in written] == [f.latex for f in formulas]
+    for w, f in zip(written, formulas, strict=True):
+        assert w.pointers == f.pointers.tolist()
+        assert w.accounted
+        assert w.probability > 0.2
+
+
+def test_batches_are_functions_of_their_number() -> None:
+    decoder = SymbolsDecoder(GLYPHS, STRUCTURE, **SIZES)
+    one, two = (FormulaData(source(seed=3), decoder, 4, 3) for _ in range(2))
+    ahead = [one[k] for k in range(3)]
+    for k in (2, 0):
+        for name, tensor in vars(two[k]).items():
+            assert torch.equal(tensor, getattr(ahead[k], name)), name
+
+
+def test_noise_keeps_pointers_on_their_glyphs() -> None:
+    formula = source().sample(1)
+    lost = 0
+    for seed in range(300):
+        noisy = add_noise(formula, np.random.default_rng(seed))
+        assert len(noisy.chars) == len(noisy.boxes) == len(noisy.styles)
+        assert len(noisy.steps) == len(noisy.pointers)
+        assert noisy.pointers.max() < len(noisy.chars)
+        ink = [p for p in noisy.pointers.tolist() if p >= 0]
+        assert len(set(ink)) == len(ink)
+        lost += len(noisy.chars) < len(formula.chars)
+    assert lost > 0
+
+
+def test_training_resumes_bit_for_bit(formulas: None, tmp_path: Path) -> None:
+    train(recipe(tmp_path / "whole"), log=lambda _: None)
+    train(recipe(tmp_path / "parts"), log=lambda _: None, max_steps=2)
+    train(recipe(tmp_path / "parts"), log=lambda _: None)
+    for name in ("model", "ema"):
+        whole, parts = (sorted((tmp_path / run).glob(f"step-*/{name}.safetensors"))[-1] for run in ("whole", "parts"))
+        assert whole.read_bytes() == parts.read_bytes()
+    assert "exact_10" in (tmp_path / "whole" / "eval.csv").read_text()
+
+
+def test_a_model_without_the_decoder_is_refused(formulas: None, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no parameter begins with|no symbols decoder"):
+        train(recipe(tmp_path / "run", model="vary-nano-test"), log=lambda _: None)
