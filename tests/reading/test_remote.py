@@ -19,7 +19,7 @@ from PIL import Image
 from tests.serve.test_app import FakeChatModel, FakeReader
 from vary.io.errors import InputError, RemoteError
 from vary.reading.pages import read_document
-from vary.reading.remote import LONG_SIDE, Server
+from vary.reading.remote import LONG_SIDE, RemoteModel
 from vary.serve.app import Served, create_app
 from vary.serve.fetch import fetch_image
 
@@ -84,7 +84,7 @@ def said(text: str, reason: str = "stop") -> tuple:
 def test_pages_of_a_vary_server_come_with_boxes(pdf_file) -> None:
     reader = FakeReader()
     with vary_server(nano=Served(reader)) as url:
-        server = Server(url, key="key")
+        server = RemoteModel(url, key="key")
         assert server.name == "nano"
         document = read_document(pdf_file, server)
         assert [page.status for page in document] == ["ok", "blank", "ok"]
@@ -103,25 +103,25 @@ def test_pages_of_a_vary_server_come_with_boxes(pdf_file) -> None:
 def test_questions_stream() -> None:
     with vary_server(asks=Served(None, FakeChatModel())) as url:
         heard: list[str] = []
-        assert Server(url, key="key").ask([PAGE], "What?", heard.append) == ("Hello there.", True)
+        assert RemoteModel(url, key="key").ask([PAGE], "What?", heard.append) == ("Hello there.", True)
         assert heard == ["Hello ", "there."]
-        assert Server(url, key="key").ask([PAGE], "What?") == ("Hello there.", True)
+        assert RemoteModel(url, key="key").ask([PAGE], "What?") == ("Hello there.", True)
 
 
 def test_what_is_wrong_is_said_before_a_page_is_read(other) -> None:
     with vary_server(nano=Served(FakeReader())) as url:
         with pytest.raises(RemoteError, match="401: the key is missing or wrong"):
-            Server(url, key="no")
+            RemoteModel(url, key="no")
         with pytest.raises(InputError, match="no model 'big'; it has nano"):
-            Server(url, "big", "key")
+            RemoteModel(url, "big", "key")
     with pytest.raises(RemoteError, match="cannot be reached"):
-        Server(url)
+        RemoteModel(url)
     with pytest.raises(InputError, match="http:// or https://"):
-        Server("localhost:8000")
+        RemoteModel("localhost:8000")
 
 
 def test_other_servers_read_too(other) -> None:
-    server = Server(other.url, key="key")
+    server = RemoteModel(other.url, key="key")
     other.script += [said("# Title\n\nA line.\nAnother.")]
     page = server.read(PAGE)
     assert (page.status, page.text, page.width) == ("ok", "# Title\n\nA line.\nAnother.", 400)
@@ -142,14 +142,14 @@ def test_other_servers_read_too(other) -> None:
 )
 def test_how_an_answer_ended_is_the_status_of_the_page(other, answer, status, text) -> None:
     other.script.append(answer)
-    page = Server(other.url).read(PAGE)
+    page = RemoteModel(other.url).read(PAGE)
     assert (page.status, page.text[:34]) == (status, text)
 
 
 def test_a_busy_server_is_asked_again_and_a_refusal_is_not(other, monkeypatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr("time.sleep", slept.append)
-    server = Server(other.url)
+    server = RemoteModel(other.url)
     other.script += [(429, {"Retry-After": "3"}, {}), (503, {}, b"gone"), said("done")]
     assert server.read(PAGE).text == "done"
     assert slept == [3.0, 2.0]
@@ -165,7 +165,7 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_not(other, monkeypatch) -
 
 
 def test_answers_that_break_off_are_no_answers(other) -> None:
-    server, heard = Server(other.url), []
+    server, heard = RemoteModel(other.url), []
     first = b'data: {"choices": [{"delta": {"content": "Half"}}]}\n\n'
     other.script += [(200, {}, first), (200, {}, first + b"data: {half")]
     assert server.ask([PAGE], "What?", heard.append) == ("Half", False)
@@ -180,7 +180,7 @@ def test_answers_that_break_off_are_no_answers(other) -> None:
 
 
 def test_redirects_are_not_followed_and_the_key_goes_nowhere(other) -> None:
-    server = Server(other.url, key="key")
+    server = RemoteModel(other.url, key="key")
     other.script += [(302, {"Location": other.url + "/elsewhere"}, {})]
     with pytest.raises(InputError, match="302"):
         server.read(PAGE)
@@ -188,7 +188,7 @@ def test_redirects_are_not_followed_and_the_key_goes_nowhere(other) -> None:
 
 
 def test_pages_are_sent_at_a_size_that_is_read_well(other) -> None:
-    server = Server(other.url)
+    server = RemoteModel(other.url)
     assert server.wanted_scale(Image.new("L", (1200, 1500))) == 1.0
     assert server.wanted_scale(Image.new("L", (400, 800))) == LONG_SIDE / 800
 

@@ -6,19 +6,21 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.reading.test_batch import FACTORY, tiff
-from tests.reading.test_remote import PAGE, other, said, vary_server  # noqa: F401  # `other` is a fixture
+from tests.reading.test_remote import PAGE, Other, other, said, vary_server  # noqa: F401  # `other` is a fixture
 from tests.serve.test_app import FakeReader
 from vary.document.orientation import Orientation
 from vary.io.errors import InputError
 from vary.reading.batch import read_all
 from vary.reading.pages import read_document
-from vary.reading.remote import Server, load_server
+from vary.reading.remote import RemoteModel, load_server
 from vary.serve.app import Served
 
 ROOT = Path(__file__).parents[2]
@@ -79,17 +81,18 @@ def test_no_torch_here_nor_in_the_workers(tmp_path, pdf_file, other) -> None:  #
 
 
 def test_a_server_that_is_started_anew_loses_no_page(other, monkeypatch) -> None:  # noqa: F811
-    server, slept = Server(other.url), []
-    opened = server._open
+    server, address, slept = RemoteModel(other.url), other.server_address, []
+    other.shutdown()
+    other.server_close()  # connections are refused from here on
 
-    def gone(*arguments, **settings):
-        if len(slept) < 2:
-            raise ConnectionRefusedError("refused")
-        return opened(*arguments, **settings)
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            again = ThreadingHTTPServer(address, Other)
+            again.script, again.asked = [said("done")], []
+            threading.Thread(target=again.handle_request, daemon=True).start()
 
-    monkeypatch.setattr(server, "_open", gone)
-    monkeypatch.setattr("time.sleep", slept.append)
-    other.script.append(said("done"))
+    monkeypatch.setattr("time.sleep", sleep)
     assert server.read(PAGE).text == "done"
     assert slept == [1.0, 2.0]
 

@@ -128,7 +128,8 @@ def _read_into(files: list[str], out: Path, forms: list[str], quiet: bool, as_js
     from ..reading.batch import read_all
 
     pause = 0.1 if sys.stderr.isatty() else 30.0
-    with tqdm(unit="page", disable=quiet, file=sys.stderr, mininterval=pause, dynamic_ncols=True, leave=False) as bar:
+    options: Any = {"mininterval": pause, "delay": pause, "dynamic_ncols": True, "leave": False}
+    with tqdm(unit="page", disable=quiet, file=sys.stderr, **options) as bar:
 
         def report(line: dict[str, Any]) -> None:
             if as_json:

@@ -133,7 +133,7 @@ PEERS: dict[str, Callable[[], bool]] = {
 
 
 class Server:
-    """`client.Server` as a peer: its address, with or without `/v1`, its model or None for the first that it lists.
+    """`RemoteModel` as a peer: its address, with or without `/v1`, its model or None for the first that it lists.
 
     Raises ValueError for an address that is not http(s) and a server that cannot be reached or lacks the model.
     """
@@ -141,7 +141,7 @@ class Server:
     kind, asks, languages, alphabet = "server", True, None, ""
 
     def __init__(self, url: str, model: str | None = None, key: str = "", max_tokens: int = 2048):
-        self.client = client.Server(url, model, key or None, timeout_s=SERVER_TIMEOUT_S, max_tokens=max_tokens)
+        self.client = client.RemoteModel(url, model, key or None, timeout_s=SERVER_TIMEOUT_S, max_tokens=max_tokens)
         self.model = self.client.name
         self.identity = f"{self.model} at {self.client.url}"
 

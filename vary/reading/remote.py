@@ -1,23 +1,21 @@
-"""Reading on another machine: any OpenAI-compatible server reads pages and answers questions; torch is not imported.
+"""Read pages and ask questions on an OpenAI-compatible server. This module imports no torch.
 
-Also the one function of the package that fetches by address (`fetch_image`), for servers that are asked to. Both go
-out by the standard library, follow no redirects and send the key nowhere else.
+Redirects are not followed, so the key goes to no other server.
 """
 
 from __future__ import annotations
 
 import base64
-import http.client
 import io
 import json
 import os
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
 from PIL import Image
 
 from ..document.elements import Block, Line, Page
@@ -28,22 +26,27 @@ from ..models.repetition import find_loop
 
 LONG_SIDE = 1600  # px; pages are sent about this large, an A4 page at 137 dpi
 ATTEMPTS = 6
-RETRIED = (429, 502, 503, 504)
+RETRIED = (429, 502, 503, 504)  # busy, or being restarted
 FINISHED = {"stop": "ok", "length": "truncated", "repetition": "repetition"}
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        return None  # a redirect is then an HTTPError like any other
+class RemoteModel:
+    """A model on an OpenAI-compatible server: a `PageReader` for `read_pages`, and `ask`. One request per page.
 
+    A server of `vary serve` returns lines, boxes and confidences. Others return text: one Line, whose box is the page
+    and whose confidence is 0.
 
-class Server:
-    """An OpenAI-compatible server: a `PageReader` for `read_pages`, and `ask`. Pages are read one request each.
+    Args:
+        url: address of the server, with or without `/v1`.
+        model: name of the model; the server's first by default.
+        key: sent as bearer token.
+        prompt: the question for a page, where the model takes questions.
+        timeout_s: seconds to wait for the server's next bytes.
+        max_tokens: longest answer; None for the server's own limit.
 
-    url: with or without `/v1`. model: by default the server's first. prompt: what a model that takes questions is asked
-    of a page. max_tokens: of an answer, None for the server's own limit. A server of `vary serve` returns lines, boxes
-    and confidences; others return text: one Line, whose box is the page and whose confidence is 0. Raises RemoteError
-    when the server cannot be reached, InputError when it has no such model.
+    Raises:
+        RemoteError: the server cannot be reached or speaks another protocol.
+        InputError: the address is none, or the server has no such model.
     """
 
     def __init__(
@@ -58,10 +61,10 @@ class Server:
         self.url = url.rstrip("/").removesuffix("/v1")
         if urlsplit(self.url).scheme not in ("http", "https"):
             raise InputError(f"{url}: expected an address that begins with http:// or https://")
-        self.key, self.prompt, self.timeout_s, self.max_tokens = key, prompt, timeout_s, max_tokens
-        self.name, self._open = "", urllib.request.build_opener(_NoRedirects).open
+        self.prompt, self.max_tokens, self.name = prompt, max_tokens, ""
+        self._client = httpx2.Client(headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=timeout_s)
         try:
-            offered = {entry["id"]: entry for entry in self._json("/v1/models")["data"]}
+            offered = {entry["id"]: entry for entry in self._json("GET", "/v1/models")["data"]}
         except (KeyError, TypeError):
             raise RemoteError(f"{self.url}: /v1/models does not answer as OpenAI-compatible servers do") from None
         if not offered or (model is not None and model not in offered):
@@ -74,12 +77,12 @@ class Server:
         return Orientation()
 
     def wanted_scale(self, image: Image.Image) -> float:
-        """Factor that brings the longer side to LONG_SIDE; 1.0 when it is within a quarter of it."""
+        """Return the factor that brings the longer side to LONG_SIDE; 1.0 when it is within a quarter of it."""
         scale = LONG_SIDE / max(image.size)
         return 1.0 if 0.8 <= scale <= 1.25 else scale
 
     def read(self, image: Image.Image, scale: float = 1.0) -> Page:
-        """Read a page; boxes are pixels of `image`. Raises InputError with what the server said."""
+        """Read a page; boxes are in pixels of `image`. Raises InputError with the server's reason."""
         sent = image
         if scale != 1.0:
             sent = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
@@ -93,9 +96,9 @@ class Server:
     def ask(
         self, images: list[Image.Image], question: str, on_text: Callable[[str], None] | None = None
     ) -> tuple[str, bool]:
-        """One question about images: the answer, and whether it came to its own end; on_text gets pieces as they come.
+        """Ask one question about images. Returns the answer, and whether the model ended it itself.
 
-        Raises RemoteError.
+        on_text gets pieces of the answer as they arrive. Raises RemoteError.
         """
         text, reason = self._chat(images, question, on_text)
         return text, reason == "stop"
@@ -123,33 +126,28 @@ class Server:
         content = [*parts, {"type": "text", "text": question}]
         body = {"model": self.name, "messages": [{"role": "user", "content": content}], "temperature": 0}
         body |= {"max_tokens": self.max_tokens} if self.max_tokens else {}
-        path, data = "/v1/chat/completions", json.dumps(body | ({"stream": True} if on_text else {})).encode()
-        text, reason = "", "cut off"
+        path = "/v1/chat/completions"
         try:
             if on_text is None:
-                choice = self._json(path, data)["choices"][0]
+                choice = self._json("POST", path, json=body)["choices"][0]
                 return choice["message"]["content"] or "", choice["finish_reason"]
-            for event in self._events(path, data):
+            text, reason = "", "cut off"
+            for event in self._events(path, body | {"stream": True}):
                 if "error" in event:
-                    raise RemoteError(f"{self.url}: {_told(event)}", 0, event)
+                    raise RemoteError(f"{self.url}: {_message(event)}", 0, event)
                 for choice in event["choices"][:1]:
                     piece = choice["delta"].get("content") or ""
                     text, reason = text + piece, choice.get("finish_reason") or reason
                     if piece:
                         on_text(piece)
+            return text, reason
         except (KeyError, IndexError, TypeError):
             raise RemoteError(f"{self.url}: {path} does not answer as OpenAI-compatible servers do") from None
-        return text, reason
 
     def _parse(self, image: Image.Image) -> Page:
-        mark = "vary-5f1c7a"  # between the parts; a PNG's bytes cannot hold it behind a line break and two dashes
-        head = "".join(
-            f'--{mark}\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n{value}'
-            for name, more, value in (("model", "", f"{self.name}\r\n"), ("file", '; filename="page.png"', ""))
-        )
-        body = head.encode() + _png(image) + f"\r\n--{mark}--\r\n".encode()
+        files = {"file": ("page.png", _png(image), "image/png")}
         try:
-            answer = self._json("/v1/parse", body, f"multipart/form-data; boundary={mark}")
+            answer = self._json("POST", "/v1/parse", data={"model": self.name}, files=files)
         except RemoteError as error:  # a page that was lost comes back in the refusal, with its status
             if not isinstance(error.body, dict) or "document" not in error.body:
                 raise
@@ -158,54 +156,52 @@ class Server:
         page.structured = True
         return page
 
-    def _json(self, path: str, body: bytes | None = None, kind: str = "application/json") -> Any:
-        with self._request(path, body, kind) as answer:
+    def _json(self, method: str, path: str, **content: Any) -> Any:
+        with self._request(method, path, **content) as response:
             try:
-                return json.load(answer)
-            except (ValueError, OSError, http.client.HTTPException):
+                return json.loads(response.read())
+            except (ValueError, httpx2.HTTPError):
                 raise RemoteError(f"{self.url}: {path}: the answer is no JSON or was cut off") from None
 
-    def _events(self, path: str, body: bytes) -> Iterator[Any]:
-        """JSON of server-sent events up to `[DONE]`."""
-        with self._request(path, body, "application/json") as answer:
-            lines = iter(answer)
-            while True:
-                try:
-                    line = next(lines, b"")
-                    data = line[5:].strip() if line.startswith(b"data:") else b""
-                    event = json.loads(data) if data and data != b"[DONE]" else None
-                except (ValueError, OSError, http.client.HTTPException):
-                    raise RemoteError(f"{self.url}: {path}: the stream was cut off") from None
-                if not line or data == b"[DONE]":
-                    return
-                if event is not None:
-                    yield event
-
-    def _request(self, path: str, body: bytes | None, kind: str) -> Any:
-        """A response; what is busy, or was there and is gone, is asked again, up to ATTEMPTS times."""
-        headers = {"Content-Type": kind} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
-        for attempt in range(1, ATTEMPTS + 1):
+    def _events(self, path: str, body: dict[str, Any]) -> Iterator[Any]:
+        """Yield the JSON of server-sent events up to `[DONE]`."""
+        with self._request("POST", path, json=body) as response:
             try:
-                request = urllib.request.Request(self.url + path, body, headers)
-                return self._open(request, timeout=self.timeout_s)
-            except urllib.error.HTTPError as error:
-                with error:
-                    said = error.read(1 << 24)
-                if error.code not in RETRIED or attempt == ATTEMPTS:
-                    raise _refusal(f"{self.url}{path}", error.code, said) from None
-                asked = error.headers.get("Retry-After", "")
-                time.sleep(min(60.0, float(asked) if asked.isdigit() else 0.5 * 2**attempt))
-            except (OSError, http.client.HTTPException) as error:
-                reason = getattr(error, "reason", error)
-                if not self.name or not isinstance(reason, ConnectionError) or attempt == ATTEMPTS:
-                    raise RemoteError(f"{self.url}: cannot be reached: {reason}") from None
-                time.sleep(0.5 * 2**attempt)  # a server that is started anew
-        raise AssertionError
+                for line in response.iter_lines():
+                    data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
+                    if data == "[DONE]":
+                        return
+                    if data:
+                        yield json.loads(data)
+            except (ValueError, httpx2.HTTPError):
+                raise RemoteError(f"{self.url}: {path}: the stream was cut off") from None
+
+    @contextmanager
+    def _request(self, method: str, path: str, **content: Any) -> Iterator[httpx2.Response]:
+        """Open a response. A busy or restarting server is asked again, up to ATTEMPTS times."""
+        for attempt in range(1, ATTEMPTS + 1):
+            pause = 0.5 * 2**attempt
+            request = self._client.build_request(method, self.url + path, **content)
+            try:
+                response = self._client.send(request, stream=True)
+            except httpx2.HTTPError as error:
+                if not self.name or not isinstance(error, httpx2.NetworkError) or attempt == ATTEMPTS:
+                    raise RemoteError(f"{self.url}: cannot be reached: {error or type(error).__name__}") from None
+            else:
+                with closing(response):
+                    if response.is_success:
+                        yield response
+                        return
+                    if response.status_code not in RETRIED or attempt == ATTEMPTS:
+                        raise _refusal(f"{self.url}{path}", response)
+                    asked = response.headers.get("Retry-After", "")
+                    pause = min(60.0, float(asked)) if asked.isdigit() else pause
+            time.sleep(pause)
 
 
-def load_server(model: str | None, url: str) -> Server:
-    """A server as the workers of a run load it; its key stands in VARY_API_KEY or OPENAI_API_KEY."""
-    return Server(url, model, os.environ.get("VARY_API_KEY") or os.environ.get("OPENAI_API_KEY"))
+def load_server(model: str | None, url: str) -> RemoteModel:
+    """Connect to a server as the workers of a run do; its key is in VARY_API_KEY or OPENAI_API_KEY."""
+    return RemoteModel(url, model, os.environ.get("VARY_API_KEY") or os.environ.get("OPENAI_API_KEY"))
 
 
 def _resize(page: Page, size: tuple[int, int]) -> None:
@@ -224,16 +220,16 @@ def _png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _refusal(where: str, status: int, said: bytes) -> RemoteError:
+def _refusal(where: str, response: httpx2.Response) -> RemoteError:
     try:
-        body = json.loads(said)
-    except ValueError:
+        body = json.loads(response.read())
+    except (ValueError, httpx2.HTTPError):
         body = None
-    return RemoteError(f"{where}: {status}: {_told(body)}", status, body)
+    return RemoteError(f"{where}: {response.status_code}: {_message(body)}", response.status_code, body)
 
 
-def _told(body: Any) -> str:
-    """An error's message in one line, out of the shapes that servers have."""
+def _message(body: Any) -> str:
+    """Return an error's message in one line, from the forms that servers use."""
     error = body.get("error", body.get("detail")) if isinstance(body, dict) else None
     message = error.get("message") if isinstance(error, dict) else error
     return " ".join(str(message or "no reason given").split())[:300]
