@@ -221,8 +221,8 @@ def serve_hanging(requests, answers) -> None:
 def _serve_until(requests, answers, end) -> None:
     import vary.io.pdf as module
 
-    real = module.pdf_page
-    module.pdf_page = lambda pdf, number: end() if number == 3 else real(pdf, number)
+    real = module.FormPages.page
+    module.FormPages.page = lambda self, number: end() if number == 3 else real(self, number)
     module.serve(requests, answers)
 
 
