@@ -44,7 +44,8 @@ def place_form_fields(page: Page, fields: Iterable[tuple[str, Box, bool]]) -> No
             page.blocks.insert(above, new)
         else:
             _insert(label, mark, box)
-    page.status = "ok" if page.blocks and page.status == "blank" else page.status
+    if found and page.status == "blank":
+        page.status = "ok"
 
 
 def _erase_border(line: Line, box: Box, button: bool) -> None:
