@@ -1,7 +1,7 @@
 """Set up and run, with nothing but Python: `python3 start.py read FILE` or `python3 start.py test`.
 
-Makes `.venv` beside this file on the first call, with the CPU build of PyTorch, and hands the rest to `vary` (or to
-ruff, mypy and pytest for `test`). Later calls start at once.
+Makes `.venv` next to this file on the first call and hands the rest to `vary` (or to ruff, mypy and pytest for `test`).
+Reading needs no PyTorch; the verbs that do get its CPU build.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def main() -> int:
         print("start.py: Python 3.10 or newer is needed, this is " + platform.python_version(), file=sys.stderr)
         return 1
     verb, *rest = sys.argv[1:] or ["--help"]
-    extra = "dev" if verb == "test" else "train" if verb in ("train", "eval") else ""
+    light = verb.startswith("-") or verb in ("read", "serve")
+    extra = "dev" if verb == "test" else "serve" if verb == "serve" else "" if light else "train"
     set_up(extra)
     if verb != "test":
         return subprocess.call([PYTHON, "-m", "vary.cli", verb, *rest])
@@ -42,9 +43,10 @@ def set_up(extra: str) -> None:
     if stamp.exists() and stamp.read_text(encoding="utf-8") == project:
         return
     if not PYTHON.exists():
-        print("start.py: making .venv and installing (once, a minute or two) ...", file=sys.stderr)
+        print("start.py: making .venv and installing (once) ...", file=sys.stderr)
         venv.create(VENV, with_pip=True)
-    install_torch()
+    if extra in ("dev", "train"):
+        install_torch()
     pip("-e", f"{HERE}[{extra}]" if extra else str(HERE))
     stamp.write_text(project, encoding="utf-8")
 

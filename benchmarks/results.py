@@ -33,9 +33,9 @@ PEERS = "--peers tesseract,rapidocr"
 MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "real": (f"vary eval vary-nano --tasks real,real-two-column,real-more --limit 48 {PEERS} -o eval/real-pages",),
     "rendered": ("vary eval vary-nano --tasks pages,faces,pseudo,degraded --peers tesseract -o eval/rendered-pages",),
-    "fast": (
-        "vary eval vary-nano --fast --tasks real,real-two-column,real-more --limit 48 -o eval/head-alone",
-        "vary eval vary-nano --fast --tasks pages,faces,pseudo,degraded -o eval/head-alone",
+    "decoder": (
+        "vary eval vary-nano --decoder --tasks real,real-two-column,real-more --limit 48 -o eval/decoder",
+        "vary eval vary-nano --decoder --tasks pages,faces,pseudo,degraded -o eval/decoder",
     ),
     "chinese": (f"vary eval vary-nano --tasks real-zh --limit 12 {PEERS} -o eval/chinese",),
     "default": ("vary eval vary-nano -o eval/default",),
@@ -150,17 +150,17 @@ def summary(root: Path) -> str:
 
 def decoder(root: Path) -> str:
     """What the decoder makes of what the head reads: errors of all characters, and seconds a page."""
-    rows, alone = rows_of("real", root) | rows_of("rendered", root), rows_of("fast", root)
+    rows, rescored = rows_of("real", root) | rows_of("rendered", root), rows_of("decoder", root)
     lines = ["| CER, all characters | the head alone | head and decoder | errors |", "|---|---|---|---|"]
     for task, title in SUMMARY.items():
         try:
-            old, new = alone[task, "vary-nano-fast"], rows[task, "vary-nano"]
+            old, new = rows[task, "vary-nano"], rescored[task, "vary-nano-decoder"]
         except KeyError:
             raise Missing(f"decoder: nothing was measured of {task}") from None
         change = f"{new['total'] / old['total'] - 1:+.1%}" if old["total"] else "none"
         cells = [f"{r['total']:.2%}, {r['seconds']:.2f} s a page" for r in (old, new)]
         lines.append(f"| {title.format(int(new['examples']))} | {' | '.join(cells)} | {change} |")
-    return "\n".join(["```sh", *MEASUREMENTS["fast"], "```", "", *lines])
+    return "\n".join(["```sh", *MEASUREMENTS["decoder"], "```", "", *lines])
 
 
 TABLES: dict[str, Callable[[Path], str]] = {

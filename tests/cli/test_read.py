@@ -49,8 +49,8 @@ class Command:
         self.reader, self.loaded, self._capsys = FakeReader(), [], capsys
         monkeypatch.setattr("vary.reading.api.load", self._load)
 
-    def _load(self, name: str, device: str, fast: bool = False) -> FakeReader:
-        self.loaded.append((name, device, *["fast"] * fast))
+    def _load(self, name: str, device: str, decoder: bool = False) -> FakeReader:
+        self.loaded.append((name, device, *["decoder"] * decoder))
         return self.reader
 
     def __call__(self, *arguments: object) -> tuple[int, str, list[str]]:
@@ -77,13 +77,13 @@ def png(path: Path) -> Path:
     return path
 
 
-def test_fast_is_passed_on(vary, pdf_file, monkeypatch) -> None:
-    assert vary("read", pdf_file, "--fast")[0] == 0
-    assert vary.loaded == [("vary-nano", "cpu", "fast")]
+def test_the_decoder_is_passed_on(vary, pdf_file, monkeypatch) -> None:
+    assert vary("read", pdf_file, "--decoder")[0] == 0
+    assert vary.loaded == [("vary-nano", "cpu", "decoder")]
     asked: list[dict] = []
     monkeypatch.setattr("vary.reading.batch.read_all", lambda *_, **settings: asked.append(settings) or Summary())
-    vary("read", pdf_file, "-o", pdf_file.parent / "fast", "--fast", "-q")
-    assert asked[0]["fast"] is True
+    vary("read", pdf_file, "-o", pdf_file.parent / "out", "--decoder", "-q")
+    assert asked[0]["decoder"] is True
 
 
 def test_all_read(vary, pdf_file) -> None:

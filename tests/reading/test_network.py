@@ -30,7 +30,7 @@ def test_every_engine_predicts_what_the_model_predicts(engine, page) -> None:
     with torch.inference_mode():
         _, logits, geometry = model.read_rows((torch.from_numpy(page)[None, None].float() / 255 - 0.5) / 0.5)
     probs, geometry = logits[0].softmax(-1).numpy(), geometry[0].numpy()
-    network = load_reader("vary-nano", fast=True, engine=engine).network
+    network = load_reader("vary-nano", engine=engine).network
     field = network(page)
     rows, frames = np.nonzero(1 - probs[..., 0] > 0.35)
     found_rows, found_frames, _, found_geometry = field.spikes(0.35)
@@ -45,7 +45,7 @@ def test_every_engine_predicts_what_the_model_predicts(engine, page) -> None:
 
 def test_white_costs_nothing(page) -> None:
     """The engine gets the part of the page with ink, and nothing at all of a white page."""
-    network, sizes = load_reader("vary-nano", fast=True).network, []
+    network, sizes = load_reader("vary-nano").network, []
     run = network.engine.features
     network.engine.features = lambda pixels: sizes.append(pixels.shape) or run(pixels)
     network(np.full((640, 480), 255, np.uint8))
@@ -95,7 +95,21 @@ import sys
 for name in ("torch", "transformers"):
     sys.modules[name] = None
 import vary
-page = vary.read("examples/page.png", vary.load("vary-nano", fast=True)).pages[0]
+page = vary.read("examples/page.png", vary.load("vary-nano")).pages[0]
 print(page.status, len(page.text) > 1000)
 """
     assert printed_by(code) == "ok True\n"
+
+
+def test_what_needs_torch_says_so() -> None:
+    code = """
+import sys
+for name in ("torch", "transformers"):
+    sys.modules[name] = None
+from vary.cli import main
+sys.stderr = sys.stdout
+print(main(["read", "examples/page.png", "--decoder"]))
+"""
+    printed = printed_by(code).splitlines()
+    assert "pip install 'vary[torch]'" in printed[-2]
+    assert printed[-1] == "1"

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from .. import __version__
-from ..io.errors import VaryError
+from ..io.errors import MissingExtra, VaryError
 from .console import INTERRUPTED, OK, USAGE, complain, escape_unprintable, write
 from .documents import read
 from .models import ask, chart, convert, detect, info
@@ -43,6 +43,11 @@ class _Verbs(TyperGroup):
             if ctx.params.get("debug"):
                 raise
             complain(str(error))
+            return USAGE
+        except ModuleNotFoundError as error:
+            if ctx.params.get("debug") or error.name not in ("torch", "transformers"):
+                raise
+            complain(str(MissingExtra(f"vary {ctx.invoked_subcommand}", error.name, "torch")))
             return USAGE
 
 

@@ -13,7 +13,7 @@ import typer
 
 from ..io.errors import InputError
 from .console import NOTHING, OK, SOME_LOST, complain, write
-from .options import Device, Fast, Ray, Workers
+from .options import Decoder, Device, Ray, Workers
 
 if TYPE_CHECKING:
     from ..document.elements import Page
@@ -43,7 +43,7 @@ def read(
         str | None,
         typer.Option(metavar="MODEL", help="A name or a folder.", show_default="vary-nano or the server's"),
     ] = None,
-    fast: Fast = False,
+    decoder: Decoder = False,
     device: Device = "cpu",
     password: Annotated[str | None, typer.Option(metavar="TEXT", help="Password of encrypted PDFs.")] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing on standard error.")] = False,
@@ -60,8 +60,8 @@ def read(
         needy = {"figures": figures, "workers": workers, "ray": ray, "json": as_json}
         if wrong := next((name for name, value in needy.items() if value), None):
             raise InputError(f"--{wrong} needs -o DIR")
-        return _read_to_screen(files, to or "text", _page_reader(server, model, device, fast), quiet, limits)
-    run = limits | {"workers": workers, "ray": ray, "figures": figures, "fast": fast}
+        return _read_to_screen(files, to or "text", _page_reader(server, model, device, decoder), quiet, limits)
+    run = limits | {"workers": workers, "ray": ray, "figures": figures, "decoder": decoder}
     run |= {"model": model, "device": server or device}
     if _form_of(out) is None:
         return _read_into(files, out, (to or "text").split(","), quiet, as_json, run)
@@ -72,12 +72,12 @@ def _is_plain(given: str) -> bool:
     return given != "-" and not any(ch in given for ch in "*?[")
 
 
-def _page_reader(server: str | None, model: str | None, device: str, fast: bool) -> PageReader:
+def _page_reader(server: str | None, model: str | None, device: str, decoder: bool) -> PageReader:
     """Load a model, or connect to a server; of a server the first model, or the one that --model names."""
     if server is None:
         from ..reading.api import load
 
-        return load(model or "vary-nano", device, fast)
+        return load(model or "vary-nano", device, decoder)
     from ..reading.remote import load_server
 
     return load_server(model, server)

@@ -15,7 +15,7 @@ Language = Annotated[Literal["en", "zh"], typer.Option(help="Language of the tas
 Folder = Annotated[str, typer.Option("--model", metavar="DIR", help="A model folder, as `vary convert` writes it.")]
 MaxTokens = Annotated[int, typer.Option(metavar="N", help="Longest answer, in tokens.")]
 NoRepeat = Annotated[int, typer.Option(metavar="N", help="No run of N tokens may come twice; 0 allows it.")]
-Fast = Annotated[bool, typer.Option("--fast", help="Use the reading head alone, without the decoder.")]
+Decoder = Annotated[bool, typer.Option("--decoder", help="Rescore uncertain text with the decoder (needs PyTorch).")]
 Workers = Annotated[int | None, typer.Option(metavar="N", help="Number of processes.", show_default="one per core")]
 Ray = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Use a Ray cluster; `local` starts one here.")]
 Image = Annotated[str, typer.Argument(metavar="IMAGE", help="An image file.")]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .console import OK
-from .options import ApiKey, Device, Fast, Host, Models, Port, Weights
+from .options import ApiKey, Decoder, Device, Host, Models, Port, Weights
 
 
 def serve(
@@ -17,7 +17,7 @@ def serve(
     api_key: ApiKey = None,
     device: Device = "cpu",
     dtype: Weights = "auto",
-    fast: Fast = False,
+    decoder: Decoder = False,
     allow_media_host: Annotated[
         list[str] | None, typer.Option(metavar="HOST", help="Fetch images from this host too; may be repeated.")
     ] = None,
@@ -28,7 +28,7 @@ def serve(
     from ..serve.app import load_models, serve
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    loaded = load_models(models or ["vary-nano"], device, dtype, fast)
+    loaded = load_models(models or ["vary-nano"], device, dtype, decoder)
     serve(loaded, host, port, api_key, tuple(allow_media_host or ()))
     return OK
 

@@ -31,24 +31,24 @@ SERVER_TIMEOUT_S = 600.0
 _HEAD = 1 << 20  # bytes of a file's head and tail that go into a model's fingerprint
 
 
-def open_model(name: str, device: str = "cpu", max_tokens: int = 2048, fast: bool = False) -> Opened:
+def open_model(name: str, device: str = "cpu", max_tokens: int = 2048, decoder: bool = False) -> Opened:
     """Open a model of ours: a `ChatModel` where its template takes images, else a reader of rows.
 
-    fast: the reader by its head alone.
+    decoder: the reader rescores uncertain spans with its decoder.
     """
     from ..models.hub import weights_dir
 
     folder = weights_dir(name)
     about = folder / "processor_config.json"
     template = json.loads(about.read_text(encoding="utf-8")).get("template") if about.is_file() else "plain"
-    return _rows(name, folder, device, fast) if template == "plain" else _chat_model(folder, device, max_tokens)
+    return _rows(name, folder, device, decoder) if template == "plain" else _chat_model(folder, device, max_tokens)
 
 
-def _rows(name: str, folder: Path, device: str, fast: bool) -> Opened:
+def _rows(name: str, folder: Path, device: str, decoder: bool) -> Opened:
     from ..document.orientation import straighten
     from ..reading.loader import load_reader
 
-    reader = load_reader(name, device, fast)
+    reader = load_reader(name, device, decoder)
     reader.read(Image.new("L", (512, 512), "white"))  # the first call sets kernels up
 
     def answer(image: Image.Image, *_: str) -> Reply:

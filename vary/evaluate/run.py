@@ -48,7 +48,7 @@ def evaluate(
     model: str | None = "vary-nano", tasks: str = "all", out: str | Path = "eval", *, limit: int | None = None,
     peers: str = "", server: str | None = None, server_model: str | None = None, server_key: str = "",
     data: str | Path | None = None, rescore: bool = False, prompt: str | None = None, device: str = "cpu",
-    max_tokens: int = 2048, fast: bool = False, log: Log = print,
+    max_tokens: int = 2048, decoder: bool = False, log: Log = print,
 ) -> list[Row]:  # fmt: skip
     """Measure and report on all that the folder holds: `report.md`, `report.csv`, `scores.csv`, `report.png`, and rows.
 
@@ -56,7 +56,7 @@ def evaluate(
     cannot be fetched are left out with a line. limit: at most so many examples a task. peers: `tesseract,rapidocr`.
     server: address of an OpenAI-compatible server, server_model its model. data: the folder of published benchmarks
     (`sets.py`). rescore: read nothing, score the folder's predictions anew. prompt: in place of the tasks' own for
-    transcribing pages. fast: the model by its reading head alone, under its name and `-fast`. Raises ValueError for
+    transcribing pages. decoder: the model with its decoder, under its name and `-decoder`. Raises ValueError for
     unknown names, before anything is opened, and for a folder that holds a run of other weights or settings.
     """
     chosen, out = choose(tasks), Path(out)
@@ -68,13 +68,13 @@ def evaluate(
             raise InputError(f"{out}: no predictions to score")
         wanted = None if tasks == "all" else chosen
         return write_report([r for r in records if wanted is None or r["task"] in wanted], out, log)
-    name = Path(model).resolve().name + "-fast" * fast if model else None
+    name = Path(model).resolve().name + "-decoder" * decoder if model else None
     readers: dict[str, Peer] = {}
     began = time.monotonic()
     try:
         readers |= open_peers(peers, server, server_model, server_key, log, max_tokens)
         if model:
-            settings = {"name": model, "device": device, "max_tokens": max_tokens, "fast": fast}
+            settings = {"name": model, "device": device, "max_tokens": max_tokens, "decoder": decoder}
             readers = {str(name): Hosted("model", settings), **readers}
         _claim(out, readers, {"prompt": prompt, "max_tokens": max_tokens}, name)
         folder = Path(data) if data else None

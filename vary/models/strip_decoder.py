@@ -108,7 +108,7 @@ class StripDecoder:
 
     def __init__(self, model: VaryForConditionalGeneration):
         if len(model.config.vocabularies) > 1:
-            raise InputError("reading with the decoder needs a model with one vocabulary; read with fast=True")
+            raise InputError("reading with the decoder needs a model with one vocabulary; read with decoder=False")
         self.model = model
         self.ids = character_vocabulary(model.config.reading["alphabet"])
         self.characters = {k: token for token, k in self.ids.items()}

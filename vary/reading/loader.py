@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..document.lines import FrameGrid
+from ..io.errors import MissingExtra
 from ..models.hub import weights_dir
 from .field import HeadWeights
 from .network import ReadingNetwork, load_network
@@ -20,17 +21,30 @@ if TYPE_CHECKING:
     from ..models.modeling import VaryForConditionalGeneration
 
 
-def load_reader(name: str = "vary-nano", device: str = "cpu", fast: bool = False, engine: str | None = None) -> Reader:
+def load_reader(
+    name: str = "vary-nano", device: str = "cpu", decoder: bool = False, engine: str | None = None
+) -> Reader:
     """Load a reader from a shipped model's name or a folder.
 
     Args:
         name: shipped name or path of a folder.
         device: `cpu`, or a torch device.
-        fast: read with the head alone, without the decoder.
+        decoder: rescore uncertain spans with the decoder, which needs PyTorch and transformers.
         engine: `openvino`, `onnx` or `torch`; None takes $VARY_ENGINE, or else the best one that is installed.
     """
     folder = weights_dir(name)
-    return Reader(load_network(folder, engine, None, device), name, None if fast else partial(_decoder, folder, device))
+    if decoder:
+        _require_torch()
+    network = load_network(folder, engine, None, device)
+    return Reader(network, name, partial(_decoder, folder, device) if decoder else None)
+
+
+def _require_torch() -> None:
+    try:
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("reading with the decoder", error.name or "torch", "torch") from None
 
 
 def _decoder(folder: Path, device: str) -> VaryForConditionalGeneration:
@@ -39,13 +53,13 @@ def _decoder(folder: Path, device: str) -> VaryForConditionalGeneration:
     return load_model(folder).to(device)  # type: ignore[arg-type]
 
 
-def reader_of(model: VaryForConditionalGeneration, name: str, fast: bool = False) -> Reader:
+def reader_of(model: VaryForConditionalGeneration, name: str, decoder: bool = False) -> Reader:
     """Make a reader of a model in memory, on the torch engine.
 
     Args:
         model: with a reading head.
         name: for messages.
-        fast: without its decoder.
+        decoder: rescore uncertain spans with the model's decoder.
     """
     from .engines.torch import TorchEngine
 
@@ -55,4 +69,4 @@ def reader_of(model: VaryForConditionalGeneration, name: str, fast: bool = False
     head = HeadWeights.of({name: v.detach().float().cpu().numpy() for name, v in model.head.state_dict().items()})
     engine = TorchEngine(model.reading_vocabulary, model.device)
     network = ReadingNetwork(engine, head, grid, model.config.vocabularies[index]["preprocess"], reading)
-    return Reader(network, name, None if fast else lambda: model)
+    return Reader(network, name, (lambda: model) if decoder else None)

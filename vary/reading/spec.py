@@ -17,13 +17,13 @@ class ReaderSpec:
     Args:
         model: shipped name or folder of a model; with a server, the model's name there.
         device: `cpu`, `cuda`, or the address of an OpenAI-compatible server that reads.
-        fast: read with the reading head alone, without the decoder.
+        decoder: rescore uncertain spans with the model's decoder.
         factory: `module:function` that opens the reader from a spec.
     """
 
     model: str
     device: str = "cpu"
-    fast: bool = False
+    decoder: bool = False
     factory: str = "vary.reading.spec:open_reader"
 
     @property
@@ -46,4 +46,4 @@ def open_reader(spec: ReaderSpec) -> PageReader:
         return load_server(spec.model, spec.device)
     from .loader import load_reader
 
-    return load_reader(spec.model, spec.device, spec.fast)
+    return load_reader(spec.model, spec.device, spec.decoder)

@@ -324,10 +324,10 @@ async def _on_invalid(_: Request, error: Any) -> Response:
     return error_response(APIError(400, f"{where or 'body'}: {first['msg']}", "invalid", where or None))
 
 
-def load_models(names: list[str], device: str = "cpu", dtype: str = "auto", fast: bool = False) -> dict[str, Served]:
+def load_models(names: list[str], device: str = "cpu", dtype: str = "auto", decoder: bool = False) -> dict[str, Served]:
     """Models to serve, by the names they were given or their folders' names; each reads, answers, or both.
 
-    fast: they read by the reading head alone.
+    decoder: page readers rescore uncertain spans with their decoder.
     Raises ValueError for an unknown name, one given twice, and a folder that holds neither.
     """
     from ..models.hub import weights_dir
@@ -340,7 +340,7 @@ def load_models(names: list[str], device: str = "cpu", dtype: str = "auto", fast
         asks = config.get("template", "plain") != "plain"
         if folder.name in models:
             raise InputError(f"{name}: a model of the name {folder.name} is served already")
-        reader = load_reader(name, device, fast) if config.get("reading") else None
+        reader = load_reader(name, device, decoder) if config.get("reading") else None
         chat_model = None
         if asks or reader is None:
             from ..models.chat import load_chat_model  # brings transformers, which takes seconds
