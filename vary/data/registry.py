@@ -115,6 +115,15 @@ def _document(settings: Settings, seed: int) -> Any:
     return DocumentSource(content, seed, **settings)
 
 
+def _form(settings: Settings, seed: int) -> Any:
+    """Build invoices, receipts and forms. texts: files whose words they use."""
+    from .documents.content import Content
+    from .documents.forms import FormSource
+
+    texts = _paths(settings.pop("texts", ()))
+    return FormSource(Content(_prose(texts) if texts else _text(())), seed, **settings)
+
+
 def _pdf(settings: Settings, seed: int) -> Any:
     """Build pages of real PDFs. files: PDFs, or a folder of them."""
     from .pdfs.source import PdfSource
@@ -228,6 +237,7 @@ def _paste(settings: Settings, seed: int) -> Any:
 SOURCES: dict[str, Callable[[Settings, int], Any]] = {
     "page": _page,
     "document": _document,
+    "form": _form,
     "pdf": _pdf,
     "pdf-pages": _pdf_pages,
     "formula": _formula,

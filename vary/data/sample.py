@@ -6,6 +6,7 @@ boxes are pixels of the image, x right, y down, origin top-left.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
@@ -101,6 +102,25 @@ class Sample:
                 parts.append("\n" if before.block == line.block else "\n\n")
             parts.append(line.text)
         return "".join(parts)
+
+
+def table_edges(
+    cells: Sequence[tuple[int, int, int, int]], boxes: Sequence[tuple[float, float, float, float]]
+) -> tuple[list[float], list[float]]:
+    """Return the separators of a table: y of all row edges and x of all column edges, outer edges included.
+
+    Args:
+        cells: (row, column, rows, columns) of each cell.
+        boxes: the boxes of the cells, pixels.
+    """
+    rows: dict[int, list[float]] = {}
+    columns: dict[int, list[float]] = {}
+    for (r, c, height, width), (x0, y0, x1, y1) in zip(cells, boxes, strict=True):
+        rows.setdefault(r, []).append(y0)
+        rows.setdefault(r + height, []).append(y1)
+        columns.setdefault(c, []).append(x0)
+        columns.setdefault(c + width, []).append(x1)
+    return [float(np.mean(rows[k])) for k in sorted(rows)], [float(np.mean(columns[k])) for k in sorted(columns)]
 
 
 class Skipped(InputError):

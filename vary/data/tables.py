@@ -30,7 +30,7 @@ from .corpus.tables import MAX_CELL, RawTable, column_of, is_number, tidy, value
 from .degrade import degrade
 from .documents.typst import draw, load_fonts, print_pdf
 from .pdfs.text_layer import text_lines
-from .sample import LabelledLine, Region, Sample
+from .sample import LabelledLine, Region, Sample, table_edges
 
 PROMPTS = {"latex": "Convert this table to latex format.", "html": "Convert this table to html format."}
 TARGETS = {"latex": to_latex, "html": to_html}
@@ -115,7 +115,10 @@ class TableSource:
         return [(f, set(f) <= bold) for f in fitting]
 
     def sample(self, i: int) -> Sample:
-        """Return table number i. `meta` has families, type size, and (row, column, rows, columns) of every cell."""
+        """Return table number i.
+
+        `meta` has families, type size, (row, column, rows, columns) of every cell, and the separators in pixels.
+        """
         start = i - i % _PER_BLOCK
         if self._block is None or self._block[0] != start:
             dressed = [self.table(k) for k in range(start, start + _PER_BLOCK)]
@@ -143,6 +146,7 @@ class TableSource:
             image = np.rint(ink + image.astype(np.float32) / 255 * (paper - ink)).astype(np.uint8)
         if rng.random() < self.degraded:
             image, meta["degraded"] = degrade(image, lines, rng, regions)
+        meta["row_edges"], meta["column_edges"] = table_edges(cells, [region.box for region in regions[1:]])
         prompt = PROMPTS[kind] if self.target == "mixed" else None
         return Sample(image, lines, "table", meta, TARGETS[kind](table), prompt, regions)
 
