@@ -26,7 +26,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from vary.models.config import preset
 from vary.models.modeling import VaryForConditionalGeneration
-from vary.models.zoo import PRESETS
+from vary.models.zoo import names
 from vary.train.chat_task import ChatBatch, ChatTask
 from vary.train.distributed import Ranks
 from vary.train.flops import cost_of, peak_flops
@@ -111,7 +111,7 @@ def theirs(model: Any, stage: Stage, talk: ChatBatch, steps: int, compiled: bool
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?", default="vary-tiny-paper", choices=list(PRESETS))
+    parser.add_argument("model", nargs="?", default="vary-tiny-paper", choices=names())
     parser.add_argument("--stage", default="vocabulary", choices=list(TRAINED))
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--tokens", type=int, default=512)

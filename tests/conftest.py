@@ -100,7 +100,7 @@ def byte_tokenizer(config):
     from transformers import PreTrainedTokenizerFast
 
     first, last, ends = {
-        "opt": (["<s>", "<pad>", "</s>", "<unk>"], ["<imgpad>", "<img>", "</img>"], ("<pad>", "</s>")),
+        "opt": (["<s>", "<pad>", "</s>"], ["<imgpad>", "<img>", "</img>"], ("<pad>", "</s>")),
         "llama": (["<unk>", "<s>", "</s>"], ["<img>", "</img>", "<imgpad>"], ("<unk>", "</s>")),
         "qwen2": ([], ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *(f"<|extra_{k}|>" for k in range(205)),
                        "<ref>", "</ref>", "<box>", "</box>", "<quad>", "</quad>", "<img>", "</img>", "<imgpad>"],

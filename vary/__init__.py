@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .document.elements import Block, Document, Line, Page
     from .io.errors import BadInput, InputError, VaryError
+    from .models.chat import load_chat_model as chat
     from .models.config import VaryConfig
     from .models.modeling import VaryForConditionalGeneration
     from .models.processor import VaryProcessor
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .reading.batch import read_all
 
 _WHERE = {
+    "chat": "models.chat",
     "load": "reading.api",
     "read": "reading.api",
     "stream": "reading.api",
@@ -35,13 +37,14 @@ _WHERE = {
     "InputError": "io.errors",
     "VaryError": "io.errors",
 }
+_RENAMED = {"chat": "load_chat_model"}
 __all__ = [
     "BadInput", "Block", "Document", "InputError", "Line", "Page", "VaryConfig", "VaryError",
-    "VaryForConditionalGeneration", "VaryProcessor", "load", "read", "read_all", "stream",
+    "VaryForConditionalGeneration", "VaryProcessor", "chat", "load", "read", "read_all", "stream",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
-        return getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
+        return getattr(importlib.import_module(f".{_WHERE[name]}", __name__), _RENAMED.get(name, name))
     raise AttributeError(f"module 'vary' has no attribute {name!r}")

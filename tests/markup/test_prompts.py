@@ -15,11 +15,12 @@ from transformers import PreTrainedTokenizerFast
 from vary.markup.prompts import TEMPLATES, image_span, jinja, pieces_of
 from vary.models.config import preset
 from vary.models.processor import VaryProcessor
-from vary.models.zoo import PRESETS, settings
+from vary.models.zoo import settings
 
 SYSTEM = "You should follow the instructions carefully and explain your answers in detail."
 FASTCHAT = ("A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
             "detailed, and polite answers to the user's questions.")  # fmt: skip
+ASKED = ["vary-tiny", "vary-tiny-600k", "vary-toy", "vary-base", "vary-base-vicuna", "got"]
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 80, 3), np.uint8))
 TALK = [
     {"role": "user", "content": [{"type": "image", "image": PICTURE}, {"type": "text", "text": "Read."}]},
@@ -130,9 +131,7 @@ def made(name: str, tokenizers) -> VaryProcessor:
     return VaryProcessor.of(config, tokenizers(config))
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in PRESETS if n not in ("vary-nano", "vary-nano-formulas", "vary-tiny-paper")]
-)
+@pytest.mark.parametrize("name", ASKED)
 def test_user_text_that_spells_special_tokens_stays_text(name, tokenizers) -> None:
     processor = made(name, tokenizers)
     image_id = preset(f"{name}-test").image_token_id
@@ -147,9 +146,7 @@ def test_user_text_that_spells_special_tokens_stays_text(name, tokenizers) -> No
     assert evil.strip() in processor.tokenizer.decode(ids)
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in PRESETS if n not in ("vary-nano", "vary-nano-formulas", "vary-tiny-paper")]
-)
+@pytest.mark.parametrize("name", ASKED)
 def test_labels_are_the_answers_and_what_ends_them(name, tokenizers) -> None:
     processor = made(name, tokenizers)
     inputs = processor.apply_chat_template(TALK, tokenize=True, return_dict=True, labels=True)
@@ -211,7 +208,8 @@ def test_first_ids_of_the_paper_s_layout(tokenizers) -> None:
     inputs = processor.apply_chat_template(talk, tokenize=True, return_dict=True, labels=True)
     ids, labels = inputs["input_ids"][0].tolist(), inputs["labels"][0].tolist()
     newline = processor.tokenizer("\n", add_special_tokens=False)["input_ids"]
-    assert ids[:8] == [2, 261, 260, 260, 260, 260, 262, *newline]
+    image = preset("vary-tiny-paper-test").image_token_id
+    assert ids[:8] == [2, image + 1, *[image] * 4, image + 2, *newline]
     assert labels[:8] == [-100] * 8
     assert labels[8:] == ids[8:]
     assert ids[-2:] == [*newline, 2]

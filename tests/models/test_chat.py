@@ -146,7 +146,7 @@ def test_command_line(folder, capsys) -> None:
     assert main(["ask", picture, "--task", "vqa", "--model", str(folder)]) == 1
     assert "needs words of yours" in capsys.readouterr().err
     assert main(["ask", picture, "--model", str(folder)]) == 1
-    assert "a file where the question should stand" in capsys.readouterr().err
+    assert "a file in place of the question" in capsys.readouterr().err
     assert main(["detect", picture, "--model", str(folder), "--max-tokens", "3"]) in (0, 2)
     assert set(json.loads(capsys.readouterr().out)) == {"found", "rejected"}
     assert main(["chart", picture, "--model", str(folder), "--max-tokens", "3"]) == 1  # noise holds no chart

@@ -20,13 +20,16 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from vary.models.config import preset
+from vary.models.config import VaryConfig, preset
 from vary.models.convert.convert import convert
 from vary.models.convert.files import read_tensors
 from vary.models.convert.key_tables import rename, reverse
+from vary.models.convert.older import older_names
 from vary.models.convert.qwen import STOCK
 from vary.models.convert.tokenizer import save_tokenizer
 from vary.models.modeling import VaryForConditionalGeneration, load_model
+
+from .test_family import randomised
 
 
 def tensors(shapes: dict[str, tuple[int, ...]], seed: int = 0) -> dict[str, Tensor]:
@@ -229,7 +232,7 @@ def test_older_names_and_buffers_are_understood(tmp_path) -> None:
             lambda s: {k: v for k, v in s.items() if k != "transformer.ln_f.weight"},
             "1 tensors of the model are missing",
         ),
-        (lambda s: {k: v for k, v in s.items() if "0.self_attn.k_proj.bias" not in k}, "belong together"),
+        (lambda s: {k: v for k, v in s.items() if "0.self_attn.k_proj.bias" not in k}, "k_proj.bias"),
         (lambda s: s | {"transformer.h.1.ln_1.weight": torch.ones(65)}, r"has the shape \[65\], the model has \[64\]"),
         (lambda s: s | {"transformer.h.1.attn.c_attn.bias": torch.ones(191)}, "cannot be cut into 3"),
     ],
@@ -240,6 +243,35 @@ def test_what_does_not_fit_is_an_error_that_names_it(change, message, tmp_path) 
     with pytest.raises(ValueError, match=message):
         convert([tmp_path / "official"], tmp_path / "ours", name="vary-toy")
     assert not (tmp_path / "ours").exists()
+
+
+def test_tensors_that_become_one_belong_together() -> None:
+    table = [(("q", "k"), "qk")]
+    assert rename({"q": torch.ones(2), "k": torch.zeros(1)}, table)["qk"].tolist() == [1, 1, 0]
+    with pytest.raises(ValueError, match="q and k belong together, and one is missing"):
+        rename({"q": torch.ones(2)}, table)
+
+
+def test_folders_of_older_versions_load(tmp_path) -> None:
+    """CLIP and SigLIP had sizes and names of their own, q, k and v in one tensor."""
+    old = {"image_size": 28, "patch": 14, "hidden": 24, "depth": 3, "heads": 2, "mlp": 40}
+    kinds = [{"name": "clip", **old, "layer": -2}, {"name": "siglip", **old, "layer": None}]
+    config = VaryConfig(kinds, "channel", [{"name": "linear"}] * 2, preset("got-test").text_config)
+    model = randomised(VaryForConditionalGeneration(config))
+    state = rename(dict(model.state_dict()), reverse(older_names({"vocabularies": kinds})))
+    assert {"vocabularies.0.blocks.2.attn.qkv.bias", "vocabularies.1.pos_embed"} < {*state}
+    assert not any(".tower." in name for name in state)
+    config.save_pretrained(tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text()) | {"vocabularies": kinds}
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    save_file({k: v.clone() for k, v in state.items() if k != "lm_head.weight"}, tmp_path / "model.safetensors")
+    pixels = [torch.randn(1, 3, 28, 28)] * 2
+    for again in (load_model(tmp_path), AutoModelForImageTextToText.from_pretrained(tmp_path).eval()):
+        with torch.no_grad():
+            assert torch.equal(again.get_image_features(pixels), model.get_image_features(pixels))
+    again.save_pretrained(tmp_path / "new")
+    assert any(".tower." in name for name in read_tensors(tmp_path / "new"))
+    assert torch.equal(load_model(tmp_path / "new").state_dict()["lm_head.weight"], model.lm_head.weight)
 
 
 def test_a_head_that_is_not_the_embedding_is_refused_where_they_are_tied(tmp_path) -> None:

@@ -45,7 +45,7 @@ def test_pipeline(made) -> None:
 
 def test_lora_trains_its_own_weights_alone(made) -> None:
     model, processor = made
-    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj", "v_proj"]))
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=r".*language_model.*\.(q_proj|v_proj)"))
     adapted(**learning(processor)).loss.backward()
     trained = {n for n, p in adapted.named_parameters() if p.grad is not None}
     assert trained
@@ -93,9 +93,10 @@ def test_it_compiles_without_a_break(made) -> None:
     inputs = processor.apply_chat_template(TALK[:1], tokenize=True, return_dict=True)
     pixels = inputs["pixel_values"]
     pixels = pixels if isinstance(pixels, list) else [pixels]
-    compiled = torch.compile(model.see, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(model.get_image_features, fullgraph=True, backend="aot_eager")
     with torch.no_grad():
-        torch.testing.assert_close(compiled(pixels), model.get_image_features(pixels), atol=1e-5, rtol=1e-5)
+        expected = model.get_image_features(pixels)  # a tower of transformers installs hooks on its first call
+        torch.testing.assert_close(compiled(pixels), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_half_precision_and_another_dtype_of_pixels(made) -> None:

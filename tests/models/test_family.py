@@ -11,25 +11,19 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoProcessor,
-    CLIPVisionConfig,
-    CLIPVisionModel,
     GotOcr2Config,
     GotOcr2ForConditionalGeneration,
-    SiglipVisionConfig,
-    SiglipVisionModel,
 )
 
 from vary.models.config import VaryConfig, preset
-from vary.models.convert.clip import clip, siglip
 from vary.models.convert.got import transformers
 from vary.models.convert.key_tables import rename, reverse
 from vary.models.merge import token_grid
 from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.processor import VaryProcessor
-from vary.models.vocab import ClipVocabulary, HfVocabulary, SiglipVocabulary
-from vary.models.zoo import PRESETS
+from vary.models.vocab import TowerVocabulary, build_vocabulary
 
-FAMILY = [name for name in PRESETS if name not in ("vary-nano", "vary-nano-formulas")]
+FAMILY = ["vary-tiny", "vary-tiny-paper", "vary-tiny-600k", "vary-toy", "vary-base", "vary-base-vicuna", "got"]
 # arXiv 2312.06109, 2401.12503, 2409.01704 as counted in the specification
 COUNTS = {"vary-tiny": 223_165_440, "vary-toy": 2_235_000_000, "vary-base": 8_120_000_000, "got": 560_500_000}
 
@@ -62,49 +56,45 @@ def question(name: str, text: str) -> str:
     return "" if name == "vary-tiny-paper" else text
 
 
-@pytest.mark.parametrize("sizes", [(28, 14), (42, 14)])
+CLIP = {"image_size": 56, "patch": 14, "hidden": 24, "depth": 3, "heads": 3, "mlp": 40}
+
+
 @pytest.mark.parametrize("layer", [-2, -1, 1])
-def test_clip_equals_transformers(sizes, layer) -> None:
-    pixels, patch = sizes
-    config = CLIPVisionConfig(hidden_size=24, num_hidden_layers=3, num_attention_heads=3, intermediate_size=40,
-                              image_size=pixels, patch_size=patch)  # fmt: skip
-    theirs = randomised(CLIPVisionModel(config))
-    ours = ClipVocabulary(pixels, patch, 24, 3, 3, 40, layer).eval()
-    ours.load_state_dict(rename(theirs.state_dict(), clip("", ""), ("{*}position_ids",)), strict=True)
-    image = torch.randn(2, 3, pixels, pixels)
+@pytest.mark.parametrize("size", [(56, 56), (84, 42)])
+def test_clip_is_a_layer_of_transformers_and_interpolates_positions(size, layer) -> None:
+    ours = randomised(build_vocabulary("clip", **CLIP, layer=layer))
+    image = torch.randn(2, 3, *size)
     with torch.no_grad():
-        expected = theirs(image, output_hidden_states=True).hidden_states[layer][:, 1:]
-        torch.testing.assert_close(ours(image), expected, atol=1e-5, rtol=0)
+        out = ours.tower(image, output_hidden_states=True, interpolate_pos_encoding=size != (56, 56))
+        torch.testing.assert_close(ours(image), out.hidden_states[layer][:, 1:], atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("layer", [None, -2])
-def test_siglip_equals_transformers(layer) -> None:
-    config = SiglipVisionConfig(hidden_size=24, num_hidden_layers=3, num_attention_heads=3, intermediate_size=40,
-                                image_size=32, patch_size=16)  # fmt: skip
-    theirs = randomised(SiglipVisionModel(config))
-    ours = SiglipVocabulary(32, 16, 24, 3, 3, 40, layer).eval()
-    ours.load_state_dict(rename(theirs.state_dict(), siglip("", ""), ("head.{*}",)), strict=True)
-    image = torch.randn(2, 3, 32, 32)
+def test_siglip_is_a_layer_of_transformers(layer) -> None:
+    ours = randomised(build_vocabulary("siglip", **CLIP, layer=layer))
+    image = torch.randn(2, 3, 56, 56)
     with torch.no_grad():
-        out = theirs(image, output_hidden_states=True)
+        out = ours.tower(image, output_hidden_states=True)
         expected = out.last_hidden_state if layer is None else out.hidden_states[layer]
-        torch.testing.assert_close(ours(image), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(ours(image), expected, atol=0, rtol=0)
 
 
-def test_positions_of_other_sizes_are_interpolated_as_transformers_does() -> None:
-    config = CLIPVisionConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
-                              image_size=56, patch_size=14)  # fmt: skip
-    theirs = randomised(CLIPVisionModel(config))
-    ours = ClipVocabulary(56, 14, 16, 2, 2, 24, -1).eval()
-    ours.load_state_dict(rename(theirs.state_dict(), clip("", ""), ("{*}position_ids",)), strict=True)
-    image = torch.randn(1, 3, 84, 42)
-    with torch.no_grad():
-        expected = theirs(image, output_hidden_states=True, interpolate_pos_encoding=True).hidden_states[-1][:, 1:]
-        torch.testing.assert_close(ours(image), expected, atol=1e-5, rtol=0)
+def test_a_tower_refuses_sizes_and_layers_that_it_has_not() -> None:
     with pytest.raises(ValueError, match="multiples of 14"):
-        ours(torch.zeros(1, 3, 60, 56))
-    with pytest.raises(ValueError, match="layer 5: allowed are -3 to 2"):
-        ClipVocabulary(56, 14, 16, 2, 2, 24, 5)
+        build_vocabulary("clip", **CLIP)(torch.zeros(1, 3, 60, 56))
+    with pytest.raises(ValueError, match="layer 5: allowed are -4 to 3"):
+        build_vocabulary("clip", **CLIP, layer=5)
+
+
+@pytest.mark.parametrize("name", ["clip", "siglip"])
+def test_a_tower_takes_the_tokens_of_another_vocabulary(name) -> None:
+    """Patch embeddings given as tokens are the same as the pixels that they come from."""
+    ours = randomised(build_vocabulary(name, **CLIP))
+    image = torch.randn(2, 3, 84, 42)
+    with torch.no_grad():
+        patches = ours.tower.embeddings.patch_embedding(image).flatten(2).mT
+        torch.testing.assert_close(ours.from_tokens(patches, (6, 3)), ours(image), atol=0, rtol=0)
+        torch.testing.assert_close(ours(image), ours(image), atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["dinov2", "vit", "swin"])
@@ -117,14 +107,14 @@ def test_any_tower_of_transformers(kind) -> None:
                  "num_heads": [2, 2], "window_size": 2},
     }  # fmt: skip
     sizes = {"config": configs[kind]} | ({"stride": 8} if kind == "swin" else {})
-    vocabulary = randomised(HfVocabulary(**sizes))
+    vocabulary = randomised(TowerVocabulary(**sizes))
     image = torch.randn(2, 3, 32, 32)
     tokens = vocabulary(image)
     assert tokens.shape == (2, 16, vocabulary.width)
     expected = vocabulary.tower(pixel_values=image).last_hidden_state
     torch.testing.assert_close(tokens, expected[:, expected.shape[1] - 16 :])
     with pytest.raises(ValueError, match="give stride"):
-        HfVocabulary.stride_of(config={"model_type": "resnet"})
+        TowerVocabulary.stride_of(config={"model_type": "resnet"})
 
 
 def test_vary_tiny_equals_its_encoder_and_opt(tokenizers) -> None:
@@ -149,7 +139,9 @@ def test_got_equals_transformers_in_logits_and_greedy_tokens(tokenizers) -> None
         "mlp_dim": sam["mlp"], "window_size": sam["window"], "global_attn_indexes": sam["global_blocks"],
         "image_size": sam["image_size"], "output_channels": 16,
     }  # fmt: skip
-    sam = dict(sam, neck=16, convs=[32, 32])  # theirs ties the widths of the convolutions to neck and language model
+    sam = dict(
+        sam, neck=16, convs=[32, text.hidden_size]
+    )  # theirs ties the widths of the convolutions to neck and language model
     config = VaryConfig(**(model.config.to_dict() | {"vocabularies": [sam]}))
     model = randomised(VaryForConditionalGeneration(config), 3)
     theirs = GotOcr2ForConditionalGeneration(
@@ -284,9 +276,11 @@ def test_shards_and_halves_come_back(name, tokenizers, tmp_path) -> None:
 def test_a_folder_that_lacks_a_tensor_is_no_model(tokenizers, tmp_path) -> None:
     """Transformers would fill it with whatever stood in memory, and warn."""
     model, _ = family("vary-toy", tokenizers)
-    state = {k: v for k, v in model.state_dict().items() if k != "vocabularies.0.cls_token"}
+    state = {k: v for k, v in model.state_dict().items() if k != "vocabularies.0.tower.embeddings.class_embedding"}
     model.save_pretrained(tmp_path, state_dict=state)
-    with pytest.raises(ValueError, match=r"1 tensors are missing, the first is vocabularies\.0\.cls_token"):
+    with pytest.raises(
+        ValueError, match=r"1 tensors are missing, the first is vocabularies\.0\.tower\.embeddings\.class"
+    ):
         load_model(tmp_path)
 
 

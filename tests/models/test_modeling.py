@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from vary.models.merge import MERGES
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.models.processor import VaryProcessor, character_tokenizer
 from vary.models.vocab import VOCABULARIES, NanoVocabulary, Vocabulary, build_vocabulary
+from vary.models.zoo import settings
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def test_forward_backward_and_shapes(processor) -> None:
     labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
     out = model(**inputs, labels=labels)
     assert out.logits.shape == (*inputs["input_ids"].shape, model.config.text_config.vocab_size)
-    assert out.image_hidden_states.shape == (2, processor.num_image_tokens([(32, 96)]), 40)
+    assert out.image_hidden_states.shape == (2, processor.num_image_tokens([(32, 96)]), 32)
     out.loss.backward()
     assert all(p.grad is not None for n, p in model.named_parameters() if n.startswith(("vocabularies", "connector")))
 
@@ -74,7 +77,7 @@ def test_save_and_load_by_the_auto_classes(tiny_model, processor, tmp_path) -> N
     config = VaryConfig.from_pretrained(tmp_path)
     for name in ("vocabularies", "merge", "connector", "reading", "image_token_id"):
         assert getattr(config, name) == getattr(tiny_model.config, name)
-    assert config.text_config.hidden_size == 40
+    assert config.text_config.hidden_size == 32
 
 
 def test_image_token_mismatch_is_an_error(tiny_model, processor) -> None:
@@ -121,12 +124,54 @@ def test_a_second_vocabulary_is_one_class_and_one_line(monkeypatch, processor) -
 
 
 def test_unknown_names_list_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="unknown vocabulary 'clap'; allowed: clip, hf, nano, sam"):
+    with pytest.raises(ValueError, match="unknown vocabulary 'clap'; allowed: nano, sam, tower"):
         build_vocabulary("clap")
     with pytest.raises(ValueError, match="unknown model 'vary-big'; allowed: vary-nano"):
         preset("vary-big")
     with pytest.raises(ValueError, match=r"merge 'channel' needs the same grid .* got \(2, 2\), \(3, 2\)"):
         MERGES["channel"].grid([(2, 2), (3, 2)])
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("reading", "stlyes"), [], "reading: unknown key 'stlyes'; did you mean 'styles'"),
+        (("vocabularies", 0, "preprocess", "meen"), 0.1, "preprocess: unknown key 'meen'; did you mean 'mean'"),
+        (("vocabularies", 0, "preprocess", "fit"), "sqash", r"vocabularies.0.preprocess: .*got sqash"),
+        (("vocabularies", 0, "wdith"), 3, "vocabularies.0: unknown key 'wdith'; did you mean 'width'"),
+        (("vocabularies", 0, "width"), "x", "vocabularies.0: .*'width' expected int, got str"),
+        (("connector", "windw"), [2, 2], "connector: unknown key 'windw'; did you mean 'window'"),
+        (("connector", "name"), "shufle", "unknown connector 'shufle'; did you mean 'shuffle'"),
+        (("merge",), "chanel", "unknown merge 'chanel'; allowed: channel"),
+        (("text_config", "hiden_size"), 3, "text_config: unknown key 'hiden_size'; did you mean 'hidden_size'"),
+        (("text_config", "model_type"), "lama", "no model type 'lama'; did you mean 'llama'"),
+        (("vocabluaries",), [], "model: unknown key 'vocabluaries'; did you mean 'vocabularies'"),
+        (("reading", "vocabulary"), 3, "reading.vocabulary 3: the model has 1 vocabularies"),
+    ],
+)
+def test_a_mistake_in_a_configuration_is_refused_with_the_nearest_key(place, value, message) -> None:
+    given = settings("vary-nano-test")
+    target: Any = given
+    for key in place[:-1]:
+        target = target[key]
+    target[place[-1]] = value
+    with pytest.raises(ValueError, match=message):
+        VaryConfig(**given)
+
+
+def test_a_mistake_made_later_is_refused_when_the_model_is_built() -> None:
+    config = preset("vary-nano-test")
+    config.reading["stlyes"] = []
+    with pytest.raises(ValueError, match="did you mean 'styles'"):
+        VaryForConditionalGeneration(config)
+
+
+def test_a_saved_configuration_loads_whatever_transformers_wrote_into_it(tmp_path) -> None:
+    config = preset("vary-nano-test")
+    config.save_pretrained(tmp_path)
+    assert VaryConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
+    shipped = VaryConfig.from_pretrained("vary/models/weights/vary-nano")
+    assert shipped.reading["append_posteriors"] is True  # `feed` in older files
 
 
 def test_shuffle_takes_windows_of_neighbours() -> None:
@@ -151,7 +196,7 @@ def test_every_part_builds_and_runs(name, merge, processor) -> None:
     model = VaryForConditionalGeneration(config)
     tokens = model.get_image_features(torch.zeros(1, 1, 32, 64))
     rows, columns = CONNECTORS[name].grid((4, 16))
-    assert tokens.shape == (1, rows * columns, 40)
+    assert tokens.shape == (1, rows * columns, 32)
 
 
 def test_nano_takes_any_multiple_of_its_stride() -> None:

@@ -47,7 +47,7 @@ def test_losses_are_those_that_the_stage_names(tiny_model, assets) -> None:
 
 def test_the_head_and_the_vocabulary_learn_from_the_auxiliary_loss(tiny_model, assets) -> None:
     model = copy.deepcopy(tiny_model)
-    model.config.reading["feed"] = False  # else the decoder, too, pulls at the head
+    model.config.reading["append_posteriors"] = False  # else the decoder, too, pulls at the head
     model.connector.squeeze = torch.nn.Linear(model.reading_vocabulary.width, model.connector.squeeze.out_features)
     for losses, learns in (({}, False), (HEAD, True)):
         writing = task(model, assets, losses=losses)

@@ -105,10 +105,10 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Describe a model: parameters, sizes, preprocessing, template, licence."""
-    from ..models.describe import described, info
+    from ..models.describe import describe, format_description
 
-    facts = info(model)
-    write(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else described(facts))
+    facts = describe(model)
+    write(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else format_description(facts))
     return OK
 
 

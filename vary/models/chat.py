@@ -1,4 +1,4 @@
-"""Asking a model about images: a question in, an answer out, and answers that are boxes or charts as data.
+"""Ask a model about images; the answer is text, boxes or the data of a chart.
 
 `load_chat_model` opens any model folder with a processor whose template takes questions; models that read by rows alone
 (`vary-nano`) are for `vary.read`.
@@ -16,17 +16,17 @@ from PIL import Image
 from torch import nn
 from transformers import AutoProcessor, GenerationConfig, TextStreamer
 
-from ..io.errors import InputError, MissingExtra
+from ..io.errors import InputError
 from ..markup.boxes import Boxes, parse_boxes
 from ..markup.chart_text import Chart, parse_chart
 from ..markup.prompts import PROMPTS
 from .modeling import VaryForConditionalGeneration, load_model
 from .processor import VaryProcessor, opened
+from .quantize import QUANTISED, quantize
 from .repetition import Loop, StopRepetition
 
 Picture = Image.Image | str | Path
 MAX_TOKENS = 2048  # what the papers' own demos allow
-QUANTISED = ("int8", "int4")
 NO_REPEAT = 20  # tokens that may not come twice in a row of that length (GOT's released script)
 
 
@@ -126,7 +126,7 @@ class ChatModel:
 
 
 def load_chat_model(folder: str | Path, device: str = "cpu", dtype: str = "auto") -> ChatModel:
-    """A model that answers, from a folder.
+    """Load a model that answers questions, from a folder. This is `vary.chat`.
 
     dtype: `auto` (as saved), `float32`, `bfloat16` or `float16`; `int8` and `int4` hold the language model's weights in
     as many bits and compute in bfloat16. Raises ValueError for a folder that holds no model, no tokenizer, or a model
@@ -146,19 +146,9 @@ def load_chat_model(folder: str | Path, device: str = "cpu", dtype: str = "auto"
         raise InputError(f"{folder}: this model reads pages (vary read) and answers no questions")
     model = load_model(path, "bfloat16" if dtype in QUANTISED else dtype)
     if dtype in QUANTISED:
-        _quantise(model, dtype)
+        quantize(model, dtype)
     nn.Module.to(model, device)
     return ChatModel(model, processor)
-
-
-def _quantise(model: VaryForConditionalGeneration, kind: str) -> None:
-    """The language model's weights in `kind`, once and for all; the eyes stay as they are."""
-    try:
-        from optimum import quanto
-    except ImportError:
-        raise MissingExtra(f"dtype {kind}", "optimum-quanto", "quant") from None
-    quanto.quantize(model.language_model, weights=getattr(quanto, f"q{kind}"))
-    quanto.freeze(model.language_model)
 
 
 def _message(images: list[Picture], question: str) -> list[dict[str, Any]]:

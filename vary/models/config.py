@@ -1,27 +1,86 @@
-"""Model configuration: what a model is made of. The sizes of named models stand in `presets.py`."""
+"""Define the configuration of a model: which parts it is made of, and their sizes.
 
-from __future__ import annotations
+Every part is a mapping with a `name`; its other keys are the arguments of that part's constructor. Unknown keys and
+values of a wrong type are refused, with the nearest known key. Named models are in `zoo/`.
+"""
 
-from typing import Any, ClassVar
+import difflib
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, make_dataclass
+from functools import cache, partial
+from typing import Any, ClassVar, Literal, get_type_hints
 
-from transformers import AutoConfig, PreTrainedConfig
+from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import StrictDataclassError
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
-from .zoo import PRESETS, settings
+from ..io.errors import ConfigError
+from .connect import CONNECTORS
+from .merge import MERGES
+from .symbols_decoder import SymbolsDecoder
+from .vocab import VOCABULARIES, upgrade
+from .zoo import settings
+
+Number = float | int
+
+
+@strict
+@dataclass
+class Preprocess:
+    """How images become pixels of a vocabulary. It belongs to the weights.
+
+    `mean` and `std` are numbers, or one per channel. `fit` says what happens to the shape: `squash` to a square,
+    `crop` the middle square, `pad` the longer side below and right, `centre` pad both sides, or keep the `page` and pad
+    it to a `multiple`. `size` is the side of the square in pixels, `fill` the colour of the padding (0 to 255).
+    `em_px` is the size of type, in pixels, that a reading head was trained for.
+    """
+
+    mean: Number | list[Number] = 0.5
+    std: Number | list[Number] = 0.5
+    fit: Literal["squash", "crop", "pad", "centre", "page"] = "page"
+    size: int | None = None
+    resample: Literal["bicubic", "bilinear", "opencv"] = "bicubic"
+    multiple: int = 32
+    em_px: Number | None = None
+    fill: list[int] | None = None
+
+
+@strict
+@dataclass
+class Reading:
+    """The reading head of a model.
+
+    `alphabet` holds the characters that it spells, `frames` is the number of CTC frames per column, and `styles` are
+    the styles of type that it tells apart. `append_posteriors` concatenates its character probabilities to the vision
+    tokens before the connector. `vocabulary` is the index of the vocabulary that it reads. `decoder_weight` is the
+    weight of the decoder when it re-ranks the head's candidates; 0 leaves the decoder out.
+    """
+
+    alphabet: str
+    frames: int = 3
+    styles: list[str] = field(default_factory=list)
+    append_posteriors: bool = False
+    vocabulary: int = 0
+    decoder_weight: Number = 0.0
 
 
 class VaryConfig(PreTrainedConfig):
-    """Vocabularies -> merge -> connector -> language model, with an optional reading head.
+    """Describe a model: vocabularies, merge, connector, language model and, if there is one, the reading head.
 
-    vocabularies: one dict each, `name` and the sizes of that vocabulary's constructor. `preprocess` inside belongs
-    to the weights (`image.prepare` says what it holds).
-    merge: name of the merge. connector: `name` and its sizes; a list of such dicts, one per vocabulary, connects each
-    branch before the merge instead of the merged tokens behind it (Vary's own order).
-    text_config: configuration of any causal language model of transformers.
-    reading: None, or `alphabet` (what the head spells), `frames` (per column), `styles` (of type that it tells apart),
-    `feed` (whether its posteriors join the tokens) and `vocabulary` (which one it reads, from 0).
-    formulas: None, or the sizes of `SymbolsDecoder`, with its `glyphs` and `structure`.
-    template: how prompts are written, a name of `prompt.TEMPLATES`.
-    image_token_id: id of `<imgpad>`, which stands where image tokens go.
+    Args:
+        vocabularies: One mapping each: `name`, the sizes of that vocabulary, and `preprocess` (see `Preprocess`).
+        merge: Name of the merge.
+        connector: `name` and sizes. A list with one mapping per vocabulary connects each branch before the merge
+            (Vary's own order) instead of the merged tokens.
+        text_config: Configuration of any causal language model of transformers.
+        reading: None, or the keys of `Reading`.
+        formulas: None, or the arguments of `SymbolsDecoder`.
+        template: How prompts are written: a name of `markup.prompts.TEMPLATES`.
+        image_token_id: Id of `<imgpad>`; image tokens replace its embeddings.
+
+    Raises:
+        ValueError: A key or a name is unknown, or a value has the wrong type.
     """
 
     model_type = "vary"
@@ -39,24 +98,148 @@ class VaryConfig(PreTrainedConfig):
         image_token_id: int = 5,
         **kwargs: Any,
     ):
-        self.vocabularies = vocabularies or [{"name": "nano"}]
+        if "transformers_version" not in kwargs:  # written by a person; other keys of a saved file are transformers'
+            own = list(inspect.signature(VaryConfig.__init__).parameters)[1:-1]
+            check_keys("model", kwargs, {*own, *PreTrainedConfig().to_dict(), "quantization_config", "torch_dtype"})
+        self.vocabularies = [upgrade(vocabulary) for vocabulary in vocabularies or [{"name": "nano"}]]
         self.merge = merge
         self.connector = connector or {"name": "shuffle"}
-        if not isinstance(text_config, PreTrainedConfig):
-            text_config = dict(text_config or {"model_type": "llama"})
-            text_config = AutoConfig.for_model(text_config.pop("model_type"), **text_config)
-        self.text_config = text_config
-        self.reading = reading
+        self.text_config = _text_config(text_config or {"model_type": "llama"})
+        self.reading = _upgrade_reading(reading)
         self.formulas = formulas
         self.template = template
         self.image_token_id = image_token_id
         kwargs.setdefault("tie_word_embeddings", self.text_config.tie_word_embeddings)
         super().__init__(**kwargs)
+        self.check()
+
+    def check(self) -> None:
+        """Check the keys, names and types of every part.
+
+        Raises:
+            ValueError: Names the part and the key.
+        """
+        for k, vocabulary in enumerate(self.vocabularies):
+            where = f"vocabularies.{k}"
+            sizes = {key: value for key, value in vocabulary.items() if key != "preprocess"}
+            check_part(where, "vocabulary", sizes, VOCABULARIES)
+            if isinstance(sizes.get("config"), dict):
+                _check_transformers(f"{where}.config", sizes["config"])
+            if "preprocess" in vocabulary:
+                check_values(f"{where}.preprocess", Preprocess, vocabulary["preprocess"])
+        if self.merge not in MERGES:
+            raise ConfigError(f"unknown merge {self.merge!r}; allowed: {', '.join(MERGES)}")
+        several = isinstance(self.connector, list)
+        for k, connector in enumerate(self.connector if several else [self.connector]):
+            check_part(f"connector.{k}" if several else "connector", "connector", connector, CONNECTORS)
+        if self.formulas:
+            check_values("formulas", _schema(SymbolsDecoder), self.formulas)
+        if self.reading:
+            check_values("reading", Reading, self.reading)
+            if not 0 <= self.reading.get("vocabulary", 0) < len(self.vocabularies):
+                count, asked = len(self.vocabularies), self.reading["vocabulary"]
+                raise ConfigError(f"reading.vocabulary {asked}: the model has {count} vocabularies, counted from 0")
 
 
 def preset(name: str) -> VaryConfig:
-    """The configuration of a named model, or with `-test` behind the name of its miniature. Raises ValueError."""
+    """Return the configuration of a model of the zoo or of a YAML file; `-test` after the name is its miniature.
+
+    Raises:
+        ValueError: The name is unknown, or the file is not a valid configuration.
+    """
     return VaryConfig(**settings(name))
 
 
-__all__ = ["PRESETS", "VaryConfig", "preset"]
+def check_keys(where: str, given: Iterable[str], allowed: Iterable[str]) -> None:
+    """Raise ValueError with the nearest known key if a key is unknown."""
+    allowed = sorted(allowed)
+    for key in given:
+        if key not in allowed:
+            near = difflib.get_close_matches(str(key), allowed, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(allowed)}"
+            raise ConfigError(f"{where}: unknown key {key!r}; {hint}")
+
+
+def check_values(where: str, schema: type, given: Any) -> None:
+    """Raise ValueError if `given` is not a mapping that a strict dataclass accepts."""
+    if not isinstance(given, dict):
+        raise ConfigError(f"{where}: expected a mapping, got {given!r}")
+    check_keys(where, given, [f.name for f in fields(schema)])
+    try:
+        schema(**given)
+    except StrictDataclassError as error:
+        raise ConfigError(f"{where}: {' '.join(str(error.__cause__ or error).split())}") from None
+    except TypeError as error:  # a key is missing
+        raise ConfigError(f"{where}: {str(error).split('__init__() ')[-1]}") from None
+
+
+def check_part(where: str, kind: str, given: Any, known: dict[str, Any]) -> None:
+    """Check a mapping with a `name` against the constructor of that part."""
+    if not isinstance(given, dict) or "name" not in given:
+        raise ConfigError(f"{where}: expected a mapping with a name, got {given!r}")
+    if given["name"] not in known:
+        near = difflib.get_close_matches(str(given["name"]), known, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(f"unknown {kind} {given['name']!r}; {hint}allowed: {', '.join(known)}")
+    check_values(where, _schema(known[given["name"]]), {k: v for k, v in given.items() if k != "name"})
+
+
+@cache
+def _schema(part: type) -> type:
+    """Make a strict dataclass of the arguments of a constructor, without those that its place in a model gives."""
+    hints = get_type_hints(part.__init__)  # type: ignore[misc]
+    arguments: list[Any] = []
+    for name, parameter in list(inspect.signature(part.__init__).parameters.items())[1:]:  # type: ignore[misc]
+        if name in getattr(part, "given", ()):
+            continue
+        kind = _loose(hints.get(name, Any))
+        if parameter.default is inspect.Parameter.empty:
+            arguments.append((name, kind))
+        else:
+            arguments.append((name, kind, field(default_factory=partial(_same, parameter.default))))
+    return strict(make_dataclass(part.__name__, arguments, kw_only=True))
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _loose(hint: Any) -> Any:
+    """Accept the lists of JSON and YAML for tuples and sequences, and whole numbers for floats."""
+    text = str(hint)
+    if "tuple[" in text or "Sequence[" in text:
+        return list | tuple
+    return Number if hint is float else hint
+
+
+def _text_config(given: dict[str, Any] | PreTrainedConfig) -> PreTrainedConfig:
+    if isinstance(given, PreTrainedConfig):
+        return given
+    values = dict(given)
+    if "architectures" not in values:  # written by a person, not saved by transformers
+        _check_transformers("text_config", values)
+    return AutoConfig.for_model(values.pop("model_type"), **values)
+
+
+def _check_transformers(where: str, given: dict[str, Any]) -> None:
+    """Check the keys of a configuration of transformers."""
+    kind = str(given.get("model_type"))
+    if kind not in CONFIG_MAPPING:
+        near = difflib.get_close_matches(kind, list(CONFIG_MAPPING), 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"{where}.model_type: transformers has no model type {kind!r}{hint}")
+    own = CONFIG_MAPPING[kind]
+    known = {*own().to_dict(), *getattr(own, "attribute_map", {}), *inspect.signature(own.__init__).parameters}
+    check_keys(where, given, known | {"rope_theta", "rope_scaling", "torch_dtype", "layer_types"})
+
+
+def _upgrade_reading(reading: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Rename the key `feed` of older configurations."""
+    if reading is None or "feed" not in reading:
+        return reading
+    return {"append_posteriors" if key == "feed" else key: value for key, value in reading.items()}
+
+
+AutoConfig.register("vary", VaryConfig)
+
+__all__ = ["Preprocess", "Reading", "VaryConfig", "check_keys", "check_part", "check_values", "preset"]

@@ -1,8 +1,8 @@
-"""vocabularies -> merge -> connector -> language model: every model of the family, `vary-nano` included.
+"""Build every model out of its parts: vocabularies, merge, connector, language model and, optionally, a reading head.
 
 Shapes: B batch, C channels, H W pixels, N vision tokens, D their width, M image tokens, T text tokens, E the language
-model's width, R rows and F frames of the reading head, A its classes.
-Source: Vary, arXiv 2312.06109 sections 3.1 and 3.3; the reading head is ours (`reading.py`).
+model's width, P images of a batch, R rows and F frames of the reading head, A its classes.
+Source: Vary, arXiv 2312.06109 sections 3.1 and 3.3. The reading head is ours (`heads/reading.py`).
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any, cast
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, GenerationMixin, PreTrainedModel
+from transformers import AutoModel, AutoModelForImageTextToText, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import ModelOutput
 from transformers.utils import logging as transformers_logging
 
 from ..io.errors import ConfigError, InputError
 from .config import VaryConfig
 from .connect import CONNECTORS, Connector
+from .fuse import place_image_tokens, repeat_rows, used_images
 from .heads.reading import ReadingHead, vocabulary_index
 from .heads.reading import build as build_reading_head
 from .merge import MERGES, token_grid
@@ -30,7 +31,7 @@ from .vocab import Vocabulary, build_vocabulary
 
 @dataclass
 class VaryOutput(ModelOutput):
-    """loss (scalar), logits (B, T, V), the cache, and the image embeddings (B, M, E) when an image was given."""
+    """Hold loss (scalar), logits (B, T, V), the cache, and image tokens (P, M, E) if images were given."""
 
     loss: Tensor | None = None
     logits: Tensor | None = None
@@ -42,8 +43,9 @@ class VaryOutput(ModelOutput):
 
 @dataclass
 class VisionFeatures:
-    """What the eyes return: tokens (B, N, D) of each vocabulary on its grid of (rows, columns); the head's logits
-    (B, R, F, A) and geometry (B, R, F, M) when there is one.
+    """Hold the tokens (B, N, D) of each vocabulary and its grid (rows, columns).
+
+    With a reading head also its logits (B, R, F, A) and geometry (B, R, F, M).
     """
 
     tokens: list[Tensor]
@@ -53,11 +55,11 @@ class VisionFeatures:
 
 
 class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
-    """A language model with several pairs of eyes.
+    """A causal language model that sees images through one or more vision vocabularies.
 
-    `pixel_values` is a tensor, or a list of tensors, one for each vocabulary that takes pixels: (B, C, H, W) with one
-    image to each row of `input_ids`, or (B, I, C, H, W) with up to I, of which a row uses as many as its `<imgpad>`
-    tokens ask for.
+    `pixel_values` is a tensor, or a list with one tensor per vocabulary that takes pixels. A tensor is (B, C, H, W)
+    with one image per row of `input_ids`, or (B, I, C, H, W) with up to I images per row. A row uses as many images as
+    its `<imgpad>` tokens ask for.
     """
 
     config_class = VaryConfig
@@ -69,6 +71,7 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
     _supports_flash_attn = True
 
     def __init__(self, config: VaryConfig):
+        config.check()  # it may have been changed after it was made
         super().__init__(config)
         modules = nn.ModuleList(build_vocabulary(**sizes_of(vocab)) for vocab in config.vocabularies)
         self.vocabularies = cast("list[Vocabulary]", modules)  # an nn.ModuleList of vocabularies
@@ -77,7 +80,7 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.reading_head: ReadingHead | None = None
         if config.reading:
             self.reading_head = build_reading_head(config.reading, self.reading_vocabulary)
-            if config.reading.get("feed"):
+            if config.reading.get("append_posteriors"):
                 widths[self.reading_vocabulary_index] += self.reading_head.frame_grid.frames * self.reading_head.classes
         self.symbols_decoder = SymbolsDecoder(**config.formulas) if config.formulas else None
         self.connector = _connectors(config, widths)
@@ -85,6 +88,18 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
         self._tied_weights_keys = {"lm_head.weight": f"language_model.{_embedding_name(self.language_model)}"}
         self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, source: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Load a model as transformers does. Folders that an older version wrote are renamed on the way."""
+        folder = Path(source) if isinstance(source, str | Path) else None
+        if folder and (folder / "config.json").is_file() and "state_dict" not in kwargs:
+            from .convert.older import is_older, read_model
+
+            if is_older(folder):
+                kwargs = {"config": VaryConfig.from_pretrained(folder), **kwargs, "state_dict": read_model(folder)}
+                return super().from_pretrained(None, *args, **kwargs)
+        return super().from_pretrained(source, *args, **kwargs)
 
     @property
     def reading_vocabulary_index(self) -> int:
@@ -105,28 +120,32 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     @property
     def window(self) -> tuple[int, int]:
-        """Rows and columns of cells that become one image token; of a model with one connector."""
+        """Rows and columns of cells that become one image token, for a model with one connector."""
         return cast(Connector, self.connector).window
 
     def get_input_embeddings(self) -> nn.Module:
-        """The language model's embedding table."""
+        """Return the embedding table of the language model."""
         return self.language_model.get_input_embeddings()
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the language model's embedding table."""
+        """Replace the embedding table of the language model."""
         self.language_model.set_input_embeddings(value)
 
     def get_output_embeddings(self) -> nn.Module:
-        """The projection to the vocabulary of words."""
+        """Return the projection to logits."""
         return self.lm_head
 
     def read_rows(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens of the readable vocabulary and what the reading head says of them: the path without a decoder."""
+        """Return the tokens of the reading vocabulary, and logits and geometry of the reading head."""
         tokens = self.reading_vocabulary(pixels_BCHW)
         return (tokens, *self.head(tokens, self.reading_vocabulary.grid(*pixels_BCHW.shape[-2:])))
 
     def encode_images(self, pixel_values: Tensor | list[Tensor]) -> VisionFeatures:
-        """Pixels, (B, C, H, W) for each vocabulary -> the tokens of each on its grid, before connector and merge."""
+        """Encode pixels, (B, C, H, W) for each vocabulary, as tokens of each vocabulary on its grid.
+
+        Raises:
+            ValueError: The number of tensors is not that of the vocabularies that take pixels.
+        """
         pixels = pixel_values if isinstance(pixel_values, list) else [pixel_values]
         wanted = 1 if self.merge.chained else len(self.vocabularies)
         if len(pixels) != wanted:
@@ -148,21 +167,21 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return VisionFeatures(tokens, grids, logits, geometry)
 
     def append_posteriors(self, tokens_BND: Tensor, logits_BRFA: Tensor) -> Tensor:
-        """Soft characters: what the head reads joins what the network sees, where the configuration says so."""
-        if not self.config.reading.get("feed"):
+        """Concatenate the head's character probabilities to the tokens, if the configuration asks for it."""
+        if not self.config.reading.get("append_posteriors"):
             return tokens_BND
         soft = logits_BRFA.float().softmax(-1).to(tokens_BND.dtype).reshape(*tokens_BND.shape[:2], -1)
         return torch.cat([tokens_BND, soft], -1)
 
     def merge_features(self, features: VisionFeatures) -> Tensor:
-        """What was seen -> image tokens (B, M, E): merged and connected, or connected by branch and merged."""
+        """Merge and connect features, or connect each branch and merge: image tokens (B, M, E)."""
         if isinstance(self.connector, nn.ModuleList):
             branches = zip(self.connector, features.tokens, features.grids, strict=True)
             return self.merge.join([connector(tokens, grid) for connector, tokens, grid in branches])
         return self.connector(self.merge.join(features.tokens), self.merge.grid(features.grids))
 
     def get_image_features(self, pixel_values: Tensor | list[Tensor]) -> Tensor:
-        """Pixels, (B, C, H, W) for each vocabulary -> image tokens (B, M, E) in the language model's width."""
+        """Encode pixels, (B, C, H, W) for each vocabulary, as image tokens (B, M, E) for the language model."""
         return self.merge_features(self.encode_images(pixel_values))
 
     def forward(
@@ -171,16 +190,18 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         pixel_values: Tensor | list[Tensor] | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        past_key_values: Any = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> VaryOutput:
-        """Next-token logits, and the loss over `labels` that are not -100 when labels are given.
+        """Return next-token logits, and the loss over `labels` that are not -100 if labels are given.
 
-        Raises ValueError when a prompt holds another number of `<imgpad>` tokens than its images give.
+        The cache of earlier tokens comes and goes in `kwargs`, under the name that this transformers has for it.
+
+        Raises:
+            ValueError: A prompt holds another number of `<imgpad>` tokens than its images give.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
@@ -193,7 +214,7 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
             inputs_embeds, image_tokens = self._place(input_ids, inputs_embeds, pixel_values)
         out = self.language_model(
             inputs_embeds=inputs_embeds, attention_mask=attention_mask, position_ids=position_ids,
-            past_key_values=past_key_values, use_cache=use_cache, **kwargs,
+            use_cache=use_cache, **kwargs,
         )  # fmt: skip
         keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(out.last_hidden_state[:, keep])
@@ -205,38 +226,27 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def _place(
         self, input_ids: Tensor, embeds_BTE: Tensor, pixel_values: Tensor | list[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Put image tokens where the prompts hold `<imgpad>`; returns the embeddings and the image tokens (P, M, E)."""
+        """Put image tokens where prompts hold `<imgpad>`. Returns the embeddings and the image tokens (P, M, E)."""
         stacks = pixel_values if isinstance(pixel_values, list) else [pixel_values]
         stacks = [stack if stack.ndim == 5 else stack[:, None] for stack in stacks]
         rows, images = stacks[0].shape[:2]
         mask = input_ids == self.config.image_token_id
-        places = mask.sum(1)
-        # generate repeats the prompts of beams and samples, and a tensor with them, but cannot repeat a list
-        beams, left = divmod(len(places), rows)
-        if left or not beams or (beams > 1 and not isinstance(pixel_values, list)):
-            raise ValueError(f"{len(places)} prompts and pixels for {rows}")
-        heights_widths = [(int(stack.shape[-2]), int(stack.shape[-1])) for stack in stacks]
-        grid = token_grid(self.config.vocabularies, self.config.merge, self.config.connector, heights_widths)
-        each = grid[0] * grid[1]
-        counts = places[::beams] // each
-        if bool((places % each).any()) or bool((counts > images).any()):
-            k = int(((places % each != 0) | (places > images * each)).nonzero()[0])
-            raise ValueError(
-                f"prompt {k + 1} holds {int(places[k])} <imgpad> tokens; an image gives {each}, and it has {images}"
-            )
-        used = torch.arange(images, device=mask.device) < counts[:, None]
-        seen_PME = self.get_image_features([stack[used] for stack in stacks]).to(embeds_BTE.dtype)
-        source = seen_PME if beams == 1 else _repeat(seen_PME, counts.tolist(), beams)
-        return embeds_BTE.masked_scatter(mask[..., None], source), seen_PME
+        sizes = [(int(stack.shape[-2]), int(stack.shape[-1])) for stack in stacks]
+        grid = token_grid(self.config.vocabularies, self.config.merge, self.config.connector, sizes)
+        counts, beams = used_images(mask, rows, images, grid[0] * grid[1], isinstance(pixel_values, list))
+        used = torch.arange(images, device=mask.device) < torch.tensor(counts, device=mask.device)[:, None]
+        tokens_PME = self.get_image_features([stack[used] for stack in stacks]).to(embeds_BTE.dtype)
+        source = tokens_PME if beams == 1 else repeat_rows(tokens_PME, counts, beams)
+        return place_image_tokens(mask, embeds_BTE, source), tokens_PME
 
 
 def sizes_of(vocabulary: dict[str, Any]) -> dict[str, Any]:
-    """What a vocabulary's constructor takes of its configuration."""
+    """Return the keys of a vocabulary's configuration that its constructor takes."""
     return {key: value for key, value in vocabulary.items() if key != "preprocess"}
 
 
 def _connectors(config: VaryConfig, widths: list[int]) -> nn.Module:
-    """One connector behind the merge, or one per branch before it."""
+    """Build one connector after the merge, or one per branch before it."""
     merge, width = MERGES[config.merge], config.text_config.hidden_size
     if not isinstance(config.connector, list):
         return _connector(config.connector, merge.width(widths), width)
@@ -255,20 +265,20 @@ def _connector(sizes: dict[str, Any], width: int, out_width: int) -> nn.Module:
 
 
 def _embedding_name(language_model: nn.Module) -> str:
-    """Name of the embedding table inside a language model: `embed_tokens.weight`, `decoder.embed_tokens.weight` ..."""
+    """Return the name of the embedding table in a language model, such as `embed_tokens.weight`."""
     table = cast(PreTrainedModel, language_model).get_input_embeddings().weight
     return next(name for name, parameter in language_model.named_parameters() if parameter is table)
 
 
-def _repeat(seen_PME: Tensor, counts: list[int], beams: int) -> Tensor:
-    """The images of each row, `beams` times one after the other."""
-    return torch.cat([rows.repeat(beams, 1, 1) for rows in seen_PME.split(counts)])
-
-
 def load_model(folder: Path, dtype: str | torch.dtype = torch.float32) -> VaryForConditionalGeneration:
-    """A model from a folder, ready to run; quiet. dtype: `"auto"` is that of the files.
+    """Load a model from a folder, in evaluation mode, without progress bars.
 
-    Raises ValueError when the files lack a tensor, hold another one or one of another shape.
+    Args:
+        folder: Holds `config.json` and safetensors files, which older versions may have written.
+        dtype: Type of the weights; `"auto"` is that of the files.
+
+    Raises:
+        ValueError: The files lack a tensor, or hold an unknown one or one of another shape.
     """
     hidden = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
@@ -286,5 +296,4 @@ def load_model(folder: Path, dtype: str | torch.dtype = torch.float32) -> VaryFo
     return model.eval()
 
 
-AutoConfig.register("vary", VaryConfig)
 AutoModelForImageTextToText.register(VaryConfig, VaryForConditionalGeneration)

@@ -14,6 +14,7 @@ from ..io.errors import InputError, MissingExtra
 from ..models.config import preset
 from ..models.modeling import VaryForConditionalGeneration, load_model
 from ..models.processor import VaryProcessor, character_tokenizer
+from ..models.quantize import quantize
 from .distributed import Ranks
 from .optim import is_trained
 from .recipe import Lora, Recipe
@@ -107,14 +108,10 @@ def trained_names(recipe: Recipe, model: nn.Module, stages: int | None = None) -
 def _add_adapters(model: VaryForConditionalGeneration, lora: Lora, training: bool) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
-
-        if lora.bits and training:
-            from optimum import quanto
-
-            quanto.quantize(model.language_model, weights=getattr(quanto, f"qint{lora.bits}"))
-            quanto.freeze(model.language_model)
-    except ImportError as error:
-        raise MissingExtra("lora", error.name, "lora") from None
+    except ImportError:
+        raise MissingExtra("lora", "peft", "lora") from None
+    if lora.bits and training:
+        quantize(model, f"int{lora.bits}", "lora")
     targets: Any = "all-linear" if lora.targets == ("all-linear",) else list(lora.targets)
     settings = LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)
     inject_adapter_in_model(settings, model.language_model)

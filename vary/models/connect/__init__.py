@@ -6,7 +6,7 @@ that the processor can lay out the prompt without running a model.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -14,7 +14,9 @@ Grid = tuple[int, int]
 
 
 class Connector(nn.Module):
-    """Tokens on a grid -> image tokens. window: rows and columns of cells that become one token."""
+    """Turn tokens on a grid into image tokens. `window` holds the rows and columns of cells that become one token."""
+
+    given: ClassVar = ("width", "out_width")  # arguments that come from the model, not from the configuration
 
     window: tuple[int, int] = (1, 1)
 

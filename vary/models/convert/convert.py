@@ -17,7 +17,8 @@ from ..config import VaryConfig, preset
 from ..modeling import VaryForConditionalGeneration
 from .files import is_ours, read_config, read_tensors
 from .key_tables import check, rename, reverse
-from .layouts import FAMILIES, PARTS, configured, family_of, part_of
+from .layouts import FAMILIES, PARTS, configured, family_of, part_of, vocabulary_kind
+from .older import read_model
 from .resize import fitted
 from .tokenizer import save_tokenizer
 
@@ -90,7 +91,7 @@ def _to_theirs(sources: list[Path], target: Path, layout: str) -> list[str]:
         raise InputError(f"{sources[0]}: --layout takes one folder of a model of ours")
     rules = FAMILIES[layout]
     config = VaryConfig.from_pretrained(sources[0])
-    state = read_tensors(sources[0])
+    state = read_model(sources[0])
     if config.tie_word_embeddings and rules.copied_head:
         state["lm_head.weight"] = next(t for n, t in state.items() if n.endswith("embed_tokens.weight")).clone()
     found = rename(state, reverse(rules.table))
@@ -134,9 +135,9 @@ def _assemble(sources: list[Path], target: Path, name: str) -> list[str]:
 
 def _part(source: Path, config: VaryConfig, expected: dict[str, torch.Size]) -> tuple[dict[str, Tensor], str]:
     """Tensors of one part under our names, and what it is."""
-    state = read_tensors(source)
     if is_ours(source):
-        return _vocabulary_of_ours(source, state, config)
+        return _vocabulary_of_ours(source, read_model(source), config)
+    state = read_tensors(source)
     known = part_of(state)
     if known is None:
         raise InputError(f"{source}: no checkpoint that is known; allowed: {', '.join(PARTS)}, or one of a whole model")
@@ -151,13 +152,14 @@ def _vocabulary_of_ours(source: Path, state: dict[str, Tensor], config: VaryConf
     theirs = VaryConfig.from_pretrained(source).vocabularies
     if len(theirs) != 1:
         raise InputError(f"{source}: has {len(theirs)} vocabularies; a part is a model with one")
-    prefix = _place_of(theirs[0]["name"], config, source)
+    kind = vocabulary_kind(theirs[0])
+    prefix = _place_of(kind, config, source)
     own = "vocabularies.0."
-    return {prefix + k[len(own) :]: t for k, t in state.items() if k.startswith(own)}, f"vocabulary {theirs[0]['name']}"
+    return {prefix + k[len(own) :]: t for k, t in state.items() if k.startswith(own)}, f"vocabulary {kind}"
 
 
 def _place_of(vocabulary: str, config: VaryConfig, source: Path) -> str:
-    names = [v["name"] for v in config.vocabularies]
+    names = [vocabulary_kind(v) for v in config.vocabularies]
     if vocabulary not in names:
         raise InputError(f"{source}: holds a {vocabulary} vocabulary; this model has {', '.join(names)}")
     return f"vocabularies.{names.index(vocabulary)}."

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..config import VaryConfig, preset
 from . import got, opt, qwen
-from .clip import clip, clip_sizes, siglip
+from .clip import clip_config, tower
 from .key_tables import Table
 from .sam import sam, sam_sizes, transformers_sam
 
@@ -54,8 +54,8 @@ class Part:
     """A checkpoint that is one part of a model.
 
     table: its table, given the prefix of its names and that of the place that it takes. mark: a tensor that only this
-    part has, behind its prefix. prefixes: what its names may begin with; transformers has changed some. vocabulary:
-    name of the vocabulary that it is; None for a language model.
+    part has, after its prefix. prefixes: what its names may begin with; transformers has changed some. vocabulary:
+    kind of the vocabulary that it is (`vocabulary_kind`); None for a language model.
     """
 
     table: Callable[[str, str], Table]
@@ -75,19 +75,24 @@ _TEXT = ("text_model.{*}", "visual_projection.weight", "text_projection.weight",
          "vision_model.head.{*}", "head.{*}", "{*}.position_ids")  # fmt: skip
 
 
-# `vocabulary` parts go where a model has one of that name; the others are language models.
+# Parts with a `vocabulary` go where a model has one of that kind; the others are language models.
 PARTS = {
     "SAM": Part(sam, "pos_embed", ("image_encoder.",), "sam", _MASKS),
     "SAM of transformers": Part(
         lambda theirs, ours: transformers_sam(theirs, "", ours), "patch_embed.projection.weight", ("vision_encoder.",),
         "sam", _MASKS,
     ),
-    "CLIP": Part(clip, "embeddings.class_embedding", ("vision_model.", ""), "clip", _TEXT),
-    "SigLIP": Part(siglip, "embeddings.patch_embedding.bias", ("vision_model.", ""), "siglip", _TEXT),
+    "CLIP": Part(tower, "embeddings.class_embedding", ("vision_model.", ""), "clip_vision_model", _TEXT),
+    "SigLIP": Part(tower, "embeddings.patch_embedding.bias", ("vision_model.", ""), "siglip_vision_model", _TEXT),
     "OPT": Part(lambda theirs, _: opt.language(theirs), "decoder.embed_positions.weight", ("model.", "")),
     "Qwen-1": Part(lambda *_: qwen.STOCK, "h.0.attn.c_attn.weight", ("transformer.",), None, qwen.DROPPED),
     "Llama, Vicuna, Qwen2": Part(_llama, "layers.0.mlp.gate_proj.weight", ("model.",), None, qwen.DROPPED),
 }  # fmt: skip
+
+
+def vocabulary_kind(vocabulary: dict[str, Any]) -> str:
+    """Return the name of a vocabulary, or the model type of its tower."""
+    return vocabulary["config"]["model_type"] if vocabulary["name"] == "tower" else vocabulary["name"]
 
 
 def family_of(state: dict[str, Tensor]) -> str | None:
@@ -105,8 +110,13 @@ def configured(name: str, state: dict[str, Tensor], official: dict[str, Any]) ->
     """A preset with the sizes of these tensors (our names). Heads are those of `config.json`, else the usual width."""
     config = preset(name)
     for k, vocabulary in enumerate(config.vocabularies):
-        sizes = {"sam": sam_sizes, "clip": clip_sizes}[vocabulary["name"]](state, f"vocabularies.{k}.")
-        preprocess = vocabulary["preprocess"] | {"size": sizes["image_size"]}
+        if vocabulary["name"] == "sam":
+            found = sam_sizes(state, f"vocabularies.{k}.")
+            sizes = found
+        else:
+            found = clip_config(state, f"vocabularies.{k}.tower.")
+            sizes = {"config": vocabulary["config"] | found}
+        preprocess = vocabulary["preprocess"] | {"size": found["image_size"]}
         config.vocabularies[k] = vocabulary | sizes | {"preprocess": preprocess}
     text = config.text_config.to_dict() | {"layer_types": None}  # a list by layer that follows from their number
     text |= _language_sizes(state, config.text_config, official)

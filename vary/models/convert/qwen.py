@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .clip import clip
+from .clip import tower
 from .key_tables import Table
 from .sam import sam
 
@@ -40,7 +40,7 @@ def qwen(theirs: str, head: str) -> Table:
 STOCK: Table = qwen("transformer.", "lm_head.weight")
 
 VARY: Table = [
-    *clip("transformer.vision_tower.vision_model.", "vocabularies.0."),
+    *tower("transformer.vision_tower.vision_model.", "vocabularies.0."),
     *sam("transformer.vision_tower_high.", "vocabularies.1."),
     ("transformer.mm_projector.{*}", "connector.0.linear.{*}"),
     ("transformer.mm_projector_vary.{*}", "connector.1.linear.{*}"),

@@ -1,7 +1,7 @@
-"""Vision vocabularies: pixels (B, C, H, W) -> tokens (B, N, D).
+"""Vision vocabularies: networks that encode pixels (B, C, H, W) as tokens (B, N, D).
 
-A vocabulary is a module with `width` (D), `channels` (C), `stride_of` (pixels per token) and `grid(height, width)`.
-Adding one is one file and one line here.
+Belongs here: one file per kind of network and one line in `VOCABULARIES`. May import torch and transformers.
+Never here: what happens to the tokens afterwards (`connect/`, `merge.py`), and sizes of named models (`zoo/`).
 """
 
 from __future__ import annotations
@@ -10,23 +10,58 @@ from typing import Any
 
 from ...io.errors import ConfigError
 from .base import Vocabulary
-from .clip import ClipVocabulary
 from .nano import NanoVocabulary
 from .sam import SamVocabulary
-from .siglip import SiglipVocabulary
-from .towers import HfVocabulary
+from .towers import TowerVocabulary
 
 VOCABULARIES: dict[str, type[Vocabulary]] = {
-    "clip": ClipVocabulary,
-    "hf": HfVocabulary,
     "nano": NanoVocabulary,
     "sam": SamVocabulary,
-    "siglip": SiglipVocabulary,
+    "tower": TowerVocabulary,
+}
+_TOWERS = {  # the names `clip` and `siglip` of older configurations
+    "clip": {"model_type": "clip_vision_model", "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5},
+    "siglip": {
+        "model_type": "siglip_vision_model",
+        "hidden_act": "gelu_pytorch_tanh",
+        "layer_norm_eps": 1e-6,
+        "vision_use_head": False,
+    },
+}
+_SIZES = {  # key of an older configuration -> (key of transformers, default)
+    "image_size": ("image_size", 224),
+    "patch": ("patch_size", 16),
+    "hidden": ("hidden_size", 768),
+    "depth": ("num_hidden_layers", 12),
+    "heads": ("num_attention_heads", 12),
+    "mlp": ("intermediate_size", 3072),
 }
 
 
+def upgrade(vocabulary: dict[str, Any]) -> dict[str, Any]:
+    """Rewrite the configuration of a vocabulary that an older version saved; newer ones are returned as they are."""
+    name = vocabulary.get("name")
+    if name == "hf":
+        return vocabulary | {"name": "tower"}
+    if name not in _TOWERS or "config" in vocabulary:
+        return vocabulary
+    config = dict(_TOWERS[name])
+    for old, (key, default) in _SIZES.items():
+        config[key] = vocabulary.get(old, default)
+    layer = vocabulary.get("layer", -2)
+    rest = {k: v for k, v in vocabulary.items() if k not in (*_SIZES, "name", "layer")}
+    norm = {"norm": "post_layernorm"} if name == "clip" and layer is None else {}
+    return {"name": "tower", "config": config, "layer": layer, **norm, **rest}
+
+
 def build_vocabulary(name: str, **sizes: Any) -> Vocabulary:
-    """A vocabulary with random weights. Raises ValueError for an unknown name."""
+    """Build a vocabulary with random weights.
+
+    Raises:
+        ValueError: The name is unknown.
+    """
+    sizes = upgrade({"name": name, **sizes})
+    name = sizes.pop("name")
     if name not in VOCABULARIES:
         raise ConfigError(f"unknown vocabulary {name!r}; allowed: {', '.join(VOCABULARIES)}")
     return VOCABULARIES[name](**sizes)
@@ -34,11 +69,10 @@ def build_vocabulary(name: str, **sizes: Any) -> Vocabulary:
 
 __all__ = [
     "VOCABULARIES",
-    "ClipVocabulary",
-    "HfVocabulary",
     "NanoVocabulary",
     "SamVocabulary",
-    "SiglipVocabulary",
+    "TowerVocabulary",
     "Vocabulary",
     "build_vocabulary",
+    "upgrade",
 ]

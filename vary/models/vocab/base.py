@@ -1,4 +1,4 @@
-"""What every vision vocabulary is."""
+"""Define the interface of a vision vocabulary."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 
 class Vocabulary(nn.Module):
-    """Pixels (B, C, H, W) -> tokens (B, N, D), N cells of a grid in raster order.
+    """Encode pixels (B, C, H, W) as tokens (B, N, D), one per cell of a grid, in raster order.
 
-    channels: C, 1 for grey and 3 for RGB. width: D. `sizes` are the constructor's arguments, as `config.py` holds them.
+    `channels` is C: 1 for grey, 3 for RGB. `width` is D. `sizes` holds the arguments of the constructor; they are the
+    keys that the configuration of this vocabulary may have.
     """
 
     channels: ClassVar[int] = 3
@@ -23,7 +24,7 @@ class Vocabulary(nn.Module):
 
     @classmethod
     def stride_of(cls, **sizes: Any) -> tuple[int, int]:
-        """Pixels per cell (rows, columns) of a vocabulary of these sizes, without building it."""
+        """Return the pixels per cell (rows, columns) of a vocabulary of these sizes, without building it."""
         raise NotImplementedError
 
     @property
@@ -32,14 +33,18 @@ class Vocabulary(nn.Module):
         return self.stride_of(**self.sizes)
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of tokens for an image of this size in pixels."""
+        """Return the rows and columns of tokens for an image of this size in pixels."""
         rows, columns = self.stride
         return height // rows, width // columns
 
     def for_inference(self) -> Vocabulary:
-        """A copy that computes the same for reading alone, faster where it can; not for training."""
+        """Return a copy that computes the same values faster; the copy cannot be trained."""
         return copy.deepcopy(self).eval()
 
     def from_tokens(self, tokens_BND: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Another vocabulary's tokens -> this one's, for a serial merge. Raises TypeError where that has no meaning."""
+        """Encode the tokens of another vocabulary instead of pixels, for a serial merge.
+
+        Raises:
+            TypeError: This vocabulary cannot do that.
+        """
         raise TypeError(f"{type(self).__name__} cannot take the tokens of another vocabulary")

@@ -1,8 +1,8 @@
-"""The nano vocabulary: a small convolutional network whose feature rows can be read.
+"""Define the nano vocabulary: a small convolutional network whose feature rows can be read.
 
 Grey pixels -> one feature vector per cell of 8 x 4 pixels (height x width). Dense 3x3 convolutions with batch norm
-only: a CPU with bf16 runs them much nearer to its peak than depthwise ones, batch norm folds away at run time, and any
-page size passes because nothing depends on absolute position.
+only: a CPU with bf16 runs them much nearer to its peak than depthwise ones. Batch norm is folded away for reading.
+Pages of any size are allowed, because nothing depends on absolute position.
 
 Shapes: B batch, C channels, H W pixels, R = H/8 rows, K = W/4 columns, N = R*K tokens, D width.
 """
@@ -19,7 +19,7 @@ from .base import Vocabulary
 
 
 class ConvNorm(nn.Sequential):
-    """3x3 convolution, batch norm, and ReLU unless it is the last of a residual block."""
+    """Apply a 3x3 convolution, batch norm and, unless `relu` is False, ReLU."""
 
     def __init__(
         self, in_width: int, width: int, stride: tuple[int, int] = (1, 1), dilation: int = 1, relu: bool = True
@@ -30,7 +30,7 @@ class ConvNorm(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """Two convolutions and a short cut; `dilation` widens the second one along the line of text."""
+    """Add two convolutions to their input; `dilation` widens the second one along the line of text."""
 
     def __init__(self, width: int, dilation: int = 1):
         super().__init__()
@@ -38,14 +38,17 @@ class Residual(nn.Module):
         self.two = ConvNorm(width, width, dilation=dilation, relu=False)
 
     def forward(self, x_BDRK: Tensor) -> Tensor:
-        """Same shape out."""
+        """Return a tensor of the same shape."""
         return torch.relu(self.two(self.one(x_BDRK)) + x_BDRK)
 
 
 class NanoVocabulary(Vocabulary):
-    """Pixels (B, 1, H, W) -> tokens (B, N, D). H must be a multiple of 8 and W of 4 (`image.py` pads).
+    """Encode grey pixels (B, 1, H, W) as tokens (B, N, D). H must be a multiple of 8 and W of 4.
 
-    stem: widths of the two stride-2 convolutions. width: D. depth: residual blocks at the final stride.
+    Args:
+        stem: Widths of the two stride-2 convolutions.
+        width: D.
+        depth: Number of residual blocks at the final stride.
     """
 
     channels = 1
@@ -60,11 +63,11 @@ class NanoVocabulary(Vocabulary):
 
     @classmethod
     def stride_of(cls, **_: Any) -> tuple[int, int]:
-        """8 rows and 4 columns of pixels."""
+        """Return 8 rows and 4 columns of pixels."""
         return 8, 4
 
     def for_inference(self) -> Vocabulary:
-        """A copy with batch norm folded into the convolution before it, weights laid out for the processor."""
+        """Return a copy with batch norm folded into the convolutions and channels-last weights."""
         copied = super().for_inference()
         for module in copied.modules():
             if isinstance(module, ConvNorm):
@@ -74,7 +77,11 @@ class NanoVocabulary(Vocabulary):
         return copied
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
-        """Raises ValueError for a size that is not a multiple of the stride."""
+        """Encode images.
+
+        Raises:
+            ValueError: A side is not a multiple of the stride.
+        """
         height, width = pixels_BCHW.shape[-2:]
         if height % self.stride[0] or width % self.stride[1]:
             raise ValueError(f"image of {height}x{width} px: height must be a multiple of 8 and width of 4")

@@ -1,60 +1,133 @@
-"""Any image tower of transformers as a vocabulary; timm's by the model type `timm_wrapper`, where timm is installed.
+"""Use an image tower of transformers as a vision vocabulary: CLIP, SigLIP, DINOv2, ViT, Swin and others.
 
-The tower's names of tensors are those of the installed transformers; `clip` and `siglip` have files of their own
-because theirs have changed between versions.
+Towers of timm work through the model type `timm_wrapper`, if timm is installed. Names of tensors are those of the
+installed transformers, without the level `vision_model.` that older versions add.
+Shapes: B batch, C channels, H W pixels, N tokens, D width.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from typing import Any, Literal
 
-from torch import Tensor
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from ...io.errors import ConfigError
 from .base import Vocabulary
 
+CLASSES = {  # public classes that AutoModel does not know
+    "blip_2_vision_model": "Blip2VisionModel",
+    "blip_vision_model": "BlipVisionModel",
+    "instructblip_vision_model": "InstructBlipVisionModel",
+}
 
-class HfVocabulary(Vocabulary):
-    """Pixels (B, 3, H, W) -> tokens (B, N, D) of a tower.
 
-    config: the tower's configuration as a dict with its `model_type`. stride: pixels per token; needed where the
-    configuration has no `patch_size`. layer: hidden state, counted as transformers does; None is the tower's output.
-    width: D, needed where the configuration has no `hidden_size`. Feature maps (B, D, rows, columns) are flattened;
-    class and register tokens in front of the patches are dropped.
+class TowerVocabulary(Vocabulary):
+    """Encode pixels (B, C, H, W) as the patch tokens (B, N, D) of a tower.
+
+    Args:
+        config: Configuration of the tower, with its `model_type`.
+        layer: Hidden state to return, counted as transformers does (0 is before the first layer, -2 before the last).
+            None is the output of the tower. A list concatenates the channels of several layers.
+        stride: Pixels per token, for a tower whose configuration has no `patch_size`.
+        width: D, for a tower whose configuration has no `hidden_size`.
+        pick: `patches` drops class and register tokens; `all` keeps them.
+        norm: Name of a norm inside the tower to apply to the chosen layer.
+        unit: Scale every token to length 1.
     """
 
     def __init__(
-        self, config: dict[str, Any], stride: int | None = None, layer: int | None = None, width: int | None = None
+        self,
+        config: dict[str, Any],
+        layer: int | list[int] | None = None,
+        stride: int | None = None,
+        width: int | None = None,
+        pick: Literal["patches", "all"] = "patches",
+        norm: str | None = None,
+        unit: bool = False,
     ):
-        from transformers import AutoModel  # it costs seconds, and reading by rows needs none of it
-
-        super().__init__(config=config, stride=stride, layer=layer, width=width)
-        tower = _config(config)
-        self.tower = AutoModel.from_config(tower)
-        self.layer = layer
-        self.width = int(width or tower.hidden_size)
+        super().__init__(config=config, layer=layer, stride=stride, width=width, pick=pick, norm=norm, unit=unit)
+        self.tower = _build(config)
+        own = self.tower.config
+        self.layers = layer if isinstance(layer, list) else [layer]
+        depth = getattr(own, "num_hidden_layers", None)
+        for chosen in self.layers:
+            if chosen is not None and depth is not None and not -depth - 1 <= chosen <= depth:
+                raise ValueError(f"layer {chosen}: allowed are {-depth - 1} to {depth} for {depth} blocks")
+        self.pick, self.norm, self.unit = pick, norm, unit
+        self.width = len(self.layers) * int(width or own.hidden_size)
+        self.channels = int(getattr(own, "num_channels", 3))  # type: ignore[misc]  # a tower may differ from its class
+        self.interpolates = "interpolate_pos_encoding" in inspect.signature(self.tower.forward).parameters
 
     @classmethod
     def stride_of(cls, **sizes: Any) -> tuple[int, int]:
-        """`stride`, else the patch size of the tower's configuration."""
-        config, stride = sizes["config"], sizes.get("stride")
+        """Return `stride`, or else the patch size of the tower."""
+        config, stride = sizes["config"], sizes.get("stride") or sizes["config"].get("patch_size")
         if stride is None:
             stride = getattr(_config(config), "patch_size", None)
         if not isinstance(stride, int):
-            raise ConfigError(f"vocabulary hf, {config['model_type']}: give stride, pixels per token; got {stride!r}")
+            raise ValueError(
+                f"vocabulary tower, {config['model_type']}: give stride, the pixels per token; got {stride!r}"
+            )
         return stride, stride
 
+    @classmethod
+    def extra_tokens(cls, **sizes: Any) -> int:
+        """Return the number of tokens before the patches that `pick: all` keeps."""
+        if sizes.get("pick") != "all":
+            return 0
+        return 0 if sizes["config"]["model_type"].startswith(("siglip", "idefics")) else 1
+
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
-        """Raises ValueError when the tower gives fewer tokens than the grid has cells."""
-        rows, columns = self.grid(*pixels_BCHW.shape[-2:])
-        out = self.tower(pixel_values=pixels_BCHW, output_hidden_states=self.layer is not None)
-        tokens: Tensor = out.last_hidden_state if self.layer is None else out.hidden_states[self.layer]
-        if tokens.ndim == 4:
-            tokens = tokens.flatten(2).transpose(1, 2)
-        extra = tokens.shape[1] - rows * columns
-        if extra < 0:
-            raise ValueError(f"the tower gives {tokens.shape[1]} tokens for a grid of {rows}x{columns} cells")
-        return tokens[:, extra:]
+        """Encode images. Positions are interpolated for sizes other than the stored one.
+
+        Raises:
+            ValueError: A side is not a multiple of the stride, or the tower returns too few tokens.
+        """
+        high, wide = pixels_BCHW.shape[-2:]
+        if high % self.stride[0] or wide % self.stride[1]:
+            raise ValueError(f"image of {high}x{wide} px: both sides must be multiples of {self.stride[0]}")
+        rows, columns = self.grid(high, wide)
+        options: dict[str, Any] = {}
+        if self.interpolates and (high, wide) != _stored(self.tower.config):
+            options["interpolate_pos_encoding"] = True
+        deep = self.layers != [None]
+        out = self.tower(pixel_values=pixels_BCHW, **({"output_hidden_states": True} if deep else {}), **options)
+        found = [out.last_hidden_state if k is None else out.hidden_states[k] for k in self.layers]
+        return self._pick([tokens.flatten(2).mT if tokens.ndim == 4 else tokens for tokens in found], rows * columns)
+
+    def from_tokens(self, tokens_BND: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Encode the tokens of another vocabulary in place of patch embeddings (DeepSeek-OCR, arXiv 2510.18234)."""
+        embedding = next(module for module in self.tower.modules() if isinstance(module, nn.Conv2d))
+        given = tokens_BND.mT.unflatten(2, grid)
+        handle = embedding.register_forward_hook(lambda *_: given)
+        try:
+            sides = [cells * stride for cells, stride in zip(grid, self.stride, strict=True)]
+            return self(tokens_BND.new_zeros(len(tokens_BND), embedding.in_channels, *sides))
+        finally:
+            handle.remove()
+
+    def _pick(self, found: list[Tensor], cells: int) -> Tensor:
+        kept = []
+        for tokens in found:
+            extra = tokens.shape[1] - cells
+            if extra < 0:
+                raise ValueError(f"the tower gives {tokens.shape[1]} tokens for a grid of {cells} cells")
+            tokens = self.tower.get_submodule(self.norm)(tokens) if self.norm else tokens
+            tokens = tokens if self.pick == "all" else tokens[:, extra:]
+            kept.append(F.normalize(tokens, dim=-1) if self.unit else tokens)
+        return kept[0] if len(kept) == 1 else torch.cat(kept, -1)
+
+
+def _build(config: dict[str, Any]) -> Any:
+    """Build a tower with random weights."""
+    import transformers  # takes seconds, and a reader of lines needs none of it
+
+    own = _config(config)
+    name = CLASSES.get(config["model_type"])
+    tower = getattr(transformers, name)(own) if name else transformers.AutoModel.from_config(own)
+    return getattr(tower, "vision_model", tower)
 
 
 def _config(config: dict[str, Any]) -> Any:
@@ -62,3 +135,9 @@ def _config(config: dict[str, Any]) -> Any:
 
     values = dict(config)
     return AutoConfig.for_model(values.pop("model_type"), **values)
+
+
+def _stored(config: Any) -> tuple[int, int]:
+    """Return the size of image (height, width) that positions are stored for."""
+    size = getattr(config, "image_size", 0)
+    return (size, size) if isinstance(size, int) else tuple(size)
