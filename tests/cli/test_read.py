@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
+from tests.pdfs import pdf_of, show
 from tests.reading.test_batch import FACTORY, tiff
 from vary.cli import main
 from vary.document.elements import Block, Line, Page
@@ -169,7 +170,7 @@ def test_json(vary, pdf_file) -> None:
     code, out, _ = vary("read", pdf_file, "--to", "json")
     found = json.loads(out)
     assert code == 2
-    assert (found["schema"], found["source"], found["model"]) == (2, str(pdf_file), "fake")
+    assert (found["schema"], found["source"], found["model"]) == (3, str(pdf_file), "fake")
     assert [(page["number"], page["status"]) for page in found["pages"]] == [(1, "ok"), (2, "blank"), (3, "failed")]
 
 
@@ -315,3 +316,11 @@ def test_a_folder_may_be_called_like_a_file(run, tmp_path) -> None:
     out.mkdir()
     assert main([*run, "-o", str(out), "-q"]) == 2
     assert (out / "a.txt").is_file()
+
+
+def test_layer_needs_no_model(tmp_path, capsys) -> None:
+    path = pdf_of(tmp_path / "a.pdf", [show("Said by the file", 50, 200)])
+    assert main(["read", str(path), "--layer"]) == 0
+    assert capsys.readouterr().out == "Said by the file\n"
+    assert main(["read", str(path), "--layer", "-o", str(tmp_path / "out"), "-q", "--to", "md"]) == 0
+    assert (tmp_path / "out" / "a.md").read_text() == "<!-- page 1 -->\n\nSaid by the file\n"

@@ -33,6 +33,7 @@ SURFACE = {
         "--max-pages",
         "--ray",
         "--decoder",
+        "--layer",
         "-q",
         "--quiet",
         "--json",

@@ -83,7 +83,8 @@ def test_json() -> None:
         "pages": [
             {
                 "number": 1, "status": "ok", "error": None, "width": 200, "height": 100, "dpi": 112.0,
-                "attempts": 1, "rotation": 0, "skew": 0.0, "seconds": 1.235, "confidence": 0.75, "text": "né",
+                "attempts": 1, "rotation": 0, "skew": 0.0, "layer": "none", "hidden": [], "seconds": 1.235,
+                "confidence": 0.75, "text": "né",
                 "blocks": [
                     {
                         "kind": "heading", "level": 0, "box": [1.3, 2, 30, 12], "confidence": 0.1235, "cells": None,
@@ -91,7 +92,7 @@ def test_json() -> None:
                         "lines": [
                             {
                                 "text": "né", "box": [1.3, 2, 30, 12], "confidence": 0.1235, "writer": "decoder",
-                                "styles": [],
+                                "styles": [], "sources": [], "links": [],
                                 "characters": [[1.3, 2, 9, 12, 0.5], [9, 2, 30, 12, 1.0]],
                             }
                         ],
@@ -100,11 +101,12 @@ def test_json() -> None:
             },
             {
                 "number": 2, "status": "failed", "error": "the ink has run", "width": 0, "height": 0, "dpi": None,
-                "attempts": 1, "rotation": 0, "skew": 0.0, "seconds": 0.0, "confidence": None, "text": "", "blocks": [],
+                "attempts": 1, "rotation": 0, "skew": 0.0, "layer": "none", "hidden": [], "seconds": 0.0,
+                "confidence": None, "text": "", "blocks": [],
             },
         ],
     }  # fmt: skip
-    assert SCHEMA == 2
+    assert SCHEMA == 3
 
 
 def test_json_takes_numpy_numbers() -> None:

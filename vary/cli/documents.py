@@ -17,7 +17,7 @@ from .options import Decoder, Device, Ray, Workers
 
 if TYPE_CHECKING:
     from ..document.elements import Page
-    from ..reading.pages import PageReader
+    from ..reading.pages import AnyReader
 
 
 def read(
@@ -44,6 +44,7 @@ def read(
         typer.Option(metavar="MODEL", help="A name or a folder.", show_default="vary-nano or the server's"),
     ] = None,
     decoder: Decoder = False,
+    layer: Annotated[bool, typer.Option("--layer", help="Take the PDFs' own text, without a model.")] = False,
     device: Device = "cpu",
     password: Annotated[str | None, typer.Option(metavar="TEXT", help="Password of encrypted PDFs.")] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing on standard error.")] = False,
@@ -55,6 +56,7 @@ def read(
         for name in missing:
             complain(f"{name}: no such file")
         return NOTHING
+    model = "layer" if layer else model
     limits = {"pages": pages, "password": password, "timeout_s": timeout, "max_pages": max_pages}
     if out is None:
         needy = {"figures": figures, "workers": workers, "ray": ray, "json": as_json}
@@ -72,7 +74,7 @@ def _is_plain(given: str) -> bool:
     return given != "-" and not any(ch in given for ch in "*?[")
 
 
-def _page_reader(server: str | None, model: str | None, device: str, decoder: bool) -> PageReader:
+def _page_reader(server: str | None, model: str | None, device: str, decoder: bool) -> AnyReader:
     """Load a model, or connect to a server; of a server the first model, or the one that --model names."""
     if server is None:
         from ..reading.api import load
@@ -83,7 +85,7 @@ def _page_reader(server: str | None, model: str | None, device: str, decoder: bo
     return load_server(model, server)
 
 
-def _read_to_screen(files: list[str], form: str, reader: PageReader, quiet: bool, limits: dict[str, Any]) -> int:
+def _read_to_screen(files: list[str], form: str, reader: AnyReader, quiet: bool, limits: dict[str, Any]) -> int:
     from ..document.writers import WRITERS
     from ..io.source import find_files
     from ..reading.pages import read_document

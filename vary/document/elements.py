@@ -20,10 +20,14 @@ DOUBTFUL = 0.88  # mean confidence of a page below which it gets a warning; docs
 HYPHENS = ("-", "\u2010", "\u00ad")  # at the end of a line
 LEADER = re.compile(r"(\. ?){4,}|…{2,}|_{4,}")  # dots of a table of contents, blanks of a form
 KINDS = ("text", "heading", "list", "code", "table", "formula", "figure", "caption", "header", "footer")
+SOURCES = ("pixels", "layer", "both", "healed")  # witnesses of a character: the image, the PDF's text layer
+LAYERS = ("none", "verified", "healed", "rejected", "trusted")  # what became of a page's text layer
+LINK = "link "  # begins the name of a span that is a link; its target follows
 STYLES = ("bold", "italic", "mono")  # mono: a fixed-width font
+SCRIPTS = ("superscript", "subscript")  # small type above and below the line
 STATUSES = ("ok", "blank", "truncated", "repetition", "timeout", "failed")
 LOST = ("truncated", "repetition", "timeout", "failed")  # statuses of pages whose text is missing or incomplete
-SCHEMA = 2
+SCHEMA = 3
 
 
 def union(boxes: Iterable[Box]) -> Box:
@@ -42,8 +46,10 @@ class Line:
         confidence: Mean confidence of the characters, 0 to 1.
         characters: One box for each character of `text`; may be empty.
         character_confidence: One value for each box.
-        writer: `head` (text of the reading head) or `decoder` (corrected by the decoder).
-        styles: Spans of `text` in bold, italic or fixed-width type.
+        writer: `head` (the reading head), `decoder` (corrected by the decoder) or `layer` (the PDF's text layer).
+        styles: Spans of `text` in a style of STYLES or SCRIPTS.
+        sources: Spans and their witness, one of SOURCES; empty when all characters come from pixels.
+        links: Spans and their targets.
     """
 
     text: str
@@ -53,6 +59,17 @@ class Line:
     character_confidence: list[float] = field(default_factory=list)
     writer: str = "head"
     styles: list[Span] = field(default_factory=list)
+    sources: list[Span] = field(default_factory=list)
+    links: list[Span] = field(default_factory=list)
+
+
+@dataclass
+class HiddenText:
+    """Text of a PDF's layer that nobody sees. reason: one of `io.pdf_objects.HIDDEN`."""
+
+    text: str
+    box: Box
+    reason: str
 
 
 @dataclass
@@ -112,7 +129,7 @@ class Block:
             else:
                 text += " "
             text += " " * self._indent(line) if self.kind == "code" else ""
-            for start, end, style in line.styles:
+            for start, end, style in [*line.styles, *((a, b, LINK + target) for a, b, target in line.links)]:
                 _add_span(spans, (start + len(text), end + len(text), style), text)
             text += line.text
         return text, spans
@@ -138,6 +155,8 @@ class Page:
         attempts: How often the page was read.
         rotation: Clockwise rotation of the page as found: 0, 90, 180 or 270 degrees.
         skew: Further clockwise rotation in degrees. Boxes refer to the image before it was straightened.
+        layer: What became of the PDF's text layer, one of LAYERS.
+        hidden: Text of the layer that nobody sees; not in the blocks.
         structured: The reader has already set the kinds of the blocks. Not part of the JSON.
     """
 
@@ -152,6 +171,8 @@ class Page:
     attempts: int = 1
     rotation: int = 0
     skew: float = 0.0
+    layer: str = "none"
+    hidden: list[HiddenText] = field(default_factory=list)
     structured: bool = field(default=False, compare=False)
 
     @property
@@ -188,11 +209,12 @@ class Page:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary. `from_dict` restores the page, except for rounding."""
-        known = ("number", "status", "error", "width", "height", "dpi", "attempts", "rotation", "skew")
+        known = ("number", "status", "error", "width", "height", "dpi", "attempts", "rotation", "skew", "layer")
         return {name: getattr(self, name) for name in known} | {
             "seconds": round(self.seconds, 3),
             "confidence": None if self.confidence is None else round(self.confidence, 4),
             "text": self.text,
+            "hidden": [{"text": h.text, "box": _box(h.box), "reason": h.reason} for h in self.hidden],
             "blocks": [_block_dict(block) for block in self.blocks],
         }
 
@@ -204,12 +226,15 @@ class Page:
             lines = []
             for line in block["lines"]:
                 boxes, confidence = [tuple(c[:4]) for c in line["characters"]], [c[4] for c in line["characters"]]
-                text, box, styles = line["text"], tuple(line["box"]), [tuple(span) for span in line.get("styles", ())]
-                lines.append(Line(text, box, line["confidence"], boxes, confidence, line["writer"], styles))
+                spans = ([tuple(span) for span in line.get(name, ())] for name in ("styles", "sources", "links"))
+                box = tuple(line["box"])
+                lines.append(Line(line["text"], box, line["confidence"], boxes, confidence, line["writer"], *spans))
             known = {k: block[k] for k in ("kind", "level", "cells", "image")}
             known["angle"] = found.get("rotation", 0) + found.get("skew", 0.0)
             blocks.append(Block(lines, tuple(block["box"]), **known))
-        return cls(**{k: v for k, v in found.items() if k not in ("confidence", "text", "blocks")}, blocks=blocks)
+        known = {k: v for k, v in found.items() if k not in ("confidence", "text", "blocks", "hidden")}
+        hidden = [HiddenText(h["text"], tuple(h["box"]), h["reason"]) for h in found.get("hidden", ())]
+        return cls(**known, blocks=blocks, hidden=hidden)
 
 
 @dataclass
@@ -279,6 +304,8 @@ def _line_dict(line: Line) -> dict[str, Any]:
         "confidence": round(line.confidence, 4),
         "writer": line.writer,
         "styles": [list(span) for span in line.styles],
+        "sources": [list(span) for span in line.sources],
+        "links": [list(span) for span in line.links],
         "characters": [
             [*_box(b), round(c, 3)] for b, c in zip(line.characters, line.character_confidence, strict=True)
         ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html as html_lib
 from collections.abc import Callable, Iterator
 
-from .elements import LOST, Block
+from .elements import LINK, LOST, Block
 from .markdown import Pages, _line_runs, _loss
 
 
@@ -30,7 +30,10 @@ def _safe(text: str) -> str:
     return html_lib.escape(text).replace("\n", "<br>")
 
 
-_TAGS = (("mono", "code"), ("italic", "em"), ("bold", "strong"))
+_TAGS = (
+    ("mono", "code"), ("italic", "em"), ("bold", "strong"), ("superscript", "sup"), ("subscript", "sub"),
+)  # fmt: skip
+_SCHEMES = ("http://", "https://", "mailto:", "tel:", "#")  # of links that are kept; no script
 
 
 def _html_lines(block: Block) -> list[str]:
@@ -41,6 +44,9 @@ def _html_lines(block: Block) -> list[str]:
             piece = _safe(text)
             for style, tag in _TAGS:
                 piece = f"<{tag}>{piece}</{tag}>" if style in look else piece
+            for target in (name.removeprefix(LINK) for name in look if name.startswith(LINK)):
+                kept = target.lower().startswith(_SCHEMES)
+                piece = f'<a href="{html_lib.escape(target)}">{piece}</a>' if kept else piece
             line += piece
         lines.append(line)
     return lines

@@ -72,6 +72,7 @@ class TextLine:
         writer: As `Line.writer`.
         styles: (N, S) bool for the S style names of the reading head; None when the head has no styles.
         alternatives: Other spellings of uncertain characters.
+        sources: (N,) uint8, index into `elements.SOURCES`; None when all characters come from pixels.
     """
 
     text: str
@@ -82,6 +83,7 @@ class TextLine:
     writer: str = "head"
     styles: np.ndarray | None = None
     alternatives: Sequence[Alternative] = ()
+    sources: np.ndarray | None = None
 
     @property
     def box(self) -> Box:

@@ -8,10 +8,10 @@ lost is named where its text would stand.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
-from .elements import ITEM, LOST, Block, Page
+from .elements import ITEM, LINK, LOST, Block, Page
 
 Pages = Iterator[Page]
 # Inside a line: emphasis, code, math, strikethrough; what closes a link; tags; entities. Then at its beginning.
@@ -70,7 +70,21 @@ def _runs(line: str, looks: list[frozenset[str]]) -> list[Run]:
 
 
 def _marked(runs: list[Run]) -> str:
-    """A line in Markdown: ** around what is bold, * around italics, backticks around typewriter."""
+    """A line in Markdown: ** around what is bold, * around italics, backticks around typewriter; links."""
+    out = ""
+    for target, group in groupby(runs, key=lambda run: _link(run[1])):
+        inner = _styled(group)
+        out += f"[{inner}]({target})" if target else inner
+    return out
+
+
+def _link(look: frozenset[str]) -> str:
+    """The target of the link that a run belongs to, fit for Markdown; empty when there is none."""
+    target = next((name.removeprefix(LINK) for name in sorted(look) if name.startswith(LINK)), "")
+    return re.sub(r"[\s()<>\\]", lambda m: f"%{ord(m[0]):02X}", target)
+
+
+def _styled(runs: Iterable[Run]) -> str:
     out = ""
     for text, look in runs:
         if "mono" in look:
@@ -80,6 +94,8 @@ def _marked(runs: list[Run]) -> str:
         else:
             piece = _escaped(text)
         mark = "**" * ("bold" in look) + "*" * ("italic" in look)
+        for name, tag in (("superscript", "sup"), ("subscript", "sub")):
+            piece = f"<{tag}>{piece}</{tag}>" if name in look else piece
         out += f"{mark}{piece}{mark[::-1]}"
     return out
 

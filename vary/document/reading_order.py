@@ -143,7 +143,9 @@ def _parted(lines: list[TextLine], gutters: list[Gutter]) -> list[TextLine]:
 
 def _piece(line: TextLine, part: slice) -> TextLine:
     styles = None if line.styles is None else line.styles[part]
-    return replace(line, text=line.text[part], boxes=line.boxes[part], confidence=line.confidence[part], styles=styles)
+    sources = None if line.sources is None else line.sources[part]
+    boxes, confidence = line.boxes[part], line.confidence[part]
+    return replace(line, text=line.text[part], boxes=boxes, confidence=confidence, styles=styles, sources=sources)
 
 
 def _rows(lines: list[TextLine], gutters: list[Gutter], white: list[tuple[float, float]]) -> list[Row]:

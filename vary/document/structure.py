@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from .elements import ITEM, LEADER, STYLES, Block, Box, Line, Page, union
+from .evidence import Evidence, add_links, take_figures
 
 HEADING = 1.15  # times the size of the page's text; LEVELS: the least sizes of levels 1, 2
 LEVELS = (1.7, 1.35)
@@ -28,12 +29,25 @@ GRID = 12  # px, the raster on which figures are sought
 FIGURE_SHARE = 0.015  # of the page, at least
 
 
-def find_structure(page: Page, image: Image.Image) -> None:
-    """Give each block of a page its kind; tables are put together from blocks, figures are added at their place."""
+def find_structure(page: Page, image: Image.Image | None, evidence: Evidence | None = None) -> None:
+    """Give each block of a page its kind; tables are put together from blocks, figures are added at their place.
+
+    Args:
+        page: upright, its blocks in reading order; changed in place.
+        image: the page's picture; None when there is none.
+        evidence: what a PDF says that is drawn on the page; without it figures are sought in the image.
+    """
     if not page.blocks:
         return
     body = _body_size(page.lines)
     _drop_common_style(page.lines)
+    figures: list[Block] = []
+    if evidence is not None:
+        add_links(page.lines, evidence.links)
+        found = take_figures(page.blocks, evidence, (page.width, page.height), body)
+        page.blocks, figures = [b for b in found if b.kind != "figure"], [b for b in found if b.kind == "figure"]
+    elif image is not None:
+        figures = [Block([], box, "figure") for box in _figures(page.lines, image, body)]
     page.blocks = _with_code(_with_tables(page.blocks))
     for block in page.blocks:
         if block.kind in ("table", "code"):
@@ -44,7 +58,7 @@ def find_structure(page: Page, image: Image.Image) -> None:
             block.kind, block.level = "heading", 1 + sum(size < least * body for least in LEVELS)
         elif ITEM.match(text):
             block.kind = "list"
-    _add_figures(page, image, body)
+    _add_figures(page, figures)
     for block in page.blocks:
         if block.kind == "text" and _CAPTION.match(block.text) and any(
             other.kind in ("table", "figure") and _gap(block.box, other.box) < 3 * body for other in page.blocks
@@ -184,12 +198,13 @@ def _grid(rows: list[list[tuple[str, float, float]]]) -> list[list[str]] | None:
 # -- figures ---------------------------------------------------------------------------------------------------------
 
 
-def _add_figures(page: Page, image: Image.Image, body: float) -> None:
-    """Put a figure before the first block that stands below its middle, in its columns."""
-    for box in _figures(page.lines, image, body):
+def _add_figures(page: Page, figures: list[Block]) -> None:
+    """Put each figure before the first block that stands below its middle, in its columns."""
+    for figure in figures:
+        box = figure.box
         middle = (box[1] + box[3]) / 2
         below = (k for k, b in enumerate(page.blocks) if b.box[1] > middle and _gap(b.box, box) < float("inf"))
-        page.blocks.insert(next(below, len(page.blocks)), Block([], box, "figure"))
+        page.blocks.insert(next(below, len(page.blocks)), figure)
 
 
 def _figures(lines: list[Line], image: Image.Image, body: float) -> list[Box]:

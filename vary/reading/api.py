@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..document.elements import Document, Page
 from .batch import read_all
-from .loader import load_reader
+from .layer.lines import LayerReader
 from .pages import read_document, read_pages
-from .reader import Reader
+
+if TYPE_CHECKING:
+    from .reader import Reader
 
 __all__ = ["load", "read", "read_all", "stream"]
 
 DEFAULT_MODEL = "vary-nano"
 
 
-def load(name: str = DEFAULT_MODEL, device: str = "cpu", decoder: bool = False) -> Reader:
+def load(name: str = DEFAULT_MODEL, device: str = "cpu", decoder: bool = False) -> Reader | LayerReader:
     """Load a model that reads pages. Weights are safetensors; nothing is downloaded.
 
     Args:
-        name: a shipped name (`vary-nano`) or a folder.
+        name: a shipped name (`vary-nano`) or a folder; `layer` for the text layers of PDFs alone, without a model.
         device: torch device, such as `cpu` or `cuda`.
         decoder: rescore uncertain spans with the decoder. It needs PyTorch and doubles the time of a page with many
             of them, for 3 to 16 percent fewer errors (docs/results.md).
@@ -28,12 +31,16 @@ def load(name: str = DEFAULT_MODEL, device: str = "cpu", decoder: bool = False) 
     Raises:
         ValueError: unknown name; the message lists the known ones.
     """
+    if name == LayerReader.name:
+        return LayerReader()
+    from .loader import load_reader  # brings torch
+
     return load_reader(name, device, decoder)
 
 
 def read(
     path: str | Path,
-    model: Reader | str = DEFAULT_MODEL,
+    model: Reader | LayerReader | str = DEFAULT_MODEL,
     *,
     pages: str | None = None,
     password: str | None = None,
@@ -58,7 +65,11 @@ def read(
 
 
 def stream(
-    path: str | Path, model: Reader | str = DEFAULT_MODEL, *, pages: str | None = None, password: str | None = None
+    path: str | Path,
+    model: Reader | LayerReader | str = DEFAULT_MODEL,
+    *,
+    pages: str | None = None,
+    password: str | None = None,
 ) -> Iterator[Page]:
     """Yield the pages of `read` one by one. Only one is in memory, so headers and footers are not marked."""
     yield from read_pages(path, load(model) if isinstance(model, str) else model, pages, password)

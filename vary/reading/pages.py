@@ -22,6 +22,7 @@ from ..document.structure import find_structure
 from ..io.errors import InputError, PageTimeout
 from ..io.pdf import PAGE_TIMEOUT_S
 from ..io.source import MAX_PAGES, Source
+from .layer.lines import LAYER_DPI, LayerReader, read_layer
 
 FIRST_DPI = 112.0  # 10-point type stands 15.6 px high: what the nano model reads best
 FIRST_PIXELS = 300_000, 5_000_000  # for pages whose points stand for no paper: pixels, or fractions of an inch
@@ -51,7 +52,10 @@ class PageReader(Protocol):
         """Return the page with boxes in pixels of `image`."""
 
 
-def read_page(source: Source, number: int, reader: PageReader, attempt: int = 0) -> Page:
+AnyReader = PageReader | LayerReader  # a LayerReader needs no image
+
+
+def read_page(source: Source, number: int, reader: AnyReader, attempt: int = 0) -> Page:
     """Read one page. What makes it unreadable becomes its status and its error; nothing is raised."""
     began = time.perf_counter()
     try:
@@ -66,7 +70,9 @@ def read_page(source: Source, number: int, reader: PageReader, attempt: int = 0)
     return page
 
 
-def _read(source: Source, number: int, reader: PageReader, factor: float) -> Page:
+def _read(source: Source, number: int, reader: AnyReader, factor: float) -> Page:
+    if isinstance(reader, LayerReader):
+        return read_layer(source.content(number, LAYER_DPI), LAYER_DPI)
     image, dpi = source.image(number, FIRST_DPI if factor == 1.0 else FIRST_DPI * factor, pixels=FIRST_PIXELS)
     if _shows_nothing(image):
         return Page(number, "blank", image.width, image.height, dpi)
@@ -124,7 +130,7 @@ def retried(read: Callable[[int], E]) -> E:
 
 def read_pages(
     path: str | Path,
-    reader: PageReader,
+    reader: AnyReader,
     pages: str | None = None,
     password: str | None = None,
     timeout_s: float = PAGE_TIMEOUT_S,
@@ -143,7 +149,7 @@ def read_pages(
 
 def read_document(
     path: str | Path,
-    reader: PageReader,
+    reader: AnyReader,
     pages: str | None = None,
     password: str | None = None,
     on_page: Callable[[Page], None] | None = None,

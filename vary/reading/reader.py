@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from ..document.elements import Block, Box, Line, Page, Span, union
+from ..document.blocks import to_block
+from ..document.elements import Page
 from ..document.lines import TextLine
 from ..document.orientation import Orientation, find_orientation
-from ..document.reading_order import TextBlock, order_blocks
+from ..document.reading_order import order_blocks
 from ..io.errors import InputError
 from ..models.preprocess import fit
 from .ctc import find_lines, with_text
@@ -99,7 +100,7 @@ class Reader:
             raise InputError(f"page of {image.width}x{image.height} px at scale {scale:.2f}: too large to be read")
         fitted = fit(image, scale, self.preprocess["multiple"])
         lines = [line for line in self._lines(fitted.pixels, settled=self.decoder_weight > 0) if _is_text(line)]
-        blocks = [_block(block, fitted.scale, self.network.frame_grid.styles) for block in order_blocks(lines)]
+        blocks = [to_block(block, fitted.scale, self.network.frame_grid.styles) for block in order_blocks(lines)]
         return Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
 
     def _lines(self, pixels: np.ndarray, settled: bool = False) -> list[TextLine]:
@@ -144,40 +145,3 @@ def _densest(image: Image.Image) -> Image.Image:
     y, x = np.unravel_index(int(total.argmax()), total.shape)
     left, top = min(int(x) * 4, image.width - width), min(int(y) * 4, image.height - height)
     return image.crop((left, top, left + width, top + height))
-
-
-def _block(block: TextBlock, scale: float, styles: tuple[str, ...]) -> Block:
-    lines = []
-    for row in block.rows:
-        pieces = row.pieces
-        text = "  ".join(p.text for p in pieces)
-        boxes = [tuple((p.boxes[k] / scale).tolist()) for p in pieces for k in range(len(p.text))]
-        confidence = [float(c) for p in pieces for c in p.confidence]
-        box = cast(Box, tuple(v / scale for v in row.box))
-        mean = sum(confidence) / len(confidence)
-        writer = "decoder" if any(p.writer == "decoder" for p in pieces) else "head"
-        known = [s for p in pieces for s in (p.styles if p.styles is not None else [()] * len(p.text))]
-        spans = _spans(np.array(_spaced(pieces, known), bool), styles)
-        lines.append(Line(text, box, mean, _spaced(pieces, boxes), _spaced(pieces, confidence), writer, spans))
-    return Block(lines, union(line.box for line in lines))
-
-
-def _spaced(pieces: list[TextLine], values: list) -> list:
-    """Values per character of the joined line: the two blanks between pieces take those of the character before."""
-    out: list = []
-    at = 0
-    for k, piece in enumerate(pieces):
-        if k:
-            out += [out[-1], out[-1]]
-        out += values[at : at + len(piece.text)]
-        at += len(piece.text)
-    return out
-
-
-def _spans(styles_NS: np.ndarray, names: tuple[str, ...]) -> list[Span]:
-    """Runs of characters of each style, in the order in which they begin."""
-    spans = []
-    for name, column in zip(names, styles_NS.T, strict=False):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], column, [0]]).astype(int)))
-        spans += [(int(start), int(end), name) for start, end in zip(edges[::2], edges[1::2], strict=True)]
-    return sorted(spans)

@@ -6,8 +6,10 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .layer.lines import LayerReader
+
 if TYPE_CHECKING:
-    from .pages import PageReader
+    from .pages import AnyReader
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,17 @@ class ReaderSpec:
         """Whether a server reads."""
         return "://" in self.device
 
-    def open(self) -> PageReader:
+    def open(self) -> AnyReader:
         """Open the reader. Raises ValueError when it cannot be loaded."""
         module, _, function = self.factory.partition(":")
-        reader: PageReader = getattr(importlib.import_module(module), function)(self)
+        reader: AnyReader = getattr(importlib.import_module(module), function)(self)
         return reader
 
 
-def open_reader(spec: ReaderSpec) -> PageReader:
-    """Open the reader of a spec: a local model, or one on a server."""
+def open_reader(spec: ReaderSpec) -> AnyReader:
+    """Open the reader of a spec: a local model, one on a server, or the text layers of PDFs."""
+    if spec.model == LayerReader.name and not spec.remote:
+        return LayerReader()
     if spec.remote:
         from .remote import load_server
 

@@ -1,0 +1,108 @@
+"""Text layer and objects of PDF pages: characters with their properties, ruling lines, links, hidden text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.pdfs import pdf_of, show
+from vary.io.pdf import PdfFile
+from vary.io.pdf_objects import HIDDEN
+
+DPI = 144.0  # 2 px per point
+
+
+def content_of(path):
+    with PdfFile(path) as pdf:
+        return pdf.content(1, DPI)
+
+
+def place(text, word: str) -> slice:
+    at = text.text.index(word)
+    return slice(at, at + len(word))
+
+
+def test_characters_have_boxes_sizes_fonts_and_colours(tmp_path) -> None:
+    page = show("Plain words", 50, 200) + show("Bold", 50, 100, 20, "F2", "1 0 0 rg") + show("x=1", 200, 100, 9, "F3")
+    text = content_of(pdf_of(tmp_path / "a.pdf", [page])).text
+    plain, bold, mono = (place(text, word) for word in ("Plain", "Bold", "x=1"))
+    assert text.origins[plain][0] == pytest.approx([100, 200], abs=1)  # y down from the top of 300 points, twice
+    assert text.ems[plain] == pytest.approx([24] * 5)
+    assert text.ems[bold] == pytest.approx([40] * 4)
+    assert set(text.colours[bold].tolist()) == {0xFF0000}
+    assert (text.styles[plain][0], text.styles[bold][0] & 1, text.styles[mono][0] & 4) == (0, 1, 4)
+    assert text.font_names[text.fonts[bold][0]] == "Helvetica-Bold"
+    x0, y0, x1, y1 = text.boxes[bold][0].tolist()
+    assert 100 <= x0 < x1 < 140
+    assert 360 < y0 < y1 <= 401
+
+
+def test_size_is_scaled_by_the_matrix(tmp_path) -> None:
+    text = content_of(pdf_of(tmp_path / "a.pdf", ["q 12 0 0 12 50 200 cm BT /F1 1 Tf (Scaled) Tj ET Q"])).text
+    assert text.ems[place(text, "Scaled")] == pytest.approx([24] * 6)
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_a_rotated_page_is_given_as_it_is_shown(tmp_path, rotation) -> None:
+    content = content_of(pdf_of(tmp_path / "a.pdf", [show("Turned words", 50, 200)], rotation=rotation))
+    text, (wide, high) = content.text, (800, 600) if rotation % 180 == 0 else (600, 800)
+    assert (content.objects.width, content.objects.height) == pytest.approx((wide, high))
+    assert set(text.angles[place(text, "Turned")].round().tolist()) == {float(rotation)}
+    with PdfFile(tmp_path / "a.pdf") as pdf:
+        ink = np.asarray(pdf.render(1, DPI)[0]) < 128
+    for x0, y0, x1, y1 in text.boxes[place(text, "Turned")].tolist():
+        inside = ink[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1]
+        assert inside.any()
+
+
+def test_rules_areas_pictures_and_drawings(tmp_path) -> None:
+    page = (
+        "1 w 50 100 m 350 100 l S 50 50 300 100 re S 0.5 g 60 200 80 40 re f 0 g 60 260 200 0.5 re f "
+        "200 200 m 220 240 260 240 280 200 c S 10 10 m 40 40 l S"
+    )
+    objects = content_of(pdf_of(tmp_path / "a.pdf", [page])).objects
+    level = [box for box in objects.rules if box[2] - box[0] > box[3] - box[1]]
+    upright = [box for box in objects.rules if box[2] - box[0] < box[3] - box[1]]
+    assert len(level) == 4  # the line, two sides of the frame, the narrow area
+    assert len(upright) == 2
+    assert [(box, colour) for box, colour, _ in objects.fills] == [((120, 120, 280, 200), 0x808080)]
+    assert len(objects.curves) == 2  # the curve and the slanting stroke
+
+
+def test_links_lead_to_addresses(tmp_path) -> None:
+    path = pdf_of(tmp_path / "a.pdf", [show("Go there", 50, 200)], links=[((50, 195, 100, 215), "https://a.example/x")])
+    assert content_of(path).objects.links == [((100, 170, 200, 210), "https://a.example/x")]
+
+
+HIDING = {
+    "invisible": show("secret words", 50, 200, extra="3 Tr"),
+    "tiny": show("secret words", 50, 200, 0.2),
+    "outside": show("secret words", 50, 400),
+    "clipped": "q 0 0 10 10 re W n " + show("secret words", 50, 200) + "Q\n",
+    "covered": show("secret words", 50, 200) + "0.9 g 40 190 200 30 re f\n",
+    "background": "0 0 1 rg 40 190 200 30 re f " + show("secret words", 50, 200, extra="0 0 1 rg"),
+}
+
+
+@pytest.mark.parametrize("reason", sorted(HIDING))
+def test_hidden_text_is_marked(tmp_path, reason) -> None:
+    text = content_of(pdf_of(tmp_path / "a.pdf", [HIDING[reason] + show("open words", 50, 100)])).text
+    assert {HIDDEN[k] for k in text.hidden[place(text, "secret")].tolist()} == {reason}
+    assert not text.hidden[place(text, "open")].any()
+
+
+def test_white_text_on_a_dark_area_is_no_hidden_text(tmp_path) -> None:
+    page = (
+        "0 0 0.4 rg 40 190 200 30 re f "
+        + show("light words", 50, 200, extra="1 g")
+        + show("white", 50, 100, extra="1 g")
+    )
+    text = content_of(pdf_of(tmp_path / "a.pdf", [page])).text
+    assert not text.hidden[place(text, "light")].any()
+    assert text.hidden[place(text, "white")].all()
+
+
+def test_a_page_without_text_has_an_empty_layer(tmp_path) -> None:
+    content = content_of(pdf_of(tmp_path / "a.pdf", ["0 0 10 10 re f"]))
+    assert content.text.text == ""
+    assert len(content.objects.fills) == 1

@@ -1,0 +1,97 @@
+"""`--layer`: a page out of its PDF's text layer, without a model."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import printed_by
+from tests.pdfs import pdf_of, show
+from vary.reading.api import load
+from vary.reading.pages import read_document
+
+READER = load("layer")
+PROSE = ("The harbour office keeps a ledger of", "every vessel that enters the bay and", "pays its dues in copper.")
+
+
+def prose(x: float = 50, y: float = 250) -> str:
+    return "".join(show(line, x, y - 14 * k) for k, line in enumerate(PROSE))
+
+
+def test_text_and_headings(tmp_path) -> None:
+    page = show("Winter dues", 50, 275, 22, "F2") + prose()
+    document = read_document(pdf_of(tmp_path / "a.pdf", [page]), READER)
+    assert document.pages[0].layer == "trusted"
+    assert document.markdown() == f"<!-- page 1 -->\n\n# Winter dues\n\n{' '.join(PROSE)}"
+    line = document.pages[0].lines[1]
+    assert (line.writer, line.sources) == ("layer", [(0, len(line.text), "layer")])
+    assert len(line.characters) == len(line.text)
+
+
+def test_glyphs_placed_one_by_one_in_any_order_are_words(tmp_path) -> None:
+    letters = [show(ch, 50 + 8 * k, 200, 12, "F3") for k, ch in enumerate("Nine sheep") if ch != " "]
+    path = pdf_of(tmp_path / "a.pdf", ["".join(letters[::-1])])
+    assert read_document(path, READER).text() == "Nine sheep"
+
+
+def test_bold_by_printing_twice_is_read_once(tmp_path) -> None:
+    page = show("Heavy word", 50, 200) + show("light", 50, 150) + show("Heavy word", 50.4, 200)
+    assert read_document(pdf_of(tmp_path / "a.pdf", [page]), READER).text().split() == ["Heavy", "word", "light"]
+
+
+def test_superscripts_and_styles_are_markup(tmp_path) -> None:
+    page = show("Plain words stand here in a long line", 50, 250) + show("area of 12 m", 50, 200)
+    page += show("2", 50 + 67, 205, 7) + show(" and ", 122, 200) + show("slanted", 150, 200, font="F4")
+    found = read_document(pdf_of(tmp_path / "a.pdf", [page]), READER).markdown()
+    assert "12 m<sup>2</sup> and *slanted*" in found
+
+
+def test_links_are_markup(tmp_path) -> None:
+    path = pdf_of(tmp_path / "a.pdf", [show("Go there", 50, 200)], links=[((68, 195, 120, 215), "https://a.example/x")])
+    document = read_document(path, READER)
+    assert document.pages[0].lines[0].links == [(3, 8, "https://a.example/x")]
+    assert document.markdown().endswith("Go [there](https://a.example/x)")
+    assert '<a href="https://a.example/x">there</a>' in document.html()
+
+
+def test_a_script_is_no_link_in_html(tmp_path) -> None:
+    path = pdf_of(tmp_path / "a.pdf", [show("Go there", 50, 200)], links=[((68, 195, 120, 215), "javascript:alert(1)")])
+    assert "<a" not in read_document(path, READER).html()
+
+
+def test_hidden_text_is_listed_and_not_read(tmp_path) -> None:
+    path = pdf_of(tmp_path / "a.pdf", [prose() + show("Pay twice", 50, 100, extra="3 Tr")])
+    page = read_document(path, READER).pages[0]
+    assert "twice" not in page.text
+    assert [(h.text, h.reason) for h in page.hidden] == [("Pay twice", "invisible")]
+
+
+def test_sideways_text_is_read_behind_the_upright(tmp_path) -> None:
+    page = prose() + "q 0 1 -1 0 40 40 cm BT /F1 12 Tf (Up the margin) Tj ET Q"
+    found = read_document(pdf_of(tmp_path / "a.pdf", [page]), READER).pages[0]
+    assert found.rotation == 0
+    assert found.blocks[-1].text == "Up the margin"
+    x0, y0, x1, y1 = found.blocks[-1].box
+    assert y1 - y0 > 3 * (x1 - x0)  # as it lies on the page
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_a_page_that_lies_on_its_side(tmp_path, rotation) -> None:
+    page = read_document(pdf_of(tmp_path / "a.pdf", [prose()], rotation=rotation), READER).pages[0]
+    assert page.rotation == rotation
+    assert page.text == " ".join(PROSE)
+
+
+def test_what_has_no_layer_says_so(tmp_path, pdf_file) -> None:
+    from PIL import Image
+
+    Image.new("L", (100, 100), 255).save(tmp_path / "a.png")
+    page = read_document(tmp_path / "a.png", READER).pages[0]
+    assert page.status == "failed"
+    assert "no text layer" in page.error
+    assert read_document(pdf_file, READER).pages[1].status == "blank"
+
+
+def test_no_torch_is_imported(tmp_path) -> None:
+    path = pdf_of(tmp_path / "a.pdf", [prose()])
+    program = f"import sys, vary; print(len(vary.read({str(path)!r}, 'layer').text()), 'torch' in sys.modules)"
+    assert printed_by(program).split() == [str(len(" ".join(PROSE))), "False"]

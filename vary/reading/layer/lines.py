@@ -1,0 +1,275 @@
+"""Read a page from the text layer of its PDF: characters -> lines -> reading order -> Page. No model is needed.
+
+A PDF places glyphs one by one, in any order. Glyphs that follow one another in the content and on the page are a run;
+runs on one baseline are a line, as the reading head would spell it.
+Frame: pixels of the page image, turned so that the lines run from left to right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...document.blocks import to_block
+from ...document.elements import SCRIPTS, SOURCES, STYLES, Box, HiddenText, Page
+from ...document.evidence import Evidence
+from ...document.lines import TextLine
+from ...document.orientation import Orientation, restore_orientation
+from ...document.reading_order import order_blocks
+from ...document.structure import find_structure
+from ...io.pdf_objects import HIDDEN, PageContent
+from ...io.pdf_text import GENERATED, TextLayer, true_sizes
+from ..ctc import ASCENT_EM, DESCENT_EM, SPLIT_EM
+
+LAYER_DPI = 112.0  # of the pixels in which boxes are given when no image is drawn
+BLANK_EM = 0.18  # white between runs from which they are two words
+SCRIPT_SIZE = 0.85  # raised or lowered characters are smaller than this, beside their line's
+SCRIPT_REACH_EM = 0.35  # and stand no farther from their neighbour
+RAISED_EM, LOWERED_EM = 0.12, -0.06
+QUARTER_DEG = 3.0  # type this near to a quarter turn is level
+TWIN_EM = 0.12  # the same glyph again so near: bold by printing twice
+
+
+@dataclass
+class LayerLine(TextLine):
+    """A line of the text layer; `indices`: of each character in the layer, -1 for a blank between words."""
+
+    indices: np.ndarray | None = None
+
+
+def read_layer(content: PageContent | None, dpi: float) -> Page:
+    """Return the page that a PDF's text layer describes; status `blank` where there is none."""
+    if content is None:
+        return Page(1, "failed", dpi=dpi, error="no text layer: an image, or a PDF page whose text cannot be read")
+    size = round(content.objects.width), round(content.objects.height)
+    page = Page(1, "ok", *size, dpi=dpi, layer="trusted")
+    for turn, lines in lines_by_turn(content.text, size):
+        part = Page(1, "ok", *turned_size(size, turn))
+        part.blocks = [to_block(block, 1.0, STYLES + SCRIPTS) for block in order_blocks(list(lines))]
+        find_structure(part, None, evidence_of(content, turn) if not page.blocks else Evidence())
+        if turn != Orientation():
+            restore_orientation(part, turn, size)
+        if not page.blocks:
+            page.rotation, page.skew = part.rotation, part.skew
+        page.blocks += part.blocks
+    if not page.blocks:
+        pictured = bool(content.objects.images)
+        page.status, page.layer = ("failed" if pictured else "blank"), "none"
+        page.error = "no text layer: the page is a picture" if pictured else None
+    page.hidden = hidden_text(content.text)
+    return page
+
+
+class LayerReader:
+    """Reads the text layers of PDFs alone: no model, no pixels. An image has none and fails.
+
+    Its pages come from `read_page`; it stands for a reader where runs and workers need one.
+    """
+
+    name = "layer"
+
+
+def evidence_of(content: PageContent, turn: Orientation) -> Evidence:
+    """Return the drawn objects of a page, in the image turned upright."""
+    objects = content.objects
+    size = round(objects.width), round(objects.height)
+
+    def up(box: Box) -> Box:
+        a, b = _upright(np.array([box[:2], box[2:]], float), turn, size)
+        (x0, y0), (x1, y1) = np.minimum(a, b).tolist(), np.maximum(a, b).tolist()
+        return x0, y0, x1, y1
+
+    return Evidence(
+        [up(box) for box in objects.rules], [(up(box), colour) for box, colour, _ in objects.fills],
+        [up(box) for box, _ in objects.images], [up(box) for box in objects.curves],
+        [(up(box), target) for box, target in objects.links],
+    )  # fmt: skip
+
+
+def lines_by_turn(text: TextLayer, size: tuple[int, int]) -> list[tuple[Orientation, list[LayerLine]]]:
+    """Return the visible lines of a layer by their direction, the direction of most characters first.
+
+    size: of the page image. Boxes are those of the image turned upright, as `orientation.straighten` turns it.
+    """
+    shown = np.flatnonzero((text.kinds != GENERATED) & (text.hidden == 0))
+    angles = np.round(text.angles[shown]).astype(int) % 360
+    quarters = np.round(angles / 90).astype(int) * 90
+    level = np.abs(angles - quarters) <= QUARTER_DEG
+    angles = np.where(level, quarters, angles) % 360
+    found = []
+    for angle in sorted(set(angles.tolist()), key=lambda angle: -int((angles == angle).sum())):
+        turn = Orientation(angle // 90 * 90, float(angle % 90))
+        lines = find_lines(text, shown[angles == angle], turn, size)
+        if lines:
+            found.append((turn, lines))
+    return found
+
+
+def turned_size(size: tuple[int, int], turn: Orientation) -> tuple[int, int]:
+    """Return width and height of the page turned upright."""
+    return (size[1], size[0]) if turn.rotation % 180 else size
+
+
+def find_lines(text: TextLayer, chosen: np.ndarray, turn: Orientation, size: tuple[int, int]) -> list[LayerLine]:
+    """Return the lines of the chosen characters, which all run in one direction."""
+    glyphs = _Glyphs.of(text, chosen, turn, size)
+    runs = _runs(glyphs)
+    return [line for row in _rows(glyphs, runs) if (line := _line(glyphs, text, row)) is not None]
+
+
+@dataclass
+class _Glyphs:
+    """Inked characters in the upright frame: index in the layer, sides, baseline, size; blank: one stands before it."""
+
+    index: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    baseline: np.ndarray
+    em: np.ndarray
+    blank: np.ndarray
+
+    @classmethod
+    def of(cls, text: TextLayer, chosen: np.ndarray, turn: Orientation, size: tuple[int, int]) -> _Glyphs:
+        ink = np.array([not (ch.isspace() or ch in "\x00\ufeff\u200b") for ch in text.text], bool)
+        index = chosen[ink[chosen]]
+        blanks = np.concatenate([[0], np.cumsum(~ink)])
+        previous = np.concatenate([[-1], index[:-1]])
+        blank = blanks[index] - blanks[np.maximum(previous, 0)] > 0
+        em = true_sizes(text)[index]
+        origin = _upright(text.origins[index], turn, size)
+        corners = np.stack([_upright(text.advances[index][:, sides], turn, size) for sides in ([0, 1], [2, 3])], 1)
+        left, right = corners[..., 0].min(1), corners[..., 0].max(1)
+        if turn.skew:  # an axis-parallel box around slanting type is too wide
+            left = origin[:, 0]
+            right = left + np.minimum(0.5 * em, np.append(np.abs(np.diff(left)), np.inf))
+        found = cls(index, left, np.maximum(right, left + 0.05 * em), origin[:, 1], em, blank)
+        return found._without_twins(text)
+
+    def _without_twins(self, text: TextLayer) -> _Glyphs:
+        """Leave out a glyph that is printed again at nearly the same place."""
+        if not len(self.index):
+            return self
+        codes = np.array([ord(text.text[k]) for k in self.index.tolist()])
+        order = np.lexsort((self.left, np.round(self.baseline / np.maximum(0.5 * self.em, 1e-6)), codes))
+        a, b = order[:-1], order[1:]
+        near = TWIN_EM * self.em[b]
+        twin = (codes[a] == codes[b]) & (np.abs(self.left[a] - self.left[b]) < near)
+        twin &= np.abs(self.baseline[a] - self.baseline[b]) < near
+        keep = np.ones(len(codes), bool)
+        keep[np.maximum(a, b)[twin]] = False
+        return self.select(keep)
+
+    def select(self, keep: np.ndarray) -> _Glyphs:
+        return _Glyphs(*(getattr(self, name)[keep] for name in ("index", "left", "right", "baseline", "em", "blank")))
+
+
+def _upright(xy: np.ndarray, turn: Orientation, size: tuple[int, int]) -> np.ndarray:
+    """Points of the page image in the image turned upright."""
+    angle, (wide, high) = math.radians(turn.rotation + turn.skew), turned_size(size, turn)
+    cos, sin = math.cos(angle), math.sin(angle)
+    x, y = xy[..., 0] - size[0] / 2, xy[..., 1] - size[1] / 2
+    return np.stack([x * cos + y * sin + wide / 2, -x * sin + y * cos + high / 2], -1)
+
+
+def _runs(glyphs: _Glyphs) -> list[np.ndarray]:
+    """Places of glyphs that follow one another in the content and on a baseline."""
+    if not len(glyphs.index):
+        return []
+    em = np.maximum(glyphs.em[:-1], glyphs.em[1:])
+    drop = np.abs(np.diff(glyphs.baseline))
+    gap = glyphs.left[1:] - glyphs.right[:-1]
+    alike = np.abs(np.diff(glyphs.em)) < 0.1 * em
+    follows = (drop < 0.08 * em) & (gap < SPLIT_EM * em) & (gap > -0.6 * em) & alike
+    return np.split(np.arange(len(glyphs.index)), np.flatnonzero(~follows) + 1)
+
+
+def _rows(glyphs: _Glyphs, runs: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Join runs to lines from left to right: on one baseline, or raised or lowered beside larger type."""
+    left, right = np.array([glyphs.left[run[0]] for run in runs]), np.array([glyphs.right[run].max() for run in runs])
+    base, em = np.array([glyphs.baseline[run[0]] for run in runs]), np.array([glyphs.em[run].max() for run in runs])
+    rows: list[list[int]] = []
+    ends, bases, sizes = (np.full(len(runs), -np.inf) for _ in range(3))  # of the rows so far
+    for k in np.lexsort((base, left)).tolist():
+        n = len(rows)
+        larger, smaller = np.maximum(sizes[:n], em[k]), np.minimum(sizes[:n], em[k])
+        gap, drop = left[k] - ends[:n], np.abs(bases[:n] - base[k])
+        level = (drop < 0.2 * smaller) & (gap < SPLIT_EM * larger) & (smaller > 0.5 * larger)
+        script = (drop < 0.6 * larger) & (np.abs(gap) < SCRIPT_REACH_EM * larger) & (smaller < SCRIPT_SIZE * larger)
+        fits = (level | script) & (gap > -0.35 * smaller)
+        if fits.any():
+            best = int(np.where(fits, drop / larger + np.abs(gap) / (4 * larger), np.inf).argmin())
+            rows[best].append(k)
+        else:
+            best = n
+            rows.append([k])
+            sizes[n], bases[n] = em[k], base[k]
+        if em[k] > sizes[best] / SCRIPT_SIZE or (em[k] >= SCRIPT_SIZE * sizes[best] and level[best : best + 1].any()):
+            sizes[best], bases[best] = em[k], base[k]
+        ends[best] = max(ends[best], right[k])
+    for row in rows:
+        yield [runs[k] for k in row]
+
+
+def _line(glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray]) -> LayerLine | None:
+    """The line of some runs, from left to right."""
+    places = np.concatenate(row)
+    em = float(np.median(glyphs.em[places]))
+    usual = places[glyphs.em[places] > SCRIPT_SIZE * em]
+    baseline = float(np.median(glyphs.baseline[usual]))
+    characters: list[str] = []
+    indices: list[int] = []
+    sides: list[tuple[float, float]] = []
+    raised: list[float] = []
+    for run in row:
+        for m, k in enumerate(run.tolist()):
+            ch = text.text[glyphs.index[k]]
+            gap = glyphs.left[k] - sides[-1][1] if sides else 0.0
+            apart = bool(glyphs.blank[k]) if m else gap > BLANK_EM * em
+            if characters and apart and not (m == 0 and _dense(characters[-1]) and _dense(ch)):
+                characters.append(" ")
+                indices.append(-1)
+                sides.append((sides[-1][1], max(sides[-1][1], float(glyphs.left[k]))))
+                raised.append(0.0)
+            characters.append("-" if ch == "\x02" else ch)
+            indices.append(int(glyphs.index[k]))
+            sides.append((float(glyphs.left[k]), float(glyphs.right[k])))
+            small = glyphs.em[k] < SCRIPT_SIZE * em
+            raised.append((baseline - float(glyphs.baseline[k])) / em if small else 0.0)
+    if not characters:
+        return None
+    count = len(characters)
+    boxes = np.empty((count, 4), np.float32)
+    boxes[:, [0, 2]] = sides
+    boxes[:, 1], boxes[:, 3] = baseline - ASCENT_EM * em, baseline + DESCENT_EM * em
+    at = np.array(indices)
+    bits = text.styles[np.where(at < 0, np.roll(at, 1), at)]
+    high = np.array(raised)
+    faces = [bits >> column & 1 for column in range(len(STYLES))]
+    styles = np.stack([*faces, high > RAISED_EM, high < LOWERED_EM], 1).astype(bool)
+    confidence = np.ones(count, np.float32)
+    sources = np.full(count, SOURCES.index("layer"), np.uint8)
+    return LayerLine(
+        "".join(characters), boxes, confidence, em, writer="layer", styles=styles, sources=sources, indices=at
+    )
+
+
+def _dense(ch: str) -> bool:
+    """Whether a character belongs to a script that is written without blanks between words."""
+    return "\u2e80" <= ch <= "\u9fff" or "\uf900" <= ch <= "\ufaff" or "\uff00" <= ch <= "\uffef" or ch >= "\U00020000"
+
+
+def hidden_text(text: TextLayer) -> list[HiddenText]:
+    """Return the text that nobody sees, one run of hidden characters each."""
+    found = []
+    places = np.flatnonzero((text.hidden > 0) & (text.kinds != GENERATED))
+    cuts = np.flatnonzero((np.diff(text.hidden[places].astype(int)) != 0) | (np.diff(text.objects[places]) > 1)) + 1
+    for part in np.split(places, cuts) if len(places) else []:
+        boxes = text.boxes[part]
+        (x0, y0), (x1, y1) = boxes[:, :2].min(0).tolist(), boxes[:, 2:].max(0).tolist()
+        spelt = text.text[part[0] : part[-1] + 1].strip()
+        if spelt:
+            found.append(HiddenText(" ".join(spelt.split()), (x0, y0, x1, y1), HIDDEN[text.hidden[part[0]]]))
+    return found
