@@ -11,7 +11,7 @@ from vary.data.charts.canvas import Canvas
 from vary.data.charts.content import ChineseCharts, WordCharts
 from vary.data.charts.matplotlib_engine import contrast, draw
 from vary.data.charts.source import ENGINES, ChartSource, default_faces, is_clear
-from vary.data.charts.spec import KINDS, LEAST_PX, Axis, ChartSpec, Form, Series, target, written
+from vary.data.charts.spec import KINDS, LEAST_PX, Axis, ChartSpec, Form, Series, round_values, target
 from vary.data.charts.style import ChartStyle, covers, fit, han_faces, text_size, wrap
 from vary.io.errors import MissingExtra
 from vary.markup.chart_text import parse_chart
@@ -169,7 +169,7 @@ def test_log_axis_and_lying_bars():
     axis = Axis(1.0, 1000.0, 1.0, log=True)
     for horizontal in (False, True):
         style = plain_style(axes=(axis,), horizontal=horizontal)
-        drawing = draw(written(spec, [axis]), style)
+        drawing = draw(round_values(spec, [axis]), style)
         bars = [r.box for r in drawing.regions if r.label == "bar"]
         lengths = [b[2] - b[0] if horizontal else b[3] - b[1] for b in bars]
         whole = drawing.plot[2] - drawing.plot[0] if horizontal else drawing.plot[3] - drawing.plot[1]
@@ -179,7 +179,7 @@ def test_log_axis_and_lying_bars():
 
 def test_bars_below_zero_hang_and_their_numbers_stand_under_them():
     axis = Axis(-10, 10, 5, Form("%"), printed=0)
-    spec = written(ChartSpec("bar", ("a", "b"), (Series("s", (-7.0, 6.0), "%"),)), [axis])
+    spec = round_values(ChartSpec("bar", ("a", "b"), (Series("s", (-7.0, 6.0), "%"),)), [axis])
     for engine in ("matplotlib", "vega"):
         regions = ENGINES[engine](spec, plain_style(axes=(axis,))).regions
         bars, values = ({r.text: r.box for r in regions if r.label == name} for name in ("bar", "value"))
@@ -193,7 +193,7 @@ def test_a_second_axis_belongs_to_the_last_series():
     spec = ChartSpec("composite", ("a", "b"), (Series("bars", (5.0, 10.0)), Series("line", (50.0, 100.0), "%")))
     axes = (replace(axes[0], quantum=0.25), axes[1])
     for engine in ("matplotlib", "vega"):
-        drawing = ENGINES[engine](written(spec, list(axes)), plain_style(axes=axes, marker="o"))
+        drawing = ENGINES[engine](round_values(spec, list(axes)), plain_style(axes=axes, marker="o"))
         bars = [r.box for r in drawing.regions if r.label == "bar"]
         points = [r.box for r in drawing.regions if r.label == "point"]
         for bar, point in zip(bars, points, strict=True):
@@ -262,6 +262,6 @@ def test_words_that_vega_s_expressions_know_are_names_like_others():
     series = tuple(Series(name, (2.0, 5.0)) for name in ("if", "datum", "scale"))
     axis = Axis(0, 10, 5, quantum=0.5)
     style = plain_style(axes=(axis,), palette=("#1f77b4", "#d62728", "#2ca02c"))
-    regions = ENGINES["vega"](written(ChartSpec("bar", ("a", "b"), series), [axis] * 3), style).regions
+    regions = ENGINES["vega"](round_values(ChartSpec("bar", ("a", "b"), series), [axis] * 3), style).regions
     assert [r.text for r in regions if r.label == "legend"] == ["if", "datum", "scale"]
     assert sum(r.label == "bar" for r in regions) == 6

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vary.data.corpus.download import fetch
-from vary.data.corpus.tables import is_number, tables_from, tidy, value_of, wrapped
+from vary.data.corpus.tables import is_number, round_column, tables_from, value_of, wrap_cell
 from vary.data.documents.typst import draw, load_fonts, print_pdf
 from vary.data.sample import Sample
 from vary.data.tables import PROMPTS, TableSource
@@ -299,11 +299,11 @@ def test_numbers() -> None:
     assert all(map(is_number, ("1", "-2.5", "1,200", ".5", "3e-4", "12%", "", "NA")))
     assert not any(map(is_number, ("a1", "2020-01-02", "1-2", "%")))
     assert (value_of("1,200"), value_of("-.5"), value_of("NA")) == (1200, -0.5, float("-inf"))
-    assert tidy(["0.123456", "0.98", "NA"]) == ["0.1", "1.0", "NA"]
-    assert tidy(["1.00001", "1.20002", "1.21003"]) == ["1.00", "1.20", "1.21"]
-    assert tidy(["1.5", "x.123456"]) == ["1.5", "x.123456"]
-    assert wrapped("one two three four", 9) == "one two\nthree\nfour"
-    assert wrapped("中文字很长的一句话", 4) == "中文字很\n长的一句\n话"
+    assert round_column(["0.123456", "0.98", "NA"]) == ["0.1", "1.0", "NA"]
+    assert round_column(["1.00001", "1.20002", "1.21003"]) == ["1.00", "1.20", "1.21"]
+    assert round_column(["1.5", "x.123456"]) == ["1.5", "x.123456"]
+    assert wrap_cell("one two three four", 9) == "one two\nthree\nfour"
+    assert wrap_cell("中文字很长的一句话", 4) == "中文字很\n长的一句\n话"
 
 
 @pytest.mark.slow

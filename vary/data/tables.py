@@ -26,7 +26,7 @@ from ..document.elements import union
 from ..io.errors import ConfigError, InputError
 from ..io.pdf_text import GENERATED, TextLayer, read_text_layer
 from ..markup.tables import Cell, Rule, Table, TableStyle, by_column, to_html, to_latex, to_typst
-from .corpus.tables import MAX_CELL, RawTable, column_of, is_number, tidy, value_of, wrapped
+from .corpus.tables import MAX_CELL, RawTable, column_of, is_number, round_column, value_of, wrap_cell
 from .degrade import degrade
 from .documents.typst import draw, load_fonts, print_pdf
 from .pdfs.text_layer import text_lines
@@ -180,9 +180,9 @@ def _piece(
     names: list[str] = []
     spaced, line, left = rng.random() < 0.5, int(rng.integers(14, 30)), room[1] - 3
     for c in usable[start:][: int(rng.integers(2, 9))]:
-        values = tidy([str(row[c]) for row in rows[first : first + count]])
+        values = round_column([str(row[c]) for row in rows[first : first + count]])
         name = header[c].replace("_", " ") if spaced else header[c]
-        texts = [wrapped(v, line) for v in (name, *values)]
+        texts = [wrap_cell(v, line) for v in (name, *values)]
         wide = max(
             len(part) + sum(unicodedata.east_asian_width(ch) in "WF" for ch in part)
             for t in texts
@@ -213,8 +213,8 @@ class TableStyler:
         numbers = [all(is_number(r[c]) for r in rows) for c in range(len(header))]
         merged = self._merged_column(rows, numbers) if self.chance(0.6) else None
         if merged is not None:  # first column, with equal values together
-            header, numbers = [_moved(row, merged) for row in (header, numbers)]
-            rows = sorted((_moved(r, merged) for r in rows), key=lambda r: r[0])
+            header, numbers = [_move_to_front(row, merged) for row in (header, numbers)]
+            rows = sorted((_move_to_front(r, merged) for r in rows), key=lambda r: r[0])
         middle = self.chance(0.25)
         align = "".join("c" if middle and c else "r" if n else "l" for c, n in enumerate(numbers))
         head = self._head(header, ruling)
@@ -307,7 +307,7 @@ class TableStyler:
         return rules
 
 
-def _moved(row: list[Any], column: int) -> list[Any]:
+def _move_to_front(row: list[Any], column: int) -> list[Any]:
     return [row[column], *row[:column], *row[column + 1 :]]
 
 

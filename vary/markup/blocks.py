@@ -133,7 +133,7 @@ def cut(block: Block, shares: list[Share], hyphen: bool) -> Block | None:
     ]
     if runs and hyphen:
         runs[-1] = Run(runs[-1].text.rstrip() + "-", runs[-1].style)
-    kept = tuple(trimmed(runs))
+    kept = tuple(trim_runs(runs))
     if isinstance(block, Heading):
         return Heading(block.level, kept)
     if isinstance(block, Item):
@@ -149,7 +149,7 @@ def _share(text: str, share: Share) -> str:
     return text[0 if first == 0 else places[first] : len(text) if last == len(places) else places[last - 1] + 1]
 
 
-def trimmed(runs: Iterable[Run]) -> list[Run]:
+def trim_runs(runs: Iterable[Run]) -> list[Run]:
     """Remove spaces at both ends and empty runs, and join neighbours of one style."""
     kept: list[Run] = []
     for run in runs:
@@ -207,7 +207,7 @@ def _block(block: Block, tables: str) -> str:
         fence = "`" * max(3, *(len(ticks) + 1 for ticks in re.findall("`+", block.text)), 3)
         return f"{fence}{block.language}\n{block.text}\n{fence}"
     if isinstance(block, Table):
-        caption = escaped(block.caption) + "\n\n" if block.caption else ""
+        caption = escape_markdown(block.caption) + "\n\n" if block.caption else ""
         merged = any(cell.rows > 1 or cell.columns > 1 for row in block.rows for cell in row)
         return caption + (to_latex(block.with_caption("")) if tables == "latex" or merged else _pipes(block))
     text = inline(block.runs)
@@ -223,7 +223,7 @@ def _block(block: Block, tables: str) -> str:
     return "> " + text if isinstance(block, Quote) else text
 
 
-def escaped(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Escape everything in a text that Markdown would take for markup."""
     return _MARKUP.sub(r"\\\g<0>", text)
 
@@ -244,13 +244,15 @@ def inline(runs: Runs) -> str:
             sign = {"": "", "bold": "**", "italic": "*"}[run.style]
             inner = run.text.strip() if sign else run.text
             left, right = run.text[: len(run.text) - len(run.text.lstrip())], run.text[len(run.text.rstrip()) :]
-            body = f"{sign}{escaped(inner)}{sign}" if inner else ""
+            body = f"{sign}{escape_markdown(inner)}{sign}" if inner else ""
             parts.append(f"{left}{body}{right}" if sign else body)
     return "".join(parts).replace("\n", "  \n")
 
 
 def _pipes(table: Table) -> str:
     dashes = {"l": ":--", "c": ":-:", "r": "--:"}
-    rows = [[escaped(" ".join(cell.text.split("\n"))).replace("|", r"\|") for cell in row] for row in table.rows]
+    rows = [
+        [escape_markdown(" ".join(cell.text.split("\n"))).replace("|", r"\|") for cell in row] for row in table.rows
+    ]
     rows.insert(1, [dashes[a] for a in table.align])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

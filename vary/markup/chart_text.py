@@ -71,7 +71,7 @@ def parse_chart(text: str) -> Chart:
         complete, end = False, reader.entry
     before, after = text[:start], text[end:]
     rejected = [part for part, usual in ((before, _BEFORE), (after, _AFTER)) if not usual.fullmatch(part)]
-    title, source, x_title, y_title = (_taken(content, key) for key in _TEXTS)
+    title, source, x_title, y_title = (_take_text(content, key) for key in _TEXTS)
     values: dict[str, Value] = {}
     for key in ("data", "values"):
         if not values and isinstance(given := content.get(key), dict):
@@ -83,7 +83,7 @@ def parse_chart(text: str) -> Chart:
     )  # fmt: skip
 
 
-def _taken(content: dict[str, Value], key: str) -> str | None:
+def _take_text(content: dict[str, Value], key: str) -> str | None:
     """Remove a text from the dict and return it. A value that is no string stays in the dict."""
     value = content.get(key)
     if not isinstance(value, str):
@@ -174,7 +174,7 @@ class _Reader:
             raise _Stopped
         self.at = match.end()
         if quote in _QUOTED:
-            return _unescaped(match[1])
+            return _unescape(match[1])
         word = match[0].strip()
         return "None" if word == "null" else word
 
@@ -193,7 +193,7 @@ class _Reader:
         self.at += 1
 
 
-def _unescaped(text: str) -> str:
+def _unescape(text: str) -> str:
     r"""Replace escapes of Python and JSON. An unknown escape such as `\%` stays as it is."""
     if "\\" not in text:
         return text

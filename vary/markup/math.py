@@ -91,11 +91,11 @@ def _latex_table(name: str, spec: str, rows: tuple[tuple[Row, ...], ...]) -> str
 def write_typst(row: Row, display: bool = True) -> str:
     """Write a tree as Typst math. Raises LatexError for anything that Typst would draw differently."""
     if display and len(row) == 1 and row[0].kind == "table" and row[0].name in ("aligned", "gathered"):
-        return " \\ ".join(map(_aligned, row[0].parts))
-    return _joined(row)
+        return " \\ ".join(map(_write_aligned, row[0].parts))
+    return _join(row)
 
 
-def _joined(row: Row) -> str:
+def _join(row: Row) -> str:
     """Join pieces, with a space only where two letters or digits would form one name: other spaces would be visible."""
     out = ""
     for piece in map(_typst, row):
@@ -117,12 +117,12 @@ def _typst(node: Node) -> str:
     if kind == "call":
         if name == "\\mathrm" and all(n.kind in ("symbol", "number") and n.name.isalnum() for n in parts[0]):
             return _quoted("".join(n.name for n in parts[0]))
-        return CALLS[name].typst.format(*map(_joined, parts))
+        return CALLS[name].typst.format(*map(_join, parts))
     if kind == "scripts":
         return _typst_scripts(node)
     if kind == "fence":
         left, right = ("" if d == "." else _character(d) for d in (name, extra))
-        return f"lr({left}{_joined(parts[0])}{right})"
+        return f"lr({left}{_join(parts[0])}{right})"
     if kind == "middle":
         return f"mid({_character(name)})"
     if kind == "big":
@@ -130,9 +130,9 @@ def _typst(node: Node) -> str:
         scaled = f"lr(size: #{height}, {_character(extra)})"
         return f'class("{side}", {scaled})' if side else scaled
     if kind == "group":
-        return f'class("normal", {_joined(parts[0])})'
+        return f'class("normal", {_join(parts[0])})'
     if kind == "style":
-        return f"{_STYLES[name]}({_joined(parts[0])})"
+        return f"{_STYLES[name]}({_join(parts[0])})"
     if kind == "table":
         return _typst_table(name, extra, parts)
     return name
@@ -175,15 +175,15 @@ def _typst_scripts(node: Node) -> str:
 
 def _script(row: Row) -> str:
     if len(row) == 1 and row[0].name == "substack":
-        return " \\ ".join(_joined(line[0]) for line in row[0].parts)
-    return _joined(row)
+        return " \\ ".join(_join(line[0]) for line in row[0].parts)
+    return _join(row)
 
 
-def _aligned(cells: tuple[Row, ...]) -> str:
+def _write_aligned(cells: tuple[Row, ...]) -> str:
     """Write a row of `aligned`: pairs of columns, right- and left-aligned at a relation, with space between pairs."""
-    out = _joined(cells[0]) if cells else ""
+    out = _join(cells[0]) if cells else ""
     for k, cell in enumerate(cells[1:]):
-        out += ("& " if k % 2 == 0 else " wide & ") + _joined(cell)
+        out += ("& " if k % 2 == 0 else " wide & ") + _join(cell)
     return out
 
 
@@ -192,9 +192,9 @@ def _typst_table(name: str, spec: str, rows: tuple[tuple[Row, ...], ...]) -> str
         raise LatexError("'\\substack' outside a subscript or superscript")
     wide = max(map(len, rows))
     if name in ("aligned", "gathered"):
-        lines = [f"display({_aligned(row)})" if wide == 1 else _aligned(row) for row in rows]
+        lines = [f"display({_write_aligned(row)})" if wide == 1 else _write_aligned(row) for row in rows]
     else:
-        lines = [", ".join(_joined(c) for c in (*row, *[()] * (wide - len(row)))) for row in rows]
+        lines = [", ".join(_join(c) for c in (*row, *[()] * (wide - len(row)))) for row in rows]
     if name != "array":
         return TABLES[name].format("; ".join(lines))
     ruled = [len(spec[:k].replace("|", "")) for k, c in enumerate(spec) if c == "|"]

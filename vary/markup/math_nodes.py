@@ -30,7 +30,7 @@ class Node:
     parts: tuple[Any, ...] = ()
 
 
-def settled(nodes: list[Node] | Row) -> Row:
+def simplify(nodes: list[Node] | Row) -> Row:
     """Remove braces without effect, join digits to one number, and three dots to an ellipsis."""
     out: list[Node] = []
     for node in nodes:

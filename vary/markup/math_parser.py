@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from .math_nodes import LatexError, Node, Row, draws, font, limits, script_base, settled, single
+from .math_nodes import LatexError, Node, Row, draws, font, limits, script_base, simplify, single
 from .math_symbols import (
     BIG_OPERATORS,
     CALLS,
@@ -102,7 +102,7 @@ class _Parser:
             else:
                 nodes += self.atom(token)
         self.style, self.depth = before, self.depth - 1
-        return settled(nodes)
+        return simplify(nodes)
 
     def old_fraction(self, token: str, start: int, stops: tuple[str, ...]) -> Node:
         r"""Parse the rest of `a \over b`. The part before it is parsed again, in a numerator's style."""
@@ -134,7 +134,7 @@ class _Parser:
         before, self.style = self.style, style or self.style
         nodes = self.atom(token)
         self.style = before
-        return settled(nodes)
+        return simplify(nodes)
 
     def raw(self) -> str:
         """Return the characters of a braced argument."""
@@ -313,7 +313,7 @@ class _Parser:
         if spec and (wide := max(map(len, table.parts))) > len(spec.replace("|", "")):
             raise LatexError(f"array columns {spec!r}: a row has {wide} cells")
         if name in ("aligned", "gathered") and len(table.parts) == 1 and len(table.parts[0]) <= 2:
-            return [*settled(sum(table.parts[0], ()))]  # one line has nothing to be aligned with
+            return [*simplify(sum(table.parts[0], ()))]  # one line has nothing to be aligned with
         return [replace(table, extra=spec)]
 
     def table(self, name: str, end: str, style: str) -> Node:

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from ..io.errors import InputError
-from .blocks import Note, Run, Runs, trimmed
+from .blocks import Note, Run, Runs, trim_runs
 from .math import normalise
 from .math_nodes import LatexError
 from .pandoc_source import BARS, ESCAPED_AMPERSAND, MARK, Kept
@@ -187,7 +187,7 @@ def canonical(latex: str, display: bool) -> str:
 def _tidy(found: list[Run]) -> Runs:
     """Normalise spaces as TeX does, and move them out of bold, italic and typewriter runs."""
     runs: list[Run] = []
-    for run in trimmed(found):
+    for run in trim_runs(found):
         if run.style in ("math", "note", "code"):
             runs.append(run)
             continue
@@ -202,6 +202,6 @@ def _tidy(found: list[Run]) -> Runs:
         if after.text[0] in " \n" and not run.style:
             kept[k] = Run(run.text.rstrip(" "))  # one space between two words, none before a break
     texts = (
-        re.sub(r"\s*\n\s*", "\n", re.sub(" +", " ", run.text)) if not run.style else run.text for run in trimmed(kept)
+        re.sub(r"\s*\n\s*", "\n", re.sub(" +", " ", run.text)) if not run.style else run.text for run in trim_runs(kept)
     )
-    return tuple(trimmed(Run(text, run.style) for text, run in zip(texts, trimmed(kept), strict=True)))
+    return tuple(trim_runs(Run(text, run.style) for text, run in zip(texts, trim_runs(kept), strict=True)))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from .blocks import Block, Code, Formula, Heading, Item, Note, Paragraph, Quote, Run, Runs, trimmed
+from .blocks import Block, Code, Formula, Heading, Item, Note, Paragraph, Quote, Run, Runs, trim_runs
 from .pandoc_inlines import IGNORED, InlineReader, Unknown, canonical, command_of
 from .pandoc_source import BARS, MARK, Kept
 from .tables import Cell, parse_latex, ruled_table
@@ -149,7 +149,7 @@ class TreeReader:
             self.mark, self.before = (None, ()) if self.skipped.total() > before else (self.mark, self.before)
             return
         if self.before:
-            runs, self.before = tuple(trimmed([*self.before, Run(" "), *runs])), ()
+            runs, self.before = tuple(trim_runs([*self.before, Run(" "), *runs])), ()
         if self.mark is not None:
             self.blocks.append(Item(runs, self.mark, self.depth))
             self.mark = None

@@ -72,7 +72,7 @@ class _Plot:
 
 
 def draw(spec: ChartSpec, style: ChartStyle) -> Drawing:
-    """Draw a chart whose values are already rounded to what can be read (`spec.written`)."""
+    """Draw a chart whose values are already rounded to what can be read (`spec.round_values`)."""
     pad = 0.7 * style.em
     canvas = Canvas(style.width, style.height, style.paper)
     plot = _Plot(spec, style, canvas, pad, pad, style.width - pad, style.height - pad)

@@ -85,7 +85,7 @@ class ChartSource:
         weights = np.array(list(self.engines.values()))
         engine = list(self.engines)[int(rng.choice(len(weights), p=weights / weights.sum()))]
         schema = SCHEMAS[int(rng.integers(len(SCHEMAS)))] if self.schema == "mixed" else self.schema
-        spec, style, drawing, tries = self._drawn(rng, kind, engine, i)
+        spec, style, drawing, tries = self._draw_clear(rng, kind, engine, i)
         meta = {"chart": kind, "engine": engine, "schema": schema, "face": style.face.family, "tries": tries}
         prompt = PROMPTS[schema] if self.schema == "mixed" else None
         image, regions = drawing.image, drawing.regions
@@ -93,7 +93,7 @@ class ChartSource:
             image, meta["degraded"] = degrade(image, [], rng, regions)
         return Sample(image, [], "chart", meta, target=target(spec, schema), prompt=prompt, regions=regions)
 
-    def _drawn(
+    def _draw_clear(
         self, rng: np.random.Generator, kind: str, engine: str, i: int
     ) -> tuple[ChartSpec, ChartStyle, plots.Drawing, int]:
         """Draw until no texts overlap or leave the image: print less each time, then take other content."""

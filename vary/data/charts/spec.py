@@ -29,7 +29,7 @@ class Series:
     """The values of one series.
 
     unit: printed with each number (`%`, `$`, `万`), "" for none. values: one for each label of the chart; in a scatter
-    chart one for each x value in `at`. texts, at_texts: values and x values as text, set by `written`.
+    chart one for each x value in `at`. texts, at_texts: values and x values as text, set by `round_values`.
     """
 
     name: str
@@ -174,7 +174,7 @@ def log_axis(values: list[float], form: Form) -> Axis:
     return Axis(10.0**low, 10.0**high, 10.0**low, form, log=True)
 
 
-def written(spec: ChartSpec, axes: list[Axis], x_axis: Axis | None = None) -> ChartSpec:
+def round_values(spec: ChartSpec, axes: list[Axis], x_axis: Axis | None = None) -> ChartSpec:
     """Round every value to what a reader can see, and add the texts. axes: one for each series."""
     series = []
     for one, axis in zip(spec.series, axes, strict=True):
@@ -188,7 +188,7 @@ def written(spec: ChartSpec, axes: list[Axis], x_axis: Axis | None = None) -> Ch
 
 
 def target(spec: ChartSpec, schema: str) -> str:
-    """Write the answer for a chart whose values are `written`. Raises ConfigError for an unknown schema."""
+    """Write the answer for a chart with rounded values. Raises ConfigError for an unknown schema."""
     if schema not in SCHEMAS:
         raise ConfigError(f"unknown chart schema {schema!r}; allowed: {', '.join(SCHEMAS)}")
     tables = [dict(zip(s.at_texts or spec.labels, s.texts, strict=True)) for s in spec.series]

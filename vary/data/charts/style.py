@@ -18,7 +18,7 @@ from matplotlib.font_manager import FontProperties, get_font
 from PIL import ImageFont
 
 from ..pages.glyphs import Face
-from .spec import Axis, ChartSpec, Form, linear_axis, log_axis, written
+from .spec import Axis, ChartSpec, Form, linear_axis, log_axis, round_values
 
 PLOT_SHARE = 0.45  # smallest share of the image's width and height for the plot; drawings with less are rejected
 _PALETTES = tuple(
@@ -102,13 +102,13 @@ _RULER = RendererAgg(1, 1, 72)  # 72 dpi, so a point is a pixel
 
 
 @functools.lru_cache(1 << 8)
-def _covered(path: str) -> frozenset[int]:
+def _characters_of(path: str) -> frozenset[int]:
     return frozenset(get_font(path).get_charmap())
 
 
 def covers(face: Face, texts: list[str]) -> bool:
     """Return whether a face has a glyph for every character of the texts."""
-    return _covered(face.path).issuperset(ord(ch) for text in texts for ch in text)
+    return _characters_of(face.path).issuperset(ord(ch) for text in texts for ch in text)
 
 
 def han_faces(*folders: str | Path) -> list[Face]:
@@ -117,7 +117,7 @@ def han_faces(*folders: str | Path) -> list[Face]:
     for path in sorted(
         p for folder in folders for p in Path(folder).rglob("*") if p.suffix in (".ttf", ".ttc", ".otf")
     ):
-        if ord("汉") in _covered(str(path)):
+        if ord("汉") in _characters_of(str(path)):
             family, style = ImageFont.truetype(str(path), 16).getname()
             face = Face(family or path.stem, style or "", str(path))
             faces.setdefault((face.family, face.style), face)
@@ -172,7 +172,7 @@ def fit(
     if axes is None:
         return None
     style = replace(style, axes=axes)
-    return written(spec, style.axis_of(spec)), style
+    return round_values(spec, style.axis_of(spec)), style
 
 
 def _value_axes(rng: np.random.Generator, spec: ChartSpec, style: ChartStyle, plain: int) -> tuple[Axis, ...] | None:
@@ -321,7 +321,7 @@ def _fit_pie(rng: np.random.Generator, spec: ChartSpec, style: ChartStyle) -> tu
         axis = linear_axis(list(one.values), _form(rng, spec, 0, list(one.values)), most_ticks=6, zero=True, pixels=99)
         axis = replace(axis, printed=_printed(axis, list(one.values), int(rng.integers(2, 4))))
     style = replace(style, axes=(axis,))
-    return written(replace(spec, series=(one,)), [axis]), style
+    return round_values(replace(spec, series=(one,)), [axis]), style
 
 
 def _fit_scatter(rng: np.random.Generator, spec: ChartSpec, style: ChartStyle) -> tuple[ChartSpec, ChartStyle] | None:
@@ -338,7 +338,7 @@ def _fit_scatter(rng: np.random.Generator, spec: ChartSpec, style: ChartStyle) -
     plain = max(abs(x) for x in xs)
     x_axis = axis(xs, Form("", "M", 1e6) if plain >= 2e6 else Form(comma=plain >= 1e4), wide)
     style = replace(style, axes=(axis(ys, _form(rng, spec, 0, ys), high),), x_axis=x_axis, turn=0, horizontal=False)
-    spec = written(spec, style.axis_of(spec), x_axis)
+    spec = round_values(spec, style.axis_of(spec), x_axis)
     taken: list[tuple[float, float]] = []
     series = []
     for one in spec.series:

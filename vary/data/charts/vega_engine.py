@@ -29,7 +29,7 @@ Vega = dict[str, Any]
 
 
 def draw(spec: ChartSpec, style: ChartStyle) -> Drawing:
-    """Draw a chart whose values are already rounded to what can be read (`spec.written`).
+    """Draw a chart whose values are already rounded to what can be read (`spec.round_values`).
 
     Raises:
         MissingExtra: vl-convert-python is not installed.

@@ -136,7 +136,7 @@ def value_of(text: str) -> float:
     return float(text.replace(",", "").replace("−", "-").rstrip("%")) if found else -math.inf
 
 
-def tidy(values: list[str]) -> list[str]:
+def round_column(values: list[str]) -> list[str]:
     """Round a column with more than four decimals to the fewest decimals (up to four) that keep its values distinct."""
     plain = re.compile(r"-?\d*\.\d+(?:[eE][-+]?\d+)?")
     if not any(len(v.partition(".")[2]) > 4 for v in values if plain.fullmatch(v)):
@@ -150,7 +150,7 @@ def tidy(values: list[str]) -> list[str]:
     return rounded
 
 
-def wrapped(text: str, width: int) -> str:
+def wrap_cell(text: str, width: int) -> str:
     """Break a text into lines of about `width` characters, at spaces, or anywhere in Chinese."""
     if len(text) <= width:
         return text

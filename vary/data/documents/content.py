@@ -27,7 +27,7 @@ from ...markup.blocks import (
     Run,
     Runs,
     pieces,
-    trimmed,
+    trim_runs,
 )
 from ...markup.tables import RULINGS, Table, ruled_table
 from ..corpus.tables import RawTable
@@ -175,9 +175,9 @@ class Composer:
                 elif any(r.style == "math" and self._math(r.text, False) is None for r in _with_notes(block, notes)):
                     self.left_out["paragraph with a formula that cannot be typeset"] += 1
                 else:
-                    yield from self._numbered(block, notes)
+                    yield from self._renumber(block, notes)
 
-    def _numbered(self, block: Heading | Paragraph | Item | Quote, notes: dict[str, Note]) -> Iterator[Block]:
+    def _renumber(self, block: Heading | Paragraph | Item | Quote, notes: dict[str, Note]) -> Iterator[Block]:
         """Yield the block, with its footnotes renumbered for this document."""
         runs: list[Run] = []
         own: list[Note] = []
@@ -191,7 +191,7 @@ class Composer:
                 run = Run(str(self.note), "note")
                 self.note += 1
             runs.append(self._canonical(run))
-        yield replace(block, runs=tuple(trimmed(runs)))
+        yield replace(block, runs=tuple(trim_runs(runs)))
         yield from own
 
     def _canonical(self, run: Run) -> Run:
@@ -204,7 +204,7 @@ class Composer:
         if self.template.entries:
             word, _, rest = text.partition(" ") if self.content.language == "en" else (text[:2], "", text[2:])
             if word.strip(".,;:") and rest:
-                yield Paragraph(tuple(trimmed([Run(word, "bold"), Run(" "), *self._rich(rest)])))
+                yield Paragraph(tuple(trim_runs([Run(word, "bold"), Run(" "), *self._rich(rest)])))
                 return
         runs = self._rich(text)
         if self.rng.random() < 0.08 and self.template.entries is False:
@@ -242,7 +242,7 @@ class Composer:
         yield Quote(self._rich(self._passage(int(self.rng.integers(12, 50)))))
 
     def _formula(self) -> Iterator[Block]:
-        latex = self._drawn(LONGEST_SHOWN, display=True)
+        latex = self._pick_formula(LONGEST_SHOWN, display=True)
         if latex is None:
             yield from self._paragraph()
             return
@@ -346,7 +346,9 @@ class Composer:
             span = int(self.rng.integers(1, 5)) * (2 if zh else 1)
             marked = blank.join(words[place : place + span])
             latex = (
-                self._drawn(LONGEST_INLINE, display=False) if self.template.math and self.rng.random() < 0.6 else None
+                self._pick_formula(LONGEST_INLINE, display=False)
+                if self.template.math and self.rng.random() < 0.6
+                else None
             )
             if latex is not None:
                 runs += [Run(blank), Run(latex, "math"), Run(blank)]
@@ -355,9 +357,9 @@ class Composer:
                 place += span
             else:
                 runs.append(Run(blank))
-        return tuple(trimmed(runs))
+        return tuple(trim_runs(runs))
 
-    def _drawn(self, longest: int, display: bool) -> str | None:
+    def _pick_formula(self, longest: int, display: bool) -> str | None:
         """Return the canonical LaTeX of a formula that can be typeset, or None after a few tries."""
         for _ in range(8 if self.content.formulas else 0):
             latex = self.content.formulas[int(self.rng.integers(len(self.content.formulas)))].strip()
@@ -367,7 +369,7 @@ class Composer:
 
     def _math(self, latex: str, display: bool) -> str | None:
         """Return the canonical LaTeX of a formula if it can be typeset; its Typst is added to `math`."""
-        found = _typeset(latex, display)
+        found = _to_math(latex, display)
         if found is None or (found[0], display) in self.refused:
             return None
         self.math[found[0], display] = found[1]
@@ -383,7 +385,7 @@ def _with_notes(block: Heading | Paragraph | Item | Quote, notes: dict[str, Note
 
 
 @functools.lru_cache(maxsize=20_000)
-def _typeset(latex: str, display: bool) -> tuple[str, str] | None:
+def _to_math(latex: str, display: bool) -> tuple[str, str] | None:
     """Return a formula's canonical LaTeX and its Typst, or None if it is outside the supported subset (math.py)."""
     from ...markup.math import normalise, to_typst
 

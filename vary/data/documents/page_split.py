@@ -31,7 +31,7 @@ from ...markup.blocks import (
 from ...markup.tables import Table
 from ..pdfs.text_layer import text_lines
 from ..sample import LabelledLine, Region
-from .templates import FOOT, HEAD, DocumentStyle, Template, running
+from .templates import FOOT, HEAD, DocumentStyle, Template, running_texts
 
 _LABELS: dict[type, str] = {
     Heading: "heading", Paragraph: "text", Item: "list item", Quote: "text", Note: "footnote", Formula: "formula",
@@ -161,7 +161,7 @@ class PageCutter:
         return Page(layer, numbers, owner[numbers], blocks, len(head), len(foot), seen, self.captions)
 
     def _running(self, number: int) -> tuple[list[str], list[str]]:
-        return running(self.style, "head", number), running(self.style, "foot", number)
+        return running_texts(self.style, "head", number), running_texts(self.style, "foot", number)
 
     def _check(self, page: Page, loose: dict[int, str], number: int) -> None:
         """Check head, footer and footnote numbers, and that nothing is outside the page or its column."""

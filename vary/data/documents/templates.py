@@ -183,7 +183,7 @@ def draw_style(
     )  # fmt: skip
 
 
-def running(style: DocumentStyle, which: Literal["head", "foot"], page: int) -> list[str]:
+def running_texts(style: DocumentStyle, which: Literal["head", "foot"], page: int) -> list[str]:
     """Return the texts of the head or footer of a page: up to three, from left to right."""
     parts = (style.head if which == "head" else style.foot).split("|")
     if style.twoside and page % 2 == 0:
