@@ -5,9 +5,9 @@ No pixels are needed: glyphs come from a glyph head or from a PDF's text layer. 
 only be written by pointing at a glyph that has it, and no glyph is written twice.
 
 Shapes: B batch, N glyphs, T steps, D width, H heads, S structure steps, F pair features, P width of a pair.
-Frame of boxes: x0, y0, x1, y1 in 1/16 of the size of the type; only differences count but for the Fourier features.
+Frame of boxes: x0, y0, x1, y1 in 1/16 of the size of the type, y down; where the formula lies does not count.
 Sources: pointer networks (Vinyals et al. 2015), relative geometry as an attention bias (Hu et al. 2018, relation
-networks); the pilot behind the sizes stands in docs/learning.md.
+networks).
 """
 
 from __future__ import annotations
@@ -162,7 +162,8 @@ class SymbolsDecoder(nn.Module):
 
     def encode(self, classes_BN: Tensor, styles_BN: Tensor, boxes_BN4: Tensor, real_BN: Tensor) -> Memory:
         """Glyphs from left to right -> `Memory`. real: False where a row is filled up."""
-        x0, y0, x1, y1 = boxes_BN4.unbind(-1)
+        corners = boxes_BN4[..., :2].masked_fill(~real_BN[..., None], torch.inf).amin(1, keepdim=True)
+        x0, y0, x1, y1 = (boxes_BN4 - torch.cat([corners, corners], -1)).masked_fill(~real_BN[..., None], 0).unbind(-1)
         places = torch.stack([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], -1)
         x = self.glyph(classes_BN) + self.style(styles_BN) + self.place(_fourier(places, FREQUENCIES, LONGEST))
         edges = (x0 + x1) / 2, y0, y1
