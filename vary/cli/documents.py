@@ -139,7 +139,8 @@ def _read_into(files: list[str], out: Path, forms: list[str], quiet: bool, as_js
             if quiet:
                 return
             if reason := line["error"] or line.get("doubt"):
-                bar.write(f"vary: {_locate(line['file'], line['page'], reason)}", file=sys.stderr)
+                bar.clear()
+                complain(_locate(line["file"], line["page"], reason))
             if line["page"] is not None:
                 bar.initial, bar.total = bar.initial + line["before"], line["expected"]
                 bar.update()
