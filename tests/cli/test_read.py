@@ -318,6 +318,36 @@ def test_a_folder_may_be_called_like_a_file(run, tmp_path) -> None:
     assert (out / "a.txt").is_file()
 
 
+def test_standard_input_of_a_run_is_called_by_its_dash(run, capsys, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=BytesIO(Path(run[1]).read_bytes())))
+    out = tmp_path / "out"
+    assert main(["read", "-", *run[2:], "-o", str(out), "--to", "json"]) == 2
+    lines = [json.loads(line) for line in (out / "run.jsonl").read_text().splitlines()]
+    assert {line["file"] for line in lines} == {"-"}
+    document = json.loads((out / "stdin.json").read_text())
+    assert document["source"] == "-"
+    assert "vary-" not in "".join([capsys.readouterr().err, (out / "stdin.json").read_text(), *map(str, lines)])
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=BytesIO(b"some notes")))
+    assert main(["read", "-", *run[2:], "-o", str(out)]) == 3
+    assert capsys.readouterr().err.splitlines()[0].startswith("vary: -: not an image")
+
+
+def test_a_run_of_a_file_name_that_is_no_unicode_goes_on(run, tmp_path) -> None:
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.tif")
+    try:
+        Path(name).write_bytes(Path(run[1]).read_bytes())
+    except OSError:
+        pytest.skip("this file system takes only names in Unicode")
+    command = ["read", name, *run[2:], "-q", "-o", str(tmp_path / "out"), "--to", "json"]
+    assert main(command) == 2
+    (document,) = (tmp_path / "out").glob("caf*.json")
+    assert json.loads(document.read_text("utf-8"))["source"] == name
+    before = (tmp_path / "out" / "run.jsonl").read_text("utf-8")
+    assert main(command) == 2
+    added = (tmp_path / "out" / "run.jsonl").read_text("utf-8").removeprefix(before).splitlines()
+    assert [json.loads(line).get("page") for line in added] == [2, None]  # the lost page, and what was written anew
+
+
 def test_layer_needs_no_model(tmp_path, capsys) -> None:
     path = pdf_of(tmp_path / "a.pdf", [show("Said by the file", 50, 200)])
     assert main(["read", str(path), "--layer"]) == 0

@@ -129,7 +129,8 @@ def _read_into(files: list[str], out: Path, forms: list[str], quiet: bool, as_js
 
     from ..reading.batch import read_all
 
-    pause = 0.1 if sys.stderr.isatty() else 30.0
+    terminal = sys.stderr.isatty()
+    pause = 0.1 if terminal else 30.0
     options: Any = {"mininterval": pause, "delay": pause, "dynamic_ncols": True, "leave": False}
     with tqdm(unit="page", disable=quiet, file=sys.stderr, **options) as bar:
 
@@ -139,7 +140,8 @@ def _read_into(files: list[str], out: Path, forms: list[str], quiet: bool, as_js
             if quiet:
                 return
             if reason := line["error"] or line.get("doubt"):
-                bar.clear()
+                if terminal:
+                    bar.clear()
                 complain(_locate(line["file"], line["page"], reason))
             if line["page"] is not None:
                 bar.initial, bar.total = bar.initial + line["before"], line["expected"]

@@ -69,14 +69,22 @@ class Summary:
 
 @dataclass
 class _Job:
-    """A file of the run: its pages, and the name of its outputs relative to the output folder."""
+    """A file of the run: its pages, and the name of its outputs relative to the output folder.
+
+    label: how messages and outputs call the file: its path, or `-` for standard input.
+    """
 
     path: Path
+    label: str
     name: str
     sha256: str
     numbers: list[int]
     error: str | None = None  # why the file could not be opened
     pages: Iterable[Page] = ()  # once all are read: with headers and footers marked
+
+    def relabel(self, text: str | None) -> str | None:
+        """Put the label in place of the path."""
+        return text and text.replace(str(self.path), self.label)
 
 
 class _Run:
@@ -108,17 +116,16 @@ class _Run:
         with atomic_write(self.stored(job.sha256, outcome.number)) as file:
             file.write(outcome.stored)
         facts = {k: v for k, v in vars(outcome).items() if k not in ("stored", "number")}
+        facts["error"] = job.relabel(outcome.error)
         size = len(outcome.stored)
-        entry = LedgerEntry(
-            str(job.path), job.sha256, outcome.number, self.settings, **facts, model=self.model, bytes=size
-        )
+        entry = LedgerEntry(job.label, job.sha256, outcome.number, self.settings, **facts, model=self.model, bytes=size)
         ledger.add(entry)
         return entry
 
     def refuse(self, ledger: Ledger, job: _Job, error: str) -> LedgerEntry:
         """Enter a file that could not be opened."""
-        self.summary.unreadable[str(job.path)] = error
-        entry = LedgerEntry(str(job.path), None, None, self.settings, "failed", error)
+        self.summary.unreadable[job.label] = error
+        entry = LedgerEntry(job.label, None, None, self.settings, "failed", error)
         ledger.add(entry)
         return entry
 
@@ -134,9 +141,11 @@ class _StoredPages:
         for number in self.job.numbers:
             path = self.run.stored(self.job.sha256, number)
             try:
-                yield Page.from_dict(json.loads(gzip.decompress(path.read_bytes())))
+                page = Page.from_dict(json.loads(gzip.decompress(path.read_bytes())))
             except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
                 raise InputError(f"{path}: cannot be read back ({error}); delete it and run again") from None
+            page.error = self.job.relabel(page.error)
+            yield page
 
 
 def read_all(
@@ -206,7 +215,7 @@ def _record(run: _Run, ledger: Ledger, steps: Iterator[tuple[_Job, Step]]) -> It
     """Yield what is done once it is on disk, and write documents when their last page is done."""
     for job, step in steps:
         if job.error is not None:
-            yield run.refuse(ledger, job, job.error).to_dict() | {"before": False}
+            yield run.refuse(ledger, job, job.relabel(job.error) or "").to_dict() | {"before": False}
             continue
         if step is None:
             _write_document(run, ledger, job)
@@ -215,19 +224,19 @@ def _record(run: _Run, ledger: Ledger, steps: Iterator[tuple[_Job, Step]]) -> It
         entry = step if isinstance(step, LedgerEntry) else run.store(ledger, job, step)
         run.summary.pages[entry.status] += 1
         run.summary.read += not before
-        yield entry.to_dict() | {"file": str(job.path), "before": before}
+        yield entry.to_dict() | {"file": job.label, "before": before}
 
 
 def _jobs(run: _Run, files: list[FoundFile], pages: str | None, timeout_s: float, max_pages: int) -> Iterator[_Job]:
     """One job per file, its pages counted; a file that does not open has none, and an error."""
-    for (path, _, _), name in zip(files, safe_names([file.name for file in files]), strict=True):
+    for (path, _, label), name in zip(files, safe_names([file.name for file in files]), strict=True):
         try:
             with Source(path, run.password, timeout_s) as source:
                 numbers = source.numbers(pages, max_pages)
             run.opened, run.found = run.opened + 1, run.found + len(numbers)
-            yield _Job(path, name, sha256(path), list(dict.fromkeys(numbers)))
+            yield _Job(path, label, name, sha256(path), list(dict.fromkeys(numbers)))
         except (InputError, OSError) as error:
-            yield _Job(path, name, "", [], str(error))
+            yield _Job(path, label, name, "", [], str(error))
 
 
 Step = LedgerEntry | Outcome | None  # a page read in an earlier run, a page read now, the end of a document
@@ -274,10 +283,10 @@ def _write_document(run: _Run, ledger: Ledger, job: _Job) -> None:
     for form in wanted:
         if form in WRITERS:
             with atomic_write(run.out / (job.name + SUFFIXES[form])) as file:
-                for part in WRITERS[form](str(job.path), run.model, _linked(run, job)):
-                    file.write(part.encode("utf-8", "replace"))
+                for part in WRITERS[form](job.label, run.model, _linked(run, job)):
+                    file.write(part.encode("utf-8", "backslashreplace"))
                 file.write(b"\n")
-    ledger.add(WrittenEntry(job.name, str(job.path), state, tuple(sorted({*written, *wanted}))))
+    ledger.add(WrittenEntry(job.name, job.label, state, tuple(sorted({*written, *wanted}))))
 
 
 def _linked(run: _Run, job: _Job) -> Iterator[Page]:
