@@ -38,7 +38,7 @@ def main() -> None:
         truth = ""
         for rotation, skew in TURNS:
             turned = lying(image, rotation, skew), None
-            source = SimpleNamespace(image=lambda *_, turned=turned: turned)
+            source = SimpleNamespace(image=lambda *_, turned=turned, **__: turned)
             pages = [read_page(source, 1, reader) for reader in (without, with_it)]
             truth = truth or ((EXAMPLES / "page.txt").read_text() if name == "page.png" else pages[0].text)
             rates = [cer(" ".join(page.text.split()), " ".join(truth.split())) for page in pages]

@@ -49,7 +49,7 @@ def lying(image: Image.Image, rotation: int, skew: float) -> Image.Image:
 
 
 def of(image: Image.Image) -> SimpleNamespace:
-    return SimpleNamespace(image=lambda *_: (image, None))
+    return SimpleNamespace(image=lambda *_, **__: (image, None), form_fields=lambda *_: [])
 
 
 @pytest.fixture(scope="module")

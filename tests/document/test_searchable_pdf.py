@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from vary.document.elements import Block, Line, Page
+from vary.document.orientation import Orientation, restore_orientation
 from vary.document.overlay import COLOURS, crop_block, draw_overlay
-from vary.document.searchable_pdf import SearchablePdf, split_words
+from vary.document.searchable_pdf import SearchablePdf, judge_layer, split_words
 
 STEP = 10
 
@@ -99,3 +100,65 @@ def test_overlay_and_crop() -> None:
     assert picture.getpixel((600, 399)) == (255, 255, 255)
     cut = crop_block(made, made.blocks[1], picture)
     assert (cut.size, cut.getextrema()) == ((200, 200), ((0, 0),) * 3)
+
+
+def turned(made: Page, angle: Orientation, size: tuple[int, int]) -> Page:
+    restore_orientation(made, angle, size)
+    return made
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+@pytest.mark.parametrize("skew", [0.0, 4.0])
+def test_words_of_turned_pages_run_along_their_lines(rotation, skew) -> None:
+    """Two libraries give the reading order of a page that lies sideways or upside down."""
+    lines = [
+        line(text, 60, 60 + 60 * k) for k, text in enumerate(("first of the lines", "second of them", "the third"))
+    ]
+    upright = page(*lines, dpi=72)
+    size = (400, 600) if rotation % 180 else (600, 400)
+    made = turned(upright, Orientation(rotation, skew), size)
+    data = searchable((made, Image.new("L", size, 255)))
+    pdf = pypdfium2.PdfDocument(data)
+    assert pdf[0].get_size() == pytest.approx((600, 400), abs=0.1)  # shown upright
+    assert pdf[0].get_textpage().get_text_range().split() == [word for one in lines for word in one.text.split()]
+    for k, one in enumerate(lines):  # the middle of each character is where its box is
+        start = sum(len(before.text) for before in lines[:k])
+        found = [pdf[0].get_textpage().get_charbox(start + 2 * k + at) for at in (0, 3)]
+        for at, (x0, y0, x1, y1) in zip((0, 3), found, strict=True):
+            bx0, by0, bx1, by1 = one.characters[at]
+            assert ((x0 + x1) / 2, size[1] - (y0 + y1) / 2) == pytest.approx(((bx0 + bx1) / 2, (by0 + by1) / 2), abs=4)
+    pdf.close()
+
+
+def test_the_paper_has_the_size_that_was_given() -> None:
+    file = BytesIO()
+    pdf = SearchablePdf(file)
+    pdf.add(page(line("first second"), dpi=None), WHITE, (595, 842))
+    pdf.add(page(line("first second"), dpi=None), WHITE, (59_500, 84_200))
+    pdf.close()
+    found = pypdfium2.PdfDocument(file.getvalue())
+    assert found[0].get_size() == pytest.approx((595, 842))
+    assert max(found[1].get_size()) <= 14_400
+    box = found[0].get_textpage().get_charbox(0)
+    assert box[0] == pytest.approx(20 / 600 * 595, abs=0.5)
+    assert 842 - box[3] == pytest.approx(30 / 400 * 842, abs=0.5)
+    found.close()
+
+
+@pytest.mark.parametrize(
+    ("layer", "judged"),
+    [
+        ("", "none"),
+        (" \r\n -- ", "none"),
+        ("Plain words of a page, and more.", "good"),
+        ("PIain w0rds 0f a pagc, amd rnore", "bad"),
+        ("Простые слова на странице", "good"),
+        ("plain", "bad"),
+    ],
+)
+def test_a_layer_is_judged_by_what_was_read(layer, judged) -> None:
+    assert judge_layer(layer, page(line("plain words of a page and more"))) == judged
+
+
+def test_nothing_read_does_not_judge_a_layer() -> None:
+    assert judge_layer("some words", Page(1, "blank")) == "good"

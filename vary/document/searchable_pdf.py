@@ -1,13 +1,13 @@
-"""Pages as pictures again: searchable PDF, overlays that show the reading, crops of figures.
+"""Write searchable PDFs: the picture of each page with the recognised words as invisible text at their places.
 
-A searchable page is its picture and, invisible upon it, every word at its box. The PDF is written here and not by a
-library: those that write text lose the characters that their fonts lack (PDFium, reportlab), and all hold every page in
-memory until the end; this keeps every character and one page. Its form: ISO 32000-1, sections 7.5 (the file), 9.3.6
-(invisible text), 9.6.5 (a font of our own, whose one glyph is an empty box), 9.10.3 (ToUnicode).
+The PDF is written here because libraries that write text (PDFium, reportlab) lose characters that their fonts lack, and
+keep all pages in memory. This writer keeps every character and one page. Its parts follow ISO 32000-1: sections 7.5
+(file structure), 9.3.6 (invisible text), 9.6.5 (a Type 3 font whose only glyph is an empty box), 9.10.3 (ToUnicode).
 """
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from io import BytesIO
@@ -18,31 +18,66 @@ from PIL import Image
 from .elements import Box, Line, Page
 
 POINTS = 72.0
-IMAGE_DPI = 150.0  # taken for pictures that do not say theirs
-PAPER = (595.0, 842.0)  # points, A4: a page of which there is no picture keeps its place
+IMAGE_DPI = 150.0  # resolution assumed for images that do not state theirs
+PAPER = (595.0, 842.0)  # points, A4: size of a page without a picture
+MAX_SIDE = 14_400.0  # points: larger pages are not portable (ISO 32000-1, annex C)
 QUALITY = 80
-DESCENT = 0.22  # of a box's height: the baseline stands so far above its lower edge
+DESCENT = 0.22  # distance of the baseline from the lower edge of a character box, as a share of its height
 GLYPH = 500  # width of every character of the invisible font, in thousandths of its size
-CODES = 255  # characters of one font; code 0 is left out
+CODES = 255  # characters of one font; code 0 is not used
+LAST_LATIN = "\u024f"  # end of Latin Extended-B
+GOOD_OVERLAP = 0.7  # share of words that a good text layer and the recognised text have in common
+Size = tuple[float, float]
+
+
+def judge_layer(layer: str, page: Page) -> str:
+    """Return whether a page's own text layer is `none`, `good` or `bad`, by the words it shares with the page.
+
+    A layer in a script other than Latin counts as good: the words that were read cannot judge it.
+
+    Args:
+        layer: Text of the layer.
+        page: The page as it was read.
+    """
+    own, read = _word_set(layer), _word_set(page.text)
+    if not own:
+        return "none"
+    letters = [ch for ch in layer if ch.isalpha()]
+    if not read or 2 * sum(ch > LAST_LATIN for ch in letters) > len(letters):
+        return "good"
+    return "good" if len(own & read) >= GOOD_OVERLAP * min(len(own), len(read)) and 3 * len(own) > len(read) else "bad"
+
+
+def _word_set(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.casefold()))
 
 
 class SearchablePdf:
-    """Writes a PDF page by page: `add` each, then `close`. Only one page is in memory."""
+    """Writes a PDF page by page: call `add` for each page, then `close`. Only one page is in memory.
+
+    Args:
+        file: An open file that is only written to.
+    """
 
     def __init__(self, file: BinaryIO):
         self.file, self._at, self._offsets = file, 0, [0, 0, 0]  # objects 1 and 2, catalogue and pages, come last
         self._pages: list[int] = []
-        self._fonts: list[int] = []  # object of each font
-        self._codes: dict[str, int] = {}  # character -> its place among all
+        self._fonts: list[int] = []  # object number of each font
+        self._codes: dict[str, int] = {}  # character -> its number among all
         self._write(b"%PDF-1.5\n%\xe2\xe3\xcf\xd3\n")
 
-    def add(self, page: Page, image: Image.Image | None) -> None:
-        """A page; without a picture it is an empty sheet that keeps the numbers of the others right."""
+    def add(self, page: Page, image: Image.Image | None, paper: Size | None = None) -> None:
+        """Add a page with its picture. A page that lies on its side or upside down is shown upright.
+
+        Args:
+            page: The page with its text.
+            image: Its picture; None for an empty page.
+            paper: Width and height of the page in points. The default follows from the page's resolution.
+        """
         if image is None:
-            self._page(PAPER, b"", "")
+            self._page(paper or PAPER, b"", "")
             return
-        scale = POINTS / (page.dpi or IMAGE_DPI)
-        size = (page.width or image.width) * scale, (page.height or image.height) * scale
+        size = _paper_size(page, image.size, paper)
         jpeg = BytesIO()
         image.save(jpeg, "JPEG", quality=QUALITY)
         space = "DeviceGray" if image.mode == "L" else "DeviceRGB"
@@ -51,14 +86,17 @@ class SearchablePdf:
             "/BitsPerComponent 8/Filter/DCTDecode",
             jpeg.getvalue(),
         )
-        used: set[int] = set()
-        words = "".join(self._word(*word, size[1], scale, used) for line in page.lines for word in split_words(line))
-        content = f"q {size[0]:.2f} 0 0 {size[1]:.2f} 0 0 cm /I Do Q\nBT 3 Tr\n{words}ET".encode()
-        fonts = "".join(f"/F{k} {self._fonts[k]} 0 R" for k in sorted(used))
-        self._page(size, content, f"/XObject<</I {picture} 0 R>>/Font<<{fonts}>>")
+        text, fonts = self._text(page, image.size, size)
+        content = f"q {size[0]:.2f} 0 0 {size[1]:.2f} 0 0 cm /I Do Q\n".encode() + text
+        self._page(size, content, f"/XObject<</I {picture} 0 R>>{fonts}", -page.rotation % 360)
+
+    def add_text(self, page: Page, paper: Size) -> None:
+        """Add a page with the text alone, to be laid over a page of that size that has a picture."""
+        text, fonts = self._text(page, (page.width, page.height), paper)
+        self._page(paper, text, fonts)
 
     def close(self) -> None:
-        """Fonts, the list of pages, and the table of all objects."""
+        """Write the fonts, the list of pages and the cross-reference table."""
         characters = list(self._codes)
         glyph = self._stream("", f"{GLYPH} 0 0 -220 {GLYPH} 780 d1".encode()) if self._fonts else 0
         widths, names = f"{GLYPH} " * CODES, "/g" * CODES
@@ -78,12 +116,35 @@ class SearchablePdf:
         self._write(f"xref\n0 {count}\n0000000000 65535 f \n{rows}".encode())
         self._write(f"trailer\n<</Size {count}/Root 1 0 R>>\nstartxref\n{table}\n%%EOF\n".encode())
 
-    def _word(self, text: str, box: Box, height: float, scale: float, used: set[int]) -> str:
-        """Operators that set a word: its own size, place and stretch; a new font every CODES characters."""
-        x, y = box[0] * scale, height - (box[3] - DESCENT * (box[3] - box[1])) * scale
-        size = max(1.0, (box[3] - box[1]) * scale)
-        stretch = 100 * max(0.1, (box[2] - box[0]) * scale) / (len(text) * size * GLYPH / 1000)
-        out = f"{stretch:.2f} Tz 1 0 0 1 {x:.2f} {y:.2f} Tm "
+    def _text(self, page: Page, pixels: tuple[int, int], size: Size) -> tuple[bytes, str]:
+        """Return the operators of a page's words, and the fonts they use.
+
+        Words of a rotated or skewed block are placed along its lines: in the frame of the upright block, which the
+        text matrix rotates back about the middle of the page.
+        """
+        width, height = page.width or pixels[0], page.height or pixels[1]
+        x, y = size[0] / max(1, width), size[1] / max(1, height)  # points per pixel
+        used: set[int] = set()
+        parts = []
+        for block in page.blocks:
+            cos, sin = math.cos(math.radians(block.angle)), math.sin(math.radians(block.angle))
+            axes = (cos * x, -sin * y, sin * x, cos * y)
+            for line in block.lines:
+                upright = rotate_upright(line, block.angle, (width, height)) if block.angle else line
+                for word, box in split_words(upright):
+                    u, v = box[0] - width / 2, box[3] - DESCENT * (box[3] - box[1]) - height / 2
+                    left = (width / 2 + u * cos - v * sin) * x
+                    base = size[1] - (height / 2 + u * sin + v * cos) * y
+                    matrix = " ".join(f"{value:.5f}" for value in axes) + f" {left:.2f} {base:.2f}"
+                    parts.append(self._word(word, (box[2] - box[0], box[3] - box[1]), matrix, used))
+        fonts = "".join(f"/F{k} {self._fonts[k]} 0 R" for k in sorted(used))
+        return f"BT 3 Tr\n{''.join(parts)}ET".encode(), f"/Font<<{fonts}>>"
+
+    def _word(self, text: str, size: Size, matrix: str, used: set[int]) -> str:
+        """Return the operators that set a word of a width and height in pixels; a new font every CODES characters."""
+        height = max(1.0, size[1])
+        stretch = 100 * max(0.1, size[0]) / (len(text) * height * GLYPH / 1000)
+        out = f"{stretch:.2f} Tz {matrix} Tm "
         font = -1
         for ch in text:
             place = self._codes.setdefault(ch, len(self._codes))
@@ -93,16 +154,16 @@ class SearchablePdf:
                 if font == len(self._fonts):
                     self._offsets.append(0)
                     self._fonts.append(len(self._offsets) - 1)
-                out += ("> Tj " if "<" in out else "") + f"/F{font} {size:.2f} Tf <"
+                out += ("> Tj " if "<" in out else "") + f"/F{font} {height:.2f} Tf <"
             out += f"{place % CODES + 1:02x}"
         return out + "> Tj\n"
 
-    def _page(self, size: tuple[float, float], content: bytes, resources: str) -> None:
+    def _page(self, size: Size, content: bytes, resources: str, turn: int = 0) -> None:
         stream = self._stream("/Filter/FlateDecode", zlib.compress(content))
         self._pages.append(
             self._object(
                 f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 {size[0]:.2f} {size[1]:.2f}]/Contents {stream} 0 R"
-                f"/Resources<<{resources}>>>>"
+                f"/Rotate {turn}/Resources<<{resources}>>>>"
             )
         )
 
@@ -133,8 +194,35 @@ def _to_unicode(characters: list[str]) -> bytes:
     ).encode()
 
 
+def _paper_size(page: Page, pixels: tuple[int, int], paper: Size | None) -> Size:
+    """Return the size of a page in points, within what PDF viewers can show."""
+    scale = POINTS / (page.dpi or IMAGE_DPI)
+    width, height = paper or ((page.width or pixels[0]) * scale, (page.height or pixels[1]) * scale)
+    shrink = min(1.0, MAX_SIDE / max(width, height))
+    return width * shrink, height * shrink
+
+
+def rotate_upright(line: Line, angle: float, size: tuple[int, int]) -> Line:
+    """Return a line as it is after the page of `size` was turned back by `angle` about its middle.
+
+    The boxes are the smallest around rotated boxes; their width and height are computed back.
+    """
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    c, s = abs(cos), abs(sin)
+    det = c * c - s * s or 1.0
+
+    def upright(box: Box) -> Box:
+        x, y = (box[0] + box[2] - size[0]) / 2, (box[1] + box[3] - size[1]) / 2
+        w, h = (box[2] - box[0]) / 2, (box[3] - box[1]) / 2
+        x, y = x * cos + y * sin + size[0] / 2, -x * sin + y * cos + size[1] / 2
+        w, h = max(0.1, (w * c - h * s) / det), max(0.1, (h * c - w * s) / det)
+        return x - w, y - h, x + w, y + h
+
+    return Line(line.text, upright(line.box), line.confidence, [upright(box) for box in line.characters])
+
+
 def split_words(line: Line) -> list[tuple[str, Box]]:
-    """Words of a line, each but the last with the blank after it, and the box from its start to the next word's."""
+    """Return the words of a line, each but the last with a blank, and its box up to the start of the next word."""
     text, boxes = line.text, line.characters
     if len(boxes) != len(text):
         x0, y0, x1, y1 = line.box

@@ -23,9 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ..document.elements import LOST, SCHEMA, STATUSES, Page
-from ..document.overlay import crop_block, draw_overlay
 from ..document.running_heads import mark_running_heads
-from ..document.searchable_pdf import SearchablePdf
 from ..document.writers import SUFFIXES, WRITERS
 from ..io.errors import ConfigError, InputError
 from ..io.files import atomic_write, lock_folder, sha256
@@ -34,11 +32,11 @@ from ..io.source import MAX_PAGES, FoundFile, Source, find_files
 from ..models.hub import weights_dir
 from .ledger import Ledger, LedgerEntry, WrittenEntry
 from .pages import LADDER
+from .pictures import write_images, write_searchable_pdf
 from .remote import load_server
 from .spec import ReaderSpec
 from .workers import Outcome, RayPool, WorkerPool
 
-PICTURE_DPI = 150.0  # of searchable PDFs, overlays and figures
 MAX_NAME = 180  # bytes of a file's name, without its suffix
 RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # device names on Windows
 
@@ -308,35 +306,13 @@ def _link(name: str) -> str:
 
 def _write_pictures(run: _Run, job: _Job, forms: Sequence[str]) -> None:
     """Write the formats that show the page image: searchable PDF, overlays, figures."""
-    with contextlib.ExitStack() as stack:
-        source = stack.enter_context(Source(job.path, run.password))
-        pdf = None
+    with Source(job.path, run.password) as source:
         if "pdf" in forms:
-            pdf = SearchablePdf(stack.enter_context(atomic_write(run.out / (job.name + SUFFIXES["pdf"]))))
-        if "overlay" in forms:
-            (run.out / f"{job.name}_overlay").mkdir(parents=True, exist_ok=True)
-        for page in job.pages:
-            try:
-                image, _ = source.image(page.number, PICTURE_DPI, colour=True)
-            except InputError:
-                image = None
-            if pdf:
-                pdf.add(page, image)
-            if image and "overlay" in forms:
-                _save(draw_overlay(page, image), run.out / f"{job.name}_overlay" / f"{page.number:04d}.png")
-            for k, block in enumerate(block for block in page.blocks if block.kind == "figure"):
-                if image and run.figures:
-                    _save(
-                        crop_block(page, block, image),
-                        run.out / f"{job.name}_images" / f"{page.number:04d}-{k + 1}.png",
-                    )
-        if pdf:
-            pdf.close()
-
-
-def _save(image: Any, path: Path) -> None:
-    with atomic_write(path) as file:
-        image.save(file, "PNG")
+            write_searchable_pdf(source, job.pages, run.password, run.out / (job.name + SUFFIXES["pdf"]))
+        overlays = run.out / (job.name + SUFFIXES["overlay"]) if "overlay" in forms else None
+        figures = run.out / f"{job.name}_images" if run.figures else None
+        if overlays or figures:
+            write_images(source, job.pages, overlays, figures)
 
 
 def safe_names(names: Sequence[str]) -> list[str]:

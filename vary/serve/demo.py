@@ -24,9 +24,8 @@ from ..document.elements import Page
 from ..document.running_heads import mark_running_heads
 from ..document.searchable_pdf import SearchablePdf
 from ..document.writers import WRITERS
-from ..io.errors import InputError
 from ..io.source import Source
-from ..reading.batch import PICTURE_DPI
+from ..reading.pictures import PICTURE_DPI, add_picture
 from .app import Served, create_app, load_models, serve
 from .errors import APIError, safe_filename, uploaded_file
 
@@ -107,11 +106,7 @@ def _searchable(data: bytes, name: str, found: bytes, password: str | None, job:
     with uploaded_file(data, name) as path, Source(path, password) as source:
         pdf = SearchablePdf(SimpleNamespace(write=job.emit))  # type: ignore[arg-type]  # all it asks of a file
         for page in pages:
-            try:
-                image, _ = source.image(page.number, PICTURE_DPI, colour=True)
-            except InputError:
-                image = None
-            pdf.add(page, image)
+            add_picture(pdf, source, page)
             yield
         pdf.close()
 
