@@ -33,7 +33,7 @@ from vary.data.pages.glyphs import english_faces
 from vary.data.registry import SOURCES
 from vary.data.sample import Sample
 from vary.evaluate.metrics.charts import chart_precision
-from vary.evaluate.metrics.text import edit_distance, interval, normalise
+from vary.evaluate.metrics.text import bootstrap_interval, edit_distance, normalise
 from vary.evaluate.metrics.vqa import relaxed_match
 from vary.evaluate.metrics.words import overlap
 from vary.io.image import open_image
@@ -320,7 +320,7 @@ def table(out: Path, arms: list[str]) -> str:
     for (part, name), values in found.items():
         cells = []
         for arm in arms:
-            low, high = interval(values[arm], np.mean)
+            low, high = bootstrap_interval(values[arm])
             cells.append(f"{np.mean(values[arm]):.3f} ({low:.3f}–{high:.3f})")
         rows.append(f"| {part} | {name} | {' | '.join(cells)} |")
     return "\n".join(rows)

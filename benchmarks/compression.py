@@ -12,10 +12,8 @@ import argparse
 import statistics
 from dataclasses import dataclass
 
-import numpy as np
-
 from vary.evaluate.metrics import METRICS, WEIGHT
-from vary.evaluate.metrics.text import interval
+from vary.evaluate.metrics.text import bootstrap_interval
 from vary.evaluate.tasks import TASKS
 from vary.models.preprocess import fit
 from vary.reading.loader import load_reader
@@ -55,7 +53,7 @@ def measure(reader: Reader, text: str, scales: list[float], pages: int) -> list[
 
 def _point(text: str, scale: float, pages: list[tuple[int, float, float]]) -> Point:
     tokens, characters, rates = zip(*pages, strict=True)
-    low, high = interval(rates, lambda v: float(np.mean(v)))
+    low, high = bootstrap_interval(rates)
     return Point(
         text, scale, statistics.fmean(tokens), sum(characters) / sum(tokens), statistics.fmean(rates), low, high
     )

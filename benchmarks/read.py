@@ -117,14 +117,15 @@ def ocrmypdf(file: str, pages: str | None) -> None:
 
 
 def rapidocr(file: str, pages: str | None) -> None:
-    from vary.evaluate.readers import open_rapidocr
+    from vary.evaluate.programs import open_rapidocr
+    from vary.evaluate.reader import Request
     from vary.io.source import Source
 
     logging.disable(logging.INFO)  # it says where its models are
     with Source(file) as source, Memory() as memory:
         began, numbers = time.perf_counter(), source.numbers(pages)
         answer = open_rapidocr().answer
-        failed = sum(answer(source.image(number, RAPID_DPI)[0], "", "en").status != "ok" for number in numbers)
+        failed = sum(answer(Request(source.image(number, RAPID_DPI)[0])).status != "ok" for number in numbers)
         seconds = time.perf_counter() - began
     report("rapidocr", len(numbers), seconds, memory, f"{len(numbers)} pages, {failed} failed")
 

@@ -13,6 +13,7 @@ from vary.evaluate.benchmarks import SETS
 from vary.evaluate.metrics import METRICS
 from vary.evaluate.metrics.olmocr_bench import grids, near_starts, passes
 from vary.evaluate.metrics.omnidocbench import block_scores, overall, split
+from vary.evaluate.record import EvalRecord
 from vary.evaluate.report import write_report
 from vary.evaluate.tasks import TASKS, choose
 
@@ -350,9 +351,8 @@ def test_tests_are_grouped_by_page_and_every_page_has_a_baseline(tmp_path, pdf_f
 
 def test_files_for_published_scorers_are_written(tmp_path) -> None:
     def record(task, name, metric, text, **about):
-        facts = {"task": task, "example": name, "reader": "a/b", "metric": metric, "version": f"{metric}@1"}
         truth = [{"kind": "text_block", "order": 1, "text": "x"}] if metric == "omnidocbench" else "t"
-        return facts | {"status": "ok", "text": text, "truth": truth, "about": about, "width": 1, "height": 1}
+        return EvalRecord(task, name, "a/b", metric, text, truth, about=about)
 
     records = [
         record("mm-vet", "v1_0", "judged", "because"),

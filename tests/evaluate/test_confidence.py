@@ -9,21 +9,22 @@ import pytest
 from PIL import Image
 
 from vary.evaluate import report, run, tasks
-from vary.evaluate.metrics import outside, sureness
+from vary.evaluate.metrics.text import outside
+from vary.evaluate.reader import Reply
+from vary.evaluate.record import EvalRecord
 from vary.io.errors import RemoteError
 
 
-def record(text: str, truth: str, confidence: list[float] | None, metric: str = "text") -> dict:
-    facts = {"task": "t", "example": "e", "reader": "r", "status": "ok", "metric": metric}
-    return facts | {"text": text, "truth": truth, "confidence": confidence}
+def record(text: str, truth: str, confidence: list[float] | None, metric: str = "text", **more) -> EvalRecord:
+    return EvalRecord("t", "e", **{"reader": "r"} | more, metric=metric, text=text, truth=truth, confidence=confidence)
 
 
 def test_characters_keep_their_confidence_through_the_normalisation() -> None:
     text, truth = "ﬁne  ab\nx", "fine\nab y"
-    found = sureness(record(text, truth, [0.1, 0.2, 0.3, 0.9, 0.9, 0.6, 0.7, 1.0, 0.4]))
+    found = record(text, truth, [0.1, 0.2, 0.3, 0.9, 0.9, 0.6, 0.7, 1.0, 0.4]).sureness()
     assert found == [(0.2, True), (0.3, True), (0.6, True), (0.7, True), (0.4, False)]  # the ligature became two
-    assert sureness(record(text, truth, None)) == []
-    assert sureness(record(text, truth, [0.5] * 9, metric="anls")) == []
+    assert record(text, truth, None).sureness() == []
+    assert record(text, truth, [0.5] * 9, metric="anls").sureness() == []
 
 
 def test_what_no_reading_could_get_right_is_counted() -> None:
@@ -33,20 +34,20 @@ def test_what_no_reading_could_get_right_is_counted() -> None:
 
 
 def test_the_report_sets_confidence_beside_what_is_right() -> None:
-    rows = report._confidence([record("abcd", "abcx", [0.95] * 4) | {"outside": 0.25}, record("", "图", []), {
-        **record("abcd", "abcd", None), "reader": "silent"}])  # fmt: skip
+    known = record("abcd", "abcx", [0.95] * 4, outside=0.25)
+    rows = report.confidence_table([known, record("", "图", []), record("abcd", "abcd", None, reader="silent")])
     assert "| t | r | 4 | 95.00% | 75.00% | 20.00% | 25.00% |" in rows
     assert "silent" not in rows
-    assert report._confidence([record("a", "a", None)]) == ""
+    assert report.confidence_table([record("a", "a", None)]) == ""
 
 
 class Page:
     """A reader that knows two letters."""
 
-    identity, asks, languages, alphabet = "page 1", False, None, "ab"
+    identity, asks, languages, alphabet, takes = "page 1", False, None, "ab", "image"
 
-    def answer(self, image, prompt, language="en"):
-        return {"text": "ab", "confidence": [0.5, 0.75], "seconds": 0.1}
+    def answer(self, request):
+        return Reply("ab", confidence=[0.5, 0.75], seconds=0.1)
 
     def close(self):
         pass

@@ -10,14 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nltk.metrics import f_measure, precision, recall
-from nltk.stem.porter import PorterStemmer
 from nltk.translate.bleu_score import sentence_bleu
 from nltk.translate.meteor_score import single_meteor_score
-from rouge_score.rouge_scorer import RougeScorer
 
 from vary.evaluate.metrics.text import Match, calibration, cer, edit_distance, right_characters, wer
-from vary.evaluate.metrics.vqa import anls, exact_match, relaxed_match
-from vary.evaluate.metrics.words import bleu, meteor, overlap, page_scores, rouge_l, split_words, stem, wordnet_synonyms
+from vary.evaluate.metrics.vqa import anls, relaxed_match
+from vary.evaluate.metrics.words import bleu, meteor, overlap, page_scores, split_words
 from vary.io.errors import MissingExtra
 
 some = settings(max_examples=150, derandomize=True, database=None, deadline=None)
@@ -44,10 +42,6 @@ class WordNet:
         groups = [] if self.empty else [g for g in self.GROUPS if word in g]
         return [type("Synset", (), {"lemmas": lambda _, g=g: [lemma(n) for n in g]})() for g in groups]
 
-    @classmethod
-    def synonyms(cls, word):
-        return {name for g in cls.GROUPS if word in g for name in g if "_" not in name}
-
 
 # -- characters and words ----------------------------------------------------------------------------------------------
 @some
@@ -70,8 +64,8 @@ def test_word_scores_agree_with_nltk(a: list[str], b: list[str]) -> None:
         assert bleu(a, b) == pytest.approx(
             sentence_bleu([b], a, smoothing_function=lambda p, **_: p and _none(p)), **close
         )
-        assert meteor(a, b) == pytest.approx(single_meteor_score(b, a, wordnet=WordNet(empty=True)), **close)
-        assert meteor(a, b, WordNet.synonyms) == pytest.approx(single_meteor_score(b, a, wordnet=WordNet()), **close)
+        assert meteor(a, b) == single_meteor_score(b, a, wordnet=WordNet(empty=True))
+        assert meteor(a, b, WordNet()) == single_meteor_score(b, a, wordnet=WordNet())
     else:
         assert {match.precision, match.recall, match.f1, bleu(a, b), meteor(a, b)} == {float(a == b)}
 
@@ -96,32 +90,6 @@ def test_bleu_agrees_with_nltk_on_long_pages() -> None:
             page[k] = "x"
         for found in (page, page[:300], page + page[:50]):
             assert bleu(found, truth) == pytest.approx(sentence_bleu([truth], found), **close)
-
-
-@some
-@given(WORDS, WORDS)
-def test_rouge_agrees_with_rouge_score(a: list[str], b: list[str]) -> None:
-    tokenizer = type("Words", (), {"tokenize": lambda _, text: text.split()})()
-    theirs = RougeScorer(["rougeL"], tokenizer=tokenizer).score(" ".join(b), " ".join(a))["rougeL"]
-    mine = rouge_l(a, b)
-    if a and b:
-        assert (mine.precision, mine.recall, mine.f1) == pytest.approx(tuple(theirs), **close)
-    else:
-        assert mine.f1 == float(a == b)
-
-
-def test_stems_agree_with_nltk() -> None:
-    rng, porter = random.Random(0), PorterStemmer()
-    listed = (
-        "ational tional enci anci izer bli abli alli entli eli ousli ization ation ator alism iveness fulness ousness "
-        "aliti iviti biliti fulli logi icate ative alize iciti ical ful ness al ance ence er ic able ible ant ement "
-        "ment ent ion ou ism ate iti ous ive ize ed ing eed ied ies sses ss s y e ll"
-    )
-    ends = listed.split()
-    words = ["".join(rng.choices("aeiouybcdlstz", k=rng.randrange(6))) + rng.choice(ends) for _ in range(3000)]
-    words += [word + rng.choice(ends) for word in words]
-    words += ["sky", "skies", "dying", "news", "innings", "succeed", "falling", "hissing", "filing", "图表", "is", "ï"]
-    assert {w: stem(w) for w in words} == {w: porter.stem(w) for w in words}
 
 
 def test_the_published_orientation_swaps_precision_and_recall() -> None:
@@ -150,12 +118,10 @@ def test_missing_packages_are_named(monkeypatch) -> None:
     monkeypatch.setattr(builtins, "__import__", lambda name, *a, **k: _refuse(name) or real(name, *a, **k))
     with pytest.raises(MissingExtra, match=r"pip install 'vary\[zh\]'"):
         split_words("图")
-    with pytest.raises(ValueError, match="pip install nltk"):
-        wordnet_synonyms()
 
 
 def _refuse(name: str) -> None:
-    if name.split(".")[0] in ("jieba", "nltk"):
+    if name.split(".")[0] == "jieba":
         raise ImportError(name)
 
 
@@ -171,10 +137,9 @@ def test_long_texts_are_quick() -> None:
     assert 0 < edit_distance(found, truth) < 0.03
     scores = page_scores(found, truth)
     assert 0.3 < scores["bleu"] < scores["f1"] < 1
-    assert rouge_l(found.split(), truth.split()).f1 > 0.7
     assert sum(right_characters(found, truth)) >= 0.97 * len(found)
     assert anls(found, truth) > 0.97
-    assert meteor(["x"] * 20_000, ["y"] * 20_000) == 0
+    assert meteor(["x"] * 20_000, ["y"] * 400) == 0
     assert time.process_time() - began < 15
 
 
@@ -229,12 +194,3 @@ def test_relaxed_accuracy_as_published_and_in_any_format() -> None:
     for found, truth in (("1,000", "1000"), ("$3.5M", "$3.6M"), ("0.0", "0"), ("１２", "12"), ("3.5", "3.5 kg")):
         assert relaxed_match(found, truth, any_format=True) == 1
     assert relaxed_match("3.5 g", "3.5 kg", any_format=True) == 0
-
-
-def test_exact_match_counts_everything_but_white_space_around() -> None:
-    assert (exact_match(" A b\n", "A b"), exact_match("a b", "A b"), exact_match("", ""), exact_match("x", [])) == (
-        1,
-        0,
-        1,
-        0,
-    )

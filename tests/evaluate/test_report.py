@@ -8,15 +8,14 @@ import shutil
 import pytest
 
 from benchmarks import results
+from vary.evaluate.record import EvalRecord
 from vary.evaluate.report import write_report
 
 TRUTH = " ".join(["one hundred characters of text"] * 4)
 
 
-def record(task: str, reader: str, text: str = TRUTH, **more) -> dict:
-    metric = "text-zh" if task == "real-zh" else "text"
-    facts = {"task": task, "example": "p1", "reader": reader, "metric": metric, "status": "ok", "seconds": 0.5}
-    return facts | {"text": text, "truth": TRUTH} | more
+def record(task: str, reader: str, text: str = TRUTH, **more) -> EvalRecord:
+    return EvalRecord(task, "p1", reader, "text-zh" if task == "real-zh" else "text", text, TRUTH, seconds=0.5, **more)
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from PIL import Image
 
 from vary.evaluate import report, run, tasks
 from vary.evaluate.compare import as_markdown, compare, sign_test
+from vary.evaluate.reader import Reply
+from vary.evaluate.record import EvalRecord, read_records
 from vary.evaluate.task import MIN_CHARACTERS
 
 TEXTS = ["the first page", "a second page", "one more page", "and the last"]
@@ -19,20 +21,20 @@ BLANK = partial(Image.new, "L", (64, 48), 255)
 
 
 class Fake:
-    """A reader that says what it was made with, an answer per call."""
+    """A reader with given answers, one per call."""
 
-    asks, languages, identity, alphabet = False, ("en",), "fake 1", ""
+    asks, languages, identity, alphabet, takes = False, ("en",), "fake 1", "", "image"
 
     def __init__(self, answers, **about):
         self.answers, self.calls, self.closed = list(answers), [], False
         vars(self).update(about)
 
-    def answer(self, image, prompt, language="en"):
-        self.calls.append((image.size, prompt, language))
+    def answer(self, request):
+        self.calls.append((request.image.size if request.image else request.pdf, request.prompt, request.language))
         text = self.answers[(len(self.calls) - 1) % len(self.answers)]
         if isinstance(text, BaseException):
             raise text
-        return text if isinstance(text, dict) else {"text": text, "seconds": 0.5, "memory_mib": 7}
+        return Reply(**text) if isinstance(text, dict) else Reply(text, seconds=0.5, memory_mib=7)
 
     def close(self):
         self.closed = True
@@ -56,9 +58,9 @@ def measure(monkeypatch, tmp_path):
         run, "choose", lambda names: {n: known[n] for n in (known if names == "all" else names.split(","))}
     )
 
-    def evaluate(names="four", out=tmp_path / "run", model=None, others=(), **settings):
+    def evaluate(names="four", out=tmp_path / "run", model=None, others=(), missing=None, **settings):
         monkeypatch.setattr(run, "Hosted", lambda *_: model)
-        monkeypatch.setattr(run, "open_peers", lambda *_: dict(others))
+        monkeypatch.setattr(run, "open_peers", lambda *_: (dict(others), missing or {}))
         lines: list[str] = []
         rows = run.evaluate("folder/mine" if model else None, names, out, log=lines.append, **settings)
         return rows, lines, out
@@ -131,7 +133,7 @@ def test_a_line_that_was_cut_off_is_read_again(measure) -> None:
     assert len(again.calls) == 1
     path.write_text("{}\n")
     with pytest.raises(ValueError, match=r"predictions.jsonl, line 1: not a prediction"):
-        run.read_records(out)
+        read_records(out)
 
 
 def test_another_model_or_setting_is_refused(measure) -> None:
@@ -161,7 +163,7 @@ def test_what_a_reader_cannot_do_is_left_out_with_a_line(measure) -> None:
     able = Fake(["中 文"], asks=True, languages=None)
     rows, lines, _ = measure("all", model=Fake(TEXTS), others={"able": able})
     assert "asked: mine takes no questions, left out" in lines
-    assert "han: mine reads en alone, left out" in lines
+    assert "han: mine reads en only, left out" in lines
     assert {(r.task, r.reader) for r in rows} == {("four", "mine"), *((t, "able") for t in ("four", "asked", "han"))}
     assert next(r.mean for r in rows if r.task == "han") == 0
     assert able.calls[0][1:] == (tasks.PROMPTS["ocr"]["en"], "en")
@@ -216,7 +218,7 @@ def test_the_sign_test_is_the_binomial_one() -> None:
 def test_unknown_names_are_named_before_anything_is_opened(tmp_path) -> None:
     with pytest.raises(ValueError, match="unknown task 'poems'; allowed: all, pages, faces"):
         run.evaluate("vary-nano", "pages,poems", tmp_path)
-    with pytest.raises(ValueError, match="unknown peer 'abbyy'; allowed: tesseract, rapidocr"):
+    with pytest.raises(ValueError, match="unknown peer 'abbyy'; allowed: all, tesseract, rapidocr"):
         run.evaluate("vary-nano", "pages", tmp_path, peers="abbyy")
     assert not list(tmp_path.iterdir())
 
@@ -225,10 +227,12 @@ def test_a_group_per_file_leads_where_the_set_says_so() -> None:
     """olmOCR-bench's total is the mean of its files' shares, whatever their sizes."""
 
     def record(group, passed, count):
-        facts = {"task": "t", "reader": "r", "metric": "unit-tests", "status": "ok", "about": {"group": group}}
-        return facts | {"scores": {"passed": passed, "weight": count}}
+        tests = [{"type": "present", "text": "yes"}] * passed + [{"type": "present", "text": "no way"}] * (
+            count - passed
+        )
+        return EvalRecord("t", "e", "r", "unit-tests", "yes", tests, about={"group": group})
 
-    rows = report.summarise([record("a", 1.0, 9.0), record("a", 0.0, 1.0), record("b", 0.5, 2.0)])
+    rows = report.summarise([record("a", 9, 9), record("a", 0, 1), record("b", 1, 2)])
     assert [(r.group, r.total) for r in rows] == [("", pytest.approx(0.7)), ("a", pytest.approx(0.9)), ("b", 0.5)]
 
 
@@ -241,7 +245,7 @@ def test_measured_documents_are_not_training_text() -> None:
     files = [source[1] for sources in tasks.REAL.values() for source in sources]
     assert len(files) == len(set(files))
     recipes = "".join(path.read_text() for path in (Path(__file__).parents[2] / "recipes").glob("*.yaml"))
-    held_out = {str(v) for _, settings in tasks.ASKED.values() for v in settings.values() if ":" in str(v)}
+    held_out = {str(v) for _, settings in tasks.GENERATED.values() for v in settings.values() if ":" in str(v)}
     assert not [name for name in held_out if name in recipes]
 
 

@@ -1,4 +1,4 @@
-"""What a run says: a row per task and reader with its interval, as Markdown, CSV and a picture; what was not read."""
+"""Report a run: a row per task and reader with its interval, as Markdown, CSV and a picture."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import __version__
-from .metrics import METRICS, WEIGHT, score, sureness, version
-from .metrics.text import calibration, interval
-
-Record = dict[str, Any]
+from .metrics import METRICS, WEIGHT, Scores, version
+from .metrics.text import bootstrap_interval, calibration
+from .record import EvalRecord
 
 
 @dataclass(frozen=True)
 class Row:
-    """Scores of one reader on one task, or on a group of its examples. All scores are shares from 0 to 1, or rates.
+    """Scores of one reader on one task, or on a group of its examples. Scores are shares from 0 to 1, or error rates.
 
-    total: the metric's main score over all examples, each with its weight (characters, tests); median, mean, low, high:
-    over examples, with a 95% bootstrap interval of the mean. others: means of the other scores. not_ok: status -> how
-    many. seconds: median. memory_mib: the greatest peak; None where it is not known.
+    Args:
+        total: The metric's main score over all examples, each with its weight (characters, tests).
+        median, mean, low, high: Of the main score over examples, with the 95% bootstrap interval of the mean.
+        others: Means of the other scores.
+        not_ok: Number of examples by status.
+        seconds: Median wall time.
+        memory_mib: Largest peak of memory. None if not known.
     """
 
     task: str
@@ -52,7 +55,7 @@ class Row:
     memory_mib: int | None = None
 
     def line(self) -> str:
-        """For the screen."""
+        """Write the row as one line of text."""
         lost = f"  not ok: {_counts(self.not_ok)}" if self.not_ok else ""
         took = f"  {self.seconds:.2f} s" if self.seconds is not None else ""
         return (
@@ -61,41 +64,39 @@ class Row:
         )
 
 
-def summarise(records: list[Record]) -> list[Row]:
-    """Rows of scored records: one per task and reader, then one per group of those that have groups."""
+def summarise(records: list[EvalRecord]) -> list[Row]:
+    """Score records and sum them up: a row per task and reader, then a row per group of those with groups."""
+    scored = [(record, record.scores()) for record in records]
     rows = []
-    for task, reader in dict.fromkeys((r["task"], r["reader"]) for r in records):
-        mine = [r for r in records if (r["task"], r["reader"]) == (task, reader)]
-        groups = sorted({_group(r) for r in mine} - {""})
-        parts = [_row(task, reader, group, [r for r in mine if _group(r) == group]) for group in groups]
+    for task, reader in dict.fromkeys((r.task, r.reader) for r in records):
+        mine = [(r, scores) for r, scores in scored if (r.task, r.reader) == (task, reader)]
+        groups = sorted({r.group for r, _ in mine} - {""})
+        parts = [_row(task, reader, group, [pair for pair in mine if pair[0].group == group]) for group in groups]
         whole = _row(task, reader, "", mine)
-        if METRICS[mine[0]["metric"]].by_group and parts:
-            whole = Row(**{**vars(whole), "total": statistics.mean(part.total for part in parts)})
+        if METRICS[mine[0][0].metric].by_group and parts:
+            whole = replace(whole, total=statistics.mean(part.total for part in parts))
         rows += [whole, *parts]
     return rows
 
 
-def _group(record: Record) -> str:
-    return str((record.get("about") or {}).get("group", ""))
-
-
-def _row(task: str, reader: str, group: str, records: list[Record]) -> Row:
-    metric = METRICS[records[0]["metric"]]
-    pairs = [(r["scores"][metric.main], r["scores"].get(WEIGHT, 1.0)) for r in records]
+def _row(task: str, reader: str, group: str, scored: list[tuple[EvalRecord, Scores]]) -> Row:
+    records = [record for record, _ in scored]
+    metric = METRICS[records[0].metric]
+    pairs = [(scores[metric.main], scores.get(WEIGHT, 1.0)) for _, scores in scored]
     values = np.array([pair for pair in pairs if pair[0] is not None], float).reshape(-1, 2)
     main, weights = values[:, 0], values[:, 1]
-    low, high = interval(main.tolist(), lambda v: float(np.mean(v)))
-    names = dict.fromkeys(name for r in records for name in r["scores"] if name not in (metric.main, WEIGHT))
-    others = {name: _mean(r["scores"].get(name) for r in records) for name in names}
+    low, high = bootstrap_interval(main.tolist())
+    names = dict.fromkeys(name for _, scores in scored for name in scores if name not in (metric.main, WEIGHT))
+    others = {name: _mean(scores.get(name) for _, scores in scored) for name in names}
     others |= metric.overall({metric.main: _mean(main.tolist()), **others}) if metric.overall else {}
-    seconds = [r["seconds"] for r in records if r.get("seconds") is not None]
+    seconds = [r.seconds for r in records if r.seconds is not None]
     return Row(
-        task, reader, group, records[0]["metric"], metric.main, len(records),
+        task, reader, group, records[0].metric, metric.main, len(records),
         float(main @ weights / weights.sum()) if weights.sum() else _mean(main.tolist()),
         float(np.median(main)) if len(main) else math.nan, _mean(main.tolist()), low, high, others,
-        dict(Counter(r["status"] for r in records if r["status"] != "ok")),
+        dict(Counter(r.status for r in records if r.status != "ok")),
         statistics.median(seconds) if seconds else None,
-        max((r["memory_mib"] for r in records if r.get("memory_mib")), default=None),
+        max((r.memory_mib for r in records if r.memory_mib), default=None),
     )  # fmt: skip
 
 
@@ -104,13 +105,12 @@ def _mean(values: Iterable[float | None]) -> float:
     return statistics.fmean(known) if known else math.nan
 
 
-def write_report(records: list[Record], out: Path, log: Callable[[str], Any] = print) -> list[Row]:
-    """Score records; write `report.md`, `report.csv`, `scores.csv`, `report.png` and what published scorers take."""
-    scored = [r | {"scores": score(r)} for r in records]
-    rows = summarise(scored)
+def write_report(records: list[EvalRecord], out: Path, log: Callable[[str], Any] = print) -> list[Row]:
+    """Score records; write `report.md`, `report.csv`, `scores.csv`, `report.png` and files for published scorers."""
+    rows = summarise(records)
     about = out / "run.json"
     facts = json.loads(about.read_text(encoding="utf-8")) if about.exists() else {}
-    (out / "report.md").write_text(as_markdown(rows, scored, facts), encoding="utf-8")
+    (out / "report.md").write_text(as_markdown(rows, records, facts), encoding="utf-8")
     with (out / "report.csv").open("w", encoding="utf-8", newline="") as file:
         flat = [{**asdict(r), "others": json.dumps(r.others), "not_ok": json.dumps(r.not_ok)} for r in rows]
         writer = csv.DictWriter(file, list(Row.__dataclass_fields__))
@@ -119,9 +119,9 @@ def write_report(records: list[Record], out: Path, log: Callable[[str], Any] = p
     with (out / "scores.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(("task", "example", "reader", "group", "status", "score", "value"))
-        for r in scored:
-            facts = (r["task"], r["example"], r["reader"], _group(r), r["status"])
-            table.writerows((*facts, name, value) for name, value in r["scores"].items() if value is not None)
+        for r in records:
+            key = (r.task, r.example, r.reader, r.group, r.status)
+            table.writerows((*key, name, value) for name, value in r.scores().items() if value is not None)
     _for_published_scorers(records, out)
     drawn = draw(rows, out / "report.png")
     log(
@@ -131,13 +131,13 @@ def write_report(records: list[Record], out: Path, log: Callable[[str], Any] = p
 
 
 def conditions() -> str:
-    """When, where and of what code: date, machine, versions, and the commit where the code stands in a repository."""
+    """Describe the conditions of a measurement: date, machine, versions, and the commit of the code if known."""
     info = Path("/proc/cpuinfo")
     names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
     chip = names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
     here, commit = Path(__file__), ""
     for ask in (["ls-files", "--error-unmatch", here.name], ["describe", "--always", "--dirty", "--abbrev=9"]):
-        try:  # first: does this file belong to the repository around it at all?
+        try:  # first: is this file part of the repository around it?
             commit = subprocess.run(
                 ["git", "-C", str(here.parent), *ask], capture_output=True, text=True, check=True
             ).stdout.strip()
@@ -148,13 +148,13 @@ def conditions() -> str:
     return f"{time.strftime('%Y-%m-%d')}, {chip}, {os.cpu_count()} CPUs, {versions}"
 
 
-def as_markdown(rows: list[Row], records: list[Record], facts: dict[str, Any]) -> str:
-    """The tables, what they were measured on (`run.json`), and every example that was not read whole."""
+def as_markdown(rows: list[Row], records: list[EvalRecord], facts: dict[str, Any]) -> str:
+    """Write the tables, the conditions (`run.json`), the missing peers, and every example whose status is not `ok`."""
     who = "; ".join(f"`{name}`: {identity}" for name, identity in facts.get("readers", {}).items())
     measured = "; then ".join(facts.get("conditions", ["conditions not recorded"]))
     text = (
         f"{measured}; {facts.get('seconds', math.nan) / 60:.1f} minutes in all. {who}. Metrics: "
-        f"{', '.join(sorted({version(r['metric']) for r in records}))}. Seconds are the median wall time of an "
+        f"{', '.join(sorted({version(r.metric) for r in records}))}. Seconds are the median wall time of an "
         "example; memory is the peak of its process.\n"
     )
     pages = [r for r in rows if r.metric.startswith("text") and not r.group]
@@ -168,18 +168,20 @@ def as_markdown(rows: list[Row], records: list[Record], facts: dict[str, Any]) -
     if rest:
         text += "\n| task | reader | examples | score | all | median | mean (95%) | others | not ok | s | MiB |\n"
         text += "|" + "---|" * 11 + "\n" + "".join(_answer_cells(r) for r in rest)
-    return text + _confidence(records) + _lost(records)
+    missing = [f"{who}: {why}" for who, why in facts.get("missing", {}).items()]
+    text += f"\nMissing peers: {'; '.join(missing)}.\n" if missing else ""
+    return text + confidence_table(records) + _lost(records)
 
 
-def _confidence(records: list[Record]) -> str:
-    """Readers that tell how sure they are of each character: how often they are right, and what they cannot write."""
+def confidence_table(records: list[EvalRecord]) -> str:
+    """Compare the confidence of characters with the share that is right, for readers that report confidence."""
     text = ""
-    for task, reader in dict.fromkeys((r["task"], r["reader"]) for r in records if r.get("confidence")):
-        mine = [r for r in records if (r["task"], r["reader"]) == (task, reader)]
-        pairs = [pair for r in mine for pair in sureness(r)]
+    for task, reader in dict.fromkeys((r.task, r.reader) for r in records if r.confidence):
+        mine = [r for r in records if (r.task, r.reader) == (task, reader)]
+        pairs = [pair for r in mine for pair in r.sureness()]
         if pairs:
             sure, right = zip(*pairs, strict=True)
-            apart, beyond = calibration(sure, right)[1], _mean(r.get("outside") for r in mine)
+            apart, beyond = calibration(sure, right)[1], _mean(r.outside for r in mine)
             rates = (statistics.fmean(sure), statistics.fmean(right), apart, beyond)
             text += f"| {task} | {reader} | {len(sure)} | {' | '.join(f'{v:.2%}' for v in rates)} |\n"
     head = "task | reader | characters written | mean confidence | right | calibration error | not in its alphabet"
@@ -209,13 +211,13 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
-def _lost(records: list[Record]) -> str:
-    """The failure rate, and which examples they are."""
+def _lost(records: list[EvalRecord]) -> str:
+    """List the examples whose status is not `ok`, by reader."""
     text = "\n"
-    for reader in dict.fromkeys(r["reader"] for r in records):
-        mine = [r for r in records if r["reader"] == reader]
-        lost = [r for r in mine if r["status"] != "ok"]
-        named = [f"{r['task']}/{r['example']} {r['status']}{': ' + r['error'] if r.get('error') else ''}" for r in lost]
+    for reader in dict.fromkeys(r.reader for r in records):
+        mine = [r for r in records if r.reader == reader]
+        lost = [r for r in mine if r.status != "ok"]
+        named = [f"{r.task}/{r.example} {r.status}{': ' + r.error if r.error else ''}" for r in lost]
         text += (
             f"Not ok, {reader}: {len(lost)} of {len(mine)} ({len(lost) / len(mine):.1%}). {'; '.join(named)}".rstrip()
             + "\n\n"
@@ -223,25 +225,25 @@ def _lost(records: list[Record]) -> str:
     return text.rstrip() + "\n"
 
 
-def _for_published_scorers(records: list[Record], out: Path) -> None:
-    """Below the task's name: Markdown files for OmniDocBench and olmOCR-bench, a JSON of answers for MM-Vet's judge."""
+def _for_published_scorers(records: list[EvalRecord], out: Path) -> None:
+    """Write Markdown files for the scorers of OmniDocBench and olmOCR-bench, and a JSON for MM-Vet's judge."""
     judged: dict[Path, dict[str, str]] = {}
     for r in records:
-        home, name = out / r["task"], (r.get("about") or {}).get("file")
-        if r["metric"] == "judged":
-            judged.setdefault(home / f"{r['reader'].replace('/', '_')}.json", {})[r["example"]] = r["text"]
+        home, name, who = out / r.task, r.about.get("file"), r.reader.replace("/", "_")
+        if r.metric == "judged":
+            judged.setdefault(home / f"{who}.json", {})[r.example] = r.text
         elif name:
-            path = (home / r["reader"].replace("/", "_") / name).with_suffix(".md")
+            path = (home / who / name).with_suffix(".md")
             if path.resolve().is_relative_to(home.resolve()):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(r["text"], encoding="utf-8")
+                path.write_text(r.text, encoding="utf-8")
     for path, answers in judged.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(answers, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def draw(rows: list[Row], path: Path) -> bool:
-    """Bars of the means with their intervals, a panel per score; False when matplotlib is not installed."""
+    """Draw the means with their intervals as bars, a panel per score. Return False if matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -1,47 +1,32 @@
-"""`vary eval`: every example of every task through the model and its peers; predictions first, then a report.
+"""Run an evaluation: give every example of every task to the model and its peers, then write a report.
 
-A run is a folder. `run.json` says who read and with what settings; `predictions.jsonl` gets a line as soon as an
-example is read: prompt, pixels, text, status, seconds, memory, and the truth, so that scores can be computed anew
-without reading anything. The same command goes on where it was stopped and reads again what failed; other weights or
+A run is a folder. `run.json` holds readers and settings. `predictions.jsonl` gets one line per example and reader, with
+the truth, so that scores can be computed again. The same command resumes, and repeats what failed. Other weights or
 settings are refused.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from PIL import Image
-
-from ..io.errors import ConfigError, InputError, RemoteError
-from .metrics import METRICS, outside, score, version
+from ..io.errors import InputError, RemoteError
+from .metrics import version
+from .metrics.text import outside
 from .metrics.words import split_words
-from .readers import Hosted, Reply, open_peers
+from .reader import Reader, Request
+from .readers import Hosted, open_peers
+from .record import PREDICTIONS, EvalRecord, read_records
 from .report import Row, conditions, summarise, write_report
 from .task import Example, Task
 from .tasks import choose
 
-Record = dict[str, Any]
 Log = Callable[[str], Any]
-
-
-class Peer(Protocol):
-    """Whoever reads. identity, asks, languages and alphabet: as of `host.Opened`."""
-
-    identity: str
-    asks: bool
-    languages: Any
-    alphabet: str
-
-    def answer(self, image: Image.Image, prompt: str, language: str = "en") -> dict[str, Any]:
-        """`host.Reply` as a dict, with seconds, cpu_seconds and memory_mib where they are known."""
-
-    def close(self) -> Any:
-        """End what was started."""
 
 
 def evaluate(
@@ -50,41 +35,49 @@ def evaluate(
     data: str | Path | None = None, rescore: bool = False, prompt: str | None = None, device: str = "cpu",
     max_tokens: int = 2048, decoder: bool = False, log: Log = print,
 ) -> list[Row]:  # fmt: skip
-    """Measure and report on all that the folder holds: `report.md`, `report.csv`, `scores.csv`, `report.png`, and rows.
+    """Measure a model and its peers, and report on everything in the folder. Return the rows of the report.
 
-    model: a name or a folder, None for peers alone. tasks: names of `tasks.choose`; of `all`, those whose packages
-    cannot be fetched are left out with a line. limit: at most so many examples a task. peers: `tesseract,rapidocr`.
-    server: address of an OpenAI-compatible server, server_model its model. data: the folder of published benchmarks
-    (`sets.py`). rescore: read nothing, score the folder's predictions anew. prompt: in place of the tasks' own for
-    transcribing pages. decoder: the model with its decoder, under its name and `-decoder`. Raises ValueError for
-    unknown names, before anything is opened, and for a folder that holds a run of other weights or settings.
+    Args:
+        model: A name or a folder. None measures peers alone.
+        tasks: Names, joined by commas, or `all`. Of `all`, tasks whose packages cannot be fetched are left out.
+        out: Folder of the run.
+        limit: Largest number of examples of each task.
+        peers: Names of `PROGRAMS`, joined by commas, or `all`. Those that are not installed are reported.
+        server: Address of an OpenAI-compatible server.
+        server_model: Model of the server.
+        server_key: API key of the server.
+        data: Folder of published benchmarks (`benchmarks.py`).
+        rescore: Only score the folder's predictions again.
+        prompt: Replaces the tasks' prompts for transcribing pages.
+        device: Device of the model.
+        max_tokens: Limit of an answer.
+        decoder: Rescore uncertain spans with the decoder. The reader's name gets `-decoder`.
+        log: Receives each line of the log.
+
+    Raises:
+        ConfigError: A name is not known. Nothing has been opened then.
+        InputError: The folder holds a run of other weights or settings.
     """
     chosen, out = choose(tasks), Path(out)
     if any(task.metric == "fox" for task in chosen.values()):
-        split_words("中")  # a package that is missing is missed now, not when all is read
+        split_words("中")  # fail now if jieba is missing, not after reading
     if rescore:
         records = read_records(out)
         if not records:
             raise InputError(f"{out}: no predictions to score")
         wanted = None if tasks == "all" else chosen
-        return write_report([r for r in records if wanted is None or r["task"] in wanted], out, log)
+        return write_report([r for r in records if wanted is None or r.task in wanted], out, log)
     name = Path(model).resolve().name + "-decoder" * decoder if model else None
-    readers: dict[str, Peer] = {}
+    readers: dict[str, Reader] = {}
     began = time.monotonic()
     try:
-        readers |= open_peers(peers, server, server_model, server_key, log, max_tokens)
+        found, missing = open_peers(peers, server, server_model, server_key, log, max_tokens)
+        readers |= found
         if model:
             settings = {"name": model, "device": device, "max_tokens": max_tokens, "decoder": decoder}
             readers = {str(name): Hosted("model", settings), **readers}
-        _claim(out, readers, {"prompt": prompt, "max_tokens": max_tokens}, name)
-        folder = Path(data) if data else None
-        for title, task in chosen.items():
-            try:
-                _read(title, task, readers, out, folder, limit, prompt, log)
-            except RemoteError as error:  # of `corpus.fetch`: no network, or no apt
-                if tasks != "all":
-                    raise
-                log(f"{title}: left out: {error}")
+        _claim(out, readers, {"prompt": prompt, "max_tokens": max_tokens}, name, missing)
+        _read_all(chosen, readers, out, Path(data) if data else None, limit, prompt, tasks == "all", log)
     finally:
         for reader in readers.values():
             reader.close()
@@ -94,52 +87,81 @@ def evaluate(
     return write_report(records, out, log)
 
 
+def _read_all(
+    tasks: dict[str, Task], readers: dict[str, Reader], out: Path, data: Path | None, limit: int | None,
+    prompt: str | None, lenient: bool, log: Log,
+) -> None:  # fmt: skip
+    """Read all tasks. With `lenient`, a task whose packages cannot be fetched is left out with a line."""
+    for name, task in tasks.items():
+        try:
+            _read(name, task, readers, out, data, limit, prompt, log)
+        except RemoteError as error:  # of `corpus.fetch`: no network, or no apt
+            if not lenient:
+                raise
+            log(f"{name}: left out: {error}")
+
+
 def _read(
-    name: str, task: Task, readers: dict[str, Peer], out: Path, data: Path | None, limit: int | None,
+    name: str, task: Task, readers: dict[str, Reader], out: Path, data: Path | None, limit: int | None,
     prompt: str | None, log: Log,
 ) -> None:  # fmt: skip
-    """Read what the folder does not hold already, and say how the task went."""
+    """Read the examples of a task that the folder does not hold already, and log how it went."""
     able = {}
     for who, reader in readers.items():
-        if task.asks and not reader.asks:
-            log(f"{name}: {who} takes no questions, left out")
-        elif reader.languages is not None and task.language not in reader.languages:
-            log(f"{name}: {who} reads {', '.join(reader.languages)} alone, left out")
+        if why := _unable(task, reader):
+            log(f"{name}: {who} {why}, left out")
         else:
             able[who] = reader
-    earlier = {
-        (r["example"], r["reader"]): r for r in read_records(out) if r["task"] == name and r["status"] != "failed"
-    }
+    earlier = {r.key: r for r in read_records(out) if r.task == name and r.status != "failed"}
     records = []
-    with (out / "predictions.jsonl").open("a", encoding="utf-8") as file:
+    with (out / PREDICTIONS).open("a", encoding="utf-8") as file:
         for example in task.examples(data, limit) if able else ():
             for who, reader in able.items():
-                record = earlier.get((example.name, who))
+                record = earlier.get((name, example.name, who))
+                if record is None and reader.takes == "pdf" and example.pdf is None:
+                    continue
                 if record is None:
                     asked = example.prompt or (prompt if prompt is not None and not task.asks else task.prompt)
                     record = _ask(name, task, example, who, reader, asked if reader.asks else "")
-                    file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                    file.write(record.to_json() + "\n")
                     file.flush()
                 records.append(record)
-    for row in summarise([r | {"scores": score(r)} for r in records]):
+    for row in summarise(records):
         log(row.line())
 
 
-def _ask(name: str, task: Task, example: Example, who: str, reader: Peer, prompt: str) -> Record:
-    record: Record = {"task": name, "example": example.name, "reader": who, "prompt": prompt}
-    image = example.open()
-    found = asdict(Reply("")) | reader.answer(image, prompt, task.language)
-    record |= {"width": image.width, "height": image.height, "metric": task.metric, "version": version(task.metric)}
-    if reader.alphabet and isinstance(example.truth, str):
-        record["outside"] = outside(example.truth, reader.alphabet)
-    text = found.pop("text").encode("utf-8", "replace").decode()  # lone surrogates cannot be written
-    return (
-        record | found | {"text": text, "truth": example.truth, **({"about": example.about} if example.about else {})}
-    )
+def _unable(task: Task, reader: Reader) -> str:
+    """Say why a reader cannot do a task. Return an empty string if it can."""
+    if task.asks and not reader.asks:
+        return "takes no questions"
+    if reader.languages is not None and task.language not in reader.languages:
+        return f"reads {', '.join(reader.languages)} only"
+    if task.form == "layout" and reader.takes != "both":
+        return "gives no layout"
+    return "reads PDFs only" if reader.takes == "pdf" and task.form != "md" else ""
 
 
-def _claim(out: Path, readers: dict[str, Peer], settings: dict[str, Any], model: str | None) -> None:
-    """Make the folder this run's. Raises ValueError when it is another's."""
+def _ask(name: str, task: Task, example: Example, who: str, reader: Reader, prompt: str) -> EvalRecord:
+    """Give one example to one reader."""
+    with tempfile.TemporaryDirectory() as folder:
+        pdf = Path(folder) / "page.pdf" if example.pdf and reader.takes != "image" else None
+        if pdf and example.pdf:
+            pdf.write_bytes(example.pdf())
+        image = example.open() if pdf is None else None
+        reply = reader.answer(Request(image, pdf, prompt, task.language, task.form))
+    beyond = outside(example.truth, reader.alphabet) if reader.alphabet and isinstance(example.truth, str) else None
+    facts: dict[str, Any] = asdict(reply) | {"text": reply.text.encode("utf-8", "replace").decode()}  # no surrogates
+    width, height = image.size if image else (0, 0)
+    return EvalRecord(
+        name, example.name, who, task.metric, truth=example.truth, prompt=prompt, version=version(task.metric),
+        outside=beyond, about=example.about or {}, width=width, height=height, **facts,
+    )  # fmt: skip
+
+
+def _claim(
+    out: Path, readers: dict[str, Reader], settings: dict[str, Any], model: str | None, missing: dict[str, str]
+) -> None:
+    """Write `run.json`, or check that the folder holds the same run. Raises InputError if it is another one."""
     path, now = out / "run.json", {name: reader.identity for name, reader in readers.items()}
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"readers": {}, "settings": settings}
     if before["settings"] != settings:
@@ -148,38 +170,19 @@ def _claim(out: Path, readers: dict[str, Peer], settings: dict[str, Any], model:
         if before["readers"].get(name, identity) != identity:
             raise InputError(f"{out}: {name} was {before['readers'][name]}, now it is {identity}: take another folder")
     out.mkdir(parents=True, exist_ok=True)
-    facts = {"model": model or before.get("model"), "readers": before["readers"] | now, "settings": settings}
-    facts["seconds"] = before.get("seconds", 0.0)
+    facts: dict[str, Any] = {
+        "model": model or before.get("model"),
+        "readers": before["readers"] | now,
+        "settings": settings,
+    }
+    absent = {who: why for who, why in (before.get("missing", {}) | missing).items() if who not in facts["readers"]}
+    facts |= {"seconds": before.get("seconds", 0.0), "missing": absent}
     facts["conditions"] = list(dict.fromkeys([*before.get("conditions", ()), conditions()]))
     path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
 def _add_seconds(out: Path, seconds: float) -> None:
-    """What the run took, all its sittings together."""
+    """Add to the total time of the run."""
     facts = json.loads((out / "run.json").read_text(encoding="utf-8"))
     facts["seconds"] = round(facts.get("seconds", 0.0) + seconds, 1)
     (out / "run.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-
-
-def read_records(out: str | Path) -> list[Record]:
-    """The predictions of a run, the latest of an example. A last line that a crash cut off is taken off the file."""
-    path = Path(out) / "predictions.jsonl"
-    if not path.exists():
-        return []
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        with path.open("rb+") as file:
-            file.truncate(whole)
-    return list({(r["task"], r["example"], r["reader"]): r for r in _records(path, data[:whole])}.values())
-
-
-def _records(path: Path, data: bytes) -> Iterator[Record]:
-    for k, line in enumerate(data.split(b"\n")[:-1], 1):
-        try:
-            record = json.loads(line)
-            if record["metric"] not in METRICS:
-                raise ConfigError(f"unknown metric {record['metric']!r}; allowed: {', '.join(METRICS)}")
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}, line {k}: not a prediction of `vary eval`: {error}") from None
-        yield record

@@ -1,4 +1,4 @@
-"""`Task` and `Example`: what an evaluation task is, and pages of a document as examples."""
+"""`Task` and `Example`: what an evaluation task consists of, and pages of a PDF as examples."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ from ..io.pdf import PdfFile
 from ..markup.prompts import PROMPTS
 from .metrics.text import join_hyphens, normalise
 
-DPI = 150  # resolution of the real pages, for every reader
+DPI = 150  # of PDF pages, for every reader
 
 
 @dataclass(frozen=True)
 class Example:
-    """An image and what a right answer is. truth: as the task's metric takes it, ready for JSON.
+    """An image and its right answer.
 
-    open: gives the image; called only when a reader looks at it. prompt: where it differs from the task's.
-    about: facts for the records (a category, a file name).
+    Args:
+        name: Name of the example, unique in its task.
+        open: Returns the image. It is called only when a reader needs it.
+        truth: The right answer, as the task's metric takes it. It must be ready for JSON.
+        prompt: A question of its own, instead of the task's.
+        about: Facts for the records, for example a `group`.
+        pdf: Returns the page as a PDF with a text layer, if there is one.
     """
 
     name: str
@@ -30,14 +35,21 @@ class Example:
     truth: Any
     prompt: str | None = None
     about: dict[str, Any] | None = None
+    pdf: Callable[[], bytes] | None = None
 
 
 @dataclass(frozen=True)
 class Task:
-    """examples: (folder of the user's data or None, limit or None) -> examples, always the same ones in one order.
+    """Examples, a prompt and a metric.
 
-    metric: a name of `scores.METRICS`. asks: only for models that take questions. language: of the pages. files:
-    where below the user's folder its data are, "" for tasks that need none.
+    Args:
+        examples: (folder of the user's data or None, limit or None) -> examples, in the same order at every call.
+        metric: A name of `METRICS`.
+        prompt: Question for readers that take questions.
+        language: Language of the pages.
+        asks: Whether only readers that take questions can do it.
+        files: Where the data are below the user's folder. Empty for tasks that need none.
+        form: What readers write: `text`, `md` (Markdown) or `layout` (JSON of blocks).
     """
 
     examples: Callable[[Path | None, int | None], Iterator[Example]]
@@ -46,13 +58,14 @@ class Task:
     language: str = "en"
     asks: bool = False
     files: str = ""
+    form: str = "text"
 
 
-MIN_CHARACTERS = {"en": 800, "zh": 300}  # pages with hardly any text are passed over; of Chinese ideographs count
+MIN_CHARACTERS = {"en": 800, "zh": 300}  # pages with less text are not used; Chinese counts ideographs
 
 
 def document_pages(path: Path, count: int, language: str) -> Iterator[Example]:
-    """At most `count` pages of a PDF that hold text enough, drawn once and for all, with their text layer."""
+    """Draw at most `count` pages with enough text from a PDF. Their truth is their text layer. The draw is fixed."""
     with PdfFile(path) as pdf:
         order = list(range(1, len(pdf) + 1))
         random.Random(7).shuffle(order)
@@ -68,6 +81,6 @@ def document_pages(path: Path, count: int, language: str) -> Iterator[Example]:
 
 
 def _characters(layer: str, language: str) -> int:
-    """How much text there is; dot leaders of contents pages do not count for much."""
+    """Count characters of text. Dotted leaders count little."""
     text = normalise(join_hyphens(layer))
     return len(text) if language == "en" else sum("\u4e00" <= ch <= "\u9fff" for ch in text)

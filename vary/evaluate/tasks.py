@@ -1,14 +1,13 @@
-"""What is measured. A task is examples, a prompt and a metric (`scores.METRICS`); `TASKS` names them.
+"""The built-in tasks: `TASKS` maps each name to its examples, prompt and metric. They need no files of the user.
 
-The tasks of this file need no files of the user's: rendered pages that training never saw, real PDF pages with their
-text layer as truth, and, for models that answer, tables, formulas and charts. Nothing is downloaded but packages of
-public registries (`corpus.fetch`). Published benchmarks are in `sets.py`.
+Pages are rendered, or come from PDFs in Debian packages (`corpus.fetch`). Published benchmarks are in `benchmarks.py`.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,17 @@ from typing import Any
 from PIL import Image
 
 from ..data.corpus.download import Corpus, fetch
+from ..data.corpus.text import TextSource
+from ..data.pages import glyphs
+from ..data.pages.source import PageSource
+from ..data.registry import SOURCES
 from ..io.errors import ConfigError
 from ..markup.prompts import PROMPTS
+from . import documents
+from .benchmarks import SETS
 from .task import Example, Task, document_pages
 
-SEED = 424_242  # training's seeds are small numbers
+SEED = 424_242  # training seeds are small numbers
 
 
 # name -> settings of PageSource that differ from a plain, clean, seen-face page of 1024 x 1024 px
@@ -33,7 +38,7 @@ RENDERED: dict[str, dict[str, Any]] = {
 _R = "usr/share/doc/r-doc-pdf/manual/"
 _TEX = "usr/share/doc/texlive-doc/latex/"
 _GUIDE = "usr/share/doc/installation-guide-amd64/"
-# name -> (package, file below it, pages), all of `corpus.MEASURED`; no document stands in two tasks
+# name -> (package, file in it, pages). All are in `corpus.MEASURED`; no document is in two tasks.
 REAL = {
     "real": (
         ("r-doc-pdf", _R + "R-intro.pdf", 16),
@@ -63,19 +68,15 @@ REAL = {
 
 
 def _rendered(name: str, _: Path | None, limit: int | None) -> Iterator[Example]:
-    from ..data.corpus.text import TextSource
-    from ..data.pages.glyphs import english_faces
-    from ..data.pages.source import PageSource
-
     settings: dict[str, Any] = {"degraded": 0.0} | RENDERED[name]
-    source = PageSource(TextSource(Corpus.english("test")), english_faces(), seed=SEED, **settings)
+    source = PageSource(TextSource(Corpus.english("test")), glyphs.english_faces(), seed=SEED, **settings)
     for k in range(limit or 20):
         sample = source.sample(k * source.block + k)  # every page from another block of type styles
         yield Example(f"{name}-{k}", partial(Image.fromarray, sample.image), sample.text)
 
 
 def _real(name: str, language: str, _: Path | None, limit: int | None) -> Iterator[Example]:
-    """Dense pages of each document, drawn once and for all; a limit is shared out among the documents."""
+    """Yield dense pages of each document. The draw is fixed, and a limit is divided among the documents."""
     documents = REAL[name]
     each = None if limit is None else -(-limit // len(documents))
     pages = (
@@ -87,40 +88,73 @@ def _real(name: str, language: str, _: Path | None, limit: int | None) -> Iterat
 
 
 # name -> kind and settings of a source of `data.sources`; no shipped recipe trains on these packages
-ASKED: dict[str, tuple[str, dict[str, Any]]] = {
+# name -> kind and settings of a source of `data.registry`. No recipe of this project trains on these packages.
+GENERATED: dict[str, tuple[str, dict[str, Any]]] = {
     "tables": ("table", {"tables": "deb:python3-statsmodels", "target": "latex", "degraded": 0.0}),
     "formulas": ("formula", {"formulas": "deb:python-sklearn-doc", "degraded": 0.0}),
     "charts": ("chart", {"tables": "deb:python3-statsmodels", "schema": "vary"}),
 }
 
 
-def _asked(name: str, _: Path | None, limit: int | None) -> Iterator[Example]:
-    from ..data.registry import SOURCES
-
-    kind, settings = ASKED[name]
+def _generated(name: str, _: Path | None, limit: int | None) -> Iterator[Example]:
+    kind, settings = GENERATED[name]
     source = SOURCES[kind](dict(settings), SEED)
-    for k in itertools.islice(itertools.count(), limit or 50):
+    for k in range(limit or 50):
         sample = source.sample(k)
         yield Example(f"{name}-{k}", partial(Image.fromarray, sample.image), sample.text)
+
+
+# languages of the Debian installation guide that the tasks `real` and `real-zh` do not use
+LANGUAGES = ("ca", "cs", "da", "de", "el", "es", "fr", "id", "it", "nl", "pt", "ro", "ru", "sv", "vi")
+
+
+def _languages(_: Path | None, limit: int | None) -> Iterator[Example]:
+    """Yield pages of the installation guide in each language in turn. The group of an example is its language."""
+    home = fetch("deb:installation-guide-amd64") / _GUIDE
+    each = -(-(limit or 2 * len(LANGUAGES)) // len(LANGUAGES))
+    pages = {name: list(document_pages(home / name / f"install.{name}.pdf.gz", each, "en")) for name in LANGUAGES}
+    in_turn = (replace(pages[name][k], about={"group": name}) for k in range(each) for name in LANGUAGES
+               if k < len(pages[name]))  # fmt: skip
+    yield from itertools.islice(in_turn, limit)
+
+
+# labels of the data engine's regions -> kinds of `document.elements.KINDS`
+LAYOUT = {"title": "heading", "heading": "heading", "text": "text", "list item": "list", "code": "code"}
+LAYOUT |= {"table": "table", "formula": "formula", "footnote": "text", "head": "header", "foot": "footer"}
+
+
+def _layout(_: Path | None, limit: int | None) -> Iterator[Example]:
+    """Yield typeset pages with the class and box of each block. Boxes are shares of the page's width and height."""
+    source = SOURCES["document"]({"height": 1240, "width": 960}, SEED)
+    for k in range(limit or 16):
+        sample = source.sample(k * 8)  # 8 pages of a document each
+        high, wide = sample.image.shape[:2]
+        blocks = [
+            {"kind": LAYOUT[r.label], "box": [r.box[0] / wide, r.box[1] / high, r.box[2] / wide, r.box[3] / high]}
+            for r in sample.regions
+            if r.label in LAYOUT
+        ]
+        yield Example(f"layout-{k}", partial(Image.fromarray, sample.image), blocks)
 
 
 TASKS: dict[str, Task] = {
     **{name: Task(partial(_rendered, name)) for name in RENDERED},
     **{name: Task(partial(_real, name, "en")) for name in REAL if name != "real-zh"},
     "real-zh": Task(partial(_real, "real-zh", "zh"), "text-zh", PROMPTS["ocr"]["zh"], "zh"),
-    "tables": Task(partial(_asked, "tables"), "table", PROMPTS["table"]["en"], asks=True),
-    "formulas": Task(partial(_asked, "formulas"), "formula", PROMPTS["markdown"]["en"], asks=True),
-    "charts": Task(partial(_asked, "charts"), "chart", PROMPTS["chart"]["en"], asks=True),
+    "languages": Task(_languages),
+    "documents": Task(documents.examples, "document", PROMPTS["markdown"]["en"], form="md"),
+    "layout": Task(_layout, "layout", form="layout"),
+    "tables": Task(partial(_generated, "tables"), "table", PROMPTS["table"]["en"], asks=True),
+    "formulas": Task(partial(_generated, "formulas"), "formula", PROMPTS["markdown"]["en"], form="md"),
+    "charts": Task(partial(_generated, "charts"), "chart", PROMPTS["chart"]["en"], asks=True),
 }
 
 
 def choose(names: str) -> dict[str, Task]:
-    """Tasks of a list `a,b`, of this file and of `sets.SETS`; `all` is those that need no files of the user's.
+    """Return the tasks of a list `a,b`. `all` means the built-in ones.
 
-    Raises ValueError for an unknown name, naming the known ones.
+    Raises ConfigError for an unknown name.
     """
-    from .benchmarks import SETS
-
     known = {**TASKS, **SETS}
     wanted = list(TASKS) if names == "all" else names.split(",")
     for name in wanted:

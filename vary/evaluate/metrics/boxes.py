@@ -1,16 +1,17 @@
-"""Boxes: intersection over union, and the accuracy of referring expressions (RefCOCO's)."""
+"""Score bounding boxes: intersection over union, and the accuracy of referring expressions (RefCOCO)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
-from ...markup.boxes import Box
+from ...markup.boxes import Box, parse_boxes
+from .base import Scores
 
 
 def iou(a: Box | None, b: Box | None) -> float:
-    """Intersection over union of two boxes (x0, y0, x1, y1) in one frame, 0 to 1; None is no answer.
+    """Return the intersection over union of two boxes (x0, y0, x1, y1), 0 to 1. None means no answer.
 
-    0 for boxes without area and for those that end before they begin; 1 for None and None.
+    Boxes without area give 0; None and None give 1.
     """
     if a is None or b is None:
         return float(a is b)
@@ -20,22 +21,16 @@ def iou(a: Box | None, b: Box | None) -> float:
     return inside / whole if whole > 0 else 0.0
 
 
-def box_accuracy(predicted: Sequence[Box | None], truth: Sequence[Box], least: float = 0.5) -> float:
-    """Share of boxes whose IoU with their truth is at least `least` (Yu et al., arXiv 1608.00272); nan for none."""
-    found = _ious(predicted, truth)
-    return sum(value >= least for value in found) / len(found) if found else float("nan")
+def box_scores(answer: str, truth: dict[str, Any]) -> Scores:
+    """Score the first box of an answer: its IoU, and whether that is 0.5 or more. No box is wrong.
 
-
-def mean_iou(predicted: Sequence[Box | None], truth: Sequence[Box]) -> float:
-    """Mean IoU of boxes with their truths; nan for none."""
-    found = _ious(predicted, truth)
-    return sum(found) / len(found) if found else float("nan")
-
-
-def _ious(predicted: Sequence[Box | None], truth: Sequence[Box]) -> list[float]:
-    if len(predicted) != len(truth):
-        raise ValueError(f"{len(predicted)} boxes do not go with {len(truth)} true ones")
-    return [iou(a, b) for a, b in zip(predicted, truth, strict=True)]
+    truth: `box` in pixels and `size` (width, height) of the image. Source: Yu et al., arXiv 1608.00272.
+    """
+    width, height = truth["size"]
+    found = parse_boxes(answer, (width, height)).found
+    x0, y0, x1, y1 = truth["box"]
+    overlap = iou(found[0].box if found else None, (x0, y0, x1, y1))
+    return {"accuracy": float(overlap >= 0.5), "iou": overlap}
 
 
 def _area(box: Box) -> float:

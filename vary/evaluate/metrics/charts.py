@@ -1,8 +1,8 @@
-"""Charts as data: SCRM's average precision over triplets, and DePlot's RNSS and RMS over tables.
+"""Score charts as data: SCRM's average precision over triplets, and DePlot's RMS over tables.
 
 SCRM (StructChart, arXiv 2309.11268) compares sets of (series, label, value); ChartQA-SE and PlotQA-SE are scored by
 OneChart's form of it (arXiv 2404.09987), which also takes names for the same when one, series and label joined, lies
-inside the other. RMS and RNSS (DePlot, arXiv 2212.10505) compare tables, written `a | b` line by line. Each function
+inside the other. RMS (DePlot, arXiv 2212.10505) compares tables, written `a | b` line by line. Each function
 scores one chart; a benchmark's figure is the mean over its charts, those that gave no readable answer with 0.
 """
 
@@ -20,7 +20,8 @@ from rapidfuzz.process import cdist
 from scipy.optimize import linear_sum_assignment
 
 from ...io.errors import ConfigError, InputError
-from ...markup.chart_text import Chart, number
+from ...markup.chart_text import Chart, number, parse_chart
+from .base import Scores
 from .text import Match
 from .vqa import to_number
 
@@ -113,25 +114,6 @@ def chart_table(chart: Chart) -> str:
     return "\n".join([*title, *(" | ".join(row) for row in rows)])
 
 
-def rnss(predicted: str, truth: str) -> float:
-    """Relative number set similarity of two tables, 0 to 1: 1 - mean relative distance of numbers, best paired.
-
-    A true 0 is met by 0 alone; the published script has that the other way round.
-    """
-    found, wanted = _numbers(predicted), _numbers(truth)
-    if not found or not wanted:
-        return float(len(found) == len(wanted))
-    t, p = np.array(wanted)[:, None], np.array(found)[None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        costs = np.where(t == 0, p != 0, np.minimum(1, np.abs((t - p) / t)))
-    return float(1 - costs[linear_sum_assignment(costs)].sum() / max(len(found), len(wanted)))
-
-
-def _numbers(text: str) -> list[float]:
-    parts = (part for line in text.splitlines() for part in line.split(" | "))
-    return [value for part in parts if "%" not in part and (value := to_number(part.strip())) is not None]
-
-
 def rms(predicted: str, truth: str, *, any_format: bool = False) -> Match:
     """Relative mapping similarity of two tables: precision, recall and F1 of their cells, each named by row and column.
 
@@ -190,3 +172,21 @@ def _read(text: str, any_format: bool) -> float | None:
     if value is None and any_format and (read := number(text)):
         value = read[0]
     return value
+
+
+def chart_scores(answer: str, truth: str | dict[str, Any]) -> Scores:
+    """Score a chart's dict by AP strict, slight and high, and RMS F1. An answer without a dict scores 0.
+
+    truth: the text of a dict, or OneChart's `gts`.
+    """
+    wanted = parse_chart(truth) if isinstance(truth, str) else Chart(truth.get("title"), truth["values"])
+    try:
+        found = parse_chart(answer)
+    except ValueError:
+        return dict.fromkeys([*TOLERANCES, "rms"], 0.0)
+    scores: Scores = {name: chart_precision(found.values, wanted.values, name) for name in TOLERANCES}
+    try:
+        scores["rms"] = rms(chart_table(found), chart_table(wanted), any_format=True).f1
+    except ValueError:  # plain values next to series: no table
+        scores["rms"] = 0.0
+    return scores

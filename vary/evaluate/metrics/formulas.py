@@ -14,6 +14,7 @@ from rapidfuzz.distance import LCSseq
 
 from ...markup.math import normalise
 from ...markup.math_symbols import SYMBOLS
+from .base import Scores
 from .text import Match, edit_distance
 
 _OUTER = re.compile(r"^(?:\$\$?|\\\[|\\\()|(?:\$\$?|\\\]|\\\))$")
@@ -86,3 +87,9 @@ def printed(latex: str) -> list[Token]:
             role = parts.pop(0) if parts else ""
             tokens.append((piece, (*place, role)[:_DEEP] if role else place))
     return tokens
+
+
+def formula_scores(answer: str, truth: str) -> Scores:
+    """Score a formula's LaTeX: exact match in canonical spelling, normalised edit distance, and `formula_match`."""
+    distance = formula_distance(answer, truth)
+    return {"distance": distance, "exact": float(distance == 0), "match": formula_match(answer, truth).f1}

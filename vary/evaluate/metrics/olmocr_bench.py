@@ -10,6 +10,7 @@ published set and are refused by name.
 from __future__ import annotations
 
 import re
+import statistics
 import unicodedata
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -20,6 +21,7 @@ from rapidfuzz import fuzz
 
 from ...io.errors import ConfigError
 from ...markup.math import normalise as canonical
+from .base import WEIGHT, Scores
 
 _ALIKE = str.maketrans("‘’‚“”„＿–—‑‒−µ", "'''\"\"\"_-----μ")
 TABLE = re.compile(r"<table\b.*?</table>", re.S | re.I)
@@ -204,3 +206,8 @@ CHECKS: dict[str, Callable[[dict[str, Any], str], bool]] = {
     "math": _math,
     "baseline": _baseline,
 }
+
+
+def unit_test_scores(answer: str, truth: list[dict[str, Any]]) -> Scores:
+    """Return the share of a page's tests that pass. The weight is their number."""
+    return {"passed": statistics.fmean(passes(test, answer) for test in truth), WEIGHT: float(len(truth))}

@@ -19,9 +19,10 @@ from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 from scipy.optimize import linear_sum_assignment
 
+from .base import Scores
 from .formulas import formula_distance, formula_match
-from .olmocr_bench import PIPES, TABLE, TABLE_END, cut_out
-from .teds import teds
+from .olmocr_bench import PIPES, TABLE, TABLE_END, cut_out, grids
+from .teds import table_score
 from .text import edit_distance
 
 TEXTS = ("title", "text_block", "code_txt", "reference")
@@ -34,23 +35,27 @@ _FORMULA = re.compile(r"\\\[(.+?)\\\]|\$\$(.+?)\$\$|\\begin\{(equation|align|gat
 
 
 def split(markdown: str) -> tuple[list[str], list[str], list[str]]:
-    """Paragraphs, display formulas and tables of a Markdown text. Tables are HTML, LaTeX or Markdown's pipes."""
+    """Split a Markdown text into paragraphs, display formulas and tables. Tables are HTML, LaTeX or pipes."""
+    tables, markdown = split_tables(markdown)
+    matches, markdown = cut_out(_FORMULA, markdown, "\n\n", r"\\\]|\$\$|\\end\{\w+\*?\}")
+    formulas = [next(filter(None, (m[1], m[2], m[4]))).strip() for m in matches]
+    paragraphs = re.split(r"\n\s*\n", markdown)
+    return [p for p in paragraphs if plain(p)], formulas, [table_to_html(table) for table in tables]
+
+
+def split_tables(markdown: str) -> tuple[list[str], str]:
+    """Cut the tables out of a Markdown text: HTML, LaTeX or pipes. Return them and the rest."""
     tables: list[str] = []
     for pattern, end in ((TABLE, TABLE_END), (_TABULAR, r"\\end\{tabular\}"), (PIPES, r"\Z")):
         matches, markdown = cut_out(pattern, markdown, "\n\n", end)
         tables += [match.group() for match in matches]
-    matches, markdown = cut_out(_FORMULA, markdown, "\n\n", r"\\\]|\$\$|\\end\{\w+\*?\}")
-    formulas = [next(filter(None, (m[1], m[2], m[4]))).strip() for m in matches]
-    paragraphs = re.split(r"\n\s*\n", markdown)
-    return [p for p in paragraphs if plain(p)], formulas, [_html(table) for table in tables]
+    return tables, markdown
 
 
-def _html(table: str) -> str:
-    """A table of pipes as HTML; others as they are."""
+def table_to_html(table: str) -> str:
+    """Convert a table of pipes to HTML. Other tables stay as they are."""
     if table.lstrip().startswith(("<", "\\")):
         return table
-    from .olmocr_bench import grids
-
     rows = ("".join(f"<td>{cell}</td>" for cell in row) for row in grids(table)[0])
     return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
@@ -60,7 +65,7 @@ def plain(text: str) -> str:
     return re.sub(r"[\W_]", "", text)
 
 
-def block_scores(markdown: str, truth: list[dict[str, Any]]) -> dict[str, float | None]:
+def block_scores(markdown: str, truth: list[dict[str, Any]]) -> Scores:
     """text, order, formula, table_distance: distances, 0 is right. formula_match, teds, teds_s: 1 is right.
 
     truth: blocks with `kind`, `order` and their `text`, `latex` or `html`. None for what a page does not have.
@@ -68,7 +73,7 @@ def block_scores(markdown: str, truth: list[dict[str, Any]]) -> dict[str, float 
     paragraphs, formulas, tables = split(markdown)
     ordered = sorted(truth, key=lambda b: (b["order"] is None, b["order"] or 0))
     wanted = [b for b in ordered if b.get("text") and b["kind"] in (*TEXTS, *LEFT_OUT) and plain(b["text"])]
-    scores: dict[str, float | None] = dict(_text_scores([plain(p) for p in paragraphs], wanted))
+    scores: Scores = dict(_text_scores([plain(p) for p in paragraphs], wanted))
     true_formulas = [
         b["latex"].strip().strip("$").strip() for b in ordered if b["kind"] == "equation_isolated" and b.get("latex")
     ]
@@ -82,7 +87,7 @@ def block_scores(markdown: str, truth: list[dict[str, Any]]) -> dict[str, float 
     return scores
 
 
-def _text_scores(found: list[str], blocks: list[dict[str, Any]]) -> dict[str, float | None]:
+def _text_scores(found: list[str], blocks: list[dict[str, Any]]) -> Scores:
     """Edits of all text blocks over their lengths, and the order of those that were found."""
     wanted = [plain(b["text"]) for b in blocks]
     counted = {k for k, b in enumerate(blocks) if b["kind"] in TEXTS}
@@ -102,14 +107,6 @@ def _paired(found: list[str], wanted: list[str]) -> list[tuple[str | None, str]]
     """Each wanted thing with what was found for it, None for nothing."""
     at = {j: found[i] for i, j in match_blocks(found, wanted, worst=1.0)}
     return [(at.get(j), thing) for j, thing in enumerate(wanted)]
-
-
-def table_score(predicted: str, truth: str, structure: bool) -> float:
-    """TEDS; an answer that is too large for it has run away and scores 0."""
-    try:
-        return teds(predicted, truth, structure=structure, groups=False)
-    except ValueError:
-        return 0.0
 
 
 def overall(means: dict[str, float]) -> dict[str, float]:
@@ -144,9 +141,3 @@ def match_blocks(predicted: Sequence[str], truth: Sequence[str], worst: float = 
     costs = cdist(predicted, truth, scorer=Levenshtein.normalized_distance, dtype=np.float64)
     pairs = zip(*linear_sum_assignment(costs), strict=True)
     return [(int(i), int(j)) for i, j in pairs if costs[i, j] <= worst]
-
-
-def page_order_distance(predicted: Sequence[str], truth: Sequence[str]) -> float:
-    """`order_distance` of the blocks that `match_blocks` finds; texts in reading order. 0 for two empty pages."""
-    found = [j for _, j in match_blocks(predicted, truth)]
-    return order_distance(found, range(len(truth))) if predicted or truth else 0.0

@@ -19,6 +19,7 @@ from rapidfuzz.process import cdist
 
 from ...io.errors import ConfigError
 from ...markup.tables import parse_latex, to_html
+from .base import Scores
 
 MAX_ELEMENTS = 4000  # of one table; two of them take about a minute and half a GB
 MAX_DEPTH = 50  # elements in elements; deeper ones stand beside each other
@@ -185,3 +186,16 @@ def _costs(a: list[_Element], b: list[_Element], structure: bool) -> np.ndarray:
             apart = cdist(*contents, scorer=Levenshtein.normalized_distance, dtype=np.float64)
             costs[np.ix_(*cells)] = np.maximum(costs[np.ix_(*cells)], apart)
     return costs
+
+
+def table_score(predicted: str, truth: str, structure: bool) -> float:
+    """Return TEDS without row groups. A table that is too large for TEDS scores 0."""
+    try:
+        return teds(predicted, truth, structure=structure, groups=False)
+    except ValueError:
+        return 0.0
+
+
+def table_scores(answer: str, truth: str) -> Scores:
+    """Score a table by TEDS, with and without the text of cells."""
+    return {"teds": table_score(answer, truth, False), "teds_s": table_score(answer, truth, True)}

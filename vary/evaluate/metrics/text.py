@@ -1,52 +1,52 @@
-"""Error rates of a transcription, and its confidences: pure functions.
+"""Score transcriptions: character and word error rates, edit distance, calibration, bootstrap intervals.
 
-Words, reading order, answers, charts, tables, formulas and boxes have files of their own beside this one. A character
-is a code point: an emoji of several counts as several. All metrics are defined on empty input: nothing found where
-nothing was to be found is right.
+A character is a Unicode code point. All metrics are defined on empty input: an empty answer to an empty truth is right.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
+from scipy.stats import bootstrap
 
-VERSION = 1  # goes up whenever a metric gives another number for the same texts
+from .base import WEIGHT, Scores
+
 _LIGATURES = {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl"}
 _ALIKE = str.maketrans({"‐": "-", "‑": "-", "\u00ad": "-", "\u2032": "'", "ˆ": "^", "˜": "~", "∗": "*", "∼": "~"})
 
 
 def normalise(text: str) -> str:
-    """White space to single blanks, ligatures to letters, look-alikes that no reader of pixels can tell apart to one.
+    """Normalise text for comparison: NFC, single spaces, letters for ligatures, one form for look-alike characters.
 
-    NFC; runs of four and more dots (leaders of a contents page, with blanks or without) become four. Nothing else:
-    quotes, dashes, case and accents count.
+    Runs of four or more dots (dotted leaders, with or without spaces) become four. Quotes, dashes, case and accents
+    are kept.
     """
     text = "".join(_LIGATURES.get(ch, ch) for ch in unicodedata.normalize("NFC", text)).translate(_ALIKE)
     return re.sub(r"\s+", " ", re.sub(r"(?:\.\s*){4,}", "....", text)).strip()
 
 
 def join_hyphens(text: str) -> str:
-    """Take back hyphens at line ends, for readers and truth alike: PDFium marks them by U+0002 or U+FFFE."""
+    """Join words that a hyphen splits at a line end. PDFium marks such hyphens by U+0002 or U+FFFE."""
     return re.sub(r"(?<=\w)(?:-\s*\n\s*|[\x02\ufffe]\s*)(?=\w)", "", text)
 
 
 def cer(predicted: str, truth: str) -> float:
-    """Character error rate: edits per character of the truth. An empty truth: 0 for no prediction, else 1."""
+    """Return the character error rate: edits per character of the truth. For an empty truth 0 or 1."""
     return _rate(predicted, truth)
 
 
 def wer(predicted: str, truth: str) -> float:
-    """Word error rate: edits of whole words per word of the truth."""
+    """Return the word error rate: edits of whole words per word of the truth."""
     return _rate(predicted.split(), truth.split())
 
 
 def edit_distance(predicted: str, truth: str) -> float:
-    """Normalised edit distance, 0 to 1: edits over the longer of the two (Fox, OmniDocBench)."""
+    """Return the normalised edit distance, 0 to 1: edits over the longer text (Fox, OmniDocBench)."""
     return Levenshtein.normalized_distance(predicted, truth)
 
 
@@ -58,7 +58,7 @@ def _rate(predicted: Sequence[str], truth: Sequence[str]) -> float:
 
 @dataclass(frozen=True)
 class Match:
-    """Shares from 0 to 1: of what was predicted that is right, of the truth that was found, and their harmonic mean."""
+    """Precision, recall and F1, 0 to 1."""
 
     precision: float
     recall: float
@@ -66,7 +66,7 @@ class Match:
 
     @classmethod
     def of(cls, common: float, predicted: int, truth: int) -> Match:
-        """From the number of things that agree and those there are; all 1 when there are none, 0 for one side empty."""
+        """Compute from counts. All are 1 if both sides are empty, and 0 if one side is."""
         if not predicted or not truth:
             return cls(*[float(predicted == truth)] * 3)
         return cls(common / predicted, common / truth, 2 * common / (predicted + truth))
@@ -75,7 +75,7 @@ class Match:
 # -- confidence --------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Bin:
-    """Characters of like confidence: how many, their mean confidence and the share of them that is right."""
+    """Characters of similar confidence: their number, mean confidence, and the share that is right."""
 
     count: int
     confidence: float
@@ -83,7 +83,7 @@ class Bin:
 
 
 def right_characters(predicted: str, truth: str) -> list[bool]:
-    """Which characters of a prediction a least-edit alignment with the truth keeps."""
+    """Mark the characters of a prediction that a minimal edit alignment with the truth keeps."""
     right = [False] * len(predicted)
     for block in Levenshtein.opcodes(predicted, truth):
         if block.tag == "equal":
@@ -92,10 +92,12 @@ def right_characters(predicted: str, truth: str) -> list[bool]:
 
 
 def calibration(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> tuple[list[Bin], float]:
-    """Bins of equal width that hold something, and the expected calibration error (Guo et al., 1706.04599).
+    """Return non-empty bins of equal width, and the expected calibration error (Guo et al., arXiv 1706.04599).
 
-    confidences: 0 to 1, a bin holds its upper edge. The error is the mean over characters of the distance of their
-    bin's accuracy from its mean confidence; nan without characters. Raises ValueError for other confidences.
+    The error is the mean over characters of |accuracy - mean confidence| of their bin. It is NaN without characters.
+
+    Raises:
+        ValueError: A confidence is outside 0 to 1, or the lengths differ.
     """
     sure, hit = np.asarray(confidences, float), np.asarray(right, float)
     if sure.shape != hit.shape:
@@ -110,16 +112,44 @@ def calibration(confidences: Sequence[float], right: Sequence[bool], bins: int =
     return found, sum(b.count * abs(b.accuracy - b.confidence) for b in found) / len(sure)
 
 
-# -- over pages --------------------------------------------------------------------------------------------------------
-
-
-def interval(
-    values: Sequence[float], statistic: Callable[[np.ndarray], float], rounds: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """95% bootstrap interval of a statistic over pages."""
+def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the 95% bootstrap interval of the mean (percentile method, 2,000 resamples). NaN without values."""
     data = np.asarray(values, float)
     if not len(data):
         return float("nan"), float("nan")
-    rng = np.random.default_rng(seed)
-    found = [statistic(data[rng.integers(0, len(data), len(data))]) for _ in range(rounds)]
-    return float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))
+    if len(data) == 1:
+        return float(data[0]), float(data[0])
+    found = bootstrap((data,), np.mean, n_resamples=2000, method="percentile", rng=np.random.default_rng(0))
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def text_scores(answer: str, truth: str) -> Scores:
+    """Score a transcription: CER, WER and normalised edit distance. The weight is the length of the truth."""
+    found, wanted = normalise(join_hyphens(answer)), normalise(join_hyphens(truth))
+    rates: Scores = {"cer": cer(found, wanted), "wer": wer(found, wanted)}
+    return rates | {"edit_distance": edit_distance(found, wanted), WEIGHT: float(len(wanted))}
+
+
+def text_scores_zh(answer: str, truth: str) -> Scores:
+    """Score a Chinese transcription without white space. Each character counts as a word."""
+    found, wanted = ("".join(normalise(join_hyphens(text)).split()) for text in (answer, truth))
+    rate = cer(found, wanted)
+    return {"cer": rate, "wer": rate, "edit_distance": edit_distance(found, wanted), WEIGHT: float(len(wanted))}
+
+
+def outside(truth: str, alphabet: str) -> float:
+    """Return the share of a page's characters, without white space, that are not in an alphabet."""
+    wanted = "".join(normalise(join_hyphens(truth)).split())
+    return sum(ch not in alphabet for ch in wanted) / len(wanted) if wanted else 0.0
+
+
+def character_confidence(text: str, confidence: Sequence[float], truth: str) -> list[tuple[float, bool]]:
+    """Pair the confidence of every character of a transcription with whether the character is right.
+
+    White space and characters that normalisation changes are left out.
+    """
+    found, wanted = (normalise(join_hyphens(side)) for side in (text, truth))
+    right = right_characters(found, wanted)
+    same = (block for block in Levenshtein.opcodes(text, found) if block.tag == "equal")
+    places = ((b.src_start + k, b.dest_start + k) for b in same for k in range(b.src_end - b.src_start))
+    return [(confidence[i], right[j]) for i, j in places if not text[i].isspace()]
