@@ -43,9 +43,7 @@ def evaluate(
         out: Folder of the run.
         limit: Largest number of examples of each task.
         peers: Names of `PROGRAMS`, joined by commas, or `all`. Those that are not installed are reported.
-        server: Address of an OpenAI-compatible server.
-        server_model: Model of the server.
-        server_key: API key of the server.
+        server, server_model, server_key: Address, model and API key of an OpenAI-compatible server.
         data: Folder of published benchmarks (`benchmarks.py`).
         rescore: Only score the folder's predictions again.
         prompt: Replaces the tasks' prompts for transcribing pages.
@@ -59,29 +57,32 @@ def evaluate(
         InputError: The folder holds a run of other weights or settings.
     """
     chosen, out = choose(tasks), Path(out)
-    if any(task.metric == "fox" for task in chosen.values()):
-        split_words("中")  # fail now if jieba is missing, not after reading
     if rescore:
         records = read_records(out)
         if not records:
             raise InputError(f"{out}: no predictions to score")
-        wanted = None if tasks == "all" else chosen
-        return write_report([r for r in records if wanted is None or r.task in wanted], out, log)
+        return write_report([r for r in records if tasks == "all" or r.task in chosen], out, log)
     name = Path(model).resolve().name + "-decoder" * decoder if model else None
+    own = {str(name): {"name": model, "device": device, "max_tokens": max_tokens, "decoder": decoder}} if model else {}
     readers: dict[str, Reader] = {}
     began = time.monotonic()
     try:
         found, missing = open_peers(peers, server, server_model, server_key, log, max_tokens)
         readers |= found
-        if model:
-            settings = {"name": model, "device": device, "max_tokens": max_tokens, "decoder": decoder}
-            readers = {str(name): Hosted("model", settings), **readers}
+        readers = {**{who: Hosted("model", settings) for who, settings in own.items()}, **readers}
         _claim(out, readers, {"prompt": prompt, "max_tokens": max_tokens}, name, missing)
         _read_all(chosen, readers, out, Path(data) if data else None, limit, prompt, tasks == "all", log)
     finally:
         for reader in readers.values():
             reader.close()
-    _add_seconds(out, time.monotonic() - began)
+    return _finish(out, time.monotonic() - began, log)
+
+
+def _finish(out: Path, seconds: float, log: Log) -> list[Row]:
+    """Add the time that this call took to the run, and write the report."""
+    facts = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    facts["seconds"] = round(facts.get("seconds", 0.0) + seconds, 1)
+    (out / "run.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     if not (records := read_records(out)):
         raise InputError(f"{out}: nothing was measured; the lines above say why")
     return write_report(records, out, log)
@@ -92,6 +93,8 @@ def _read_all(
     prompt: str | None, lenient: bool, log: Log,
 ) -> None:  # fmt: skip
     """Read all tasks. With `lenient`, a task whose packages cannot be fetched is left out with a line."""
+    if any(task.metric == "fox" for task in tasks.values()):
+        split_words("中")  # fail now if jieba is missing, not after reading
     for name, task in tasks.items():
         try:
             _read(name, task, readers, out, data, limit, prompt, log)
@@ -179,10 +182,3 @@ def _claim(
     facts |= {"seconds": before.get("seconds", 0.0), "missing": absent}
     facts["conditions"] = list(dict.fromkeys([*before.get("conditions", ()), conditions()]))
     path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
-
-
-def _add_seconds(out: Path, seconds: float) -> None:
-    """Add to the total time of the run."""
-    facts = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    facts["seconds"] = round(facts.get("seconds", 0.0) + seconds, 1)
-    (out / "run.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")

@@ -91,7 +91,7 @@ def _real(name: str, language: str, _: Path | None, limit: int | None) -> Iterat
 # name -> kind and settings of a source of `data.registry`. No recipe of this project trains on these packages.
 GENERATED: dict[str, tuple[str, dict[str, Any]]] = {
     "tables": ("table", {"tables": "deb:python3-statsmodels", "target": "latex", "degraded": 0.0}),
-    "formulas": ("formula", {"formulas": "deb:python-sklearn-doc", "degraded": 0.0}),
+    "formulas": ("formula", {"formulas": "deb:python-mpmath-doc", "degraded": 0.0}),
     "charts": ("chart", {"tables": "deb:python3-statsmodels", "schema": "vary"}),
 }
 
