@@ -22,7 +22,7 @@ KINDS: dict[str, tuple[str, dict]] = {
     "page, degraded, 16 pages a style": ("page", {"degraded": 1.0, "pages_per_style": 16}),
     "page, 512 px": ("page", {"height": 512, "width": 512}),
     "document": ("document", {"formulas": FORMULAS, "tables": TABLES}),
-    "form": ("form", {}),
+    "layout": ("layout", {}),
     "pdf": ("pdf", {"files": "deb:r-doc-pdf"}),
     "formula": ("formula", {"formulas": FORMULAS}),
     "table": ("table", {"tables": TABLES}),

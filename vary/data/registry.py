@@ -115,13 +115,13 @@ def _document(settings: Settings, seed: int) -> Any:
     return DocumentSource(content, seed, **settings)
 
 
-def _form(settings: Settings, seed: int) -> Any:
-    """Build invoices, receipts and forms. texts: files whose words they use."""
+def _layout(settings: Settings, seed: int) -> Any:
+    """Build invoices, receipts, forms, slides and textbook pages. texts: files whose words they use."""
     from .documents.content import Content
-    from .documents.forms import FormSource
+    from .documents.layouts import LayoutSource
 
     texts = _paths(settings.pop("texts", ()))
-    return FormSource(Content(_prose(texts) if texts else _text(())), seed, **settings)
+    return LayoutSource(Content(_prose(texts) if texts else _text(())), seed, **settings)
 
 
 def _pdf(settings: Settings, seed: int) -> Any:
@@ -237,7 +237,7 @@ def _paste(settings: Settings, seed: int) -> Any:
 SOURCES: dict[str, Callable[[Settings, int], Any]] = {
     "page": _page,
     "document": _document,
-    "form": _form,
+    "layout": _layout,
     "pdf": _pdf,
     "pdf-pages": _pdf_pages,
     "formula": _formula,

@@ -1,4 +1,4 @@
-"""Invoices, receipts and forms: the target, the boxes and the structure of tables are what the page shows."""
+"""Pages with free layouts: the target, the boxes and the structure of tables are what the page shows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vary.data.documents.content import Content
-from vary.data.documents.forms import KINDS, FormSource
+from vary.data.documents.layouts import KINDS, LayoutSource
 from vary.data.registry import SOURCES
 from vary.data.sample import LAYOUT_CLASSES, table_edges
 from vary.io.errors import ConfigError
@@ -26,25 +26,25 @@ def content() -> Content:
 @pytest.fixture(scope="module")
 def clean(content) -> dict[str, list]:
     """Four pages of each kind on white paper without defects."""
-    made = {kind: FormSource(content, 3, kinds=[kind], toned=0, degraded=0) for kind in KINDS}
+    made = {kind: LayoutSource(content, 3, kinds=[kind], toned=0, degraded=0) for kind in KINDS}
     return {kind: [source.sample(i) for i in range(4)] for kind, source in made.items()}
 
 
 def test_sample_is_pure(content) -> None:
-    one, other = FormSource(content, 8), FormSource(content, 8)
+    one, other = LayoutSource(content, 8), LayoutSource(content, 8)
     for i in (3, 0):
         other.sample(i + 1)  # what came before must not matter
         a, b = one.sample(i), other.sample(i)
         assert np.array_equal(a.image, b.image)
         assert (a.target, a.meta, a.regions) == (b.target, b.meta, b.regions)
-    assert one.sample(0).target != FormSource(content, 9).sample(0).target
+    assert one.sample(0).target != LayoutSource(content, 9).sample(0).target
 
 
 def test_another_process_makes_the_same_page() -> None:
     program = (
         "import hashlib; from vary.data.documents.content import Content;"
-        "from vary.data.documents.forms import FormSource;"
-        "s = FormSource(Content('A plain text of some words. ' * 90), 9).sample(1);"
+        "from vary.data.documents.layouts import LayoutSource;"
+        "s = LayoutSource(Content('A plain text of some words. ' * 90), 9).sample(1);"
         "print(hashlib.sha256(s.image.tobytes() + s.target.encode()).hexdigest())"
     )
     runs = [printed_by(program, PYTHONHASHSEED=seed) for seed in ("1", "2")]
@@ -63,7 +63,7 @@ def test_every_text_has_its_ink_and_its_region(kind, clean) -> None:
         assert {region.label for region in blocks} <= set(LAYOUT_CLASSES)
         for line in sample.lines:
             x, y = (line.box[0] + line.box[2]) / 2, (line.box[1] + line.box[3]) / 2
-            assert any(r.box[0] <= x <= r.box[2] and r.box[1] <= y <= r.box[3] for r in blocks), line.text
+            assert any(r.box[0] - 1 <= x <= r.box[2] and r.box[1] <= y <= r.box[3] for r in blocks), line.text
         printed = "".join("".join(line.text.split()) for line in sample.lines)
         assert all("".join(r.text.split()) in printed for r in sample.regions if r.label == "cell")
 
@@ -91,6 +91,25 @@ def test_the_structure_of_tables(kind, clean) -> None:
     assert merged or kind != "invoice"
 
 
+def test_figures_photos_captions_and_margin_notes(content) -> None:
+    source = LayoutSource(content, 2, kinds=["slide", "textbook"], toned=0, degraded=0)
+    seen: dict[str, int] = {}
+    for i in range(24):
+        sample = source.sample(i)
+        for region in sample.regions:
+            seen[region.label] = seen.get(region.label, 0) + 1
+            x0, y0, x1, y1 = (round(v) for v in region.box)
+            assert (sample.image[y0:y1, x0:x1] < 215).any(), region
+            if region.label == "figure":
+                inside = [line.text for line in sample.lines if x0 <= line.box[0] and line.box[2] <= x1
+                          and y0 <= line.box[1] and line.box[3] <= y1]  # fmt: skip
+                assert len(inside) >= 6, "axis labels"
+                assert not region.text
+    wanted = {"title", "list item", "figure", "photo", "caption", "header", "footer", "margin note", "text", "heading"}
+    assert wanted <= seen.keys()
+    assert seen["caption"] == seen["figure"] + seen["photo"]
+
+
 def test_sums_add_up(clean) -> None:
     for sample in clean["invoice"]:
         amounts = dict(re.findall(r"(?m)(Subtotal|VAT|Total)[^&]*& (?:\\textbf\{)?[^\d]*([\d.,]+)", sample.target))
@@ -108,8 +127,8 @@ def test_addresses_are_next_to_each_other(clean) -> None:
 
 
 def test_defects_move_all_boxes(content) -> None:
-    plain = FormSource(content, 5, kinds=["invoice"], toned=0, degraded=0)
-    worn = FormSource(content, 5, kinds=["invoice"], toned=0, degraded=1)
+    plain = LayoutSource(content, 5, kinds=["invoice"], toned=0, degraded=0)
+    worn = LayoutSource(content, 5, kinds=["invoice"], toned=0, degraded=1)
     moved = 0
     for i in range(16):
         a, b = plain.sample(i), worn.sample(i)
@@ -126,7 +145,7 @@ def test_edges_of_merged_cells() -> None:
 
 def test_a_recipe_can_name_it(tmp_path) -> None:
     (tmp_path / "words.txt").write_text("Some plain words that a form can use in its fields and items. " * 40)
-    source = SOURCES["form"]({"texts": str(tmp_path / "words.txt"), "kinds": ["receipt"]}, 1)
-    assert source.sample(0).meta["form"] == "receipt"
-    with pytest.raises(ConfigError, match="unknown kind of form 'ticket'; allowed: invoice, receipt, form"):
-        SOURCES["form"]({"texts": str(tmp_path / "words.txt"), "kinds": ["ticket"]}, 1)
+    source = SOURCES["layout"]({"texts": str(tmp_path / "words.txt"), "kinds": ["receipt"]}, 1)
+    assert source.sample(0).meta["layout"] == "receipt"
+    with pytest.raises(ConfigError, match="unknown layout 'ticket'; allowed: invoice, receipt, form, slide, textbook"):
+        SOURCES["layout"]({"texts": str(tmp_path / "words.txt"), "kinds": ["ticket"]}, 1)

@@ -1,4 +1,4 @@
-"""Invent the texts of invoices, receipts and forms: names, addresses, dates, sums that add up. Words are real ones."""
+"""Invent the texts of pages with free layouts: names, addresses, dates, sums that add up. Words are real ones."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 @dataclass(frozen=True)
-class Item:
-    """A line of an invoice, as printed."""
+class Article:
+    """An article on an invoice, as printed."""
 
     name: str
     quantity: str
@@ -34,7 +34,7 @@ class Item:
     amount: str
 
 
-class FormText:
+class LayoutText:
     """Texts of one page. missing: the characters of a text that the font lacks; such texts are not used."""
 
     def __init__(self, content: Content, rng: np.random.Generator, missing: Callable[[str], set[str]]):
@@ -63,7 +63,7 @@ class FormText:
         """Return a few words, the first one capitalised, without punctuation at their ends."""
         words = int(self.rng.integers(low, high + 1))
         text = " ".join(self.sentence(words, words).split()[:words]).strip(" .,;:-–—!?()[]{}\"'“”‘’|#`*_<>=/\\")
-        return text[:1].upper() + text[1:40].rstrip() or "Form"
+        return text[:1].upper() + text[1:40].rstrip() or "Page"
 
     def company(self) -> str:
         """Return the name of a company."""
@@ -122,13 +122,13 @@ class FormText:
             text = text.translate(str.maketrans(",.", ".,"))
         return f"{self.before}{text}{self.after}"
 
-    def items(self, count: int) -> tuple[list[Item], list[tuple[str, str]]]:
+    def items(self, count: int) -> tuple[list[Article], list[tuple[str, str]]]:
         """Return the items of an invoice and its totals, which add up."""
         items, total = [], 0
         for _ in range(count):
             quantity, price = int(self.rng.integers(1, 25)), int(10 ** self.rng.uniform(1.7, 5))
             total += quantity * price
-            items.append(Item(self.phrase(1, 5), str(quantity), self.money(price), self.money(quantity * price)))
+            items.append(Article(self.phrase(1, 5), str(quantity), self.money(price), self.money(quantity * price)))
         if self.rng.random() < 0.3:
             return items, [("Total", self.money(total))]
         rate = int(self.rng.choice((5, 7, 10, 19, 20, 21)))
