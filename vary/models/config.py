@@ -17,6 +17,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from ..io.errors import ConfigError
 from .connect import CONNECTORS
+from .heads.glyphs import GlyphHead
 from .merge import MERGES
 from .symbols_decoder import SymbolsDecoder
 from .vocab import VOCABULARIES, upgrade
@@ -76,6 +77,7 @@ class VaryConfig(PreTrainedConfig):
         text_config: Configuration of any causal language model of transformers.
         reading: None, or the keys of `Reading`.
         formulas: None, or the arguments of `SymbolsDecoder`.
+        glyph_head: None, or the arguments of `GlyphHead`; it reads the reading head's vocabulary.
         template: How prompts are written: a name of `markup.prompts.TEMPLATES`.
         image_token_id: Id of `<imgpad>`; image tokens replace its embeddings.
 
@@ -94,6 +96,7 @@ class VaryConfig(PreTrainedConfig):
         text_config: dict[str, Any] | PreTrainedConfig | None = None,
         reading: dict[str, Any] | None = None,
         formulas: dict[str, Any] | None = None,
+        glyph_head: dict[str, Any] | None = None,
         template: str = "plain",
         image_token_id: int = 5,
         **kwargs: Any,
@@ -107,6 +110,7 @@ class VaryConfig(PreTrainedConfig):
         self.text_config = _text_config(text_config or {"model_type": "llama"})
         self.reading = _upgrade_reading(reading)
         self.formulas = formulas
+        self.glyph_head = glyph_head
         self.template = template
         self.image_token_id = image_token_id
         kwargs.setdefault("tie_word_embeddings", self.text_config.tie_word_embeddings)
@@ -134,6 +138,8 @@ class VaryConfig(PreTrainedConfig):
             check_part(f"connector.{k}" if several else "connector", "connector", connector, CONNECTORS)
         if self.formulas:
             check_values("formulas", _schema(SymbolsDecoder), self.formulas)
+        if self.glyph_head:
+            check_values("glyph_head", _schema(GlyphHead), self.glyph_head)
         if self.reading:
             check_values("reading", Reading, self.reading)
             if not 0 <= self.reading.get("vocabulary", 0) < len(self.vocabularies):

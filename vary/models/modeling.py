@@ -22,6 +22,7 @@ from ..io.errors import ConfigError, InputError
 from .config import VaryConfig
 from .connect import CONNECTORS, Connector
 from .fuse import place_image_tokens, repeat_rows, used_images
+from .heads.glyphs import GlyphHead
 from .heads.reading import ReadingHead, vocabulary_index
 from .heads.reading import build as build_reading_head
 from .merge import MERGES, token_grid
@@ -82,6 +83,10 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
             self.reading_head = build_reading_head(config.reading, self.reading_vocabulary)
             if config.reading.get("append_posteriors"):
                 widths[self.reading_vocabulary_index] += self.reading_head.frame_grid.frames * self.reading_head.classes
+        self.glyph_head: GlyphHead | None = None
+        if config.glyph_head:
+            read = self.reading_vocabulary
+            self.glyph_head = GlyphHead(read.width, read.stride, **config.glyph_head)
         self.symbols_decoder = SymbolsDecoder(**config.formulas) if config.formulas else None
         self.connector = _connectors(config, widths)
         self.language_model = AutoModel.from_config(config.text_config)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from ..io.errors import ConfigError, InputError
 from ..io.files import fsync_path, sha256
+from ..models.convert.older import read_model
 from .distributed import distribute_like
 
 Tensors = dict[str, Tensor]
@@ -140,6 +141,36 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         return Checkpoint(folder, tensors, json.loads((folder / "state.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"{folder}: {' '.join(str(error).split())}") from None
+
+
+def read_start(folders: Sequence[str], model: nn.Module, saved: Path | None = None) -> Checkpoint | None:
+    """Read the weights that a run begins with: all tensors of some folders that the model has. Later folders win.
+
+    Args:
+        folders: Model folders, or folders with `model.safetensors` and, to go on at a stage and step, `state.json`.
+        model: The model of the run.
+        saved: The folder that another rank resumes: the last of `folders`, or a checkpoint to read instead.
+
+    Raises:
+        InputError: A folder cannot be read.
+    """
+    if saved and (not folders or saved != Path(folders[-1])):
+        return read_checkpoint(saved)
+    if not folders:
+        return None
+    own, found = model.state_dict(), dict[str, Tensor]()
+    state: dict[str, Any] = {"stage": 0, "step": 0, "seen": 0, "seconds": 0.0, "task": {}}
+    for folder in map(Path, folders):
+        try:
+            tensors = (
+                read_model(folder) if (folder / "config.json").is_file() else load_file(folder / "model.safetensors")
+            )
+            if (folder / "state.json").is_file():
+                state |= json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, SafetensorError) as error:
+            raise InputError(f"start: {folder}: {' '.join(str(error).split())}") from None
+        found |= {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
+    return Checkpoint(Path(folders[-1]), {"model": found, "ema": found, "optimizer": {}}, state)
 
 
 def named_tensors(model: nn.Module, wanted: Callable[[str], bool] = lambda name: True) -> Tensors:

@@ -25,6 +25,7 @@ from .recipe import Recipe, Stage
 
 # Dense bfloat16 operations per second from data sheets. Other devices are measured by a matrix product.
 PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165e12, "T4": 65e12}
+FORMULA_SIZE = 64, 192  # typical height and width of a drawn formula
 TYPICAL_TOKENS = 1024  # per sample, if its length is not known
 
 
@@ -55,6 +56,7 @@ def cost_of(model: VaryForConditionalGeneration, stage: Stage, recipe: Recipe, t
     for k, (eye, settings) in enumerate(zip(copy.vocabularies, model.config.vocabularies, strict=True)):
         size = settings["preprocess"].get("size")
         high, wide = (stage.views[0].height, stage.views[0].width) if stage.views else (size or 1024, size or 1024)
+        high, wide = FORMULA_SIZE if stage.task == "glyphs" else (high, wide)
         trained = any(f"vocabularies.{k}".startswith(t) or t.startswith(f"vocabularies.{k}") for t in stage.trainable)
         channels = type(eye).channels
         found = _run(eye.requires_grad_(trained), torch.empty(1, channels, high, wide, dtype=dtype, device="meta"))

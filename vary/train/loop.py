@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,16 +26,18 @@ from ..reading.engines.torch import fast_bf16
 from .build import build, shard_model, trained_names
 from .chat_task import ChatTask
 from .checkpoint import (
+    Checkpoint,
     Checkpoints,
     load_optimizer_state,
     load_tensors,
     named_tensors,
     optimizer_state,
-    read_checkpoint,
+    read_start,
 )
 from .distributed import Ranks, distribute_like, local_shard
 from .flops import ThroughputMeter
 from .formula_task import FormulaTask
+from .glyph_task import GlyphTask
 from .loader import iterate_batches
 from .optim import build_optimizers, is_trained, schedule, set_rate
 from .reading_tasks import ReadTask, StripTask
@@ -44,7 +46,7 @@ from .run_log import RunLog
 from .task import Task, TaskContext, TextAssets
 
 Log = Callable[[str], Any]
-TASKS: dict[str, Any] = {"read": ReadTask, "write": StripTask, "answer": ChatTask, "formula": FormulaTask}
+TASKS: dict[str, Any] = dict(read=ReadTask, write=StripTask, answer=ChatTask, formula=FormulaTask, glyphs=GlyphTask)
 MAX_SKIPPED_SHARE = 0.05  # of all samples, checked from the thousandth on
 MAX_EMPTY_STEPS = 3  # steps in a row in which no sample had a label
 
@@ -118,12 +120,12 @@ class Run:
         self.logs = RunLog(self.out)
 
     def resume(self) -> None:
-        """Load the newest valid checkpoint, if there is one."""
-        found = self.checkpoints.load() if self.ranks.first else None
+        """Load the newest valid checkpoint, or the weights that the recipe starts with, if there are any."""
+        found = (self.checkpoints.load() or read_start(self.recipe.start, self.model)) if self.ranks.first else None
         folder = self.ranks.broadcast(found.folder if found else None)
         if not folder:
             return self.logs.truncate({}) if self.ranks.first else None
-        found = found or read_checkpoint(folder)
+        found = found or cast(Checkpoint, read_start(self.recipe.start, self.model, folder))
         load_tensors(self.model, found.tensors["model"], found.folder)
         for name, tensor in found.tensors["ema"].items():
             if name in self.ema:
@@ -184,8 +186,7 @@ class Run:
         self._frozen_modules = [m for m, learning in parts if learning and not any(learning)]
         self._buffers = {k: v for k, v in self.model.named_buffers() if k.startswith(stage.trainable)}
         optimizers = build_optimizers(self.model, stage)
-        if self.step:
-            load_optimizer_state(self.model, optimizers, self.moments)
+        load_optimizer_state(self.model, optimizers, self.moments)
         self.moments = {}
         return optimizers
 

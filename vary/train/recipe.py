@@ -48,14 +48,15 @@ class Stage:
     """One stage of training: task, data, trainable parameters and optimizer settings.
 
     Args:
-        task: `read` (the head reads lines), `write` (the decoder writes strips of lines), `formula` (the
-            symbols decoder writes LaTeX from glyphs) or `answer` (the language model answers about images).
+        task: `read` (the head reads lines), `write` (the decoder writes strips of lines), `glyphs` (the glyph head
+            finds glyphs in drawn formulas), `formula` (the symbols decoder writes LaTeX from glyphs) or `answer` (the
+            language model answers about images).
         trainable: Prefixes of parameter names. All other parameters are frozen.
         views: Pages of `read` and `write`.
         mix: For `answer`: a data recipe that has a mix of this stage's name, or a folder of rendered shards.
-        formulas: For `formula`: packages that hold real formulas (`corpus.formulas`).
+        formulas: For `formula` and `glyphs`: packages that hold real formulas (`corpus.formulas`).
         longest: Most steps of a formula.
-        batch: Samples in a batch of `answer` and `formula`.
+        batch: Samples in a batch of `answer`, `formula` and `glyphs`.
         max_tokens: Longer samples are cut to this length.
         pack: Put several samples into one row of `max_tokens`.
         accumulate: Batches per step, over all ranks together.
@@ -102,15 +103,15 @@ class Stage:
 
     def __post_init__(self) -> None:
         for key, value, allowed in (
-            ("task", self.task, ("read", "write", "answer", "formula")),
+            ("task", self.task, ("read", "write", "answer", "formula", "glyphs")),
             ("optimizer", self.optimizer, ("adamw", "muon")),
             ("schedule", self.schedule, ("trapezoid", "cosine", "constant")),
         ):
             if value not in allowed:
                 raise ConfigError(f"stage {self.name!r}: {key} {value!r}; allowed: {', '.join(allowed)}")
         given = tuple(name for name in ("mix", "formulas", "views") if getattr(self, name))
-        if given != ({"answer": "mix", "formula": "formulas"}.get(self.task, "views"),):
-            kinds = "`answer` learns from a mix, `formula` from formulas, `read` and `write` from views"
+        if given != ({"answer": "mix", "formula": "formulas", "glyphs": "formulas"}.get(self.task, "views"),):
+            kinds = "`answer` learns from a mix, `formula` and `glyphs` from formulas, `read` and `write` from views"
             raise ConfigError(f"stage {self.name!r}: {kinds}")
         if not self.lines or any(not isinstance(n, int) or n < 1 for n in self.lines):
             raise ConfigError(f"stage {self.name!r}: lines {list(self.lines)}; allowed: whole numbers from 1")
@@ -144,6 +145,7 @@ class Recipe:
         model: A model folder, a named model with random weights, or `shipped:NAME` for weights in this package.
         preset: Named model of the same architecture. `--dry-run` builds it when the folder does not exist.
         made_by: Command that makes the model folder. Errors quote it when the folder does not exist.
+        start: Folders (or `shipped:NAME`) whose weights of the same names a new run begins with; later ones win.
         out: Folder of the run.
         ema: Decay of averaged weights, used by the next stage and the export. 0 keeps no average.
         eval_every, save_every, log_every: In steps.
@@ -161,6 +163,7 @@ class Recipe:
     out: str
     preset: str = ""
     made_by: str = ""
+    start: tuple[str, ...] = ()
     seed: int = 1
     ema: float = 0.998
     eval_every: int = 250
@@ -215,8 +218,14 @@ class Recipe:
             _apply(data, change)
         name = data.get("model") if isinstance(data, dict) else None
         if isinstance(name, str) and name.startswith(SHIPPED):
-            data["model"] = str(weights_dir(name.removeprefix(SHIPPED)))
+            data["model"] = _shipped(name)
+        if isinstance(data, dict) and isinstance(data.get("start"), list):
+            data["start"] = [_shipped(str(s)) for s in data["start"]]
         return _build(cls, data, str(path))
+
+
+def _shipped(name: str) -> str:
+    return str(weights_dir(name.removeprefix(SHIPPED))) if name.startswith(SHIPPED) else name
 
 
 def _apply(data: Any, change: str) -> None:
@@ -249,7 +258,7 @@ def _build(kind: type, data: Any, where: str) -> Any:
         values["views"] = tuple(_build(View, v, f"{where}: views.{k}") for k, v in enumerate(values["views"]))
     if values.get("lora") is not None and kind is Recipe:
         values["lora"] = _build(Lora, values["lora"], f"{where}: lora")
-    for name in ("trainable", "sizes_px", "betas", "targets", "lines", "pdfs", "formulas"):
+    for name in ("trainable", "sizes_px", "betas", "targets", "lines", "pdfs", "formulas", "start"):
         if name in values:
             values[name] = (values[name],) if isinstance(values[name], str) else tuple(values[name])
     try:  # YAML reads 2e-3 as text

@@ -8,10 +8,10 @@ Frame of boxes: x right, y down, in 1/16 of the size of the type, so that ordina
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ from ...markup.math import write_latex, write_typst
 from ...markup.math_nodes import LatexError, Node, Row
 from ...markup.math_parser import parse
 from ...markup.math_tokens import left_to_right, math_glyphs, to_steps
+from ..degrade import degrade
 from ..formulas import Grammar
-from .typst import load_fonts, print_pdf
+from ..sample import Region
+from .typst import draw, load_fonts, print_pdf
 
 EM = 16.0  # units of a box in the size of the type
 _POINTS = 10.0  # size of the type that Typst sets
@@ -39,6 +41,7 @@ class GlyphFormula:
 
     chars: N plain characters. styles (N,) uint8: indices of `STYLES`. boxes (N, 4) float32: x0, y0, x1, y1.
     steps: what to write, without `END`. pointers (T,) int64: the glyph that a step prints, -1 for structure.
+    image: (H, W) uint8, 255 = white, where the source draws; image_boxes: the boxes in its pixels.
     """
 
     chars: str
@@ -48,6 +51,8 @@ class GlyphFormula:
     pointers: np.ndarray
     latex: str
     kind: str
+    image: np.ndarray | None = None
+    image_boxes: np.ndarray | None = None
 
 
 class FormulaGlyphs:
@@ -58,6 +63,9 @@ class FormulaGlyphs:
         longest: the most steps of a formula.
         shares: of fragments, real and composed formulas.
         swapped: share of formulas in which symbols are exchanged for others of their kind.
+        sizes_px: least and greatest size of the type in drawn images; None draws none.
+        max_size: height and width that no image exceeds; the type is made smaller for it.
+        degraded: share of images with defects of scans.
         faces: families of mathematical fonts; font_folders: where those are that Typst does not bring along.
     """
 
@@ -69,12 +77,16 @@ class FormulaGlyphs:
         longest: int = 152,
         shares: tuple[float, float, float] = (0.42, 0.36, 0.22),
         swapped: float = 0.6,
+        sizes_px: tuple[float, float] | None = None,
+        max_size: tuple[int, int] = (160, 768),
+        degraded: float = 0.25,
         faces: Sequence[str] = ("New Computer Modern Math",),
         font_folders: Sequence[str | Path] = (),
     ):
         if not len(formulas):
             raise InputError("no formulas to set")
         self.formulas, self.seed, self.longest, self.swapped = formulas, seed, longest, swapped
+        self.sizes_px, self.max_size, self.degraded = sizes_px, max_size, degraded
         self.shares, self.faces = np.array(shares) / sum(shares), tuple(faces)
         self.fonts = load_fonts(tuple(font_folders))
         self._blocks: dict[int, list[GlyphFormula]] = {}
@@ -94,8 +106,25 @@ class FormulaGlyphs:
         found: list[GlyphFormula] = []
         while len(found) < _PER_BLOCK:
             chosen = [self._choose(rng) for _ in range(_PER_BLOCK - len(found))]
-            found += typeset_glyphs(chosen, self.faces[int(rng.integers(len(self.faces)))], self.fonts)
+            drawer = None if self.sizes_px is None else partial(self._draw, rng)
+            found += typeset_glyphs(chosen, self.faces[int(rng.integers(len(self.faces)))], self.fonts, drawer)
         return found
+
+    def _draw(self, rng: np.random.Generator, page: Any, formula: GlyphFormula) -> GlyphFormula:
+        """The formula with its image."""
+        low, high = np.log(self.sizes_px or (1.0, 1.0))
+        wide, tall = page.get_size()
+        room = min(self.max_size[0] / tall, self.max_size[1] / wide)
+        em = min(float(np.exp(rng.uniform(low, high))), _POINTS * room)
+        image, boxes = draw(page, em / _POINTS), formula.boxes * (em / EM)
+        if rng.random() < 0.3:
+            paper, ink = int(rng.integers(200, 256)), int(rng.integers(0, 100))
+            image = np.rint(ink + image / 255.0 * (paper - ink)).astype(np.uint8)
+        if rng.random() < self.degraded:
+            regions = [Region("glyph", tuple(map(float, box))) for box in boxes]  # type: ignore[arg-type]
+            image, _ = degrade(image, [], rng, regions)
+            boxes = np.array([r.box for r in regions], np.float32).reshape(-1, 4)
+        return replace(formula, image=image, image_boxes=boxes.astype(np.float32))
 
     def _choose(self, rng: np.random.Generator) -> tuple[str, Row]:
         """A kind and a canonical tree of at most `longest` steps."""
@@ -140,8 +169,16 @@ def _rows(row: Row) -> list[Row]:
     return found
 
 
-def typeset_glyphs(chosen: Sequence[tuple[str, Row]], face: str, fonts: Any) -> list[GlyphFormula]:
-    """Set trees in one document and read their glyphs; trees are left out that Typst refuses or prints otherwise."""
+Draw = Callable[[Any, GlyphFormula], GlyphFormula]
+
+
+def typeset_glyphs(
+    chosen: Sequence[tuple[str, Row]], face: str, fonts: Any, drawer: Draw | None = None
+) -> list[GlyphFormula]:
+    """Set trees in one document and read their glyphs; trees are left out that Typst refuses or prints otherwise.
+
+    drawer: adds an image of its page to a formula.
+    """
     pages, kept = [], []
     for kind, row in chosen:
         try:
@@ -154,12 +191,13 @@ def typeset_glyphs(chosen: Sequence[tuple[str, Row]], face: str, fonts: Any) -> 
     except ValueError:
         if len(kept) == 1:
             return []
-        return [f for one in kept for f in typeset_glyphs([one], face, fonts)]
+        return [f for one in kept for f in typeset_glyphs([one], face, fonts, drawer)]
     try:
         if len(pdf) != len(kept):
             return []
         found = (_formula(pdf, k, kind, row) for k, (kind, row) in enumerate(kept))
-        return [f for f in found if f is not None]
+        whole = [(k, f) for k, f in enumerate(found) if f is not None]
+        return [f if drawer is None else drawer(pdf[k], f) for k, f in whole]
     finally:
         pdf.close()
 

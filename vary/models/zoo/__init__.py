@@ -24,6 +24,7 @@ FOLDER = Path(__file__).parent
 NAMED: dict[tuple[str, str], dict[str, Any]] = {  # long values that a row gives by name
     ("reading", "alphabet"): {"latin": LATIN},
     ("formulas", "glyphs"): {"math": GLYPHS},
+    ("glyph_head", "glyphs"): {"math": GLYPHS},
     ("formulas", "structure"): {"math": list(STRUCTURE)},
 }
 RESEARCH = "the authors' weights: research use only (their README; no licence file)"

@@ -24,6 +24,8 @@ def shrink(settings: Settings) -> Settings:
     found["connector"] = small if several else small[0]
     if settings.get("formulas"):
         found["formulas"] = settings["formulas"] | {"width": 36, "inner": 46, "heads": 2, "encoder": 1, "decoder": 2}
+    if settings.get("glyph_head"):
+        found["glyph_head"] = settings["glyph_head"] | {"rank": 14}
     found |= _language(settings)
     return found
 
