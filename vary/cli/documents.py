@@ -120,7 +120,8 @@ def _warn_of(path: Path, label: str, quiet: bool) -> Callable[[Page], None]:
 
 
 def _locate(label: str, number: int | None, reason: str) -> str:
-    return reason if label != "-" and label in reason else f"{label}, page {number}: {reason}"
+    named = number is None or (label != "-" and label in reason)
+    return reason if named else f"{label}, page {number}: {reason}"
 
 
 def _read_into(files: list[str], out: Path, forms: list[str], quiet: bool, as_json: bool, run: dict[str, Any]) -> int:
