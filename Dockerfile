@@ -5,8 +5,6 @@
 FROM python:3.12.8-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/vary
-# The CPU build of PyTorch, as start.py takes it: the one that pip takes by itself carries CUDA, several GB.
-RUN /opt/vary/bin/pip install --find-links https://download.pytorch.org/whl/cpu/torch/ "torch==2.13.0+cpu"
 COPY pyproject.toml README.md LICENSE /src/
 COPY vary /src/vary
 RUN /opt/vary/bin/pip install "/src[serve]"

@@ -12,6 +12,19 @@ from pathlib import Path
 
 import pytest
 
+FAST = {"cli", "data", "document", "io", "markup", "serve"}  # folders whose tests load no model
+MODELS = {"tiny_model", "tokenizers"}  # fixtures that build one
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the folders in FAST as `fast`, but for those that build a model or are slow."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if folder in FAST and not fixtures & MODELS and not item.get_closest_marker("slow"):
+            item.add_marker("fast")
+
+
 TEXT = """It is a plain text of some forty words, long enough that a page can be set from it: "quoted" words, figures
 such as 3.14 and 1,024, names (Ada, Grace), a dash -- and another, don't and won't, and the ends of lines."""
 

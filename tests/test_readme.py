@@ -54,11 +54,17 @@ def test_the_example_image_and_its_boxes() -> None:
 
 def test_every_vary_line_of_the_readme_parses() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^(?:python3 start\.py|vary) ((?:read|train|eval) .*?)(?:\s+#.*)?$", readme, flags=re.M)
+    lines = re.findall(r"^vary ((?:read|train|eval|demo|serve).*?)(?:\s+#.*)?$", readme, flags=re.M)
     assert len(lines) >= 6
     for line in lines:
         verb, *arguments = line.split()
         get_command(app).commands[verb].make_context(verb, arguments)  # raises for what the verb does not know
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    command = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1]
+    assert f"```sh\n{command}\n```" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"```sh\n{command}\n```" in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def test_every_link_of_the_docs_leads_somewhere() -> None:
