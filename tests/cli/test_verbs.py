@@ -34,6 +34,7 @@ SURFACE = {
         "--ray",
         "--decoder",
         "--layer",
+        "--pixels",
         "-q",
         "--quiet",
         "--json",

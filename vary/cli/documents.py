@@ -44,6 +44,7 @@ def read(
         typer.Option(metavar="MODEL", help="A name or a folder.", show_default="vary-nano or the server's"),
     ] = None,
     decoder: Decoder = False,
+    pixels: Annotated[bool, typer.Option("--pixels", help="Read pixels alone, not the PDFs' own text.")] = False,
     layer: Annotated[bool, typer.Option("--layer", help="Take the PDFs' own text, without a model.")] = False,
     device: Device = "cpu",
     password: Annotated[str | None, typer.Option(metavar="TEXT", help="Password of encrypted PDFs.")] = None,
@@ -56,30 +57,37 @@ def read(
         for name in missing:
             complain(f"{name}: no such file")
         return NOTHING
-    model = "layer" if layer else model
+    model = _model_name(model, layer, pixels)
     limits = {"pages": pages, "password": password, "timeout_s": timeout, "max_pages": max_pages}
     if out is None:
         needy = {"figures": figures, "workers": workers, "ray": ray, "json": as_json}
         if wrong := next((name for name, value in needy.items() if value), None):
             raise InputError(f"--{wrong} needs -o DIR")
-        return _read_to_screen(files, to or "text", _page_reader(server, model, device, decoder), quiet, limits)
-    run = limits | {"workers": workers, "ray": ray, "figures": figures, "decoder": decoder}
+        return _read_to_screen(files, to or "text", _page_reader(server, model, device, decoder, pixels), quiet, limits)
+    run = limits | {"workers": workers, "ray": ray, "figures": figures, "decoder": decoder, "pixels": pixels}
     run |= {"model": model, "device": server or device}
     if _form_of(out) is None:
         return _read_into(files, out, (to or "text").split(","), quiet, as_json, run)
     return _read_to_file(files, out, to, quiet, as_json, run)
 
 
+def _model_name(model: str | None, layer: bool, pixels: bool) -> str | None:
+    """The model that --model and --layer name. Raises InputError for flags that exclude each other."""
+    if layer and (pixels or model):
+        raise InputError(f"--layer and {'--pixels' if pixels else '--model'}: give one of them")
+    return "layer" if layer else model
+
+
 def _is_plain(given: str) -> bool:
     return given != "-" and not any(ch in given for ch in "*?[")
 
 
-def _page_reader(server: str | None, model: str | None, device: str, decoder: bool) -> AnyReader:
+def _page_reader(server: str | None, model: str | None, device: str, decoder: bool, pixels: bool) -> AnyReader:
     """Load a model, or connect to a server; of a server the first model, or the one that --model names."""
     if server is None:
         from ..reading.api import load
 
-        return load(model or "vary-nano", device, decoder)
+        return load(model or "vary-nano", device, decoder, pixels)
     from ..reading.remote import load_server
 
     return load_server(model, server)

@@ -19,7 +19,9 @@ __all__ = ["load", "read", "read_all", "stream"]
 DEFAULT_MODEL = "vary-nano"
 
 
-def load(name: str = DEFAULT_MODEL, device: str = "cpu", decoder: bool = False) -> Reader | LayerReader:
+def load(
+    name: str = DEFAULT_MODEL, device: str = "cpu", decoder: bool = False, pixels: bool = False
+) -> Reader | LayerReader:
     """Load a model that reads pages. Weights are safetensors; nothing is downloaded.
 
     Args:
@@ -28,6 +30,8 @@ def load(name: str = DEFAULT_MODEL, device: str = "cpu", decoder: bool = False) 
         decoder: rescore uncertain spans with the decoder. It needs PyTorch and doubles the time of a page with many
             of them, for 3 to 16 percent fewer errors (docs/results.md).
 
+        pixels: read pixels alone. By default the text layer of a PDF is the draft that the pixels check.
+
     Raises:
         ValueError: unknown name; the message lists the known ones.
     """
@@ -35,7 +39,9 @@ def load(name: str = DEFAULT_MODEL, device: str = "cpu", decoder: bool = False) 
         return LayerReader()
     from .loader import load_reader  # brings torch
 
-    return load_reader(name, device, decoder)
+    reader = load_reader(name, device, decoder)
+    reader.uses_layer = not pixels
+    return reader
 
 
 def read(

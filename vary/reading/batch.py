@@ -161,6 +161,7 @@ def read_all(
     max_pages: int = MAX_PAGES,
     figures: bool = False,
     decoder: bool = False,
+    pixels: bool = False,
     on_page: Callable[[dict[str, Any]], None] | None = None,
     factory: str = ReaderSpec.factory,
 ) -> Summary:
@@ -168,7 +169,7 @@ def read_all(
 
     Args:
         inputs: files, folders, patterns, and `-` for standard input. to: text, md, html, json, pdf, overlay.
-        model, device, decoder: as in `ReaderSpec`; the model is by default vary-nano, or a server's first.
+        model, device, decoder, pixels: as in `ReaderSpec`; the model is by default vary-nano, or a server's first.
         pages: selection such as "1-4,7,-1"; None reads all. password: of encrypted PDFs.
         workers: number of processes, by default one per core. ray: address of a cluster to read on instead.
         timeout_s: time limit of a page. max_pages: most pages of one file.
@@ -182,7 +183,7 @@ def read_all(
     unknown = [form for form in to if form not in SUFFIXES]
     if unknown or not to:
         raise ConfigError(f"to {', '.join(unknown) or 'nothing'}: allowed: {', '.join(SUFFIXES)}")
-    spec = ReaderSpec(model or "vary-nano", device, decoder, factory)
+    spec = ReaderSpec(model or "vary-nano", device, decoder, pixels, factory)
     if spec.remote:
         spec = replace(spec, model=load_server(model, device).name)
     run = _Run(Path(out), to, spec.model, password, figures, _settings_digest(spec))
@@ -339,7 +340,9 @@ def _safe_part(part: str) -> str:
 
 def _settings_digest(spec: ReaderSpec) -> str:
     """Digest what a page's text depends on apart from its pixels: weights, way of reading, stored schema."""
-    digest = hashlib.sha256(json.dumps([spec.model, spec.remote, spec.decoder, spec.factory, SCHEMA, LADDER]).encode())
+    digest = hashlib.sha256(
+        json.dumps([spec.model, spec.remote, spec.decoder, spec.pixels, spec.factory, SCHEMA, LADDER]).encode()
+    )
     files: list[Path] = []
     with contextlib.suppress(ValueError):  # a server's model; or an unknown name, which the worker reports
         files = sorted(weights_dir(spec.model).glob("*"))

@@ -23,6 +23,8 @@ from ..io.errors import InputError, PageTimeout
 from ..io.pdf import PAGE_TIMEOUT_S
 from ..io.source import MAX_PAGES, Source
 from .layer.lines import LAYER_DPI, LayerReader, read_layer
+from .layer.pixels import read_both
+from .reader import Reader
 
 FIRST_DPI = 112.0  # 10-point type stands 15.6 px high: what the nano model reads best
 FIRST_PIXELS = 300_000, 5_000_000  # for pages whose points stand for no paper: pixels, or fractions of an inch
@@ -73,6 +75,10 @@ def read_page(source: Source, number: int, reader: AnyReader, attempt: int = 0) 
 def _read(source: Source, number: int, reader: AnyReader, factor: float) -> Page:
     if isinstance(reader, LayerReader):
         return read_layer(source.content(number, LAYER_DPI), LAYER_DPI)
+    if isinstance(reader, Reader) and reader.uses_layer:
+        page = read_both(source, number, reader, factor)
+        if page is not None:
+            return page
     image, dpi = source.image(number, FIRST_DPI if factor == 1.0 else FIRST_DPI * factor, pixels=FIRST_PIXELS)
     if _shows_nothing(image):
         return Page(number, "blank", image.width, image.height, dpi)

@@ -44,11 +44,15 @@ class Reader:
 
     Without `decoder`, or when the model's configuration has no `reading.decoder_weight`, the head reads alone.
 
+    `uses_layer`: whether `read_page` checks and uses the text layers of PDFs; set by `api.load` and `ReaderSpec`.
+
     Args:
         network: pixels to class probabilities.
         name: of the model.
         decoder: loads the whole model; called at the first page with many uncertain spans.
     """
+
+    uses_layer = False
 
     def __init__(
         self, network: ReadingNetwork, name: str, decoder: Callable[[], VaryForConditionalGeneration] | None = None

@@ -20,12 +20,14 @@ class ReaderSpec:
         model: shipped name or folder of a model; with a server, the model's name there.
         device: `cpu`, `cuda`, or the address of an OpenAI-compatible server that reads.
         decoder: rescore uncertain spans with the model's decoder.
+        pixels: read pixels alone, without the text layers of PDFs.
         factory: `module:function` that opens the reader from a spec.
     """
 
     model: str
     device: str = "cpu"
     decoder: bool = False
+    pixels: bool = False
     factory: str = "vary.reading.spec:open_reader"
 
     @property
@@ -50,4 +52,6 @@ def open_reader(spec: ReaderSpec) -> AnyReader:
         return load_server(spec.model, spec.device)
     from .loader import load_reader
 
-    return load_reader(spec.model, spec.device, spec.decoder)
+    reader = load_reader(spec.model, spec.device, spec.decoder)
+    reader.uses_layer = not spec.pixels
+    return reader

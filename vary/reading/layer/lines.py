@@ -134,6 +134,7 @@ class _Glyphs:
     @classmethod
     def of(cls, text: TextLayer, chosen: np.ndarray, turn: Orientation, size: tuple[int, int]) -> _Glyphs:
         ink = np.array([not (ch.isspace() or ch in "\x00\ufeff\u200b") for ch in text.text], bool)
+        ink &= (text.boxes[:, 2] > text.boxes[:, 0]) & (text.boxes[:, 3] > text.boxes[:, 1])  # a font may lie of blanks
         index = chosen[ink[chosen]]
         blanks = np.concatenate([[0], np.cumsum(~ink)])
         previous = np.concatenate([[-1], index[:-1]])

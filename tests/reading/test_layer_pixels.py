@@ -1,0 +1,114 @@
+"""The text layer as a draft that pixels check: what agrees is kept, what lies is healed or read, never passed on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pypdf import PdfReader, PdfWriter
+from pypdf.generic import DecodedStreamObject, NameObject
+
+from tests.pdfs import pdf_of, show
+from vary.reading.api import load
+from vary.reading.layer.align import Alphabet, align
+from vary.reading.pages import read_document
+
+PROSE = (
+    "The harbour office keeps a ledger of every vessel", "that enters the bay. Each entry names the captain,",
+    "the cargo and the hour of arrival. No ship may leave", "before the dues of 1,374 are paid in 25 quays.",
+)  # fmt: skip
+SIZE = (420, 300)
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return load("vary-nano")
+
+
+def prose(font: str = "F1") -> str:
+    return "".join(show(line, 40, 250 - 16 * k, 12, font) for k, line in enumerate(PROSE))
+
+
+def with_map(path, pairs: dict[str, str]):
+    """Give the font /F1 a ToUnicode that says `pairs`, and every other character as it is."""
+    writer = PdfWriter(PdfReader(path))
+    shown = [chr(code) for code in range(32, 127)]
+    lines = "".join(f"<{ord(ch):02x}> <{ord(pairs.get(ch, ch)):04x}>\n" for ch in shown)
+    cmap = DecodedStreamObject()
+    cmap.set_data(
+        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def /CMapType 2 def\n"
+        f"1 begincodespacerange <00> <ff> endcodespacerange\n{len(shown)} beginbfchar\n{lines}endbfchar\n"
+        "endcmap CMapName currentdict /CMap defineresource pop end end".encode()
+    )
+    fonts = writer.pages[0]["/Resources"]["/Font"]
+    fonts["/F1"].get_object()[NameObject("/ToUnicode")] = writer._add_object(cmap)
+    writer.write(path)
+    return path
+
+
+def test_a_true_layer_is_verified(tmp_path, reader) -> None:
+    page = read_document(pdf_of(tmp_path / "a.pdf", [prose()], SIZE), reader).pages[0]
+    assert (page.layer, page.text) == ("verified", " ".join(PROSE))
+    witnesses = {source for line in page.lines for _, _, source in line.sources}
+    assert "both" in witnesses
+    assert witnesses <= {"both", "layer"}
+
+
+def test_a_shifted_font_is_healed(tmp_path, reader) -> None:
+    shift = {chr(code): chr(code + 2) for code in range(32, 124)}
+    page = read_document(with_map(pdf_of(tmp_path / "a.pdf", [prose()], SIZE), shift), reader).pages[0]
+    assert page.layer == "healed"
+    assert page.text == " ".join(PROSE)
+
+
+def test_wrong_digits_of_a_good_font_do_not_pass(tmp_path, reader) -> None:
+    path = with_map(pdf_of(tmp_path / "a.pdf", [prose()], SIZE), {"7": "2", "5": "9"})
+    text = read_document(path, reader).pages[0].text
+    assert "1,374" in text
+    assert "25 quays" in text
+
+
+def test_one_bad_font_of_two(tmp_path, reader) -> None:
+    shift = {chr(code): chr(code + 1) for code in range(97, 122)}
+    page = show("A heading in another face", 40, 275, 12, "F2") + prose()
+    text = read_document(with_map(pdf_of(tmp_path / "a.pdf", [page], SIZE), shift), reader).pages[0].text
+    assert "A heading in another face" in text
+    assert " ".join(PROSE) in text
+
+
+def test_ink_without_layer_is_read_in_place(tmp_path, reader) -> None:
+    outlined = pdf_of(tmp_path / "a.pdf", [prose() + show("Invisible words", 40, 100, 12, extra="3 Tr")], SIZE)
+    page = read_document(outlined, reader).pages[0]
+    assert page.text == " ".join(PROSE)
+    assert [(h.text, h.reason) for h in page.hidden] == [("Invisible words", "invisible")]
+
+
+def test_pixels_alone(tmp_path) -> None:
+    path = pdf_of(tmp_path / "a.pdf", [prose()], SIZE)
+    assert read_document(path, load("vary-nano", pixels=True)).pages[0].layer == "none"
+
+
+def test_alignment_finds_the_character_that_differs() -> None:
+    alphabet = Alphabet(" abc")
+    path = np.full((9, 5), 0.01)
+    path[:, 0] = 0.96
+    for t, k in ((1, 2), (4, 3), (7, 4)):  # a, b, c
+        path[t] = 0.01
+        path[t, k] = 0.96
+    places = np.array([[0, 2], [3, 5], [6, 8]])
+    right, wrong = align([path, path], ["abc", "aac"], [places, places], alphabet)
+    assert right.odds == pytest.approx(np.zeros(3), abs=0.2)
+    assert wrong.odds[0] > -0.2
+    assert wrong.odds[1] < -4
+    assert wrong.seen == ["a", "b", "c"]
+
+
+def test_a_character_outside_the_alphabet_stands_where_the_head_is_unsure() -> None:
+    alphabet = Alphabet(" abc")
+    unsure, sure = np.full((3, 5), 0.2), np.full((3, 5), 0.002)
+    sure[:, 0] = 0.992
+    sure[1] = 0.002
+    sure[1, 3] = 0.992
+    places = np.array([[0, 2]])
+    found = align([unsure, sure], ["ж", "ж"], [places, places], alphabet)
+    assert found[0].odds[0] > -1
+    assert found[1].odds[0] < -4

@@ -1,0 +1,197 @@
+"""How well the pixels agree with a text: forced alignment of lines to the reading head's probabilities.
+
+A line of the text layer says which characters stand where. The Viterbi path of CTC through exactly these characters is
+compared with the best path: the difference of their log-probabilities, shared out to the characters, is near 0 where
+the head sees the character, and strongly negative where it is sure of another one.
+Source: CTC, Graves et al. 2006; forced alignment as in speech recognition.
+
+Spaces are not compared: the space class counts as blank. A character that the head cannot spell may stand wherever the
+head is not sure of another one.
+Shapes: L lines, T frames, S states (2 N + 1: blanks and characters in turn), A classes (0 is the CTC blank).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+FLOOR = 1e-5  # least probability; a character that the head rules out costs 11.5 nats
+LOOKALIKES = (
+    "lI1|!ijíì[]",
+    "0OoDQ°",
+    "5Ss",
+    "2Zz",
+    "8B",
+    "cCeo",
+    "vV",
+    "wW",
+    "xX",
+    "uU",
+    "kK",
+    "pP",
+    "yY",
+    "gq9",
+    ".,·:;",
+)
+SAME = ("'’‘`´", '"“”', "-–—−‐", "*∗", "•·", "~∼", "×x", "µμ")  # drawn alike: no difference to the eye
+DIFFERS = -2.0  # log-odds of a character from which what the pixels spell is looked up
+OUT_OF_PLACE = -6.0  # nats for a frame outside of the character's box
+
+
+@dataclass
+class Aligned:
+    """How a line fits. odds: (N,) log-odds of each character against the best path, 0 or less; seen: what the best
+    path spells at the place of each character; empty for all where nothing differs."""
+
+    odds: np.ndarray
+    seen: list[str]
+
+
+class Alphabet:
+    """Emission probabilities of any character out of those of the head's classes."""
+
+    def __init__(self, alphabet: str):
+        self.alphabet, self.classes = alphabet, len(alphabet) + 1
+        self.space = alphabet.index(" ") + 1 if " " in alphabet else 0
+        self._of: dict[str, tuple[list[int], list[int]]] = {}
+
+    def emission(self, probs_TA: np.ndarray, ch: str) -> np.ndarray:
+        """Return (T,), the probability of a character at each frame; `probs_TA` with the space merged into blank."""
+        own, alike = self._classes_of(ch)
+        found = probs_TA[:, own].sum(1) if own else np.zeros(len(probs_TA), probs_TA.dtype)
+        if ch not in self.alphabet:
+            others = probs_TA[:, 1:].copy()
+            others[:, [k - 1 for k in own + alike]] = 0
+            found = np.maximum(found, 1 - others.max(1))
+        return found
+
+    def _classes_of(self, ch: str) -> tuple[list[int], list[int]]:
+        if ch not in self._of:
+            base = unicodedata.normalize("NFKD", ch)[:1]
+            own = {ch} | {other for group in SAME if ch in group for other in group}
+            if ch not in self.alphabet:
+                own |= {base}
+            alike = {other for group in LOOKALIKES if ch in group or base in group for other in group} | {base}
+            alike |= {other for other in self.alphabet if unicodedata.normalize("NFKD", other)[:1] == base}
+            index = {known: k for k, known in enumerate(self.alphabet, 1)}
+            first = sorted(index[other] for other in own if other in index)
+            self._of[ch] = first, sorted({index[other] for other in alike if other in index} - set(first))
+        return self._of[ch]
+
+    def is_alike(self, a: str, b: str) -> bool:
+        """Whether two characters look so alike that the head may take one for the other."""
+        index = self.alphabet.find(b) + 1
+        own, alike = self._classes_of(a)
+        return a == b or index in own or index in alike
+
+
+def align(
+    paths: Sequence[np.ndarray], texts: Sequence[str], places: Sequence[np.ndarray], alphabet: Alphabet
+) -> list[Aligned]:
+    """Align texts without spaces to their paths.
+
+    Args:
+        paths: probabilities (T, A) along each line.
+        texts: N characters each.
+        places: (N, 2) for each text, first and last frame at which each of its characters may stand.
+        alphabet: of the head.
+    """
+    known = zip(paths, texts, places, strict=True)
+    return [_align(_without_space(path, alphabet), text, where, alphabet) for path, text, where in known]
+
+
+def _without_space(path_TA: np.ndarray, alphabet: Alphabet) -> np.ndarray:
+    path = path_TA.astype(np.float64)
+    if alphabet.space:
+        path[:, 0] += path[:, alphabet.space]
+        path[:, alphabet.space] = 0
+    return path
+
+
+def _align(path: np.ndarray, text: str, places: np.ndarray, alphabet: Alphabet) -> Aligned:
+    count, frames = len(text), len(path)
+    if not count or frames < count:
+        return Aligned(np.full(count, np.log(FLOOR)), [""] * count)
+    known = {ch: alphabet.emission(path, ch) for ch in set(text)}
+    emit = np.empty((frames, 2 * count + 1))
+    emit[:, 0::2] = path[:, :1]
+    emit[:, 1::2] = np.stack([known[ch] for ch in text], 1)
+    logs = np.log(np.maximum(emit, FLOOR))
+    t = np.arange(frames)[:, None]
+    logs[:, 1::2] += np.where((t < places[:, 0]) | (t > places[:, 1]), OUT_OF_PLACE, 0.0)
+    states = _viterbi(logs, text)
+    best = path.argmax(1)
+    gain = logs[np.arange(frames), states] - np.log(np.maximum(path.max(1), FLOOR))
+    owner = _owners(states, count)
+    odds = np.minimum(np.bincount(owner, gain, count), 0.0)
+    return Aligned(odds, _seen(path, best, places, alphabet.alphabet, odds))
+
+
+def _seen(path: np.ndarray, best: np.ndarray, places: np.ndarray, alphabet: str, odds: np.ndarray) -> list[str]:
+    """Return what the best path spells at the place of each character, by the least sum of distances."""
+    seen = [""] * len(places)
+    if odds.min(initial=0.0) > DIFFERS:
+        return seen
+    starts = np.flatnonzero((best > 0) & (np.diff(best, prepend=0) != 0))
+    ends = [t + int(np.argmax(np.append(best[t:], -1) != best[t])) for t in starts.tolist()]
+    peaks = np.array([t + int(path[t:end].max(1).argmax()) for t, end in zip(starts.tolist(), ends, strict=True)])
+    spelt, middles = [alphabet[k - 1] for k in best[starts].tolist()], places.mean(1)
+    skip = max(1.5, 0.4 * float(np.median(places[:, 1] - places[:, 0])))  # frames, for one without partner
+    cost = np.arange(len(middles) + 1) * skip
+    back = np.zeros((len(spelt) + 1, len(middles) + 1), np.int8)  # 0 both, 1 a spelt character alone, 2 a claimed one
+    back[0, 1:] = 2
+    for n, peak in enumerate(peaks.tolist(), 1):
+        both, alone = cost[:-1] + np.abs(middles - peak), cost + skip
+        row = alone.copy()
+        row[1:] = np.minimum(both, alone[1:])
+        back[n] = 1
+        back[n, 1:][both <= alone[1:]] = 0
+        for k in range(1, len(row)):
+            if row[k - 1] + skip < row[k]:
+                row[k], back[n, k] = row[k - 1] + skip, 2
+        cost = row
+    n, k = len(spelt), len(middles)
+    while n or k:
+        step = back[n, k] if n else 2
+        if step == 0 or (step == 1 and k and abs(middles[k - 1] - peaks[n - 1]) < skip):
+            seen[k - 1] = spelt[n - 1] + seen[k - 1]
+        n, k = n - (step != 2), k - (step != 1)
+    return seen
+
+
+def _viterbi(logs_TS: np.ndarray, text: str) -> np.ndarray:
+    """Return the state of each frame on the likeliest path through all characters."""
+    frames, states = logs_TS.shape
+    skip = np.zeros(states, bool)  # a character may follow another without a blank, unless they are equal
+    skip[3::2] = [a != b for a, b in pairwise(text)]
+    score = np.full(states, -np.inf)
+    score[:2] = logs_TS[0, :2]
+    back = np.zeros((frames, states), np.int8)
+    for t in range(1, frames):
+        one = np.concatenate([[-np.inf], score[:-1]])
+        two = np.where(skip, np.concatenate([[-np.inf, -np.inf], score[:-2]]), -np.inf)
+        best = np.maximum(np.maximum(score, one), two)
+        back[t] = np.where(best == score, 0, np.where(best == one, 1, 2))
+        score = best + logs_TS[t]
+    state: int = states - 1 if score[-1] >= score[-2] else states - 2
+    path = np.empty(frames, int)
+    for t in range(frames - 1, -1, -1):
+        path[t] = state
+        state -= int(back[t, state])
+    return path
+
+
+def _owners(states: np.ndarray, count: int) -> np.ndarray:
+    """Return the character that each frame belongs to; a blank belongs to the nearer of its neighbours."""
+    frames = np.arange(len(states))
+    inked = np.flatnonzero(states % 2 == 1)
+    if not len(inked):
+        return np.zeros(len(states), int)
+    after = np.searchsorted(inked, frames).clip(0, len(inked) - 1)
+    before = np.maximum(after - 1, 0)
+    nearer = np.where(np.abs(inked[before] - frames) <= np.abs(inked[after] - frames), inked[before], inked[after])
+    return np.minimum(states[nearer] // 2, count - 1)

@@ -1,0 +1,229 @@
+"""Read a PDF page by both witnesses: the text layer as a draft, checked line by line against the pixels.
+
+The page is drawn once, at the size at which its own type is read best. Lines of much larger or smaller type are drawn
+again and laid out as strips on an image of their own. Ink that the layer says nothing about is read from the pixels.
+Frame: pixels of the page image, turned upright.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from ...document.blocks import to_block
+from ...document.elements import SCRIPTS, STYLES, Box, HiddenText, Page
+from ...document.evidence import Evidence
+from ...document.lines import TextLine
+from ...document.orientation import Orientation, restore_orientation, straighten
+from ...document.reading_order import order_blocks
+from ...document.structure import find_structure
+from ...io.pdf_objects import PageContent
+from ...models.preprocess import fit
+from ..ctc import ASCENT_EM, DESCENT_EM, X_HEIGHT_EM, mix_rows
+from .align import Alphabet, align
+from .lines import LAYER_DPI, LayerLine, evidence_of, hidden_text, lines_by_turn
+from .verify import Verdict, judge
+
+if TYPE_CHECKING:
+    from ...io.source import Source
+    from ..reader import Reader
+
+EM_RANGE = 11.0, 22.0  # px per em that the head reads in place
+EM_PX = 16.0  # of strips
+PAD_EM = 0.15  # before and behind a line
+REACH_EM = 0.12  # beside its box, where a character may show
+STRIP_EM = 1.6  # height of a strip
+CELL = 16  # px, raster on which ink without text is sought
+INK = 24  # grey levels between the darkest and lightest pixel of a cell with ink
+BARE_CELLS = 4  # cells of ink without text from which the pixels are read
+NO_INK = 10  # grey levels: a line that differs less from its ground shows nothing
+MAX_SCALE = 4.0
+SCALES = 0.45, 3.5  # of the page image against LAYER_DPI
+
+
+def read_both(source: Source, number: int, reader: Reader, factor: float) -> Page | None:
+    """Return a PDF page read by text layer and pixels; None when it has no layer that can be checked.
+
+    factor: of the resolution, 1.0 at the first attempt.
+    """
+    found = source.content(number, LAYER_DPI)
+    if found is None or not (groups := lines_by_turn(found.text, _size(found))):
+        return None
+    em = float(np.median(np.repeat([line.em_px for line in groups[0][1]], [len(line.text) for line in groups[0][1]])))
+    image, dpi = source.image(number, LAYER_DPI * factor * float(np.clip(EM_PX / max(em, 1e-3), *SCALES)))
+    content = source.content(number, dpi) if dpi else None
+    if content is None or dpi is None:
+        return None
+    page = Page(1, "blank", *image.size, dpi=dpi)
+    for turn, lines in lines_by_turn(content.text, image.size):
+        part = _read_turned(reader, straighten(image, turn), lines, content, turn, first=turn == groups[0][0])
+        if turn != Orientation():
+            restore_orientation(part, turn, image.size)
+        if not page.blocks:
+            page.rotation, page.skew = part.rotation, part.skew
+        page.blocks += part.blocks
+        page.hidden += part.hidden
+        page.layer = max(page.layer, part.layer, key=("none", "verified", "healed", "rejected").index)
+    page.status = "ok" if page.blocks else "blank"
+    page.hidden += hidden_text(content.text)
+    return page
+
+
+def _size(content: PageContent) -> tuple[int, int]:
+    return round(content.objects.width), round(content.objects.height)
+
+
+def _read_turned(
+    reader: Reader, image: Image.Image, lines: list[LayerLine], content: PageContent, turn: Orientation, first: bool
+) -> Page:
+    """Read the lines of one direction from the page turned so that they are level. first: and all other ink."""
+    shown, hidden = without_ink(image, lines)
+    verdict = check(reader, image, shown, content)
+    merged: list[TextLine] = list(verdict.lines)
+    if first and (verdict.rejected or bare_ink(image, verdict.lines, content, turn)):
+        scale = reader.wanted_scale(image) if not verdict.lines else 1.0
+        merged = merge(verdict.lines, _text_lines(reader.read(image, scale)))
+    blocks = [to_block(block, 1.0, STYLES + SCRIPTS) for block in order_blocks(merged)]
+    page = Page(1, "ok", *image.size, blocks=blocks, hidden=hidden)
+    page.layer = "rejected" if not verdict.lines else "healed" if verdict.healed or verdict.rejected else "verified"
+    scanned = any(_area(box) > 0.6 * _area((0, 0, *image.size)) for box, _ in content.objects.images)
+    find_structure(page, image, None if scanned else evidence_of(content, turn) if first else Evidence())
+    return page
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def check(reader: Reader, image: Image.Image, lines: Sequence[LayerLine], content: PageContent) -> Verdict:
+    """Return what the pixels of an upright grey page say about the lines of its text layer."""
+    alphabet = Alphabet(reader.network.frame_grid.alphabet)
+    fitted = fit(image, 1.0, reader.preprocess["multiple"])
+    near = [k for k, line in enumerate(lines) if EM_RANGE[0] <= line.em_px <= EM_RANGE[1]]
+    paths: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    if near:
+        paths |= zip(near, _paths(reader, fitted.pixels, [lines[k] for k in near]), strict=True)
+    far = sorted(set(range(len(lines))) - set(near))
+    if far:
+        strips, moved = _strips(image, [lines[k] for k in far])
+        paths |= zip(far, _paths(reader, fit(strips, 1.0, reader.preprocess["multiple"]).pixels, moved), strict=True)
+    texts = [line.text.replace(" ", "") for line in lines]
+    known = [paths[k] for k in range(len(lines))]
+    found = align([path for path, _ in known], texts, [places for _, places in known], alphabet)
+    return judge(lines, found, content.text, alphabet)
+
+
+def _paths(reader: Reader, pixels: np.ndarray, lines: Sequence[LayerLine]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the head's probabilities (T, A) along each line, and the frames (N, 2) of its characters but spaces."""
+    field, grid = reader.network(pixels), reader.network.frame_grid
+    paths = []
+    for line in lines:
+        x0, _, x1, _ = line.box
+        height = _baseline(line) - X_HEIGHT_EM / 2 * line.em_px
+        first = max(0, int((x0 - PAD_EM * line.em_px) / grid.frame_px))
+        last = min(field.frames, int((x1 + PAD_EM * line.em_px) / grid.frame_px) + 1)
+        t = np.arange(first, max(last, first))
+        path = mix_rows(field, np.full(len(t), height), t, grid.row_px) if len(t) else np.zeros((0, 1))
+        sides = line.boxes[[ch != " " for ch in line.text]][:, [0, 2]] + np.array([-1, 1]) * REACH_EM * line.em_px
+        paths.append((path, sides / grid.frame_px - first))
+    return paths
+
+
+def _baseline(line: LayerLine) -> float:
+    return line.box[3] - DESCENT_EM * line.em_px
+
+
+def _strips(image: Image.Image, lines: Sequence[LayerLine]) -> tuple[Image.Image, list[LayerLine]]:
+    """Lay lines out one below the other, each at EM_PX, and return them with their new places."""
+    pieces, moved, top = [], [], 0
+    for line in lines:
+        scale = min(MAX_SCALE, EM_PX / line.em_px)
+        x0, y0, x1, y1 = line.box
+        pad = 0.5 * line.em_px
+        left, upper = max(0, int(x0 - pad)), max(0, int(y0 - 0.3 * line.em_px))
+        part = image.crop((left, upper, max(left + 1, int(x1 + pad)), max(upper + 1, int(y1 + 0.3 * line.em_px))))
+        part = part.resize(
+            (max(1, round(part.width * scale)), max(1, round(part.height * scale))), Image.Resampling.LANCZOS
+        )
+        shift = np.array([left, upper, left, upper], np.float32)
+        boxes = (line.boxes - shift) * scale + np.array([0, top, 0, top], np.float32)
+        moved.append(replace(line, boxes=boxes.astype(np.float32), em_px=line.em_px * scale))
+        pieces.append((part, top))
+        top += part.height + 8
+    canvas = Image.new("L", (max(part.width for part, _ in pieces), top), 255)
+    for part, y in pieces:
+        canvas.paste(part, (0, y))
+    return canvas, moved
+
+
+def without_ink(image: Image.Image, lines: Sequence[LayerLine]) -> tuple[list[LayerLine], list[HiddenText]]:
+    """Part the lines that show from those in whose place the page is bare."""
+    pixels = np.asarray(image)
+    shown, hidden = [], []
+    for line in lines:
+        x0, y0, x1, y1 = (max(0, int(v)) for v in line.box)
+        part = pixels[y0 : y1 + 1, x0 : x1 + 1]
+        if part.size and int(part.max()) - int(part.min()) >= NO_INK:
+            shown.append(line)
+        else:
+            hidden.append(HiddenText(line.text, line.box, "no ink"))
+    return shown, hidden
+
+
+def bare_ink(image: Image.Image, lines: Sequence[TextLine], content: PageContent, turn: Orientation) -> bool:
+    """Whether the page has ink that no line covers: pictures, outlines, text that the layer lacks."""
+    pixels = np.asarray(image)
+    high, wide = (side // CELL for side in pixels.shape)
+    if not high or not wide:
+        return False
+    cells = pixels[: high * CELL, : wide * CELL].reshape(high, CELL, wide, CELL)
+    ink = cells.max((1, 3)).astype(int) - cells.min((1, 3)) > INK
+    evidence = evidence_of(content, turn)
+    edges = [
+        edge
+        for (x0, y0, x1, y1), _ in evidence.areas
+        for edge in ((x0, y0, x0, y1), (x1, y0, x1, y1), (x0, y0, x1, y0), (x0, y1, x1, y1))
+    ]
+    for x0, y0, x1, y1 in [*(line.box for line in lines), *evidence.rules, *edges]:
+        rows, columns = (
+            slice(max(0, int((a - 4) / CELL)), max(0, int((b + 4) / CELL) + 1)) for a, b in ((y0, y1), (x0, x1))
+        )
+        ink[rows, columns] = False
+    return int(ink.sum()) >= BARE_CELLS
+
+
+def merge(lines: Sequence[LayerLine], read: Sequence[TextLine]) -> list[TextLine]:
+    """Return the lines of the layer, and those read from pixels where the layer has none."""
+    boxes = np.array([line.box for line in lines]).reshape(-1, 4)
+    merged: list[TextLine] = list(lines)
+    for line in read:
+        x0, y0, x1, y1 = line.box
+        middle = (y0 + y1) / 2
+        wide = np.minimum(boxes[:, 2], x1) - np.maximum(boxes[:, 0], x0)
+        level = (boxes[:, 1] < middle) & (boxes[:, 3] > middle)
+        if not len(boxes) or float(np.where(level, np.maximum(wide, 0), 0).sum()) < 0.3 * (x1 - x0):
+            merged.append(line)
+    return merged
+
+
+def _text_lines(page: Page) -> list[TextLine]:
+    """Return the lines of a page that was read from pixels, its rows parted where pieces were joined."""
+    lines = []
+    for line in page.lines:
+        for piece in re.finditer(r"\S(?:.*?\S)?(?= {2}|$)", line.text):
+            part = slice(*piece.span())
+            boxes = np.array(line.characters[part], np.float32).reshape(-1, 4)
+            if len(boxes) != len(piece[0]):
+                continue
+            styles = np.zeros((len(line.text), len(STYLES + SCRIPTS)), bool)
+            for start, end, name in line.styles:
+                styles[start:end, (STYLES + SCRIPTS).index(name)] = True
+            em = float(np.median(boxes[:, 3] - boxes[:, 1])) / (ASCENT_EM + DESCENT_EM)
+            confidence = np.array(line.character_confidence[part], np.float32)
+            lines.append(TextLine(piece[0], boxes, confidence, em, writer=line.writer, styles=styles[part]))
+    return lines
