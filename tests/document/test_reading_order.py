@@ -167,3 +167,38 @@ def test_a_table_beside_wide_cells_is_read_row_by_row() -> None:
 def test_the_closing_brace_comes_last() -> None:
     listing = [line("{", 20, 0), line("value = 1;", 60, 20), line("other = 2;", 60, 40), line("}", 20, 60)]
     assert rows_of(listing) == [["{"], ["value"], ["other"], ["}"]]
+
+
+def run_together(rows: int, gap: float, size: float) -> list[TextLine]:
+    """Two columns whose rows were found as one line each; the word gaps of the rows are nowhere above one another."""
+    lines = []
+    for k in range(rows):
+        lengths = [3, 5, 4, 6, 2, 7]
+        turned = lengths[k % 6 :] + lengths[: k % 6]
+        parts = [
+            "left " + " ".join("abcdefg"[:n] for n in turned),
+            f"right {k} " + " ".join("hijklmn"[:n] for n in turned),
+        ]
+        left = line(parts[0], 20, 40 + 1.25 * size * k, size)
+        right = line(parts[1], left.box[2] + gap, 40 + 1.25 * size * k, size)
+        blank = np.array([[left.box[2], left.box[1], right.box[0], left.box[3]]], np.float32)
+        text = f"{parts[0]} {parts[1]}"
+        boxes = np.concatenate([left.boxes, blank, right.boxes])
+        lines.append(TextLine(text, boxes, np.ones(len(text), np.float32), size))
+    return lines
+
+
+@pytest.mark.parametrize("dpi", [72, 112, 150, 200])
+def test_a_narrow_gutter_is_found_at_any_resolution(dpi) -> None:
+    """Each row of both columns was found as one line, for the gutter is hardly wider than a word gap."""
+    size = 10 * dpi / 72
+    blocks = order_blocks(run_together(12, 0.9 * size, size))
+    texts = [piece.text for block in blocks for row in block.rows for piece in row.pieces]
+    assert len(texts) == 24
+    assert all(text.startswith("left") for text in texts[:12])
+    assert [text.split()[1] for text in texts[12:]] == [str(k) for k in range(12)]
+
+
+def test_word_gaps_of_a_few_rows_are_no_gutter() -> None:
+    lines = run_together(4, 12.0, EM)
+    assert [len(row) for row in rows_of(lines)] == [1] * 4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from vary.document.elements import Block, Line, Page
+from vary.document.elements import Block, Document, Line, Page
 from vary.document.running_heads import mark_running_heads
 from vary.document.structure import find_structure
 
@@ -157,3 +157,53 @@ def test_headers_and_footers_are_what_repeats_at_the_edges() -> None:
         assert [one.text for one in found.lines] == [one.text for one in made.lines]
     assert [kinds(found) for found in mark_running_heads(list(marked))] == [kinds(found) for found in marked]
     assert [kinds(found) for found in mark_running_heads(running_pages(2))] == [["text"] * 3] * 2
+
+
+def test_wrapped_items_are_one_item() -> None:
+    """Whether a line hangs below the text of its item or returns to the margin, in one block or in several."""
+    hanging = [line("● How are wet pots carried", 10, 100), line("up to the loft?", 24, 118)]
+    back = [line("1. Ring the desk before noon, for the clerk goes", 10, 154), line("out to lunch.", 10, 172)]
+    short = line("2. Boats", 10, 190)
+    found = page(block(hanging[0]), block(hanging[1]), block(*back, short), PROSE)
+    assert [one.kind for one in found.blocks] == ["list", "text"]
+    assert found.blocks[0].text.split("\n") == [
+        "● How are wet pots carried up to the loft?",
+        "1. Ring the desk before noon, for the clerk goes out to lunch.",
+        "2. Boats",
+    ]
+
+
+def test_text_after_a_list_is_no_item() -> None:
+    items = [
+        line("• an item that is as wide as the column allows it to be, so it is full", 10, 100),
+        line("• short", 10, 118),
+    ]
+    found = page(block(*items), block(line("A paragraph that begins at the margin.", 10, 154)), PROSE)
+    assert kinds(found) == ["list", "text", "text"]
+
+
+def test_lists_are_nested_by_their_indent() -> None:
+    items = [line("• one", 10, 100), line("• within", 30, 118), line("1. deeper", 50, 136), line("• two", 10, 154)]
+    found = page(block(*items), PROSE)
+    assert Document("a", "m", [found]).markdown().split("\n\n")[1] == "- one\n  - within\n    1. deeper\n- two"
+
+
+def code(text: str, x: float, y: float) -> Line:
+    made = line(text, x, y)
+    made.styles = [(0, len(text), "mono")]
+    return made
+
+
+def test_a_listing_is_one_block_with_its_short_lines() -> None:
+    listing = [code("def f(a):", 10, 100), code("    {", 10, 118), code("return a", 38, 136), code("}", 10, 154)]
+    found = page(block(listing[0]), block(*listing[1:3]), block(listing[3]), block(line("see", 10, 200)), PROSE)
+    assert kinds(found) == ["code", "text", "text"]
+    assert found.blocks[0].text.split("\n")[-1] == "}"
+    assert kinds(page(block(code("x", 10, 100)), PROSE)) == ["text", "text"]  # a word of code alone
+
+
+def test_text_in_larger_type_than_the_references_is_no_heading() -> None:
+    text = block(*(line("the text of the page runs on and on, line by line ", 10, 60 + 20 * k, 17) for k in range(10)))
+    notes = block(*(line("a reference in smaller type, and there are many " * 2, 10, 300 + 18 * k) for k in range(20)))
+    found = page(block(line("A heading", 10, 20, 24)), *(block(one) for one in text.lines), notes)
+    assert kinds(found) == ["heading", *["text"] * 10, "text"]

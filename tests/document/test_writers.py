@@ -74,7 +74,7 @@ def test_markdown_table() -> None:
 
 def test_markdown_of_each_kind() -> None:
     found = written("• one\ntwo\n2. three", "list").markdown()
-    assert found == "<!-- page 1 -->\n\n- one\n  two\n2. three"
+    assert found == "<!-- page 1 -->\n\n- one two\n2. three"
     assert written("Title", "heading", level=2).markdown().endswith("\n\n## Title")
     assert written("x^2", "formula").markdown().endswith("$$\nx^2\n$$")
     figure = Block([], (1, 1, 9, 9), "figure", image="a_images/0001-1.png")

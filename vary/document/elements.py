@@ -15,7 +15,7 @@ from typing import Any
 
 Box = tuple[float, float, float, float]
 Span = tuple[int, int, str]  # characters [start, end) of a text, and a name of STYLES
-ITEM = re.compile(r"[•‣▪] ?|[–*·] |- (?=\S)|\(?(?:\d{1,2}[.)]|[a-z]\)) ")  # the mark that begins a list item
+ITEM = re.compile(r"[•‣▪●○◦■□◆❖▶►➢➤] ?|[–*·] |- (?=\S)|\(?(?:\d{1,2}[.)]|[a-z]\)) ")  # the mark that begins a list item
 DOUBTFUL = 0.88  # mean confidence of a page below which it gets a warning; docs/results.md lists pages of all kinds
 HYPHENS = ("-", "\u2010", "\u00ad")  # at the end of a line
 LEADER = re.compile(r"(\. ?){4,}|…{2,}|_{4,}")  # dots of a table of contents, blanks of a form
@@ -114,6 +114,8 @@ class Block:
         for before, line in zip([None, *self.lines], self.lines, strict=False):
             if before is None:
                 text = ""
+            elif self.kind == "list" and not ITEM.match(line.text) and not text.endswith(HYPHENS):
+                text += " "
             elif (
                 self.kind == "code"
                 or right - _ends(before, self.angle)[1] > 0.15 * (right - left)

@@ -10,7 +10,7 @@ from .markdown import Pages, _line_runs, _loss
 
 
 def html(source: str, model: str, pages: Pages) -> Iterator[str]:
-    """A web page of its own: no script, nothing fetched but the figures written beside it."""
+    """Yield the parts of a self-contained HTML page. It has no script and loads only the figures next to it."""
     yield (
         '<!doctype html>\n<html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{_safe(source)}</title><style>body{{max-width:45em;margin:2em auto;font-family:serif;padding:0 1em}}"

@@ -1,8 +1,7 @@
-"""A document as Markdown, plain text, HTML and JSON, page by page: a thousand pages need the memory of one.
+"""Write a document as Markdown, one page at a time, so that memory does not grow with the number of pages.
 
-What a model read is untrusted: a page can spell markup. Markdown and HTML are escaped so that none of it takes effect;
-the only markup is what the writer sets for a block's kind. Headers and footers are kept, set apart. A page that was
-lost is named where its text would stand.
+Recognised text is untrusted: it can contain markup. All of it is escaped, and the only markup is that of the blocks'
+kinds. Headers, footers and lost pages are named in comments.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _BEGINNING = re.compile(r"(?m)^(?:(\d{1,9})(?=[.)](?:\s|$))|(?=[#>+=|~-]|:-))")
 
 
 def markdown(source: str, model: str, pages: Pages) -> Iterator[str]:
-    """CommonMark with tables. Page numbers, headers, footers and lost pages stand in comments."""
+    """Yield the parts of a CommonMark text with tables. Comments hold page numbers, headers, footers and lost pages."""
     for k, page in enumerate(pages):
         parts = [f"<!-- page {page.number} -->"]
         if page.status in LOST:
@@ -41,7 +40,7 @@ Run = tuple[str, frozenset[str]]  # a piece of a line and the styles that it is 
 
 
 def _line_runs(block: Block) -> list[list[Run]]:
-    """The lines of a block's text, each in runs of one style; no run of a style ends in white space."""
+    """Return the lines of a block's text as runs of one style. No styled run begins or ends with a blank."""
     text, spans = block.styled_text()
     looks: list[frozenset[str]] = [frozenset()] * len(text)
     for start, end, style in spans:
@@ -70,7 +69,7 @@ def _runs(line: str, looks: list[frozenset[str]]) -> list[Run]:
 
 
 def _marked(runs: list[Run]) -> str:
-    """A line in Markdown: ** around what is bold, * around italics, backticks around typewriter; links."""
+    """Return a line in Markdown: ** for bold, * for italics, backticks for fixed-width type, and links."""
     out = ""
     for target, group in groupby(runs, key=lambda run: _link(run[1])):
         inner = _styled(group)
@@ -101,19 +100,19 @@ def _styled(runs: Iterable[Run]) -> str:
 
 
 def _code(block: Block) -> str:
-    """A fenced block, its fence longer than any inside."""
+    """Return a fenced code block with a fence longer than any run of backticks inside."""
     text = block.text
     fence = "`" * max(3, 1 + max((len(found) for found in re.findall("`+", text)), default=0))
     return f"{fence}\n{text}\n{fence}"
 
 
 def _begun(text: str) -> str:
-    """No line begins like a heading, a list, a rule, a quotation or a table."""
+    """Escape what would make a line a heading, a list, a rule, a quotation or a table."""
     return _BEGINNING.sub(lambda m: (m[1] or "") + "\\", text)
 
 
 def _inline(text: str) -> str:
-    """No character inside a line is markup, as CommonMark and GitHub read it."""
+    """Escape the characters inside lines that are markup for CommonMark and GitHub."""
     return "\n".join(_escaped(" ".join(line.split())) for line in text.split("\n"))
 
 
@@ -127,21 +126,40 @@ def _heading(block: Block) -> str:
 
 def _list(block: Block) -> str:
     items: list[str] = []
+    indents = _indents(block)
     for runs in _line_runs(block):
         found = ITEM.match("".join(text for text, _ in runs))
         mark = found[0].strip() if found else ""
         text = _begun(_marked(_after(runs, len(found[0]) if found else 0)))
         if not found and items:
             items.append("  " + text)
-        elif re.fullmatch(r"\d+[.)]", mark):
-            items.append(f"{mark} {text}")
+            continue
+        indent = next(indents, "")
+        if re.fullmatch(r"\d+[.)]", mark):
+            items.append(f"{indent}{mark} {text}")
         else:
-            items.append(f"- {_inline(mark) + ' ' if mark[:1].isalnum() or mark[:1] == '(' else ''}{text}")
+            items.append(f"{indent}- {_inline(mark) + ' ' if mark[:1].isalnum() or mark[:1] == '(' else ''}{text}")
     return "\n".join(items)
 
 
+def _indents(block: Block) -> Iterator[str]:
+    """Yield the indent of each item of a list: nested items begin farther to the right."""
+    open_items: list[tuple[float, int]] = []  # left edge of an item, and the width of its indent and mark
+    for line in block.lines:
+        found = ITEM.match(line.text)
+        if found is None:
+            continue
+        step = 0.6 * (line.box[3] - line.box[1])
+        while open_items and line.box[0] < open_items[-1][0] + step:
+            open_items.pop()
+        indent = open_items[-1][1] if open_items else 0
+        mark = found[0].strip()
+        open_items.append((line.box[0], indent + (len(mark) + 1 if re.fullmatch(r"\d+[.)]", mark) else 2)))
+        yield " " * indent
+
+
 def _after(runs: list[Run], count: int) -> list[Run]:
-    """The runs without their first characters."""
+    """Return the runs without their first `count` characters."""
     left: list[Run] = []
     for text, look in runs:
         if text[count:]:
@@ -167,7 +185,7 @@ def _formula(block: Block) -> str:
 
 
 def _comment(text: str) -> str:
-    """Text that cannot end a comment."""
+    """Return text that cannot end a comment."""
     return re.sub(r"-(?=-)", "- ", " ".join(text.split())).replace(">", "&gt;").replace("<", "&lt;")
 
 

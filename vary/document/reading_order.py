@@ -22,6 +22,8 @@ JUT_EM = (
 )
 KEPT_EM = 0.5
 SPAN_EM = 2.0  # such pieces are no farther from each other
+STRIP_EM = 0.55  # least width of a word gap that may belong to a gutter
+STRIP_ROWS = 5
 WIDE_EM = 10  # a piece at least this wide is running text; narrower ones are cells, numbers, labels
 
 
@@ -45,6 +47,7 @@ def order_blocks(lines: list[TextLine]) -> list[TextBlock]:
     """Blocks of a page in reading order."""
     if not lines:
         return []
+    lines = _split_at_strips(lines)
     gutters = _gutters(lines)
     lines = _parted(lines, gutters)
     boxes, em = np.array([line.box for line in lines]), _usual_em(lines)
@@ -52,6 +55,63 @@ def order_blocks(lines: list[TextLine]) -> list[TextBlock]:
     rows = _rows(lines, gutters, [_white(gutter, boxes, em) for gutter in gutters])
     ordered = [rows[k] for k in _reading_order(np.array([row.box for row in rows]), gutters)]
     return _blocks(ordered)
+
+
+def _split_at_strips(lines: list[TextLine]) -> list[TextLine]:
+    """Split lines at vertical white strips that run through the word gaps of many rows.
+
+    A narrow gutter is no wider than a large word gap, so that lines of two columns are found as one. But word gaps of
+    single rows are not above one another: a strip through STRIP_ROWS rows in a row is a gutter.
+    """
+    em = _usual_em(lines)
+    gaps = [_word_gaps(line, STRIP_EM * em) for line in lines]
+    middles = sorted((a + b) / 2 for found in gaps for a, b, _ in found)
+    order = sorted(range(len(lines)), key=lambda k: lines[k].box[1])
+    cuts: list[set[int]] = [set() for _ in lines]
+    last = -np.inf
+    for x in middles:
+        if x - last < 0.2 * em:
+            continue
+        last = x
+        run: list[tuple[int, int]] = []
+        for k in [*order, -1]:
+            if k >= 0 and not lines[k].box[0] < x < lines[k].box[2]:
+                continue
+            at = next((at for a, b, at in gaps[k] if a < x < b), None) if k >= 0 else None
+            near = k >= 0 and (not run or lines[k].box[1] - lines[run[-1][0]].box[1] < 6 * em)
+            if at is not None and near:
+                run.append((k, at))
+                continue
+            if len(run) >= STRIP_ROWS and _are_columns([lines[j] for j, _ in run], x, em):
+                for j, cut in run:
+                    cuts[j].add(cut)
+            run = [(k, at)] if at is not None else []
+    parts: list[TextLine] = []
+    for line, places in zip(lines, cuts, strict=True):
+        edges = [0, *sorted(places), len(line.text)]
+        for begin, end in pairwise(edges):
+            text = line.text[begin:end]
+            begin, end = begin + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip())
+            if end > begin:
+                parts.append(line if end - begin == len(line.text) else _piece(line, slice(begin, end)))
+    return parts
+
+
+def _word_gaps(line: TextLine, least: float) -> list[tuple[float, float, int]]:
+    """Return begin, end and index of the next character of the gaps between words that are `least` wide."""
+    inked = [k for k, ch in enumerate(line.text) if ch != " "]
+    return [
+        (float(line.boxes[a, 2]), float(line.boxes[b, 0]), b)
+        for a, b in pairwise(inked)
+        if line.boxes[b, 0] - line.boxes[a, 2] >= least
+    ]
+
+
+def _are_columns(lines: list[TextLine], x: float, em: float) -> bool:
+    """Return whether lines have running text on both sides of x, not the cells of a table."""
+    left = np.median([x - line.box[0] for line in lines])
+    right = np.median([line.box[2] - x for line in lines])
+    return bool(min(left, right) > WIDE_EM * em)
 
 
 def _gutters(lines: list[TextLine]) -> list[Gutter]:
@@ -219,12 +279,19 @@ def _topological(before: np.ndarray, preference: np.ndarray) -> list[int]:
 
 def _blocks(rows: list[Row]) -> list[TextBlock]:
     """Start a block where the type changes, the column changes, or the white between rows is wider than usual."""
-    gaps = [
-        b.box[1] - a.box[1]
+    steps = [
+        (a.em_px, b.box[1] - a.box[1])
         for a, b in pairwise(rows)
         if 0 < b.box[1] - a.box[1] < 3 * a.em_px and abs(a.em_px - b.em_px) < 0.15 * a.em_px
     ]
-    usual = float(np.median(gaps)) if gaps else 0.0
+    usual_of: dict[float, float] = {}  # leading of the rows of about one size
+
+    def usual(em: float) -> float:
+        if em not in usual_of:
+            alike = [step for size, step in steps if abs(size - em) < 0.1 * em]
+            usual_of[em] = float(np.median(alike if len(alike) > 3 else [step for _, step in steps] or [0.0]))
+        return usual_of[em]
+
     blocks: list[TextBlock] = []
     for before, row in zip([None, *rows], rows, strict=False):
         new = before is None
@@ -235,7 +302,7 @@ def _blocks(rows: list[Row]) -> list[TextBlock]:
             new = (
                 step <= 0
                 or other_column
-                or step > 1.25 * max(usual, row.em_px)
+                or step > 1.25 * max(usual(row.em_px), row.em_px)
                 or abs(row.em_px - before.em_px) > 0.18 * row.em_px
                 or indented
             )

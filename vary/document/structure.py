@@ -1,8 +1,8 @@
-"""What a block is, by geometry alone: headings, lists, tables, figures, captions; header and footer across pages.
+"""Find the kinds of blocks: headings, lists, code, tables, figures and captions, by the geometry of lines and ink.
 
-The nano model reads characters and where they stand, so a kind is given only where place and size show it: a heading
-by its size, a list by its bullets, a table by cells that stand in columns, a figure by ink in which no text was read, a
-caption by its first word beside a table or a figure. What shows nothing stays text. A formula is never guessed.
+A kind is set only where position, size or type shows it: a heading by its size, a list by its marks, code by its
+fixed-width type, a table by cells in columns, a figure by ink without text, a caption by its first word next to a table
+or figure. Other blocks stay text. Formulas are not found here.
 
 Frame: pixels of the page image.
 """
@@ -19,23 +19,24 @@ from PIL import Image
 from .elements import ITEM, LEADER, STYLES, Block, Box, Line, Page, union
 from .evidence import Evidence, add_links, take_figures
 
-HEADING = 1.15  # times the size of the page's text; LEVELS: the least sizes of levels 1, 2
-LEVELS = (1.7, 1.35)
+HEADING = 1.15  # least size of a heading, as a multiple of the text size
+LEVELS = (1.7, 1.35)  # least sizes of headings of level 1 and 2
 MAX_HEADING = 200  # characters
-_CELLS = re.compile(r"(?<! ) {2,}(?! )")  # between cells the reader sets two blanks
+_CELLS = re.compile(r"(?<! ) {2,}(?! )")  # the reader writes two blanks between cells
 _CAPTION = re.compile(r"(?:figure|fig\.|table|tab\.|chart|scheme|plate|listing)\s*(?:\d+|[IVX]+\b)", re.I)
 TABLE_ROWS = 3
-GRID = 12  # px, the raster on which figures are sought
-FIGURE_SHARE = 0.015  # of the page, at least
+BODY_SHARE, BODY_CHARACTERS = 0.2, 400  # of the characters of a page, for a size of running text
+GRID = 12  # px, side of a cell of the raster on which figures are found
+FIGURE_SHARE = 0.015  # least area of a figure, as a share of the page
 
 
 def find_structure(page: Page, image: Image.Image | None, evidence: Evidence | None = None) -> None:
-    """Give each block of a page its kind; tables are put together from blocks, figures are added at their place.
+    """Set the kind of each block of a page, assemble tables and lists, and insert figures.
 
     Args:
-        page: upright, its blocks in reading order; changed in place.
-        image: the page's picture; None when there is none.
-        evidence: what a PDF says that is drawn on the page; without it figures are sought in the image.
+        page: An upright page with its blocks in reading order; it is changed.
+        image: The page image, if there is one.
+        evidence: Drawn objects of a PDF page. Without it figures are found in the image.
     """
     if not page.blocks:
         return
@@ -58,6 +59,7 @@ def find_structure(page: Page, image: Image.Image | None, evidence: Evidence | N
             block.kind, block.level = "heading", 1 + sum(size < least * body for least in LEVELS)
         elif ITEM.match(text):
             block.kind = "list"
+    page.blocks = _with_lists(page.blocks)
     _add_figures(page, figures)
     for block in page.blocks:
         if block.kind == "text" and _CAPTION.match(block.text) and any(
@@ -67,19 +69,25 @@ def find_structure(page: Page, image: Image.Image | None, evidence: Evidence | N
 
 
 def _size(line: Line) -> float:
-    """Size of a line's type, in pixels: the height of a character's box, which is 0.96 em (`lines.py`)."""
+    """Return the font size of a line in pixels: the median height of its character boxes, 0.96 em."""
     heights = [y1 - y0 for _, y0, _, y1 in line.characters] or [line.box[3] - line.box[1]]
     return float(np.median(heights))
 
 
 def _body_size(lines: list[Line]) -> float:
-    """The size in which most of the page's characters are set."""
+    """Return the size of the page's running text: the largest that BODY_SHARE of many characters have.
+
+    References and notes may fill most of a page in smaller type; the text is then no heading.
+    """
     sizes = np.repeat([_size(line) for line in lines], [max(1, len(line.text)) for line in lines])
-    return float(np.median(sizes))
+    median = float(np.median(sizes))
+    large = [float(size) for size in np.unique(sizes) if size > median]
+    shares = {size: float((np.abs(sizes - size) < 0.06 * size).mean()) for size in large}
+    return max([median, *(s for s in large if shares[s] >= BODY_SHARE and shares[s] * len(sizes) >= BODY_CHARACTERS)])
 
 
 def _gap(a: Box, b: Box) -> float:
-    """White between two boxes, downwards; infinite when they do not stand above one another."""
+    """Return the vertical distance of two boxes; infinite when neither is above the other."""
     if min(a[2], b[2]) <= max(a[0], b[0]):
         return float("inf")
     return max(a[1], b[1]) - min(a[3], b[3])
@@ -89,7 +97,7 @@ def _gap(a: Box, b: Box) -> float:
 
 
 def _drop_common_style(lines: list[Line]) -> None:
-    """A style in which most of the page is set emphasises nothing: it is taken off all lines."""
+    """Remove a style from all lines when most of the page has it: it emphasises nothing."""
     total = sum(len(line.text) for line in lines)
     for name in STYLES:
         if 2 * sum(_styled(line, name) for line in lines) > total:
@@ -98,16 +106,20 @@ def _drop_common_style(lines: list[Line]) -> None:
 
 
 def _styled(line: Line, name: str) -> int:
-    """Characters of a line that are set in a style."""
+    """Return the number of characters of a line in a style."""
     return sum(end - start for start, end, style in line.styles if style == name)
 
 
 def _with_code(blocks: list[Block]) -> list[Block]:
-    """Blocks with the lines that are set in typewriter type throughout as code; neighbouring ones are one block."""
+    """Return the blocks with lines in fixed-width type as blocks of code; neighbouring ones become one block."""
+    codes = _code_lines([line for block in blocks if block.kind != "table" for line in block.lines])
     out: list[Block] = []
     for block in blocks:
-        parts = [(False, block.lines)] if block.kind == "table" else _by_type(block.lines)
-        for code, lines in parts:
+        if block.kind == "table":
+            out.append(block)
+            continue
+        for code, run in groupby(block.lines, lambda line: id(line) in codes):
+            lines = list(run)
             above = out[-1] if code and out and out[-1].kind == "code" else None
             if above and _gap(above.box, union(line.box for line in lines)) < 3 * _size(lines[0]):
                 lines = [*out.pop().lines, *lines]
@@ -116,19 +128,94 @@ def _with_code(blocks: list[Block]) -> list[Block]:
     return out
 
 
-def _by_type(lines: list[Line]) -> list[tuple[bool, list[Line]]]:
-    """Runs of lines, and whether they are code: nine tenths typewriter, a word alone is none."""
-    return [
-        (code, list(run))
-        for code, run in groupby(lines, lambda line: _styled(line, "mono") >= 0.9 * len(line.text) > 5)
-    ]
+def _code_lines(lines: list[Line]) -> set[int]:
+    """Return the ids of lines of code: nine tenths in fixed-width type. A short line needs code next to it."""
+    fixed = [_styled(line, "mono") >= 0.9 * len(line.text) > 0 for line in lines]
+    code = {k for k, line in enumerate(lines) if fixed[k] and len(line.text) > 5}
+    for order in (range(len(lines)), reversed(range(len(lines)))):
+        before: int | None = None
+        for k in order:
+            if fixed[k] and before in code and abs(lines[k].box[1] - lines[before].box[1]) < 4 * _size(lines[k]):
+                code.add(k)
+            before = k
+    return {id(lines[k]) for k in code}
+
+
+# -- lists -----------------------------------------------------------------------------------------------------------
+
+
+def _with_lists(blocks: list[Block]) -> list[Block]:
+    """Return the blocks with wrapped list items whole and neighbouring items in one block of kind `list`."""
+    out: list[Block] = []
+    for block in blocks:
+        if block.kind not in ("list", "text"):
+            out.append(block)
+            continue
+        for lines in _item_runs(block.lines):
+            last = out[-1] if out and out[-1].kind == "list" else None
+            if last and (_is_item(lines[0]) or _continues(last, lines)) and _follows(last, lines[0]):
+                last.lines += lines
+                last.box = union(line.box for line in last.lines)
+            else:
+                kind = "list" if _is_item(lines[0]) else "text"
+                whole = len(lines) == len(block.lines) and kind == block.kind
+                out.append(block if whole else Block(lines, union(line.box for line in lines), kind, angle=block.angle))
+    return out
+
+
+def _item_runs(lines: list[Line]) -> list[list[Line]]:
+    """Return runs of lines: each item with the lines that continue it, and the lines between."""
+    runs: list[list[Line]] = []
+    box = union(line.box for line in lines)
+    full = box[2] - 0.15 * (box[2] - box[0])
+    for line in lines:
+        inside = runs and _is_item(runs[-1][0]) and (_hangs(runs[-1][0], line) or runs[-1][-1].box[2] > full)
+        if runs and not _is_item(line) and (inside or not _is_item(runs[-1][0])):
+            runs[-1].append(line)
+        else:
+            runs.append([line])
+    return runs
+
+
+def _is_item(line: Line) -> bool:
+    return ITEM.match(line.text) is not None
+
+
+def _hangs(item: Line, line: Line) -> bool:
+    """Return whether a line is as far to the right as the text of an item, not its mark."""
+    return line.box[0] > (item.box[0] + _text_start(item)) / 2
+
+
+def _text_start(item: Line) -> float:
+    """Return where the text of an item begins, after its mark."""
+    found = ITEM.match(item.text)
+    start = len(item.text) - len(item.text[len(found[0]) if found else 0 :].lstrip())
+    return item.characters[start][0] if start < len(item.characters) else item.box[0] + 1.0
+
+
+def _continues(block: Block, lines: list[Line]) -> bool:
+    """Return whether lines without a mark continue the last item of a list."""
+    item = next(line for line in reversed(block.lines) if _is_item(line))
+    text = _text_start(item)
+    full = block.lines[-1].box[2] > lines[0].box[0] + 0.6 * (block.box[2] - block.box[0])
+    return full and all(abs(line.box[0] - text) < 0.8 * _size(line) for line in lines)
+
+
+def _follows(block: Block, line: Line) -> bool:
+    """Return whether a line is below a list, close to it and of its size."""
+    last = block.lines[-1]
+    return (
+        0 < line.box[1] - last.box[1] < 3.2 * _size(last)
+        and line.box[0] < block.box[2]
+        and abs(_size(line) - _size(last)) < 0.15 * _size(last)
+    )
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------
 
 
 def _with_tables(blocks: list[Block]) -> list[Block]:
-    """Blocks with each run of rows that stand in columns made one table; other blocks stay as they are."""
+    """Return the blocks with each run of rows that form columns as one table."""
     rows = [(line, _cells(line), k) for k, block in enumerate(blocks) for line in block.lines]
     grids: dict[int, list[list[str]]] = {}  # by the table's first row
     table_of = [-1] * len(rows)
@@ -149,7 +236,7 @@ def _with_tables(blocks: list[Block]) -> list[Block]:
     return out
 
 
-Row = tuple[Line, list[tuple[str, float, float]], int]  # line, its cells (text, left, right), its block
+Row = tuple[Line, list[tuple[str, float, float]], int]  # line, its cells (text, left, right), index of its block
 
 
 def _cells(line: Line) -> list[tuple[str, float, float]]:
@@ -164,7 +251,7 @@ def _cells(line: Line) -> list[tuple[str, float, float]]:
 
 
 def _runs(rows: list[Row]) -> Iterable[tuple[int, int]]:
-    """Begin and end of runs of rows of several cells, one close below the other."""
+    """Yield begin and end of runs of close rows that have several cells each."""
     begin = 0
     for k, row in enumerate(rows):
         step = row[0].box[1] - rows[k - 1][0].box[1] if k > begin else 1.0
@@ -175,7 +262,7 @@ def _runs(rows: list[Row]) -> Iterable[tuple[int, int]]:
 
 
 def _grid(rows: list[list[tuple[str, float, float]]]) -> list[list[str]] | None:
-    """Cells in the columns that they stand in; None where they stand in none."""
+    """Return the cells of rows by column; None when they form no columns."""
     columns: list[list[float]] = []
     for _, left, right in sorted((cell for row in rows for cell in row), key=lambda cell: cell[1]):
         if columns and left < columns[-1][1]:
@@ -199,7 +286,7 @@ def _grid(rows: list[list[tuple[str, float, float]]]) -> list[list[str]] | None:
 
 
 def _add_figures(page: Page, figures: list[Block]) -> None:
-    """Put each figure before the first block that stands below its middle, in its columns."""
+    """Insert each figure before the first block below its middle in the same column."""
     for figure in figures:
         box = figure.box
         middle = (box[1] + box[3]) / 2
@@ -208,7 +295,7 @@ def _add_figures(page: Page, figures: list[Block]) -> None:
 
 
 def _figures(lines: list[Line], image: Image.Image, body: float) -> list[Box]:
-    """Large connected patches of ink in which little text was read."""
+    """Return the boxes of large connected areas of ink that contain little text."""
     pixels = np.asarray(image.convert("L"))
     high, wide = (side // GRID for side in pixels.shape)
     if not high or not wide:
@@ -229,7 +316,7 @@ def _figures(lines: list[Line], image: Image.Image, body: float) -> list[Box]:
 
 
 def _patches(mask_HW: np.ndarray) -> Iterable[tuple[int, int, int, int]]:
-    """Boxes (x0, y0, x1, y1) of what is connected, also over one empty cell."""
+    """Yield the boxes (x0, y0, x1, y1) of connected cells; a gap of one cell does not separate."""
     left = {(int(y), int(x)) for y, x in np.argwhere(mask_HW)}
     near = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)]
     for start in sorted(left):

@@ -11,7 +11,7 @@ from .markdown import Pages, markdown
 
 
 def plain(source: str, model: str, pages: Pages) -> Iterator[str]:
-    """Text as it was read, an empty line between blocks."""
+    """Yield the plain text, with an empty line between blocks."""
     gap = ""
     for page in pages:
         if page.text:
@@ -20,7 +20,7 @@ def plain(source: str, model: str, pages: Pages) -> Iterator[str]:
 
 
 def json(source: str, model: str, pages: Pages) -> Iterator[str]:
-    """As `Document.json`, see `document.schema.json`."""
+    """Yield the parts of the JSON of `Document.json`; see `document.schema.json`."""
     head = json_lib.dumps(document_head(source, model), ensure_ascii=False)
     yield head[:-1] + ', "pages": ['
     for k, page in enumerate(pages):
