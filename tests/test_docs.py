@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import vary
 from vary.cli import VERBS
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +24,11 @@ def test_every_verb_has_a_page_that_prints_its_help(verb: str) -> None:
     assert text.startswith(f"# vary {verb}\n")
     assert f"\n```{{help-of}} {verb}\n```\n" in text
     assert f"vary {verb} " in text or f"vary {verb}\n" in text.partition("\n")[2]
+
+
+def test_every_public_name_is_in_the_docs_of_the_api() -> None:
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    assert [name for name in vary.__all__ if not re.search(rf"\b{name}\b", text)] == []
 
 
 def test_every_page_is_in_the_contents() -> None:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from vary.cli import main
+from vary.io.errors import InputError
 from vary.models.chat import ChatModel, load_chat_model
 from vary.models.config import preset
 from vary.models.modeling import VaryForConditionalGeneration
@@ -102,6 +103,23 @@ def test_turns_and_the_context(folder) -> None:
     assert chat_model.ask([], "x" * (places - alone.asked - 4), max_tokens=600).tokens <= 5
     with pytest.raises(ValueError, match="roles alternate"):
         chat_model.chat_all([turns[1:]])
+
+
+def test_each_row_of_a_batch_has_its_own_room_and_its_own_refusal(folder) -> None:
+    chat_model = load_chat_model(folder)
+    short, long = ([PICTURE], "one"), ([], "word " * 60)
+    asked = chat_model.ask(*long, max_tokens=1).asked
+    chat_model.model.config.text_config.max_position_embeddings = asked + 5
+    too_long, missing = ([], "word " * 70), ([folder / "none.png"], "one")
+    answers = chat_model.ask_all([short, long, too_long, missing], max_tokens=40)
+    assert answers[:2] == [chat_model.ask(*short, max_tokens=40), chat_model.ask(*long, max_tokens=40)]
+    assert (answers[0].tokens, answers[1].tokens) == (40, 5)
+    assert [answer.error is None for answer in answers] == [True, True, False, False]
+    assert f"this model's context holds {asked + 5}" in str(answers[2].error)
+    assert "none.png" in str(answers[3].error)
+    for refused in (too_long, missing):
+        with pytest.raises(InputError):
+            chat_model.ask(*refused, max_tokens=40)
 
 
 def test_boxes_are_pixels_of_the_image() -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 from transformers import AutoProcessor, GenerationConfig, TextStreamer
 
-from ..io.errors import InputError
+from ..io.errors import InputError, VaryError
 from ..markup.boxes import Boxes, parse_boxes
 from ..markup.chart_text import Chart, parse_chart
 from ..markup.prompts import PROMPTS
@@ -26,15 +26,18 @@ from .quantize import QUANTISED, quantize
 from .repetition import Loop, StopRepetition
 
 Picture = Image.Image | str | Path
+OnText = Callable[[str], object]
 MAX_TOKENS = 2048  # what the papers' own demos allow
 NO_REPEAT = 20  # tokens that may not come twice in a row of that length (GOT's released script)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """text, without special tokens. finished: False when the length limit cut it off, or the answer was ended because
-    it began to repeat itself (`repeated`; the text then ends before the repetition). tokens: how many were written;
-    asked: how many were read, those of the images included.
+    """A model's answer to one question.
+
+    text: without special tokens. finished: whether the model ended the answer itself. repeated: it was ended because it
+    began to repeat itself; the text ends before the repetition. tokens: number written. asked: number read, with those
+    of the images. error: why a question of a batch was refused; None when it was answered.
     """
 
     text: str
@@ -42,6 +45,7 @@ class Answer:
     tokens: int
     asked: int = 0
     repeated: bool = False
+    error: str | None = None
 
 
 class ChatModel:
@@ -55,7 +59,7 @@ class ChatModel:
         images: Picture | list[Picture],
         question: str = "",
         *,
-        on_text: Callable[[str], object] | None = None,
+        on_text: OnText | None = None,
         **limits: Any,
     ) -> Answer:
         """One question about one image or several. on_text gets pieces of the answer as they are written; if it
@@ -77,32 +81,71 @@ class ChatModel:
         *,
         max_tokens: int = MAX_TOKENS,
         no_repeat: int = NO_REPEAT,
-        on_text: Callable[[str], object] | None = None,
+        on_text: OnText | None = None,
     ) -> list[Answer]:
-        """The next turn of each conversation (`prompt.pieces_of` says what one is), in one batch.
+        """Answer the next turn of each conversation, in one batch.
 
-        Raises ValueError for turns that the model's template does not have, and for more than its context holds.
+        Each row has its own room, so it gets the answer that it gets alone. A row that is refused has an `error` and
+        the others are answered; a refused batch of one raises InputError (wrong turns, or more than the context holds).
         """
-        inputs = self.processor.apply_chat_template(conversations, tokenize=True, return_dict=True)
-        inputs = inputs.to(self.model.device)
+        refused = self._refusals(conversations)
+        kept = [row for row in range(len(conversations)) if row not in refused]
+        if len(conversations) == 1 and refused:
+            raise InputError(refused[0])
+        answers = {row: Answer("", False, 0, error=reason) for row, reason in refused.items()}
+        if kept:
+            found = self._generate([conversations[row] for row in kept], max_tokens, no_repeat, on_text)
+            answers |= dict(zip(kept, found, strict=True))
+        return [answers[row] for row in range(len(conversations))]
+
+    def _refusals(self, conversations: list[list[dict[str, Any]]]) -> dict[int, str]:
+        """Return the rows whose turns the template does not have or that leave no room for an answer, with reasons."""
+        refused: dict[int, str] = {}
+        for row, conversation in enumerate(conversations):
+            try:
+                length = int(self._encode([conversation])["attention_mask"].sum())
+            except VaryError as error:
+                refused[row] = str(error)
+                continue
+            if self._places is not None and length >= self._places:
+                refused[row] = (
+                    f"the question has {length} tokens with its images; this model's context holds {self._places}"
+                )
+        return refused
+
+    @property
+    def _places(self) -> int | None:
+        """Length of the context in tokens; None when the model has no limit."""
+        return getattr(self.model.config.text_config, "max_position_embeddings", None)
+
+    def _encode(self, conversations: list[list[dict[str, Any]]]) -> Any:
+        return self.processor.apply_chat_template(conversations, tokenize=True, return_dict=True)
+
+    def _generate(
+        self, conversations: list[list[dict[str, Any]]], max_tokens: int, no_repeat: int, on_text: OnText | None
+    ) -> list[Answer]:
+        inputs = self._encode(conversations).to(self.model.device)
         tokenizer, stop, long = self.processor.tokenizer, self.processor.stop_ids[-1:], inputs["input_ids"].shape[1]
-        places = getattr(self.model.config.text_config, "max_position_embeddings", long + max_tokens)
-        if long >= places:
-            raise InputError(f"the question has {long} tokens with its images; this model's context holds {places}")
+        asked = inputs["attention_mask"].sum(1).tolist()
+        rooms = [min(max_tokens, self._places - own) if self._places else max_tokens for own in asked]
         settings = GenerationConfig(
-            do_sample=False, max_new_tokens=min(max_tokens, places - long), no_repeat_ngram_size=no_repeat,
-            eos_token_id=stop, pad_token_id=tokenizer.pad_token_id, suppress_tokens=[self.model.config.image_token_id],
+            do_sample=False, max_new_tokens=max(rooms), no_repeat_ngram_size=no_repeat, eos_token_id=stop,
+            pad_token_id=tokenizer.pad_token_id, suppress_tokens=[self.model.config.image_token_id],
         )  # fmt: skip
         streamer = _Streamer(tokenizer, on_text) if on_text else None
         guard = StopRepetition(tokenizer.decode, long, [*stop, tokenizer.pad_token_id])
+        ends = torch.tensor(rooms, device=self.model.device) + long
+
+        def is_full(input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+            return input_ids.shape[1] >= ends
+
         with torch.inference_mode():
             written = self.model.generate(
                 **inputs, generation_config=settings, streamer=streamer,
-                stopping_criteria=[guard, *([streamer.ended] if streamer else [])],
+                stopping_criteria=[guard, is_full, *([streamer.ended] if streamer else [])],
             )  # fmt: skip
-        asked = inputs["attention_mask"].sum(1).tolist()
-        rows = enumerate(zip(written[:, long:].tolist(), asked, strict=True))
-        return [self._answer(ids, stop[0], own, guard.loops.get(row)) for row, (ids, own) in rows]
+        rows = enumerate(zip(written[:, long:].tolist(), asked, rooms, strict=True))
+        return [self._answer(ids[:room], stop[0], own, guard.loops.get(row)) for row, (ids, own, room) in rows]
 
     def chart(self, image: Picture, language: str = "en", **limits: Any) -> Chart:
         """The chart in an image as data. Raises ValueError when the answer holds none."""
