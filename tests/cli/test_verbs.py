@@ -43,7 +43,8 @@ SURFACE = {
     "chart": {"-h", "--help", *ASKING},
     "detect": {"-h", "--help", "--classes", *ASKING},
     "info": {"-h", "--help", "--json"},
-    "convert": {"-h", "--help", "--as", "--layout"},
+    "convert": {"-h", "--help", "--as", "--layout", "--check"},
+    "family": {"-h", "--help", "--axis", "--level", "--json"},
     "render": {
         "-h",
         "--help",

@@ -192,10 +192,11 @@ def test_shuffle_takes_windows_of_neighbours() -> None:
 @pytest.mark.parametrize("merge", MERGES)
 def test_every_part_builds_and_runs(name, merge, processor) -> None:
     config = preset("vary-nano-test")
-    config.connector, config.merge = {"name": name}, merge
+    steps = {"steps": [{"name": "norm"}, {"name": "linear"}]} if name == "chain" else {}
+    config.connector, config.merge = {"name": name, **steps}, merge
     model = VaryForConditionalGeneration(config)
     tokens = model.get_image_features(torch.zeros(1, 1, 32, 64))
-    rows, columns = CONNECTORS[name].grid((4, 16))
+    rows, columns = CONNECTORS[name].grid((4, 16), **steps)
     assert tokens.shape == (1, rows * columns, 32)
 
 

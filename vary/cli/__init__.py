@@ -17,14 +17,14 @@ from .. import __version__
 from ..io.errors import MissingExtra, VaryError
 from .console import INTERRUPTED, OK, USAGE, complain, escape_unprintable, write
 from .documents import read
-from .models import ask, chart, convert, detect, info
+from .models import ask, chart, convert, detect, family, info
 from .servers import demo, serve
 from .training import evaluate, render, train
 
 __all__ = ["VERBS", "app", "main"]
 
 VERBS: dict[str, Callable[..., int]] = {
-    "read": read, "ask": ask, "chart": chart, "detect": detect, "info": info, "convert": convert,
+    "read": read, "ask": ask, "chart": chart, "detect": detect, "info": info, "family": family, "convert": convert,
     "serve": serve, "demo": demo, "render": render, "train": train, "eval": evaluate,
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The verbs that use or describe a model: `ask`, `chart`, `detect`, `info`, `convert`."""
+"""The verbs that use or describe a model: `ask`, `chart`, `detect`, `info`, `family`, `convert`."""
 
 from __future__ import annotations
 
@@ -121,10 +121,28 @@ def convert(
     layout: Annotated[
         str | None, typer.Option(metavar="L", help="Write our SRC as qwen, opt, 600k, got, got-transformers.")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare the logits with those of transformers' class.")
+    ] = False,
 ) -> int:
     """Convert official checkpoints and parts of models to ours, and back."""
     from ..models.convert.convert import convert
 
-    for line in convert(sources, target, name, layout):
+    for line in convert(sources, target, name, layout, check):
         write(line)
+    return OK
+
+
+def family(
+    axis: Annotated[
+        str | None, typer.Option(metavar="AXIS", help="Group by vocabularies, connector, language_model or reference.")
+    ] = None,
+    level: Annotated[str | None, typer.Option(metavar="LEVEL", help="Only rows of this level: equal or shape.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """List the models of the zoo: what each is made of, and what shows that it is right."""
+    from ..models.zoo.listing import format_table, rows
+
+    found = rows(axis, level)
+    write(json.dumps(found, ensure_ascii=False, indent=2) if as_json else format_table(found))
     return OK

@@ -16,7 +16,7 @@ from ..io.errors import ConfigError, InputError
 # The family's names (Vary, GOT, OneChart): `<img>` starts an image, `<imgpad>` is one image token, `</img>` ends it.
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<img>", "</img>", "<imgpad>")
 IMAGE_MARK = "<image>"  # what people write where an image goes
-_SPECIALS = re.compile(r"(<\|im_start\|>|<\|im_end\|>|<img>|</img>|<s>|</s>)")
+_SPECIALS = re.compile(r"(<\|im_start\|>|<\|im_end\|>|<\|endoftext\|>|<img>|</img>|<s>|</s>)")
 
 # What the English nano model spells: ASCII, typographic signs, accented Latin. One class of the reading head each.
 LATIN = (
@@ -101,6 +101,11 @@ TEMPLATES = {
     "600k": Template(image="{}</s>", answer="{}\n", stop="\n", apart=True),  # image tokens come first, no brackets
     "opt-chat": replace(_VICUNA, start="</s>", after_image="\n"),
     "vicuna": _VICUNA,
+    "llava": replace(_VICUNA, image="{}", after_image="\n"),  # LLaVA-1.5: no brackets around the image
+    "llava-phi": replace(
+        _VICUNA, start="", image="{}", after_image="\n", answer=" {}<|endoftext|>", stop="<|endoftext|>"
+    ),
+    "jinja": Template(image="{}"),  # the template of another model, in `chat_template` of the processor
     "qwen": _QWEN,
     "qwen-newline": replace(_QWEN, after_image="\n"),
 }

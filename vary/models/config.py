@@ -16,7 +16,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from ..io.errors import ConfigError
-from .connect import CONNECTORS
+from .connect import CONNECTORS, STEPS
 from .heads.glyphs import GlyphHead
 from .merge import MERGES
 from .symbols_decoder import SymbolsDecoder
@@ -135,7 +135,11 @@ class VaryConfig(PreTrainedConfig):
             raise ConfigError(f"unknown merge {self.merge!r}; allowed: {', '.join(MERGES)}")
         several = isinstance(self.connector, list)
         for k, connector in enumerate(self.connector if several else [self.connector]):
-            check_part(f"connector.{k}" if several else "connector", "connector", connector, CONNECTORS)
+            where = f"connector.{k}" if several else "connector"
+            check_part(where, "connector", connector, CONNECTORS)
+            steps = connector.get("steps", []) if isinstance(connector, dict) else []
+            for j, step in enumerate(steps):
+                check_part(f"{where}.steps.{j}", "step", step, STEPS)
         if self.formulas:
             check_values("formulas", _schema(SymbolsDecoder), self.formulas)
         if self.glyph_head:

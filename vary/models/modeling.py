@@ -7,7 +7,7 @@ Source: Vary, arXiv 2312.06109 sections 3.1 and 3.3. The reading head is ours (`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForImageTextToText, GenerationMixin, PreTrainedModel
-from transformers.modeling_outputs import ModelOutput
+from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils import logging as transformers_logging
 
 from ..io.errors import ConfigError, InputError
@@ -31,15 +31,14 @@ from .vocab import Vocabulary, build_vocabulary
 
 
 @dataclass
-class VaryOutput(ModelOutput):
+class VaryOutput(CausalLMOutputWithPast):
     """Hold loss (scalar), logits (B, T, V), the cache, and image tokens (P, M, E) if images were given."""
 
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    past_key_values: Any = None
-    hidden_states: Any = None
-    attentions: Any = None
     image_hidden_states: Tensor | None = None
+
+
+# transformers renames the cache: `past_key_values` before 5.24, `cache` since
+CACHE = "cache" if "cache" in {field.name for field in fields(CausalLMOutputWithPast)} else "past_key_values"
 
 
 @dataclass
@@ -226,7 +225,14 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         loss = None
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **kwargs)
-        return VaryOutput(loss, logits, out.past_key_values, out.hidden_states, out.attentions, image_tokens)
+        return VaryOutput(
+            loss=loss,
+            logits=logits,
+            hidden_states=out.hidden_states,
+            attentions=out.attentions,
+            image_hidden_states=image_tokens,
+            **{CACHE: getattr(out, CACHE, None)},
+        )
 
     def _place(
         self, input_ids: Tensor, embeds_BTE: Tensor, pixel_values: Tensor | list[Tensor]

@@ -57,6 +57,15 @@ def _pad(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
     return np.pad(pixels, sides, constant_values=255)
 
 
+def _centre(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
+    """Pad the shorter side on both ends with `fill`, then resize (LLaVA-1.5 pads with the mean colour)."""
+    size, side = preprocess["size"], max(image.size)
+    fill = tuple(preprocess.get("fill") or [255] * len(image.getbands()))
+    square = Image.new(image.mode, (side, side), fill if len(fill) > 1 else fill[0])
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return _resize(square, (size, size), preprocess["resample"])
+
+
 def _page(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
     return _padded(np.asarray(image), preprocess["multiple"])
 
@@ -72,6 +81,7 @@ FITS: dict[str, Callable[[Image.Image, dict[str, Any]], np.ndarray]] = {
     "squash": _squash,
     "crop": _crop,
     "pad": _pad,
+    "centre": _centre,
     "page": _page,
 }
 

@@ -29,9 +29,10 @@ from ..markup.prompts import (
     pieces_of,
 )
 from .config import VaryConfig
+from .convert.chat_template import foreign_pieces
 from .merge import MERGES, token_grid
 from .preprocess import normalise, prepare
-from .vocab import VOCABULARIES
+from .vocab import VOCABULARIES, upgrade
 
 Messages = list[dict[str, Any]]
 
@@ -67,14 +68,19 @@ class VaryProcessor(ProcessorMixin):
         merge: str = "channel",
         connector: dict[str, Any] | list[dict[str, Any]] | None = None,
         template: str = "plain",
+        image_pad: str = "<imgpad>",
+        chat_template: str | None = None,
         **kwargs: Any,
     ):
         if template not in TEMPLATES:
             raise ConfigError(f"unknown template {template!r}; allowed: {', '.join(TEMPLATES)}")
         self.vocabularies = vocabularies or [{"name": "nano", "preprocess": {"mean": 0.5, "std": 0.5, "multiple": 32}}]
         self.merge, self.connector, self.template = merge, connector or {"name": "shuffle"}, template
-        super().__init__(tokenizer, **{k: v for k, v in kwargs.items() if k != "chat_template"})
-        self.chat_template = jinja(self.style)  # for other software; `apply_chat_template` below needs none
+        self.vocabularies = [upgrade(vocabulary) for vocabulary in self.vocabularies]
+        self.image_pad = image_pad
+        super().__init__(tokenizer, **kwargs)
+        # for other software: `apply_chat_template` below needs it for the template "jinja" alone
+        self.chat_template = chat_template if template == "jinja" else jinja(self.style)
 
     @classmethod
     def of(cls, config: Any, tokenizer: Any) -> VaryProcessor:
@@ -89,6 +95,8 @@ class VaryProcessor(ProcessorMixin):
     @property
     def stop_ids(self) -> list[int]:
         """Ids that end an answer."""
+        if self.template == "jinja":
+            return [self.tokenizer.eos_token_id]
         return self.tokenizer(self.style.stop, add_special_tokens=False)["input_ids"]
 
     def __call__(
@@ -110,6 +118,7 @@ class VaryProcessor(ProcessorMixin):
             raise ValueError(f"the texts hold {sum(counts)} {self.image_token}, and {len(images)} images were given")
         pixels = self._pixels(images, counts)
         span = image_span(self._tokens(pixels), self.style) if images else ""
+        span = span.replace("<imgpad>", self.image_pad)
         ids = [self._ids(t.replace(self.image_token, span), add_special_tokens) for t in texts]
         return self._batch(ids, pixels)
 
@@ -132,7 +141,7 @@ class VaryProcessor(ProcessorMixin):
         batch = cast("list[Messages]", [conversation] if single else conversation)
         if chat_template not in (None, self.chat_template):
             raise ConfigError(f"the template belongs to the weights ({self.template}); another one cannot be given")
-        written = [pieces_of(messages, self.style, add_generation_prompt and not labels) for messages in batch]
+        written = [self._pieces(messages, add_generation_prompt and not labels) for messages in batch]
         dumb = [k for k, (pieces, _) in enumerate(written, 1) if not any(piece.learn for piece in pieces)]
         if labels and dumb:
             raise ConfigError(f"conversation {dumb[0]} holds no answer of the assistant, so there is nothing to learn")
@@ -156,6 +165,12 @@ class VaryProcessor(ProcessorMixin):
     def batch_decode(self, *args: Any, **kwargs: Any) -> list[str]:
         """Ids -> texts, by the tokenizer."""
         return self.tokenizer.batch_decode(*args, **kwargs)
+
+    def _pieces(self, messages: Messages, ask: bool) -> tuple[list[Piece], list[Any]]:
+        """Write a conversation as pieces, and collect its images."""
+        if self.template != "jinja":
+            return pieces_of(messages, self.style, ask)
+        return foreign_pieces(messages, self.tokenizer, str(self.chat_template), self.image_pad, ask)
 
     def _pixels(self, images: list[Any], counts: list[int]) -> list[torch.Tensor]:
         """One tensor per vocabulary that takes pixels; `counts` images belong to each row."""
@@ -187,7 +202,7 @@ class VaryProcessor(ProcessorMixin):
                 own, learnt = [], []
                 for piece in members:
                     count = image_tokens if kind == "image" else 1
-                    own += [self._id("<imgpad>" if kind == "image" else piece.text)] * count
+                    own += [self._id(self.image_pad if kind == "image" else piece.text)] * count
                     learnt += [piece.learn] * count
             ids += own
             labels += [i if learn else -100 for i, learn in zip(own, learnt, strict=True)]

@@ -14,28 +14,37 @@ from transformers import GenerationConfig
 
 from ...io.errors import ConfigError, InputError
 from ..config import VaryConfig, preset
-from ..modeling import VaryForConditionalGeneration
+from ..modeling import VaryForConditionalGeneration, load_model
 from .files import is_ours, read_config, read_tensors
 from .key_tables import check, rename, reverse
 from .layouts import FAMILIES, PARTS, configured, family_of, part_of, vocabulary_kind
 from .older import read_model
+from .peers import PEERS, compare, read_peer, save_peer_processor
 from .resize import fitted
 from .tokenizer import save_tokenizer
 
 SHARD = "4GB"
+MAX_DIFFERENCE = 1e-4  # of logits in float32
 
 
-def convert(sources: list[Path], target: Path, name: str | None = None, layout: str | None = None) -> list[str]:
+def convert(
+    sources: list[Path], target: Path, name: str | None = None, layout: str | None = None, check_logits: bool = False
+) -> list[str]:
     """Checkpoints -> a folder. Returns what a user should know of it, a line each.
 
     One foreign checkpoint of a whole model becomes ours; our folder with a `layout` of `FAMILIES` becomes theirs;
     parts (`PARTS`, or the vocabulary out of a model of ours) become the model `name`, a preset or a folder with our
-    `config.json`, whatever no part holds staying random. Raises ValueError naming the tensor, the file or the layout.
+    `config.json`, whatever no part holds staying random. A folder of a model type of `PEERS` becomes ours; check_logits
+    compares the logits of both. Raises ValueError naming the tensor, the file or the layout.
     """
     if target.exists() and any(target.iterdir()):
         raise InputError(f"{target}: not empty; nothing is overwritten")
     if layout is not None:
         return _to_theirs(sources, target, layout)
+    if len(sources) == 1 and read_config(sources[0]).get("model_type") in PEERS:
+        return _from_peer(sources[0], target, check_logits)
+    if check_logits:
+        raise ConfigError(f"{sources[0]}: --check takes a folder of one of these model types: {', '.join(PEERS)}")
     if len(sources) == 1 and not is_ours(sources[0]):
         state = read_tensors(sources[0])
         family = family_of(state)
@@ -44,6 +53,25 @@ def convert(sources: list[Path], target: Path, name: str | None = None, layout: 
     if name is None:
         raise InputError(f"{sources[0]}: parts of a model need --as NAME, the model that they become")
     return _assemble(sources, target, name)
+
+
+def _from_peer(source: Path, target: Path, check_logits: bool) -> list[str]:
+    """Convert a model that a class of transformers computes, with its tokenizer, prompts and generation settings."""
+    config, state, theirs = read_peer(source)
+    _tie(state, config)
+    check(state, expected_shapes(config), ("lm_head.weight",) if config.tie_word_embeddings else ())
+    _save(state, config, target)
+    if (source / "generation_config.json").is_file():
+        GenerationConfig.from_pretrained(source).save_pretrained(target)
+    kind = read_config(source)["model_type"]
+    report = [f"{source}: {kind}, {sum(t.numel() for t in state.values()):,} parameters"]
+    report += save_peer_processor(source, target, config)
+    if check_logits:
+        off = compare(load_model(target), theirs)
+        if off > MAX_DIFFERENCE:
+            raise InputError(f"{target}: logits differ from those of {type(theirs).__name__} by {off:.1e}")
+        report.append(f"logits differ from those of {type(theirs).__name__} by {off:.1e} at most")
+    return report
 
 
 def _to_ours(source: Path, state: dict[str, Tensor], target: Path, family: str, name: str | None) -> list[str]:

@@ -72,13 +72,6 @@ class TowerVocabulary(Vocabulary):
             )
         return stride, stride
 
-    @classmethod
-    def extra_tokens(cls, **sizes: Any) -> int:
-        """Return the number of tokens before the patches that `pick: all` keeps."""
-        if sizes.get("pick") != "all":
-            return 0
-        return 0 if sizes["config"]["model_type"].startswith(("siglip", "idefics")) else 1
-
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
         """Encode images. Positions are interpolated for sizes other than the stored one.
 
@@ -86,11 +79,12 @@ class TowerVocabulary(Vocabulary):
             ValueError: A side is not a multiple of the stride, or the tower returns too few tokens.
         """
         high, wide = pixels_BCHW.shape[-2:]
-        if high % self.stride[0] or wide % self.stride[1]:
+        stored = (high, wide) == _stored(self.tower.config)  # SigLIP's 384 px are 27 patches of 14 px and a rest
+        if not stored and (high % self.stride[0] or wide % self.stride[1]):
             raise ValueError(f"image of {high}x{wide} px: both sides must be multiples of {self.stride[0]}")
         rows, columns = self.grid(high, wide)
         options: dict[str, Any] = {}
-        if self.interpolates and (high, wide) != _stored(self.tower.config):
+        if self.interpolates and not stored:
             options["interpolate_pos_encoding"] = True
         deep = self.layers != [None]
         out = self.tower(pixel_values=pixels_BCHW, **({"output_hidden_states": True} if deep else {}), **options)

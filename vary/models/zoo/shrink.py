@@ -70,8 +70,15 @@ def _tower(config: Settings, k: int) -> tuple[Settings, float]:
 
 
 def _connector(connector: Settings) -> Settings:
-    small = {"squeeze": 12, "hidden": 52}
-    return connector | {key: value for key, value in small.items() if connector.get(key)}
+    found = dict(connector)
+    if "squeeze" in connector:
+        found["squeeze"] = 12
+    if "steps" in connector:
+        found["steps"] = [_connector(step) for step in connector["steps"]]
+    if "queries" in connector:
+        sizes = {"hidden_size": 44, "intermediate_size": 34, "num_hidden_layers": 2, "num_attention_heads": 2}
+        found |= {"queries": 6, "config": connector["config"] | sizes}
+    return found
 
 
 def _language(settings: Settings) -> Settings:
@@ -90,6 +97,8 @@ def _language(settings: Settings) -> Settings:
         "max_position_embeddings": POSITIONS,
     }
     text = text | {key: value for key, value in small.items() if key in text}
+    if "partial_rotary_factor" in text.get("rope_parameters", {}):
+        text["rope_parameters"] = text["rope_parameters"] | {"partial_rotary_factor": 0.5}  # of a head 8 wide
     ids = {"image_token_id": settings["image_token_id"]}
     ids |= {key: text[key] for key in ("pad_token_id", "bos_token_id", "eos_token_id") if text.get(key) is not None}
     plain = text.get("ordinary_tokens", BYTES)

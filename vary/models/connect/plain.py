@@ -1,0 +1,155 @@
+"""Connect tokens one by one, or windows of neighbouring cells: linear layers, norms, folds.
+
+Shapes: B images, N vision tokens, D their width, M image tokens, E width of the language model.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+Grid = tuple[int, int]
+
+
+class Connector(nn.Module):
+    """Turn tokens on a grid into image tokens. `window` holds the rows and columns of cells that become one token."""
+
+    given: ClassVar = ("width", "out_width")  # arguments that come from the model, not from the configuration
+
+    window: tuple[int, int] = (1, 1)
+
+    @staticmethod
+    def grid(grid: Grid, **sizes: Any) -> Grid:
+        """Return the grid of image tokens that a connector of these sizes makes of a grid; by default the same."""
+        return grid
+
+    @staticmethod
+    def width(width: int, out_width: int, **sizes: Any) -> int:
+        """Return the width of its tokens, given that of its input and that of the language model."""
+        return out_width
+
+
+class Linear(Connector):
+    """One linear layer; M = N (Vary: 1024 -> 768 for OPT-125M, arXiv 2312.06109 section 3.2)."""
+
+    def __init__(self, width: int, out_width: int, bias: bool = True):
+        super().__init__()
+        self.linear = nn.Linear(width, out_width, bias)
+
+    def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
+        """Map (B, N, D) to (B, N, E)."""
+        return self.linear(tokens_BND)
+
+
+class Mlp(Connector):
+    """Linear layers with an activation between them; M = N (LLaVA-1.5 has two, arXiv 2310.03744).
+
+    Args:
+        width: D.
+        out_width: E.
+        depth: Number of linear layers.
+        act: Name of the activation, as transformers spells it.
+    """
+
+    def __init__(self, width: int, out_width: int, depth: int = 2, act: str = "gelu"):
+        super().__init__()
+        layers: list[nn.Module] = [nn.Linear(width, out_width)]
+        for _ in range(depth - 1):
+            layers += [_activation(act), nn.Linear(out_width, out_width)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
+        """Map (B, N, D) to (B, N, E)."""
+        return self.layers(tokens_BND)
+
+
+class Norm(Connector):
+    """Layer norm; the width stays."""
+
+    def __init__(self, width: int, out_width: int, eps: float = 1e-5):
+        super().__init__()
+        self.norm = nn.LayerNorm(width, eps)
+
+    @staticmethod
+    def width(width: int, out_width: int, **_: Any) -> int:
+        """Return the width of the input."""
+        return width
+
+    def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
+        """Return a tensor of the same shape."""
+        return self.norm(tokens_BND)
+
+
+class Fold(Connector):
+    """Stack the channels of a window of cells in one token, in the order row, column, channel (pixel shuffle)."""
+
+    def __init__(self, width: int, out_width: int, window: tuple[int, int] = (2, 2)):
+        super().__init__()
+        self.window = (window[0], window[1])
+
+    @staticmethod
+    def grid(grid: Grid, window: tuple[int, int] = (2, 2), **_: Any) -> Grid:
+        """Return one token per window."""
+        return grid[0] // window[0], grid[1] // window[1]
+
+    @staticmethod
+    def width(width: int, out_width: int, window: tuple[int, int] = (2, 2), **_: Any) -> int:
+        """Return the channels of a window."""
+        return width * window[0] * window[1]
+
+    def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
+        """Map (B, N, D) to (B, M, D * cells of a window)."""
+        return fold(tokens_BND, grid, self.window)
+
+
+class Shuffle(Connector):
+    """Squeeze each cell, stack the cells of a window in one token (pixel shuffle), and project it.
+
+    Args:
+        width: D.
+        out_width: E.
+        window: Rows and columns of cells per token; the grid must be a multiple of it.
+        squeeze: Width of a cell before stacking.
+    """
+
+    def __init__(self, width: int, out_width: int, window: tuple[int, int] = (4, 4), squeeze: int = 96):
+        super().__init__()
+        self.window = (window[0], window[1])
+        self.squeeze = nn.Linear(width, squeeze)
+        self.project = nn.Sequential(
+            nn.LayerNorm(squeeze * window[0] * window[1]),
+            nn.Linear(squeeze * window[0] * window[1], 2 * out_width),
+            nn.GELU(),
+            nn.Linear(2 * out_width, out_width),
+        )
+
+    @staticmethod
+    def grid(grid: Grid, window: tuple[int, int] = (4, 4), **_: Any) -> Grid:
+        """Return one token per window."""
+        return grid[0] // window[0], grid[1] // window[1]
+
+    def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
+        """(B, N, D) -> (B, M, E). Raises ValueError for a grid that the window does not divide."""
+        return self.project(fold(self.squeeze(tokens_BND), grid, self.window))
+
+
+def fold(tokens_BND: Tensor, grid: Grid, window: tuple[int, int]) -> Tensor:
+    """Stack the channels of each window of cells in one token.
+
+    Raises:
+        ValueError: The window does not divide the grid.
+    """
+    (rows, columns), (high, wide) = grid, window
+    if rows % high or columns % wide:
+        raise ValueError(f"a grid of {rows}x{columns} cells cannot be cut into windows of {high}x{wide}")
+    cells = tokens_BND.reshape(len(tokens_BND), rows // high, high, columns // wide, wide, -1)
+    return cells.permute(0, 1, 3, 2, 4, 5).flatten(3).flatten(1, 2)
+
+
+def _activation(name: str) -> nn.Module:
+    if name == "gelu":
+        return nn.GELU()
+    from transformers.activations import ACT2FN  # takes seconds, and no model of ours needs it
+
+    return ACT2FN[name]

@@ -1,0 +1,94 @@
+"""List the rows of the zoo: the parts of each model, its source, and the test that holds it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...io.errors import ConfigError
+from . import about, names, settings
+
+AXES = ("vocabularies", "connector", "language_model", "reference")
+LEVELS = ("equal", "shape")
+LEVEL_MEANS = {
+    "equal": "logits and greedy tokens equal those of a class of transformers, and its folder converts",
+    "shape": "it builds, runs, trains and saves; parts are compared with transformers where it has them",
+}
+
+
+def rows(axis: str | None = None, level: str | None = None) -> list[dict[str, Any]]:
+    """Return one mapping per model, sorted by an axis if one is given.
+
+    Raises:
+        ConfigError: The axis or the level is unknown.
+    """
+    if axis is not None and axis not in AXES:
+        raise ConfigError(f"unknown axis {axis!r}; allowed: {', '.join(AXES)}")
+    if level is not None and level not in LEVELS:
+        raise ConfigError(f"unknown level {level!r}; allowed: {', '.join(LEVELS)}")
+    found = [row for row in map(_row, names()) if level in (None, row["level"])]
+    return sorted(found, key=lambda row: str(row[axis])) if axis else found
+
+
+def format_table(found: list[dict[str, Any]]) -> str:
+    """Write rows as a table for a terminal."""
+    keys = ("name", "vocabularies", "connector", "language_model", "level", "reference")
+    lines = [keys, *(tuple(str(row[key]) for key in keys) for row in found)]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(keys))]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def markdown() -> str:
+    """Write docs/family.md."""
+    text = """# The family: every model of the zoo
+
+This page is generated from `vary/models/zoo/*.yaml` (`python -m vary.models.zoo.listing > docs/family.md`).
+`vary family` prints the table, `vary info NAME` one model. The column `row` is the number of the system in our list of
+systems; several of our own models share one.
+
+"""
+    text += "\n".join(f"- `{level}`: {meaning}." for level, meaning in LEVEL_MEANS.items())
+    text += "\n\n| name | row | vocabularies | connector | language model | level | reference | source |\n"
+    text += "|---|---|---|---|---|---|---|---|\n"
+    for row in rows():
+        number = row["row"] or "–"
+        text += (
+            f"| `{row['name']}` | {number} | {row['vocabularies']} | {row['connector']} | {row['language_model']} | "
+        )
+        text += f"{row['level']} | {row['reference'] or '–'} | {row['paper'] or '–'} |\n"
+    notes = [f"- `{row['name']}`: {row['note']}." for row in rows() if row["note"]]
+    return text + "\nWhat differs from the authors' model:\n\n" + "\n".join(notes) + "\n"
+
+
+def _row(name: str) -> dict[str, Any]:
+    found, facts = settings(name), about(name)
+    connector = found["connector"]
+    merge = f" ({found.get('merge', 'channel')})" if len(found["vocabularies"]) > 1 else ""
+    steps = [_connector(c) for c in connector] if isinstance(connector, list) else [_connector(connector)]
+    return {
+        "name": name,
+        "row": facts.row,
+        "vocabularies": ", ".join(map(_vocabulary, found["vocabularies"])) + merge,
+        "connector": ", ".join(steps),
+        "language_model": f"{found['text_config']['model_type']} {found['text_config']['hidden_size']}",
+        "level": facts.level,
+        "reference": facts.reference,
+        "paper": facts.paper,
+        "note": facts.note,
+    }
+
+
+def _vocabulary(vocabulary: dict[str, Any]) -> str:
+    name = vocabulary.get("config", {}).get("model_type", vocabulary["name"]).removesuffix("_vision_model")
+    size = vocabulary.get("preprocess", {}).get("size")
+    return f"{name} {size}" if size else name
+
+
+def _connector(connector: dict[str, Any]) -> str:
+    if "steps" in connector:
+        return " > ".join(map(_connector, connector["steps"]))
+    sizes = [str(connector[key]) for key in ("depth", "queries") if key in connector]
+    return " ".join([connector["name"], *sizes])
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")
