@@ -26,8 +26,8 @@ from transformers import (
 from vary.models.config import VaryConfig, preset
 from vary.models.convert.convert import convert
 from vary.models.convert.files import read_tensors
+from vary.models.convert.layouts import resized
 from vary.models.convert.opt import stretched
-from vary.models.convert.resize import resized
 
 from .test_convert import clip_shapes, qwen_shapes, sam_shapes, tensors
 

@@ -17,10 +17,9 @@ from ..config import VaryConfig, preset
 from ..modeling import VaryForConditionalGeneration, load_model
 from .files import is_ours, read_config, read_tensors
 from .key_tables import check, rename, reverse
-from .layouts import FAMILIES, PARTS, configured, family_of, part_of, vocabulary_kind
+from .layouts import FAMILIES, PARTS, configured, family_of, fitted, part_of, vocabulary_kind
 from .older import read_model
 from .peers import PEERS, compare, read_peer, save_peer_processor
-from .resize import fitted
 from .tokenizer import save_tokenizer
 
 SHARD = "4GB"
