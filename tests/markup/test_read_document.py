@@ -100,7 +100,7 @@ def test_markdown_says_the_same() -> None:
         (r"a--b, c---d, `x' ``y'' ?`z", "a–b, c—d, ‘x’ “y” ¿z"),
         (r"\LaTeX\ and \TeX{} of \copyright~us\ldots", "LaTeX and TeX of © us…"),
         (r"see~\cite[p.~1]{x}, \ref{y} and \noindent\small so\vspace*{1em}.", "see, and so."),
-        (r"\textsc{Small} \underline{line} \mbox{box}", "Small line box"),
+        (r"\textsc{Small} \underline{line} \mbox{box} {\sffamily face}", "Small line box face"),
         ("one % cut\n\n", "one"),
         ("中文\n换行 word\nnext", "中文换行 word next"),
         (r"\{\#\_\}\textbackslash", "{#_}\\"),
@@ -163,6 +163,11 @@ def test_merged_cells_and_styles() -> None:
     assert read_latex(r"\begin{tabular}{ll} a & b \\ \hline c & d \end{tabular}")[0] == [
         ruled_table([("a", "b"), ("c", "d")], "ll", "book")
     ]
+
+
+def test_text_inside_formulas_stays_text() -> None:
+    blocks, _ = read_latex(r"\global\long\def\iff{\mbox{ iff }} Now $x\iff y \hbox{ or } z$.")
+    assert blocks == [Paragraph((Run("Now "), Run(r"x\text{ iff }y\text{ or }z", "math"), Run(".")))]
 
 
 def test_the_date_is_not_that_of_the_run() -> None:

@@ -18,16 +18,16 @@ _EMPTY = (
     "LARGE huge Huge newpage clearpage cleardoublepage pagebreak bigskip medskip smallskip relax xspace protect "
     "sloppy fussy selectfont leavevmode nopagebreak goodbreak break allowbreak frenchspacing onehalfspacing "
     "doublespacing null singlespacing frontmatter mainmatter backmatter appendix nobreak begingroup endgroup "
-    "bgroup egroup ignorespaces unskip flushbottom raggedbottom twocolumn onecolumn vfill hfill hfil makeatletter "
-    "makeatother"
+    "bgroup egroup ignorespaces unskip flushbottom raggedbottom twocolumn onecolumn vfill hfill hfil ttfamily "
+    "sffamily rmfamily upshape mdseries normalfont makeatletter makeatother"
 )
-_CONTENT_ONLY = ("mbox", "hbox", "fbox", "uline")
+_CONTENT_ONLY = ("mbox", "hbox", "fbox", "uline")  # become \textrm, which works in formulas too
 _TYPEWRITER = ("path", "nolinkurl")
 _THEOREMS = ("theorem", "lemma", "proposition", "corollary", "definition", "remark", "example")
 _PREAMBLE = "".join(
     [
         *(f"\\newcommand{{\\{name}}}{{}}" for name in _EMPTY.split()),
-        *(f"\\newcommand{{\\{name}}}[1]{{#1}}" for name in _CONTENT_ONLY),
+        *(f"\\newcommand{{\\{name}}}[1]{{\\textrm{{#1}}}}" for name in _CONTENT_ONLY),
         *(f"\\newcommand{{\\{name}}}[1]{{\\texttt{{#1}}}}" for name in _TYPEWRITER),
         *(f"\\newtheorem{{{name}}}{{{name.capitalize()}}}" for name in _THEOREMS),
         "\\newcommand{\\today}{\\printdate}\n",  # pandoc would print the day on which it runs
@@ -53,6 +53,7 @@ def latex_for_pandoc(text: str) -> str:
             return "\n" if text[match.end() : match.end() + 1] == "\n" else ""
         return ESCAPED_AMPERSAND if match[0] == "\\&" else match[0]
 
+    text = re.sub(r"\\(?:global|long|outer|protected)\s*(?=\\(?:global|long|outer|protected|[egx]?def)\b)", "", text)
     return _PREAMBLE + _BARRED.sub(lambda match: match[0] + " " + BARS, _LATEX_TOKEN.sub(change, text))
 
 

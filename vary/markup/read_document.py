@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import re
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from subprocess import PIPE
 
 from ..io.errors import InputError, MissingExtra
 from .blocks import Block, Paragraph
@@ -23,7 +26,10 @@ from .pandoc_source import THEOREM, latex_for_pandoc, markdown_for_pandoc, repai
 from .pandoc_tree import TreeReader
 from .tables import Table
 
-TIMEOUT_S = 20.0
+if sys.platform == "linux":
+    import resource
+
+TIMEOUT_S = 30.0  # of processor time; ten times as long in all
 _CAPTION = re.compile(r"(?:Table|TABLE|表)\s*[\d.]+")
 _LATEX = "latex+raw_tex-auto_identifiers"
 _MARKDOWN = "commonmark+pipe_tables"
@@ -45,7 +51,7 @@ def read_latex(text: str, timeout_s: float = TIMEOUT_S) -> tuple[list[Block], Co
         if status == 0:
             tree = json.loads(answer)
         elif (repaired := repair(source, answer, skipped)) == source:
-            raise InputError(f"pandoc cannot parse this LaTeX: {answer.strip().splitlines()[-1][:200]}")
+            raise InputError(f"pandoc cannot parse this LaTeX: {' '.join(answer.split())[:200]}")
         else:
             source = repaired
     reader = TreeReader(_headings_from(source), dict(THEOREM.findall(source)))
@@ -121,11 +127,17 @@ def _pandoc(text: str, source_format: str, timeout_s: float) -> tuple[int, str]:
     except ImportError:
         raise MissingExtra("reading LaTeX and Markdown documents", "pypandoc-binary", "render") from None
     command = [pypandoc.get_pandoc_path(), "--sandbox", "-f", source_format, "-t", "json"]
-    try:
-        done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=timeout_s, check=False)
-    except subprocess.TimeoutExpired:
-        raise InputError(f"pandoc did not end within {timeout_s:g} s") from None
-    return done.returncode, (done.stderr if done.returncode else done.stdout).decode()
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE) as process:
+        try:
+            if sys.platform == "linux":  # processor time, so that the load of the machine does not matter
+                seconds = math.ceil(timeout_s)
+                resource.prlimit(process.pid, resource.RLIMIT_CPU, (seconds, seconds))
+            out, message = process.communicate(text.encode(), timeout=10 * timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    if process.returncode < 0:
+        raise InputError(f"pandoc did not end within {timeout_s:g} s")
+    return process.returncode, (message if process.returncode else out).decode()
 
 
 def _join_captions(blocks: list[Block]) -> list[Block]:
