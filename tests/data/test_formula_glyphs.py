@@ -74,10 +74,10 @@ def test_longest_bounds_the_steps() -> None:
 
 def test_exchange_keeps_words_and_structure() -> None:
     row = parse(r"\frac{\mathrm{kg}}{x}+\text{if }y_{12}")
-    before, seen = to_steps(row).steps, set()
+    seen = set()
     for seed in range(20):
         after = to_steps(exchange_symbols(row, np.random.default_rng(seed), 1.0)).steps
-        assert [s for s in after if len(s) > 1] == [s for s in before if len(s) > 1]
+        assert [s for s in after if s in ("\\frac{", "}{", "_{")] == ["\\frac{", "}{", "_{"]
         assert "".join(after).count("\\mathrm{kg") == "".join(after).count("\\text{if") == 1
         seen.add(write_latex(exchange_symbols(row, np.random.default_rng(seed), 1.0)))
     assert len(seen) > 15

@@ -276,6 +276,7 @@ class _Pen:
         self.chars, self.structure, self.left = chars, decoder.structure, [True] * len(chars)
         room = STEPS_PER_GLYPH * len(chars) + SPARE_STEPS
         self.grammar = StepGrammar(room, Counter(chars))
+        self.drawn: Counter[str] = Counter()  # glyphs that structure draws itself
         self.steps: list[str] = []
         self.pointers: list[int] = []
         self.confidence: list[float] = []
@@ -290,7 +291,9 @@ class _Pen:
             return [True]
         ink = {char: self.grammar.allows(char) for char in set(self.chars)}
         glyphs = [free and ink[char] for char, free in zip(self.chars, self.left, strict=True)]
-        return [self.grammar.allows(step) for step in self.structure] + glyphs
+        spare = Counter(char for char, free in zip(self.chars, self.left, strict=True) if free) - self.drawn
+        drawable = (not Counter(INK_OF.get(step, "")) - spare for step in self.structure)
+        return [can and self.grammar.allows(step) for step, can in zip(self.structure, drawable, strict=True)] + glyphs
 
     def take(self, number: int, probability: float) -> int:
         """Go on by a step; returns the glyph that it prints, or -1."""
@@ -299,6 +302,8 @@ class _Pen:
         self.grammar.take(step)
         if at >= 0:
             self.left[at] = False
+        else:
+            self.drawn.update(INK_OF.get(step, ""))
         if step == END:
             return -1
         self.steps.append(step)
@@ -312,8 +317,7 @@ class _Pen:
             latex = from_steps(self.steps)
         except LatexError:
             latex = ""
-        structure = [step for step, at in zip(self.steps, self.pointers, strict=True) if at < 0]
-        needed = Counter(char for step in structure for char in INK_OF.get(step, ""))
+        needed = Counter(self.drawn)
         unexplained = []
         for at, free in enumerate(self.left):
             if free:

@@ -255,6 +255,15 @@ _KINDS = [
     )
 ]
 _KIND_OF = {name: kind for kind, names in enumerate(_KINDS) for name in names}
+DECORATED = 0.12  # share of exchanged letters that get an accent or another font; real formulas have few
+_ACCENTS, _FONTS_OF_LETTERS, _FONTS_OF_CAPITALS = (
+    names.split()
+    for names in (
+        r"\hat \hat \bar \tilde \vec \dot \ddot \widehat \overline \check \widetilde",
+        r"\mathbf \mathbf \boldsymbol \mathrm \mathfrak \mathsf \mathtt",
+        r"\mathbf \mathbb \mathbb \mathcal \mathcal \mathfrak \mathrm \mathsf",
+    )
+)
 _LETTERS = 4  # the first kinds are letters, which also take each other's places
 
 
@@ -267,7 +276,12 @@ def exchange_symbols(row: Row, rng: np.random.Generator, share: float) -> Row:
             return replace(node, name="".join(digits))
         if node.kind == "symbol" and (kind := _KIND_OF.get(node.name)) is not None and rng.random() < share:
             names = _KINDS[int(rng.integers(_LETTERS)) if kind < _LETTERS and rng.random() < 0.3 else kind]
-            return replace(node, name=names[int(rng.integers(len(names)))])
+            node = replace(node, name=names[int(rng.integers(len(names)))])
+            if kind < _LETTERS and rng.random() < DECORATED:
+                fonts = _FONTS_OF_CAPITALS if node.name.isupper() else _FONTS_OF_LETTERS
+                calls = fonts if len(node.name) == 1 and rng.random() < 0.5 else _ACCENTS
+                node = Node("call", calls[int(rng.integers(len(calls)))], "", ((node,),))
+            return node
         if node.kind == "call" and node.name == "\\mathrm":
             return node
         if node.kind == "table":
