@@ -1,6 +1,6 @@
 """Read a folder of difficult inputs and print for each whether its conditions hold.
 
-    python benchmarks/cases.py DIR [--only NAME ...] [--fast]
+    python benchmarks/cases.py DIR [--only NAME ...] [--decoder | --layer]
 
 DIR has `documents.tsv` (name, kind, conditions separated by ` ;; `) with the documents it names, and the inputs of
 FAULTS below. The conditions of a document are about its Markdown:
@@ -178,9 +178,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="*", help="names of inputs")
-    parser.add_argument("--fast", action="store_true", help="without the decoder")
+    parser.add_argument("--decoder", action="store_true", help="rescore uncertain text with the decoder")
+    parser.add_argument("--layer", action="store_true", help="the text layers of PDFs alone, without a model")
     arguments = parser.parse_args()
-    reader = vary.load(fast=arguments.fast)
+    reader = vary.load("layer") if arguments.layer else vary.load(decoder=arguments.decoder)
 
     def read(path: Path) -> Markdown:
         return Markdown(vary.read(path, reader).markdown())

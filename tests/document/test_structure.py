@@ -207,3 +207,34 @@ def test_text_in_larger_type_than_the_references_is_no_heading() -> None:
     notes = block(*(line("a reference in smaller type, and there are many " * 2, 10, 300 + 18 * k) for k in range(20)))
     found = page(block(line("A heading", 10, 20, 24)), *(block(one) for one in text.lines), notes)
     assert kinds(found) == ["heading", *["text"] * 10, "text"]
+
+
+def bold(text: str, x: float, y: float) -> Line:
+    made = line(text, x, y)
+    made.styles = [(0, len(text), "bold")]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("title", "kind", "level"),
+    [
+        ("4 Boats and Lamps", "heading", 2),
+        ("4.1 Cutting the Almanac", "heading", 3),
+        ("Lesson One", "heading", 3),
+        ("Note:", "text", 0),
+        ("Total  12  14", "text", 0),
+        ("Table 3 of the counts", "text", 0),
+        ("12", "text", 0),
+    ],
+)
+def test_bold_lines_above_text_are_headings(title, kind, level) -> None:
+    text = [line("the text below runs on over a line and", 10, 118), line("ends here.", 10, 136)]
+    for blocks in ([block(bold(title, 10, 100)), block(*text)], [block(bold(title, 10, 100), *text)]):
+        found = page(*blocks, PROSE)
+        assert found.lines[0].text == title
+        assert (found.blocks[0].kind, found.blocks[0].level) == (kind, level)
+
+
+def test_a_bold_word_above_an_amount_is_no_heading() -> None:
+    found = page(block(bold("Sum of this invoice", 10, 100)), block(line("$4.22", 10, 130)), PROSE)
+    assert kinds(found) == ["text", "text", "text"]

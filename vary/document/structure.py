@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 from PIL import Image
@@ -22,8 +22,10 @@ from .evidence import Evidence, add_links, take_figures
 HEADING = 1.15  # least size of a heading, as a multiple of the text size
 LEVELS = (1.7, 1.35)  # least sizes of headings of level 1 and 2
 MAX_HEADING = 200  # characters
+_NUMBER = re.compile(r"(\d+(?:\.\d+)*)\.?\s+(?=[^\W\d])")
 _CELLS = re.compile(r"(?<! ) {2,}(?! )")  # the reader writes two blanks between cells
 _CAPTION = re.compile(r"(?:figure|fig\.|table|tab\.|chart|scheme|plate|listing)\s*(?:\d+|[IVX]+\b)", re.I)
+MAX_BOLD, BOLD_LINES = 100, 2  # characters and lines of a heading in bold
 TABLE_ROWS = 3
 BODY_SHARE, BODY_CHARACTERS = 0.2, 400  # of the characters of a page, for a size of running text
 GRID = 12  # px, side of a cell of the raster on which figures are found
@@ -60,6 +62,7 @@ def find_structure(page: Page, image: Image.Image | None, evidence: Evidence | N
         elif ITEM.match(text):
             block.kind = "list"
     page.blocks = _with_lists(page.blocks)
+    page.blocks = _with_bold_headings(page.blocks)
     _add_figures(page, figures)
     for block in page.blocks:
         if block.kind == "text" and _CAPTION.match(block.text) and any(
@@ -139,6 +142,48 @@ def _code_lines(lines: list[Line]) -> set[int]:
                 code.add(k)
             before = k
     return {id(lines[k]) for k in code}
+
+
+# -- headings --------------------------------------------------------------------------------------------------------
+
+
+def _with_bold_headings(blocks: list[Block]) -> list[Block]:
+    """Return the blocks with headings that have the size of the text: bold lines above text that is not bold.
+
+    The level follows from the number of the heading: `4` is level 2, `4.1` level 3. Without a number it is 3, and the
+    text below must run on over a line or be a list.
+    """
+    out: list[Block] = []
+    for block in blocks:
+        bold = [_bold_share([line]) > 0.9 for line in block.lines]
+        count = bold.index(False) if False in bold else 0
+        first, rest = block.lines[:count], block.lines[count:]
+        if block.kind == "text" and 0 < count <= BOLD_LINES and _bold_share(rest) < 0.5:
+            out.append(Block(first, union(line.box for line in first), angle=block.angle))
+            out.append(Block(rest, union(line.box for line in rest), angle=block.angle))
+        else:
+            out.append(block)
+    heads = [k for k, (block, below) in enumerate(pairwise(out)) if _is_bold_heading(block, below)]
+    for k in heads:
+        number = _NUMBER.match(out[k].text)
+        out[k].kind, out[k].level = "heading", min(6, number[1].count(".") + 2) if number else 3
+    return out if heads else blocks
+
+
+def _is_bold_heading(block: Block, below: Block) -> bool:
+    text, size = block.text.strip(), _size(block.lines[0]) if block.lines else 0.0
+    if block.kind != "text" or not 0 < len(block.lines) <= BOLD_LINES or below.kind not in ("text", "list"):
+        return False
+    if not 1 < len(text) <= MAX_BOLD or text[-1] in ".,;:" or _CELLS.search(text) or _CAPTION.match(text):
+        return False
+    if not any(ch.isalpha() for ch in text) or _bold_share(block.lines) < 0.9 or _bold_share(below.lines) > 0.5:
+        return False
+    near = 0 < below.box[1] - block.lines[-1].box[1] < 3.5 * size and abs(block.box[0] - below.box[0]) < 3 * size
+    return near and (_NUMBER.match(text) is not None or below.kind == "list" or len(below.lines) > 1)
+
+
+def _bold_share(lines: list[Line]) -> float:
+    return sum(_styled(line, "bold") for line in lines) / max(1, sum(len(line.text) for line in lines))
 
 
 # -- lists -----------------------------------------------------------------------------------------------------------
