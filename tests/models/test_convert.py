@@ -169,6 +169,32 @@ def test_official_checkpoints_load_and_come_back_bit_for_bit(layout, tmp_path) -
     assert convert([tmp_path / "back"], tmp_path / "again", name=name)[0].endswith(report[0].split(": ")[1])
 
 
+@torch.no_grad()
+def test_the_layout_of_docling_s_code_formula_converts(tmp_path) -> None:
+    """A Vary-tiny by shape; names as in `docling_ibm_models` 3.8, `code_formula_model/models/sam_opt.py`."""
+    shapes = {**sam_shapes("model.vision_tower."), **linear("model.mm_projector.", 64, 40),
+              **opt_shapes("model.decoder."), "lm_head.weight": (268, 64)}  # fmt: skip
+    state = tensors(shapes)
+    state["lm_head.weight"] = state["model.decoder.embed_tokens.weight"].clone()
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    save_file(state, folder / "model.safetensors")
+    sizes = {"sam_image_size": 128, "sam_mm_projector_in": 40, "sam_mm_projector_out": 64}
+    ids = {"im_start_token": 266, "im_patch_token": 265, "im_end_token": 267}
+    (folder / "config.json").write_text(json.dumps({"num_attention_heads": 4, **sizes, **ids}))
+    assert "vary-tiny, " in convert([folder], tmp_path / "ours")[0]
+    ours = load_model(tmp_path / "ours")
+    pixels = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    features = F.linear(
+        ours.vocabularies[0](pixels), state["model.mm_projector.weight"], state["model.mm_projector.bias"]
+    )
+    prompt = torch.tensor([[2, 266, *[265] * features.shape[1], 267, 9]])
+    embedded = F.embedding(prompt, state["model.decoder.embed_tokens.weight"])
+    embedded[0, 2 : 2 + features.shape[1]] = features[0]  # after the start token, as in their forward
+    expected = F.linear(ours.language_model(inputs_embeds=embedded).last_hidden_state, state["lm_head.weight"])
+    torch.testing.assert_close(ours(prompt, pixels).logits, expected, atol=1e-5, rtol=0)
+
+
 def test_files_that_transformers_writes_of_got_load_and_ours_load_there(tmp_path) -> None:
     """Its files hold older names than its class does; the published one has those."""
     vision = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_dim": 72, "window_size": 3,

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FILES = ("test_family", "test_model", "test_convert", "test_parts", "test_prompt", "test_ask", "test_ecosystem")
+FILES = (
+    "models/test_family", "models/test_modeling", "models/test_convert", "models/test_convert_parts",
+    "models/test_rows", "markup/test_prompts", "models/test_chat", "models/test_ecosystem",
+)  # fmt: skip
 
 
 @pytest.mark.slow  # fetches a package and takes some minutes

@@ -62,7 +62,7 @@ class ChatModel:
         on_text: OnText | None = None,
         **limits: Any,
     ) -> Answer:
-        """One question about one image or several. on_text gets pieces of the answer as they are written; if it
+        """Ask one question about one image or several. on_text gets pieces of the answer as they are written; if it
         returns True, that was the last one.
 
         limits: `max_tokens` (default 2048) and `no_repeat` (n-gram that may not repeat, 0 allows all; default 20).
@@ -182,7 +182,7 @@ def load_chat_model(folder: str | Path, device: str = "cpu", dtype: str = "auto"
         raise InputError(f"{folder}: no model folder (no config.json in it)")
     if not (path / "processor_config.json").is_file():
         raise InputError(
-            f"{folder}: no processor in it; `vary convert` writes one when the tokenizer is beside the weights"
+            f"{folder}: no processor in it; `vary convert` writes one when the tokenizer is next to the weights"
         )
     processor = AutoProcessor.from_pretrained(path)
     if processor.template == "plain":

@@ -1,7 +1,7 @@
-"""Merges: the tokens of several vocabularies become one sequence.
+"""Merge the tokens of several vocabularies into one sequence.
 
-Vary's own merge is the concatenation of channels, token by token (arXiv 2312.06109 section 3.3). A merge is a function
-of a list of (B, N, D) tensors and what it does to widths and grids; adding one is a function and a line in `MERGES`.
+Vary's own merge concatenates channels, token by token (arXiv 2312.06109 section 3.3). A merge is a function of a list
+of (B, N, D) tensors, and a `Merge` says what it does to widths and grids. A new one needs a line in `MERGES`.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from .vocab import VOCABULARIES
 
 
 def channel(tokens: list[Tensor]) -> Tensor:
-    """(B, N, D1), (B, N, D2) ... -> (B, N, D1 + D2 + ...). All must have the same N."""
+    """Concatenate channels: (B, N, D1), (B, N, D2) ... to (B, N, D1 + D2 + ...)."""
     return torch.cat(tokens, -1)
 
 
 def token(tokens: list[Tensor]) -> Tensor:
-    """(B, N1, D), (B, N2, D) ... -> (B, N1 + N2 + ..., D): one after the other (Fox, arXiv 2405.14295)."""
+    """Concatenate tokens: (B, N1, D), (B, N2, D) ... to (B, N1 + N2 + ..., D) (Fox, arXiv 2405.14295)."""
     return torch.cat(tokens, 1)
 
 
 def summed(tokens: list[Tensor]) -> Tensor:
-    """(B, N, D), (B, N, D) ... -> (B, N, D): added token by token."""
+    """Add tokens: (B, N, D), (B, N, D) ... to (B, N, D)."""
     return torch.stack(tokens).sum(0)
 
 
 def serial(tokens: list[Tensor]) -> Tensor:
-    """Channels, the last vocabulary first: DeepSeek-OCR's [CLIP, SAM], where SAM's tokens feed CLIP (2510.18234)."""
+    """Concatenate channels, the last vocabulary first: DeepSeek-OCR's [CLIP, SAM] (arXiv 2510.18234)."""
     return torch.cat(tokens[::-1], -1)
 
 
@@ -46,8 +46,10 @@ def _same(what: str, values: list[Any], why: str) -> Any:
 
 @dataclass(frozen=True)
 class Merge:
-    """join: the merge itself. adds_channels, adds_tokens: whether widths and counts of tokens add up; what does not
-    must be equal. chained: each vocabulary after the first takes the tokens of the one before it in place of pixels.
+    """A merge and its effect on widths and grids.
+
+    `join` is the function. `adds_channels` and `adds_tokens` say whether widths and counts of tokens add up; those that
+    do not must be equal. With `chained`, each later vocabulary takes the tokens of the one before it, not pixels.
     """
 
     join: Callable[[list[Tensor]], Tensor]
@@ -56,17 +58,17 @@ class Merge:
     chained: bool = False
 
     def width(self, widths: list[int]) -> int:
-        """Width of the merged tokens. Raises ValueError for widths that cannot be merged."""
+        """Return the width of the merged tokens; raise ConfigError if the widths cannot be merged."""
         return sum(widths) if self.adds_channels else _same("width", widths, f"merge {self.join.__name__!r}")
 
     def grid(self, grids: list[Grid]) -> Grid:
-        """Grid of the merged tokens; several put one after the other form one row. Raises ValueError."""
+        """Return the grid of the merged tokens; tokens of several grids form one row."""
         if self.adds_tokens and len(grids) > 1:
             return 1, sum(rows * columns for rows, columns in grids)
         return _same("grid", grids, f"merge {self.join.__name__!r}")
 
     def share(self, width: int, branches: int) -> int:
-        """Width that each of `branches` must have for a merged width."""
+        """Return the width that each branch must have for a merged width."""
         return width // branches if self.adds_channels else width
 
 
@@ -81,7 +83,7 @@ MERGES: dict[str, Merge] = {
 def token_grid(
     vocabularies: list[dict[str, Any]], merge: str, connector: dict[str, Any] | list[dict[str, Any]], sizes: list[Grid]
 ) -> Grid:
-    """Grid of image tokens of a model of these configurations, without building it.
+    """Return the grid of image tokens of a model of these configurations, without building it.
 
     sizes: (height, width) px, one per vocabulary that takes pixels: all of them, or the first of a chained merge.
     """
@@ -97,7 +99,7 @@ def token_grid(
 
 
 def stride_of(vocabulary: dict[str, Any]) -> Grid:
-    """Pixels per token (rows, columns) of a vocabulary's configuration."""
+    """Return the pixels per token (rows, columns) of a vocabulary's configuration."""
     return VOCABULARIES[vocabulary["name"]].stride_of(
         **{k: v for k, v in vocabulary.items() if k not in ("name", "preprocess")}
     )

@@ -22,12 +22,15 @@ def normalise(pixels: Any, preprocess: dict[str, Any]) -> Any:
 
 
 def prepare(image: Image.Image, preprocess: dict[str, Any], channels: int) -> np.ndarray:
-    """An image as a vocabulary wants it: (C, H, W) float32.
+    """Prepare an image for a vocabulary: (C, H, W) float32.
 
-    preprocess: `mean`, `std` (numbers, or one per channel); `fit`: what becomes of the shape, `squash` (to the square,
-    the aspect is lost), `crop` (shorter side to the square, the middle of the longer one), `pad` (longer side, white
-    below and right) or `page` (as it is, white up to a `multiple`); `size`: the square's side in pixels; `resample`:
-    `bicubic`, `bilinear` (both Pillow's, antialiased) or `opencv` (bilinear, not antialiased).
+    Args:
+        image: Any image of Pillow.
+        preprocess: The keys of `config.Preprocess`. `fit` is `squash` (to the square, the aspect is lost), `crop` (shorter
+            side to the square, the middle of the longer one), `pad` (longer side to the square, white below and
+            right), `centre` (padded on both ends with `fill`) or `page` (white up to a `multiple`). `resample` is
+            `bicubic`, `bilinear` (both Pillow's, antialiased) or `opencv` (bilinear, not antialiased).
+        channels: 1 for grey, 3 for RGB.
     """
     image = grey(image) if channels == 1 else rgb(image)
     pixels = FITS[preprocess.get("fit", "page")](image, preprocess)
@@ -71,7 +74,7 @@ def _page(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
 
 
 def _padded(pixels: np.ndarray, multiple: int) -> np.ndarray:
-    """White right and below, up to a multiple."""
+    """Pad with white on the right and below, up to a multiple."""
     down, right = (-side % multiple for side in pixels.shape[:2])
     sides = [(0, down), (0, right)] + [(0, 0)] * (pixels.ndim - 2)
     return np.pad(pixels, sides, constant_values=255) if down or right else pixels
@@ -87,7 +90,7 @@ FITS: dict[str, Callable[[Image.Image, dict[str, Any]], np.ndarray]] = {
 
 
 def _resize(image: Image.Image, size: tuple[int, int], resample: str) -> np.ndarray:
-    """To (width, height), uint8."""
+    """Resize to (width, height), uint8."""
     if resample == "opencv":
         return _opencv_bilinear(np.asarray(image), size)
     if resample not in ("bicubic", "bilinear"):
@@ -96,9 +99,9 @@ def _resize(image: Image.Image, size: tuple[int, int], resample: str) -> np.ndar
 
 
 def _opencv_bilinear(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """OpenCV's INTER_LINEAR on bytes, in its own fixed point: weights of 11 bits, columns first, then rows.
+    """Resize as OpenCV's INTER_LINEAR does on bytes, in its fixed point: weights of 11 bits, columns, then rows.
 
-    The original Vary-base and Vary-tiny were trained behind it (albumentations' Resize); unlike Pillow's filters it
+    The original Vary-base and Vary-tiny were trained with it (albumentations' Resize); unlike Pillow's filters it
     looks at two neighbours only, however much the image shrinks.
     """
     (y0, y1, wy), (x0, x1, wx) = _taps(pixels.shape[0], size[1]), _taps(pixels.shape[1], size[0])

@@ -1,4 +1,4 @@
-"""Images and text -> the model's input, and ids -> text. Travels with the weights, as the preprocessing does."""
+"""Turn images and text into the model's input, and ids into text. It is saved with the weights."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Messages = list[dict[str, Any]]
 
 
 def character_tokenizer(alphabet: str) -> PreTrainedTokenizerFast:
-    """One token per character; what the alphabet lacks becomes `<pad>`, which the decoder never writes."""
+    """Make a tokenizer with one token per character; other characters become `<pad>`."""
     inner = Tokenizer(WordLevel(character_vocabulary(alphabet), unk_token="<pad>"))
     inner.pre_tokenizer = Split(Regex(r"[\s\S]"), "isolated")
     inner.decoder = Fuse()
@@ -50,7 +50,7 @@ def character_tokenizer(alphabet: str) -> PreTrainedTokenizerFast:
 
 
 class VaryProcessor(ProcessorMixin):
-    """Images and conversations -> `input_ids`, `attention_mask`, `pixel_values`, and `labels` for training.
+    """Turn images and conversations into `input_ids`, `attention_mask`, `pixel_values`, and `labels` for training.
 
     vocabularies, merge, connector, template: those of the model's configuration (`VaryProcessor.of`). Batches are
     padded on the left. `pixel_values` is one tensor where one vocabulary takes pixels and a list of tensors where
@@ -84,7 +84,7 @@ class VaryProcessor(ProcessorMixin):
 
     @classmethod
     def of(cls, config: Any, tokenizer: Any) -> VaryProcessor:
-        """The processor of a model with this configuration."""
+        """Make the processor of a model with this configuration."""
         return cls(tokenizer, config.vocabularies, config.merge, config.connector, config.template)
 
     @property
@@ -102,7 +102,7 @@ class VaryProcessor(ProcessorMixin):
     def __call__(
         self, images: Any = None, text: str | list[str] | None = None, add_special_tokens: bool = False, **_: Any
     ) -> BatchFeature:
-        """Raw prompts, each `<image>` in them standing for the next image; special tokens in a prompt are special.
+        """Encode raw prompts. Each `<image>` in a prompt is the next image; special tokens in a prompt are special.
 
         images: one, or one list for the whole batch, or one list per prompt. Conversations, in which a user's text is
         only text, go through `apply_chat_template`. Raises ValueError when the number of `<image>` in the texts is not
@@ -132,7 +132,7 @@ class VaryProcessor(ProcessorMixin):
         labels: bool = False,
         **_: Any,
     ) -> Any:
-        """A conversation, or a batch of them -> text, ids (`tokenize`) or the model's whole input (`return_dict`).
+        """Write a conversation, or a batch of them, as text, ids (`tokenize`) or the model's input (`return_dict`).
 
         labels: add `labels`, -100 wherever nothing is learnt; each conversation must then hold an answer. Messages are
         described at `prompt.pieces_of`; images are paths or Pillow images. Raises ValueError for roles out of turn.
@@ -142,9 +142,11 @@ class VaryProcessor(ProcessorMixin):
         if chat_template not in (None, self.chat_template):
             raise ConfigError(f"the template belongs to the weights ({self.template}); another one cannot be given")
         written = [self._pieces(messages, add_generation_prompt and not labels) for messages in batch]
-        dumb = [k for k, (pieces, _) in enumerate(written, 1) if not any(piece.learn for piece in pieces)]
-        if labels and dumb:
-            raise ConfigError(f"conversation {dumb[0]} holds no answer of the assistant, so there is nothing to learn")
+        unanswered = [k for k, (pieces, _) in enumerate(written, 1) if not any(piece.learn for piece in pieces)]
+        if labels and unanswered:
+            raise ConfigError(
+                f"conversation {unanswered[0]} holds no answer of the assistant, so there is nothing to learn"
+            )
         if not tokenize:
             texts = [
                 "".join(p.text if p.kind != "image" else self.image_token for p in pieces) for pieces, _ in written
@@ -158,12 +160,12 @@ class VaryProcessor(ProcessorMixin):
         return ready if return_dict else ready["input_ids"]
 
     def num_image_tokens(self, sizes: list[tuple[int, int]]) -> int:
-        """Image tokens of one image. sizes: (height, width) px, one for each vocabulary that takes pixels."""
+        """Count the image tokens of one image; `sizes` holds its (height, width) for each vocabulary with pixels."""
         rows, columns = token_grid(self.vocabularies, self.merge, self.connector, sizes)
         return rows * columns
 
     def batch_decode(self, *args: Any, **kwargs: Any) -> list[str]:
-        """Ids -> texts, by the tokenizer."""
+        """Decode ids with the tokenizer."""
         return self.tokenizer.batch_decode(*args, **kwargs)
 
     def _pieces(self, messages: Messages, ask: bool) -> tuple[list[Piece], list[Any]]:
@@ -173,7 +175,7 @@ class VaryProcessor(ProcessorMixin):
         return foreign_pieces(messages, self.tokenizer, str(self.chat_template), self.image_pad, ask)
 
     def _pixels(self, images: list[Any], counts: list[int]) -> list[torch.Tensor]:
-        """One tensor per vocabulary that takes pixels; `counts` images belong to each row."""
+        """Make one tensor per vocabulary that takes pixels; `counts` images belong to each row."""
         if not images:
             return []
         seeing = self.vocabularies[:1] if MERGES[self.merge].chained else self.vocabularies
@@ -184,14 +186,14 @@ class VaryProcessor(ProcessorMixin):
         return prepare(image, vocabulary["preprocess"], VOCABULARIES[vocabulary["name"]].channels)
 
     def _tokens(self, pixels: list[torch.Tensor]) -> int:
-        """Image tokens of each image of a batch."""
+        """Count the image tokens of each image of a batch."""
         return self.num_image_tokens([(int(p.shape[-2]), int(p.shape[-1])) for p in pixels])
 
     def _ids(self, text: str, add_special_tokens: bool = False) -> list[int]:
         return self.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"]
 
     def _encode(self, pieces: list[Piece], image_tokens: int) -> tuple[list[int], list[int]]:
-        """Pieces -> ids and labels. Text between special tokens is tokenised as a whole, if the template does so."""
+        """Encode pieces as ids and labels. Text between special tokens is tokenised as a whole."""
         ids: list[int] = []
         labels: list[int] = []
         for (kind, _), run in groupby(pieces, key=lambda piece: (piece.kind, self.style.apart and piece.learn)):
@@ -209,7 +211,7 @@ class VaryProcessor(ProcessorMixin):
         return ids, labels
 
     def _encode_text(self, pieces: list[Piece]) -> tuple[list[int], list[bool]]:
-        """A run of text, never special, and for each token whether its last character is learnt."""
+        """Encode a run of text, and tell for each token whether its last character is learnt."""
         text = "".join(piece.text for piece in pieces)
         learnt = [piece.learn for piece in pieces for _ in piece.text]
         encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
@@ -237,12 +239,12 @@ class VaryProcessor(ProcessorMixin):
 
 
 def _nested(images: Any) -> bool:
-    """Whether it is one list per prompt."""
+    """Return whether there is one list per prompt."""
     return isinstance(images, list | tuple) and any(isinstance(image, list | tuple) for image in images)
 
 
 def _flat(images: Any) -> list[Image.Image]:
-    """Images in order, opened."""
+    """Open all images, in order."""
     if images is None:
         return []
     if not isinstance(images, list | tuple):

@@ -1,4 +1,4 @@
-"""Checkpoints of other makes to ours and back: `convert` a whole model, or `assemble` one out of parts."""
+"""Convert checkpoints of other makes to ours and back, and assemble a model out of parts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_DIFFERENCE = 1e-4  # of logits in float32
 def convert(
     sources: list[Path], target: Path, name: str | None = None, layout: str | None = None, check_logits: bool = False
 ) -> list[str]:
-    """Checkpoints -> a folder. Returns what a user should know of it, a line each.
+    """Convert checkpoints to a folder. Return what a user should know of it, one line each.
 
     One foreign checkpoint of a whole model becomes ours; our folder with a `layout` of `FAMILIES` becomes theirs;
     parts (`PARTS`, or the vocabulary out of a model of ours) become the model `name`, a preset or a folder with our
@@ -90,7 +90,7 @@ def _to_ours(source: Path, state: dict[str, Tensor], target: Path, family: str, 
 
 
 def _default_name(presets: tuple[str, ...], found: dict[str, Tensor]) -> str:
-    """Of two models in one layout the one whose connector is as wide: preprocessing depends on which it is."""
+    """Choose between two models in one layout by the width of the connector."""
     if "vary-base" not in presets:
         return presets[0]
     width = found["connector.0.linear.weight"].shape[0]
@@ -101,7 +101,7 @@ def _default_name(presets: tuple[str, ...], found: dict[str, Tensor]) -> str:
 
 
 def _tie(found: dict[str, Tensor], config: VaryConfig) -> None:
-    """Drop a copy of the embeddings that stands as output head; a head of its own is an error where they are tied."""
+    """Drop an output head that is a copy of the embeddings; raise InputError if the two are tied and differ."""
     head = found.get("lm_head.weight")
     if head is None or not config.tie_word_embeddings:
         return
@@ -133,7 +133,7 @@ def _to_theirs(sources: list[Path], target: Path, layout: str) -> list[str]:
 
 
 def _assemble(sources: list[Path], target: Path, name: str) -> list[str]:
-    """A model out of parts; what no part holds is random, and said."""
+    """Build a model out of parts. Tensors that no part holds are random, and the report names them."""
     config = VaryConfig.from_pretrained(name) if is_ours(Path(name)) else preset(name)
     torch.manual_seed(0)
     model = VaryForConditionalGeneration(config)
@@ -145,7 +145,7 @@ def _assemble(sources: list[Path], target: Path, name: str) -> list[str]:
         language = source if any(key.startswith("language_model.") for key in part) else language
         twice = found.keys() & part.keys()
         if twice:
-            raise InputError(f"{source}: {sorted(twice)[0]} stands in another part too")
+            raise InputError(f"{source}: {sorted(twice)[0]} is in another part too")
         found |= part
         report.append(f"{source}: {line}")
     _tie(found, config)
@@ -161,7 +161,7 @@ def _assemble(sources: list[Path], target: Path, name: str) -> list[str]:
 
 
 def _part(source: Path, config: VaryConfig, expected: dict[str, torch.Size]) -> tuple[dict[str, Tensor], str]:
-    """Tensors of one part under our names, and what it is."""
+    """Return the tensors of one part under our names, and what the part is."""
     if is_ours(source):
         return _vocabulary_of_ours(source, read_model(source), config)
     state = read_tensors(source)
@@ -175,7 +175,7 @@ def _part(source: Path, config: VaryConfig, expected: dict[str, torch.Size]) -> 
 
 
 def _vocabulary_of_ours(source: Path, state: dict[str, Tensor], config: VaryConfig) -> tuple[dict[str, Tensor], str]:
-    """The vocabulary that a model of ours was made to make."""
+    """Return the vocabulary of a model of ours that has one."""
     theirs = VaryConfig.from_pretrained(source).vocabularies
     if len(theirs) != 1:
         raise InputError(f"{source}: has {len(theirs)} vocabularies; a part is a model with one")
@@ -193,7 +193,7 @@ def _place_of(vocabulary: str, config: VaryConfig, source: Path) -> str:
 
 
 def expected_shapes(config: VaryConfig) -> dict[str, torch.Size]:
-    """Names and shapes of a model's tensors, without making them."""
+    """Return the names and shapes of a model's tensors, without making them."""
     with torch.device("meta"):
         model: Any = VaryForConditionalGeneration(config)
     return {name: tensor.shape for name, tensor in model.state_dict().items()}
@@ -209,7 +209,7 @@ def _save(state: dict[str, Tensor], config: VaryConfig, target: Path) -> None:
 
 
 def _generation(config: VaryConfig) -> GenerationConfig:
-    """Greedy, no 20 tokens twice (GOT's released script; the papers' demos sampled), no image tokens written."""
+    """Make generation settings: greedy, no 20-gram twice (GOT's released script), no image tokens."""
     text = config.text_config
     return GenerationConfig(
         do_sample=False, no_repeat_ngram_size=20, max_new_tokens=2048, eos_token_id=text.eos_token_id,

@@ -1,4 +1,4 @@
-"""Checkpoints of any make on disk -> tensors. Pickles are opened by a child process that loads nothing but tensors."""
+"""Read tensors of checkpoints of any make. A child process opens pickles, and loads nothing but tensors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POINTER = b"version https://git-lfs"  # how a file begins that was cloned withou
 
 
 def read_config(source: Path) -> dict[str, Any]:
-    """`config.json` beside the weights, empty when there is none. Raises ValueError for what is not JSON."""
+    """Read `config.json` next to the weights; empty if there is none. Raises InputError if it is not JSON."""
     file = (source if source.is_dir() else source.parent) / "config.json"
     try:
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
@@ -29,12 +29,12 @@ def read_config(source: Path) -> dict[str, Any]:
 
 
 def is_ours(source: Path) -> bool:
-    """Whether a folder or file is a model of ours; the authors' Vary-tiny is of a model type `vary` too."""
+    """Return whether a folder or file is a model of ours; the authors' Vary-tiny is of a model type `vary` too."""
     return "vocabularies" in read_config(source)
 
 
 def read_tensors(source: Path) -> dict[str, Tensor]:
-    """All tensors of a file or a folder (safetensors first, then pickles; one file or shards).
+    """Read all tensors of a file or a folder (safetensors first, then pickles; one file or shards).
 
     Raises ValueError that names the file when there is none, when two shards hold the same name, or when a pickle holds
     anything that is not a tensor, a number or a container of these.
@@ -44,7 +44,7 @@ def read_tensors(source: Path) -> dict[str, Tensor]:
         part = _read(file)
         twice = found.keys() & part.keys()
         if twice:
-            raise InputError(f"{file}: {sorted(twice)[0]} stands in another file too")
+            raise InputError(f"{file}: {sorted(twice)[0]} is in another file too")
         found |= part
     return found
 

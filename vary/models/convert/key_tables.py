@@ -1,4 +1,4 @@
-"""Two-column key tables: tensor names of a foreign checkpoint on the left, ours on the right, read in both directions.
+"""Rename tensors by two-column tables: foreign names on the left, ours on the right, read in both directions.
 
 `{i}` in a name is a number, `{*}` anything. Where one side has several names, its tensors stacked along the first axis
 are the one tensor of the other side (fused and separate q, k, v).
@@ -19,7 +19,7 @@ Table = list[tuple[Names, Names]]
 
 
 def rename(state: dict[str, Tensor], table: Table, dropped: Iterable[str] = ()) -> dict[str, Tensor]:
-    """Tensors under the names of the table's right column.
+    """Rename tensors to the names in the right column of a table.
 
     dropped: patterns of names that may be there and are not kept. Raises ValueError for any other name that the table
     does not hold, for a group that is not complete, and for two tensors that would get one name.
@@ -40,7 +40,7 @@ def rename(state: dict[str, Tensor], table: Table, dropped: Iterable[str] = ()) 
 
 
 def reverse(table: Table) -> Table:
-    """The same table read from right to left."""
+    """Return the same table, read from right to left."""
     return [(ours, theirs) for theirs, ours in table]
 
 
@@ -68,7 +68,7 @@ def _pattern(name: str) -> re.Pattern[str]:
 
 
 def _matches(state: dict[str, Tensor], names: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """What the wildcards stand for, for each tensor (or group of tensors) that fits. Raises for an incomplete group."""
+    """Find the values of the wildcards for each tensor, or group of tensors, that fits; a group must be complete."""
     found = [m.groups() for m in map(_pattern(names[0]).fullmatch, state) if m]
     for name in names[1:]:
         others = {m.groups() for m in map(_pattern(name).fullmatch, state) if m}

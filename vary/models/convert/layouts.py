@@ -1,4 +1,4 @@
-"""The checkpoints that can be read and written, and how each one's configuration follows from its tensors."""
+"""List the checkpoints that can be read and written, and derive a configuration from their tensors."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _llama(theirs: str, _: str) -> Table:
     return [(f"{theirs}{{*}}", "language_model.{*}"), ("lm_head.weight", "lm_head.weight")]
 
 
-# What stands beside SAM's image encoder and beside the image towers of CLIP and SigLIP.
+# Other tensors in checkpoints of SAM, and in those of CLIP and SigLIP.
 _MASKS = ("prompt_encoder.{*}", "mask_decoder.{*}", "shared_image_embedding.{*}")
 _TEXT = ("text_model.{*}", "visual_projection.weight", "text_projection.weight", "logit_scale", "logit_bias",
          "vision_model.head.{*}", "head.{*}", "{*}.position_ids")  # fmt: skip
@@ -97,18 +97,18 @@ def vocabulary_kind(vocabulary: dict[str, Any]) -> str:
 
 
 def family_of(state: dict[str, Tensor]) -> str | None:
-    """Name of the layout of a whole model, None for anything else."""
+    """Return the name of the layout of a whole model, or None."""
     return next((name for name, family in FAMILIES.items() if any(mark in state for mark in family.marks)), None)
 
 
 def part_of(state: dict[str, Tensor]) -> tuple[str, str] | None:
-    """Name of the kind of part that a checkpoint is, and the prefix of its names."""
+    """Return the kind of part that a checkpoint is, and the prefix of its names."""
     kinds = ((name, prefix) for name, part in PARTS.items() for prefix in part.prefixes if prefix + part.mark in state)
     return next(kinds, None)
 
 
 def configured(name: str, state: dict[str, Tensor], official: dict[str, Any]) -> VaryConfig:
-    """A preset with the sizes of these tensors (our names). Heads are those of `config.json`, else the usual width."""
+    """Return a named configuration with the sizes of these tensors. Heads come from `config.json`, if it has them."""
     config = preset(name)
     for k, vocabulary in enumerate(config.vocabularies):
         if vocabulary["name"] == "sam":
@@ -150,7 +150,7 @@ def _language_sizes(state: dict[str, Tensor], text: Any, official: dict[str, Any
 
 
 def fitted(state: dict[str, Tensor], expected: dict[str, torch.Size]) -> dict[str, Tensor]:
-    """Embeddings, output head and OPT's positions in the model's own sizes; everything else as it is."""
+    """Resize embeddings, output head and OPT's positions to the sizes of a model; leave everything else as it is."""
     found = {}
     for name, tensor in state.items():
         shape = expected.get(name)
@@ -164,7 +164,7 @@ def fitted(state: dict[str, Tensor], expected: dict[str, torch.Size]) -> dict[st
 
 
 def resized(rows_VD: Tensor, count: int) -> Tensor:
-    """An embedding table for `count` tokens: rows behind the last are cut off, new ones are the mean of the others.
+    """Cut or extend an embedding table to `count` tokens; new rows are the mean of the others.
 
     Checkpoints pad their tables (OPT to 50272, Qwen to 151936); the rows that are cut belong to no token.
     """

@@ -1,4 +1,4 @@
-"""Vary-tiny (the released one and Vary-tiny-600k) and OPT itself."""
+"""Read and write Vary-tiny (the released one and Vary-tiny-600k), and read OPT."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OFFSET = 2  # OPT's position table begins with two rows that no token uses
 
 
 def language(theirs: str) -> Table:
-    """OPT's own table under its prefix (`model.`)."""
+    """Return the table of OPT under its prefix (`model.`)."""
     return [(f"{theirs}decoder.{{*}}", "language_model.decoder.{*}"), ("lm_head.weight", "lm_head.weight")]
 
 
@@ -35,7 +35,7 @@ LAVIS: Table = [
 
 
 def stretched(table_PD: Tensor, positions: int) -> Tensor:
-    """OPT's position table (2 + P, D) for another number of positions; the two unused rows stay.
+    """Interpolate OPT's position table (2 + P, D) to another number of positions; the two unused rows stay.
 
     Linear interpolation in which the first and the last position keep their rows. The paper says "interpolated" (4096
     positions, arXiv 2312.06109 section 3.2.3) and not how.

@@ -1,4 +1,4 @@
-"""Vary-toy and Vary-base (Qwen-1 inside), and Qwen-1 itself, as transformers' Qwen2 class, which computes the same.
+"""Read Vary-toy, Vary-base and Qwen-1 as transformers' Qwen2 class, which computes the same.
 
 Qwen-1's fused `c_attn` is q, k and v with biases; its MLP is c_proj(w1(x) * silu(w2(x))), so w2 is the gate and w1 the
 up projection; base 10000, rotate-half, RMSNorm 1e-6. Beyond 8192 positions the original scales by log n and stretches
@@ -19,7 +19,7 @@ DROPPED = ("{*}.position_ids", "{*}.rotary_emb.inv_freq", "{*}.attn.masked_bias"
 
 
 def qwen(theirs: str, head: str) -> Table:
-    """Qwen-1's table under its prefix (`transformer.`)."""
+    """Return the table of Qwen-1 under its prefix (`transformer.`)."""
     layer, ours = f"{theirs}h.{{i}}.", "language_model.layers.{i}."
     table: Table = [
         (f"{theirs}wte.weight", "language_model.embed_tokens.weight"),

@@ -1,11 +1,11 @@
-"""The tokenizer of Qwen-VL and of every Vary model on Qwen, built from `qwen.tiktoken`, a list of byte pairs by rank.
+"""Build the tokenizer of Qwen-VL and of every Vary model on Qwen from `qwen.tiktoken`, a list of byte pairs by rank.
 
 Such a file holds one token per line, base64 and its rank, and no merges: tiktoken joins whatever neighbours make the
 token of lowest rank. A token is reached in one way only, so its merge is the last step of joining its own bytes.
 Layout (Vary's weights depend on it, arXiv 2312.06109 section 3.3): 151,643 byte-pair tokens, then the special ones
 up to `<imgpad>` 151859. Text is normalised (NFC), cut by Qwen's pattern (every digit on its own), and read as bytes.
 
-Special tokens that stand in the text become special tokens, as in Qwen. Text of a user, which may spell `<img>`,
+Special tokens in the text become special tokens, as in Qwen. Text of a user, which may spell `<img>`,
 stays text with `tokenizer(text, split_special_tokens=True)`. `skip_special_tokens=True` also takes `<ref>` and `<box>`
 out of an answer; decode without it where boxes matter.
 """
@@ -35,7 +35,7 @@ VISION = ("<ref>", "</ref>", "<box>", "</box>", "<quad>", "</quad>", "<img>", "<
 
 
 def qwen_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
-    """The tokenizer of a file of ranks (`qwen.tiktoken`); the first special token's id is the number of ranks.
+    """Build the tokenizer of a file of ranks (`qwen.tiktoken`); the first special id is the number of ranks.
 
     Raises ValueError with the file and the line for what is not a list of ranks, see `read_ranks`.
     """
@@ -58,7 +58,7 @@ def qwen_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
 
 
 def read_ranks(path: Path) -> dict[bytes, int]:
-    """Token -> rank, by rank.
+    """Read the rank of each token, by rank.
 
     Raises ValueError with file and line where a line is not base64 and a number, a token comes twice, or the ranks do
     not count up from 0; with the file where one of the 256 bytes is no token, for its text would be lost.
@@ -82,7 +82,7 @@ def read_ranks(path: Path) -> dict[bytes, int]:
 
 
 def merges_of(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
-    """The pairs that make each token of two bytes or more, by rank of the token.
+    """List the pairs that make each token of two bytes or more, by rank of the token.
 
     A token that joining never reaches (it is found only as a whole word) has none.
     """
@@ -105,7 +105,7 @@ def _last_pair(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes] | N
 
 
 def _byte_letters() -> list[str]:
-    """The letter that stands for each byte in byte-level vocabularies: itself if it prints, else one from 256 on."""
+    """List the letter of each byte in byte-level vocabularies: itself if it prints, else one from 256 on."""
     prints = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = iter(range(256, 512))
     return [chr(byte if byte in prints else next(others)) for byte in range(256)]

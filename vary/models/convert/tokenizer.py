@@ -1,4 +1,4 @@
-"""The tokenizer of a checkpoint, made fast and with the family's special tokens at the ids the weights know."""
+"""Read the tokenizer of a checkpoint, and put the special tokens at the ids that the weights know."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILES = (
 
 
 def save_tokenizer(source: Path, target: Path, config: VaryConfig | None) -> list[str]:
-    """Write the source's tokenizer and a processor to the target; a line that says so when there is none.
+    """Write the tokenizer of the source and a processor to the target. Return a line if there is none.
 
     config: of our model; None copies the files as they are, for a foreign layout. Raises ValueError when `<imgpad>` has
     another id than the model expects.
@@ -29,7 +29,7 @@ def save_tokenizer(source: Path, target: Path, config: VaryConfig | None) -> lis
     folder = source if source.is_dir() else source.parent
     present = [name for name in FILES if (folder / name).is_file()]
     if not any(name in present for name in ("qwen.tiktoken", "tokenizer.json", "tokenizer.model", "vocab.json")):
-        return [f"{source}: no tokenizer beside it, so none was written"]
+        return [f"{source}: no tokenizer next to it, so none was written"]
     if config is None:
         for name in present:
             shutil.copyfile(folder / name, target / name)
@@ -50,7 +50,7 @@ def save_tokenizer(source: Path, target: Path, config: VaryConfig | None) -> lis
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """A fast tokenizer of a folder; Qwen's out of its ranks."""
+    """Load the fast tokenizer of a folder; Qwen's is built from its ranks."""
     if (folder / "tokenizer.json").is_file():
         return PreTrainedTokenizerFast.from_pretrained(folder)
     if (folder / "qwen.tiktoken").is_file():

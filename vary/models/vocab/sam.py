@@ -1,4 +1,4 @@
-"""The paper's vision vocabulary: SAM's ViT-B image encoder, its neck, and two stride-2 convolutions.
+"""Define the paper's vision vocabulary: SAM's ViT-B image encoder, its neck, and two stride-2 convolutions.
 
 RGB pixels -> one token per 64 x 64 pixels; 1024 x 1024 give 256 x 1024. Eight of twelve blocks attend within windows of
 14 x 14 patches, four over the whole image; both add a relative position of rows and one of columns to the logits.
@@ -32,11 +32,11 @@ BLOCK = 1 << 20  # logits that a CPU holds at a time; 256 queries of a 1024 x 10
 
 
 class SamVocabulary(Vocabulary):
-    """Pixels (B, 3, H, W) -> tokens (B, N, convs[-1]) in raster order; N = H/64 * W/64.
+    """Encode pixels (B, 3, H, W) as tokens (B, N, convs[-1]) in raster order; N = H/64 * W/64.
 
     image_size, patch: pixels that positions are stored for, and pixels of a patch's side. hidden, depth, heads, mlp:
     sizes of the transformer. window: patches of a window's side. global_blocks: which blocks see the whole image.
-    neck, convs: widths behind it. Other image sizes get interpolated positions, as in DeepSeek-OCR (2510.18234).
+    neck, convs: widths after it. Other image sizes get interpolated positions, as in DeepSeek-OCR (2510.18234).
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class SamVocabulary(Vocabulary):
 
     @classmethod
     def stride_of(cls, patch: int = 16, **_: Any) -> tuple[int, int]:
-        """Four patches each way: the two convolutions halve twice."""
+        """Return four patches each way: the two convolutions halve twice."""
         return 4 * patch, 4 * patch
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
@@ -85,10 +85,10 @@ class SamVocabulary(Vocabulary):
         if high % self.stride[0] or wide % self.stride[1] or not high * wide:
             raise ValueError(f"image of {high}x{wide} px: both sides must be multiples of {self.stride[0]}")
         if in_pieces(pixels_BCHW) and len(pixels_BCHW) > 1:
-            return torch.cat([self._see(image) for image in pixels_BCHW.split(1)])
-        return self._see(pixels_BCHW)
+            return torch.cat([self._encode(image) for image in pixels_BCHW.split(1)])
+        return self._encode(pixels_BCHW)
 
-    def _see(self, pixels_BCHW: Tensor) -> Tensor:
+    def _encode(self, pixels_BCHW: Tensor) -> Tensor:
         """`forward` without its checks; one image at a time on a CPU."""
         pixels_BCHW = pixels_BCHW.contiguous(memory_format=torch.channels_last)  # then tokens need no transposition
         x_BHWD = self.patch_embed(pixels_BCHW).permute(0, 2, 3, 1)
@@ -123,22 +123,22 @@ class Block(nn.Module):
         )
 
     def forward(self, x_BHWD: Tensor) -> Tensor:
-        """Same shape out."""
+        """Return a tensor of the same shape."""
         if self.whole:
-            return by_bands(self._think, x_BHWD + self.attn(self.norm1(x_BHWD)), self.window)
-        return by_bands(self._look_and_think, x_BHWD, self.window)
+            return by_bands(self._feed_forward, x_BHWD + self.attn(self.norm1(x_BHWD)), self.window)
+        return by_bands(self._attend_in_windows, x_BHWD, self.window)
 
-    def _think(self, x_BHWD: Tensor) -> Tensor:
+    def _feed_forward(self, x_BHWD: Tensor) -> Tensor:
         return x_BHWD + self.mlp(self.norm2(x_BHWD))
 
-    def _look_and_think(self, x_BHWD: Tensor) -> Tensor:
-        """Windows are cut behind the norm: what fills the last ones is zero there, and is attended to like the rest."""
+    def _attend_in_windows(self, x_BHWD: Tensor) -> Tensor:
+        """Attend within windows. They are cut after the norm, so padding is zero and is attended to like the rest."""
         _, high, wide, _ = x_BHWD.shape
         side, rows, columns = self.window, -(-high // self.window), -(-wide // self.window)
         x = F.pad(self.norm1(x_BHWD), (0, 0, 0, columns * side - wide, 0, rows * side - high))
         x = x.unflatten(2, (columns, side)).unflatten(1, (rows, side)).transpose(2, 3)
         x = self.attn(x.flatten(0, 2)).unflatten(0, (-1, rows, columns)).transpose(2, 3)
-        return self._think(x_BHWD + x.flatten(3, 4).flatten(1, 2)[:, :high, :wide])
+        return self._feed_forward(x_BHWD + x.flatten(3, 4).flatten(1, 2)[:, :high, :wide])
 
 
 class Attention(nn.Module):
@@ -152,7 +152,7 @@ class Attention(nn.Module):
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * side - 1, hidden // heads))
 
     def forward(self, x_GHWD: Tensor) -> Tensor:
-        """Same shape out."""
+        """Return a tensor of the same shape."""
         high, wide = x_GHWD.shape[1:3]
         q, k, v = self.qkv(x_GHWD.flatten(1, 2)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q_GMHWE = q.unflatten(2, (high, wide))  # unscaled, as published

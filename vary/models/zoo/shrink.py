@@ -82,7 +82,7 @@ def _connector(connector: Settings) -> Settings:
 
 
 def _language(settings: Settings) -> Settings:
-    """Shrink the language model and move the ids of its special tokens down behind the bytes."""
+    """Shrink the language model and move the ids of its special tokens down to the first ids after the bytes."""
     text = settings["text_config"]
     heads, shared = text.get("num_attention_heads", 4), text.get("num_key_value_heads")
     small: Settings = {
