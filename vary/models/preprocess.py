@@ -26,8 +26,8 @@ def prepare(image: Image.Image, preprocess: dict[str, Any], channels: int) -> np
 
     Args:
         image: Any image of Pillow.
-        preprocess: The keys of `config.Preprocess`. `fit` is `squash` (to the square, the aspect is lost), `crop` (shorter
-            side to the square, the middle of the longer one), `pad` (longer side to the square, white below and
+        preprocess: The keys of `config.Preprocess`. `fit` is `squash` (to the square), `crop` (the shorter side to
+            the square, the middle of the longer one), `pad` (longer side to the square, white below and
             right), `centre` (padded on both ends with `fill`) or `page` (white up to a `multiple`). `resample` is
             `bicubic`, `bilinear` (both Pillow's, antialiased) or `opencv` (bilinear, not antialiased).
         channels: 1 for grey, 3 for RGB.
