@@ -18,6 +18,7 @@ from PIL import Image
 
 from .elements import ITEM, LEADER, STYLES, Block, Box, Line, Page, union
 from .evidence import Evidence, add_links, take_figures
+from .tables import take_tables
 
 HEADING = 1.15  # least size of a heading, as a multiple of the text size
 LEVELS = (1.7, 1.35)  # least sizes of headings of level 1 and 2
@@ -49,9 +50,11 @@ def find_structure(page: Page, image: Image.Image | None, evidence: Evidence | N
         add_links(page.lines, evidence.links)
         found = take_figures(page.blocks, evidence, (page.width, page.height), body)
         page.blocks, figures = [b for b in found if b.kind != "figure"], [b for b in found if b.kind == "figure"]
+        page.blocks = take_tables(page.blocks, evidence, body)
     elif image is not None:
         figures = [Block([], box, "figure") for box in _figures(page.lines, image, body)]
-    page.blocks = _with_code(_with_tables(page.blocks))
+    parts = groupby(page.blocks, lambda block: block.kind == "table")
+    page.blocks = _with_code([b for is_table, g in parts for b in (g if is_table else _with_tables(list(g)))])
     for block in page.blocks:
         if block.kind in ("table", "code"):
             continue

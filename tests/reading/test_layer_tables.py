@@ -1,0 +1,77 @@
+"""Tables of PDFs: by their ruling lines, by filled cells, by the white between columns."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from tests.pdfs import pdf_of, show
+from vary.reading.api import load
+from vary.reading.pages import read_document
+
+ROWS = [["Town", "Boats", "Nets"], ["Saltwick", "12", "7"], ["Long Pond", "3", "41"], ["Fern", "120", "9"]]
+XS, TOP, STEP = (50, 150, 220, 300), 250, 24
+
+
+def cells_of(path) -> list[list[list[str]]]:
+    page = read_document(path, load("layer")).pages[0]
+    return [block.cells for block in page.blocks if block.kind == "table"]
+
+
+def text_of(rows: list[list[str]], top: float = TOP) -> str:
+    placed = [(text, XS[c] + 4, top - STEP * r - 16) for r, row in enumerate(rows) for c, text in enumerate(row)]
+    return "".join(show(text, x, y, 10) for text, x, y in placed if text)
+
+
+def grid(rows: int, top: float = TOP) -> str:
+    level = "".join(f"50 {top - STEP * r} m 300 {top - STEP * r} l S " for r in range(rows + 1))
+    return level + "".join(f"{x} {top} m {x} {top - STEP * rows} l S " for x in XS)
+
+
+def test_ruled(tmp_path) -> None:
+    page = show("A sentence stands above the grid of the table.", 50, 275, 10) + grid(4) + text_of(ROWS)
+    assert cells_of(pdf_of(tmp_path / "a.pdf", [page])) == [ROWS]
+
+
+def test_cells_of_two_lines(tmp_path) -> None:
+    page = grid(4) + text_of(ROWS[:1]) + text_of(ROWS[2:], TOP - 2 * STEP)
+    page += show("Saltwick", 54, TOP - STEP - 10, 9) + show("Bay", 54, TOP - STEP - 20, 9)
+    page += show("12", 154, TOP - STEP - 15, 9) + show("7", 224, TOP - STEP - 15, 9)
+    assert cells_of(pdf_of(tmp_path / "a.pdf", [page]))[0][1] == ["Saltwick Bay", "12", "7"]
+
+
+def test_two_level_head(tmp_path) -> None:
+    page = "50 250 250 -24 re S 150 250 m 150 226 l S " + grid(4, TOP - STEP) + text_of(ROWS, TOP - STEP)
+    page += show("Counted by hand", 180, TOP - 16, 10)
+    found = cells_of(pdf_of(tmp_path / "a.pdf", [page]))[0]
+    assert found == [["Town", "Counted by hand: Boats", "Counted by hand: Nets"], *ROWS[1:]]
+
+
+def test_filled_cells(tmp_path) -> None:
+    fills = "".join(
+        f"{0.8 + 0.05 * ((r + c) % 2)} g {x0} {TOP - STEP * (r + 1)} {x1 - x0} {STEP} re f "
+        for r in range(4)
+        for c, (x0, x1) in enumerate(pairwise(XS))
+    )
+    page = fills + "0 g " + text_of(ROWS)
+    assert cells_of(pdf_of(tmp_path / "a.pdf", [page])) == [ROWS]
+
+
+def test_unruled_with_leaders(tmp_path) -> None:
+    rows = [
+        ["Town", "Boats", "Nets"],
+        ["Salt ........", "12", "7"],
+        ["Pond ........", "3", "41"],
+        ["Fern ........", "120", "9"],
+    ]
+    found = cells_of(pdf_of(tmp_path / "a.pdf", [text_of(rows)]))
+    assert found == [[[row[0].strip(" ."), *row[1:]] for row in rows]]
+
+
+@pytest.mark.parametrize("frame", ["50 200 300 60 re S", "0.9 g 50 200 300 60 re f 0 g"])
+def test_a_frame_about_prose_is_no_table(tmp_path, frame) -> None:
+    lines = ("The harbour office keeps a ledger of every", "vessel that enters the bay and pays its dues", "in copper.")
+    page = f"{frame} " + "".join(show(line, 60, 245 - 14 * k, 12) for k, line in enumerate(lines))
+    document = read_document(pdf_of(tmp_path / "a.pdf", [page]), load("layer"))
+    assert [block.kind for block in document.pages[0].blocks] == ["text"]
