@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pypdf import PdfWriter
+from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, NameObject, NumberObject, TextStringObject
 
 FACES = {"F1": "Helvetica", "F2": "Helvetica-Bold", "F3": "Courier", "F4": "Times-Italic"}
@@ -52,3 +52,20 @@ def show(text: str, x: float, y: float, size: float = 12, font: str = "F1", extr
     """Return operators that set a line of text; extra: operators before it (colour, render mode)."""
     escaped = text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
     return f"q BT {extra} /{font} {size} Tf {x} {y} Td ({escaped}) Tj ET Q\n"
+
+
+def with_map(path: Path, pairs: dict[str, str]) -> Path:
+    """Give the font /F1 a ToUnicode that says `pairs`, and every other character as it is."""
+    writer = PdfWriter(PdfReader(path))
+    shown = [chr(code) for code in range(32, 127)]
+    lines = "".join(f"<{ord(ch):02x}> <{ord(pairs.get(ch, ch)):04x}>\n" for ch in shown)
+    cmap = DecodedStreamObject()
+    cmap.set_data(
+        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def /CMapType 2 def\n"
+        f"1 begincodespacerange <00> <ff> endcodespacerange\n{len(shown)} beginbfchar\n{lines}endbfchar\n"
+        "endcmap CMapName currentdict /CMap defineresource pop end end".encode()
+    )
+    fonts = writer.pages[0]["/Resources"]["/Font"]
+    fonts["/F1"].get_object()[NameObject("/ToUnicode")] = writer._add_object(cmap)
+    writer.write(path)
+    return path

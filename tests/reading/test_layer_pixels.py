@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pypdf import PdfReader, PdfWriter
-from pypdf.generic import DecodedStreamObject, NameObject
 
-from tests.pdfs import pdf_of, show
+from tests.pdfs import pdf_of, show, with_map
 from vary.reading.api import load
 from vary.reading.layer.align import Alphabet, align
 from vary.reading.pages import read_document
@@ -26,23 +24,6 @@ def reader():
 
 def prose(font: str = "F1") -> str:
     return "".join(show(line, 40, 250 - 16 * k, 12, font) for k, line in enumerate(PROSE))
-
-
-def with_map(path, pairs: dict[str, str]):
-    """Give the font /F1 a ToUnicode that says `pairs`, and every other character as it is."""
-    writer = PdfWriter(PdfReader(path))
-    shown = [chr(code) for code in range(32, 127)]
-    lines = "".join(f"<{ord(ch):02x}> <{ord(pairs.get(ch, ch)):04x}>\n" for ch in shown)
-    cmap = DecodedStreamObject()
-    cmap.set_data(
-        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def /CMapType 2 def\n"
-        f"1 begincodespacerange <00> <ff> endcodespacerange\n{len(shown)} beginbfchar\n{lines}endbfchar\n"
-        "endcmap CMapName currentdict /CMap defineresource pop end end".encode()
-    )
-    fonts = writer.pages[0]["/Resources"]["/Font"]
-    fonts["/F1"].get_object()[NameObject("/ToUnicode")] = writer._add_object(cmap)
-    writer.write(path)
-    return path
 
 
 def test_a_true_layer_is_verified(tmp_path, reader) -> None:
