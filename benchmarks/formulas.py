@@ -1,0 +1,68 @@
+"""Measure the symbols decoder on formulas of documents that it was not trained on: exact rate, edit distance, marks.
+
+    python benchmarks/formulas.py [--weights checkpoints/vary-nano-3] [--count 256]
+
+Glyphs and boxes are those of a PDF's text layer, set by Typst. A formula is exact when all its steps are.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+import yaml
+from rapidfuzz.distance import Levenshtein
+from safetensors.torch import load_file
+
+from vary.data.corpus.formulas import real_formulas
+from vary.data.documents.formula_glyphs import FormulaGlyphs
+from vary.models.config import preset
+from vary.models.formula_writer import write_formulas
+from vary.models.symbols_decoder import SymbolsDecoder
+
+ROOT = Path(__file__).parents[1]
+BUCKETS = (10, 25, 60, 152)
+SEED = 987_654
+
+
+def load_decoder(folder: Path) -> SymbolsDecoder:
+    """Load the decoder from a folder with `model.safetensors`."""
+    decoder = SymbolsDecoder(**preset("vary-nano-formulas").formulas)
+    tensors = load_file(folder / "model.safetensors")
+    prefix = "symbols_decoder."
+    decoder.load_state_dict({k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)})
+    return decoder.eval()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", type=Path, default=ROOT / "checkpoints" / "vary-nano-3")
+    parser.add_argument("--count", type=int, default=256)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    packages = yaml.safe_load((ROOT / "recipes" / "vary-nano-3.yaml").read_text())["stages"][0]["formulas"]
+    decoder = load_decoder(asked.weights)
+    source = FormulaGlyphs(real_formulas("test", packages), seed=SEED, shares=(0, 1, 0), swapped=0.0)
+    formulas = sorted((source.sample(k) for k in range(asked.count)), key=lambda f: len(f.steps))
+    rows = []
+    for k in range(0, len(formulas), 16):
+        some = formulas[k : k + 16]
+        for written, f in zip(write_formulas(decoder, [(f.chars, f.styles, f.boxes) for f in some]), some, strict=True):
+            distance = Levenshtein.normalized_distance(written.steps, f.steps)
+            rows.append((len(f.steps), written.steps == f.steps, distance, written.accounted, written.probability))
+    print("steps      formulas  exact  edit distance")
+    for low, high in zip((0, *BUCKETS), BUCKETS, strict=False):
+        own = [r for r in rows if low < r[0] <= high]
+        exact, edit = (sum(row[c] for row in own) / max(1, len(own)) for c in (1, 2))
+        print(f"{low + 1:>3}-{high:<5} {len(own):>9}  {exact:.3f}  {edit:.3f}")
+    exact, edit = (sum(row[c] for row in rows) / max(1, len(rows)) for c in (1, 2))
+    print(f"all       {len(rows):>9}  {exact:.3f}  {edit:.3f}")
+    for name, own in (
+        ("accounted for", [r for r in rows if r[3]]),
+        ("not accounted for", [r for r in rows if not r[3]]),
+        ("accounted for, probability over 0.5", [r for r in rows if r[3] and r[4] > 0.5]),
+    ):
+        print(f"{name}: {len(own)} formulas, {sum(r[1] for r in own)} of them exact")
+
+
+if __name__ == "__main__":
+    main()

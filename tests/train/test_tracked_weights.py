@@ -1,0 +1,38 @@
+"""The tracked weights of the third edition fit its recipe and write simple formulas."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from vary.data.documents.formula_glyphs import FormulaGlyphs
+from vary.models.config import preset
+from vary.models.formula_writer import write_formulas
+from vary.models.symbols_decoder import SymbolsDecoder
+from vary.train.recipe import Recipe
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "checkpoints" / "vary-nano-3"
+
+
+def test_the_recipe_goes_on_from_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    recipe = Recipe.load("recipes/vary-nano-3.yaml")
+    state = json.loads((FOLDER / "state.json").read_text())
+    assert (ROOT / recipe.start[-1]) == FOLDER
+    assert state["step"] <= recipe.stages[state["stage"]].steps
+
+
+def test_they_write_simple_formulas() -> None:
+    decoder = SymbolsDecoder(**preset("vary-nano-formulas").formulas)
+    tensors = load_file(FOLDER / "model.safetensors")
+    decoder.load_state_dict({k.removeprefix("symbols_decoder."): v.float() for k, v in tensors.items()})
+    latex = ["a+b=c", "x_{i}^{2}", r"f(x)=\frac{1}{x}", r"\alpha\le\beta"]
+    source = FormulaGlyphs(latex, shares=(0, 1, 0), swapped=0.0)
+    formulas = [{f.latex: f for f in map(source.sample, range(48))}[one] for one in latex]
+    written = write_formulas(decoder.eval(), [(f.chars, f.styles, f.boxes) for f in formulas])
+    assert [w.latex for w in written] == latex
+    assert all(w.accounted and w.probability > 0.5 for w in written)
