@@ -90,6 +90,7 @@ SURFACE = {
         "--dtype",
         "--decoder",
     },
+    "mcp": {"-h", "--help", "--model", "--device"},
     "demo": {"-h", "--help", "--host", "--port", "--api-key", "--device", "--dtype"},
 }
 

@@ -18,14 +18,14 @@ from ..io.errors import MissingExtra, VaryError
 from .console import INTERRUPTED, OK, USAGE, complain, escape_unprintable, write
 from .documents import read
 from .models import ask, chart, convert, detect, family, info
-from .servers import demo, serve
+from .servers import demo, mcp, serve
 from .training import evaluate, render, train
 
 __all__ = ["VERBS", "app", "main"]
 
 VERBS: dict[str, Callable[..., int]] = {
     "read": read, "ask": ask, "chart": chart, "detect": detect, "info": info, "family": family, "convert": convert,
-    "serve": serve, "demo": demo, "render": render, "train": train, "eval": evaluate,
+    "serve": serve, "demo": demo, "mcp": mcp, "render": render, "train": train, "eval": evaluate,
 }  # fmt: skip
 
 

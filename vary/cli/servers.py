@@ -1,7 +1,8 @@
-"""The verbs that listen on a port: `serve`, `demo`."""
+"""The verbs that listen on a port: `serve`, `demo`; `mcp` serves standard input."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -45,4 +46,17 @@ def demo(
     from ..serve.demo import demo
 
     demo(models or ["vary-nano"], host, port, api_key, device, dtype)
+    return OK
+
+
+def mcp(
+    roots: Annotated[list[Path], typer.Argument(metavar="ROOT", help="Folders whose documents may be read.")],
+    model: Annotated[str, typer.Option(metavar="MODEL", help="A name or a folder.")] = "vary-nano",
+    device: Device = "cpu",
+) -> int:
+    """Serve documents to agents over the Model Context Protocol, on standard input and output."""
+    from ..reading.api import load
+    from ..serve.mcp import create_mcp
+
+    create_mcp(load(model, device, pixels=True), roots).run("stdio")
     return OK

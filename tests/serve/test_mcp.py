@@ -1,0 +1,120 @@
+"""`vary mcp`, asked by the client of the official SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vary.document.elements import Block, Line, Page
+from vary.document.orientation import Orientation
+from vary.serve.mcp import create_mcp
+
+mcp = pytest.importorskip("mcp")
+TEXTS = ("The first page says this.", "The third page ends the file.")
+
+
+class Reader:
+    """Reads a heading and a line of a page, by the page's number."""
+
+    name = "fake"
+
+    def __init__(self):
+        self.calls = 0
+
+    def find_orientation(self, image: Image.Image) -> Orientation:
+        return Orientation()
+
+    def wanted_scale(self, image: Image.Image) -> float:
+        return 1.0
+
+    def read(self, image: Image.Image, scale: float = 1.0) -> Page:
+        self.calls += 1
+        first, second = (10.0, 10.0, 200.0, 40.0), (10.0, 60.0, 400.0, 90.0)
+        blocks = [
+            Block([Line("A Heading", first, 0.9)], first, "heading", 1),
+            Block([Line(TEXTS[self.calls > 1], second, 0.8)], second),
+        ]
+        return Page(1, "ok", *image.size, blocks=blocks, structured=True)
+
+
+@pytest.fixture
+def root(tmp_path, pdf_file) -> Path:
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "three.pdf").write_bytes(pdf_file.read_bytes())
+    (tmp_path / "secret.pdf").write_bytes(pdf_file.read_bytes())
+    (tmp_path / "papers" / "link.pdf").symlink_to(tmp_path / "secret.pdf")
+    return tmp_path / "papers"
+
+
+def ask(root: Path, *calls: tuple[str, dict]) -> list:
+    async def run() -> list:
+        async with mcp.Client(create_mcp(Reader(), [root])) as client:
+            assert {tool.name for tool in (await client.list_tools()).tools} == {
+                "open", "outline", "read_page", "find", "crop", "cite", "verify",
+            }  # fmt: skip
+            return [await client.call_tool(name, arguments) for name, arguments in calls]
+
+    return asyncio.run(run())
+
+
+def value(result) -> object:
+    assert not result.is_error, result.content
+    parts = [json.loads(part.text) for part in result.content]
+    return parts[0] if len(parts) == 1 else parts
+
+
+def test_a_document_is_opened_outlined_and_read(root) -> None:
+    opened, headings, page = ask(
+        root,
+        ("open", {"path": "three.pdf"}),
+        ("outline", {"path": "three.pdf"}),
+        ("read_page", {"path": "three.pdf", "page": 1}),
+    )
+    assert value(opened) == {"path": "three.pdf", "pages": 3, "model": "fake"}
+    assert [(found["text"], found["level"], found["page"]) for found in value(headings)] == [
+        ("A Heading", 1, 1), ("A Heading", 1, 3),
+    ]  # fmt: skip
+    assert "# A Heading" in value(page)["markdown"]
+    assert value(page)["blocks"][1]["confidence"] == 0.8
+
+
+def test_a_quotation_is_found_cited_cropped_and_verified(root) -> None:
+    found, cited = ask(
+        root,
+        ("find", {"path": "three.pdf", "text": "third  PAGE"}),
+        ("cite", {"path": "three.pdf", "text": "first page says"}),
+    )
+    assert (value(found)["page"], value(found)["text"]) == (3, TEXTS[1])
+    assert (value(cited)["page"], value(cited)["read"], value(cited)["layer"]) == (1, TEXTS[0], True)
+    place = {"path": "three.pdf", "page": 1, "box": value(cited)["box"]}
+    right, wrong, picture = ask(
+        root,
+        ("verify", place | {"text": "The first page says this."}),
+        ("verify", place | {"text": "Nobody wrote that sentence."}),
+        ("crop", place),
+    )
+    assert (value(right)["shows"], value(right)["similarity"], value(right)["confidence"]) == (True, 1.0, 0.8)
+    assert value(wrong)["shows"] is False
+    (part,) = picture.content
+    left, top, right_side, bottom = place["box"]
+    size = Image.open(BytesIO(base64.b64decode(part.data))).size
+    assert size == (round(right_side) - round(left), round(bottom) - round(top))
+
+
+@pytest.mark.parametrize("path", ["../secret.pdf", "link.pdf", "none.pdf", "/etc/passwd"])
+def test_files_outside_the_roots_are_refused(root, path) -> None:
+    (result,) = ask(root, ("open", {"path": path}))
+    assert result.is_error
+    assert f"{path}: no such file below the roots" in result.content[0].text
+
+
+def test_a_box_outside_the_page_is_refused(root) -> None:
+    (result,) = ask(root, ("crop", {"path": "three.pdf", "page": 1, "box": [0, 0, 99999, 10]}))
+    assert result.is_error
+    assert "expected left, top, right, bottom within" in result.content[0].text

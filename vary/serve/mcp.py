@@ -1,0 +1,223 @@
+"""Serve documents to agents over the Model Context Protocol (`vary mcp`), so that they can check a citation.
+
+Tools: open, outline, read_page, find, crop, cite, verify. They read files below the roots given at the start, and write
+nothing. Boxes are in pixels of the page image at PICTURE_DPI, origin top-left: what `crop` cuts.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from difflib import SequenceMatcher
+from functools import lru_cache, wraps
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from ..document.elements import Box, Document, Page
+from ..io.errors import InputError, MissingExtra, VaryError
+from ..io.source import Source
+from ..reading.pages import AnyReader, read_page, retried
+from ..reading.pictures import PICTURE_DPI
+
+try:
+    from mcp.server.mcpserver import Image, MCPServer
+    from mcp.server.mcpserver.exceptions import ToolError
+except ImportError as error:
+    raise MissingExtra("vary mcp", error.name, "mcp") from None
+
+MAX_PAGES = 1000  # of one document, as in `vary serve`
+CACHED = 256  # pages kept in memory
+MAX_HITS = 50
+SAME = 0.9  # share of characters that agree, from which `verify` says yes
+
+
+class Library:
+    """The documents below some folders, read on demand. One page is read at a time.
+
+    Args:
+        reader: reads the pages, from their pixels alone so that it is a witness apart from the text layer.
+        roots: folders whose files may be read; links that lead out of them are refused.
+    """
+
+    def __init__(self, reader: AnyReader, roots: Sequence[str | Path]):
+        self.reader, self.roots = reader, [Path(root).resolve() for root in roots]
+        if missing := [root for root in self.roots if not root.is_dir()]:
+            raise InputError(f"{missing[0]}: no such folder")
+        self._lock = threading.Lock()
+        self._read = lru_cache(CACHED)(self._read_page)
+
+    def find_file(self, name: str) -> Path:
+        """Return the file of a name, relative to a root or absolute. Raises InputError outside the roots."""
+        for root in self.roots:
+            path = (root / name).resolve()
+            if path.is_file() and any(path.is_relative_to(allowed) for allowed in self.roots):
+                return path
+        raise InputError(f"{name}: no such file below the roots")
+
+    def count(self, name: str) -> int:
+        """Return the number of pages of a file. Raises InputError for more than MAX_PAGES."""
+        with Source(self.find_file(name)) as source:
+            return len(source.numbers(None, MAX_PAGES))
+
+    def page(self, name: str, number: int) -> Page:
+        """Return a page as it was read, boxes scaled to PICTURE_DPI. Raises InputError for a page that is lost."""
+        path = self.find_file(name)
+        with self._lock:
+            page = self._read(path, path.stat().st_mtime_ns, number)
+        if page.error:
+            raise InputError(page.error.replace(str(path), name))
+        return page
+
+    def pages(self, name: str) -> Iterator[Page]:
+        """Yield the pages that can be read."""
+        for number in range(1, self.count(name) + 1):
+            try:
+                yield self.page(name, number)
+            except InputError:
+                continue
+
+    def _read_page(self, path: Path, changed: int, number: int) -> Page:
+        with Source(path) as source:
+            return retried(lambda attempt: read_page(source, number, self.reader, attempt))
+
+    def picture(self, name: str, number: int) -> Any:
+        """Return the picture of a page in colour, upright or not as it lies in the file."""
+        with Source(self.find_file(name)) as source:
+            return source.image(number, PICTURE_DPI, colour=True)[0]
+
+    def layer_text(self, name: str, number: int) -> str | None:
+        """Return the text layer of a PDF's page; None for images and pages without one."""
+        with Source(self.find_file(name)) as source:
+            return (source.pdf.text(number) or None) if source.pdf else None
+
+
+def create_mcp(reader: AnyReader, roots: Sequence[str | Path]) -> MCPServer:
+    """Create the server with its tools."""
+    server, library = MCPServer("vary"), Library(reader, roots)
+    for tool in (open_document, outline, read_one_page, find, crop, cite, verify):
+        server.tool(name=TOOLS[tool], description=tool.__doc__)(_bind(tool, library))
+    return server
+
+
+def _bind(tool: Callable[..., Any], library: Library) -> Callable[..., Any]:
+    """Return the tool without its first parameter; errors of the user become tool errors of one line."""
+
+    @wraps(tool)
+    def call(**arguments: Any) -> Any:
+        try:
+            return tool(library, **arguments)
+        except (VaryError, OSError) as error:
+            raise ToolError(str(error)) from None
+
+    rest = [*inspect.signature(tool, eval_str=True).parameters.values()][1:]
+    call.__signature__ = inspect.Signature(rest)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in rest}
+    return call
+
+
+def open_document(library: Library, path: str) -> dict[str, Any]:
+    """Open a PDF or an image below the roots: the number of its pages and the model that reads them."""
+    return {"path": path, "pages": library.count(path), "model": library.reader.name}
+
+
+def outline(library: Library, path: str) -> list[dict[str, Any]]:
+    """List the headings of a document with level, page and box."""
+    return [
+        {"text": block.text, "level": block.level, "page": page.number, "box": _scaled(block.box, page)}
+        for page in library.pages(path)
+        for block in page.blocks
+        if block.kind == "heading"
+    ]
+
+
+def read_one_page(library: Library, path: str, page: int) -> dict[str, Any]:
+    """Read a page, from 1: its Markdown, and its blocks with kind, box and confidence."""
+    found = library.page(path, page)
+    blocks = [
+        {"kind": b.kind, "text": b.text, "box": _scaled(b.box, found), "confidence": b.confidence} for b in found.blocks
+    ]
+    markdown = Document(path, library.reader.name, [found]).markdown()
+    return {"page": page, "status": found.status, "markdown": markdown, "blocks": blocks}
+
+
+def find(library: Library, path: str, text: str) -> list[dict[str, Any]]:
+    """Find a text in a document, whatever its case and line breaks: the pages, blocks and boxes that hold it."""
+    wanted = _plain(text)
+    if not wanted:
+        raise InputError("find: the text is empty")
+    hits: list[dict[str, Any]] = []
+    for page in library.pages(path):
+        for block in page.blocks:
+            if wanted in _plain(block.text):
+                hits.append({"page": page.number, "box": _scaled(block.box, page), "text": block.text})
+                if len(hits) == MAX_HITS:
+                    return hits
+    return hits
+
+
+def crop(library: Library, path: str, page: int, box: list[float]) -> Image:
+    """Cut a box (left, top, right, bottom) out of the picture of a page."""
+    part = _cut(library, path, page, box)
+    file = BytesIO()
+    part.save(file, "PNG")
+    return Image(data=file.getvalue(), format="png")
+
+
+def cite(library: Library, path: str, text: str) -> list[dict[str, Any]]:
+    """Find a quotation with both witnesses: what the pixels say (`read`), and whether the PDF's own text layer holds it
+    (`layer`; null where the page has no layer)."""
+    hits = find(library, path, text)
+    for hit in hits:
+        layer = library.layer_text(path, hit["page"])
+        hit["read"] = hit.pop("text")
+        hit["layer"] = None if layer is None else _plain(text) in _plain(layer)
+    return hits
+
+
+def verify(library: Library, path: str, page: int, box: list[float], text: str) -> dict[str, Any]:
+    """Check by the pixels whether a box shows a text. `similarity` is the share of characters that agree,
+    `confidence` the reader's mean confidence in what it read there (0 to 1)."""
+    found = library.page(path, page)
+    left, top, right, bottom = box
+    inside = []
+    for line in found.lines:
+        x0, y0, x1, y1 = _scaled(line.box, found)
+        if left <= (x0 + x1) / 2 <= right and top <= (y0 + y1) / 2 <= bottom:
+            inside.append(line)
+    shown = " ".join(line.text for line in inside)
+    given, read = _plain(text), _plain(shown)
+    matcher = SequenceMatcher(None, given, read, autojunk=False)
+    agreeing = sum(block.size for block in matcher.get_matching_blocks())
+    similarity = agreeing / len(given) if given else 0.0
+    confidence = sum(line.confidence for line in inside) / len(inside) if inside else 0.0
+    return {
+        "shows": bool(given) and (given in read or similarity >= SAME),
+        "similarity": round(similarity, 3),
+        "confidence": round(confidence, 3),
+        "read": shown,
+    }
+
+
+TOOLS = {
+    open_document: "open", outline: "outline", read_one_page: "read_page", find: "find", crop: "crop", cite: "cite",
+    verify: "verify",
+}  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    """Return a text for comparison: lower case, single spaces, words joined that a hyphen breaks over lines."""
+    return " ".join(text.replace("-\n", "").casefold().split())
+
+
+def _scaled(box: Box, page: Page) -> list[float]:
+    scale = PICTURE_DPI / page.dpi if page.dpi else 1.0
+    return [round(float(side) * scale, 1) for side in box]
+
+
+def _cut(library: Library, path: str, page: int, box: list[float]) -> Any:
+    picture = library.picture(path, page)
+    if len(box) != 4 or not (0 <= box[0] < box[2] <= picture.width + 1 and 0 <= box[1] < box[3] <= picture.height + 1):
+        raise InputError(f"box {box}: expected left, top, right, bottom within {picture.width}x{picture.height} px")
+    return picture.crop((round(box[0]), round(box[1]), round(box[2]), round(box[3])))
