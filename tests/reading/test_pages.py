@@ -16,10 +16,12 @@ from PIL import Image, ImageDraw, ImageFont
 from pypdf import PdfWriter
 from pypdf.generic import NameObject, StreamObject
 
+from tests.io.test_pdf_forms import form
 from vary.document.elements import Block, Line, Page
 from vary.document.orientation import Orientation
 from vary.io.errors import InputError
 from vary.io.source import Source, find_files
+from vary.reading.layer.lines import LayerReader
 from vary.reading.pages import FIRST_DPI, FIRST_PIXELS, read_document, read_pages
 
 
@@ -384,3 +386,13 @@ def test_stdin(pdf_file, monkeypatch) -> None:
             assert (name, label) == ("stdin", "-")
             assert [page.status for page in read_pages(path, FakeReader())] == ["ok", "blank", "ok"]
     assert not path.exists()
+
+
+@pytest.mark.parametrize("layer", [False, True])
+def test_checkboxes_are_in_the_text(tmp_path, layer) -> None:
+    """Read by pixels, and by the text layer alone."""
+    path = form(tmp_path / "form.pdf")
+    reader = LayerReader() if layer else FakeReader()
+    (page,) = read_pages(path, reader)
+    assert [text for text in ("[x]", "[ ]") if text not in page.text] == []
+    assert "Grey Heron" in page.text or not layer

@@ -74,11 +74,12 @@ def read_page(source: Source, number: int, reader: AnyReader, attempt: int = 0) 
 
 def _read(source: Source, number: int, reader: AnyReader, factor: float) -> Page:
     if isinstance(reader, LayerReader):
-        return read_layer(source.content(number, LAYER_DPI), LAYER_DPI)
-    if isinstance(reader, Reader) and reader.uses_layer:
-        page = read_both(source, number, reader, factor)
-        if page is not None:
-            return page
+        page = read_layer(source.content(number, LAYER_DPI), LAYER_DPI)
+        _add_form_fields(source, number, page)
+        return page
+    if isinstance(reader, Reader) and reader.uses_layer and (both := read_both(source, number, reader, factor)):
+        _add_form_fields(source, number, both)
+        return both
     image, dpi = source.image(number, FIRST_DPI if factor == 1.0 else FIRST_DPI * factor, pixels=FIRST_PIXELS)
     if _shows_nothing(image):
         return Page(number, "blank", image.width, image.height, dpi)
@@ -91,14 +92,21 @@ def _read(source: Source, number: int, reader: AnyReader, factor: float) -> Page
         dpi, left = used, wanted / (used or wanted)
         straight, scale = straighten(image, turn), left if abs(left - 1) > 0.01 else 1.0
     page = reader.read(straight, scale)
-    if dpi and turn == Orientation():
-        place_form_fields(page, ((one.kind, one.box, one.checked) for one in source.form_fields(number, dpi)))
+    page.dpi = dpi
+    if turn == Orientation():
+        _add_form_fields(source, number, page)
     if not page.structured:
         find_structure(page, straight)
     if turn != Orientation():
         restore_orientation(page, turn, image.size)
-    page.dpi = dpi
     return page
+
+
+def _add_form_fields(source: Source, number: int, page: Page) -> None:
+    """Write the checkboxes of an upright page of a PDF into its text."""
+    if page.dpi and not page.rotation and not page.skew:
+        fields = source.form_fields(number, page.dpi)
+        place_form_fields(page, ((one.kind, one.box, one.checked) for one in fields))
 
 
 def _shows_nothing(image: Image.Image) -> bool:

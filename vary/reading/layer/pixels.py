@@ -44,6 +44,7 @@ BARE_CELLS = 4  # cells of ink without text from which the pixels are read
 NO_INK = 10  # grey levels: a line that differs less from its ground shows nothing
 MAX_SCALE = 4.0
 SCALES = 0.45, 3.5  # of the page image against LAYER_DPI
+USUAL_PIXELS = 1_200_000  # of a page of A4 at LAYER_DPI
 
 
 def read_both(source: Source, number: int, reader: Reader, factor: float) -> Page | None:
@@ -55,7 +56,9 @@ def read_both(source: Source, number: int, reader: Reader, factor: float) -> Pag
     if found is None or not (groups := lines_by_turn(found.text, _size(found))):
         return None
     em = float(np.median(np.repeat([line.em_px for line in groups[0][1]], [len(line.text) for line in groups[0][1]])))
-    image, dpi = source.image(number, LAYER_DPI * factor * float(np.clip(EM_PX / max(em, 1e-3), *SCALES)))
+    width, height = _size(found)
+    most = max(SCALES[1], (USUAL_PIXELS / max(1, width * height)) ** 0.5)  # a page measured in inches, or by UserUnit
+    image, dpi = source.image(number, LAYER_DPI * factor * float(np.clip(EM_PX / max(em, 1e-3), SCALES[0], most)))
     content = source.content(number, dpi) if dpi else None
     if content is None or dpi is None:
         return None
