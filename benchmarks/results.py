@@ -39,6 +39,9 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     ),
     "chinese": (f"vary eval vary-nano --tasks real-zh --limit 12 {PEERS} -o eval/chinese",),
     "default": ("vary eval vary-nano -o eval/default",),
+    "documents": ("vary eval vary-nano --tasks documents --limit 14 --peers all -o eval/documents",),
+    "structure": ("vary eval vary-nano --tasks layout,formulas --limit 12 -o eval/structure",),
+    "languages": ("vary eval vary-nano --tasks languages --limit 15 -o eval/languages",),
     "read": (
         "python benchmarks/read.py R-intro.pdf --pages 20-40",
         "python benchmarks/read.py refman.pdf --pages 1-500 --workers 2",
@@ -169,7 +172,11 @@ def decoder(root: Path) -> str:
 
 TABLES: dict[str, Callable[[Path], str]] = {
     **{name: partial(measured, name) for name in MEASUREMENTS if folder_of(name) is None},
-    **{name: partial(measured, name, kind="CER, all") for name in ("real", "rendered", "chinese", "default")},
+    **{
+        name: partial(measured, name, kind="CER, all")
+        for name in ("real", "rendered", "chinese", "default", "languages")
+    },
+    **{name: partial(measured, name, kind="others") for name in ("documents", "structure")},
     "confidence": partial(measured, "default", kind="characters written"),
     "aims": aims,
     "decoder": decoder,

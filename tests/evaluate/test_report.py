@@ -15,7 +15,16 @@ TRUTH = " ".join(["one hundred characters of text"] * 4)
 
 
 def record(task: str, reader: str, text: str = TRUTH, **more) -> EvalRecord:
+    if task in STRUCTURE:
+        return EvalRecord(task, "p1", reader, *STRUCTURE[task], seconds=0.5, about={"group": "one"}, **more)
     return EvalRecord(task, "p1", reader, "text-zh" if task == "real-zh" else "text", text, TRUTH, seconds=0.5, **more)
+
+
+# task -> metric, answer, truth
+STRUCTURE = {
+    "documents": ("document", "# Title", [{"kind": "heading", "text": "Title"}]),
+    "layout": ("layout", "[]", [{"kind": "text", "box": [0, 0, 1, 1]}]),
+}
 
 
 @pytest.fixture
@@ -31,7 +40,8 @@ def measured(tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("measured")
     tasks = {
         "real": ("real", "real-more", "real-two-column"), "rendered": ("pages", "faces", "pseudo", "degraded"),
-        "chinese": ("real-zh",), "default": ("real",),
+        "chinese": ("real-zh",), "default": ("real",), "languages": ("languages",), "documents": ("documents",),
+        "structure": ("layout",),
     }  # fmt: skip
     for name, names in tasks.items():
         folder = tmp_path / str(results.folder_of(name))
@@ -39,7 +49,7 @@ def measured(tmp_path_factory):
         facts = {"readers": {"vary-nano": "weights 1"}, "conditions": ["2026-01-02, a machine"], "seconds": 90}
         (folder / "run.json").write_text(json.dumps(facts))
         sure = {"confidence": [0.75] * len(TRUTH), "outside": 0.25}
-        mine = [record(task, "vary-nano", **sure) for task in names]
+        mine = [record(task, "vary-nano", **({} if task in STRUCTURE else sure)) for task in names]
         if name == "rendered":
             rescored = [record(task, "vary-nano-decoder") for task in (*tasks["real"], *names)]
             (tmp_path / "eval" / "decoder").mkdir()
@@ -68,6 +78,8 @@ def test_every_table_is_written_between_its_marks_and_again_the_same(root) -> No
     assert "| real | tesseract | 1 | 0.81% |" in text
     assert "vary, 1 workers: 21 pages" in text
     assert text.count("| a | b |") == 6  # one heading for several runs of a benchmark
+    assert "| documents: one | vary-nano | 1 | text | 0.00% |" in text
+    assert "| layout | vary-nano | 1 | f1 | 0.00% |" in text
 
 
 def test_aims_are_judged_by_the_numbers(root) -> None:

@@ -72,6 +72,7 @@ def test_scores(claim) -> None:
     assert claim.scores("caption", "frog", "dog") == {"accuracy": 0.0}
 
 
+@pytest.mark.slow  # the benchmark's program trains a language model and an arm, and answers held-out samples
 def test_an_arm_trains_freezes_its_eye_resumes_and_is_measured(claim, tmp_path) -> None:
     words = claim.language_model(tmp_path, 1, small=True)
     claim.run("new", tmp_path, words, TINY, 2, small=True)

@@ -1,8 +1,8 @@
-"""Published benchmarks, from files that the user has, in the layouts in which they are published.
+"""Published benchmarks, read from the user's files in their published layouts: `SETS` maps names to tasks.
 
-`vary eval MODEL --tasks fox-en,docvqa --data DIR` looks for DIR/fox/en_page_ocr.json, DIR/docvqa/val_v1.0_withQT.json
-and so on: `Task.files` says where. A record that cannot be read ends the run with its name: a benchmark's number is of
-all its records or of the first `--limit`. Questions are the set's own, by the prompts of the Vary papers.
+`vary eval MODEL --tasks fox-en,docvqa --data DIR` reads DIR/fox/en_page_ocr.json, DIR/docvqa/val_v1.0_withQT.json and
+so on; `Task.files` names the files. A record that cannot be read ends the run with an error, so that a number is always
+of all records, or of the first `--limit`. Questions are those of the set, in the prompts of the Vary papers.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from ..io.pdf import PdfFile
 from ..markup.prompts import IMAGE_MARK, PROMPTS
 from .task import DPI, Example, Task, document_pages
 
-OWN_PAGES = 16  # of each PDF of the user's own
+OWN_PAGES = 16  # from each PDF of the user
 _QA = PROMPTS["vqa"]["en"]
 
 
 def _home(data: Path | None, *files: str) -> Path:
-    """The first of these files below the user's folder. Raises ValueError when there is none."""
+    """Return the first of these files that exists below the user\'s folder. Raises ValueError if there is none."""
     if data is None:
         raise InputError(f"this task reads {files[0]} below a folder of yours: name the folder (--data DIR)")
     found = next((data / file for file in files if (data / file).exists()), None)
@@ -42,7 +42,7 @@ def _picture(path: Path) -> Image.Image:
 
 
 def _asked(found: Conversation, truth: Any = None, **about: Any) -> Example:
-    """A conversation of one question; the truth is its answer where none is given."""
+    """Make an example of a conversation of one question. Its answer is the truth if none is given."""
     question, answer = (turn["content"] for turn in found.turns if turn["role"] != "system")
     name = f"{found.meta['set']}-{found.meta['record']}"
     prompt = question.replace(IMAGE_MARK, "").strip("\n")
@@ -57,7 +57,7 @@ def _fox(annotations: str, images: str, data: Path | None, limit: int | None) ->
 
 
 def _answers(kind: str, files: tuple[str, ...], images: str, data: Path | None, limit: int | None) -> Iterator[Example]:
-    """DocVQA and ChartQA: the truth is the list of right answers."""
+    """Read DocVQA or ChartQA. The truth is the list of right answers."""
     path = _home(data, *files)
     records = open_set(kind, path, path.parent / images)
     for k in range(min(len(records), limit or len(records))):
@@ -66,7 +66,7 @@ def _answers(kind: str, files: tuple[str, ...], images: str, data: Path | None, 
 
 
 def _rows(path: Path, limit: int | None, *keys: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of a file with their numbers. Raises ValueError for a row without one of the keys."""
+    """Yield the rows of a file with their numbers. Raises ValueError for a row without one of the keys."""
     for k, row in enumerate(islice(load_rows(path), limit)):
         missing = [key for key in keys if key not in row]
         if missing:
@@ -82,7 +82,7 @@ def _textvqa(data: Path | None, limit: int | None) -> Iterator[Example]:
 
 
 def _ocrbench(data: Path | None, limit: int | None) -> Iterator[Example]:
-    """The set's questions already say how to answer. `HME100k` is compared without blanks, as its scorer does."""
+    """Read OCRBench. Its questions say how to answer. `HME100k` is compared without spaces, as in its scorer."""
     path = _home(data, "ocrbench/OCRBench.json")
     for k, row in _rows(path, limit, "image_path", "question", "answers", "type", "dataset_name"):
         answers = row["answers"] if isinstance(row["answers"], list) else [row["answers"]]
@@ -99,7 +99,7 @@ def _mmvet(data: Path | None, limit: int | None) -> Iterator[Example]:
 
 
 def _refcoco(home: str, refs: tuple[str, ...], data: Path | None, limit: int | None) -> Iterator[Example]:
-    """RefCOCO, RefCOCO+, RefCOCOg: the test parts; refs written as JSON, since pickles are refused."""
+    """Read the test parts of RefCOCO, RefCOCO+ or RefCOCOg. The refs must be JSON, because pickles are not safe."""
     path = _home(data, *(f"{home}/{name}" for name in refs))
     images = _home(data, "train2014", "coco/train2014")
     records = open_set("refcoco", path, images, instances=path.parent / "instances.json")
@@ -111,7 +111,7 @@ def _refcoco(home: str, refs: tuple[str, ...], data: Path | None, limit: int | N
 
 
 def _chart_se(home: str, data: Path | None, limit: int | None) -> Iterator[Example]:
-    """OneChart's benchmarks: title, source, titles of the axes and values of a chart. One .json file, and `images`."""
+    """Read a benchmark of OneChart: one JSON file with title, source, axis titles and values, and a folder `images`."""
     folder = _home(data, home)
     path = next(iter(sorted(folder.glob("*.json"))), folder / "ChartQA_test_human_filter.json")
     for k, row in _rows(path, limit, "images", "gts"):
@@ -122,7 +122,7 @@ _CONTENT = ("text", "latex", "html")
 
 
 def _omnidocbench(data: Path | None, limit: int | None) -> Iterator[Example]:
-    """The truth is the page's blocks in reading order, without those that the set says to ignore."""
+    """Read OmniDocBench. The truth is the blocks of a page, without those that the set marks as ignored."""
     path = _home(data, "omnidocbench/OmniDocBench.json", "OmniDocBench/OmniDocBench.json")
     for _, row in _rows(path, limit, "layout_dets", "page_info"):
         page = row["page_info"]
@@ -137,7 +137,7 @@ def _omnidocbench(data: Path | None, limit: int | None) -> Iterator[Example]:
 
 
 def _olmocr(data: Path | None, limit: int | None) -> Iterator[Example]:
-    """One example per file of tests and page: its truth is the tests. Pages without a `baseline` test get one."""
+    """Read olmOCR-bench: one example per file of tests and page. Pages without a `baseline` test get one."""
     home = _home(data, "olmocr-bench/bench_data", "olmOCR-bench/bench_data")
     pages: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
     for path in sorted(home.glob("*.jsonl")):
@@ -158,7 +158,7 @@ def _page(path: Path, number: int) -> Image.Image:
 
 
 def _pdfs(data: Path | None, limit: int | None) -> Iterator[Example]:
-    """Dense pages of the user's own PDFs, the same number of each file where there is a limit."""
+    """Yield dense pages of the user's PDFs. A limit is divided among the files."""
     files = sorted(path for path in data.rglob("*") if path.name.lower().endswith((".pdf", ".pdf.gz"))) if data else []
     if not files:
         raise InputError(f"{data}: no PDF in it" if data else "task pdfs: name a folder of PDFs of yours (--data DIR)")

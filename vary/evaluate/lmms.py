@@ -1,8 +1,11 @@
-"""A model of ours in lmms-eval: `python -m vary.evaluate.lmms --model vary --model_args pretrained=DIR --tasks NAME`.
+"""Run a model of ours in lmms-eval.
 
-Every argument is lmms-eval's own. Nothing here is needed by `vary eval`, and lmms-eval is imported only when it runs.
-Its protocol: a model has `generate_until(requests)`; a request's `args` are the question, settings of the generation, a
-function from a record to its images, the record's number, task and split, and the records are in `task_dict`.
+`python -m vary.evaluate.lmms --model vary --model_args pretrained=DIR --tasks NAME`.
+
+All arguments are those of lmms-eval, which is imported only when this runs. `vary eval` does not use this file.
+Protocol of lmms-eval: a model has `generate_until(requests)`. The `args` of a request are the question, settings of the
+generation, a function from a record to its images, and the record's number, task and split. `task_dict` holds the
+records.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from ..models.chat import ChatModel, load_chat_model
 
 
 class VaryAnswers:
-    """A model as lmms-eval calls it, without its base class. pretrained: a model folder."""
+    """A model with the methods that lmms-eval calls. pretrained: a model folder."""
 
     task_dict: dict[str, Any]
 
@@ -30,7 +33,7 @@ class VaryAnswers:
         self.batch_size = int(batch_size)
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
-        """Answers in the order of the requests."""
+        """Answer requests, in their order."""
         answers = []
         for request in requests:
             question, settings, images_of, number, task, split = request.args
@@ -55,7 +58,7 @@ def _until(text: str, ends: str | Sequence[str]) -> str:
 
 
 def __getattr__(name: str) -> Any:
-    """`Vary`, with lmms-eval's base class: what its registry imports."""
+    """Build `Vary` with lmms-eval's base class; its registry imports this name."""
     if name != "Vary":
         raise AttributeError(name)
     from lmms_eval.api.model import lmms
@@ -64,7 +67,7 @@ def __getattr__(name: str) -> Any:
 
 
 def main() -> None:
-    """lmms-eval's own command with the model `vary` in its registry."""
+    """Run lmms-eval's command with the model `vary` in its registry."""
     try:
         from lmms_eval.__main__ import cli_evaluate
         from lmms_eval.models import MODEL_REGISTRY_V2

@@ -54,12 +54,17 @@ class Row:
     seconds: float | None = None
     memory_mib: int | None = None
 
+    @property
+    def title(self) -> str:
+        """The task, and the group if there is one."""
+        return f"{self.task}: {self.group}" if self.group else self.task
+
     def line(self) -> str:
         """Write the row as one line of text."""
         lost = f"  not ok: {_counts(self.not_ok)}" if self.not_ok else ""
         took = f"  {self.seconds:.2f} s" if self.seconds is not None else ""
         return (
-            f"{self.task:<16} {self.reader:<12} {self.examples:>4}  {self.score} {self.total:.2%}  median "
+            f"{self.title:<24} {self.reader:<12} {self.examples:>4}  {self.score} {self.total:.2%}  median "
             f"{self.median:.2%}  mean {self.mean:.2%} ({self.low:.2%} to {self.high:.2%}){took}{lost}"
         )
 
@@ -157,7 +162,7 @@ def as_markdown(rows: list[Row], records: list[EvalRecord], facts: dict[str, Any
         f"{', '.join(sorted({version(r.metric) for r in records}))}. Seconds are the median wall time of an "
         "example; memory is the peak of its process.\n"
     )
-    pages = [r for r in rows if r.metric.startswith("text") and not r.group]
+    pages = [r for r in rows if r.metric.startswith("text")]
     if pages:
         text += (
             "\n| task | reader | pages | CER, all characters | median page | mean page (95%) | mean edit distance | "
@@ -190,15 +195,14 @@ def confidence_table(records: list[EvalRecord]) -> str:
 
 def _cells(row: Row, *rates: float) -> str:
     mean = f"{row.mean:.2%} ({row.low:.2%} to {row.high:.2%})"
-    shown = [row.task, row.reader, row.examples, f"{row.total:.2%}", f"{row.median:.2%}", mean]
+    shown = [row.title, row.reader, row.examples, f"{row.total:.2%}", f"{row.median:.2%}", mean]
     return f"| {' | '.join(map(str, [*shown, *(f'{r:.2%}' for r in rates), *_costs(row)]))} |\n"
 
 
 def _answer_cells(row: Row) -> str:
-    name = f"{row.task}: {row.group}" if row.group else row.task
     mean = f"{row.mean:.2%} ({row.low:.2%} to {row.high:.2%})"
     others = ", ".join(f"{k} {v:.2%}" for k, v in row.others.items() if not math.isnan(v))
-    shown = [name, row.reader, row.examples, row.score, f"{row.total:.2%}", f"{row.median:.2%}", mean, others]
+    shown = [row.title, row.reader, row.examples, row.score, f"{row.total:.2%}", f"{row.median:.2%}", mean, others]
     return f"| {' | '.join(map(str, [*shown, *_costs(row)]))} |\n"
 
 

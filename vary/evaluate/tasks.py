@@ -19,6 +19,7 @@ from ..data.corpus.text import TextSource
 from ..data.pages import glyphs
 from ..data.pages.source import PageSource
 from ..data.registry import SOURCES
+from ..data.sample import LAYOUT_CLASSES
 from ..io.errors import ConfigError
 from ..markup.prompts import PROMPTS
 from . import documents
@@ -118,9 +119,9 @@ def _languages(_: Path | None, limit: int | None) -> Iterator[Example]:
     yield from itertools.islice(in_turn, limit)
 
 
-# labels of the data engine's regions -> kinds of `document.elements.KINDS`
-LAYOUT = {"title": "heading", "heading": "heading", "text": "text", "list item": "list", "code": "code"}
-LAYOUT |= {"table": "table", "formula": "formula", "footnote": "text", "head": "header", "foot": "footer"}
+# classes of the data engine's regions -> kinds of a document's blocks
+LAYOUT = {name: name for name in LAYOUT_CLASSES} | {"title": "heading", "list item": "list", "photo": "figure"}
+LAYOUT |= {"footnote": "text", "margin note": "text"}
 
 
 def _layout(_: Path | None, limit: int | None) -> Iterator[Example]:

@@ -8,6 +8,7 @@ token, although the loop computes only those with a label.
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass
 from typing import Any, cast
@@ -111,10 +112,11 @@ def _run(module: nn.Module, given: torch.Tensor) -> Cost:
     return Cost(float(counter.get_total_flops()), float(held))
 
 
+@functools.lru_cache
 def peak_flops(device: torch.device) -> float:
     """Return the peak operations per second of a device: from its data sheet if known, else measured.
 
-    On a CPU, process time is measured, so other load on the machine does not lower the result.
+    It is measured once per process. On a CPU, process time is measured, so other load does not lower the result.
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     for known, flops in PEAK.items():

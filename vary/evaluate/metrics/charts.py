@@ -36,14 +36,14 @@ Triplet = tuple[str, str, float | str]
 def chart_precision(
     predicted: Mapping[str, Any], truth: Mapping[str, Any], tolerance: str = "strict", *, contained: bool = True
 ) -> float:
-    """Share of the levels .5, .55 ... .95 that `chart_similarity` reaches; the mean over charts is the mAP of SCRM."""
+    """Return the share of levels .5, .55 ... .95 that `chart_similarity` reaches. Its mean over charts is the mAP."""
     return float(np.mean(chart_similarity(predicted, truth, tolerance, contained=contained) >= _LEVELS))
 
 
 def chart_similarity(
     predicted: Mapping[str, Any], truth: Mapping[str, Any], tolerance: str = "strict", *, contained: bool = True
 ) -> float:
-    """Triplets that agree over all triplets, 0 to 1; 1 for two empty charts.
+    """Return the share of triplets that agree, 0 to 1. Two empty charts score 1.
 
     predicted, truth: `Chart.values`, label -> value or series -> {label: value}. tolerance: one of TOLERANCES.
     contained: whether names inside the other are the same (OneChart; False for StructChart and ChartVLM).
@@ -100,7 +100,7 @@ def _agree(a: Triplet, b: Triplet, edits: int, share: float, contained: bool) ->
 
 # -- DePlot ------------------------------------------------------------------------------------------------------------
 def chart_table(chart: Chart) -> str:
-    """A chart as DePlot writes one: `title | ...`, a line of heads, and a line per label with a cell per series.
+    """Write a chart as DePlot does: `title | ...`, a line of heads, and a line per label with a cell per series.
 
     A value that a series does not have is an empty cell. Raises ValueError when dicts stand beside plain values.
     """
@@ -115,7 +115,7 @@ def chart_table(chart: Chart) -> str:
 
 
 def rms(predicted: str, truth: str, *, any_format: bool = False) -> Match:
-    """Relative mapping similarity of two tables: precision, recall and F1 of their cells, each named by row and column.
+    """Return the relative mapping similarity of two tables: precision, recall and F1 of cells named by row and column.
 
     The better of the prediction as it is and with rows and columns exchanged. Names may differ by half of their
     characters, numbers by a tenth, and count less for it. any_format: numbers are also read by

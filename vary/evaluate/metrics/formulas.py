@@ -1,9 +1,8 @@
-"""Formulas: edit distance of their LaTeX, and a match of their printed characters in place.
+"""Score formulas: exact match and edit distance of their LaTeX, and F1 of their printed characters.
 
-`formula_match` follows the idea of CDM (arXiv 2409.03643): what is compared is what is printed and where. It is an
-approximation and not the published metric: CDM draws both formulas and pairs characters by their place in the picture;
-here a character's place is its position in the fractions, roots, scripts and fonts around it, and its order.
-Its values are not comparable with published CDM scores.
+`formula_match` approximates CDM (arXiv 2409.03643), which compares printed characters and their places. CDM draws both
+formulas and matches characters by their place in the picture. Here a character's place is its order, and the fractions,
+roots, scripts and fonts around it. Do not compare its values with published CDM scores.
 """
 
 from __future__ import annotations
@@ -25,21 +24,21 @@ _SPACES = r"\\(?:limits|nolimits|middle|displaystyle|textstyle|quad|qquad|[,;:! 
 _INKLESS = re.compile(r"\\(?:begin|end)\{.*|\\(?:left|right)\s*\.?|" + _SPACES, re.S)
 _PARTS = {"\\frac": ("over", "under"), "\\binom": ("over", "under"), "\\sqrt": ("root",), "\\root": ("degree", "root")}
 _PARTS |= {"\\overset": ("over", ""), "\\underset": ("under", "")}
-MAX_READ = 10_000  # characters; a longer answer has run away and is compared as it stands
-_DEEP = 20  # places in each other that are told apart
+MAX_READ = 10_000  # characters; a longer answer has run away and is not parsed
+_DEEP = 20  # nesting levels that count
 Token = tuple[str, tuple[str, ...]]
 
 
 def formula_distance(predicted: str, truth: str) -> float:
-    """Normalised edit distance of two formulas' LaTeX, 0 to 1, in one spelling where `vary.markup.math` reads both.
+    """Return the normalised edit distance of two formulas, in canonical LaTeX if `vary.markup.math` can parse both.
 
-    Otherwise delimiters and white space are taken off. OmniDocBench has a spelling of its own: values differ slightly.
+    Otherwise only delimiters and white space are removed. OmniDocBench normalises differently; values differ slightly.
     """
     return edit_distance(*_alike(predicted, truth))
 
 
 def formula_match(predicted: str, truth: str) -> Match:
-    """Share of printed characters that agree, in order and each in its place; 1 for formulas that look the same."""
+    """Return precision, recall and F1 of printed characters, in order and in place. Equal-looking formulas score 1."""
     found, wanted = (printed(latex) for latex in _alike(predicted, truth))
     return Match.of(LCSseq.similarity(found, wanted), len(found), len(wanted))
 

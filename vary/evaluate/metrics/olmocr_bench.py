@@ -1,4 +1,4 @@
-"""olmOCR-bench's checks of a page: each test of the set passes or fails on the text that was read.
+"""Run olmOCR-bench's tests of a page: each passes or fails on the text of an answer.
 
 Source: the set's published scorer (olmOCR, arXiv 2502.18443; bench/tests.py, Apache-2.0), written anew from what it
 does. The same here: `present`, `absent`, `order`, `baseline` without its list of alphabets per language, and the
@@ -37,23 +37,23 @@ Grid = list[list[str]]
 
 
 def passes(test: dict[str, Any], text: str) -> bool:
-    """Whether a page's text passes a test, a row of the set. Raises ValueError for a type that is not known."""
+    """Return whether a page's text passes a test of the set. Raises ValueError for a type that is not known."""
     if test["type"] not in CHECKS:
         raise ConfigError(f"{test.get('pdf')}: unknown type of test {test['type']!r}; allowed: {', '.join(CHECKS)}")
     return CHECKS[test["type"]](test, text)
 
 
 def cut_out(pattern: re.Pattern[str], text: str, gap: str, end: str) -> tuple[list[re.Match[str]], str]:
-    """What matches a pattern that ends in `end`, another one, and the text with a gap in the place of each.
+    """Cut the matches of a pattern that ends in `end` out of a text. Return them, and the text with a gap for each.
 
-    Behind the last end nothing is closed: looking for it from every opening of a text that ran away takes minutes.
+    Text after the last `end` is not searched: in a runaway answer, searching from every opening takes minutes.
     """
     last = max((match.end() for match in re.finditer(end, text, re.I)), default=0)
     return list(pattern.finditer(text, 0, last)), pattern.sub(gap, text[:last]) + text[last:]
 
 
 def plain(text: str) -> str:
-    """Without Markdown's and HTML's emphasis, white space to blanks, NFC, quotes and dashes to ASCII."""
+    """Remove emphasis, collapse white space, apply NFC, and write quotes and dashes in ASCII."""
     text = re.sub(r"</?[bi]>", "", re.sub(r"<br/?>", " ", text))
     for pattern in (r"\*\*(.*?)\*\*", r"__(.*?)__", r"\*(.*?)\*", r"_(.*?)_"):
         text = re.sub(pattern, r"\1", text)
@@ -74,14 +74,14 @@ def _is_there(test: dict[str, Any], text: str) -> bool:
 
 
 def _in_order(test: dict[str, Any], text: str) -> bool:
-    """The first place of `before` comes before the last of `after`."""
+    """Return whether the first place of `before` comes before the last place of `after`."""
     found, slips = plain(text), test.get("max_diffs") or 0
     before, after = (near_starts(plain(test[key]), found, slips) for key in ("before", "after"))
     return bool(len(before) and len(after) and before[0] < after[-1])
 
 
 def near_starts(pattern: str, text: str, slips: int) -> np.ndarray:
-    """Where in a text, in order, something begins that is at most `slips` edits from the pattern (Sellers 1980)."""
+    """Return the places in a text where a substring within `slips` edits of the pattern begins (Sellers 1980)."""
     marks = np.array([ord(ch) for ch in reversed(text)], np.int64)
     place = np.arange(len(marks) + 1)
     row = np.zeros(len(marks) + 1, np.int64)  # least edits of the pattern's end against what ends at each place
@@ -92,7 +92,7 @@ def near_starts(pattern: str, text: str, slips: int) -> np.ndarray:
 
 
 def _baseline(test: dict[str, Any], text: str) -> bool:
-    """Neither empty nor looping nor in a foreign alphabet; `max_length` says how much a blank page may say."""
+    """Return whether a text has letters, no loop at its end and no foreign script. `max_length`: of a blank page."""
     letters = sum(ch.isalnum() for ch in text)
     if test.get("max_length") is not None:
         return letters <= test["max_length"]
@@ -102,7 +102,7 @@ def _baseline(test: dict[str, Any], text: str) -> bool:
 
 
 def _repeats(text: str, n: int) -> int:
-    """How often the last n characters stand in a row at the end."""
+    """Count how often the last n characters repeat at the end."""
     last, count = text[-n:], 0
     while last and text.endswith(last):
         text, count = text[:-n], count + 1
@@ -130,7 +130,7 @@ def _table(test: dict[str, Any], text: str) -> bool:
 
 
 def _cell_fits(test: dict[str, Any], grid: Grid) -> bool:
-    """Whether a cell of the wanted text has the wanted neighbours. Headings: any cell above, or to the left."""
+    """Return whether a cell with the wanted text has the wanted neighbours. Headings: any cell above or left."""
     slips = test.get("max_diffs") or 0
 
     def like(wanted: str, cell: str) -> bool:
@@ -148,7 +148,7 @@ def _cell_fits(test: dict[str, Any], grid: Grid) -> bool:
 
 
 def grids(text: str, html_only: bool = False) -> list[Grid]:
-    """The cells of a text's tables, HTML and Markdown's pipes; merged cells are repeated. End tags may be missing."""
+    """Return the cells of all tables of a text, HTML or pipes. Merged cells are repeated. End tags may be missing."""
     found = []
     tables, rest = cut_out(TABLE, text, "", TABLE_END)
     for match in tables:
@@ -164,7 +164,7 @@ def grids(text: str, html_only: bool = False) -> list[Grid]:
 
 
 class _Cells(HTMLParser):
-    """Cells of a table with their spans, row by row."""
+    """Collect the cells of a table with their spans, row by row."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -185,7 +185,7 @@ class _Cells(HTMLParser):
             self.rows[-1][-1][0].append(data)
 
     def grid(self) -> Grid:
-        """Text by row and column."""
+        """Return texts by row and column."""
         cells: dict[tuple[int, int], str] = {}
         for r, row in enumerate(self.rows):
             c = 0

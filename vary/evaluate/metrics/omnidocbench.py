@@ -1,4 +1,4 @@
-"""A page's Markdown against the blocks that OmniDocBench says are on it: text, formulas, tables, reading order.
+"""Score a page's Markdown against OmniDocBench's blocks: text, formulas, tables and reading order.
 
 Source: OmniDocBench, arXiv 2412.07626, and its published scorer. As there, letters and digits alone count in text,
 captions, headers and footers are matched and then left out, text and order are normalised edit distances, tables TEDS.
@@ -61,14 +61,14 @@ def table_to_html(table: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Letters and digits alone, as OmniDocBench's scorer compares."""
+    """Keep only letters and digits, as OmniDocBench's scorer does."""
     return re.sub(r"[\W_]", "", text)
 
 
 def block_scores(markdown: str, truth: list[dict[str, Any]]) -> Scores:
-    """text, order, formula, table_distance: distances, 0 is right. formula_match, teds, teds_s: 1 is right.
+    """Score a page: text, order, formula, table_distance (0 is right); formula_match, teds, teds_s (1 is right).
 
-    truth: blocks with `kind`, `order` and their `text`, `latex` or `html`. None for what a page does not have.
+    truth: blocks with `kind`, `order`, and `text`, `latex` or `html`. A score is None if a page has no such block.
     """
     paragraphs, formulas, tables = split(markdown)
     ordered = sorted(truth, key=lambda b: (b["order"] is None, b["order"] or 0))
@@ -88,7 +88,7 @@ def block_scores(markdown: str, truth: list[dict[str, Any]]) -> Scores:
 
 
 def _text_scores(found: list[str], blocks: list[dict[str, Any]]) -> Scores:
-    """Edits of all text blocks over their lengths, and the order of those that were found."""
+    """Return the edits of all text blocks over their lengths, and the order distance of the blocks found."""
     wanted = [plain(b["text"]) for b in blocks]
     counted = {k for k, b in enumerate(blocks) if b["kind"] in TEXTS}
     pairs = match_blocks(found, wanted)
@@ -104,13 +104,13 @@ def _text_scores(found: list[str], blocks: list[dict[str, Any]]) -> Scores:
 
 
 def _paired(found: list[str], wanted: list[str]) -> list[tuple[str | None, str]]:
-    """Each wanted thing with what was found for it, None for nothing."""
+    """Pair each true block with the one found for it, or None."""
     at = {j: found[i] for i, j in match_blocks(found, wanted, worst=1.0)}
     return [(at.get(j), thing) for j, thing in enumerate(wanted)]
 
 
 def overall(means: dict[str, float]) -> dict[str, float]:
-    """The benchmark's totals of mean scores: v1.0's of four distances, v1.5's of text, tables and formulas."""
+    """Compute the benchmark's totals: v1.0 averages four distances, v1.5 text, tables and formulas."""
     distances = ("text", "formula", "table_distance", "order")
     return {
         "overall_v1.0": statistics.fmean(means[name] for name in distances),
@@ -123,7 +123,7 @@ def _mean(values: list[float]) -> float | None:
 
 
 def order_distance(predicted: Sequence[Hashable], truth: Sequence[Hashable]) -> float:
-    """Edits between two orders of the same blocks over the longer one, 0 to 1.
+    """Return the edits between two orders of the same blocks over the longer one, 0 to 1.
 
     predicted: those of the truth's blocks that were found, in the order in which they were read. truth: all of them.
     """
@@ -131,10 +131,10 @@ def order_distance(predicted: Sequence[Hashable], truth: Sequence[Hashable]) -> 
 
 
 def match_blocks(predicted: Sequence[str], truth: Sequence[str], worst: float = 0.7) -> list[tuple[int, int]]:
-    """Pairs (place in predicted, place in truth) of texts with the least edit distances in all, by place in predicted.
+    """Match texts one to one with the least total edit distance. Return pairs (place in predicted, place in truth).
 
-    Pairs whose normalised distance is above `worst` are none. One to one: OmniDocBench's "quick match" also joins and
-    splits blocks, so that its scores are kinder to a reader that cuts paragraphs elsewhere.
+    Pairs with a normalised distance above `worst` do not count. OmniDocBench's "quick match" also joins and splits
+    blocks, so its scores are milder for a reader that splits paragraphs in other places.
     """
     if not predicted or not truth:
         return []

@@ -1,4 +1,4 @@
-"""Tables: TEDS, the similarity of two HTML tables by the edit distance of their trees, and TEDS-S, of structure alone.
+"""Score tables: TEDS, the similarity of two HTML tables as trees, and TEDS-S, which ignores the text of cells.
 
 Source: Zhong et al., arXiv 1911.10683 (PubTabNet). Nodes are elements down to the cells; an edit costs 1, and of two
 cells with the same spans the normalised edit distance of their contents, in characters and tags. TEDS = 1 - distance /
@@ -22,7 +22,7 @@ from ...markup.tables import parse_latex, to_html
 from .base import Scores
 
 MAX_ELEMENTS = 4000  # of one table; two of them take about a minute and half a GB
-MAX_DEPTH = 50  # elements in elements; deeper ones stand beside each other
+MAX_DEPTH = 50  # nesting levels; deeper elements become siblings
 _EMPTY = {"br", "hr", "img", "input", "col", "wbr", "meta", "link"}
 # element -> those that it ends when it begins, up to the innermost table
 _ENDS = {"td": ("td",), "tr": ("td", "tr")}
@@ -63,7 +63,7 @@ def _size(tree: _Element) -> int:
 
 
 def _read(text: str, groups: bool) -> _Element | None:
-    """The tree of the first table of a text."""
+    """Parse the first table of a text into a tree."""
     if "<table" not in text.lower() and (found := re.search(r"\\begin\{tabular\}.*\\end\{tabular\}", text, re.S)):
         try:
             text = to_html(parse_latex(found.group()))
@@ -76,7 +76,7 @@ def _read(text: str, groups: bool) -> _Element | None:
 
 
 class _Reader(HTMLParser):
-    """Builds the tree of the first table; end tags may be missing, what follows the table does not count."""
+    """Build the tree of the first table. End tags may be missing. Text after the table is ignored."""
 
     def __init__(self, groups: bool) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class _Reader(HTMLParser):
 
 
 class _Order:
-    """The nodes of a tree, children before parents. first: place of each node's leftmost leaf."""
+    """The nodes of a tree in postorder. first: place of each node's leftmost leaf."""
 
     def __init__(self, tree: _Element):
         self.nodes: list[_Element] = []
@@ -156,7 +156,7 @@ def _distance(a: _Order, b: _Order, structure: bool) -> float:
 
 
 def _fill(trees: np.ndarray, costs: np.ndarray, first_a: np.ndarray, first_b: np.ndarray, i: int, j: int) -> None:
-    """Distances of the forests in the trees below i and j, and with them of all trees along their left edges."""
+    """Compute distances of the forests below i and j, and so of all trees along their left edges."""
     low, left = first_a[i], first_b[j]
     columns = slice(left, j + 1)
     before, steps = first_b[columns] - left, np.arange(j - left + 2)
@@ -175,7 +175,7 @@ def _fill(trees: np.ndarray, costs: np.ndarray, first_a: np.ndarray, first_b: np
 
 
 def _costs(a: list[_Element], b: list[_Element], structure: bool) -> np.ndarray:
-    """What it costs to make each node of one tree each of the other, 0 to 1."""
+    """Return the cost of changing each node of one tree into each node of the other, 0 to 1."""
     kinds = {k: n for n, k in enumerate(dict.fromkeys((e.tag, e.spans) for e in (*a, *b)))}
     codes = [np.array([kinds[e.tag, e.spans] for e in nodes]) for nodes in (a, b)]
     costs = (codes[0][:, None] != codes[1]).astype(float)
