@@ -41,7 +41,7 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "default": ("vary eval vary-nano -o eval/default",),
     "documents": ("vary eval vary-nano --tasks documents --limit 14 --peers all -o eval/documents",),
     "structure": ("vary eval vary-nano --tasks layout,formulas --limit 12 -o eval/structure",),
-    "languages": ("vary eval vary-nano --tasks languages --limit 15 -o eval/languages",),
+    "languages": ("vary eval vary-nano --tasks languages --limit 14 -o eval/languages",),
     "read": (
         "python benchmarks/read.py R-intro.pdf --pages 20-40",
         "python benchmarks/read.py refman.pdf --pages 1-500 --workers 2",

@@ -67,7 +67,7 @@ def test_each_score_of_a_document_sees_its_own_fault() -> None:
         "The **first** paragraph, of some\nlength.",
         "Another paragraph that comes after.",
     )
-    right = {"text": 0, "order": 0, "headings": 1, "teds": 1, "teds_s": 1, "cell_f1": 1}
+    right = {"text": 0, "words": 1, "order": 0, "headings": 1, "teds": 1, "teds_s": 1, "cell_f1": 1}
     assert score(heading, one, TABLE, other) == right
     assert score(heading, other, TABLE, one) == right | {"order": pytest.approx(2 / 3)}
     assert score("Of ships", one, TABLE, other) == right | {"headings": 0}
@@ -77,8 +77,9 @@ def test_each_score_of_a_document_sees_its_own_fault() -> None:
     assert 0.9 < comma["teds"] < 1
     assert comma["teds_s"] == 1
     lost = score(heading, one, "a b 1,250.00 7", other)
+    assert (lost["words"], score(f"{heading} {one} {other} {TABLE}")["words"] > 0.8) == (1, True)
     assert (lost["teds"], lost["cell_f1"]) == (0, 0)
-    assert score("") == {"text": 1, "order": 1, "headings": 0, "teds": 0, "teds_s": 0, "cell_f1": 0}
+    assert score("") == {"text": 1, "words": 0, "order": 1, "headings": 0, "teds": 0, "teds_s": 0, "cell_f1": 0}
 
 
 def test_layout_wants_class_and_place() -> None:

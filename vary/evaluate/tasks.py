@@ -106,7 +106,7 @@ def _generated(name: str, _: Path | None, limit: int | None) -> Iterator[Example
 
 
 # languages of the Debian installation guide that the tasks `real` and `real-zh` do not use
-LANGUAGES = ("ca", "cs", "da", "de", "el", "es", "fr", "id", "it", "nl", "pt", "ro", "ru", "sv", "vi")
+LANGUAGES = ("ca", "cs", "da", "de", "es", "fr", "id", "it", "nl", "pt", "ro", "ru", "sv", "vi")
 
 
 def _languages(_: Path | None, limit: int | None) -> Iterator[Example]:

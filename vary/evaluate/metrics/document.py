@@ -33,6 +33,7 @@ def document_scores(markdown: str, truth: list[dict[str, Any]]) -> Scores:
 
     Scores:
         text: Edits of all text blocks over their length; 0 is right.
+        words: F1 of all words of the page as a multiset. It does not depend on blocks or order.
         order: Edits between the order of the blocks found and the true order; 0 is right.
         headings: F1 of headings, whatever their level. Small edits are allowed.
         teds, teds_s: TEDS of tables with and without the text of cells; 1 is right.
@@ -45,11 +46,19 @@ def document_scores(markdown: str, truth: list[dict[str, Any]]) -> Scores:
     tables, rest = split_tables(_COMMENT.sub("", markdown))
     found = _blocks(rest)
     wanted = [(block["kind"], _plain(block["text"])) for block in truth if block["kind"] != "table"]
+    true_tables = [block["html"] for block in truth if block["kind"] == "table"]
     scores: Scores = dict(_text_scores([text for _, text in found], [text for _, text in wanted]))
+    words = [Counter(" ".join(side).split()) for side in (_all_text(found, tables), _all_text(wanted, true_tables))]
+    scores["words"] = Match.of((words[0] & words[1]).total(), words[0].total(), words[1].total()).f1
     headings = [[text for kind, text in side if kind == "heading"] for side in (found, wanted)]
     pairs = match_blocks(headings[0], headings[1], worst=HEADING_DISTANCE)
     scores["headings"] = Match.of(len(pairs), *map(len, headings)).f1 if headings[1] else None
-    return scores | _table_scores(tables, [block["html"] for block in truth if block["kind"] == "table"])
+    return scores | _table_scores(tables, true_tables)
+
+
+def _all_text(blocks: list[tuple[str, str]], tables: list[str]) -> list[str]:
+    """Return the text of blocks and of the cells of tables."""
+    return [*(text for _, text in blocks), *(text for table in tables for text in _cells(table_to_html(table)))]
 
 
 def _blocks(markdown: str) -> list[tuple[str, str]]:
