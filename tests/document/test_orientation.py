@@ -30,7 +30,7 @@ QUARTERS = (0, 90, 180, 270)
 
 @pytest.fixture(scope="module")
 def reader():
-    return vary.load("vary-nano")
+    return vary.load("vary-nano", pixels=True)
 
 
 @pytest.fixture(scope="module")
