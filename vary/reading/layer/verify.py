@@ -21,6 +21,7 @@ from .lines import LayerLine
 
 CONFIRMED, CONTRADICTED = -2.0, -4.0  # log-odds from which, and below which, the pixels speak
 STRONG = -7.0  # contradicts even a font that is right elsewhere
+OFTEN = 3  # sightings from which a contradicted glyph is no slip of the head
 MAJORITY = 3  # times as many sightings one way as the other
 GOOD_LINE = 0.7  # share of a line's characters that are confirmed or healed; below, the line is not used
 PRIVATE = (0xE000, 0xF8FF)
@@ -67,9 +68,9 @@ def judge(lines: Sequence[LayerLine], found: Sequence[Aligned], text: TextLayer,
             if key is not None:
                 votes[key].append((odds, seen))
     maps = {key: _judge_glyph(key[1], sightings) for key, sightings in votes.items()}
-    trusted = _trusted_fonts(maps)
+    (trusted, lying), counts = _judge_fonts(maps), {key: len(sightings) for key, sightings in votes.items()}
     for line, line_keys, aligned in zip(lines, keys, found, strict=True):
-        _judge_line(line, line_keys, aligned, (maps, trusted, alphabet), verdict)
+        _judge_line(line, line_keys, aligned, (maps, trusted, lying, alphabet, counts), verdict)
     return verdict
 
 
@@ -106,20 +107,21 @@ def _judge_glyph(ch: str, sightings: list[tuple[float, str]]) -> tuple[str, str]
     return ("mixed", ch) if contradicted else ("unknown", ch)
 
 
-def _trusted_fonts(maps: dict[Key, tuple[str, str]]) -> set[int]:
-    """Return the fonts nearly all of whose glyphs are confirmed."""
+def _judge_fonts(maps: dict[Key, tuple[str, str]]) -> tuple[set[int], set[int]]:
+    """Return the fonts nearly all of whose glyphs are confirmed, and those most of whose glyphs are contradicted."""
     good, bad = Counter[int](), Counter[int]()
     for (font, _, _), (verdict, _) in maps.items():
         good[font] += verdict == "true"
         bad[font] += verdict in ("false", "mixed")
-    return {font for font in good if good[font] >= 4 and good[font] >= 6 * bad[font]}
+    trusted = {font for font in good if good[font] >= 4 and good[font] >= 6 * bad[font]}
+    return trusted, {font for font in bad if bad[font] >= 3 and bad[font] > good[font]}
 
 
-Known = tuple[dict[Key, tuple[str, str]], set[int], Alphabet]
+Known = tuple[dict[Key, tuple[str, str]], set[int], set[int], Alphabet, dict[Key, int]]
 
 
 def _judge_line(line: LayerLine, keys: list[Key | None], aligned: Aligned, known: Known, verdict: Verdict) -> None:
-    maps, trusted, alphabet = known
+    maps, trusted, lying, alphabet, counts = known
     characters, sources, good, place = list(line.text), np.full(len(line.text), LAYER, np.uint8), 0, 0
     disagreements = []
     for k, ch in enumerate(line.text):
@@ -128,15 +130,16 @@ def _judge_line(line: LayerLine, keys: list[Key | None], aligned: Aligned, known
         key, odds, seen = keys[place], float(aligned.odds[place]), aligned.seen[place]
         place += 1
         glyph, shown = maps[key] if key is not None else ("mixed", ch)
-        if glyph == "true" or (glyph != "false" and odds > (CONTRADICTED if glyph == "unknown" else CONFIRMED)):
+        if glyph == "true" or (glyph != "false" and odds > _least(glyph, key, lying)):
             good += 1
             sources[k] = BOTH if odds > CONFIRMED else LAYER
             continue
-        lone = key is not None and key[0] in trusted
+        lone = key is not None and key[0] in trusted and not (glyph == "false" and counts[key] >= OFTEN)
         if lone and (odds > STRONG or not seen or alphabet.is_alike(ch, seen)):
             good += 1
             continue
-        if odds < CONTRADICTED or glyph == "false":
+        broken = key is not None and key[0] in lying and bool(seen) and seen != ch
+        if odds < CONTRADICTED or glyph == "false" or broken:
             x0, y0, x1, y1 = line.boxes[k].tolist()
             new = shown if glyph == "false" else seen or " "
             disagreements.append(Disagreement((x0, y0, x1, y1), ch, new, odds))
@@ -156,6 +159,11 @@ def _judge_line(line: LayerLine, keys: list[Key | None], aligned: Aligned, known
     verdict.healed |= bool(disagreements)
     if "".join(characters).strip():
         verdict.lines.append(_with_characters(line, characters, sources))
+
+
+def _least(glyph: str, key: Key | None, lying: set[int]) -> float:
+    """Log-odds from which a character is believed that its glyph's sightings do not settle."""
+    return CONTRADICTED if glyph == "unknown" and (key is None or key[0] not in lying) else CONFIRMED
 
 
 def _with_characters(line: LayerLine, characters: list[str], sources: np.ndarray) -> LayerLine:
