@@ -5,7 +5,9 @@ Never here: opening files, models, torch.
 """
 
 __all__ = [
+    "blocks",
     "elements",
+    "evidence",
     "form_fields",
     "html",
     "lines",
