@@ -18,7 +18,7 @@ import vary
 from vary.cli import main
 
 project, author, release = "vary", "the authors of vary", vary.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = f"vary {release}"
 html_show_copyright = False
