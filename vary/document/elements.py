@@ -25,7 +25,7 @@ LAYERS = ("none", "verified", "healed", "rejected", "trusted")  # what became of
 LINK = "link "  # begins the name of a span that is a link; its target follows
 STYLES = ("bold", "italic", "mono")  # mono: a fixed-width font
 SCRIPTS = ("superscript", "subscript")  # small type above and below the line
-STATUSES = ("ok", "blank", "truncated", "repetition", "timeout", "failed")
+STATUSES = ("ok", "doubtful", "blank", "truncated", "repetition", "timeout", "failed")
 LOST = ("truncated", "repetition", "timeout", "failed")  # statuses of pages whose text is missing or incomplete
 SCHEMA = 3
 
@@ -70,6 +70,15 @@ class HiddenText:
     text: str
     box: Box
     reason: str
+
+
+@dataclass
+class RejectedText:
+    """Ink that was judged not to be text, with what it would read as and the confidence of that."""
+
+    text: str
+    box: Box
+    confidence: float
 
 
 @dataclass
@@ -159,6 +168,7 @@ class Page:
         skew: Further clockwise rotation in degrees. Boxes refer to the image before it was straightened.
         layer: What became of the PDF's text layer, one of LAYERS.
         hidden: Text of the layer that nobody sees; not in the blocks.
+        rejected: Ink that was judged not to be text.
         structured: The reader has already set the kinds of the blocks. Not part of the JSON.
     """
 
@@ -175,6 +185,7 @@ class Page:
     skew: float = 0.0
     layer: str = "none"
     hidden: list[HiddenText] = field(default_factory=list)
+    rejected: list[RejectedText] = field(default_factory=list)
     structured: bool = field(default=False, compare=False)
 
     @property
@@ -208,6 +219,8 @@ class Page:
             for line in block.lines:
                 line.box = change(line.box)
                 line.characters = [change(box) for box in line.characters]
+        for rejected in self.rejected:
+            rejected.box = change(rejected.box)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary. `from_dict` restores the page, except for rounding."""
@@ -217,6 +230,9 @@ class Page:
             "confidence": None if self.confidence is None else round(self.confidence, 4),
             "text": self.text,
             "hidden": [{"text": h.text, "box": _box(h.box), "reason": h.reason} for h in self.hidden],
+            "rejected": [
+                {"text": r.text, "box": _box(r.box), "confidence": round(r.confidence, 4)} for r in self.rejected
+            ],
             "blocks": [_block_dict(block) for block in self.blocks],
         }
 
@@ -232,11 +248,12 @@ class Page:
                 box = tuple(line["box"])
                 lines.append(Line(line["text"], box, line["confidence"], boxes, confidence, line["writer"], *spans))
             known = {k: block[k] for k in ("kind", "level", "cells", "image")}
-            known["angle"] = found.get("rotation", 0) + found.get("skew", 0.0)
+            known["angle"] = block.get("angle", found.get("rotation", 0) + found.get("skew", 0.0))
             blocks.append(Block(lines, tuple(block["box"]), **known))
-        known = {k: v for k, v in found.items() if k not in ("confidence", "text", "blocks", "hidden")}
+        known = {k: v for k, v in found.items() if k not in ("confidence", "text", "blocks", "hidden", "rejected")}
         hidden = [HiddenText(h["text"], tuple(h["box"]), h["reason"]) for h in found.get("hidden", ())]
-        return cls(**known, blocks=blocks, hidden=hidden)
+        rejected = [RejectedText(r["text"], tuple(r["box"]), r["confidence"]) for r in found.get("rejected", ())]
+        return cls(**known, blocks=blocks, hidden=hidden, rejected=rejected)
 
 
 @dataclass
@@ -295,6 +312,7 @@ def _block_dict(block: Block) -> dict[str, Any]:
         "confidence": None if confidence is None else round(confidence, 4),
         "cells": block.cells,
         "image": block.image,
+        "angle": round(block.angle, 2),
         "lines": [_line_dict(line) for line in block.lines],
     }
 

@@ -114,6 +114,6 @@ def restore_orientation(page: Page, orientation: Orientation, size: tuple[int, i
 
     page.map_boxes(rotate)
     for block in page.blocks:
-        block.angle = angle
+        block.angle += angle
     page.width, page.height = size
     page.rotation, page.skew = orientation

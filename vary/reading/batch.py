@@ -57,7 +57,7 @@ class Summary:
     def exit_code(self) -> int:
         """0: all pages read; 2: some lost; 3: nothing read."""
         lost = len(self.unreadable) + sum(self.pages[status] for status in LOST)
-        return 0 if not lost else 2 if any(self.pages[status] for status in ("ok", "blank")) else 3
+        return 0 if not lost else 2 if any(self.pages[status] for status in STATUSES if status not in LOST) else 3
 
     def __str__(self) -> str:
         counts = ", ".join(f"{self.pages[status]} {status}" for status in STATUSES if self.pages[status])

@@ -18,6 +18,8 @@ from ..document.lines import FrameGrid
 
 INK_CONTRAST = 12  # grey levels between the darkest and lightest pixel of a cell's neighbourhood; below it is no ink
 STYLE_LAYERS = ("look.0", "look.3", "look.5")  # names in `ReadingHead`
+MIN_CELL = 0.01  # a cell whose frames are all blanks but for less than this counts as blank
+CHUNK = 8192  # cells per matrix product, which bounds the memory
 REACH = (2, 8)  # cells, rows and columns: how far around ink characters, and spaces between words, can be predicted
 
 
@@ -51,6 +53,7 @@ class Field:
         probs_MFA: Class probabilities of the packed cells, per frame of the cell.
         geometry_MFG: Geometry of the packed cells.
         odds: Function (rows, frames) -> (N, S) log-odds of styles, or None if there are no styles.
+        complete: Whether all of the image was read.
         features_RKD: Features of all cells, for a decoder; None if there is none.
     """
 
@@ -61,9 +64,12 @@ class Field:
         geometry_MFG: np.ndarray,
         odds: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
         features_RKD: np.ndarray | None = None,
+        complete: bool = True,
     ):
+        self.complete = complete
         self.features_RKD = features_RKD
-        self._index_RK, self._probs_MFA, self._geometry_MFG, self._odds = index_RK, probs_MFA, geometry_MFG, odds
+        self.index_RK, self.probs_MFA, self.geometry_MFG, self._odds = index_RK, probs_MFA, geometry_MFG, odds
+        self.tile_odds_MS: np.ndarray | None = None  # odds of the packed cells, once the features are dropped
         self.frames_per_column = probs_MFA.shape[1]
         self.rows, self.frames = index_RK.shape[0], index_RK.shape[1] * self.frames_per_column
 
@@ -80,25 +86,39 @@ class Field:
 
     def spikes(self, min_mass: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Find frames that are not blank: rows, frames, probability of not being blank, and geometry (N, G)."""
-        mass_MF = 1 - self._probs_MFA[..., 0]
+        mass_MF = 1 - self.probs_MFA[..., 0]
         cell, step = np.nonzero(mass_MF > min_mass)
-        row_M, column_M = np.nonzero(self._index_RK >= 0)
+        row_M, column_M = np.nonzero(self.index_RK >= 0)
         order = np.empty(len(mass_MF), np.intp)
-        order[self._index_RK[row_M, column_M]] = np.arange(len(row_M))
+        order[self.index_RK[row_M, column_M]] = np.arange(len(row_M))
         row, column = row_M[order[cell]], column_M[order[cell]]
         frame = column * self.frames_per_column + step
         sort = np.lexsort((frame, row))
-        return row[sort], frame[sort], mass_MF[cell, step][sort], self._geometry_MFG[cell, step][sort]
+        return row[sort], frame[sort], mass_MF[cell, step][sort], self.geometry_MFG[cell, step][sort]
 
     def probs(self, rows: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Return class probabilities (N, A) at these rows and frames."""
-        cell = self._index_RK[rows, frames // self.frames_per_column]
-        found = self._probs_MFA[cell, frames % self.frames_per_column]
+        cell = self.index_RK[rows, frames // self.frames_per_column]
+        found = self.probs_MFA[cell, frames % self.frames_per_column]
         blank = cell < 0
         if blank.any():
             found[blank] = 0.0
             found[blank, 0] = 1.0
         return found
+
+    def drop_features(self) -> None:
+        """Compute the style odds of all packed cells and forget the features, which take most of the memory."""
+        row, column = np.nonzero(self.index_RK >= 0)
+        if self._odds is not None:
+            found = [
+                self._odds(row[k : k + CHUNK // 4], column[k : k + CHUNK // 4] * self.frames_per_column)
+                for k in range(0, len(row), CHUNK // 4)
+            ]
+            if found:
+                odds = np.concatenate(found)
+                self.tile_odds_MS = np.empty_like(odds)
+                self.tile_odds_MS[self.index_RK[row, column]] = odds
+        self.features_RKD, self._odds = None, None
 
     def dense_log_probs(self) -> np.ndarray:
         """Return log-probabilities (R, T, A) of all frames."""
@@ -142,15 +162,54 @@ def _dilate(mask_RK: np.ndarray, reach: tuple[int, int]) -> np.ndarray:
 
 def run_head(features_RKD: np.ndarray, near_RK: np.ndarray, head: HeadWeights, frames: int) -> Field:
     """Apply a reading head to the cells near ink."""
+    row, column = np.nonzero(near_RK)
     index_RK = np.full(near_RK.shape, -1, np.intp)
-    index_RK[near_RK] = np.arange(np.count_nonzero(near_RK))
-    out = features_RKD[near_RK] @ head.out + head.bias
-    out = out.reshape(len(out), frames, head.out.shape[1] // frames)
-    logits, geometry = out[..., :-2], out[..., -2:]
+    size, count = head.out.shape[1] // frames, 0
+    probs, geometry = [np.zeros((0, frames, size - 2), np.float32)], [np.zeros((0, frames, 2), np.float32)]
+    for start in range(0, len(row), CHUNK):
+        cells = row[start : start + CHUNK], column[start : start + CHUNK]
+        out = (features_RKD[cells] @ head.out + head.bias).reshape(-1, frames, size)
+        chunk = _softmax(out[..., :-2])
+        kept = 1 - chunk[..., 0].min(-1) > MIN_CELL
+        index_RK[cells[0][kept], cells[1][kept]] = np.arange(count, count + np.count_nonzero(kept))
+        count += int(np.count_nonzero(kept))
+        probs.append(chunk[kept])
+        geometry.append(out[kept][..., -2:])
+    odds = (lambda rows, t: _style_odds(features_RKD, rows, t // frames, head)) if head.styles else None
+    return Field(index_RK, np.concatenate(probs), np.concatenate(geometry), odds, features_RKD)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
     probs = np.exp(logits - logits.max(-1, keepdims=True))
     probs /= probs.sum(-1, keepdims=True)
-    odds = (lambda rows, t: _style_odds(features_RKD, rows, t // frames, head)) if head.styles else None
-    return Field(index_RK, probs, geometry, odds, features_RKD)
+    return np.asarray(probs)
+
+
+def join_fields(
+    shape: tuple[int, int], parts: list[tuple[Field, tuple[slice, slice], tuple[slice, slice]]], styles: int
+) -> Field:
+    """Join the fields of tiles into that of a page, without features.
+
+    Args:
+        shape: rows and columns of the page's cells.
+        parts: for each tile its field, the cells of it that count, and where they lie on the page.
+        styles: number of styles that the head predicts.
+    """
+    index_RK, odds_RKS = np.full(shape, -1, np.intp), np.zeros((*shape, styles), np.float32)
+    probs, geometry, count = [], [], 0
+    for field, own, place in parts:
+        index = field.index_RK[own]
+        row, column = np.nonzero(index >= 0)
+        packed = index[row, column]
+        index_RK[place][row, column] = np.arange(count, count + len(packed))
+        if field.tile_odds_MS is not None:
+            odds_RKS[place][row, column] = field.tile_odds_MS[packed]
+        probs.append(field.probs_MFA[packed])
+        geometry.append(field.geometry_MFG[packed])
+        count += len(packed)
+    frames = probs[0].shape[1]
+    odds = (lambda rows, t: odds_RKS[rows, t // frames]) if styles else None
+    return Field(index_RK, np.concatenate(probs), np.concatenate(geometry), odds)
 
 
 def _style_odds(features_RKD: np.ndarray, rows: np.ndarray, columns: np.ndarray, head: HeadWeights) -> np.ndarray:

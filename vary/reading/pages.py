@@ -32,8 +32,8 @@ SCALES = 50 / FIRST_DPI, 400 / FIRST_DPI  # of the second image; the reader resi
 BLANK_RANGE = 8  # grey levels: a page with less contrast than this shows nothing
 NOISE = 0.65  # squared difference of neighbours over twice the variance: 1 for white noise, up to 0.5 for type in it
 TILE = 64  # px
-LADDER = (1.0, 0.7)  # by attempt: times the resolution that the reader wants
-RETRIED = ("truncated", "repetition", "timeout")  # what another resolution may mend; what failed stays as it is
+LADDER = (1.0, 0.7)  # by attempt: factor of the resolution that the reader wants
+RETRIED = ("truncated", "repetition")  # a server may do better at another resolution; time decides nothing
 
 
 class PageReader(Protocol):
@@ -68,6 +68,8 @@ def read_page(source: Source, number: int, reader: AnyReader, attempt: int = 0) 
         page = Page(number, "failed", error=str(error))
     except Exception as error:  # one page must never cost the others
         page = Page(number, "failed", error=f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": "))
+    if page.status == "ok" and page.doubt:
+        page.status = "doubtful"
     page.number, page.seconds = number, time.perf_counter() - began
     return page
 
@@ -80,7 +82,7 @@ def _read(source: Source, number: int, reader: AnyReader, factor: float) -> Page
     if isinstance(reader, Reader) and reader.uses_layer and (both := read_both(source, number, reader, factor)):
         _add_form_fields(source, number, both)
         return both
-    image, dpi = source.image(number, FIRST_DPI if factor == 1.0 else FIRST_DPI * factor, pixels=FIRST_PIXELS)
+    image, dpi = source.image(number, FIRST_DPI, pixels=FIRST_PIXELS)
     if _shows_nothing(image):
         return Page(number, "blank", image.width, image.height, dpi)
     turn = reader.find_orientation(image)
@@ -110,18 +112,22 @@ def _add_form_fields(source: Source, number: int, page: Page) -> None:
 
 
 def _shows_nothing(image: Image.Image) -> bool:
-    """Whether a grey page has no contrast, or nothing but noise: in no tile are neighbours alike."""
-    pixels = np.asarray(image, np.float32)
-    if np.ptp(pixels) < BLANK_RANGE:
+    """Return whether a grey page has no contrast, or only noise: in no tile are neighbours alike."""
+    pixels = np.asarray(image)
+    if int(pixels.max()) - int(pixels.min()) < BLANK_RANGE:
         return True
     if min(pixels.shape) < TILE:
         return False
-    pixels = np.pad(pixels, [(0, -side % TILE) for side in pixels.shape], mode="reflect")
-    high, wide = (side // TILE for side in pixels.shape)
-    tiles = pixels.reshape(high, TILE, wide, TILE)
-    spread = 2 * tiles.var((1, 3))
-    steps = [(np.diff(tiles, axis=axis) ** 2).mean((1, 3)) for axis in (1, 3)]
-    return bool((np.minimum(*steps) >= NOISE * spread)[spread > 2 * BLANK_RANGE].all())
+    right = -pixels.shape[1] % TILE
+    for top in range(0, pixels.shape[0], TILE):  # a band at a time, which bounds the memory
+        band = pixels[top : top + TILE].astype(np.float32)
+        band = np.pad(band, ((0, TILE - len(band)), (0, right)), mode="reflect" if len(band) > TILE // 2 else "edge")
+        tiles = band.reshape(TILE, -1, TILE)
+        spread = 2 * tiles.var((0, 2))
+        steps = [(np.diff(tiles, axis=axis) ** 2).mean((0, 2)) for axis in (0, 2)]
+        if (np.minimum(*steps) < NOISE * spread)[spread > 2 * BLANK_RANGE].any():
+            return False
+    return True
 
 
 class _Ended(Protocol):
@@ -132,8 +138,8 @@ class _Ended(Protocol):
 E = TypeVar("E", bound=_Ended)
 
 
-def retried(read: Callable[[int], E]) -> E:
-    """Read again, by the ladder, what ended in one of RETRIED; the best end counts."""
+def with_retries(read: Callable[[int], E]) -> E:
+    """Read again what ended in one of RETRIED. The best result counts, and the first of equals."""
     tried: list[E] = []
     while not tried or (tried[-1].status in RETRIED and len(tried) < len(LADDER)):
         tried.append(read(len(tried)))
@@ -158,7 +164,7 @@ def read_pages(
     """
     with Source(path, password, timeout_s) as source:
         for number in source.numbers(pages, max_pages):
-            yield retried(lambda attempt, n=number: read_page(source, n, reader, attempt))  # type: ignore[misc]
+            yield with_retries(lambda attempt, n=number: read_page(source, n, reader, attempt))  # type: ignore[misc]
 
 
 def read_document(

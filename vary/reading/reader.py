@@ -1,7 +1,8 @@
-"""A model that reads pages: pixels -> reading head -> lines -> reading order -> Page.
+"""Read a grey page image with a model's reading head: pixels -> lines -> blocks in reading order -> Page.
 
-Any `VaryForConditionalGeneration` with a reading head reads this way. Where the head is unsure, the decoder joins
-(`verify.py`), as far as the model's configuration trusts it.
+The work depends on the image alone, never on time. The whole page is read at the scale of its smallest common type.
+What that does not read with certainty is read again at 1/2, 1/4 and so on of that scale, for larger type, and then
+sideways. Large images are read in tiles, so memory does not grow with the page.
 """
 
 from __future__ import annotations
@@ -14,29 +15,34 @@ import numpy as np
 from PIL import Image
 
 from ..document.blocks import to_block
-from ..document.elements import Page
+from ..document.elements import Block, Page, RejectedText
 from ..document.lines import TextLine
-from ..document.orientation import Orientation, find_orientation
+from ..document.orientation import Orientation, find_orientation, restore_orientation
 from ..document.reading_order import order_blocks
+from ..io.deadline import time_is_up
 from ..io.errors import InputError
 from ..models.preprocess import fit
 from .ctc import find_lines, with_text
 from .field import Field
 from .network import ReadingNetwork
+from .scales import CERTAIN, drop_covered, enlarge, erase, is_certain, is_text, merge_pass
 
 if TYPE_CHECKING:
     from ..models.modeling import VaryForConditionalGeneration
     from ..models.strip_decoder import StripDecoder
 
-EM_RANGE = (13.0, 19.5)  # px per em that are read as they are; outside, the page is scaled to the model's em_px
-WINDOW = (320, 512)  # px, height and width of the piece that the type size is measured on
-MAX_READ_PIXELS = 12_000_000
-MIN_DOUBTS = (
-    0.02  # per character of a page: below, settling them mends next to nothing (docs/results.md) and costs time
-)
-MAX_STRIP_EM = 26  # px: a strip holds no larger type, and the decoder has seen none
-MIN_SHORT_CONFIDENCE = 0.75  # one or two characters: ends of rules and specks look like dashes
-MIN_CONFIDENCE = 0.45  # mean over a line; below it the line is ink that is no text
+EM_RANGE = (13.0, 19.5)  # px per em that are read unscaled; a page with other type is scaled to the model's em_px
+WINDOW = (320, 512)  # px, height and width of the part in which the size of type is measured
+TRIALS = (1.0, 0.5, 2.0, 0.25, 0.125)  # scales at which the window is read until it shows text
+MIN_SAMPLE = 12  # characters that a measurement needs
+MAX_READ_PIXELS = 80_000_000  # of a page at the scale at which it is read
+MIN_SIDE = 20  # px, shorter side of the smallest pass
+SMALL_TYPE = 10.0  # px per em below which lines are read again, enlarged
+EDGE = 40  # grey levels between neighbouring pixels
+MIN_EDGES = 0.004  # share of edge pixels in a window that may hold text; a page of text has 0.1 to 0.3
+SIDEWAYS = 0.9  # least mean confidence of a window that is read sideways
+MIN_ALTERNATIVES = 0.02  # per character of a page; with fewer, rescoring gains next to nothing (docs/results.md)
+MAX_STRIP_EM = 26  # px; a strip holds no larger type, and the decoder has not seen any
 
 
 class Reader:
@@ -72,50 +78,136 @@ class Reader:
         return StripDecoder(self._decoder())
 
     def wanted_scale(self, image: Image.Image) -> float:
-        """Scale that brings the type to the size that the model reads best, measured on the page's densest window."""
+        """Return the scale at which the page's type has the size that the head reads best."""
         found, trial, _ = self._measure(image)
-        if not found:
-            return _limited(image, 1.0)
-        if trial == 1.0 and EM_RANGE[0] <= found <= EM_RANGE[1]:
-            return 1.0
-        return _limited(image, float(self.preprocess["em_px"]) / found)
+        if not found or (trial == 1.0 and EM_RANGE[0] <= found <= EM_RANGE[1]):
+            scale = 1.0
+        else:
+            scale = float(self.preprocess["em_px"]) / found
+        return min(scale, (MAX_READ_PIXELS / (image.width * image.height)) ** 0.5)
 
     def find_orientation(self, image: Image.Image) -> Orientation:
-        """How a grey page lies, by its edges and by how surely its densest window is read."""
-        return find_orientation(image, lambda turned: self._measure(turned)[2])
+        """Return how a grey page is turned, by its edges and by the confidence in its densest window."""
+        return find_orientation(image, lambda straight: self._measure(straight)[2])
 
     def _measure(self, image: Image.Image) -> tuple[float, float, float]:
-        """In the densest window: px per em (0: no text), the scale it showed at, mean confidence. Keeps the last."""
+        """Measure the densest windows: px per em (0: no text), the scale that showed it, mean confidence.
+
+        The second window counts when the first is not certain: a picture, or text of another direction.
+        """
         if self._measured[0] is not image:
-            window, measured = _densest(image), (0.0, 1.0, 0.0)
-            for trial in (1.0, 0.5, 2.0):
-                lines = self._lines(fit(window, trial, self.preprocess["multiple"]).pixels)
-                sure = [line for line in lines if line.confidence.mean() > 0.7]
-                if sum(len(line.text) for line in sure) >= 12:
-                    em = float(np.median(np.concatenate([[line.em_px] * len(line.text) for line in sure])))
-                    measured = em / trial, trial, float(np.concatenate([line.confidence for line in lines]).mean())
+            measured = 0.0, 1.0, 0.0
+            for trial in TRIALS:
+                if trial < 0.5 and min(image.size) * trial < WINDOW[0] / 2:
+                    break
+                for window in _windows(image, min(1.0, 2 * trial)):
+                    em, mean = self._measure_window(window, trial)
+                    if em and mean > measured[2] + 0.02:  # the first of equals counts
+                        measured = em / trial, trial, mean
+                    if mean >= CERTAIN:
+                        break
+                if measured[2] >= CERTAIN:
                     break
             self._measured = image, measured
         return self._measured[1]
 
+    def _measure_window(self, window: Image.Image, trial: float) -> tuple[float, float]:
+        """Read a window at a scale: px per em there (0: too little text) and mean confidence."""
+        lines, _ = self._read_pass(fit(window, trial, self.preprocess["multiple"]).pixels)
+        certain = [line for line in lines if line.confidence.mean() > 0.7]
+        if sum(len(line.text) for line in certain) < MIN_SAMPLE:
+            return 0.0, 0.0
+        em = float(np.median(np.concatenate([[line.em_px] * len(line.text) for line in certain])))
+        return em, float(np.concatenate([line.confidence for line in lines]).mean())
+
     def read(self, image: Image.Image, scale: float = 1.0) -> Page:
-        """Read one grey page; boxes are pixels of `image`. `scale` as from `wanted_scale`."""
-        if image.width * image.height * scale**2 > 2 * MAX_READ_PIXELS:
+        """Read a grey page. Boxes are pixels of `image`.
+
+        Args:
+            image: the page, upright.
+            scale: as from `wanted_scale`.
+
+        Raises:
+            InputError: the page is too large.
+        """
+        if image.width * image.height * scale**2 > 1.05 * MAX_READ_PIXELS:
             raise InputError(f"page of {image.width}x{image.height} px at scale {scale:.2f}: too large to be read")
         fitted = fit(image, scale, self.preprocess["multiple"])
-        lines = [line for line in self._lines(fitted.pixels, settled=self.decoder_weight > 0) if _is_text(line)]
-        blocks = [to_block(block, fitted.scale, self.network.frame_grid.styles) for block in order_blocks(lines)]
-        return Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
+        rest = fitted.pixels.copy()
+        lines, complete = self._read_scales(rest)
+        if complete:
+            lines = self._read_small(lines, image, fitted.scale)
+        sideways = self._read_sideways(rest) if complete else []
+        lines = drop_covered(lines, [block.box for block in sideways])
+        styles = self.network.frame_grid.styles
+        blocks = [to_block(b, fitted.scale, styles) for b in order_blocks([line for line in lines if is_text(line)])]
+        for block in _scaled(sideways, 1 / fitted.scale):
+            _insert(blocks, block)
+        page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
+        page.rejected = [to_rejected(line, fitted.scale) for line in lines if not is_text(line)]
+        if not complete:
+            page.status, page.error = "timeout", "the time limit was reached; what was read until then is kept"
+        return page
 
-    def _lines(self, pixels: np.ndarray, settled: bool = False) -> list[TextLine]:
+    def _read_scales(self, rest: np.ndarray) -> tuple[list[TextLine], bool]:
+        """Read an image at its own and at falling scales and erase what was read from it. Also: was all read."""
+        lines, complete = self._read_pass(rest, self.decoder_weight > 0)
+        erase(rest, [line for line in lines if is_certain(line)])
+        factor = 2
+        while complete and not time_is_up() and min(rest.shape) // factor >= MIN_SIDE:
+            small = np.asarray(Image.fromarray(rest).reduce(factor))
+            if not _edges(small).any():
+                break
+            found, complete = self._read_pass(fit(Image.fromarray(small), 1.0, self.preprocess["multiple"]).pixels)
+            before = {id(line) for line in lines}
+            lines = merge_pass(lines, [enlarge(line, factor) for line in found], factor)
+            erase(rest, [line for line in lines if id(line) not in before and is_certain(line, factor)])
+            factor *= 2
+        return lines, complete and not time_is_up()
+
+    def _read_small(self, lines: list[TextLine], image: Image.Image, scale: float) -> list[TextLine]:
+        """Read type below SMALL_TYPE again, enlarged from the page's own pixels."""
+        small = [line for line in lines if line.em_px < SMALL_TYPE and len(line.text) > 2]
+        if not small:
+            return lines
+        boxes = np.array([line.box for line in small])
+        x0, y0 = (int(v) for v in np.maximum(0, boxes[:, :2].min(0) / scale - 8))
+        x1, y1 = (int(v) for v in boxes[:, 2:].max(0) / scale + 8)
+        part = image.crop((x0, y0, min(image.width, x1), min(image.height, y1)))
+        by = float(self.preprocess["em_px"]) / float(np.median([line.em_px for line in small]))
+        if part.width * part.height * (scale * by) ** 2 > MAX_READ_PIXELS:
+            return lines
+        found, _ = self._read_pass(fit(part, scale * by, self.preprocess["multiple"]).pixels)
+        return merge_pass(lines, [enlarge(line, 1 / by, x0 * scale, y0 * scale) for line in found], 1 / by)
+
+    def _read_sideways(self, rest: np.ndarray) -> list[Block]:
+        """Read lines that run up or down in what is left of an image."""
+        image = Image.fromarray(rest)
+        if _edges(np.asarray(_windows(image)[0])).mean() < MIN_EDGES:
+            return []
+        for rotation in (90, 270):
+            turned = image.transpose(getattr(Image.Transpose, f"ROTATE_{rotation}"))
+            if self._measure(turned)[2] < SIDEWAYS:
+                continue
+            lines, _ = self._read_pass(fit(turned, 1.0, self.preprocess["multiple"]).pixels)
+            ordered = order_blocks(merge_pass([], lines, 1.0))
+            blocks = [to_block(block, 1.0, self.network.frame_grid.styles) for block in ordered]
+            page = Page(1, "ok", image.height, image.width, blocks=blocks)
+            restore_orientation(page, Orientation(rotation), image.size)
+            return page.blocks
+        return []
+
+    def _read_pass(self, pixels: np.ndarray, decoded: bool = False) -> tuple[list[TextLine], bool]:
+        """Read an image at its own scale. Also returns whether all of it was read within the time limit."""
         field = self.network(pixels)
-        lines = find_lines(field, self.network.frame_grid, settled)
-        return self._rescore(lines, field) if settled else lines
+        decoded = decoded and field.features_RKD is not None  # large images are read without the decoder
+        lines = find_lines(field, self.network.frame_grid, decoded)
+        return self._rescore(lines, field) if decoded else lines, field.complete
 
     def _rescore(self, lines: list[TextLine], field: Field) -> list[TextLine]:
         """Rescore the uncertain spans of lines with the decoder, if the page has many of them."""
-        sure = [k for k, line in enumerate(lines) if _is_text(line)]
-        if sum(len(lines[k].alternatives) for k in sure) <= MIN_DOUBTS * sum(len(lines[k].text) for k in sure):
+        sure = [k for k, line in enumerate(lines) if is_text(line)]
+        if sum(len(lines[k].alternatives) for k in sure) <= MIN_ALTERNATIVES * sum(len(lines[k].text) for k in sure):
             return lines
         doubtful = [k for k in sure if lines[k].alternatives and lines[k].em_px < MAX_STRIP_EM]
         from .verify import rescore_lines
@@ -127,25 +219,47 @@ class Reader:
         return lines
 
 
-def _is_text(line: TextLine) -> bool:
-    return bool(line.confidence.mean() >= (MIN_CONFIDENCE if len(line.text) > 2 else MIN_SHORT_CONFIDENCE))
+def to_rejected(line: TextLine, scale: float) -> RejectedText:
+    """Return a line that is not text, in pixels of the page."""
+    x0, y0, x1, y1 = line.box
+    return RejectedText(line.text, (x0 / scale, y0 / scale, x1 / scale, y1 / scale), float(line.confidence.mean()))
 
 
-def _limited(image: Image.Image, scale: float) -> float:
-    """Keep the page within what one pass may hold."""
-    pixels = image.width * image.height * scale**2
-    return scale if pixels <= MAX_READ_PIXELS else scale * (MAX_READ_PIXELS / pixels) ** 0.5
+def _scaled(blocks: list[Block], by: float) -> list[Block]:
+    """Scale the boxes of blocks."""
+    page = Page(1, "ok", blocks=blocks)
+    page.map_boxes(lambda box: (box[0] * by, box[1] * by, box[2] * by, box[3] * by))
+    return page.blocks
 
 
-def _densest(image: Image.Image) -> Image.Image:
-    """The window with the most edges: where the text stands."""
-    height, width = min(WINDOW[0], image.height), min(WINDOW[1], image.width)
+def _insert(blocks: list[Block], block: Block) -> None:
+    """Insert a sideways block after the last block that lies above its middle."""
+    middle = (block.box[1] + block.box[3]) / 2
+    above = [k for k, other in enumerate(blocks) if (other.box[1] + other.box[3]) / 2 < middle]
+    blocks.insert(above[-1] + 1 if above else 0, block)
+
+
+def _edges(pixels: np.ndarray) -> np.ndarray:
+    """Mark pixels that differ clearly from their left neighbour."""
+    edges: np.ndarray = np.abs(np.diff(pixels.astype(np.int16), axis=1)) > EDGE
+    return edges
+
+
+def _windows(image: Image.Image, scale: float = 1.0) -> list[Image.Image]:
+    """Return the two windows with the most edges, where the text is; they measure WINDOW at `scale`."""
+    height, width = min(int(WINDOW[0] / scale), image.height), min(int(WINDOW[1] / scale), image.width)
     small = np.asarray(image.reduce(4) if min(image.size) >= 8 else image, np.int16)
     if min(small.shape) < 4 or image.size == (width, height):
-        return image.crop((0, 0, width, height))
+        return [image.crop((0, 0, width, height))]
     edges = np.pad(np.abs(np.diff(small, axis=1)).clip(0, 60), ((1, 0), (1, 1))).cumsum(0).cumsum(1)
     high, wide = min(height // 4, edges.shape[0] - 1), min(width // 4, edges.shape[1] - 1)
     total = edges[high:, wide:] - edges[:-high, wide:] - edges[high:, :-wide] + edges[:-high, :-wide]
-    y, x = np.unravel_index(int(total.argmax()), total.shape)
-    left, top = min(int(x) * 4, image.width - width), min(int(y) * 4, image.height - height)
-    return image.crop((left, top, left + width, top + height))
+    windows = []
+    for _ in range(2):
+        y, x = np.unravel_index(int(total.argmax()), total.shape)
+        if total[y, x] <= 0:
+            break
+        left, top = min(int(x) * 4, image.width - width), min(int(y) * 4, image.height - height)
+        windows.append(image.crop((left, top, left + width, top + height)))
+        total[max(0, y - high) : y + high, max(0, x - wide) : x + wide] = 0  # the next one shows nothing of this one
+    return windows or [image.crop((0, 0, width, height))]

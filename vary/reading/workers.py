@@ -18,15 +18,16 @@ from typing import Any, BinaryIO
 
 from ..document.elements import Page
 from ..io.child import Child, ChildDied, send
+from ..io.deadline import time_limit
 from ..io.errors import InputError, MissingExtra
 from ..io.source import Source
-from .pages import read_page, retried
+from .pages import read_page, with_retries
 from .spec import ReaderSpec
 
 ENTRY = "vary.reading.workers:serve"
 LOAD_TIMEOUT_S = 600.0
 MAX_NODE_FAILURES = 3  # a page whose node fails this often counts as lost
-GRACE_S = 1.0  # a worker is ended this long after the time limit of its page
+GRACE = 1.0, 0.2  # s, share of the time limit: a worker that has not ended its page by then is killed
 
 
 @dataclass
@@ -95,7 +96,7 @@ class WorkerPool:
     def _read(self, request: dict[str, Any]) -> Outcome:
         child = self._free.get()
         try:
-            return retried(lambda attempt: self._once(child, request | {"attempt": attempt}))
+            return with_retries(lambda attempt: self._once(child, request | {"attempt": attempt}))
         finally:
             self._free.put(child)
 
@@ -111,7 +112,9 @@ class WorkerPool:
         except ChildDied as gone:
             raise InputError(f"{self._spec.model}: loading the model {gone}") from None
         try:
-            answer, stored = child.ask(request | {"timeout": self.timeout_s}, self.timeout_s + GRACE_S)
+            answer, stored = child.ask(
+                request | {"timeout": self.timeout_s}, self.timeout_s + max(GRACE[0], GRACE[1] * self.timeout_s)
+            )
         except ChildDied as gone:
             reason = f"took longer than {self.timeout_s:g} s" if gone.late else "the process that read it crashed"
             page = Page(request["page"], "timeout" if gone.late else "failed", error=f"{where}: {reason}")
@@ -203,7 +206,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
                 opened = request["path"]
             assert source is not None
             assert reader is not None
-            page = read_page(source, request["page"], reader, request["attempt"])
+            with time_limit(request["timeout"]):
+                page = read_page(source, request["page"], reader, request["attempt"])
         except InputError as error:  # the file was there when its pages were counted
             page = Page(request["page"], "failed", error=str(error))
         except Exception as error:

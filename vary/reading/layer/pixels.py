@@ -62,7 +62,7 @@ def read_both(source: Source, number: int, reader: Reader, factor: float) -> Pag
     content = source.content(number, dpi) if dpi else None
     if content is None or dpi is None:
         return None
-    page = Page(1, "blank", *image.size, dpi=dpi)
+    page, late = Page(1, "blank", *image.size, dpi=dpi), None  # late: why not all pixels were read
     for turn, lines in lines_by_turn(content.text, image.size):
         part = _read_turned(reader, straighten(image, turn), lines, content, turn, first=turn == groups[0][0])
         if turn != Orientation():
@@ -72,7 +72,9 @@ def read_both(source: Source, number: int, reader: Reader, factor: float) -> Pag
         page.blocks += part.blocks
         page.hidden += part.hidden
         page.layer = max(page.layer, part.layer, key=("none", "verified", "healed", "rejected").index)
-    page.status = "ok" if page.blocks else "blank"
+        page.rejected += part.rejected
+        late = late or part.error
+    page.status, page.error = ("timeout", late) if late else ("ok" if page.blocks else "blank", None)
     page.hidden += hidden_text(content.text)
     return page
 
@@ -88,11 +90,15 @@ def _read_turned(
     shown, hidden = without_ink(image, lines)
     verdict = check(reader, image, shown, content)
     merged: list[TextLine] = list(verdict.lines)
+    read: Page | None = None
     if first and (verdict.rejected or bare_ink(image, verdict.lines, content, turn)):
         scale = reader.wanted_scale(image) if not verdict.lines else 1.0
-        merged = merge(verdict.lines, _text_lines(reader.read(image, scale)))
+        read = reader.read(image, scale)
+        merged = merge(verdict.lines, _text_lines(read))
     blocks = [to_block(block, 1.0, STYLES + SCRIPTS) for block in order_blocks(merged)]
     page = Page(1, "ok", *image.size, blocks=blocks, hidden=hidden)
+    if read is not None:
+        page.rejected, page.error = read.rejected, read.error
     page.layer = "rejected" if not verdict.lines else "healed" if verdict.healed or verdict.rejected else "verified"
     scanned = any(_area(box) > 0.6 * _area((0, 0, *image.size)) for box, _ in content.objects.images)
     find_structure(page, image, None if scanned else evidence_of(content, turn) if first else Evidence())

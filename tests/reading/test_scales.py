@@ -1,0 +1,104 @@
+"""Type of every size on one page, sideways regions, large pages, single digits, and time limits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from vary.document.elements import Page
+from vary.io.deadline import time_limit
+from vary.reading.loader import load_reader
+from vary.reading.network import TILE_PIXELS, tiles_of
+from vary.reading.reader import Reader
+
+BODY = ["The ferry leaves the old pier at nine", "and carries eleven crates of apples", "to the mill on the far shore"]
+
+
+@pytest.fixture(scope="module")
+def nano() -> Reader:
+    return load_reader("vary-nano")
+
+
+def draw(size: tuple[int, int], *texts: tuple[str, int, int, int]) -> Image.Image:
+    """A white page with texts, each with its left, top and font size in px."""
+    image = Image.new("L", size, 255)
+    for text, x, y, px in texts:
+        ImageDraw.Draw(image).text((x, y), text, 0, ImageFont.load_default(px))
+    return image
+
+
+def body(y: int) -> list[tuple[str, int, int, int]]:
+    return [(line, 40, y + 24 * k, 17) for k, line in enumerate(BODY)]
+
+
+def test_headings_of_every_size_are_read_whole(nano) -> None:
+    page = nano.read(draw((1100, 700), ("Orchard", 40, 20, 44), ("Harvest", 40, 110, 170), *body(400)))
+    assert [line.text for line in page.lines] == ["Orchard", "Harvest", *BODY]
+
+
+def test_a_page_of_few_large_letters_is_read(nano) -> None:
+    image = draw((1500, 500), ("Gate 47 B", 60, 90, 260))
+    assert nano.read(image, nano.wanted_scale(image)).text == "Gate 47 B"
+
+
+def test_a_sideways_region_is_read_beneath_an_upright_one(nano) -> None:
+    table = draw(
+        (420, 260), ("Kettle", 20, 20, 18), ("Basket", 20, 80, 18), ("Lantern", 20, 140, 18), ("Anchor", 20, 200, 18)
+    )
+    page = draw((700, 800), *body(40))
+    page.paste(table.transpose(Image.Transpose.ROTATE_90), (60, 300))
+    assert nano.find_orientation(page).rotation == 0
+    found = nano.read(page)
+    texts = {line.text: block.angle for block in found.blocks for line in block.lines}
+    assert {text for text, angle in texts.items() if angle == 0} == set(BODY)
+    assert {"Kettle", "Basket", "Lantern", "Anchor"} <= {text for text, angle in texts.items() if angle}
+
+
+def test_single_digits_stay_with_their_confidence(nano) -> None:
+    digits = [(str(k), 60 + 90 * k, 60 + 60 * row, 17) for row in range(3) for k in range(1, 9)]
+    page = nano.read(draw((860, 300), *digits))
+    found = [ch for line in page.lines for ch in line.text if ch.isdigit()]
+    assert sorted(found) == sorted("12345678" * 3)
+
+
+def test_tiles_cover_an_image_once_in_few_sizes() -> None:
+    seen, sizes = np.zeros((9600, 2944), int), set()
+    for tile in tiles_of(*seen.shape, 32):
+        y0, x0, y1, x1 = tile.core
+        seen[y0:y1, x0:x1] += 1
+        top, left, bottom, right = tile.shown
+        assert (bottom - top) * (right - left) <= TILE_PIXELS
+        sizes.add((bottom - top, right - left))
+    assert (seen == 1).all()
+    assert len(sizes) <= 9
+
+
+def test_tiles_read_what_one_pass_reads(nano, monkeypatch) -> None:
+    rng = np.random.default_rng(2)
+    lines = [" ".join(rng.choice(" ".join(BODY).split(), 11)) for _ in range(60)]
+    image = draw((1300, 1500), *((line, 30, 20 + 24 * k, 17) for k, line in enumerate(lines)))
+    whole = nano.read(image).text
+    monkeypatch.setattr("vary.reading.network.TILE_PIXELS", 300_000)
+    monkeypatch.setattr("vary.reading.network.TILE_PX", 512)
+    assert nano.read(image).text == whole
+
+
+def test_a_time_limit_keeps_what_was_read(nano, monkeypatch) -> None:
+    """However slow the network is, the page's text is a part of the text without a limit."""
+    image = draw((900, 1200), *(text for k in range(8) for text in body(30 + 140 * k)))
+    whole = nano.read(image)
+    monkeypatch.setattr("vary.reading.network.TILE_PIXELS", 300_000)
+    monkeypatch.setattr("vary.reading.network.TILE_PX", 320)
+    with time_limit(-1.0):
+        part = nano.read(image)
+    assert part.status == "timeout"
+    assert part.error
+    assert 0 < len(part.lines) < len(whole.lines)
+    assert {line.text for line in part.lines[:2]} <= {line.text for line in whole.lines}
+
+
+def test_rejected_ink_is_in_the_json() -> None:
+    page = Page(1, "ok")
+    assert page.to_dict()["rejected"] == []
+    assert Page.from_dict(page.to_dict()) == page

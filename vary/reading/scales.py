@@ -1,0 +1,102 @@
+"""Combine readings of one page at several scales and orientations: which lines count, and what is left to read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..document.elements import Box
+from ..document.lines import TextLine
+
+EM_READ = (9.0, 26.0)  # px, size of type that the head reads; larger type is read at half the scale
+CERTAIN = 0.9  # mean confidence of a line that needs no second reading
+EM_CERTAIN = 22.0  # px; larger type is read again at half the scale, where it may read better
+ACCEPTED = 0.85  # least mean confidence of a line that only another scale or orientation shows
+MIN_TEXT = 0.45  # mean confidence of a line; below, it is ink that is not text
+MIN_CHARACTER = 0.5  # the same for one or two letters or digits
+MIN_MARK = 0.75  # the same for one or two other characters: ends of rules and specks look like dashes
+
+
+def is_text(line: TextLine) -> bool:
+    """Return whether a line is text, by its confidence. Ink that is not text reads with less."""
+    if len(line.text) > 2:
+        return _mean(line) >= MIN_TEXT
+    return _mean(line) >= (MIN_CHARACTER if any(ch.isalnum() for ch in line.text) else MIN_MARK)
+
+
+def is_certain(line: TextLine, factor: float = 1.0) -> bool:
+    """Return whether a line is read so well that no other scale is tried for it.
+
+    Args:
+        line: a line.
+        factor: pixels of the line per pixel of the image in which it was read.
+    """
+    letters = sum(ch.isalnum() for ch in line.text)
+    return letters >= 2 and len(line.text) >= 3 and line.em_px <= EM_CERTAIN * factor and _mean(line) >= CERTAIN
+
+
+def erase(pixels_HW: np.ndarray, lines: list[TextLine]) -> None:
+    """Paint lines over with the colour of the paper around them."""
+    for line in lines:
+        x0, y0, x1, y1 = (max(0, round(v)) for v in line.box)
+        part = pixels_HW[max(0, y0 - 1) : y1 + 1, max(0, x0 - 1) : x1 + 1]
+        if part.size:
+            part[:] = np.median(part)
+
+
+def enlarge(line: TextLine, by: float, left: float = 0.0, top: float = 0.0) -> TextLine:
+    """Return a line with its pixels enlarged and then moved."""
+    boxes = line.boxes * np.float32(by) + np.array([left, top, left, top], np.float32)
+    return replace(line, boxes=boxes, em_px=line.em_px * by)
+
+
+def merge_pass(known: list[TextLine], found: list[TextLine], factor: float) -> list[TextLine]:
+    """Add the lines of another pass to the known ones; where both read the same ink, the better reading stays.
+
+    Args:
+        known: lines so far.
+        found: lines of the other pass, in the same pixels.
+        factor: pixels of `found` per pixel of the image in which it was read.
+    """
+    for line in found:
+        size = line.em_px / factor
+        if not EM_READ[0] <= size <= EM_READ[1] or len(line.text) < 2 or _mean(line) < ACCEPTED:
+            continue
+        if not any(ch.isalnum() for ch in line.text):
+            continue
+        same = [other for other in known if _covered(other, line) > 0.5]
+        if any(_covered(line, other) > 0.5 and not _better(line, [other]) for other in known):
+            continue
+        if not same or _better(line, same):
+            known = [other for other in known if not any(other is one for one in same)] + [line]
+    return known
+
+
+def drop_covered(lines: list[TextLine], boxes: list[Box]) -> list[TextLine]:
+    """Drop uncertain lines whose middle lies in one of the boxes, where text of another direction was read."""
+
+    def covered(line: TextLine) -> bool:
+        x0, y0, x1, y1 = line.box
+        return any(a < (x0 + x1) / 2 < c and b < (y0 + y1) / 2 < d for a, b, c, d in boxes)
+
+    return [line for line in lines if is_certain(line) or not covered(line)]
+
+
+def _better(line: TextLine, others: list[TextLine]) -> bool:
+    """Return whether one reading is better than the lines that lie inside it."""
+    mean = float(np.concatenate([other.confidence for other in others]).mean())
+    fragments = all(other.em_px < 0.7 * line.em_px for other in others)
+    return _mean(line) >= (min(CERTAIN, mean) if fragments else mean + 0.01)
+
+
+def _covered(line: TextLine, by: TextLine) -> float:
+    """Return the share of a line's box that lies in another one's."""
+    x0, y0, x1, y1 = line.box
+    a0, b0, a1, b1 = by.box
+    wide, high = min(x1, a1) - max(x0, a0), min(y1, b1) - max(y0, b0)
+    return max(0.0, wide) * max(0.0, high) / max(1.0, (x1 - x0) * (y1 - y0))
+
+
+def _mean(line: TextLine) -> float:
+    return float(line.confidence.mean())
