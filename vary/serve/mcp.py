@@ -18,7 +18,7 @@ from typing import Any
 from ..document.elements import Box, Document, Page
 from ..io.errors import InputError, MissingExtra, VaryError
 from ..io.source import Source
-from ..reading.pages import AnyReader, read_page, retried
+from ..reading.pages import AnyReader, read_page, with_retries
 from ..reading.pictures import PICTURE_DPI
 
 try:
@@ -80,7 +80,7 @@ class Library:
 
     def _read_page(self, path: Path, changed: int, number: int) -> Page:
         with Source(path) as source:
-            return retried(lambda attempt: read_page(source, number, self.reader, attempt))
+            return with_retries(lambda attempt: read_page(source, number, self.reader, attempt))
 
     def picture(self, name: str, number: int) -> Any:
         """Return the picture of a page in colour, upright or not as it lies in the file."""
