@@ -19,6 +19,7 @@ from vary.models.config import preset
 from vary.models.heads.glyphs import GlyphHead
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.train import formula_task, glyph_task
+from vary.train.export import export_start
 from vary.train.glyph_task import GlyphData, make_batch, match_glyphs
 from vary.train.loop import train
 from vary.train.recipe import Recipe
@@ -163,6 +164,17 @@ def test_a_run_begins_with_given_weights_and_place(formulas: None, tmp_path: Pat
     assert torch.equal(found[frozen], weights[frozen].float())
     moved = (found["glyph_head.gate.weight"] - weights["glyph_head.gate.weight"].float()).abs().max()
     assert 0 < moved < 0.01  # one step
+
+
+def test_a_run_is_exported_to_go_on_elsewhere(formulas: None, tmp_path: Path) -> None:
+    here = recipe(tmp_path / "here")
+    train(here, log=lambda _: None, max_steps=2)
+    assert export_start(here, tmp_path / "out", ("glyph_head",)) == {"stage": 0, "step": 2, "seen": 4}
+    lines: list[str] = []
+    train(recipe(tmp_path / "there", f"start: [{tmp_path / 'out'}]"), log=lines.append, max_steps=1)
+    assert any("stage 0, step 2" in line for line in lines)
+    with pytest.raises(InputError, match="no checkpoint"):
+        export_start(recipe(tmp_path / "empty"), tmp_path / "out", ("glyph_head",))
 
 
 def test_weights_that_cannot_be_read_are_named(formulas: None, tmp_path: Path) -> None:

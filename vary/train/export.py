@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -42,6 +44,32 @@ def export(recipe: Recipe, folder: Path, half: bool = True) -> dict[str, Any]:
     if processor:
         processor.save_pretrained(folder)
     return found.state
+
+
+def export_start(recipe: Recipe, folder: Path, prefixes: tuple[str, ...]) -> dict[str, Any]:
+    """Write averaged weights and the position of a run as a folder for `start`, to go on from on another machine.
+
+    Args:
+        recipe: The recipe of the run.
+        folder: Gets `model.safetensors` in float16, and `state.json`.
+        prefixes: Beginnings of the parameter names to write.
+
+    Returns:
+        The position: stage, step and samples seen.
+
+    Raises:
+        InputError: The run has no checkpoint.
+    """
+    found = Checkpoints(Path(recipe.out), recipe.keep).load()
+    if not found:
+        raise InputError(f"{recipe.out}: holds no checkpoint to export")
+    tensors = found.tensors["model"] | found.tensors["ema"]
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = {k: v.half().contiguous() for k, v in tensors.items() if k.startswith(prefixes)}
+    save_file(chosen, folder / "model.safetensors")
+    position = {key: found.state[key] for key in ("stage", "step", "seen")}
+    (folder / "state.json").write_text(json.dumps(position) + "\n", encoding="utf-8")
+    return position
 
 
 def merge_adapters(model: nn.Module) -> None:
