@@ -212,7 +212,7 @@ def _answer(chat_model: ChatModel, data: list[bytes], turns: list[Message], toke
 
 def _transcribe(reader: PageReader, data: list[bytes], job: Job) -> Iterator[None]:
     """A model that only reads: the text of each image."""
-    reasons = {"ok": "stop", "blank": "stop", "truncated": "length", "repetition": "repetition"}
+    reasons = {"ok": "stop", "doubtful": "stop", "blank": "stop", "truncated": "length", "repetition": "repetition"}
     texts, reason = [], "stop"
     for k, image in enumerate(data, 1):
         for page in _pages(reader, image, f"image {k}", "1"):
