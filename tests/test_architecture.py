@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,30 @@ def test_layers() -> None:
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+
+
+def test_a_public_name_means_one_thing() -> None:
+    """No public class or function name is defined in two files, but for names whose meaning is the file's."""
+    where: dict[str, set[str]] = {}
+    for path in FILES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                where.setdefault(node.name, set()).add(path.relative_to(PACKAGE).as_posix())
+    twice = {name: sorted(files) for name, files in where.items() if len(files) > 1 and name not in TWICE}
+    assert not twice, twice
+    assert not {name for name in TWICE if len(where.get(name, ())) < 2}, "names of TWICE that are unique now"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_packages_say_what_belongs_there(folder: Path) -> None:
+    """Three lines or more: what belongs here, what it may import, what never belongs here."""
+    words = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+    assert len(words.splitlines()) >= 3, words
+
+
+def test_the_architecture_page_names_files_that_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:\w+/)+(?:[\w-]+\.(?:py|yaml))?)", text))
+    assert len(named) > 40
+    roots = (PACKAGE, ROOT)
+    assert not [name for name in sorted(named) if not any((root / name).exists() for root in roots)]
