@@ -1,1 +1,5 @@
-"""Training: stages are data (a recipe), the loop is one."""
+"""Train models: one loop, tasks, checkpoints; recipes are YAML data.
+
+May import: everything but `cli`, `serve` and `evaluate`.
+Does not belong here: samples (`data`), networks (`models`).
+"""

@@ -1,7 +1,7 @@
-"""From the characters of a PDF page to its text: lines, reading order, paragraphs, running heads.
+"""Turn the characters of a PDF page into text: lines, reading order, paragraphs, running heads.
 
-Order: that of the content where it never runs backwards, which is the author's own; else that of `layout.order_blocks`.
-Frame: pixels of the page's image.
+The order is that of the content stream if it never runs backwards; otherwise that of `reading_order.order_blocks`.
+Frame: pixels of the page image.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _END = tuple('.!?:;。！？：；…”"）)')
 
 @dataclass
 class _Row:
-    """A printed row of one column. soft: it ends in a hyphen of the setter."""
+    """A printed row of one column. soft: it ends in a hyphen added by the typesetter."""
 
     text: str
     box: tuple[float, float, float, float]
@@ -39,9 +39,9 @@ class _Row:
 
 
 def page_text(layer: TextLayer, size: tuple[int, int], keep_heads: bool) -> tuple[str, list[LabelledLine], str]:
-    """Paragraphs (one per line), all lines in reading order with their characters' boxes, and the order's name.
+    """Return paragraphs (one per line), all lines in reading order with character boxes, and the name of the order.
 
-    size: width and height of the drawn page. keep_heads: running heads and page numbers stay in the text; they are
+    size: width and height of the rendered page. keep_heads: keep running heads and page numbers in the text; they are
     always among the lines.
     """
     layer = replace(layer, ems=true_sizes(layer))
@@ -65,7 +65,7 @@ def page_text(layer: TextLayer, size: tuple[int, int], keep_heads: bool) -> tupl
 
 
 def _blocks(lines: list[LabelledLine], ends: set[tuple[float, ...]]) -> tuple[list[list[_Row]], str]:
-    """Rows of every block, blocks in reading order. ends: boxes of the hyphens that the setter put in."""
+    """Return the rows of every block in reading order. ends: boxes of hyphens added by the typesetter."""
     reads = [TextLine(line.text, line.boxes, np.ones(len(line.text), np.float32), line.em_px) for line in lines]
     rows: list[list[TextLine]] = []
     for read in reads:  # pieces of one printed row stand next to each other in the content, too
@@ -94,7 +94,7 @@ def _printed(row: layout.Row, places: dict[bytes, LabelledLine], ends: set[tuple
 
 
 def _split(rows: list[layout.Row]) -> list[layout.TextBlock]:
-    """Blocks of rows in their order: parted by white, by a new column, by another size of type, by an indent."""
+    """Split rows into blocks at white space, at a new column, at another font size and at an indent."""
     steps = [(a.em_px, b.box[1] - a.box[1]) for a, b in pairwise(rows) if 0 < b.box[1] - a.box[1] < 2 * a.em_px]
     blocks: list[layout.TextBlock] = []
     for before, row in zip([None, *rows], rows, strict=False):
@@ -112,9 +112,9 @@ def _split(rows: list[layout.Row]) -> list[layout.TextBlock]:
 
 
 def _runs_back(blocks: list[layout.TextBlock]) -> bool:
-    """Whether running text goes on higher up without going right: content that was not written in reading order.
+    """Return whether running text continues higher up without moving right: the content is not in reading order.
 
-    Short blocks (heads, feet, notes in the margin) may be written at any time.
+    Short blocks (heads, feet, margin notes) may come at any time.
     """
     large = [block.rows for block in blocks if sum(len(p.text) for row in block.rows for p in row.pieces) > 60]
     return any(
@@ -124,7 +124,7 @@ def _runs_back(blocks: list[layout.TextBlock]) -> bool:
 
 
 def _parted(blocks: list[list[_Row]], height: float) -> tuple[list[_Row], list[list[_Row]], list[_Row]]:
-    """Running heads, blocks, footers. A head is one row at the edge, apart from the rest, and not larger than it."""
+    """Separate running heads, blocks and footers. A head is one row at the edge, set apart and not larger."""
     rows = [row for block in blocks for row in block]
     em = float(np.median([row.em for row in rows for _ in range(1 + len(row.text) // 20)]))
     heads = _edge(sorted(rows, key=lambda row: row.box[1]), lambda row: row.box[1] < EDGE * height, em, 1)
@@ -137,7 +137,7 @@ def _parted(blocks: list[list[_Row]], height: float) -> tuple[list[_Row], list[l
 
 
 def _edge(rows: list[_Row], near: object, em: float, way: int) -> list[_Row]:
-    """The outermost printed row if it is a running head: rows from the edge of the page inwards."""
+    """Return the outermost printed row if it is a running head. rows: from the edge of the page inwards."""
     outer = [row for row in rows[:4] if abs(row.box[3] - rows[0].box[3]) < 0.7 * em]
     inner = [row for row in rows if all(row is not other for other in outer)]
     if not callable(near) or not inner or not all(near(row) for row in outer):
@@ -154,7 +154,7 @@ def _edge(rows: list[_Row], near: object, em: float, way: int) -> list[_Row]:
 
 
 def _joined(blocks: list[list[_Row]]) -> list[str]:
-    """Rows joined into paragraphs, also over the end of a column."""
+    """Join rows into paragraphs, also across the end of a column."""
     words = set(re.findall(r"\w+-\w+", " ".join(row.text for block in blocks for row in block)))
     edges = [(min(row.box[0] for row in block), max(row.box[2] for row in block)) for block in blocks]
     paragraphs: list[str] = []
@@ -182,20 +182,20 @@ def _joined(blocks: list[list[_Row]]) -> list[str]:
 
 
 def _counts(before: str, text: str) -> bool:
-    """Rows that are numbered one after the other: code, verse, contents."""
+    """Return whether rows are numbered consecutively: code, verse, contents."""
     first, second = re.match(r"\d+(?= )", before), re.match(r"\d+(?= )", text)
     return bool(first and second and int(second[0]) - int(first[0]) == 1)
 
 
 def _column(left: float, right: float, edges: list[tuple[float, float]]) -> tuple[float, float]:
-    """Left and right edge of the blocks that stand above and below these."""
+    """Return the left and right edge of the blocks above and below."""
     alike = [(a, b) for a, b in edges if min(b, right) - max(a, left) > 0.7 * (right - left)]
     widest = max(alike, key=lambda edge: edge[1] - edge[0], default=(left, right))
     return min(left, widest[0]), max(right, widest[1])
 
 
 def _flows(block: list[_Row], left: float, right: float, edges: list[tuple[float, float]]) -> bool:
-    """Whether rows run on to an edge, as running text does; code, verse and addresses end where they like."""
+    """Return whether rows extend to an edge, as running text does; code, verse and addresses do not."""
     start, end = _column(left, right, edges)
     if len(block) >= 4 and right - left > 0.5 * (end - start):
         return sum(right - row.box[2] <= SHORT * (right - left) for row in block[:-1]) >= 0.6 * (len(block) - 1)
@@ -203,7 +203,7 @@ def _flows(block: list[_Row], left: float, right: float, edges: list[tuple[float
 
 
 def _hangs(before: _Row, row: _Row, edges: list[tuple[float, float]]) -> bool:
-    """The second row of a list's item, set in from its mark."""
+    """Return whether this is the second row of a list item, indented after its mark."""
     if not _ITEM.match(before.text) or _ITEM.match(row.text) or abs(before.em - row.em) > 0.1 * row.em:
         return False
     left, right = _column(before.box[0], before.box[2], edges)
@@ -212,7 +212,7 @@ def _hangs(before: _Row, row: _Row, edges: list[tuple[float, float]]) -> bool:
 
 
 def _goes_on(before: _Row, row: _Row, paragraph: str) -> bool:
-    """Whether a block goes on with the sentence of the one before it: at the top of the next column."""
+    """Return whether a block continues the sentence of the previous one, at the top of the next column."""
     if abs(before.em - row.em) > 0.1 * row.em or _ITEM.match(row.text):
         return False
     if row.box[1] > before.box[1] or len(paragraph) < 40:
@@ -221,7 +221,7 @@ def _goes_on(before: _Row, row: _Row, paragraph: str) -> bool:
 
 
 def _with(text: str, more: str, soft: bool, words: set[str]) -> str:
-    """Two lines as one: a hyphen of the setter goes, Chinese needs no blank."""
+    """Join two lines: remove a typesetter's hyphen; Chinese needs no space."""
     if soft and text.endswith("-") and len(text) > 1 and (more[0].islower() or joins(more[0])):
         left, right = re.search(r"(\w*)-$", text), re.match(r"\w+", more)
         if left and right and f"{left[1]}-{right[0]}" in words:

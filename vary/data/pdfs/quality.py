@@ -1,8 +1,8 @@
-"""Can the text layer of a PDF page be believed? One reason in plain words, or None.
+"""Decide whether the text layer of a PDF page can be used for training: a reason in words, or None.
 
-The signs looked for: no text where there is ink, characters without Unicode, private-use and control characters, boxes
-without ink (hidden text, a shifted layer), glyphs set over each other, letters with the frequencies of no language.
-Thresholds were set by looking at pages of the packages that docs/data.md names.
+Checks: no text where there is ink, characters without Unicode, private-use and control characters, boxes without ink
+(hidden text, a shifted layer), overlapping glyphs, letter frequencies of no language. Thresholds were set by looking at
+pages of the packages listed in docs/data.md.
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ def distrust(layer: TextLayer, image: np.ndarray, facts: dict[str, int], max_mat
 
 
 def _edges(image: np.ndarray) -> np.ndarray:
-    """(H, W) bool: pixels that differ from the one to the right or below."""
+    """Return (H, W) bool: pixels that differ from the pixel to the right or below."""
     grey = np.pad(image.astype(np.int16), ((0, 1), (0, 1)), mode="edge")
     right, below = np.abs(np.diff(grey, axis=1))[:-1], np.abs(np.diff(grey, axis=0))[:, :-1]
     return np.maximum(right, below) > CONTRAST
 
 
 def _against_ink(layer: TextLayer, glyphs: np.ndarray, edges: np.ndarray) -> str | None:
-    """Boxes without ink, ink without boxes, boxes over each other."""
+    """Check for boxes without ink, ink without boxes, and overlapping boxes."""
     chosen = [k for k in glyphs if layer.text[k].isalnum()]
     boxes = layer.boxes[chosen]
     height, width = edges.shape
@@ -114,7 +114,7 @@ def _against_ink(layer: TextLayer, glyphs: np.ndarray, edges: np.ndarray) -> str
 
 
 def _meaning(signs: list[str], max_math: float) -> str | None:
-    """Frequencies of letters, and formulas."""
+    """Check letter frequencies, and for formulas."""
     math = sum(
         (unicodedata.category(ch) == "Sm" and ch not in "+<>|~=") or (ch >= "\U0001d400" and ch <= "\U0001d7ff")
         for ch in signs

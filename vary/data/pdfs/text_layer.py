@@ -1,4 +1,4 @@
-"""Lines of training text out of the text layer of a PDF page (`vary.io.pdf_text`)."""
+"""Make lines of training text from the text layer of a PDF page (`vary.io.pdf_text`)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _X_HEIGHT_EM = 0.45
 def text_lines(
     layer: TextLayer, chosen: np.ndarray, groups: np.ndarray, with_styles: bool = False
 ) -> list[LabelledLine]:
-    """Lines of the chosen characters, in the order of the content; `LabelledLine.block` is their group.
+    """Return lines of the chosen characters in content order; `LabelledLine.block` is their group.
 
-    chosen: indices of characters to be used, ascending. groups (N,): a line never holds two. A line ends at a gap of
-    SPLIT_EM and where a glyph is left out; raised and lowered characters stay in the line that they touch. Blanks that
-    PDFium puts between glyphs stand in the gap, except between Chinese or Japanese characters. with_styles: give the
-    styles of the fonts.
+    chosen: ascending indices of the characters to use. groups (N,): a line never contains two groups. A line ends at a
+    gap of SPLIT_EM and where a glyph is left out; raised and lowered characters stay in the line that they touch.
+    Spaces that PDFium inserts between glyphs are placed in the gap, except between Chinese or Japanese characters.
+    with_styles: add font styles.
     """
     rank = np.cumsum(layer.kinds != GENERATED)
     chosen = np.asarray(chosen, np.int64)
@@ -68,10 +68,10 @@ def _blank_between(layer: TextLayer, left: int, right: int, em: float) -> bool:
 
 
 def joins(ch: str) -> bool:
-    """Characters of scripts that are written without blanks between words."""
+    """Return whether a character belongs to a script written without spaces between words."""
     return "\u2e80" <= ch <= "\u9fff" or "\uf900" <= ch <= "\ufaff" or "\uff00" <= ch <= "\uffef" or ch >= "\U00020000"
 
 
 def _middle(values: np.ndarray) -> float:
-    """The upper median: one of the values."""
+    """Return the upper median, which is one of the values."""
     return float(np.partition(values, len(values) // 2)[len(values) // 2])

@@ -1,1 +1,5 @@
-"""The text layer of PDFs: lines out of it, their check against the pixels, fonts that lie."""
+"""Read the text layer of a PDF page: make lines, check them against the pixels, heal wrong fonts.
+
+May import: the rest of `reading`, `document`, `io`.
+Does not belong here: extraction of characters and drawings from PDFs (`io.pdf_text`, `io.pdf_objects`).
+"""
