@@ -17,8 +17,8 @@ FOLDERS = sorted({path.parent for path in FILES})
 MAX_FILE, MAX_FUNCTION, MAX_LOOP = 400, 50, 120  # lines; MAX_LOOP is for the training loop
 MAX_TOP, MAX_ENTRIES = 13, 16  # files and folders
 DEEP = {"models", "data", "evaluate", "reading"}  # packages that may have folders of their own
-# Public names with a meaning of their own in each of several files. A verb of the command line is named like the function
-# that it calls; `serve` answers a child process; the others are the natural name of a part within its file.
+# Public names that have their own meaning in each of several files. A verb of the command line is named like the
+# function that it calls; `serve` answers a child process; others are the natural name of a part within its file.
 TWICE = {
     *(
         "convert",
