@@ -39,8 +39,8 @@ from vary.evaluate.metrics.words import overlap
 from vary.io.image import open_image
 from vary.markup.chart_text import parse_chart
 from vary.markup.prompts import LATIN
-from vary.models.chat import ChatModel
 from vary.models.config import VaryConfig
+from vary.models.generate.chat import ChatModel
 from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.processor import VaryProcessor, character_tokenizer
 from vary.models.vocab import VOCABULARIES, Vocabulary

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from vary.data.corpus.formulas import real_formulas
 from vary.data.documents.formula_glyphs import FormulaGlyphs
 from vary.models.config import preset
-from vary.models.formula_writer import write_formulas
-from vary.models.symbols_decoder import SymbolsDecoder
+from vary.models.generate.formula_writer import write_formulas
+from vary.models.generate.symbols_decoder import SymbolsDecoder
 
 ROOT = Path(__file__).parents[1]
 BUCKETS = (10, 25, 60, 152)

@@ -19,7 +19,7 @@ from vary.models.modeling import VaryForConditionalGeneration
 from vary.models.zoo import settings as settings_of
 from vary.train.loop import train
 from vary.train.recipe import Recipe
-from vary.train.task import TextAssets
+from vary.train.tasks.task import TextAssets
 
 RUNS = Path("runs/learning")
 TURN = 100

@@ -65,7 +65,7 @@ def report(name: str, count: int, seconds: float, memory: Memory, note: str) -> 
 
 
 def vary(file: str, pages: str | None, model: str, workers: int) -> None:
-    from vary.reading.batch import read_all
+    from vary.reading.runs.batch import read_all
 
     early: list[float] = []
     ends: list[float] = []

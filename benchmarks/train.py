@@ -27,12 +27,12 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from vary.models.config import preset
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.models.zoo import names
-from vary.train.chat_task import ChatBatch, ChatTask
 from vary.train.distributed import Ranks
 from vary.train.flops import cost_of, peak_flops
 from vary.train.loop import Run
 from vary.train.recipe import Recipe, Stage
-from vary.train.task import TaskContext
+from vary.train.tasks.chat_task import ChatBatch, ChatTask
+from vary.train.tasks.task import TaskContext
 
 TRAINED = {"vocabulary": ("",), "tune": ("connector", "language_model", "lm_head")}
 PAGE = (1024, 1024)  # of vocabularies that take pages of any size; what `cost_of` takes them to be

@@ -13,19 +13,19 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .document.elements import Block, Document, Line, Page
     from .io.errors import BadInput, InputError, VaryError
-    from .models.chat import load_chat_model as chat
     from .models.config import VaryConfig
+    from .models.generate.chat import load_chat_model as chat
     from .models.modeling import VaryForConditionalGeneration
     from .models.processor import VaryProcessor
     from .reading.api import load, read, stream
-    from .reading.batch import read_all
+    from .reading.runs.batch import read_all
 
 _WHERE = {
-    "chat": "models.chat",
+    "chat": "models.generate.chat",
     "load": "reading.api",
     "read": "reading.api",
     "stream": "reading.api",
-    "read_all": "reading.batch",
+    "read_all": "reading.runs.batch",
     "VaryConfig": "models.config",
     "VaryForConditionalGeneration": "models.modeling",
     "VaryProcessor": "models.processor",

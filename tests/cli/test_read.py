@@ -18,7 +18,7 @@ from vary.cli import main
 from vary.document.elements import Block, Line, Page
 from vary.document.orientation import Orientation
 from vary.io.errors import InputError
-from vary.reading.batch import Summary, read_all
+from vary.reading.runs.batch import Summary, read_all
 
 
 class FakeReader:
@@ -82,7 +82,7 @@ def test_the_decoder_is_passed_on(vary, pdf_file, monkeypatch) -> None:
     assert vary("read", pdf_file, "--decoder")[0] == 0
     assert vary.loaded == [("vary-nano", "cpu", "decoder")]
     asked: list[dict] = []
-    monkeypatch.setattr("vary.reading.batch.read_all", lambda *_, **settings: asked.append(settings) or Summary())
+    monkeypatch.setattr("vary.reading.runs.batch.read_all", lambda *_, **settings: asked.append(settings) or Summary())
     vary("read", pdf_file, "-o", pdf_file.parent / "out", "--decoder", "-q")
     assert asked[0]["decoder"] is True
 
@@ -260,7 +260,7 @@ def test_standard_input_is_called_by_its_dash(vary, pdf_file, monkeypatch) -> No
 @pytest.fixture
 def run(monkeypatch, tmp_path):
     """Runs that read a TIFF with a page that is lost, by the scripted reader of tests/reading/test_batch.py."""
-    monkeypatch.setattr("vary.reading.batch.read_all", partial(read_all, factory=FACTORY))
+    monkeypatch.setattr("vary.reading.runs.batch.read_all", partial(read_all, factory=FACTORY))
     source = tiff(tmp_path / "a.tif", "ok", "raise", "blank")
     return ["read", str(source), "--model", str(tmp_path), "--workers", "1"]
 

@@ -12,8 +12,8 @@ from vary.data.sample import UNREAD
 from vary.document.lines import FrameGrid
 from vary.markup.prompts import LATIN
 from vary.train.loader import StageData
-from vary.train.reading_loss import reading_targets
 from vary.train.recipe import Recipe
+from vary.train.tasks.reading_loss import reading_targets
 
 from ..conftest import printed_by
 from .test_pdfs import WORDS, typeset

@@ -10,7 +10,7 @@ import pytest
 
 import vary
 from vary.document.elements import KINDS, LOST, SCHEMA, STATUSES, Block, Document, Line, Page
-from vary.document.writers import WRITERS
+from vary.document.formats.writers import WRITERS
 
 
 def line(text: str, width: float = 100.0, y: float = 0.0) -> Line:

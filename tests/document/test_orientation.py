@@ -10,6 +10,8 @@ from PIL import Image, ImageDraw
 
 import vary
 from vary.document.elements import Block, Line, Page
+from vary.document.formats.overlay import crop_block
+from vary.document.formats.searchable_pdf import split_words
 from vary.document.orientation import (
     MIN_SKEW,
     Orientation,
@@ -18,9 +20,7 @@ from vary.document.orientation import (
     restore_orientation,
     straighten,
 )
-from vary.document.overlay import crop_block
 from vary.document.running_heads import mark_running_heads
-from vary.document.searchable_pdf import split_words
 from vary.evaluate.metrics.text import cer
 from vary.io.source import Source
 from vary.reading.pages import FIRST_DPI, read_page

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from vary.document.elements import Block, Line, Page
+from vary.document.formats.overlay import COLOURS, crop_block, draw_overlay
+from vary.document.formats.searchable_pdf import SearchablePdf, judge_layer, split_words
 from vary.document.orientation import Orientation, restore_orientation
-from vary.document.overlay import COLOURS, crop_block, draw_overlay
-from vary.document.searchable_pdf import SearchablePdf, judge_layer, split_words
 
 STEP = 10
 

@@ -12,11 +12,11 @@ from PIL import Image
 
 from vary.cli import main
 from vary.io.errors import InputError
-from vary.models.chat import ChatModel, load_chat_model
 from vary.models.config import preset
+from vary.models.generate.chat import ChatModel, load_chat_model
+from vary.models.generate.repetition import Loop
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.models.processor import VaryProcessor
-from vary.models.repetition import Loop
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 80, 3), np.uint8))
 
@@ -70,7 +70,7 @@ def test_an_answer_ends_at_its_stop_token(folder) -> None:
 
 
 def test_an_answer_that_loops_is_ended_and_marked(folder, monkeypatch) -> None:
-    monkeypatch.setattr("vary.models.repetition.MOST_SIGNS", 60)  # the miniature's context is short
+    monkeypatch.setattr("vary.models.generate.repetition.MOST_SIGNS", 60)  # the miniature's context is short
     chat_model = load_chat_model(folder)
     torch.nn.init.zeros_(chat_model.model.get_output_embeddings().weight)  # it now says one sign for ever
     for answer in chat_model.ask_all([([PICTURE], "one"), ([], "a longer one")], max_tokens=130, no_repeat=0):

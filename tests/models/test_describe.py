@@ -10,8 +10,8 @@ import torch
 from vary.cli import main
 from vary.models.config import preset
 from vary.models.describe import describe, format_description
-from vary.models.merge import stride_of, token_grid
 from vary.models.modeling import VaryForConditionalGeneration
+from vary.models.vocab.merge import stride_of, token_grid
 from vary.models.zoo import names
 
 from ..conftest import printed_by

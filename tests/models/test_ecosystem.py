@@ -9,8 +9,8 @@ from peft import LoraConfig, get_peft_model
 from PIL import Image
 from transformers import Trainer, TrainingArguments, pipeline
 
-from vary.models.chat import load_chat_model
 from vary.models.config import preset
+from vary.models.generate.chat import load_chat_model
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.models.processor import VaryProcessor
 

@@ -18,10 +18,10 @@ from transformers import (
 from vary.models.config import VaryConfig, preset
 from vary.models.convert.got import transformers
 from vary.models.convert.key_tables import rename, reverse
-from vary.models.merge import token_grid
 from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.processor import VaryProcessor
 from vary.models.vocab import TowerVocabulary, build_vocabulary
+from vary.models.vocab.merge import token_grid
 
 FAMILY = ["vary-tiny", "vary-tiny-paper", "vary-tiny-600k", "vary-toy", "vary-base", "vary-base-vicuna", "got"]
 # arXiv 2312.06109, 2401.12503, 2409.01704 as counted in the specification

@@ -14,10 +14,10 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from vary.markup.prompts import LATIN
 from vary.models.config import VaryConfig, preset
 from vary.models.connect import CONNECTORS, Shuffle
-from vary.models.merge import MERGES
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.models.processor import VaryProcessor, character_tokenizer
 from vary.models.vocab import VOCABULARIES, NanoVocabulary, Vocabulary, build_vocabulary
+from vary.models.vocab.merge import MERGES
 from vary.models.zoo import settings
 
 

@@ -11,7 +11,7 @@ from vary.markup.prompts import LATIN
 from vary.models.heads.reading import ReadingHead
 from vary.reading.ctc import best_path, find_lines, mix_rows
 from vary.reading.field import Field
-from vary.train.reading_loss import path_weights, reading_loss, reading_targets
+from vary.train.tasks.reading_loss import path_weights, reading_loss, reading_targets
 
 STRIDE = (8, 4)
 GRID = FrameGrid(LATIN, STRIDE, 2)

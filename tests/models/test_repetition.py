@@ -12,7 +12,7 @@ import torch
 from vary.data.corpus.text import STYLES
 from vary.data.tables import TableSource
 from vary.markup.tables import to_html, to_latex
-from vary.models.repetition import (
+from vary.models.generate.repetition import (
     LETTERS,
     MASKED,
     STEP,

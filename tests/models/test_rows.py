@@ -23,10 +23,10 @@ from transformers import (
 )
 
 from vary.cli import main
-from vary.models.chat import load_chat_model
 from vary.models.config import VaryConfig, preset
 from vary.models.convert.convert import convert
 from vary.models.convert.peers import peer_tensors
+from vary.models.generate.chat import load_chat_model
 from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.processor import VaryProcessor
 from vary.models.zoo import about, names

@@ -19,9 +19,9 @@ from benchmarks.read import family_mib
 from vary.document.elements import STATUSES, Block, Line, Page
 from vary.document.orientation import Orientation
 from vary.io.files import atomic_write, lock_folder
-from vary.reading.batch import read_all, safe_names
-from vary.reading.spec import ReaderSpec
-from vary.reading.workers import WorkerPool
+from vary.reading.runs.batch import read_all, safe_names
+from vary.reading.runs.spec import ReaderSpec
+from vary.reading.runs.workers import WorkerPool
 
 FACTORY = "tests.reading.test_batch:open_scripted"
 
@@ -193,7 +193,7 @@ def test_kill_and_go_on(run) -> None:
     source = tiff(run.folder / "a.tif", *["ok"] * 30)
     command = f"""
 import os, signal
-from vary.reading.batch import read_all
+from vary.reading.runs.batch import read_all
 def tell(line):
     if line["page"] == 7:
         os.kill(os.getpid(), signal.SIGKILL)

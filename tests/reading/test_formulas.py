@@ -14,10 +14,10 @@ from vary.io.pdf_objects import PageContent, read_content
 from vary.markup.math import write_typst
 from vary.markup.math_parser import parse
 from vary.markup.math_tokens import GLYPHS, STRUCTURE
-from vary.models.formula_writer import write_formulas
-from vary.models.symbols_decoder import SymbolsDecoder
+from vary.models.generate.formula_writer import write_formulas
+from vary.models.generate.symbols_decoder import SymbolsDecoder
 from vary.reading.formulas import MAX_GLYPHS, join_tex_glyphs, tex_character, write_layer_formulas
-from vary.train.formula_task import IGNORED, collate
+from vary.train.tasks.formula_task import IGNORED, collate
 
 FORMULAS = [r"\frac{a}{b}", r"x_{i}^{2}", r"\sqrt{y}+1", r"\sin t"]
 EVERYWHERE = (0.0, 0.0, 1e6, 1e6)

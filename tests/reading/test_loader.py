@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from vary.models.config import VaryConfig
+from vary.models.generate.strip_decoder import StripDecoder
 from vary.models.modeling import VaryForConditionalGeneration
-from vary.models.strip_decoder import StripDecoder
 from vary.models.zoo import settings
 from vary.reading.loader import load_reader, reader_of
 

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from tests.conftest import printed_by
-from vary.models.export_onnx import export_trunk
 from vary.models.hub import weights_dir
 from vary.models.modeling import load_model
+from vary.models.vocab.export_onnx import export_trunk
 from vary.reading.engines import ENGINES, open_engine, thread_count
 from vary.reading.field import cells_near_ink
 from vary.reading.loader import load_reader, reader_of

@@ -13,7 +13,7 @@ from pypdf.generic import DictionaryObject, NameObject, StreamObject
 
 from vary.document.elements import Block, Line, Page
 from vary.io.source import Source
-from vary.reading.pictures import write_searchable_pdf
+from vary.reading.runs.pictures import write_searchable_pdf
 
 TEXTS = ("a page that was born digital", "a page that is a scan", "a page whose layer is wrong")
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vary.document.elements import LOST, STATUSES, Page
-from vary.reading.batch import read_all
-from vary.reading.workers import Outcome
+from vary.reading.runs.batch import read_all
+from vary.reading.runs.workers import Outcome
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,7 +69,7 @@ class ScriptedPool:
 def test_loss_accounting_of_any_mixture(files) -> None:  # 33; no ends: a file that does not open
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         pool = ScriptedPool({f"{k}.tif": ends for k, ends in enumerate(files)})
-        patch.setattr("vary.reading.batch.WorkerPool", pool)
+        patch.setattr("vary.reading.runs.batch.WorkerPool", pool)
         for k, ends in enumerate(files):
             frames = [Image.new("L", (8 + k, 8), 9 * n) for n in range(len(ends))]
             path = Path(folder, "in", f"{k}.tif")

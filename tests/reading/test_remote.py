@@ -195,7 +195,7 @@ def test_pages_are_sent_at_a_size_that_is_read_well(other) -> None:
 
 def test_no_torch_is_imported() -> None:
     code = (
-        "import sys, vary.reading.remote, vary.reading.pages, vary.models.repetition;"
+        "import sys, vary.reading.remote, vary.reading.pages, vary.models.generate.repetition;"
         "print('torch' in sys.modules, 'fastapi' in sys.modules)"
     )
     assert printed_by(code) == "False False\n"

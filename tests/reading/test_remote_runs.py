@@ -18,9 +18,9 @@ from tests.reading.test_remote import PAGE, Other, other, said, vary_server  # n
 from tests.serve.test_app import FakeReader
 from vary.document.orientation import Orientation
 from vary.io.errors import InputError
-from vary.reading.batch import read_all
 from vary.reading.pages import read_document
 from vary.reading.remote import RemoteModel, load_server
+from vary.reading.runs.batch import read_all
 from vary.serve.app import Served
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from vary.markup.prompts import LATIN
 from vary.models.heads.reading import ReadingHead
 from vary.reading.ctc import find_lines
 from vary.reading.field import Field
-from vary.train.reading_loss import reading_loss, reading_targets
+from vary.train.tasks.reading_loss import reading_loss, reading_targets
 
 from ..data.test_pdfs import typeset
 from ..models.test_reading_head import oracle

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from vary.document.lines import Alternative
-from vary.models.strip_decoder import Strip, StripDecoder, strip_embeddings, strip_of
+from vary.models.generate.strip_decoder import Strip, StripDecoder, strip_embeddings, strip_of
 from vary.reading import verify
 from vary.reading.verify import CONTEXT, DraftTree, log_odds, rescore
-from vary.train.reading_tasks import make_strips
+from vary.train.tasks.reading_tasks import make_strips
 
 
 @pytest.fixture(scope="module")

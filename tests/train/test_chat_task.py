@@ -23,20 +23,20 @@ import yaml
 from safetensors.torch import load_file
 
 from vary.data.sample import Sample, Skipped
-from vary.models.chat import load_chat_model
 from vary.models.config import preset
+from vary.models.generate.chat import load_chat_model
 from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.processor import VaryProcessor
-from vary.train import chat_task
 from vary.train.build import build
-from vary.train.chat_task import ChatData, ChatTask, to_messages
 from vary.train.distributed import Ranks
 from vary.train.dry_run import describe_run
 from vary.train.export import export
 from vary.train.loop import Run, train
 from vary.train.optim import build_optimizers, rate_factors, schedule
 from vary.train.recipe import Recipe, Stage
-from vary.train.task import TaskContext
+from vary.train.tasks import chat_task
+from vary.train.tasks.chat_task import ChatData, ChatTask, to_messages
+from vary.train.tasks.task import TaskContext
 
 TRAINED = ["connector", "language_model", "lm_head"]
 STAGES = {  # stage -> miniature, what it trains, and the loss of its four steps (PyTorch 2.13 on a CPU printed them)

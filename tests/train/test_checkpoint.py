@@ -22,12 +22,12 @@ from vary.data.corpus.download import Corpus
 from vary.data.corpus.text import TextSource
 from vary.data.pages.glyphs import find_faces
 from vary.io.files import lock_folder
-from vary.train import reading_tasks as tasks
 from vary.train.checkpoint import Checkpoints, find_damage
 from vary.train.loader import ReadingData
 from vary.train.loop import train
 from vary.train.recipe import Recipe
-from vary.train.task import TextAssets
+from vary.train.tasks import reading_tasks as tasks
+from vary.train.tasks.task import TextAssets
 
 PACE = {"per_s", "tokens_s", "mfu"}  # what a clock says
 STAGE = {

@@ -11,12 +11,12 @@ import torch
 
 from vary.data.documents.formula_glyphs import FormulaGlyphs
 from vary.markup.math_tokens import GLYPHS, STRUCTURE
-from vary.models.formula_writer import write_formulas
-from vary.models.symbols_decoder import SymbolsDecoder
-from vary.train import formula_task
-from vary.train.formula_task import IGNORED, FormulaData, add_noise, collate
+from vary.models.generate.formula_writer import write_formulas
+from vary.models.generate.symbols_decoder import SymbolsDecoder
 from vary.train.loop import train
 from vary.train.recipe import Recipe
+from vary.train.tasks import formula_task
+from vary.train.tasks.formula_task import IGNORED, FormulaData, add_noise, collate
 
 TRAIN = [
     r"\frac{a}{b}",

@@ -18,11 +18,11 @@ from vary.markup.math_tokens import GLYPHS, RULE
 from vary.models.config import preset
 from vary.models.heads.glyphs import GlyphHead
 from vary.models.modeling import VaryForConditionalGeneration
-from vary.train import formula_task, glyph_task
 from vary.train.export import export_start
-from vary.train.glyph_task import GlyphData, make_batch, match_glyphs
 from vary.train.loop import train
 from vary.train.recipe import Recipe
+from vary.train.tasks import formula_task, glyph_task
+from vary.train.tasks.glyph_task import GlyphData, make_batch, match_glyphs
 
 FORMULAS = [r"\frac{a}{b}", r"x_{i}^{2}", r"\sqrt{y}+1"]
 

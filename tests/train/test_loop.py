@@ -22,7 +22,7 @@ from vary.train.loader import iterate_batches
 from vary.train.loop import train
 from vary.train.optim import schedule
 from vary.train.recipe import Recipe, Stage
-from vary.train.task import TextAssets
+from vary.train.tasks.task import TextAssets
 
 RECIPE = {
     "model": "vary-nano-test",

@@ -13,9 +13,9 @@ import yaml
 from safetensors.torch import load_file
 
 from vary.train.loop import train
-from vary.train.reading_tasks import StripTask, make_strips
 from vary.train.recipe import Recipe, Stage, View
-from vary.train.task import TaskContext, TextAssets
+from vary.train.tasks.reading_tasks import StripTask, make_strips
+from vary.train.tasks.task import TaskContext, TextAssets
 
 VIEW = View(height=96, width=192, batch=2, sizes_px=(12, 13), degraded=0.0, max_lines=3)
 ALL = ("vocabularies", "reading_head", "connector", "language_model", "lm_head")

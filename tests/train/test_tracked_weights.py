@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from vary.data.documents.formula_glyphs import FormulaGlyphs
 from vary.models.config import preset
-from vary.models.formula_writer import write_formulas
-from vary.models.symbols_decoder import SymbolsDecoder
+from vary.models.generate.formula_writer import write_formulas
+from vary.models.generate.symbols_decoder import SymbolsDecoder
 from vary.train.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]

@@ -94,7 +94,7 @@ def _page_reader(server: str | None, model: str | None, device: str, decoder: bo
 
 
 def _read_to_screen(files: list[str], form: str, reader: AnyReader, quiet: bool, limits: dict[str, Any]) -> int:
-    from ..document.writers import WRITERS
+    from ..document.formats.writers import WRITERS
     from ..io.source import find_files
     from ..reading.pages import read_document
 
@@ -136,7 +136,7 @@ def _read_into(files: list[str], out: Path, forms: list[str], quiet: bool, as_js
     """Read into a folder, with progress on standard error and, for --json, a line per page on standard output."""
     from tqdm import tqdm
 
-    from ..reading.batch import read_all
+    from ..reading.runs.batch import read_all
 
     terminal = sys.stderr.isatty()
     pause = 0.1 if terminal else 30.0
@@ -166,7 +166,7 @@ def _read_into(files: list[str], out: Path, forms: list[str], quiet: bool, as_js
 
 def _form_of(out: Path) -> str | None:
     """The form that a file's ending names; None for a folder."""
-    from ..document.writers import SUFFIXES
+    from ..document.formats.writers import SUFFIXES
 
     forms = {suffix: form for form, suffix in SUFFIXES.items() if suffix.startswith(".")}
     return None if out.is_dir() else forms.get(out.suffix.lower())

@@ -16,7 +16,7 @@ from .console import OK, SOME_LOST, complain, write
 from .options import Device, Folder, Image, Language, MaxTokens, NoRepeat, Weights
 
 if TYPE_CHECKING:
-    from ..models.chat import ChatModel
+    from ..models.generate.chat import ChatModel
 
 
 def _load_chat(images: Sequence[str | Path], model: str, device: str, dtype: str) -> ChatModel:
@@ -24,7 +24,7 @@ def _load_chat(images: Sequence[str | Path], model: str, device: str, dtype: str
     for name in images:
         if not Path(name).is_file():
             raise InputError(f"{name}: no such file")
-    from ..models.chat import load_chat_model
+    from ..models.generate.chat import load_chat_model
 
     return load_chat_model(model, device, dtype)
 

@@ -293,7 +293,7 @@ class Document:
         return self._written("html")
 
     def _written(self, form: str) -> str:
-        from .writers import WRITERS
+        from .formats.writers import WRITERS
 
         return "".join(WRITERS[form](self.source, self.model, iter(self.pages)))
 

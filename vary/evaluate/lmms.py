@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..io.errors import ConfigError
-from ..models.chat import ChatModel, load_chat_model
+from ..models.generate.chat import ChatModel, load_chat_model
 
 
 class VaryAnswers:

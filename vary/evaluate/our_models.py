@@ -11,8 +11,8 @@ from typing import Any
 from PIL import Image
 
 from ..document.elements import Document, Page
+from ..document.formats.writers import WRITERS
 from ..document.orientation import straighten
-from ..document.writers import WRITERS
 from ..markup.prompts import TEMPLATES
 from ..models.hub import weights_dir
 from ..reading.loader import load_reader
@@ -76,7 +76,7 @@ def _blocks(page: Page) -> list[dict[str, Any]]:
 
 
 def _chat(folder: Path, device: str, max_tokens: int) -> Opened:
-    from ..models.chat import load_chat_model  # needs PyTorch; models that read lines do not
+    from ..models.generate.chat import load_chat_model  # needs PyTorch; models that read lines do not
 
     chat = load_chat_model(folder, device)
     asks = TEMPLATES[chat.processor.template].question

@@ -7,7 +7,19 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from .blocks import Block, Code, Formula, Heading, Item, Note, Paragraph, Quote, Run, Runs, trim_runs
+from .blocks import (
+    Block,
+    Code,
+    Formula,
+    Heading,
+    Item,
+    Note,
+    Paragraph,
+    Quote,
+    Run,
+    Runs,
+    trim_runs,
+)
 from .pandoc_inlines import IGNORED, InlineReader, Unknown, canonical, command_of
 from .pandoc_source import BARS, MARK, Kept
 from .tables import Cell, parse_latex, ruled_table

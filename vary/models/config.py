@@ -17,10 +17,10 @@ from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from ..io.errors import ConfigError
 from .connect import CONNECTORS, STEPS
+from .generate.symbols_decoder import SymbolsDecoder
 from .heads.glyphs import GlyphHead
-from .merge import MERGES
-from .symbols_decoder import SymbolsDecoder
 from .vocab import VOCABULARIES, upgrade
+from .vocab.merge import MERGES
 from .zoo import settings
 
 Number = float | int

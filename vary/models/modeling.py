@@ -22,12 +22,12 @@ from ..io.errors import ConfigError, InputError
 from .config import VaryConfig
 from .connect import CONNECTORS, Connector
 from .fuse import place_image_tokens, repeat_rows, used_images
+from .generate.symbols_decoder import SymbolsDecoder
 from .heads.glyphs import GlyphHead
 from .heads.reading import ReadingHead, vocabulary_index
 from .heads.reading import build as build_reading_head
-from .merge import MERGES, token_grid
-from .symbols_decoder import SymbolsDecoder
 from .vocab import Vocabulary, build_vocabulary
+from .vocab.merge import MERGES, token_grid
 
 
 @dataclass

@@ -30,9 +30,9 @@ from ..markup.prompts import (
 )
 from .config import VaryConfig
 from .convert.chat_template import foreign_pieces
-from .merge import MERGES, token_grid
 from .preprocess import normalise, prepare
 from .vocab import VOCABULARIES, upgrade
+from .vocab.merge import MERGES, token_grid
 
 Messages = list[dict[str, Any]]
 

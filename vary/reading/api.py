@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..document.elements import Document, Page
-from .batch import read_all
 from .layer.lines import LayerReader
 from .pages import read_document, read_pages
+from .runs.batch import read_all
 
 if TYPE_CHECKING:
     from .reader import Reader

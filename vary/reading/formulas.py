@@ -1,7 +1,7 @@
 """Write the formulas of a PDF page as LaTeX from its text layer: from glyphs, boxes and rules, without pixels.
 
 Whether a region is a formula is decided elsewhere; this module writes what it is given. Sources of glyphs other than a
-text layer call `models.formula_writer` themselves.
+text layer call `models.generate.formula_writer` themselves.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ..document.elements import Box
 from ..io.pdf_objects import PageContent
 from ..io.pdf_text import GLYPH
 from ..markup.math_tokens import left_to_right, math_glyphs
-from ..models.formula_writer import WrittenFormula, write_formulas
-from ..models.symbols_decoder import SymbolsDecoder
+from ..models.generate.formula_writer import WrittenFormula, write_formulas
+from ..models.generate.symbols_decoder import SymbolsDecoder
 
 EM = 16.0  # size of the type in the unit of the decoder
 MAX_GLYPHS = 200  # the decoder learns from formulas of up to about 100

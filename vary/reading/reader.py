@@ -28,8 +28,8 @@ from .network import ReadingNetwork
 from .scales import CERTAIN, drop_covered, enlarge, erase, is_certain, is_text, merge_pass
 
 if TYPE_CHECKING:
+    from ..models.generate.strip_decoder import StripDecoder
     from ..models.modeling import VaryForConditionalGeneration
-    from ..models.strip_decoder import StripDecoder
 
 EM_RANGE = (13.0, 19.5)  # px per em that are read unscaled; a page with other type is scaled to the model's em_px
 WINDOW = (320, 512)  # px, height and width of the part in which the size of type is measured
@@ -73,7 +73,7 @@ class Reader:
         """The decoder, loaded on first use. Raises an InputError for a reader without one."""
         if self._decoder is None:
             raise InputError(f"{self.name}: this reader was made without its decoder")
-        from ..models.strip_decoder import StripDecoder
+        from ..models.generate.strip_decoder import StripDecoder
 
         return StripDecoder(self._decoder())
 

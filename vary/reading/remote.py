@@ -22,7 +22,7 @@ from ..document.elements import Block, Line, Page
 from ..document.orientation import Orientation
 from ..io.errors import InputError, RemoteError
 from ..markup.prompts import PROMPTS
-from ..models.repetition import find_loop
+from ..models.generate.repetition import find_loop
 
 LONG_SIDE = 1600  # px; pages are sent about this large, an A4 page at 137 dpi
 ATTEMPTS = 6

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..document.lines import Alternative, TextLine
-from ..models.strip_decoder import StripDecoder, strip_embeddings, strip_of
+from ..models.generate.strip_decoder import StripDecoder, strip_embeddings, strip_of
 from .ctc import ASCENT_EM, DESCENT_EM, X_HEIGHT_EM
 from .engines.torch import fast_bf16
 from .field import Field

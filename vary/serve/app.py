@@ -30,7 +30,7 @@ from ..document.running_heads import mark_running_heads
 from ..io.errors import InputError, MissingExtra
 from ..io.image import open_image
 from ..io.source import MAX_PAGES
-from ..models.repetition import RepetitionGuard
+from ..models.generate.repetition import RepetitionGuard
 from ..reading.pages import PageReader, read_pages
 from .fetch import fetch_image
 
@@ -41,7 +41,15 @@ try:
     from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
     from starlette.exceptions import HTTPException
 
-    from .errors import APIError, api_errors, error_body, error_response, safe_filename, safe_message, uploaded_file
+    from .errors import (
+        APIError,
+        api_errors,
+        error_body,
+        error_response,
+        safe_filename,
+        safe_message,
+        uploaded_file,
+    )
     from .gate import AccessMiddleware
     from .jobs import Job, JobQueue
     from .limits import Limits
@@ -50,7 +58,7 @@ except ImportError as error:
     raise MissingExtra("vary serve", error.name, "serve") from None
 
 if TYPE_CHECKING:
-    from ..models.chat import ChatModel
+    from ..models.generate.chat import ChatModel
 
 FORMATS = {
     "json": ("application/json", Document.json), "text": ("text/plain", Document.text),
@@ -343,7 +351,7 @@ def load_models(names: list[str], device: str = "cpu", dtype: str = "auto", deco
         reader = load_reader(name, device, decoder) if config.get("reading") else None
         chat_model = None
         if asks or reader is None:
-            from ..models.chat import load_chat_model  # brings transformers, which takes seconds
+            from ..models.generate.chat import load_chat_model  # brings transformers, which takes seconds
 
             chat_model = load_chat_model(folder, device, dtype)
         models[folder.name] = Served(reader, chat_model)

@@ -21,11 +21,11 @@ from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 from ..document.elements import Page
+from ..document.formats.searchable_pdf import SearchablePdf
+from ..document.formats.writers import WRITERS
 from ..document.running_heads import mark_running_heads
-from ..document.searchable_pdf import SearchablePdf
-from ..document.writers import WRITERS
 from ..io.source import Source
-from ..reading.pictures import PICTURE_DPI, add_picture
+from ..reading.runs.pictures import PICTURE_DPI, add_picture
 from .app import Served, create_app, load_models, serve
 from .errors import APIError, safe_filename, uploaded_file
 

@@ -19,7 +19,7 @@ from ..document.elements import Box, Document, Page
 from ..io.errors import InputError, MissingExtra, VaryError
 from ..io.source import Source
 from ..reading.pages import AnyReader, read_page, with_retries
-from ..reading.pictures import PICTURE_DPI
+from ..reading.runs.pictures import PICTURE_DPI
 
 try:
     from mcp.server.mcpserver import Image, MCPServer

@@ -9,12 +9,12 @@ import torch
 
 from ..models.modeling import VaryForConditionalGeneration
 from .build import build, build_on_meta
-from .chat_task import ChatBatch, ChatTask
 from .distributed import Ranks
 from .flops import TYPICAL_TOKENS, cost_of
 from .optim import is_trained, rate_factors
 from .recipe import Recipe, Stage
-from .task import TaskContext
+from .tasks.chat_task import ChatBatch, ChatTask
+from .tasks.task import TaskContext
 
 
 def describe_run(recipe: Recipe) -> str:

@@ -18,8 +18,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..models.config import VaryConfig
+from ..models.generate.symbols_decoder import SymbolsDecoder
 from ..models.modeling import VaryForConditionalGeneration
-from ..models.symbols_decoder import SymbolsDecoder
 from .build import checkpoint_activations
 from .distributed import Ranks
 from .recipe import Recipe, Stage

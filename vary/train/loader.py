@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 from ..data.sample import UNREAD, Sample, Source
 from ..document.lines import FrameGrid
 from .distributed import Ranks
-from .reading_loss import ReadingTargets, reading_targets
 from .recipe import Stage
+from .tasks.reading_loss import ReadingTargets, reading_targets
 
 PREFETCH = 4  # batches that each worker prepares ahead
 

@@ -24,7 +24,6 @@ from ..io.errors import ConfigError, InputError
 from ..io.files import lock_folder
 from ..reading.engines.torch import fast_bf16
 from .build import build, shard_model, trained_names
-from .chat_task import ChatTask
 from .checkpoint import (
     Checkpoint,
     Checkpoints,
@@ -36,14 +35,15 @@ from .checkpoint import (
 )
 from .distributed import Ranks, distribute_like, local_shard
 from .flops import ThroughputMeter
-from .formula_task import FormulaTask
-from .glyph_task import GlyphTask
 from .loader import iterate_batches
 from .optim import build_optimizers, is_trained, schedule, set_rate
-from .reading_tasks import ReadTask, StripTask
 from .recipe import Recipe, Stage
 from .run_log import RunLog
-from .task import Task, TaskContext, TextAssets
+from .tasks.chat_task import ChatTask
+from .tasks.formula_task import FormulaTask
+from .tasks.glyph_task import GlyphTask
+from .tasks.reading_tasks import ReadTask, StripTask
+from .tasks.task import Task, TaskContext, TextAssets
 
 Log = Callable[[str], Any]
 TASKS: dict[str, Any] = dict(read=ReadTask, write=StripTask, answer=ChatTask, formula=FormulaTask, glyphs=GlyphTask)

@@ -25,7 +25,15 @@ from ...markup.tables import Table
 from ..sample import Sample
 from .content import Composer, Content
 from .page_split import Page, PageCutter, PageMismatch, lines_of, regions_of
-from .templates import MAX_PIECE, TEMPLATES, DocumentStyle, Template, draw_families, draw_style, to_typst
+from .templates import (
+    MAX_PIECE,
+    TEMPLATES,
+    DocumentStyle,
+    Template,
+    draw_families,
+    draw_style,
+    to_typst,
+)
 from .typst import load_fonts
 
 HEADS = ("keep", "drop")

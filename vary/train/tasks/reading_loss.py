@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..document.elements import STYLES
-from ..document.lines import FrameGrid
-from ..io.errors import ConfigError
+from ...document.elements import STYLES
+from ...document.lines import FrameGrid
+from ...io.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ..data.sample import LabelledLine
+    from ...data.sample import LabelledLine
 
 
 @dataclass

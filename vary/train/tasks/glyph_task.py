@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..data.corpus.formulas import real_formulas
-from ..data.documents.formula_glyphs import FormulaGlyphs, GlyphFormula
-from ..io.errors import ConfigError
-from ..markup.math_tokens import BAR, RULE
-from ..models.heads.glyphs import BOX_UNIT, FoundGlyphs, GlyphHead
-from ..models.modeling import VaryForConditionalGeneration
-from ..models.preprocess import normalise
-from .recipe import Stage
+from ...data.corpus.formulas import real_formulas
+from ...data.documents.formula_glyphs import FormulaGlyphs, GlyphFormula
+from ...io.errors import ConfigError
+from ...markup.math_tokens import BAR, RULE
+from ...models.heads.glyphs import BOX_UNIT, FoundGlyphs, GlyphHead
+from ...models.modeling import VaryForConditionalGeneration
+from ...models.preprocess import normalise
+from ..recipe import Stage
 from .task import HELD_OUT_SEED, TaskContext
 
 SIZES_PX = (12.0, 30.0)  # of the type

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from .elements import Box, Line, Page
+from ..elements import Box, Line, Page
 
 POINTS = 72.0
 IMAGE_DPI = 150.0  # resolution assumed for images that do not state theirs

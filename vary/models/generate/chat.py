@@ -16,13 +16,13 @@ from PIL import Image
 from torch import nn
 from transformers import AutoProcessor, GenerationConfig, TextStreamer
 
-from ..io.errors import InputError, VaryError
-from ..markup.boxes import Boxes, parse_boxes
-from ..markup.chart_text import Chart, parse_chart
-from ..markup.prompts import PROMPTS
-from .modeling import VaryForConditionalGeneration, load_model
-from .processor import VaryProcessor, opened
-from .quantize import QUANTISED, quantize
+from ...io.errors import InputError, VaryError
+from ...markup.boxes import Boxes, parse_boxes
+from ...markup.chart_text import Chart, parse_chart
+from ...markup.prompts import PROMPTS
+from ..modeling import VaryForConditionalGeneration, load_model
+from ..processor import VaryProcessor, opened
+from ..quantize import QUANTISED, quantize
 from .repetition import Loop, StopRepetition
 
 Picture = Image.Image | str | Path

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
-from .elements import ITEM, LINK, LOST, Block, Page
+from ..elements import ITEM, LINK, LOST, Block, Page
 
 Pages = Iterator[Page]
 # Inside a line: emphasis, code, math, strikethrough; what closes a link; tags; entities. Then at its beginning.

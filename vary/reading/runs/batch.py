@@ -22,18 +22,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..document.elements import LOST, SCHEMA, STATUSES, Page
-from ..document.running_heads import mark_running_heads
-from ..document.writers import SUFFIXES, WRITERS
-from ..io.errors import ConfigError, InputError
-from ..io.files import atomic_write, lock_folder, sha256
-from ..io.pdf import PAGE_TIMEOUT_S
-from ..io.source import MAX_PAGES, FoundFile, Source, find_files
-from ..models.hub import weights_dir
+from ...document.elements import LOST, SCHEMA, STATUSES, Page
+from ...document.formats.writers import SUFFIXES, WRITERS
+from ...document.running_heads import mark_running_heads
+from ...io.errors import ConfigError, InputError
+from ...io.files import atomic_write, lock_folder, sha256
+from ...io.pdf import PAGE_TIMEOUT_S
+from ...io.source import MAX_PAGES, FoundFile, Source, find_files
+from ...models.hub import weights_dir
+from ..pages import LADDER
+from ..remote import load_server
 from .ledger import Ledger, LedgerEntry, WrittenEntry
-from .pages import LADDER
 from .pictures import write_images, write_searchable_pdf
-from .remote import load_server
 from .spec import ReaderSpec
 from .workers import Outcome, RayPool, WorkerPool
 

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..io.errors import ConfigError
+from ...io.errors import ConfigError
 
 FREQUENCIES, LONGEST, SHORTEST = 16, 2000.0, 6.0  # wavelengths of positions, in the unit of boxes
 PAIR_FREQUENCIES, PAIR_LONGEST = 6, 400.0

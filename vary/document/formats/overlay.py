@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .elements import Block, Box, Page
-from .orientation import Orientation, straighten
+from ..elements import Block, Box, Page
+from ..orientation import Orientation, straighten
 
 COLOURS = {
     "text": "#1f77b4",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_lib
 from collections.abc import Callable, Iterator
 
-from .elements import document_head
+from ..elements import document_head
 from .html import html
 from .markdown import Pages, markdown
 

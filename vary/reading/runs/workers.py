@@ -16,15 +16,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
-from ..document.elements import Page
-from ..io.child import Child, ChildDied, send
-from ..io.deadline import time_limit
-from ..io.errors import InputError, MissingExtra
-from ..io.source import Source
-from .pages import read_page, with_retries
+from ...document.elements import Page
+from ...io.child import Child, ChildDied, send
+from ...io.deadline import time_limit
+from ...io.errors import InputError, MissingExtra
+from ...io.source import Source
+from ..pages import read_page, with_retries
 from .spec import ReaderSpec
 
-ENTRY = "vary.reading.workers:serve"
+ENTRY = "vary.reading.runs.workers:serve"
 LOAD_TIMEOUT_S = 600.0
 MAX_NODE_FAILURES = 3  # a page whose node fails this often counts as lost
 GRACE = 1.0, 0.2  # s, share of the time limit: a worker that has not ended its page by then is killed

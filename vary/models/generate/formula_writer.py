@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..markup.math_nodes import LatexError
-from ..markup.math_symbols import BIG_OPERATORS, SPACES, SYMBOLS, TEXTS
-from ..markup.math_tokens import CLOSERS, END, OPENERS, RULE, TAKE_DELIMITER, TWO_ARGUMENTS, from_steps
+from ...markup.math_nodes import LatexError
+from ...markup.math_symbols import BIG_OPERATORS, SPACES, SYMBOLS, TEXTS
+from ...markup.math_tokens import CLOSERS, END, OPENERS, RULE, TAKE_DELIMITER, TWO_ARGUMENTS, from_steps
 from .symbols_decoder import Memory, SymbolsDecoder
 
 DELIMITERS = frozenset("()[]{}|‖⟨⟩⌊⌋⌈⌉⟦⟧")

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..io.errors import ConfigError
-from .connect import CONNECTORS, Grid
-from .vocab import VOCABULARIES
+from ...io.errors import ConfigError
+from ..connect import CONNECTORS, Grid
+from . import VOCABULARIES
 
 
 def channel(tokens: list[Tensor]) -> Tensor:

@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..io.errors import InputError
-from ..markup.prompts import character_vocabulary
+from ...io.errors import InputError
+from ...markup.prompts import character_vocabulary
 
 if TYPE_CHECKING:
-    from .modeling import VaryForConditionalGeneration
+    from ..modeling import VaryForConditionalGeneration
 
 STRIP_ROWS = 4
 WIDTH_STEP = 32  # cells; widths are rounded up, because a CPU's matrix library caches a primitive for every new shape

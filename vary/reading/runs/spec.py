@@ -6,10 +6,10 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .layer.lines import LayerReader
+from ..layer.lines import LayerReader
 
 if TYPE_CHECKING:
-    from .pages import AnyReader
+    from ..pages import AnyReader
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ReaderSpec:
     device: str = "cpu"
     decoder: bool = False
     pixels: bool = False
-    factory: str = "vary.reading.spec:open_reader"
+    factory: str = "vary.reading.runs.spec:open_reader"
 
     @property
     def remote(self) -> bool:
@@ -47,10 +47,10 @@ def open_reader(spec: ReaderSpec) -> AnyReader:
     if spec.model == LayerReader.name and not spec.remote:
         return LayerReader()
     if spec.remote:
-        from .remote import load_server
+        from ..remote import load_server
 
         return load_server(spec.model, spec.device)
-    from .loader import load_reader
+    from ..loader import load_reader
 
     reader = load_reader(spec.model, spec.device, spec.decoder)
     reader.uses_layer = not spec.pixels

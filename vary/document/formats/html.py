@@ -5,7 +5,7 @@ from __future__ import annotations
 import html as html_lib
 from collections.abc import Callable, Iterator
 
-from .elements import LINK, LOST, Block
+from ..elements import LINK, LOST, Block
 from .markdown import Pages, _line_runs, _loss
 
 

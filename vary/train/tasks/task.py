@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..data.corpus.download import Corpus
-from ..data.corpus.text import TextSource
-from ..data.pages.glyphs import Face, english_faces
+from ...data.corpus.download import Corpus
+from ...data.corpus.text import TextSource
+from ...data.pages.glyphs import Face, english_faces
 
 HELD_OUT_SEED = 987_654  # for evaluation samples; training seeds are small numbers
 

@@ -12,18 +12,18 @@ import torch.nn.functional as F
 from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 
-from ..data.pages.source import PageSource
-from ..data.pdfs.crops import CropSource
-from ..data.sample import Sample, Source
-from ..io.errors import ConfigError
-from ..models.modeling import VaryForConditionalGeneration, VisionFeatures
-from ..models.preprocess import normalise
-from ..models.strip_decoder import IGNORED, Strip, StripDecoder, generate_text, strip_embeddings, strip_of
-from ..reading.ctc import best_path, mix_rows
-from ..reading.field import Field
-from .loader import ReadingBatch, ReadingData
+from ...data.pages.source import PageSource
+from ...data.pdfs.crops import CropSource
+from ...data.sample import Sample, Source
+from ...io.errors import ConfigError
+from ...models.generate.strip_decoder import IGNORED, Strip, StripDecoder, generate_text, strip_embeddings, strip_of
+from ...models.modeling import VaryForConditionalGeneration, VisionFeatures
+from ...models.preprocess import normalise
+from ...reading.ctc import best_path, mix_rows
+from ...reading.field import Field
+from ..loader import ReadingBatch, ReadingData
+from ..recipe import Stage, View
 from .reading_loss import reading_loss
-from .recipe import Stage, View
 from .task import HELD_OUT_SEED, TaskContext, TextAssets
 
 MAX_STRIP_EM_PX = 26  # larger type does not fit into a strip of 32 px

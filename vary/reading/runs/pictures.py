@@ -9,13 +9,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..document.elements import Page
-from ..document.overlay import crop_block, draw_overlay
-from ..document.searchable_pdf import SearchablePdf, judge_layer
-from ..io.errors import InputError
-from ..io.files import atomic_write
-from ..io.pdf_pages import COPY, OVERLAY, REPLACE, assemble_pages
-from ..io.source import Source
+from ...document.elements import Page
+from ...document.formats.overlay import crop_block, draw_overlay
+from ...document.formats.searchable_pdf import SearchablePdf, judge_layer
+from ...io.errors import InputError
+from ...io.files import atomic_write
+from ...io.pdf_pages import COPY, OVERLAY, REPLACE, assemble_pages
+from ...io.source import Source
 
 PICTURE_DPI = 150.0
 COPY_TIMEOUT_S = 600.0

@@ -13,13 +13,13 @@ from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..data.corpus.formulas import real_formulas
-from ..data.documents.formula_glyphs import FormulaGlyphs, GlyphFormula
-from ..io.errors import ConfigError
-from ..models.formula_writer import write_formulas
-from ..models.modeling import VaryForConditionalGeneration
-from ..models.symbols_decoder import SymbolsDecoder
-from .recipe import Stage
+from ...data.corpus.formulas import real_formulas
+from ...data.documents.formula_glyphs import FormulaGlyphs, GlyphFormula
+from ...io.errors import ConfigError
+from ...models.generate.formula_writer import write_formulas
+from ...models.generate.symbols_decoder import SymbolsDecoder
+from ...models.modeling import VaryForConditionalGeneration
+from ..recipe import Stage
 from .task import HELD_OUT_SEED, TaskContext
 
 POOL = 16  # batches that are made at once and cut by length, so that little of a batch is filling

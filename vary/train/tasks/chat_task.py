@@ -17,14 +17,14 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..data.mixture import Mixture, load_recipe, read_mix
-from ..data.sample import Sample, Skipped, Source, shuffled
-from ..data.shards import Shards
-from ..io.errors import ConfigError, InputError
-from ..markup.prompts import IMAGE_MARK
-from ..models.modeling import VaryForConditionalGeneration
-from ..models.processor import VaryProcessor
-from .recipe import Stage
+from ...data.mixture import Mixture, load_recipe, read_mix
+from ...data.sample import Sample, Skipped, Source, shuffled
+from ...data.shards import Shards
+from ...io.errors import ConfigError, InputError
+from ...markup.prompts import IMAGE_MARK
+from ...models.modeling import VaryForConditionalGeneration
+from ...models.processor import VaryProcessor
+from ..recipe import Stage
 from .task import HELD_OUT_SEED, TaskContext
 
 EVAL_BATCHES = 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .vocab import Vocabulary
+from . import Vocabulary
 
 ONNX_FILE = "trunk.onnx"
 
