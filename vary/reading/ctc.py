@@ -1,11 +1,11 @@
-"""From the reading head's field to lines of text: find the lines, follow their paths, spell them, box every character.
+"""Decode the reading head's output into lines of text with a box for every character.
 
-Characters show as spikes: frames at which a row's most probable class is not blank. Spikes that follow one another at
-the same height are one line; a gap wider than `SPLIT_EM` starts another (a column of a page or of a table). Every
-line is then spelt once, along its own path, by mixing the two rows that it runs between.
+A spike is a frame whose most probable class is not blank. Consecutive spikes at the same height form a line; a gap
+wider than `SPLIT_EM` starts another line (a column of a page or table). Each line is decoded once along its own path,
+mixing the two rows nearest to it.
 
-Frames: pixels of the image that the head saw, x right, y down, origin top-left.
-Shapes: R rows, T frames, A classes (0 is blank).
+Frames: pixels of the network's input image, x right, y down, origin top-left. Shapes: R rows, T frames, A classes (0 is
+blank).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ASCENT_EM, DESCENT_EM, X_HEIGHT_EM = 0.74, 0.22, 0.45  # box of a character abou
 
 
 def with_text(line: TextLine, text: str, writer: str) -> TextLine:
-    """The same line with another text: what both texts share keeps its boxes, what is new shares the room left."""
+    """Replace a line's text: characters in both texts keep their boxes, new ones share the space between."""
     boxes, confidence, styles = [], [], []
     for _, a0, a1, b0, b1 in SequenceMatcher(None, line.text, text, autojunk=False).get_opcodes():
         if b1 == b0:
@@ -86,7 +86,7 @@ def _spikes(field: Field, row_px: float, frame_px: float) -> np.ndarray:
 
 
 def _chains(spikes: np.ndarray) -> list[list[int]]:
-    """Follow spikes from left to right: each joins the line whose last spike is near in height and not too far back."""
+    """Link spikes from left to right: each joins the line whose last spike is near in height and not too far left."""
     chains: list[list[int]] = []
     tails: dict[int, set[int]] = defaultdict(set)  # height in steps of 8 px -> chains whose last spike is there
     xs, ys, ems = spikes[:, 0].tolist(), spikes[:, 1].tolist(), spikes[:, 2].tolist()
@@ -121,7 +121,7 @@ def _chains(spikes: np.ndarray) -> list[list[int]]:
 
 
 def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid, with_alternatives: bool) -> TextLine | None:
-    """CTC's best path along the line through the spikes; None when nothing but space is spelt."""
+    """Decode CTC's best path along the line through the spikes. Returns None if it has only spaces."""
     x, y, em, weight = spikes.T
     row_px, frame_px = frame_grid.row_px, frame_grid.frame_px
     em_px = float(np.median(em))
@@ -151,7 +151,7 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid, with_alterna
 
 
 def _by_words(text: str, odds_NS: np.ndarray) -> np.ndarray:
-    """(N, S) bool: a word is what most of its characters are; a blank is what both its neighbours are."""
+    """Return styles (N, S) bool: a word has the style of most of its characters, a space that of both neighbours."""
     blank = np.array([ch == " " for ch in text])
     word = np.cumsum(blank)
     sums = np.zeros((word[-1] + 1, odds_NS.shape[1]))
@@ -196,9 +196,9 @@ def best_path(path_TA: np.ndarray, alphabet: str) -> tuple[str, np.ndarray, np.n
 
 
 def _typewriter(text: str, at: np.ndarray, confidence: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
-    """Blanks of a typewriter line from its pitch: where letters stand on a grid, an empty place is a blank.
+    """Derive the spaces of a monospaced line from its pitch: an empty position of the grid is a space.
 
-    A head sees the wide white beside an i as a blank; the grid knows better. Lines off any grid stay as they are.
+    The head often predicts a space next to a narrow letter; the pitch corrects this. Other lines are unchanged.
     """
     ink = np.array([k for k, ch in enumerate(text) if ch != " "], int)
     letters = sum(text[k].isalnum() for k in ink)
@@ -227,7 +227,7 @@ def _trim(text: str) -> slice:
 
 
 def _boxes(at: np.ndarray, height: float, slope: float, middle: float, em_px: float, frame_px: float) -> np.ndarray:
-    """A box per character: sides halfway between neighbouring peaks, heights from the size of the type."""
+    """Return a box per character: sides halfway between neighbouring peaks, height from the font size."""
     x = (at + 0.5) * frame_px
     half = np.diff(x) / 2
     side = np.minimum(half, 0.5 * em_px)
@@ -239,7 +239,7 @@ def _boxes(at: np.ndarray, height: float, slope: float, middle: float, em_px: fl
 
 
 def _without_echoes(lines: list[TextLine]) -> list[TextLine]:
-    """Drop a line that lies over a surer one: the same ink was followed twice."""
+    """Drop a line that overlaps a more certain one: the same ink was decoded twice."""
     order = sorted(lines, key=lambda line: -float(line.confidence.sum()))
     kept: list[TextLine] = []
     boxes = np.zeros((0, 4))
