@@ -11,7 +11,7 @@ from vary.data.pdfs.crops import CROPS, CropSource
 from vary.data.sample import UNREAD
 from vary.document.lines import FrameGrid
 from vary.markup.prompts import LATIN
-from vary.train.loader import StageData
+from vary.train.loader import ReadingData
 from vary.train.recipe import Recipe
 from vary.train.tasks.reading_loss import reading_targets
 
@@ -90,7 +90,7 @@ def test_unread_ink_is_neither_line_nor_blank(samples) -> None:
     assert targets.labels.tolist() == without.labels.tolist()
     x0, y0, x1, y1 = sample.regions[0].box
     assert targets.near[0, int((y0 + y1) / 16), int((x0 + x1) / 2 / frame_grid.frame_px)]
-    data = StageData([_Fixed(sample)], [2], [1.0], 1, frame_grid)
+    data = ReadingData([_Fixed(sample)], [2], [1.0], 1, frame_grid)
     assert data[0].targets.near.sum() == 2 * targets.near.sum()
 
 

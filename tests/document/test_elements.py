@@ -63,7 +63,7 @@ def test_lost() -> None:
     document = Document("a.pdf", "m", [Page(k, status) for k, status in enumerate(STATUSES, 1)])
     assert [page.status for page in document.lost] == ["truncated", "repetition", "timeout", "failed"]
     assert set(LOST) < set(STATUSES)
-    assert set(STATUSES) - set(LOST) == {"ok", "blank"}
+    assert set(STATUSES) - set(LOST) == {"ok", "blank", "doubtful"}
 
 
 def test_json() -> None:
@@ -83,12 +83,13 @@ def test_json() -> None:
         "pages": [
             {
                 "number": 1, "status": "ok", "error": None, "width": 200, "height": 100, "dpi": 112.0,
-                "attempts": 1, "rotation": 0, "skew": 0.0, "layer": "none", "hidden": [], "seconds": 1.235,
+                "attempts": 1, "rotation": 0, "skew": 0.0, "layer": "none", "hidden": [], "rejected": [],
+                "seconds": 1.235,
                 "confidence": 0.75, "text": "né",
                 "blocks": [
                     {
                         "kind": "heading", "level": 0, "box": [1.3, 2, 30, 12], "confidence": 0.1235, "cells": None,
-                        "image": None,
+                        "image": None, "angle": 0.0,
                         "lines": [
                             {
                                 "text": "né", "box": [1.3, 2, 30, 12], "confidence": 0.1235, "writer": "decoder",
@@ -101,7 +102,8 @@ def test_json() -> None:
             },
             {
                 "number": 2, "status": "failed", "error": "the ink has run", "width": 0, "height": 0, "dpi": None,
-                "attempts": 1, "rotation": 0, "skew": 0.0, "layer": "none", "hidden": [], "seconds": 0.0,
+                "attempts": 1, "rotation": 0, "skew": 0.0, "layer": "none", "hidden": [], "rejected": [],
+                "seconds": 0.0,
                 "confidence": None, "text": "", "blocks": [],
             },
         ],

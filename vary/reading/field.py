@@ -99,8 +99,11 @@ class Field:
     def probs(self, rows: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Return class probabilities (N, A) at these rows and frames."""
         cell = self.index_RK[rows, frames // self.frames_per_column]
-        found = self.probs_MFA[cell, frames % self.frames_per_column]
         blank = cell < 0
+        if blank.all():
+            found = np.zeros((len(cell), self.probs_MFA.shape[2]), np.float32)
+        else:
+            found = self.probs_MFA[cell, frames % self.frames_per_column]
         if blank.any():
             found[blank] = 0.0
             found[blank, 0] = 1.0

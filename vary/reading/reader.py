@@ -25,7 +25,7 @@ from ..models.preprocess import fit
 from .ctc import find_lines, with_text
 from .field import Field
 from .network import ReadingNetwork
-from .scales import CERTAIN, drop_covered, enlarge, erase, is_certain, is_text, merge_pass
+from .scales import CERTAIN, drop_covered, enlarge, erase, is_certain, is_text, merge_pass, prove_text
 
 if TYPE_CHECKING:
     from ..models.generate.strip_decoder import StripDecoder
@@ -140,11 +140,14 @@ class Reader:
         sideways = self._read_sideways(rest) if complete else []
         lines = drop_covered(lines, [block.box for block in sideways])
         styles = self.network.frame_grid.styles
-        blocks = [to_block(b, fitted.scale, styles) for b in order_blocks([line for line in lines if is_text(line)])]
+        texts = [line for line in lines if is_text(line)]
+        if not prove_text(texts):
+            texts = []
+        blocks = [to_block(b, fitted.scale, styles) for b in order_blocks(texts)]
         for block in _scaled(sideways, 1 / fitted.scale):
             _insert(blocks, block)
         page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
-        page.rejected = [to_rejected(line, fitted.scale) for line in lines if not is_text(line)]
+        page.rejected = [to_rejected(line, fitted.scale) for line in lines if not any(line is text for text in texts)]
         if not complete:
             page.status, page.error = "timeout", "the time limit was reached; what was read until then is kept"
         return page

@@ -13,6 +13,8 @@ EM_READ = (9.0, 26.0)  # px, size of type that the head reads; larger type is re
 CERTAIN = 0.9  # mean confidence of a line that needs no second reading
 EM_CERTAIN = 22.0  # px; larger type is read again at half the scale, where it may read better
 ACCEPTED = 0.85  # least mean confidence of a line that only another scale or orientation shows
+PROOF = 0.75, 0.85  # least mean confidence, for three letters and for one, of a line that proves text
+PROVEN = 0.1  # share of a page's characters in such lines, for the page to have text
 MIN_TEXT = 0.45  # mean confidence of a line; below, it is ink that is not text
 MIN_CHARACTER = 0.5  # the same for one or two letters or digits
 MIN_MARK = 0.75  # the same for one or two other characters: ends of rules and specks look like dashes
@@ -23,6 +25,17 @@ def is_text(line: TextLine) -> bool:
     if len(line.text) > 2:
         return _mean(line) >= MIN_TEXT
     return _mean(line) >= (MIN_CHARACTER if any(ch.isalnum() for ch in line.text) else MIN_MARK)
+
+
+def prove_text(lines: list[TextLine]) -> bool:
+    """Return whether lines show that their page has text: noise and specks give few confident ones."""
+    count = proven = 0
+    for line in lines:
+        letters = sum(ch.isalnum() for ch in line.text)
+        count += len(line.text)
+        if (letters >= 3 and _mean(line) >= PROOF[0]) or (letters >= 1 and _mean(line) >= PROOF[1]):
+            proven += len(line.text)
+    return proven > PROVEN * count
 
 
 def is_certain(line: TextLine, factor: float = 1.0) -> bool:
