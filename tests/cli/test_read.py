@@ -345,7 +345,8 @@ def test_a_run_of_a_file_name_that_is_no_unicode_goes_on(run, tmp_path) -> None:
     before = (tmp_path / "out" / "run.jsonl").read_text("utf-8")
     assert main(command) == 2
     added = (tmp_path / "out" / "run.jsonl").read_text("utf-8").removeprefix(before).splitlines()
-    assert [json.loads(line).get("page") for line in added] == [2, None]  # the lost page, and the document with it
+    pages = [json.loads(line).get("page") for line in added]  # None: a document, written when its bytes changed
+    assert [page for page in pages if page] == [2]  # the lost page alone is read again
 
 
 def test_layer_needs_no_model(tmp_path, capsys) -> None:
