@@ -12,6 +12,7 @@ from types import ModuleType
 
 from ..io.errors import InputError
 
+ONNX_FILE = "trunk.onnx"  # input `pixels` (1, C, H, W) float32, normalised; output `features` (1, D, rows, columns)
 REGISTERING = {  # module of transformers -> module of ours that registers a class with it
     "transformers.models.auto.configuration_auto": "vary.models.config",
     "transformers.models.auto.modeling_auto": "vary.models.modeling",

@@ -99,14 +99,10 @@ class Field:
     def probs(self, rows: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Return class probabilities (N, A) at these rows and frames."""
         cell = self.index_RK[rows, frames // self.frames_per_column]
-        blank = cell < 0
-        if blank.all():
-            found = np.zeros((len(cell), self.probs_MFA.shape[2]), np.float32)
-        else:
-            found = self.probs_MFA[cell, frames % self.frames_per_column]
-        if blank.any():
-            found[blank] = 0.0
-            found[blank, 0] = 1.0
+        packed = cell >= 0
+        found = np.zeros((len(cell), self.probs_MFA.shape[2]), self.probs_MFA.dtype)
+        found[~packed, 0] = 1.0
+        found[packed] = self.probs_MFA[cell[packed], frames[packed] % self.frames_per_column]
         return found
 
     def drop_features(self) -> None:

@@ -147,7 +147,8 @@ class Reader:
         for block in _scaled(sideways, 1 / fitted.scale):
             _insert(blocks, block)
         page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
-        page.rejected = [to_rejected(line, fitted.scale) for line in lines if not any(line is text for text in texts)]
+        kept = {id(line) for line in texts}
+        page.rejected = [to_rejected(line, fitted.scale) for line in lines if id(line) not in kept]
         if not complete:
             page.status, page.error = "timeout", "the time limit was reached; what was read until then is kept"
         return page

@@ -10,9 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..hub import ONNX_FILE
 from . import Vocabulary
-
-ONNX_FILE = "trunk.onnx"
 
 
 class _Trunk(nn.Module):

@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from ...io.errors import InputError
+from ...models.hub import ONNX_FILE
 
-ONNX_FILE = "trunk.onnx"  # input `pixels` (1, 1, H, W) float32, normalised; output `features` (1, D, H/8, W/4)
 PROBE_PX = 64
 ENGINES = {  # name -> (module, package that must be installed), in order of preference
     "openvino": ("vary.reading.engines.openvino", "openvino"),
@@ -54,7 +54,7 @@ def open_engine(folder: Path, name: str | None = None, threads: int | None = Non
             reasons.append(f"{candidate}: the package {package} is not installed")
         elif candidate != "torch" and not (folder / ONNX_FILE).is_file():
             reasons.append(
-                f"{candidate}: {folder / ONNX_FILE} does not exist (`vary convert {folder} --onnx` writes it)"
+                f"{candidate}: {folder / ONNX_FILE} does not exist (`vary.models.vocab.export_onnx` writes it)"
             )
         else:
             settings = {"device": device} if candidate == "torch" else {}

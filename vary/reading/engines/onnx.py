@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from .base import ONNX_FILE, measure_stride
+from ...models.hub import ONNX_FILE
+from .base import measure_stride
 
 
 class OnnxEngine:

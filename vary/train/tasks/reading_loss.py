@@ -149,31 +149,6 @@ def path_weights(y_px: Tensor, row_px: float, rows: int) -> tuple[Tensor, Tensor
     return upper.clamp(0, rows - 1), (upper + 1).clamp(0, rows - 1), share
 
 
-def _packed(paths: list[tuple], glyphs: list[tuple], near: np.ndarray) -> ReadingTargets:
-    """Lines padded to the longest, characters in one row."""
-    longest = max((len(t) for _, t, _, _ in paths), default=1)
-    frames, heights = np.zeros((len(paths), longest), np.int64), np.zeros((len(paths), longest), np.float32)
-    for k, (_, t, y, _) in enumerate(paths):
-        frames[k, : len(t)], heights[k, : len(t)] = t, y
-    none = [np.zeros(0)] * 5 + [np.zeros((0, 0))]
-    item, frame, y, label, em, styles = (np.concatenate(c) for c in zip(*glyphs, strict=True)) if glyphs else none
-    return ReadingTargets(
-        item=torch.tensor([p[0] for p in paths], dtype=torch.long),
-        frames=torch.from_numpy(frames),
-        y=torch.from_numpy(heights),
-        lengths=torch.tensor([len(p[1]) for p in paths], dtype=torch.long),
-        labels=torch.tensor(label, dtype=torch.long),
-        label_lengths=torch.tensor([len(p[3]) for p in paths], dtype=torch.long),
-        glyph_item=torch.tensor(item, dtype=torch.long),
-        glyph_frame=torch.tensor(frame, dtype=torch.long),
-        glyph_y=torch.tensor(y, dtype=torch.float32),
-        glyph_label=torch.tensor(label, dtype=torch.long),
-        glyph_em=torch.tensor(em, dtype=torch.float32),
-        glyph_styles=torch.tensor(styles, dtype=torch.float32),
-        near=torch.from_numpy(near),
-    )
-
-
 def reading_loss(
     logits_BRTA: Tensor, geometry_BRTM: Tensor, targets: ReadingTargets, row_px: float, max_lines: int = 96
 ) -> dict[str, Tensor]:
