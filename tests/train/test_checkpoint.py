@@ -23,7 +23,7 @@ from vary.data.corpus.text import TextSource
 from vary.data.pages.glyphs import find_faces
 from vary.io.files import lock_folder
 from vary.train.checkpoint import Checkpoints, find_damage
-from vary.train.loader import ReadingData
+from vary.train.loader import ReadingData, next_batch
 from vary.train.loop import train
 from vary.train.recipe import Recipe
 from vary.train.tasks import reading_tasks as tasks
@@ -261,6 +261,18 @@ def test_nan_loss(tmp_path, monkeypatch) -> None:
         run(recipe(tmp_path / "run", most_skipped=3, steps=12))
     assert all(tensor.isfinite().all() for tensor in newest(tmp_path / "run", "model").values())
     assert len(list((tmp_path / "run").glob("step-*"))) == 3
+
+
+@pytest.mark.parametrize("error", [EOFError(), ConnectionResetError(104, "Connection reset by peer")])
+def test_worker_killed_while_it_sends(error) -> None:
+    """Which error a killed worker causes depends on what it was doing. All of them say that a worker died."""
+
+    def batches():
+        raise error
+        yield
+
+    with pytest.raises(RuntimeError, match="DataLoader worker closed its connection"):
+        next_batch(batches())
 
 
 @pytest.mark.timeout(60)

@@ -93,3 +93,14 @@ class ReadingData(Dataset):
         unread = [(n, r.box) for n, s in enumerate(samples) for r in s.regions if r.label == UNREAD]
         targets = reading_targets([s.lines for s in samples], samples[0].image.shape, self.frame_grid, unread)
         return ReadingBatch(images, samples, targets)
+
+
+def next_batch(batches: Iterator[Any]) -> Any:
+    """Take a batch from a DataLoader's iterator.
+
+    A worker that is killed while it sends a batch closes its socket. Raise PyTorch's error for a dead worker then.
+    """
+    try:
+        return next(batches)
+    except (EOFError, ConnectionError) as error:
+        raise RuntimeError(f"DataLoader worker closed its connection ({type(error).__name__})") from None

@@ -35,7 +35,7 @@ from .checkpoint import (
 )
 from .distributed import Ranks, distribute_like, local_shard
 from .flops import ThroughputMeter
-from .loader import iterate_batches
+from .loader import iterate_batches, next_batch
 from .optim import build_optimizers, is_trained, schedule, set_rate
 from .recipe import Recipe, Stage
 from .run_log import RunLog
@@ -202,7 +202,7 @@ class Run:
             optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Any] = dict.fromkeys(("weight", "samples", "tokens", "stop", "bad", *task.names), 0.0)
         for part in range(self.ranks.rank, stage.accumulate, self.ranks.world):
-            batch = next(batches)
+            batch = next_batch(batches)
             _seed_all((self.recipe.seed * 1009 + self.index) * 10_000_019 + self.step * stage.accumulate + part)
             with torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.bf16):
                 losses, weight = task.losses(batch)
