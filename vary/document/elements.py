@@ -11,7 +11,12 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas
+
+    from .chunks import Chunk
 
 Box = tuple[float, float, float, float]
 Span = tuple[int, int, str]  # characters [start, end) of a text, and a name of STYLES
@@ -291,6 +296,32 @@ class Document:
     def html(self) -> str:
         """Return the document as one HTML page with the text escaped."""
         return self._written("html")
+
+    def chunks(self, max_chars: int = 2000, by: str = "heading") -> list[Chunk]:
+        """Return the document in parts for retrieval, each with its headings, pages and boxes (`document.chunks`).
+
+        Args:
+            max_chars: Most characters of a chunk.
+            by: `heading`, `page` or `size`: what begins a new chunk.
+
+        Raises:
+            ValueError: Unknown `by`, or `max_chars` below 1.
+        """
+        from .chunks import chunks
+
+        return list(chunks(self.pages, max_chars, by))
+
+    def to_pandas(self) -> list[pandas.DataFrame]:
+        """Return the tables in reading order as data frames of strings. The first row of a table names the columns.
+
+        `frame.attrs` holds the `page` and the `box` of the table.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        from .formats.data_frames import data_frames
+
+        return data_frames(self.pages)
 
     def _written(self, form: str) -> str:
         from .formats.writers import WRITERS

@@ -24,8 +24,13 @@ def markdown(source: str, model: str, pages: Pages) -> Iterator[str]:
         parts = [f"<!-- page {page.number} -->"]
         if page.status in LOST:
             parts.append(f"<!-- {_comment(_loss(page))} -->")
-        parts += [_MARKDOWN.get(block.kind, _paragraph)(block) for block in page.blocks]
+        parts += [block_markdown(block) for block in page.blocks]
         yield ("\n\n" if k else "") + "\n\n".join(part for part in parts if part)
+
+
+def block_markdown(block: Block) -> str:
+    """Return the Markdown of one block; empty when it holds nothing to show."""
+    return _MARKDOWN.get(block.kind, _paragraph)(block)
 
 
 def _loss(page: Page) -> str:

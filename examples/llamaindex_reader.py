@@ -1,0 +1,17 @@
+"""Load documents into LlamaIndex: `pip install vary llama-index-core`, then `VaryReader().load_data("paper.pdf")`."""
+
+from llama_index.core.readers.base import BaseReader
+from llama_index.core.schema import Document
+
+import vary
+
+
+class VaryReader(BaseReader):
+    """Loads the chunks of PDFs and images."""
+
+    def load_data(self, path: str, max_chars: int = 2000) -> list[Document]:
+        """Return the chunks of a file. The metadata of each names the file, its pages, headings and boxes."""
+        return [
+            Document(text=c.text, metadata={"source": path, "pages": c.pages, "headings": c.headings, "boxes": c.boxes})
+            for c in vary.read(path).chunks(max_chars)
+        ]
