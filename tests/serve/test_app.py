@@ -43,7 +43,7 @@ class FakeReader:
 
     def read(self, image, scale=1.0):
         self.reads += 1
-        assert threading.current_thread().name == "vary-worker"
+        assert threading.current_thread().name.startswith("vary-reader-")
         if self.hold:
             self.hold.wait(20)
         if self.bad:
@@ -160,6 +160,37 @@ def test_the_official_client_reads_asks_and_streams() -> None:
             client.chat.completions.create(**asking(model="gpt"))
         with pytest.raises(openai.BadRequestError, match="temperature"):
             client.chat.completions.create(**asking(), temperature=0.7)
+
+
+def test_the_accept_header_names_the_format(client) -> None:
+    def accepting(kind: str, **form) -> tuple[str, str]:
+        found = client.post("/v1/parse", files={"file": ("a.png", png())}, data=form, headers={"Accept": kind})
+        return found.headers["content-type"].split(";")[0], found.text
+
+    assert accepting("text/markdown") == ("text/markdown", "<!-- page 1 -->\n\nsize 40\n")
+    assert accepting("image/png, text/plain;q=0.5") == ("text/plain", "size 40\n")
+    assert accepting("application/x-ndjson")[1].endswith('"pages": 1, "lost": []}\n')
+    assert accepting("*/*")[0] == "application/json"
+    assert accepting("text/markdown", format="text")[0] == "text/plain"  # the form is more exact than the header
+
+
+def test_markdown_is_written_when_a_question_asks_for_it(reader, monkeypatch) -> None:
+    def read(image, scale=1.0):
+        box = (0.0, 0.0, float(image.width), 20.0)
+        return Page(1, "ok", *image.size, blocks=[Block([Line("Title", box, 1.0)], box, "heading", 2)], structured=True)
+
+    monkeypatch.setattr(reader, "read", read)
+    with client_of(reader) as client:
+        for question, written in (("Convert to Markdown", "## Title"), ("OCR", "Title"), ("", "Title")):
+            answer = client.post("/v1/chat/completions", json=asking(text=question)).json()
+            assert answer["choices"][0]["message"]["content"] == written
+
+
+def test_the_root_says_what_the_server_does(client) -> None:
+    found = client.get("/")
+    assert found.status_code == 200
+    for route in ("/v1/parse", "/v1/chat/completions", "/v1/models", "docs/reading.md"):
+        assert route in found.text
 
 
 def test_turns_before_are_part_of_the_question() -> None:

@@ -219,3 +219,42 @@ def test_held_bytes_are_bounded() -> None:
         refusal(upload(client, b"x" * 40_000), 429)
         assert upload(client, png()).status_code == 200
         assert client.app.state.queue.held == 0
+
+
+def test_pages_are_read_at_once_and_questions_do_not_wait_for_them() -> None:
+    """Two workers hold a page each while a third waits; a question passes all of them."""
+    reader = FakeReader()
+    reader.hold = threading.Event()
+    with running(reader, FakeChatModel(), workers=2) as server:
+        pages = [threading.Thread(target=post, args=(server.port, asking())) for _ in range(3)]
+        for page in pages:
+            page.start()
+        wait_for(lambda: reader.reads == 2)
+        assert post(server.port, asking(model="answers"))["choices"][0]["message"]["content"] == "Hello there."
+        assert reader.reads == 2
+        reader.hold.set()
+        for page in pages:
+            page.join(20)
+        assert reader.reads == 3
+
+
+def test_more_jobs_than_threads_all_end() -> None:
+    with client_of(workers=3, inside=64) as client:
+        answers: list[str] = []
+
+        def ask() -> None:
+            for _ in range(4):
+                answers.append(upload(client, png(), format="text").text)
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert answers == ["size 40\n"] * 32
+
+
+def post(port: int, body: dict) -> dict:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+    return json.loads(connection.getresponse().read())

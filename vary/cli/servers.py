@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..io.errors import InputError
 from .console import OK
 from .options import ApiKey, Decoder, Device, Host, Models, Port, Weights
 
@@ -22,15 +23,27 @@ def serve(
     allow_media_host: Annotated[
         list[str] | None, typer.Option(metavar="HOST", help="Fetch images from this host too; may be repeated.")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Pages read at once.", show_default="one per core; 1 with --decoder or a GPU"
+        ),
+    ] = None,
 ) -> int:
     """Read and answer over HTTP, OpenAI-compatible."""
     import logging
 
+    from ..reading.engines import thread_count
     from ..serve.app import load_models, serve
+    from ..serve.limits import Limits
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    loaded = load_models(models or ["vary-nano"], device, dtype, decoder)
-    serve(loaded, host, port, api_key, tuple(allow_media_host or ()))
+    alone = decoder or device != "cpu"
+    if alone and (workers or 1) > 1:
+        raise InputError(f"--workers {workers}: with --decoder or a GPU one page is read at a time")
+    workers = workers or (1 if alone else thread_count())
+    loaded = load_models(models or ["vary-nano"], device, dtype, decoder, max(1, thread_count() // workers))
+    serve(loaded, host, port, api_key, tuple(allow_media_host or ()), Limits(workers=workers))
     return OK
 
 

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 
 def load_reader(
-    name: str = "vary-nano", device: str = "cpu", decoder: bool = False, engine: str | None = None
+    name: str = "vary-nano",
+    device: str = "cpu",
+    decoder: bool = False,
+    engine: str | None = None,
+    threads: int | None = None,
 ) -> Reader:
     """Load a reader from a shipped model's name or a folder.
 
@@ -31,11 +35,12 @@ def load_reader(
         device: `cpu`, or a torch device.
         decoder: rescore uncertain spans with the decoder, which needs PyTorch and transformers.
         engine: `openvino`, `onnx` or `torch`; None takes $VARY_ENGINE, or else the best one that is installed.
+        threads: CPU threads of the network; None takes all cores, within $OMP_NUM_THREADS and $OMP_THREAD_LIMIT.
     """
     folder = weights_dir(name)
     if decoder:
         _require_torch()
-    network = load_network(folder, engine, None, device)
+    network = load_network(folder, engine, threads, device)
     return Reader(network, name, partial(_decoder, folder, device) if decoder else None)
 
 

@@ -46,7 +46,9 @@ MAX_STRIP_EM = 26  # px; a strip holds no larger type, and the decoder has not s
 
 
 class Reader:
-    """Read page images with a model's reading vocabulary and head. Deterministic; not thread-safe.
+    """Read page images with a model's reading vocabulary and head. Deterministic.
+
+    Safe to use from several threads at once, except with `decoder`.
 
     Without `decoder`, or when the model's configuration has no `reading.decoder_weight`, the head reads alone.
 
@@ -95,7 +97,8 @@ class Reader:
 
         The second window counts when the first is not certain: a picture, or text of another direction.
         """
-        if self._measured[0] is not image:
+        known, measured = self._measured  # taken at once: another thread may replace it
+        if known is not image:
             measured = 0.0, 1.0, 0.0
             for trial in TRIALS:
                 if trial < 0.5 and min(image.size) * trial < WINDOW[0] / 2:
@@ -109,7 +112,7 @@ class Reader:
                 if measured[2] >= CERTAIN:
                     break
             self._measured = image, measured
-        return self._measured[1]
+        return measured
 
     def _measure_window(self, window: Image.Image, trial: float) -> tuple[float, float]:
         """Read a window at a scale: px per em there (0: too little text) and mean confidence."""

@@ -1,10 +1,10 @@
-"""The HTTP server of `vary serve`: the routes, and what the worker does for each of them.
+"""The HTTP server of `vary serve`: the routes, and how answers are streamed.
 
 `POST /v1/chat/completions` (images as data: URLs, streaming), `GET /v1/models`, `POST /v1/parse` (a PDF or an image ->
 JSON, text, Markdown, HTML, or a JSON line per page), `/healthz`, `/readyz`, `/metrics`.
 
-A request passes `AccessMiddleware` and becomes a `Job`. One worker thread owns the models and serves the jobs in
-rotation, a page or an answer at a time. A request that fails is never answered 2xx. A stream that fails after its
+A request passes `AccessMiddleware` and becomes a `Job`. Worker threads serve the jobs in rotation, a page or an answer
+at a time. A request that fails is never answered 2xx. A stream that fails after its
 start ends with an `error` event. Errors have OpenAI's form and hold no traceback, path or key.
 """
 
@@ -19,19 +19,19 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
+from .. import __version__
 from ..document.elements import LOST, Document, Page
+from ..document.formats.markdown import page_markdown
 from ..document.running_heads import mark_running_heads
 from ..io.errors import InputError, MissingExtra
-from ..io.image import open_image
-from ..io.source import MAX_PAGES
-from ..models.generate.repetition import RepetitionGuard
-from ..reading.pages import PageReader, read_pages
+from ..reading.pages import PageReader
 from .fetch import fetch_image
 
 try:
@@ -41,19 +41,12 @@ try:
     from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
     from starlette.exceptions import HTTPException
 
-    from .errors import (
-        APIError,
-        api_errors,
-        error_body,
-        error_response,
-        safe_filename,
-        safe_message,
-        uploaded_file,
-    )
+    from .errors import APIError, error_body, error_response, safe_filename
     from .gate import AccessMiddleware
     from .jobs import Job, JobQueue
     from .limits import Limits
-    from .schemas import ChatRequest, Finished, Message, ParseForm, check_reading
+    from .schemas import ChatRequest, Finished, ParseForm, check_reading, wants_markdown
+    from .steps import answer, parse_upload, transcribe
 except ImportError as error:
     raise MissingExtra("vary serve", error.name, "serve") from None
 
@@ -64,6 +57,18 @@ FORMATS = {
     "json": ("application/json", Document.json), "text": ("text/plain", Document.text),
     "md": ("text/markdown", Document.markdown), "html": ("text/html", Document.html),
 }  # fmt: skip
+STREAM = "application/x-ndjson"
+WELCOME = """vary {version} reads pages.
+
+POST /v1/parse             a PDF or an image as the field `file`; `format` or Accept: {formats}
+POST /v1/chat/completions  OpenAI's chat requests, with images as data: URLs
+GET  /v1/models            what can be asked
+GET  /openapi.json         all fields
+
+    curl -F file=@paper.pdf -H 'Accept: text/markdown' {url}v1/parse
+
+The project's docs/reading.md describes limits, errors and streams.
+"""
 log = logging.getLogger("vary.serve")
 
 
@@ -80,6 +85,11 @@ class Service:
 
     def __init__(self, models: dict[str, Served], queue: JobQueue):
         self.models, self.queue, self.began = models, queue, int(time.time())
+
+    async def welcome(self, http: Request) -> PlainTextResponse:
+        """`GET /`: what the server does and where that is described."""
+        formats = ", ".join([*FORMATS, "ndjson"])
+        return PlainTextResponse(WELCOME.format(version=__version__, formats=formats, url=http.base_url))
 
     async def list_models(self) -> dict[str, Any]:
         """`GET /v1/models`, with what each can do."""
@@ -125,12 +135,13 @@ class Service:
             raise APIError(400, f"messages: {len(urls)} images; allowed: up to {limits.images}", "limit", "messages")
         images = [await self._image(url) for url in urls]
         if served.chat_model is not None:
-            steps = partial(_answer, served.chat_model, images, turns, tokens)
+            steps = partial(answer, served.chat_model, images, turns, tokens)
         else:
             check_reading(asked.model, len(images), turns[-1].text)
             assert served.reader
-            steps = partial(_transcribe, served.reader, images)
-        job = self.queue.submit(steps, http.receive)
+            written = page_markdown if wants_markdown(turns[-1].text) else attrgetter("text")
+            steps = partial(transcribe, served.reader, images, written)
+        job = self.queue.submit(steps, http.receive, answers=served.chat_model is not None)
         head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": asked.model}
         if asked.stream:
             counted = asked.stream_options is not None and asked.stream_options.include_usage
@@ -150,10 +161,11 @@ class Service:
             raise APIError(400, f"model: {name!r} does not read pages", "model_cannot_read", "model")
         document = Document(safe_filename(form.file.filename), name)
         data, limit = await form.file.read(), self.queue.limits.pages
-        pages = partial(_pages, reader, data, document.source, form.pages, form.password, limit)
-        job = self.queue.submit(partial(_read, pages), http.receive)
-        if form.format == "ndjson":
-            return await _streamed(job, partial(_lines, self._counted(job), document), "application/x-ndjson")
+        steps = partial(parse_upload, reader, data, document.source, form.pages, form.password, limit)
+        job = self.queue.submit(steps, http.receive)
+        wanted = form.format or _accepted(http.headers.get("accept", ""))
+        if wanted == "ndjson":
+            return await _streamed(job, partial(_lines, self._counted(job), document), STREAM)
         async for page in self._counted(job):
             document.pages.append(page)
         document.pages = list(mark_running_heads(document.pages))
@@ -165,7 +177,7 @@ class Service:
                 422, f"{document.source}: lost page {numbers} (page {first.number}: {why})", "pages_lost"
             )
             return error_response(refused, document=document.to_dict())
-        kind, write = FORMATS[form.format]
+        kind, write = FORMATS[wanted]
         return Response(await asyncio.to_thread(write, document) + "\n", media_type=kind)
 
     async def _counted(self, job: Job) -> AsyncIterator[Page]:
@@ -195,58 +207,13 @@ class Service:
             raise APIError(400, str(error), "image_url") from None
 
 
-# -- what the worker does, a turn up to each `yield` -----------------------------------------------------------------
-
-
-def _answer(chat_model: ChatModel, data: list[bytes], turns: list[Message], tokens: int, job: Job) -> Iterator[None]:
-    guard = RepetitionGuard()
-
-    def on_text(piece: str) -> bool:
-        job.check()
-        if not guard.feed(piece):
-            job.emit(piece)
-        return guard.loop is not None
-
-    with api_errors():
-        images = iter([open_image(image, f"image {k}", colour=True) for k, image in enumerate(data, 1)])
-        (said,) = chat_model.chat_all([[turn.turn(images) for turn in turns]], max_tokens=tokens, on_text=on_text)
-        text = guard.text[: guard.loop.keep].strip() if guard.loop else said.text
-        reason = "repetition" if guard.loop or said.repeated else "stop" if said.finished else "length"
-        read, wrote = said.asked, said.tokens
-        count = {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote}
-        job.emit(Finished(reason, text, count))
-    yield
-
-
-def _transcribe(reader: PageReader, data: list[bytes], job: Job) -> Iterator[None]:
-    """A model that only reads: the text of each image."""
-    reasons = {"ok": "stop", "doubtful": "stop", "blank": "stop", "truncated": "length", "repetition": "repetition"}
-    texts, reason = [], "stop"
-    for k, image in enumerate(data, 1):
-        for page in _pages(reader, image, f"image {k}", "1"):
-            if page.status not in reasons:
-                raise APIError(422, f"image {k}: {page.error or page.status}", "pages_lost")
-            reason = reasons[page.status] if reason == "stop" else reason
-            job.emit(page.text if k == 1 else "\n\n" + page.text)
-            texts.append(page.text)
-            yield
-    job.emit(Finished(reason, "\n\n".join(texts)))
-
-
-def _read(pages: Callable[[], Iterator[Page]], job: Job) -> Iterator[None]:
-    for page in pages():
-        job.emit(page)
-        yield
-
-
-def _pages(
-    reader: PageReader, data: bytes, name: str, pages: str | None = None, password: str | None = None,
-    limit: int = MAX_PAGES,
-) -> Iterator[Page]:  # fmt: skip
-    with uploaded_file(data, name) as path:
-        for page in read_pages(path, reader, pages, password, max_pages=limit):
-            page.error = safe_message(page.error.replace(str(path), name)) if page.error else None
-            yield page
+def _accepted(header: str) -> str:
+    """Return the format that an Accept header prefers; `json` when it names none of FORMATS."""
+    named = {kind: name for name, (kind, _) in FORMATS.items()} | {STREAM: "ndjson"}
+    for wanted in header.split(","):
+        if (name := named.get(wanted.split(";")[0].strip().lower())) is not None:
+            return name
+    return "json"
 
 
 @asynccontextmanager
@@ -310,6 +277,7 @@ def create_app(
     service = Service(models, queue)
     app = FastAPI(title="vary", docs_url=None, redoc_url=None, lifespan=_lifespan)
     app.state.queue = queue
+    app.add_api_route("/", service.welcome, methods=["GET"])
     app.add_api_route("/healthz", service.health, methods=["GET"])
     app.add_api_route("/readyz", service.ready, methods=["GET"])
     app.add_api_route("/metrics", service.metrics, methods=["GET"])
@@ -332,10 +300,12 @@ async def _on_invalid(_: Request, error: Any) -> Response:
     return error_response(APIError(400, f"{where or 'body'}: {first['msg']}", "invalid", where or None))
 
 
-def load_models(names: list[str], device: str = "cpu", dtype: str = "auto", decoder: bool = False) -> dict[str, Served]:
+def load_models(
+    names: list[str], device: str = "cpu", dtype: str = "auto", decoder: bool = False, threads: int | None = None
+) -> dict[str, Served]:
     """Models to serve, by the names they were given or their folders' names; each reads, answers, or both.
 
-    decoder: page readers rescore uncertain spans with their decoder.
+    decoder: page readers rescore uncertain spans with their decoder. threads: CPU threads for each page that is read.
     Raises ValueError for an unknown name, one given twice, and a folder that holds neither.
     """
     from ..models.hub import weights_dir
@@ -348,7 +318,7 @@ def load_models(names: list[str], device: str = "cpu", dtype: str = "auto", deco
         asks = config.get("template", "plain") != "plain"
         if folder.name in models:
             raise InputError(f"{name}: a model of the name {folder.name} is served already")
-        reader = load_reader(name, device, decoder) if config.get("reading") else None
+        reader = load_reader(name, device, decoder, threads=threads) if config.get("reading") else None
         chat_model = None
         if asks or reader is None:
             from ..models.generate.chat import load_chat_model  # brings transformers, which takes seconds

@@ -1,8 +1,8 @@
-"""Run requests on the models: jobs in a queue, and one worker thread that owns the models.
+"""Run requests on the models: jobs in two lanes, each served by worker threads of its own.
 
-PyTorch models here are not thread-safe, so one thread runs them all. A job is a generator. The worker serves up to
-TURNS jobs in rotation, one step each, so a question does not wait for a document of five hundred pages. `gate.py`
-bounds the length of the queue before a body is read.
+A job is a generator. The threads of a lane serve its first jobs in rotation, one step each, so that one page does not
+wait for a document of five hundred pages. Readers are thread-safe and several pages are read at once. Models that
+answer questions are not, so one thread runs them all. `gate.py` bounds the length of the lanes before a body is read.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import queue
 import threading
 import time
 import traceback
@@ -100,8 +99,59 @@ def _client_left() -> APIError:
     return APIError(499, "the client is gone", "cancelled")
 
 
+class Lane:
+    """Jobs and the threads that serve them. At most `max(TURNS, threads)` jobs have begun at a time."""
+
+    def __init__(self, name: str, threads: int):
+        self._waiting: deque[Job] = deque()
+        self._begun: deque[Job] = deque()  # jobs with a step to come, without those that a thread runs now
+        self._running, self._most = 0, max(TURNS, threads)
+        self._closing = False
+        self._changed = threading.Condition()
+        self.threads = [
+            threading.Thread(target=self._work, name=f"vary-{name}-{k}", daemon=True) for k in range(threads)
+        ]
+
+    def add(self, job: Job) -> None:
+        """Add a job."""
+        with self._changed:
+            self._waiting.append(job)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Finish the jobs, then stop the threads."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for thread in self.threads:
+            if thread.is_alive():
+                thread.join()
+
+    def _work(self) -> None:
+        while job := self._next():
+            more = _run_step(job)
+            with self._changed:
+                self._running -= 1
+                if more:
+                    self._begun.append(job)
+                self._changed.notify_all()
+
+    def _next(self) -> Job | None:
+        """Wait for a job that has a step to run. None: the lane is closed and nothing is left."""
+        with self._changed:
+            while True:
+                while self._waiting and len(self._begun) + self._running < self._most:
+                    self._begun.append(self._waiting.popleft())
+                if self._begun:
+                    self._running += 1
+                    return self._begun.popleft()
+                if self._closing and not self._waiting:
+                    return None
+                self._changed.wait()
+
+
 class JobQueue:
-    """The queue of jobs and the worker thread that serves them.
+    """The lanes for pages and for answers, and the counts of what is inside the server.
 
     closing: new requests are refused. inside, held: requests inside the server and bytes of their bodies, counted by
     `AccessMiddleware`.
@@ -112,65 +162,54 @@ class JobQueue:
         self.closing = False
         self.inside = self.held = 0
         self.metrics = Metrics()
-        self._waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="vary-worker", daemon=True)
+        self._pages, self._answers = Lane("reader", limits.workers), Lane("chat", 1)
 
     @property
     def ready(self) -> bool:
         """Whether requests are served."""
-        return self._thread.is_alive() and not self.closing
+        return not self.closing and all(t.is_alive() for lane in (self._pages, self._answers) for t in lane.threads)
 
     def open(self) -> None:
-        """Start the worker."""
-        self._thread.start()
+        """Start the threads."""
+        for lane in (self._pages, self._answers):
+            for thread in lane.threads:
+                thread.start()
 
     def close(self) -> None:
-        """Let the worker finish the jobs in the queue, then stop it."""
+        """Let the threads finish the jobs, then stop them."""
         self.closing = True
-        self._waiting.put(None)
-        if self._thread.is_alive():
-            self._thread.join()
+        self._pages.close()
+        self._answers.close()
 
-    def submit(self, steps: Callable[[Job], Iterator[None]], receive: Receive) -> Job:
-        """Add a job. receive: the request's ASGI channel, which tells when the client hangs up."""
+    def submit(self, steps: Callable[[Job], Iterator[None]], receive: Receive, answers: bool = False) -> Job:
+        """Add a job.
+
+        Args:
+            steps: Makes the generator of the job's steps.
+            receive: The request's ASGI channel, which tells when the client hangs up.
+            answers: Whether a model that is not thread-safe does the work.
+        """
         job = Job(steps, self.limits.deadline_s, receive)
-        self._waiting.put(job)
+        (self._answers if answers else self._pages).add(job)
         return job
 
-    def _work(self) -> None:
-        active: deque[Job] = deque()
-        while True:
-            while len(active) < TURNS:
-                try:
-                    job = self._waiting.get(block=not active)
-                except queue.Empty:
-                    break
-                if job is None:
-                    if not active:
-                        return
-                    self._waiting.put(None)
-                    break
-                active.append(job)
-            job = active.popleft()
-            if self._step(job):
-                active.append(job)
 
-    def _step(self, job: Job) -> bool:
-        """Run one step of a job. Returns whether there may be another."""
-        try:
-            job.check()
-            next(job.steps)
-            return True
-        except StopIteration:
-            end = None
-        except HTTPException as error:
-            end = error
-        except BaseException as error:  # one request must never end the worker
-            log_failure("worker", error)
-            end = APIError(500, "the model failed on this input", "model_failed")
-        job.steps.close()  # type: ignore[attr-defined]  # temporary files and the PDF's process end here
-        job.emit(end)
-        return False
+def _run_step(job: Job) -> bool:
+    """Run one step of a job. Returns whether there may be another."""
+    try:
+        job.check()
+        next(job.steps)
+        return True
+    except StopIteration:
+        end = None
+    except HTTPException as error:
+        end = error
+    except BaseException as error:  # one request must never end a worker
+        log_failure("worker", error)
+        end = APIError(500, "the model failed on this input", "model_failed")
+    job.steps.close()  # type: ignore[attr-defined]  # temporary files and the PDF's process end here
+    job.emit(end)
+    return False
 
 
 def log_failure(where: str, error: BaseException) -> None:

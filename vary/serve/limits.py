@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Limits:
     """body, held: bytes of a request and of all that are inside. inside: requests, served or waiting; one more is a
     429. images: of a question. pages: of a document. tokens: of an answer. body_s, deadline_s: seconds that a body may
-    take to arrive, and that a request may take after that.
+    take to arrive, and that a request may take after that. workers: pages that are read at once.
     """
 
     body: int = 50 << 20
@@ -20,3 +20,4 @@ class Limits:
     tokens: int = 4096
     body_s: float = 60.0
     deadline_s: float = 600.0
+    workers: int = 1

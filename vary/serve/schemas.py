@@ -39,6 +39,11 @@ def check_reading(model: str, images: int, question: str) -> None:
         raise APIError(400, reason, "model_cannot_answer", "messages")
 
 
+def wants_markdown(question: str) -> bool:
+    """Return whether a question to a model that only reads asks for Markdown."""
+    return re.search(r"\bmarkdown\b", question, re.I) is not None
+
+
 def only(*neutral: Any) -> AfterValidator:
     """Accept null and the neutral values of a field that is not supported; refuse any other."""
 
@@ -144,10 +149,12 @@ class ChatRequest(_Strict):
 
 
 class ParseForm(_Strict):
-    """pages: as in `vary read`. ndjson: a line per page as it is read; the others come when all is read."""
+    """pages: as in `vary read`. format: without it the Accept header counts, or else JSON. ndjson: a line per page as
+    it is read; the others come when all is read.
+    """
 
     file: UploadFile
     model: str | None = None
     pages: str | None = None
     password: str | None = None
-    format: Literal["json", "text", "md", "html", "ndjson"] = "json"
+    format: Literal["json", "text", "md", "html", "ndjson"] | None = None

@@ -28,6 +28,11 @@ def markdown(source: str, model: str, pages: Pages) -> Iterator[str]:
         yield ("\n\n" if k else "") + "\n\n".join(part for part in parts if part)
 
 
+def page_markdown(page: Page) -> str:
+    """Return the Markdown of one page, without a mark for the page."""
+    return "\n\n".join(part for part in map(block_markdown, page.blocks) if part)
+
+
 def block_markdown(block: Block) -> str:
     """Return the Markdown of one block; empty when it holds nothing to show."""
     return _MARKDOWN.get(block.kind, _paragraph)(block)

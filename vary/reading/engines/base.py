@@ -22,7 +22,7 @@ ENGINES = {  # name -> (module, package that must be installed), in order of pre
 
 
 class Engine(Protocol):
-    """The convolutional network of a reader, ready to run. Not thread-safe."""
+    """The convolutional network of a reader, ready to run. Safe to use from several threads at once."""
 
     name: str
     stride: tuple[int, int]  # px per cell, rows and columns

@@ -23,7 +23,8 @@ class OpenvinoEngine:
 
     def features(self, pixels_HW: np.ndarray) -> np.ndarray:
         """See `Engine.features`."""
-        features_1DRK = self._model(np.ascontiguousarray(pixels_HW[None, None]))[0]
+        request = self._model.create_infer_request()  # one per call: requests are not thread-safe
+        features_1DRK = request.infer(np.ascontiguousarray(pixels_HW[None, None]))[0]
         return np.ascontiguousarray(features_1DRK[0].transpose(1, 2, 0))
 
 
