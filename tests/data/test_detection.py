@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from vary.data.images.detection import MAX_BOXES, DetectionSource, make_question, read_coco, read_openimages
-from vary.data.images.paste import PasteSource, _paste, cutouts, shapes, stamps
+from vary.data.images.paste import PasteSource, cutouts, paste_object, shapes, stamps
 from vary.data.sample import Region, Sample, Skipped
 from vary.markup.boxes import parse_boxes
 
@@ -253,7 +253,7 @@ def test_an_object_hides_at_most_a_third_of_another() -> None:
     refused = 0
     for _ in range(20):
         image, owner, areas = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8), []
-        refused += sum(not _paste(image, owner, areas, square, rng) for _ in range(12))
+        refused += sum(not paste_object(image, owner, areas, square, rng) for _ in range(12))
         for k, (own, seen) in enumerate(areas, 1):
             assert own == 22 * 22
             assert seen == (owner == k).sum() >= 0.7 * own

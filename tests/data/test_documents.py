@@ -101,7 +101,7 @@ def test_every_template(name, plain) -> None:
     source = DocumentSource(plain, 1, templates=[name], pages=2)
     for i in range(2):
         sample = source.sample(i)
-        sheet = source._last[1][i]
+        sheet = source.sheets(0)[i]
         layer = sheet.page.layer
         shown = squeezed(layer.text)
         wanted = squeezed("".join(printed(block) for block in sheet.page.blocks))
@@ -167,8 +167,8 @@ def test_pages_are_cut_exactly(plain) -> None:
     hyphens = 0
     for document in range(6):
         source.sample(4 * document)
-        _, _, _, _, blocks = source._composed(document, 0, 1.2)
-        pages = [sheet.page for sheet in source._last[1]]
+        _, _, _, _, blocks = source.compose(document, 0, 1.2)
+        pages = [sheet.page for sheet in source.sheets(document)]
         if source.refused:
             continue
         body = [[b for b in page.body() if not isinstance(b, Note)] for page in pages]
@@ -188,7 +188,7 @@ def test_two_columns_are_read_one_after_the_other(plain) -> None:
     for i in range(6):
         sample = source.sample(i)
         body = [r for r in sample.regions if r.label in ("text", "list item", "code", "table", "heading")]
-        width = TEMPLATES[sample.meta["template"]].paper[0] * source._last[1][i % 3].scale
+        width = TEMPLATES[sample.meta["template"]].paper[0] * source.sheets(i // 3)[i % 3].scale
         columns = TEMPLATES[sample.meta["template"]].columns
         narrow = [r.box for r in body if r.box[2] - r.box[0] < width / columns]
         places = [(int((box[0] + box[2]) / 2 / (width / columns)), box[1]) for box in narrow]
@@ -266,8 +266,8 @@ def test_tinted_and_inverted_pages(plain) -> None:
 def test_a_page_that_says_something_else_is_refused(plain) -> None:
     source = DocumentSource(plain, 2, templates=["journal"], pages=2)
     source.sample(0)
-    _, template, style, _, blocks = source._composed(0, 0, 1.2)
-    sheet = source._last[1][0]
+    _, template, style, _, blocks = source.compose(0, 0, 1.2)
+    sheet = source.sheets(0)[0]
     PageCutter(blocks, template, style, sheet.scale).read(sheet.pdf, style.first_page)
     k = next(k for k, block in enumerate(blocks) if isinstance(block, Paragraph) and len(block.runs[0].text) > 20)
     other = [*blocks]

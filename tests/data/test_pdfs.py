@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 from vary.data.pdfs.source import PdfSource
 
-from ..conftest import words_of_the_standard_library
+from ..conftest import child_processes, is_ended, words_of_the_standard_library
 
 PROSE = " ".join(words_of_the_standard_library().replace("--", " ").replace("-", " ").split())
 WORDS = [word for word in PROSE.split() if word.isalpha()]
@@ -166,13 +168,16 @@ x = 1
 
 
 def test_chinese_lines_join_without_blanks() -> None:
-    from vary.data.pdfs.paragraphs import _with
+    from vary.data.pdfs.paragraphs import join_lines
 
-    assert _with("这个命令展开为一个放大率因子，", "这个因子", False, set()) == "这个命令展开为一个放大率因子，这个因子"
-    assert _with("a full line", "goes on", False, set()) == "a full line goes on"
-    assert _with("hyphen-", "ation", True, set()) == "hyphenation"
-    assert _with("well-", "known", True, {"well-known"}) == "well-known"
-    assert _with("the x-", "Axis", True, set()) == "the x-Axis"
+    assert (
+        join_lines("这个命令展开为一个放大率因子，", "这个因子", False, set())
+        == "这个命令展开为一个放大率因子，这个因子"
+    )
+    assert join_lines("a full line", "goes on", False, set()) == "a full line goes on"
+    assert join_lines("hyphen-", "ation", True, set()) == "hyphenation"
+    assert join_lines("well-", "known", True, {"well-known"}) == "well-known"
+    assert join_lines("the x-", "Axis", True, set()) == "the x-Axis"
 
 
 def test_files_that_are_none(tmp_path) -> None:
@@ -191,9 +196,12 @@ def test_files_that_are_none(tmp_path) -> None:
 
 def test_a_child_that_dies_costs_one_page(tmp_path) -> None:
     pages = "#pagebreak()\n".join(f'#"{" ".join(WORDS[60 * k : 60 * k + 60])}"\n' for k in range(2))
+    before = child_processes()
     source = PdfSource(typeset(tmp_path / "two.pdf", pages))
-    source._child.process.kill()
-    source._child.process.wait()
+    (child,) = child_processes() - before
+    os.kill(child, signal.SIGKILL)
+    while not is_ended(child):
+        os.sched_yield()
     assert source.page(0) is None
     assert source.page(1) is not None
     assert source.report() == {"used": 1, "renderer: the PDF renderer crashed": 1}

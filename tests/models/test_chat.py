@@ -63,8 +63,8 @@ def test_an_answer_ends_at_its_stop_token(folder) -> None:
     stop = chat_model.processor.stop_ids[-1]
     assert stop == chat_model.processor.tokenizer.convert_tokens_to_ids("<|im_end|>")
     letters = chat_model.processor.tokenizer("ab")["input_ids"]
-    assert chat_model._answer([*letters, stop, *letters], stop) == chat_model._answer([*letters, stop], stop)
-    ended, cut = chat_model._answer([*letters, stop], stop), chat_model._answer(letters, stop)
+    assert chat_model.decode([*letters, stop, *letters], stop) == chat_model.decode([*letters, stop], stop)
+    ended, cut = chat_model.decode([*letters, stop], stop), chat_model.decode(letters, stop)
     assert (ended.text, ended.finished, ended.tokens) == ("ab", True, 2)
     assert (cut.text, cut.finished) == ("ab", False)
 
@@ -79,7 +79,7 @@ def test_an_answer_that_loops_is_ended_and_marked(folder, monkeypatch) -> None:
     assert not chat_model.ask(PICTURE, "one", max_tokens=40, no_repeat=0).repeated
     letters, tokenizer = chat_model.processor.tokenizer("abcb")["input_ids"], chat_model.processor.tokenizer
     padded = [*letters, *[tokenizer.pad_token_id] * 9]  # in a batch whose other rows went on
-    answer = chat_model._answer(padded, chat_model.processor.stop_ids[-1], 7, Loop("tokens", "b", 2, 3))
+    answer = chat_model.decode(padded, chat_model.processor.stop_ids[-1], 7, Loop("tokens", "b", 2, 3))
     assert (answer.text, answer.tokens, answer.repeated) == ("abc", 4, True)
 
 

@@ -43,6 +43,7 @@ def test_pipeline(made) -> None:
     assert answers[0][0]["generated_text"].strip() == expected.strip()
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # peft reads it
 def test_lora_trains_its_own_weights_alone(made) -> None:
     model, processor = made
     adapted = get_peft_model(model, LoraConfig(r=2, target_modules=r".*language_model.*\.(q_proj|v_proj)"))

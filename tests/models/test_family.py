@@ -22,6 +22,7 @@ from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.processor import VaryProcessor
 from vary.models.vocab import TowerVocabulary, build_vocabulary
 from vary.models.vocab.merge import token_grid
+from vary.train.build import checkpoint_activations
 
 FAMILY = ["vary-tiny", "vary-tiny-paper", "vary-tiny-600k", "vary-toy", "vary-base", "vary-base-vicuna", "got"]
 # arXiv 2312.06109, 2401.12503, 2409.01704 as counted in the specification
@@ -314,7 +315,7 @@ def test_save_and_load_by_the_auto_classes(name, tokenizers, tmp_path) -> None:
 def test_frozen_branches_get_no_gradient_and_the_rest_does(tokenizers) -> None:
     model, processor = family("vary-toy", tokenizers)
     model.train().vocabularies.requires_grad_(False)
-    model.gradient_checkpointing_enable()
+    checkpoint_activations(model)
     messages = [*chat("q", picture(1)), {"role": "assistant", "content": "answer"}]
     inputs = processor.apply_chat_template(messages, tokenize=True, return_dict=True, labels=True)
     model(**inputs).loss.backward()

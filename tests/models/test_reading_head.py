@@ -152,17 +152,17 @@ def test_head_refuses_a_doubled_alphabet() -> None:
 
 
 def test_typewriter_lines_take_their_blanks_from_the_pitch() -> None:
-    from vary.reading.ctc import _typewriter
+    from vary.reading.ctc import space_by_pitch
 
     line = "int value(); // it is"
     at = np.array([10 + 7 * k for k, ch in enumerate(line) if ch != " "])
     read = "in t value ( ) ;// it is"  # blanks where a head puts them
     frames = iter(at)
     places = np.array([next(frames) if ch != " " else 0 for ch in read])
-    text, _, confidence = _typewriter(read, places, np.ones(len(read), np.float32))
+    text, _, confidence = space_by_pitch(read, places, np.ones(len(read), np.float32))
     assert text == line
     assert len(confidence) == len(line)
     rng = np.random.default_rng(0)
     book = "Proportional type has no pitch."
     x = np.cumsum(rng.uniform(2, 9, len(book))).astype(int)
-    assert _typewriter(book, x, np.ones(len(book), np.float32))[0] == book
+    assert space_by_pitch(book, x, np.ones(len(book), np.float32))[0] == book

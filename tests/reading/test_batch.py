@@ -23,6 +23,8 @@ from vary.reading.runs.batch import read_all, safe_names
 from vary.reading.runs.spec import ReaderSpec
 from vary.reading.runs.workers import WorkerPool
 
+from ..conftest import child_processes, is_ended
+
 FACTORY = "tests.reading.test_batch:open_scripted"
 
 
@@ -307,14 +309,16 @@ def test_output_stays_inside(run) -> None:
 
 
 def test_no_process_is_left(run) -> None:
+    before = child_processes()
     with WorkerPool(2, ReaderSpec(str(run.folder), factory=FACTORY), 30) as pool:
         source = tiff(run.folder / "a.tif", "hang", "ok")
         hanging, read = pool.submit(str(source), 1, None), pool.submit(str(source), 2, None)
         assert json.loads(gzip.decompress(read.result().stored))["status"] == "ok"
-        processes = [child.process for child in pool._children]
+        workers = child_processes() - before
+        assert len(workers) == 2
         began = time.perf_counter()
     assert time.perf_counter() - began < 5
-    assert all(process.poll() is not None for process in processes)
+    assert all(is_ended(pid) for pid in workers)
     assert hanging.done()
 
 

