@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pikepdf
 import pytest
 
 from tests.pdfs import pdf_of, show
@@ -53,6 +54,37 @@ def test_a_rotated_page_is_given_as_it_is_shown(tmp_path, rotation) -> None:
     for x0, y0, x1, y1 in text.boxes[place(text, "Turned")].tolist():
         inside = ink[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1]
         assert inside.any()
+
+
+BOXES = {  # the boxes of the parent node and of the page
+    "inherited": ({"/MediaBox": [0, 0, 300, 500]}, {}),
+    "inherited crop": ({"/MediaBox": [0, 0, 400, 600], "/CropBox": [20, 150, 380, 500]}, {}),
+    "crop beyond the media": ({}, {"/MediaBox": [0, 0, 400, 300], "/CropBox": [-50, 60, 900, 250]}),
+    "origin not zero": ({}, {"/MediaBox": [30, 40, 430, 340]}),
+    "negative": ({}, {"/MediaBox": [-100, -50, 300, 250]}),
+    "corners swapped": ({}, {"/MediaBox": [400, 300, 0, 0]}),
+    "no box": ({}, {}),
+}
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("boxes", BOXES.values(), ids=BOXES)
+def test_characters_lie_on_their_ink_whatever_box_the_page_has(tmp_path, boxes, rotation) -> None:
+    path = pdf_of(tmp_path / "a.pdf", [show("HIHIHIHI", 50, 170, 20, "F2")], rotation=rotation)
+    with pikepdf.open(path, allow_overwriting_input=True) as pdf:
+        page, (parent, own) = pdf.pages[0].obj, boxes
+        del page["/MediaBox"]
+        for node, given in ((page["/Parent"], parent), (page, own)):
+            for name, box in given.items():
+                node[name] = pikepdf.Array(box)
+        pdf.save(path)
+    text = content_of(path).text
+    with PdfFile(path) as pdf:
+        ink = np.asarray(pdf.render(1, DPI)[0]) < 128
+    rows, columns = np.nonzero(ink)
+    x0, y0, x1, y1 = text.boxes[place(text, "HIHIHIHI")].T
+    found = x0.min(), y0.min(), x1.max(), y1.max()
+    assert found == pytest.approx((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1), abs=2)
 
 
 def test_rules_areas_pictures_and_drawings(tmp_path) -> None:

@@ -148,9 +148,7 @@ class Frame:
     """From PDF coordinates of a page to the page as it is shown: the crop box, turned, at `scale` px per point."""
 
     def __init__(self, page: Any, scale: float):
-        media, crop = page.get_mediabox(), page.get_cropbox()
-        self.left, self.bottom = max(media[0], crop[0]), max(media[1], crop[1])
-        self.right, self.top = min(media[2], crop[2]), min(media[3], crop[3])
+        self.left, self.bottom, self.right, self.top = page.get_bbox()  # what is shown, inherited boxes included
         self.rotation = page.get_rotation()
         self.width, self.height = page.get_size()  # as shown
         # PDFium fills whole pixels
