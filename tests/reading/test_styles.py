@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import random
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -141,11 +145,39 @@ def shown(*blocks: Block) -> str:
         (line("call f(x)*2 now", mono="f(x)*2"), "<p>call <code>f(x)*2</code> now</p>"),
         (line("both here", bold="here", italic="here"), "<p>both <em><strong>here</strong></em></p>"),
         (line("ticks `a`` b", mono="`a``"), "<p>ticks <code>`a``</code> b</p>"),
+        (line("H2O, so", italic="H2O", subscript="2"), "<p><em>H<sub>2</sub>O</em>, so</p>"),
+        (line("of xi, t", italic="xi, t", subscript="i"), "<p>of <em>x<sub>i</sub>, t</em></p>"),
+        (line("a(xi)b", italic="xi", subscript="i"), "<p>a(<em>x<sub>i</sub></em>)b</p>"),
+        (line("2xi3", italic="xi", subscript="i"), "<p>2<em>x</em><sub>i</sub>3</p>"),
+        (line("two words", bold="two", italic="words"), "<p><strong>two</strong> <em>words</em></p>"),
+        (line("twowords", bold="two", italic="words"), "<p><strong>two</strong>words</p>"),
         (line("no *stars* <b>", bold="*stars*"), "<p>no <strong>*stars*</strong> &lt;b&gt;</p>"),
     ],
 )
 def test_markdown_of_styles(made, expected) -> None:
     assert shown(block(made)) == expected
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_marks_are_never_shown(seed) -> None:
+    """Random styles over random text: a renderer shows the text itself, and reads every mark as a mark."""
+    rng = random.Random(seed)
+    words = ["x", "word", "(", ")", ",", ".", "*", "_", "-", "∇", "ξ", "2", "é", "“", "中", "[", "]", "<", "`"]
+    text = " ".join("".join(rng.choices(words, k=rng.randint(1, 5))) for _ in range(12))
+    made = line("Start " + text)
+    for _ in range(8):
+        start = rng.randrange(6, len(made.text))
+        style = rng.choice(["bold", "italic", "italic", "superscript", "subscript", "mono"])
+        made.styles.append((start, min(len(made.text), start + rng.randint(1, 12)), style))
+    plain = re.sub(r"</?(?:p|em|strong|sub|sup|code)>", "", MarkdownIt().render(written("markdown", block(made))))
+    assert html.unescape(plain).split("-->\n", 1)[1].strip() == made.text
+
+
+def test_links_inside_the_file_are_links_in_html_alone() -> None:
+    made = line("see page 3")
+    made.links = [(4, 10, "#page=3")]
+    assert "see page 3" in written("markdown", block(made))
+    assert '<a href="#page-3">page 3</a>' in written("html", block(made))
 
 
 def test_styles_run_on_over_lines_and_hyphens() -> None:

@@ -45,6 +45,7 @@ def _html_lines(block: Block) -> list[str]:
             for style, tag in _TAGS:
                 piece = f"<{tag}>{piece}</{tag}>" if style in look else piece
             for target in (name.removeprefix(LINK) for name in look if name.startswith(LINK)):
+                target = target.replace("#page=", "#page-")  # the identifiers of the sections
                 kept = target.lower().startswith(_SCHEMES)
                 piece = f'<a href="{html_lib.escape(target)}">{piece}</a>' if kept else piece
             line += piece

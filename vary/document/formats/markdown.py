@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
-from ..elements import ITEM, LINK, LOST, Block, Page
+from ..elements import ITEM, LINK, LOST, SCRIPTS, Block, Page
 
 Pages = Iterator[Page]
 # Inside a line: emphasis, code, math, strikethrough; what closes a link; tags; entities. Then at its beginning.
@@ -46,6 +46,7 @@ def _paragraph(block: Block) -> str:
     return "  \n".join(_begun(_marked(runs)) for runs in _line_runs(block))
 
 
+_SCRIPTS = frozenset(SCRIPTS)
 Run = tuple[str, frozenset[str]]  # a piece of a line and the styles that it is set in
 
 
@@ -88,24 +89,95 @@ def _marked(runs: list[Run]) -> str:
 
 
 def _link(look: frozenset[str]) -> str:
-    """The target of the link that a run belongs to, fit for Markdown; empty when there is none."""
+    """Return the address of a run's link, fit for Markdown. Links inside the file are left out: it has no anchors."""
     target = next((name.removeprefix(LINK) for name in sorted(look) if name.startswith(LINK)), "")
-    return re.sub(r"[\s()<>\\]", lambda m: f"%{ord(m[0]):02X}", target)
+    return "" if target.startswith("#") else re.sub(r"[\s()<>\\]", lambda m: f"%{ord(m[0]):02X}", target)
 
 
 def _styled(runs: Iterable[Run]) -> str:
+    """Return runs with their emphasis, in the places where CommonMark reads the marks as marks.
+
+    A mark works next to a letter or digit inside it, or next to a blank or punctuation outside it. Where neither is so,
+    punctuation and scripts at the ends of an emphasised part are left out of it.
+    """
+    parts, out = _emphasised([*runs]), ""
+    for (mark, group), (_, following) in zip(parts, [*parts[1:], ("", [])], strict=True):
+        places = _letters(group) if mark else []
+        if not mark or out.endswith("*") or not (places or _is_apart(out[-1:])):
+            out += _plain(group)
+            continue
+        begin, end = (0, 0), (len(group), 0)
+        if not (_is_apart(out[-1:]) or places[:1] == [begin]):
+            begin = places[0]
+        after = following[0][0][:1] if following else ""
+        if not (_is_apart(after) or (places and places[-1] == (len(group) - 1, len(group[-1][0]) - 1))):
+            if not places:
+                out += _plain(group)
+                continue
+            end = places[-1][0], places[-1][1] + 1
+        inside = _plain(_cut(group, begin, end))
+        out += (
+            f"{_plain(_cut(group, (0, 0), begin))}{mark}{inside}{mark[::-1]}{_plain(_cut(group, end, (len(group), 0)))}"
+        )
+    return out
+
+
+def _is_apart(neighbour: str) -> bool:
+    """Return whether the character outside a mark is none, a blank, or punctuation other than a mark."""
+    return not neighbour.isalnum() and neighbour != "*"
+
+
+def _emphasised(runs: list[Run]) -> list[tuple[str, list[Run]]]:
+    """Join neighbouring runs of the same emphasis, also across blanks, and return each part with its mark.
+
+    Fixed-width type has none: backticks that touch would read as one longer mark.
+    """
+    marks = ["" if "mono" in look else "**" * ("bold" in look) + "*" * ("italic" in look) for _, look in runs]
+    for k in range(1, len(runs) - 1):
+        if not runs[k][0].strip() and not runs[k][1] and marks[k - 1] == marks[k + 1]:
+            marks[k] = marks[k - 1]
+    numbered = groupby(range(len(runs)), key=lambda k: marks[k])
+    return [(mark, [runs[k] for k in group]) for mark, group in numbered]
+
+
+Place = tuple[int, int]  # a run, and a character of it
+
+
+def _letters(runs: list[Run]) -> list[Place]:
+    """Return the places of letters and digits, without those in scripts and fixed-width type, which end in markup."""
+    return [
+        (k, at)
+        for k, (text, look) in enumerate(runs)
+        if "mono" not in look and not look & _SCRIPTS
+        for at, ch in enumerate(text)
+        if ch.isalnum()
+    ]
+
+
+def _cut(runs: list[Run], begin: Place, end: Place) -> list[Run]:
+    """Return the runs from one place up to another."""
+    parts = []
+    for k in range(begin[0], min(end[0] + 1, len(runs))):
+        text, look = runs[k]
+        text = text[begin[1] if k == begin[0] else 0 : end[1] if k == end[0] else None]
+        parts += [(text, look)] if text else []
+    return parts
+
+
+def _plain(runs: Iterable[Run]) -> str:
+    """Return runs without emphasis: fixed-width type in backticks, scripts in tags."""
     out = ""
-    for text, look in runs:
+    for look, group in groupby(runs, key=lambda run: run[1] & {"mono", *_SCRIPTS}):
+        text = "".join(piece for piece, _ in group)
         if "mono" in look:
             ticks = "`" * (1 + max((len(found) for found in re.findall("`+", text)), default=0))
             pad = " " if text[0] == "`" or text[-1] == "`" else ""
             piece = f"{ticks}{pad}{text}{pad}{ticks}"
         else:
             piece = _escaped(text)
-        mark = "**" * ("bold" in look) + "*" * ("italic" in look)
-        for name, tag in (("superscript", "sup"), ("subscript", "sub")):
-            piece = f"<{tag}>{piece}</{tag}>" if name in look else piece
-        out += f"{mark}{piece}{mark[::-1]}"
+        for name in sorted(_SCRIPTS & look):
+            piece = f"<{name[:3]}>{piece}</{name[:3]}>"
+        out += piece
     return out
 
 
