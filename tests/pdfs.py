@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from fontTools.pens.boundsPen import BoundsPen
+from fontTools.pens.qu2cuPen import Qu2CuPen
+from fontTools.pens.recordingPen import RecordingPen
+from fontTools.ttLib import TTFont
 from pypdf import PdfReader, PdfWriter
-from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, NameObject, NumberObject, TextStringObject
+from pypdf.generic import (
+    ArrayObject,
+    DecodedStreamObject,
+    DictionaryObject,
+    FloatObject,
+    NameObject,
+    NumberObject,
+    TextStringObject,
+)
 
 FACES = {"F1": "Helvetica", "F2": "Helvetica-Bold", "F3": "Courier", "F4": "Times-Italic"}
 
@@ -69,3 +83,107 @@ def with_map(path: Path, pairs: dict[str, str]) -> Path:
     fonts["/F1"].get_object()[NameObject("/ToUnicode")] = writer._add_object(cmap)
     writer.write(path)
     return path
+
+
+def without_map(path: Path, face: str, pairs: dict[str, str]) -> Path:
+    """Make /F1 an embedded TrueType font without a map, whose codes are set so that `pairs` are claimed."""
+    writer = PdfWriter(PdfReader(path))
+    font, data = _truetype(face)
+    by_claim = {pairs.get(chr(code), chr(code)): chr(code) for code in range(32, 127)}
+    glyphs = font.getBestCmap()
+    order = [font.getGlyphID(glyphs[ord(by_claim.get(chr(code), " "))]) for code in range(32, 127)]
+    _recode(writer, {drawn: claimed for claimed, drawn in by_claim.items()})
+    stream = DecodedStreamObject()
+    stream.set_data(data)
+    scale = 1000 / font["head"].unitsPerEm
+    widths = [round(font["hmtx"][font.getGlyphName(glyph)][0] * scale) for glyph in order]
+    places = DecodedStreamObject()
+    places.set_data(b"".join(n.to_bytes(2, "big") for n in [0] * 32 + order))
+    descriptor = _dictionary(Type="FontDescriptor", FontName="X", Flags=4, FontBBox=[0, -200, 1000, 900], StemV=80,
+                             ItalicAngle=0, Ascent=900, Descent=-200, CapHeight=700)  # fmt: skip
+    descriptor[NameObject("/FontFile2")] = writer._add_object(stream)
+    inner = _dictionary(Type="Font", Subtype="CIDFontType2", BaseFont="X", W=[32, widths])
+    inner[NameObject("/FontDescriptor")] = writer._add_object(descriptor)
+    inner[NameObject("/CIDSystemInfo")] = DictionaryObject({
+        NameObject("/Registry"): TextStringObject("Adobe"), NameObject("/Ordering"): TextStringObject("Identity"),
+        NameObject("/Supplement"): NumberObject(0),
+    })  # fmt: skip
+    inner[NameObject("/CIDToGIDMap")] = writer._add_object(places)
+    outer = _dictionary(Type="Font", Subtype="Type0", BaseFont="X", Encoding="Identity-H")
+    outer[NameObject("/DescendantFonts")] = ArrayObject([writer._add_object(inner)])
+    fonts = writer.pages[0]["/Resources"]["/Font"]
+    fonts[NameObject("/F1")] = writer._add_object(outer)
+    writer.write(path)
+    return path
+
+
+def as_type3(path: Path, face: str) -> Path:
+    """Make /F1 a Type 3 font that draws the outlines of a TrueType face."""
+    writer = PdfWriter(PdfReader(path))
+    font, _ = _truetype(face)
+    shapes, glyphs, unit = font.getGlyphSet(), font.getBestCmap(), font["head"].unitsPerEm
+    procedures, widths = DictionaryObject(), []
+    for code in range(32, 127):
+        shape = shapes[glyphs[code]]
+        stream = DecodedStreamObject()
+        bounds = BoundsPen(shapes)
+        shape.draw(bounds)
+        box = " ".join(f"{value:g}" for value in bounds.bounds or (0, 0, 0, 0))
+        stream.set_data(f"{shape.width} 0 {box} d1\n{_operators(shape, shapes)}f".encode())
+        procedures[NameObject(f"/c{code}")] = writer._add_object(stream)
+        widths.append(shape.width)
+    names = ArrayObject([NumberObject(32), *(NameObject(f"/c{code}") for code in range(32, 127))])
+    new = _dictionary(Type="Font", Subtype="Type3", FontBBox=[0, -500, unit, unit], FirstChar=32, LastChar=126,
+                      Widths=widths)  # fmt: skip
+    new[NameObject("/FontMatrix")] = ArrayObject([FloatObject(v) for v in (1 / unit, 0, 0, 1 / unit, 0, 0)])
+    new[NameObject("/CharProcs")] = procedures
+    new[NameObject("/Encoding")] = DictionaryObject({NameObject("/Differences"): names})
+    writer.pages[0]["/Resources"]["/Font"][NameObject("/F1")] = writer._add_object(new)
+    writer.write(path)
+    return path
+
+
+def add_page_under(path: Path, under: Path) -> Path:
+    """Lay the first page of another PDF under that of a PDF."""
+    writer = PdfWriter(PdfReader(path))
+    writer.pages[0].merge_page(PdfReader(under).pages[0], over=False)
+    writer.write(path)
+    return path
+
+
+def _operators(shape: Any, shapes: Any) -> str:
+    """Return PDF operators for the outline of a glyph."""
+    pen = RecordingPen()
+    shape.draw(Qu2CuPen(pen, 1.0, all_cubic=True))
+    letters = {"moveTo": "m", "lineTo": "l", "curveTo": "c", "closePath": "h", "endPath": "h"}
+    steps = [(letters[name], [value for point in points for value in point]) for name, points in pen.value]
+    return "".join(" ".join([*(f"{value:g}" for value in values), letter]) + "\n" for letter, values in steps)
+
+
+def _truetype(face: str) -> tuple[Any, bytes]:
+    path = next(Path("/usr/share/fonts").rglob(face))
+    return TTFont(path), path.read_bytes()
+
+
+def _recode(writer: PdfWriter, codes: dict[str, str]) -> None:
+    """Write the strings of a content stream by pdf_of as two-byte codes, characters replaced."""
+
+    def coded(match: re.Match[bytes]) -> bytes:
+        text = re.sub(rb"\\(.)", rb"\1", match[1]).decode("cp1252")
+        return b"<" + b"".join(b"%04x" % ord(codes.get(ch, ch)) for ch in text) + b"> Tj"
+
+    for page in writer.pages:
+        stream = DecodedStreamObject()
+        stream.set_data(re.sub(rb"\(((?:\\.|[^\\)])*)\) Tj", coded, page["/Contents"].get_object().get_data()))
+        page[NameObject("/Contents")] = writer._add_object(stream)
+
+
+def _dictionary(**values: Any) -> DictionaryObject:
+    """Return a PDF dictionary: strings become names, numbers and lists what they are."""
+
+    def made(value: Any) -> Any:
+        if isinstance(value, list):
+            return ArrayObject([made(one) for one in value])
+        return NameObject(f"/{value}") if isinstance(value, str) else NumberObject(value)
+
+    return DictionaryObject({NameObject(f"/{name}"): made(value) for name, value in values.items()})

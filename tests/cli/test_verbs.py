@@ -39,6 +39,7 @@ SURFACE = {
         "--quiet",
         "--json",
     },
+    "audit": {"-h", "--help", "--pages", "--model", "--device", "--password", "--json"},
     "ask": {"-h", "--help", "--task", *ASKING},
     "chart": {"-h", "--help", *ASKING},
     "detect": {"-h", "--help", "--classes", *ASKING},

@@ -84,6 +84,7 @@ def test_json() -> None:
             {
                 "number": 1, "status": "ok", "error": None, "width": 200, "height": 100, "dpi": 112.0,
                 "attempts": 1, "rotation": 0, "skew": 0.0, "layer": "none", "hidden": [], "rejected": [],
+                    "disagreements": [],
                 "seconds": 1.235,
                 "confidence": 0.75, "text": "né",
                 "blocks": [
@@ -103,6 +104,7 @@ def test_json() -> None:
             {
                 "number": 2, "status": "failed", "error": "the ink has run", "width": 0, "height": 0, "dpi": None,
                 "attempts": 1, "rotation": 0, "skew": 0.0, "layer": "none", "hidden": [], "rejected": [],
+                    "disagreements": [],
                 "seconds": 0.0,
                 "confidence": None, "text": "", "blocks": [],
             },

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from ..io.errors import MissingExtra, VaryError
+from .audit import audit
 from .console import INTERRUPTED, OK, USAGE, complain, escape_unprintable, write
 from .documents import read
 from .models import ask, chart, convert, detect, family, info
@@ -24,8 +25,8 @@ from .training import evaluate, render, train
 __all__ = ["VERBS", "app", "main"]
 
 VERBS: dict[str, Callable[..., int]] = {
-    "read": read, "ask": ask, "chart": chart, "detect": detect, "info": info, "family": family, "convert": convert,
-    "serve": serve, "demo": demo, "mcp": mcp, "render": render, "train": train, "eval": evaluate,
+    "read": read, "audit": audit, "ask": ask, "chart": chart, "detect": detect, "info": info, "family": family,
+    "convert": convert, "serve": serve, "demo": demo, "mcp": mcp, "render": render, "train": train, "eval": evaluate,
 }  # fmt: skip
 
 

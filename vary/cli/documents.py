@@ -13,7 +13,7 @@ import typer
 
 from ..io.errors import InputError
 from .console import NOTHING, OK, SOME_LOST, complain, write
-from .options import Decoder, Device, Ray, Workers
+from .options import Decoder, Device, Pages, Password, Ray, Workers
 
 if TYPE_CHECKING:
     from ..document.elements import Page
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def read(
     files: Annotated[list[str], typer.Argument(metavar="IN", help="PDFs, images, folders, patterns, - for stdin.")],
-    pages: Annotated[str | None, typer.Option(metavar="1-4,7,-1", help="Pages, from 1; -1 is the last.")] = None,
+    pages: Pages = None,
     to: Annotated[
         str | None,
         typer.Option(
@@ -47,7 +47,7 @@ def read(
     pixels: Annotated[bool, typer.Option("--pixels", help="Read pixels alone, not the PDFs' own text.")] = False,
     layer: Annotated[bool, typer.Option("--layer", help="Take the PDFs' own text, without a model.")] = False,
     device: Device = "cpu",
-    password: Annotated[str | None, typer.Option(metavar="TEXT", help="Password of encrypted PDFs.")] = None,
+    password: Password = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing on standard error.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With -o DIR: print a JSON line per page.")] = False,
 ) -> int:

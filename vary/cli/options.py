@@ -18,6 +18,8 @@ NoRepeat = Annotated[int, typer.Option(metavar="N", help="No run of N tokens may
 Decoder = Annotated[bool, typer.Option("--decoder", help="Rescore uncertain text with the decoder (needs PyTorch).")]
 Workers = Annotated[int | None, typer.Option(metavar="N", help="Number of processes.", show_default="one per core")]
 Ray = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Use a Ray cluster; `local` starts one here.")]
+Pages = Annotated[str | None, typer.Option(metavar="1-4,7,-1", help="Pages, from 1; -1 is the last.")]
+Password = Annotated[str | None, typer.Option(metavar="TEXT", help="Password of encrypted PDFs.")]
 Image = Annotated[str, typer.Argument(metavar="IMAGE", help="An image file.")]
 Models = Annotated[
     list[str] | None, typer.Argument(metavar="MODEL", help="Names or folders.", show_default="vary-nano")

@@ -78,6 +78,16 @@ class HiddenText:
 
 
 @dataclass
+class Disagreement:
+    """A place where a PDF's text layer and the pixels differ. odds: log-odds of the layer's text against the pixels."""
+
+    layer: str
+    pixels: str
+    box: Box
+    odds: float
+
+
+@dataclass
 class RejectedText:
     """Ink that was judged not to be text, with what it would read as and the confidence of that."""
 
@@ -174,6 +184,7 @@ class Page:
         layer: What became of the PDF's text layer, one of LAYERS.
         hidden: Text of the layer that nobody sees; not in the blocks.
         rejected: Ink that was judged not to be text.
+        disagreements: Places where the PDF's text layer and the pixels differ.
         structured: The reader has already set the kinds of the blocks. Not part of the JSON.
     """
 
@@ -191,6 +202,7 @@ class Page:
     layer: str = "none"
     hidden: list[HiddenText] = field(default_factory=list)
     rejected: list[RejectedText] = field(default_factory=list)
+    disagreements: list[Disagreement] = field(default_factory=list)
     structured: bool = field(default=False, compare=False)
 
     @property
@@ -224,8 +236,8 @@ class Page:
             for line in block.lines:
                 line.box = change(line.box)
                 line.characters = [change(box) for box in line.characters]
-        for rejected in self.rejected:
-            rejected.box = change(rejected.box)
+        for found in (*self.rejected, *self.disagreements, *self.hidden):
+            found.box = change(found.box)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary. `from_dict` restores the page, except for rounding."""
@@ -237,6 +249,10 @@ class Page:
             "hidden": [{"text": h.text, "box": _box(h.box), "reason": h.reason} for h in self.hidden],
             "rejected": [
                 {"text": r.text, "box": _box(r.box), "confidence": round(r.confidence, 4)} for r in self.rejected
+            ],
+            "disagreements": [
+                {"layer": d.layer, "pixels": d.pixels, "box": _box(d.box), "odds": round(d.odds, 1)}
+                for d in self.disagreements
             ],
             "blocks": [_block_dict(block) for block in self.blocks],
         }
@@ -255,10 +271,14 @@ class Page:
             known = {k: block[k] for k in ("kind", "level", "cells", "image")}
             known["angle"] = block.get("angle", found.get("rotation", 0) + found.get("skew", 0.0))
             blocks.append(Block(lines, tuple(block["box"]), **known))
-        known = {k: v for k, v in found.items() if k not in ("confidence", "text", "blocks", "hidden", "rejected")}
+        lists = ("blocks", "hidden", "rejected", "disagreements")
+        known = {k: v for k, v in found.items() if k not in ("confidence", "text", *lists)}
         hidden = [HiddenText(h["text"], tuple(h["box"]), h["reason"]) for h in found.get("hidden", ())]
         rejected = [RejectedText(r["text"], tuple(r["box"]), r["confidence"]) for r in found.get("rejected", ())]
-        return cls(**known, blocks=blocks, hidden=hidden, rejected=rejected)
+        differ = [
+            Disagreement(d["layer"], d["pixels"], tuple(d["box"]), d["odds"]) for d in found.get("disagreements", ())
+        ]
+        return cls(**known, blocks=blocks, hidden=hidden, rejected=rejected, disagreements=differ)
 
 
 @dataclass

@@ -22,7 +22,7 @@ from PIL import Image
 from .child import Child, ChildDied, send
 from .errors import InputError, PageTimeout
 from .pdf_forms import FormField, FormPages
-from .pdf_objects import PageContent, PageObjects, read_content
+from .pdf_objects import PageContent, PageObjects, read_content, read_fonts
 from .pdf_text import TextLayer
 
 POINTS_PER_INCH = 72
@@ -103,8 +103,15 @@ class PdfFile:
             answer, data = self._ask({"content": number, "dpi": dpi})
         except InputError:
             return None
-        text = TextLayer.unpack(answer["characters"], answer["fonts"], data)
+        text = TextLayer.unpack(answer["characters"], answer["fonts"], data, answer["font_ids"])
         return PageContent(text, PageObjects.from_dict(answer["objects"]))
+
+    def fonts(self, number: int) -> list[str]:
+        """Return the identities of the fonts of a page, as `TextLayer.font_ids`; none when it cannot be read."""
+        try:
+            return list(self._ask({"fonts": number})[0]["fonts"])
+        except InputError:
+            return []
 
     def form_fields(self, number: int, dpi: float) -> list[FormField]:
         """Return the form fields of a page, in pixels of its image at `dpi`."""
@@ -170,12 +177,15 @@ def _answer(pages: FormPages, request: dict[str, Any]) -> tuple[dict[str, Any], 
         return {"width": width, "height": height}, b""
     if kind == "fields":
         return {"fields": [[one.kind, one.box, one.checked] for one in pages.form_fields(number, scale)]}, b""
+    if kind == "fonts":
+        return {"fonts": read_fonts(page)}, b""
     if kind == "content":
         content = read_content(pages.pdf, page, scale)
         links = pages.links(number, scale)
         objects = content.objects if links is None else replace(content.objects, links=links)
         text = content.text
-        return {"characters": len(text.text), "fonts": text.font_names, "objects": objects.to_dict()}, text.pack()
+        known = {"characters": len(text.text), "fonts": text.font_names, "font_ids": text.font_ids}
+        return known | {"objects": objects.to_dict()}, text.pack()
     return _render(page, request["dpi"], request["colour"], request["pixels"])
 
 

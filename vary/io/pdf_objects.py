@@ -8,12 +8,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
 
-from .pdf_text import GENERATED, Frame, Matrix, TextLayer, read_text_objects
+from .pdf_text import GENERATED, Frame, Matrix, TextLayer, font_identity, read_text_objects
 
 Box = tuple[float, float, float, float]
 HIDDEN = ("", "invisible", "tiny", "outside", "clipped", "covered", "background")  # reasons; "" for visible
@@ -116,6 +116,18 @@ def read_objects(pdf: Any, page: Any, scale: float, text_objects: list[int]) -> 
                 objects.curves.append(box)
     objects.links = list(read_links(pdf, page, frame))
     return objects, drawn
+
+
+def read_fonts(page: Any) -> list[str]:
+    """Return the identities of the fonts of a page, see `pdf_text.font_identity`."""
+    from pypdfium2 import raw
+
+    fonts = {}
+    for thing, kind, _ in islice(_walk(raw, page, Frame(page, 1.0)), MAX_OBJECTS):
+        if kind == raw.FPDF_PAGEOBJ_TEXT:
+            font = raw.FPDFTextObj_GetFont(thing)
+            fonts.setdefault(ctypes.cast(font, ctypes.c_void_p).value, font)
+    return sorted({font_identity(raw, font) for font in fonts.values()})
 
 
 def find_hidden(layer: TextLayer, objects: PageObjects, drawn: dict[int, Any], addresses: list[int]) -> np.ndarray:

@@ -30,6 +30,7 @@ _STYLE_NAMES = (
     ),
 )
 _LOW = frozenset("acemnorsuvwxz")  # letters as high as an x
+_PLAIN = 0.4, 0.8  # median height of glyphs in em, where the font's size is right
 
 
 Matrix = tuple[float, float, float, float, float, float]  # a, b, c, d, e, f as in ISO 32000-1, 8.3.4
@@ -55,6 +56,7 @@ class TextLayer:
         unmapped: (N,) uint8, 1 where the font gives the character no Unicode.
         hidden: (N,) uint8, index into `pdf_objects.HIDDEN`: why nobody sees the character; 0 where it shows.
         font_names: base names of the fonts.
+        font_ids: name and size of each font's program; the same on all pages of a file.
     """
 
     text: str
@@ -72,6 +74,7 @@ class TextLayer:
     unmapped: np.ndarray
     hidden: np.ndarray
     font_names: tuple[str, ...] = ()
+    font_ids: tuple[str, ...] = ()
 
     def select(self, keep: np.ndarray) -> TextLayer:
         """Return the layer with only the characters of a mask."""
@@ -84,7 +87,7 @@ class TextLayer:
         return codes.tobytes() + b"".join(np.ascontiguousarray(getattr(self, n)).tobytes() for n, _, _ in ARRAYS)
 
     @classmethod
-    def unpack(cls, count: int, font_names: Sequence[str], data: bytes) -> TextLayer:
+    def unpack(cls, count: int, font_names: Sequence[str], data: bytes, font_ids: Sequence[str] = ()) -> TextLayer:
         """Return the layer of `count` characters that `pack` wrote."""
         at, arrays = 4 * count, {}
         for name, dtype, width in ARRAYS:
@@ -92,7 +95,7 @@ class TextLayer:
             arrays[name] = values.reshape(count, width) if width > 1 else values
             at += values.nbytes
         text = "".join(map(chr, np.frombuffer(data, np.int32, count).tolist()))
-        return cls(text, font_names=tuple(font_names), **arrays)
+        return cls(text, font_names=tuple(font_names), font_ids=tuple(font_ids), **arrays)
 
 
 ARRAYS: tuple[tuple[str, Any, int], ...] = (
@@ -101,7 +104,7 @@ ARRAYS: tuple[tuple[str, Any, int], ...] = (
     ("fonts", np.int32, 1), ("objects", np.int32, 1), ("modes", np.int32, 1), ("unmapped", np.uint8, 1),
     ("hidden", np.uint8, 1),
 )  # fmt: skip
-assert {name for name, _, _ in ARRAYS} == {f.name for f in fields(TextLayer)} - {"text", "font_names"}
+assert {name for name, _, _ in ARRAYS} == {f.name for f in fields(TextLayer)} - {"text", "font_names", "font_ids"}
 
 
 def read_text_layer(page: Any, scale: float = 1.0) -> TextLayer:
@@ -141,7 +144,8 @@ def read_text_objects(page: Any, scale: float) -> tuple[TextLayer, list[int]]:
         "objects": objects.order, "modes": objects.of("mode"), "unmapped": unmapped, "kinds": kinds,
         "hidden": np.zeros(count),
     }  # fmt: skip
-    return _layer(codes, values, tuple(objects.font_names)), objects.pointers
+    layer = _layer(codes, values, tuple(objects.font_names))
+    return replace(layer, font_ids=tuple(objects.font_ids)), objects.pointers
 
 
 class Frame:
@@ -185,6 +189,7 @@ class _TextObjects:
         self.order = np.full(len(pointers), -1, np.int32)
         self.values: dict[str, list[float]] = {name: [] for name in ("em", "angle", "colour", "style", "font", "mode")}
         self.font_names: list[str] = []
+        self.font_ids: list[str] = []
         self._fonts: dict[int, tuple[int, int]] = {}
         matrix, four = raw.FS_MATRIX(), [ctypes.c_uint() for _ in range(4)]
         ends = np.append(starts[1:], len(pointers))[: len(starts)]
@@ -224,16 +229,25 @@ class _TextObjects:
         """Return index and style bits of a font."""
         key = ctypes.cast(font, ctypes.c_void_p).value or 0
         if key not in self._fonts:
-            name = ctypes.create_string_buffer(256)
-            raw.FPDFFont_GetBaseFontName(font, name, len(name))
-            plain, flags = name.value.decode("utf-8", "replace").split("+")[-1], raw.FPDFFont_GetFlags(font)
+            identity = font_identity(raw, font)
+            name = identity.rpartition("/")[0]
+            plain, flags = name.split("+")[-1], raw.FPDFFont_GetFlags(font)
             found = [bool(known.search(plain)) for known in _STYLE_NAMES]
             found[0] |= flags > 0 and bool(flags & _BOLD)
             found[1] |= flags > 0 and bool(flags & _ITALIC)
             found[2] |= flags > 0 and bool(flags & _FIXED)
             self._fonts[key] = len(self.font_names), sum(yes << bit for bit, yes in enumerate(found))
-            self.font_names.append(name.value.decode("utf-8", "replace"))
+            self.font_names.append(name)
+            self.font_ids.append(identity + "#" * sum(one.rstrip("#") == identity for one in self.font_ids))
         return self._fonts[key]
+
+
+def font_identity(raw: Any, font: Any) -> str:
+    """Return name and size of the program of a font, joined by a slash."""
+    name, size = ctypes.create_string_buffer(256), ctypes.c_size_t(0)
+    raw.FPDFFont_GetBaseFontName(font, name, len(name))
+    raw.FPDFFont_GetFontData(font, None, 0, size)
+    return f"{name.value.decode('utf-8', 'replace')}/{size.value}"
 
 
 def _fill(function: Any, handle: Any, found: np.ndarray, fields: int = 0) -> None:
@@ -283,11 +297,13 @@ def true_sizes(layer: TextLayer) -> np.ndarray:
     low = np.array([ch in _LOW for ch in layer.text], bool)
     heights = layer.boxes[:, 3] - layer.boxes[:, 1]
     for size in np.unique(sizes):
-        same = sizes == size
+        same = (sizes == size) & (heights > 0)
+        if not same.any() or _PLAIN[0] < float(np.median(heights[same])) / max(size, 1e-6) < _PLAIN[1]:
+            continue  # whatever the letters claim to be
         letters = heights[same & low]
         if not len(letters):
-            letters = heights[same & (heights > 0)] * 0.6  # capitals, digits, Chinese
-        usual = float(np.median(letters)) if len(letters) else 0.0
-        if usual > 0 and not 0.3 < usual / max(size, 1e-6) < 0.65:
+            letters = heights[same] * 0.6  # capitals, digits, Chinese
+        usual = float(np.median(letters))
+        if not 0.3 < usual / max(size, 1e-6) < 0.65:
             sizes[same] = usual / 0.45
     return sizes

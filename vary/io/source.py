@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -47,6 +47,7 @@ class Source:
             raise InputError(f"{path}: {error.strerror}") from None
         self.pdf = PdfFile(self.path, password, timeout_s) if is_pdf else None
         self.pages = len(self.pdf) if self.pdf else count_frames(self.path)
+        self.kept: dict[str, Any] = {}  # what readers of this file keep from page to page
 
     def __enter__(self) -> Source:
         return self
@@ -74,6 +75,10 @@ class Source:
     def content(self, number: int, dpi: float) -> PageContent | None:
         """Return text layer and objects of a PDF's page at `dpi`; None for an image, or when they cannot be read."""
         return self.pdf.content(number, dpi) if self.pdf else None
+
+    def fonts(self, number: int) -> list[str]:
+        """Return the identities of the fonts of a PDF's page, as `TextLayer.font_ids`; none for an image."""
+        return self.pdf.fonts(number) if self.pdf else []
 
     def form_fields(self, number: int, dpi: float) -> list[FormField]:
         """Return the form fields of a PDF's page in pixels at `dpi`; none for an image."""

@@ -79,9 +79,15 @@ def _read(source: Source, number: int, reader: AnyReader, factor: float) -> Page
         page = read_layer(source.content(number, LAYER_DPI), LAYER_DPI)
         _add_form_fields(source, number, page)
         return page
-    if isinstance(reader, Reader) and reader.uses_layer and (both := read_both(source, number, reader, factor)):
-        _add_form_fields(source, number, both)
-        return both
+    if isinstance(reader, Reader) and reader.uses_layer and source.pdf:
+        page = read_both(source, number, reader, factor, lambda: _read_pixels(source, number, reader, factor))
+        if page.layer not in ("none", "rejected"):
+            _add_form_fields(source, number, page)
+        return page
+    return _read_pixels(source, number, reader, factor)
+
+
+def _read_pixels(source: Source, number: int, reader: PageReader, factor: float) -> Page:
     image, dpi = source.image(number, FIRST_DPI, pixels=FIRST_PIXELS)
     if _shows_nothing(image):
         return Page(number, "blank", image.width, image.height, dpi)

@@ -82,11 +82,15 @@ class Alphabet:
             self._of[ch] = first, sorted({index[other] for other in alike if other in index} - set(first))
         return self._of[ch]
 
+    def spells(self, ch: str) -> bool:
+        """Return whether the head can spell a character, or the letter that it is made of."""
+        return bool(self._classes_of(ch)[0])
+
     def is_alike(self, a: str, b: str) -> bool:
         """Whether two characters look so alike that the head may take one for the other."""
         index = self.alphabet.find(b) + 1
         own, alike = self._classes_of(a)
-        return a == b or index in own or index in alike
+        return b in (a, unicodedata.normalize("NFKD", a)) or (index > 0 and (index in own or index in alike))
 
 
 def align(

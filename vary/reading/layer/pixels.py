@@ -8,8 +8,8 @@ Frame: pixels of the page image, turned upright.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,10 +22,13 @@ from ...document.lines import TextLine
 from ...document.orientation import Orientation, restore_orientation, straighten
 from ...document.reading_order import order_blocks
 from ...document.structure import find_structure
+from ...io.deadline import time_is_up
 from ...io.pdf_objects import PageContent
 from ...models.preprocess import fit
 from ..ctc import ASCENT_EM, DESCENT_EM, X_HEIGHT_EM, mix_rows
-from .align import Alphabet, align
+from .align import Aligned, Alphabet, align
+from .document_votes import sightings_elsewhere
+from .glyphs import Sighting, find_sightings
 from .lines import LAYER_DPI, LayerLine, evidence_of, hidden_text, lines_by_turn
 from .verify import Verdict, judge
 
@@ -47,11 +50,76 @@ SCALES = 0.45, 3.5  # of the page image against LAYER_DPI
 USUAL_PIXELS = 1_200_000  # of a page of A4 at LAYER_DPI
 
 
-def read_both(source: Source, number: int, reader: Reader, factor: float) -> Page | None:
-    """Return a PDF page read by text layer and pixels; None when it has no layer that can be checked.
+def read_both(
+    source: Source, number: int, reader: Reader, factor: float, read_pixels: Callable[[], Page]
+) -> Page:  # fmt: skip
+    """Return a PDF page read by text layer and pixels, or by pixels alone without a layer that can be used.
 
-    factor: of the resolution, 1.0 at the first attempt.
+    Args:
+        source: The file.
+        number: Page number, from 1.
+        reader: Reads the pixels.
+        factor: Of the resolution, 1.0 at the first attempt.
+        read_pixels: Reads the page without its layer.
     """
+    witnesses = _witnesses(source, number, reader, factor)
+    if witnesses is None:
+        return read_pixels()
+    alphabet = Alphabet(reader.network.frame_grid.alphabet)
+
+    def judge_all(others: Sequence[Sighting]) -> list[Verdict]:
+        return [judge(one.shown, one.aligned, one.sightings, alphabet, others) for one in witnesses.parts]
+
+    verdicts = judge_all(())
+    if doubted := {font for verdict in verdicts for font in verdict.doubted}:
+        others = sightings_elsewhere(source, doubted, number, lambda page: _sightings(source, page, reader))
+        verdicts = judge_all(others) if others else verdicts
+    if any(verdict.rejected for verdict in verdicts) and not any(verdict.lines for verdict in verdicts):
+        return _rejected(read_pixels(), witnesses, verdicts)
+    page, late = Page(1, "blank", *witnesses.image.size, dpi=witnesses.dpi), None  # late: why not all pixels were read
+    for part, verdict in zip(witnesses.parts, verdicts, strict=True):
+        read = _compose(reader, part, verdict, witnesses.content, first=part is witnesses.parts[0])
+        if part.turn != Orientation():
+            restore_orientation(read, part.turn, witnesses.image.size)
+        if not page.blocks:
+            page.rotation, page.skew = read.rotation, read.skew
+        page.blocks += read.blocks
+        page.hidden += read.hidden
+        page.layer = max(page.layer, read.layer, key=("none", "verified", "healed", "rejected").index)
+        page.rejected += read.rejected
+        page.disagreements += read.disagreements
+        late = late or read.error
+    if not late and time_is_up():
+        late = "the time limit was reached; other pages of the file were not compared"
+    page.status, page.error = ("timeout", late) if late else ("ok" if page.blocks else "blank", None)
+    page.hidden += hidden_text(witnesses.content.text)
+    return page
+
+
+@dataclass
+class _Part:
+    """The lines of one direction, on the page turned so that they are level: those that show, and their alignment."""
+
+    turn: Orientation
+    image: Image.Image
+    shown: list[LayerLine]
+    hidden: list[HiddenText]
+    aligned: list[Aligned]
+    sightings: list[list[Sighting | None]]
+
+
+@dataclass
+class _Witnesses:
+    """Text layer and pixels of a page."""
+
+    content: PageContent
+    image: Image.Image
+    dpi: float
+    parts: list[_Part]
+
+
+def _witnesses(source: Source, number: int, reader: Reader, factor: float) -> _Witnesses | None:
+    """Draw a page at the size at which its own type is read best, and align its layer; None without a layer."""
     found = source.content(number, LAYER_DPI)
     if found is None or not (groups := lines_by_turn(found.text, _size(found))):
         return None
@@ -62,46 +130,60 @@ def read_both(source: Source, number: int, reader: Reader, factor: float) -> Pag
     content = source.content(number, dpi) if dpi else None
     if content is None or dpi is None:
         return None
-    page, late = Page(1, "blank", *image.size, dpi=dpi), None  # late: why not all pixels were read
+    parts = []
     for turn, lines in lines_by_turn(content.text, image.size):
-        part = _read_turned(reader, straighten(image, turn), lines, content, turn, first=turn == groups[0][0])
-        if turn != Orientation():
-            restore_orientation(part, turn, image.size)
-        if not page.blocks:
-            page.rotation, page.skew = part.rotation, part.skew
-        page.blocks += part.blocks
-        page.hidden += part.hidden
-        page.layer = max(page.layer, part.layer, key=("none", "verified", "healed", "rejected").index)
-        page.rejected += part.rejected
-        late = late or part.error
-    page.status, page.error = ("timeout", late) if late else ("ok" if page.blocks else "blank", None)
-    page.hidden += hidden_text(content.text)
+        level = straighten(image, turn)
+        shown, hidden = without_ink(level, lines)
+
+        def larger(scale: float, turn: Orientation = turn) -> Image.Image:
+            return straighten(source.image(number, dpi * scale)[0], turn)
+
+        aligned = align_lines(reader, level, shown, larger)
+        parts.append(_Part(turn, level, shown, hidden, aligned, find_sightings(shown, aligned, content.text, dpi)))
+    return _Witnesses(content, image, dpi, parts)
+
+
+def _rejected(page: Page, witnesses: _Witnesses, verdicts: Sequence[Verdict]) -> Page:
+    """Return a page that was read from pixels, with what the rejected layer says."""
+    by = page.width / max(1, witnesses.image.width)
+    layer = Page(1, "ok")
+    for part, verdict in zip(witnesses.parts, verdicts, strict=True):
+        turned = Page(1, "ok", *part.image.size, hidden=part.hidden, disagreements=verdict.disagreements)
+        if part.turn != Orientation():
+            restore_orientation(turned, part.turn, witnesses.image.size)
+        layer.hidden += turned.hidden
+        layer.disagreements += turned.disagreements
+    layer.hidden += hidden_text(witnesses.content.text)
+    layer.map_boxes(lambda box: (box[0] * by, box[1] * by, box[2] * by, box[3] * by))
+    page.layer, page.hidden, page.disagreements = "rejected", layer.hidden, layer.disagreements
     return page
+
+
+def _sightings(source: Source, number: int, reader: Reader) -> list[Sighting]:
+    """Return all sightings of glyphs on a page."""
+    found = _witnesses(source, number, reader, 1.0)
+    return [one for part in found.parts for row in part.sightings for one in row if one] if found else []
 
 
 def _size(content: PageContent) -> tuple[int, int]:
     return round(content.objects.width), round(content.objects.height)
 
 
-def _read_turned(
-    reader: Reader, image: Image.Image, lines: list[LayerLine], content: PageContent, turn: Orientation, first: bool
-) -> Page:
-    """Read the lines of one direction from the page turned so that they are level. first: and all other ink."""
-    shown, hidden = without_ink(image, lines)
-    verdict = check(reader, image, shown, content)
+def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent, first: bool) -> Page:
+    """Make a page of the lines of one direction. first: and of all other ink."""
+    image = part.image
     merged: list[TextLine] = list(verdict.lines)
     read: Page | None = None
-    if first and (verdict.rejected or bare_ink(image, verdict.lines, content, turn)):
-        scale = reader.wanted_scale(image) if not verdict.lines else 1.0
-        read = reader.read(image, scale)
+    if first and (verdict.rejected or bare_ink(image, verdict.lines, content, part.turn)):
+        read = reader.read(image, reader.wanted_scale(image) if not verdict.lines else 1.0)
         merged = merge(verdict.lines, _text_lines(read))
     blocks = [to_block(block, 1.0, STYLES + SCRIPTS) for block in order_blocks(merged)]
-    page = Page(1, "ok", *image.size, blocks=blocks, hidden=hidden)
+    page = Page(1, "ok", *image.size, blocks=blocks, hidden=part.hidden, disagreements=verdict.disagreements)
     if read is not None:
         page.rejected, page.error = read.rejected, read.error
     page.layer = "rejected" if not verdict.lines else "healed" if verdict.healed or verdict.rejected else "verified"
     scanned = any(_area(box) > 0.6 * _area((0, 0, *image.size)) for box, _ in content.objects.images)
-    find_structure(page, image, None if scanned else evidence_of(content, turn) if first else Evidence())
+    find_structure(page, image, None if scanned else evidence_of(content, part.turn) if first else Evidence())
     return page
 
 
@@ -109,22 +191,43 @@ def _area(box: Box) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def check(reader: Reader, image: Image.Image, lines: Sequence[LayerLine], content: PageContent) -> Verdict:
-    """Return what the pixels of an upright grey page say about the lines of its text layer."""
-    alphabet = Alphabet(reader.network.frame_grid.alphabet)
-    fitted = fit(image, 1.0, reader.preprocess["multiple"])
+def align_lines(
+    reader: Reader, image: Image.Image, lines: Sequence[LayerLine], larger: Callable[[float], Image.Image]
+) -> list[Aligned]:
+    """Align the lines of a text layer to the pixels.
+
+    Args:
+        reader: Reads the pixels.
+        image: Upright grey page.
+        lines: Of the layer.
+        larger: Returns the same page drawn larger by a factor.
+    """
+    alphabet, multiple = Alphabet(reader.network.frame_grid.alphabet), reader.preprocess["multiple"]
     near = [k for k, line in enumerate(lines) if EM_RANGE[0] <= line.em_px <= EM_RANGE[1]]
     paths: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     if near:
-        paths |= zip(near, _paths(reader, fitted.pixels, [lines[k] for k in near]), strict=True)
-    far = sorted(set(range(len(lines))) - set(near))
-    if far:
-        strips, moved = _strips(image, [lines[k] for k in far])
-        paths |= zip(far, _paths(reader, fit(strips, 1.0, reader.preprocess["multiple"]).pixels, moved), strict=True)
+        paths |= zip(near, _paths(reader, fit(image, 1.0, multiple).pixels, [lines[k] for k in near]), strict=True)
+    for far, zoom in _far(lines):
+        drawn = larger(zoom) if zoom > 1 else image
+        strips, moved = _strips(drawn, [_enlarged(lines[k], drawn.width / image.width) for k in far])
+        paths |= zip(far, _paths(reader, fit(strips, 1.0, multiple).pixels, moved), strict=True)
     texts = [line.text.replace(" ", "") for line in lines]
     known = [paths[k] for k in range(len(lines))]
-    found = align([path for path, _ in known], texts, [places for _, places in known], alphabet)
-    return judge(lines, found, content.text, alphabet)
+    return align([path for path, _ in known], texts, [places for _, places in known], alphabet)
+
+
+def _far(lines: Sequence[LayerLine]) -> Iterator[tuple[list[int], float]]:
+    """Yield the lines of type that is too large, then those too small, with the factor at which they are drawn."""
+    large = [k for k, line in enumerate(lines) if line.em_px > EM_RANGE[1]]
+    small = [k for k, line in enumerate(lines) if line.em_px < EM_RANGE[0]]
+    if large:
+        yield large, 1.0
+    if small:
+        yield small, min(MAX_SCALE, EM_PX / max(0.1, min(lines[k].em_px for k in small)))
+
+
+def _enlarged(line: LayerLine, by: float) -> LayerLine:
+    return replace(line, boxes=(line.boxes * by).astype(np.float32), em_px=line.em_px * by)
 
 
 def _paths(reader: Reader, pixels: np.ndarray, lines: Sequence[LayerLine]) -> list[tuple[np.ndarray, np.ndarray]]:

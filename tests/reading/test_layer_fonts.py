@@ -1,0 +1,102 @@
+"""Fonts that lie are healed over the whole document: by votes of all pages, by shapes, and by a common shift."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.pdfs import as_type3, pdf_of, show, with_map, without_map
+from vary.reading.api import load
+from vary.reading.layer.align import Alphabet
+from vary.reading.layer.glyphs import Sighting, judge_glyphs
+from vary.reading.pages import read_document
+
+SIZE = (420, 300)
+PROSE = (
+    "The harbour office keeps a ledger of every vessel", "that enters the bay. Each entry names the captain,",
+    "the cargo and the hour of arrival. No ship may leave", "before the dues of 1,374 are paid in 25 quays.",
+)  # fmt: skip
+SHIFT = {chr(code): chr(code + 2) for code in range(33, 124)}
+ALPHABET = Alphabet(" abcdefghijklmnopqrstuvwxyzABCDEFGHIJ0123456789")
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return load("vary-nano")
+
+
+def prose(size: float = 12, lines=PROSE) -> str:
+    return "".join(show(line, 40, 250 - 1.4 * size * k, size) for k, line in enumerate(lines))
+
+
+def sightings(claims: str, shows: str, count: int, odds: float = -9.0, font: str = "F", shape: float = 0.5):
+    """Sightings of a font's glyphs, each of which claims to be another."""
+    box = (0.0, -0.5, shape, 0.0, shape)
+    return [
+        Sighting(font, a, box, 12.0, 0.0 if a == b else odds, "" if a == b else b)
+        for a, b in zip(claims, shows, strict=True)
+        for _ in range(count)
+    ]
+
+
+def verdicts(found: list[Sighting]) -> dict[str, tuple[str, str]]:
+    return {one.character: (v.kind, v.shown) for one, v in zip(found, judge_glyphs(found, ALPHABET), strict=True)}
+
+
+def test_type_too_small_to_read_is_healed_by_other_pages(tmp_path, reader) -> None:
+    path = with_map(pdf_of(tmp_path / "a.pdf", [prose(), prose(3)], SIZE), SHIFT)
+    pages = read_document(path, reader).pages
+    assert [page.text for page in pages] == [" ".join(PROSE)] * 2
+    assert [page.layer for page in pages] == ["healed"] * 2
+
+
+def test_few_characters_are_healed_by_other_pages(tmp_path, reader) -> None:
+    path = with_map(pdf_of(tmp_path / "a.pdf", [prose(lines=["The bay"]), prose(), prose()], SIZE), SHIFT)
+    document = read_document(path, reader)
+    assert document.pages[0].text == "The bay"
+    assert {source for line in document.pages[0].lines for _, _, source in line.sources} == {"healed"}
+    alone = read_document(path, reader, pages="1").pages[0]  # whether other pages were read before does not count
+    assert (alone.text, alone.layer) == (document.pages[0].text, document.pages[0].layer)
+
+
+def test_a_font_without_a_map(tmp_path, reader) -> None:
+    path = without_map(pdf_of(tmp_path / "a.pdf", [prose()], SIZE), "LiberationSans-Regular.ttf", SHIFT)
+    assert read_document(path, reader).pages[0].text == " ".join(PROSE)
+
+
+def test_a_type_3_font_that_lies_does_not_pass(tmp_path, reader) -> None:
+    path = with_map(as_type3(pdf_of(tmp_path / "a.pdf", [prose()], SIZE), "LiberationSans-Regular.ttf"), SHIFT)
+    page = read_document(path, reader).pages[0]
+    assert page.layer == "healed"
+    assert page.text == " ".join(PROSE)
+
+
+def test_a_shift_tells_glyphs_that_were_seen_once() -> None:
+    found = sightings("bcdefghijk", "abcdefghij", 4) + sightings("q", "x", 1)
+    assert verdicts(found)["q"] == ("mixed", "q")  # the pixels contradict the shift
+    unsure = Sighting("F", "q", (0.0, -0.5, 0.5, 0.0, 0.5), 4.0, -1.0, "")
+    found = [*sightings("bcdefghijk", "abcdefghij", 4), unsure]
+    assert verdicts(found)["q"] == ("false", "p")
+
+
+def test_two_glyphs_of_a_lying_font_are_not_healed_to_one_character() -> None:
+    found = sightings("bcde", "abcd", 5) + sightings("y", "a", 3)
+    assert verdicts(found)["b"] == ("false", "a")
+    assert verdicts(found)["y"][0] == "mixed"
+
+
+def test_one_code_with_two_shapes_is_two_glyphs() -> None:
+    found = sightings("cde", "abf", 5) + sightings("x", "g", 5) + sightings("x", "h", 5, shape=0.8)
+    shown = [verdict.shown for verdict in judge_glyphs(found, ALPHABET)]
+    assert set(shown[15:20]) == {"g"}
+    assert set(shown[20:]) == {"h"}
+
+
+def test_letters_of_another_script_do_not_make_a_font_lie() -> None:
+    found = sightings("abcdefgh", "abcdefgh", 3) + sightings("жщю", "xwo", 3)
+    assert verdicts(found)["ж"][0] == "foreign"
+    assert not any(verdict.lying for verdict in judge_glyphs(found, ALPHABET))
+
+
+def test_a_font_that_claims_another_script_but_shows_plain_letters_lies() -> None:
+    found = sightings("бвгджз", "abcdef", 4)
+    assert verdicts(found)["б"] == ("false", "a")

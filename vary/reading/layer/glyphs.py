@@ -1,0 +1,239 @@
+"""Decide for each glyph of a PDF's fonts which character it draws, by votes of all places where it was sighted.
+
+Each glyph of a font is drawn alike and decoded alike wherever it is. So its sightings vote: a glyph that the pixels
+confirm is believed even where the head misreads it once; a glyph that the pixels contradict is replaced by what they
+show. A font most of whose glyphs are contradicted lies: of its glyphs only what the pixels spell counts. Many lying
+fonts are shifted: all their codes are off by one number, which also tells the glyphs that were sighted too seldom.
+A glyph is known by its font, the character that it claims, and the shape of its box. Invisible text has no glyphs.
+A character that the head cannot spell, such as an arrow or a Cyrillic letter, is always seen as something else. So it
+is `foreign`: it counts against its font only with the font's other glyphs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ...io.pdf_text import TextLayer
+from .align import Aligned, Alphabet
+from .lines import LayerLine
+
+CONFIRMED, CONTRADICTED = -2.0, -4.0  # log-odds from which, and below which, the pixels speak
+STRONG = -7.0  # contradicts even a font that is right elsewhere
+OFTEN = 3  # sightings from which a contradicted glyph is no slip of the head
+MAJORITY = 3  # times as many sightings one way as the other
+SHARE = 0.75  # of the sightings of a glyph of a lying font that spell one character, or it is not healed
+SHIFT_SHARE, SHIFT_GLYPHS = 0.8, 8  # of a font's healed glyphs, and their least number, that show one shift
+SAME_SHAPE = 0.04, 0.2  # em, and points: PDFium rounds boxes to 0.1 pt
+INVISIBLE = (3, 7)  # text rendering modes
+POINTS = 72.0
+
+
+class Sighting(NamedTuple):
+    """A glyph at one place.
+
+    Args:
+        font: Identity of the font in its file.
+        character: What it claims to be.
+        shape: Box about the pen and advance width, in em.
+        points: Size of the type.
+        odds: Log-odds of the claim against the best path.
+        seen: What the best path spells there; empty when nothing differs.
+    """
+
+    font: str
+    character: str
+    shape: tuple[float, ...]
+    points: float
+    odds: float
+    seen: str
+
+
+@dataclass(frozen=True)
+class GlyphVerdict:
+    """What the sightings of a glyph say.
+
+    Args:
+        kind: `true`, `false`, `mixed`, `foreign` or `unknown`.
+        shown: The character that it draws, of a `false` one.
+        count: Number of sightings.
+        trusted: Nearly all glyphs of its font are confirmed.
+        lying: Most glyphs of its font are contradicted.
+    """
+
+    kind: str
+    shown: str
+    count: int
+    trusted: bool = False
+    lying: bool = False
+
+
+@dataclass
+class _Glyph:
+    font: str
+    character: str
+    sightings: list[Sighting]
+    kind: str = "unknown"
+    shown: str = ""
+    strength: int = 0  # sightings that agree on `shown`
+
+
+def find_sightings(
+    lines: Sequence[LayerLine], found: Sequence[Aligned], text: TextLayer, dpi: float
+) -> list[list[Sighting | None]]:
+    """Return the sightings of each line, one per character other than spaces; None for invisible text.
+
+    Args:
+        lines: Of the layer.
+        found: The alignment of each line.
+        text: The layer.
+        dpi: Of its frame.
+    """
+    sizes = np.maximum(text.ems.astype(float), 1e-6)
+    wide = (text.advances[:, 2:] - text.advances[:, :2]).max(1)
+    shapes = np.concatenate([text.boxes - np.tile(text.origins, 2), wide[:, None]], 1) / sizes[:, None]
+    points, rows = sizes * POINTS / dpi, []
+    for line, aligned in zip(lines, found, strict=True):
+        assert line.indices is not None
+        places = [k for k, ch in zip(line.indices.tolist(), line.text, strict=True) if ch != " "]
+        spelt = line.text.replace(" ", "")
+        row: list[Sighting | None] = []
+        for k, ch, odds, seen in zip(places, spelt, aligned.odds.tolist(), aligned.seen, strict=True):
+            if int(text.modes[k]) in INVISIBLE or text.fonts[k] < 0:
+                row.append(None)
+                continue
+            font = text.font_ids[int(text.fonts[k])]
+            row.append(Sighting(font, ch, tuple(shapes[k].tolist()), float(points[k]), odds, seen))
+        rows.append(row)
+    return rows
+
+
+def agrees(character: str, odds: float, seen: str, alphabet: Alphabet) -> bool:
+    """Return whether the pixels confirm a character: by its odds, and by what they spell at its place."""
+    return odds > CONFIRMED and (not seen or alphabet.is_alike(character, seen))
+
+
+def claims_nothing(character: str) -> bool:
+    """Return whether a character names nothing that can be drawn: private use, control, replacement."""
+    return "\ue000" <= character <= "\uf8ff" or character < " " or character in "\ufffd\ufffe\uffff"
+
+
+def judge_glyphs(sightings: Sequence[Sighting], alphabet: Alphabet) -> list[GlyphVerdict]:
+    """Return the verdict of the glyph of each sighting."""
+    groups = _group(sightings)
+    glyphs = [_Glyph(own[0].font, own[0].character, own) for own in ([sightings[k] for k in group] for group in groups)]
+    for glyph in glyphs:
+        _vote(glyph, alphabet)
+    trusted, lying = _judge_fonts(glyphs)
+    for font in lying:
+        own = [glyph for glyph in glyphs if glyph.font == font]
+        for glyph in own:
+            _vote_by_spelling(glyph)
+        _apply_shift(own, alphabet)
+        _drop_conflicts(own)
+    found: list[GlyphVerdict] = [GlyphVerdict("unknown", "", 0)] * len(sightings)
+    for glyph, group in zip(glyphs, groups, strict=True):
+        known = glyph.kind, glyph.shown or glyph.character, len(glyph.sightings)
+        verdict = GlyphVerdict(*known, glyph.font in trusted, glyph.font in lying)
+        for k in group:
+            found[k] = verdict
+    return found
+
+
+def _group(sightings: Sequence[Sighting]) -> list[list[int]]:
+    """Return the places of sightings of one glyph each: font, character and shape are the same."""
+    claims: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for k, sighting in enumerate(sightings):
+        claims[sighting.font, sighting.character].append(k)
+    groups: list[list[int]] = []
+    for places in claims.values():
+        shapes = np.array([sightings[k].shape for k in places])
+        reach = SAME_SHAPE[0] + SAME_SHAPE[1] / np.maximum(np.array([sightings[k].points for k in places]), 0.1)
+        if (np.ptp(shapes, 0) <= reach.min()).all():
+            groups.append(places)
+            continue
+        order, left = np.lexsort((*shapes.T, reach)).tolist(), np.ones(len(places), bool)  # large type comes first
+        for first in order:
+            if left[first]:
+                same = left & (np.abs(shapes - shapes[first]).max(1) <= np.maximum(reach, reach[first]))
+                left &= ~same
+                groups.append([places[k] for k in np.flatnonzero(same).tolist()])
+    return groups
+
+
+def _vote(glyph: _Glyph, alphabet: Alphabet) -> None:
+    """Set the verdict of a glyph by the log-odds of its sightings."""
+    nothing = claims_nothing(glyph.character)
+    confirmed = sum(not nothing and agrees(glyph.character, s.odds, s.seen, alphabet) for s in glyph.sightings)
+    against = Counter(s.seen or " " for s in glyph.sightings if (s.seen if nothing else s.odds < CONTRADICTED))
+    contradicted = sum(against.values())
+    if confirmed and confirmed >= MAJORITY * contradicted:
+        glyph.kind = "true"
+    elif contradicted and not nothing and not alphabet.spells(glyph.character):
+        glyph.kind = "foreign"
+    elif contradicted and contradicted >= MAJORITY * confirmed:
+        shown, count = against.most_common(1)[0]
+        glyph.kind = "false" if 2 * count > contradicted and count > 1 and shown != " " else "mixed"
+        glyph.shown, glyph.strength = (shown, count) if glyph.kind == "false" else ("", 0)
+    elif contradicted:
+        glyph.kind = "mixed"
+
+
+def _judge_fonts(glyphs: Sequence[_Glyph]) -> tuple[set[str], set[str]]:
+    """Return the fonts nearly all of whose glyphs are confirmed, and those most of whose glyphs are contradicted.
+
+    A font of foreign glyphs lies when nearly all of them are seen as characters that the head knows well.
+    """
+    good, bad, foreign, other = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    for glyph in glyphs:
+        good[glyph.font] += glyph.kind == "true"
+        bad[glyph.font] += glyph.kind in ("false", "mixed")
+        if glyph.kind == "foreign":
+            plain = sum(s.odds < STRONG and s.seen.isalnum() and len(s.seen) == 1 for s in glyph.sightings)
+            foreign[glyph.font] += plain > SHARE * len(glyph.sightings)
+            other[glyph.font] += plain <= SHARE * len(glyph.sightings)
+    trusted = {font for font in good if good[font] >= 4 and good[font] >= 6 * bad[font]}
+    fonts = {glyph.font for glyph in glyphs}
+    return trusted, {
+        font
+        for font in fonts
+        if bad[font] + foreign[font] >= 3 and bad[font] + foreign[font] > good[font] + MAJORITY * other[font]
+    }
+
+
+def _vote_by_spelling(glyph: _Glyph) -> None:
+    """Set the verdict of a lying font's glyph: what nearly all of at least OFTEN sightings spell, or `mixed`."""
+    spelt = Counter(s.seen or (glyph.character if s.odds > CONFIRMED else " ") for s in glyph.sightings)
+    shown, count = spelt.most_common(1)[0]
+    glyph.kind, glyph.shown, glyph.strength = "mixed", "", 0
+    if count >= max(OFTEN, SHARE * len(glyph.sightings)) and shown != " ":
+        glyph.kind, glyph.shown, glyph.strength = "false", shown, count
+
+
+def _apply_shift(glyphs: Sequence[_Glyph], alphabet: Alphabet) -> None:
+    """Where the healed glyphs of a font show one shift of its codes, give the others what the shift makes of them."""
+    healed = [glyph for glyph in glyphs if glyph.kind == "false" and len(glyph.shown) == 1]
+    shifts = Counter(ord(glyph.shown) - ord(glyph.character) for glyph in healed)
+    if not shifts:
+        return
+    (shift, count), *_ = shifts.most_common(1)
+    if not shift or count < max(SHIFT_GLYPHS, SHIFT_SHARE * len(healed)):
+        return
+    for glyph in glyphs:
+        code = ord(glyph.character) + shift
+        target = chr(code) if 0x20 < code < 0x110000 else " "
+        spelt = {s.seen for s in glyph.sightings if s.seen}
+        if glyph.shown != target and target.isprintable() and all(alphabet.is_alike(target, one) for one in spelt):
+            glyph.kind, glyph.shown, glyph.strength = "false", target, len(glyph.sightings)
+
+
+def _drop_conflicts(glyphs: Sequence[_Glyph]) -> None:
+    """Heal only the most frequent of several characters of a font that are said to draw the same."""
+    best: dict[str, _Glyph] = {}
+    for glyph in sorted(glyphs, key=lambda glyph: (-glyph.strength, glyph.character)):
+        if glyph.kind == "false" and best.setdefault(glyph.shown, glyph).character != glyph.character:
+            glyph.kind, glyph.shown = "mixed", ""
