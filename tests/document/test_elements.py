@@ -80,10 +80,11 @@ def test_json() -> None:
         "schema": SCHEMA,
         "source": "a.pdf",
         "model": "vary-nano",
+        "title": None, "author": None, "outline": [], "offsets": [[1, 0], [2, 4]],
         "pages": [
             {
                 "number": 1, "status": "ok", "error": None, "width": 200, "height": 100, "dpi": 112.0,
-                "attempts": 1, "rotation": 0, "skew": 0.0, "layer": "none", "hidden": [], "rejected": [],
+                "attempts": 1, "label": None, "rotation": 0, "skew": 0.0, "layer": "none", "hidden": [], "rejected": [],
                     "disagreements": [],
                 "seconds": 1.235,
                 "confidence": 0.75, "text": "né",
@@ -103,7 +104,7 @@ def test_json() -> None:
             },
             {
                 "number": 2, "status": "failed", "error": "the ink has run", "width": 0, "height": 0, "dpi": None,
-                "attempts": 1, "rotation": 0, "skew": 0.0, "layer": "none", "hidden": [], "rejected": [],
+                "attempts": 1, "label": None, "rotation": 0, "skew": 0.0, "layer": "none", "hidden": [], "rejected": [],
                     "disagreements": [],
                 "seconds": 0.0,
                 "confidence": None, "text": "", "blocks": [],

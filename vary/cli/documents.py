@@ -13,7 +13,7 @@ import typer
 
 from ..io.errors import InputError
 from .console import NOTHING, OK, SOME_LOST, complain, write
-from .options import Decoder, Device, Pages, Password, Ray, Workers
+from .options import Decoder, Device, Pages, Password, Pixels, Ray, Workers
 
 if TYPE_CHECKING:
     from ..document.elements import Page
@@ -34,6 +34,9 @@ def read(
         typer.Option("-o", "--out", metavar="PATH", help="A file (paper.md), or a folder; run again to go on."),
     ] = None,
     figures: Annotated[bool, typer.Option("--figures", help="With -o DIR: crop figures and link them.")] = False,
+    front_matter: Annotated[
+        bool, typer.Option("--front-matter", help="Begin Markdown with title, author and number of pages.")
+    ] = False,
     workers: Workers = None,
     ray: Ray = None,
     server: Annotated[str | None, typer.Option(metavar="URL", help="Let an OpenAI-compatible server read.")] = None,
@@ -44,7 +47,7 @@ def read(
         typer.Option(metavar="MODEL", help="A name or a folder.", show_default="vary-nano or the server's"),
     ] = None,
     decoder: Decoder = False,
-    pixels: Annotated[bool, typer.Option("--pixels", help="Read pixels alone, not the PDFs' own text.")] = False,
+    pixels: Pixels = False,
     layer: Annotated[bool, typer.Option("--layer", help="Take the PDFs' own text, without a model.")] = False,
     device: Device = "cpu",
     password: Password = None,
@@ -63,8 +66,16 @@ def read(
         needy = {"figures": figures, "workers": workers, "ray": ray, "json": as_json}
         if wrong := next((name for name, value in needy.items() if value), None):
             raise InputError(f"--{wrong} needs -o DIR")
-        return _read_to_screen(files, to or "text", _page_reader(server, model, device, decoder, pixels), quiet, limits)
-    run = limits | {"workers": workers, "ray": ray, "figures": figures, "decoder": decoder, "pixels": pixels}
+        reader = _page_reader(server, model, device, decoder, pixels)
+        return _read_to_screen(files, to or "text", reader, quiet, front_matter, limits)
+    run = limits | {
+        "workers": workers,
+        "ray": ray,
+        "figures": figures,
+        "front_matter": front_matter,
+        "decoder": decoder,
+        "pixels": pixels,
+    }
     run |= {"model": model, "device": server or device}
     if _form_of(out) is None:
         return _read_into(files, out, (to or "text").split(","), quiet, as_json, run)
@@ -93,7 +104,10 @@ def _page_reader(server: str | None, model: str | None, device: str, decoder: bo
     return load_server(model, server)
 
 
-def _read_to_screen(files: list[str], form: str, reader: AnyReader, quiet: bool, limits: dict[str, Any]) -> int:
+def _read_to_screen(
+    files: list[str], form: str, reader: AnyReader, quiet: bool, titled: bool, limits: dict[str, Any]
+) -> int:
+    from ..document.formats.markdown import front_matter
     from ..document.formats.writers import WRITERS
     from ..io.source import find_files
     from ..reading.pages import read_document
@@ -111,7 +125,9 @@ def _read_to_screen(files: list[str], form: str, reader: AnyReader, quiet: bool,
                 lost += 1
                 continue
             read, lost = read + len(document.pages) - len(document.lost), lost + len(document.lost)
-            text = "".join(WRITERS[form](document.source, document.model, iter(document.pages)))
+            text = "".join(WRITERS[form](document.source, document.model, iter(document.pages), document.about))
+            if titled and form == "md":
+                text = front_matter(document.source, document.about, len(document.pages)) + text
             if text:
                 write(text)
     return OK if not lost else SOME_LOST if read else NOTHING

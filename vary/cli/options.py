@@ -16,6 +16,7 @@ Folder = Annotated[str, typer.Option("--model", metavar="DIR", help="A model fol
 MaxTokens = Annotated[int, typer.Option(metavar="N", help="Longest answer, in tokens.")]
 NoRepeat = Annotated[int, typer.Option(metavar="N", help="No run of N tokens may come twice; 0 allows it.")]
 Decoder = Annotated[bool, typer.Option("--decoder", help="Rescore uncertain text with the decoder (needs PyTorch).")]
+Pixels = Annotated[bool, typer.Option("--pixels", help="Read pixels alone, not the PDFs' own text.")]
 Workers = Annotated[int | None, typer.Option(metavar="N", help="Number of processes.", show_default="one per core")]
 Ray = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Use a Ray cluster; `local` starts one here.")]
 Pages = Annotated[str | None, typer.Option(metavar="1-4,7,-1", help="Pages, from 1; -1 is the last.")]

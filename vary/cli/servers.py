@@ -9,7 +9,7 @@ import typer
 
 from ..io.errors import InputError
 from .console import OK
-from .options import ApiKey, Decoder, Device, Host, Models, Port, Weights
+from .options import ApiKey, Decoder, Device, Host, Models, Pixels, Port, Weights
 
 
 def serve(
@@ -20,6 +20,7 @@ def serve(
     device: Device = "cpu",
     dtype: Weights = "auto",
     decoder: Decoder = False,
+    pixels: Pixels = False,
     allow_media_host: Annotated[
         list[str] | None, typer.Option(metavar="HOST", help="Fetch images from this host too; may be repeated.")
     ] = None,
@@ -42,7 +43,7 @@ def serve(
     if alone and (workers or 1) > 1:
         raise InputError(f"--workers {workers}: with --decoder or a GPU one page is read at a time")
     workers = workers or (1 if alone else thread_count())
-    loaded = load_models(models or ["vary-nano"], device, dtype, decoder, max(1, thread_count() // workers))
+    loaded = load_models(models or ["vary-nano"], device, dtype, decoder, max(1, thread_count() // workers), pixels)
     serve(loaded, host, port, api_key, tuple(allow_media_host or ()), Limits(workers=workers))
     return OK
 

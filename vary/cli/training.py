@@ -10,7 +10,7 @@ import typer
 
 from ..io.errors import InputError
 from .console import OK, SOME_LOST, write
-from .options import Decoder, Device, MaxTokens, Ray, Workers
+from .options import Decoder, Device, MaxTokens, Pixels, Ray, Workers
 
 
 def render(
@@ -97,6 +97,7 @@ def evaluate(
     device: Device = "cpu",
     max_tokens: MaxTokens = 2048,
     decoder: Decoder = False,
+    pixels: Pixels = False,
     rescore: Annotated[bool, typer.Option("--rescore", help="Score the predictions in OUT again.")] = False,
     compare: Annotated[
         tuple[str, str] | None, typer.Option(metavar="A B", help="Compare two runs, FOLDER or FOLDER:READER.")
@@ -114,6 +115,6 @@ def evaluate(
     evaluate(
         None if model == "none" else model, tasks, out, limit=limit, peers=peers, server=server,
         server_model=server_model, server_key=os.environ.get("OPENAI_API_KEY", ""), data=data, rescore=rescore,
-        prompt=prompt, device=device, max_tokens=max_tokens, decoder=decoder,
+        prompt=prompt, device=device, max_tokens=max_tokens, decoder=decoder, pixels=pixels,
     )  # fmt: skip
     return OK

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .findings import About, Box, Disagreement, HiddenText, RejectedText, round_box, to_dict
+
 if TYPE_CHECKING:
     import pandas
 
     from .chunks import Chunk
 
-Box = tuple[float, float, float, float]
 Span = tuple[int, int, str]  # characters [start, end) of a text, and a name of STYLES
 ITEM = re.compile(r"[•‣▪●○◦■□◆❖▶►➢➤] ?|[–*·] |- (?=\S)|\(?(?:\d{1,2}[.)]|[a-z]\)) ")  # the mark that begins a list item
 DOUBTFUL = 0.88  # mean confidence of a page below which it gets a warning; docs/results.md lists pages of all kinds
@@ -66,34 +67,6 @@ class Line:
     styles: list[Span] = field(default_factory=list)
     sources: list[Span] = field(default_factory=list)
     links: list[Span] = field(default_factory=list)
-
-
-@dataclass
-class HiddenText:
-    """Text of a PDF's layer that nobody sees. reason: one of `io.pdf_objects.HIDDEN`."""
-
-    text: str
-    box: Box
-    reason: str
-
-
-@dataclass
-class Disagreement:
-    """A place where a PDF's text layer and the pixels differ. odds: log-odds of the layer's text against the pixels."""
-
-    layer: str
-    pixels: str
-    box: Box
-    odds: float
-
-
-@dataclass
-class RejectedText:
-    """Ink that was judged not to be text, with what it would read as and the confidence of that."""
-
-    text: str
-    box: Box
-    confidence: float
 
 
 @dataclass
@@ -179,6 +152,7 @@ class Page:
         blocks: Blocks in reading order.
         error: Why the page was lost.
         attempts: How often the page was read.
+        label: How a PDF calls the page, such as `iv`; None where that is its number.
         rotation: Clockwise rotation of the page as found: 0, 90, 180 or 270 degrees.
         skew: Further clockwise rotation in degrees. Boxes refer to the image before it was straightened.
         layer: What became of the PDF's text layer, one of LAYERS.
@@ -197,6 +171,7 @@ class Page:
     blocks: list[Block] = field(default_factory=list)
     error: str | None = None
     attempts: int = 1
+    label: str | None = None
     rotation: int = 0
     skew: float = 0.0
     layer: str = "none"
@@ -241,19 +216,26 @@ class Page:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary. `from_dict` restores the page, except for rounding."""
-        known = ("number", "status", "error", "width", "height", "dpi", "attempts", "rotation", "skew", "layer")
+        known = (
+            "number",
+            "status",
+            "error",
+            "width",
+            "height",
+            "dpi",
+            "attempts",
+            "label",
+            "rotation",
+            "skew",
+            "layer",
+        )
         return {name: getattr(self, name) for name in known} | {
             "seconds": round(self.seconds, 3),
             "confidence": None if self.confidence is None else round(self.confidence, 4),
             "text": self.text,
-            "hidden": [{"text": h.text, "box": _box(h.box), "reason": h.reason} for h in self.hidden],
-            "rejected": [
-                {"text": r.text, "box": _box(r.box), "confidence": round(r.confidence, 4)} for r in self.rejected
-            ],
-            "disagreements": [
-                {"layer": d.layer, "pixels": d.pixels, "box": _box(d.box), "odds": round(d.odds, 1)}
-                for d in self.disagreements
-            ],
+            "hidden": [to_dict(one) for one in self.hidden],
+            "rejected": [to_dict(one) for one in self.rejected],
+            "disagreements": [to_dict(one) for one in self.disagreements],
             "blocks": [_block_dict(block) for block in self.blocks],
         }
 
@@ -273,21 +255,20 @@ class Page:
             blocks.append(Block(lines, tuple(block["box"]), **known))
         lists = ("blocks", "hidden", "rejected", "disagreements")
         known = {k: v for k, v in found.items() if k not in ("confidence", "text", *lists)}
-        hidden = [HiddenText(h["text"], tuple(h["box"]), h["reason"]) for h in found.get("hidden", ())]
-        rejected = [RejectedText(r["text"], tuple(r["box"]), r["confidence"]) for r in found.get("rejected", ())]
-        differ = [
-            Disagreement(d["layer"], d["pixels"], tuple(d["box"]), d["odds"]) for d in found.get("disagreements", ())
-        ]
-        return cls(**known, blocks=blocks, hidden=hidden, rejected=rejected, disagreements=differ)
+        kinds = {"hidden": HiddenText, "rejected": RejectedText, "disagreements": Disagreement}
+        for name, kind in kinds.items():
+            known[name] = [kind(**{**one, "box": tuple(one["box"])}) for one in found.get(name, ())]
+        return cls(**known, blocks=blocks)
 
 
 @dataclass
 class Document:
-    """The requested pages of one file, each with its status, and the name of the model."""
+    """The requested pages of one file, the name of the model, and what the file says about itself."""
 
     source: str
     model: str
     pages: list[Page] = field(default_factory=list)
+    about: About = field(default_factory=About)
 
     def __iter__(self) -> Iterator[Page]:
         return iter(self.pages)
@@ -299,11 +280,12 @@ class Document:
 
     def text(self) -> str:
         """Return the text of all pages, separated by empty lines."""
-        return "\n\n".join(page.text for page in self.pages if page.blocks)
+        return "\n\n".join(page.text for page in self.pages if page.text)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary as in `document.schema.json`. A new shape gets a new `schema` number."""
-        return document_head(self.source, self.model) | {"pages": [page.to_dict() for page in self.pages]}
+        head = document_head(self.source, self.model, self.about)
+        return head | {"pages": [page.to_dict() for page in self.pages], "offsets": page_offsets(self.pages)}
 
     def json(self) -> str:
         """Return `to_dict` as JSON text."""
@@ -346,12 +328,23 @@ class Document:
     def _written(self, form: str) -> str:
         from .formats.writers import WRITERS
 
-        return "".join(WRITERS[form](self.source, self.model, iter(self.pages)))
+        return "".join(WRITERS[form](self.source, self.model, iter(self.pages), self.about))
 
 
-def document_head(source: str, model: str) -> dict[str, Any]:
+def document_head(source: str, model: str, about: About) -> dict[str, Any]:
     """Return the keys of a document's JSON that come before `pages`."""
-    return {"schema": SCHEMA, "source": source, "model": model}
+    outline = [{"level": level, "title": title, "page": page} for level, title, page in about.outline]
+    known = {"title": about.title or None, "author": about.author or None, "outline": outline}
+    return {"schema": SCHEMA, "source": source, "model": model} | known
+
+
+def page_offsets(pages: Iterable[Page]) -> list[list[int]]:
+    """Return number and offset of each page: the character of `Document.text()` at which the page begins."""
+    offsets, at = [], 0
+    for page in pages:
+        offsets.append([page.number, at])
+        at += len(page.text) + 2 if page.text else 0
+    return offsets
 
 
 def _block_dict(block: Block) -> dict[str, Any]:
@@ -359,7 +352,7 @@ def _block_dict(block: Block) -> dict[str, Any]:
     return {
         "kind": block.kind,
         "level": block.level,
-        "box": _box(block.box),
+        "box": round_box(block.box),
         "confidence": None if confidence is None else round(confidence, 4),
         "cells": block.cells,
         "image": block.image,
@@ -371,14 +364,14 @@ def _block_dict(block: Block) -> dict[str, Any]:
 def _line_dict(line: Line) -> dict[str, Any]:
     return {
         "text": line.text,
-        "box": _box(line.box),
+        "box": round_box(line.box),
         "confidence": round(line.confidence, 4),
         "writer": line.writer,
         "styles": [list(span) for span in line.styles],
         "sources": [list(span) for span in line.sources],
         "links": [list(span) for span in line.links],
         "characters": [
-            [*_box(b), round(c, 3)] for b, c in zip(line.characters, line.character_confidence, strict=True)
+            [*round_box(b), round(c, 3)] for b, c in zip(line.characters, line.character_confidence, strict=True)
         ],
     }
 
@@ -405,7 +398,3 @@ def _ends(line: Line, angle: float) -> tuple[float, float]:
     cos, sin = math.cos(math.radians(angle)) / 2, math.sin(math.radians(angle)) / 2
     along = [(x0 + x1) * cos + (y0 + y1) * sin for x0, y0, x1, y1 in line.characters or [line.box]]
     return along[0], along[-1]
-
-
-def _box(box: Box) -> list[float]:
-    return [round(float(v), 1) for v in box]

@@ -22,19 +22,25 @@ from .reader import Opened, Reply, Request
 _ENDS = 1 << 20  # bytes of a file's start and end that go into a fingerprint
 
 
-def open_model(name: str, device: str = "cpu", max_tokens: int = 2048, decoder: bool = False) -> Opened:
+def open_model(
+    name: str, device: str = "cpu", max_tokens: int = 2048, decoder: bool = False, pixels: bool = False
+) -> Opened:
     """Open a model by name or folder. Its template says whether it answers questions or reads lines.
 
-    decoder: rescore uncertain spans with the decoder.
+    decoder: rescore uncertain spans with the decoder. pixels: read pixels alone, without the text layers of PDFs.
     """
     folder = weights_dir(name)
     about = folder / "processor_config.json"
     template = json.loads(about.read_text(encoding="utf-8")).get("template") if about.is_file() else "plain"
-    return _page_reader(name, folder, device, decoder) if template == "plain" else _chat(folder, device, max_tokens)
+    return (
+        _page_reader(name, folder, device, decoder, pixels)
+        if template == "plain"
+        else _chat(folder, device, max_tokens)
+    )
 
 
-def _page_reader(name: str, folder: Path, device: str, decoder: bool) -> Opened:
-    reader = load_reader(name, device, decoder)
+def _page_reader(name: str, folder: Path, device: str, decoder: bool, pixels: bool) -> Opened:
+    reader = load_reader(name, device, decoder, pixels=pixels)
     reader.read(Image.new("L", (512, 512), "white"))  # the first call sets up kernels
 
     def answer(request: Request) -> Reply:

@@ -33,7 +33,7 @@ def evaluate(
     model: str | None = "vary-nano", tasks: str = "all", out: str | Path = "eval", *, limit: int | None = None,
     peers: str = "", server: str | None = None, server_model: str | None = None, server_key: str = "",
     data: str | Path | None = None, rescore: bool = False, prompt: str | None = None, device: str = "cpu",
-    max_tokens: int = 2048, decoder: bool = False, log: Log = print,
+    max_tokens: int = 2048, decoder: bool = False, pixels: bool = False, log: Log = print,
 ) -> list[Row]:  # fmt: skip
     """Measure a model and its peers, and report on everything in the folder. Return the rows of the report.
 
@@ -50,6 +50,7 @@ def evaluate(
         device: Device of the model.
         max_tokens: Limit of an answer.
         decoder: Rescore uncertain spans with the decoder. The reader's name gets `-decoder`.
+        pixels: Read pixels alone, without the text layers of PDFs. The reader's name gets `-pixels`.
         log: Receives each line of the log.
 
     Raises:
@@ -62,8 +63,9 @@ def evaluate(
         if not records:
             raise InputError(f"{out}: no predictions to score")
         return write_report([r for r in records if tasks == "all" or r.task in chosen], out, log)
-    name = Path(model).resolve().name + "-decoder" * decoder if model else None
-    own = {str(name): {"name": model, "device": device, "max_tokens": max_tokens, "decoder": decoder}} if model else {}
+    name = Path(model).resolve().name + "-decoder" * decoder + "-pixels" * pixels if model else None
+    settings = {"name": model, "device": device, "max_tokens": max_tokens, "decoder": decoder, "pixels": pixels}
+    own = {str(name): settings} if model else {}
     readers: dict[str, Reader] = {}
     began = time.monotonic()
     try:

@@ -13,7 +13,7 @@ import json
 import math
 import signal
 import zlib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +22,7 @@ from PIL import Image
 from .child import Child, ChildDied, send
 from .errors import InputError, PageTimeout
 from .pdf_forms import FormField, FormPages
+from .pdf_info import PdfInfo, read_info
 from .pdf_objects import PageContent, PageObjects, read_content, read_fonts
 from .pdf_text import TextLayer
 
@@ -106,6 +107,13 @@ class PdfFile:
         text = TextLayer.unpack(answer["characters"], answer["fonts"], data, answer["font_ids"])
         return PageContent(text, PageObjects.from_dict(answer["objects"]))
 
+    def info(self) -> PdfInfo:
+        """Return what the file says about itself."""
+        answer, _ = self._ask({"info": None})
+        outline = [(level, title, page) for level, title, page in answer["outline"]]
+        labels = {int(number): label for number, label in answer["labels"].items()}
+        return PdfInfo(answer["title"], answer["author"], outline, labels)
+
     def fonts(self, number: int) -> list[str]:
         """Return the identities of the fonts of a page, as `TextLayer.font_ids`; none when it cannot be read."""
         try:
@@ -123,7 +131,8 @@ class PdfFile:
         self._child.close()
 
     def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        where = f"{self.path}, page {request[kind]}" if (kind := next(iter(request))) != "open" else self.path
+        kind = next(iter(request))
+        where = f"{self.path}, page {request[kind]}" if kind not in ("open", "info") else self.path
         if self._child.process is None and kind != "open":
             self._ask({"open": self.path, "password": self.password})
         try:
@@ -155,6 +164,9 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
             if "open" in request:
                 pages = FormPages(open_pdf(request["open"], request["password"]))
                 answer: dict[str, Any] = {"pages": len(pages.pdf)}
+            elif "info" in request:
+                assert pages is not None
+                answer = asdict(read_info(pages.pdf))
             else:
                 assert pages is not None
                 answer, data = _answer(pages, request)

@@ -9,16 +9,18 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
 
-from .errors import InputError
+from .errors import InputError, VaryError
 from .image import count_frames, image_dpi, open_image
 from .pdf import MAX_PAGE_PIXELS, PAGE_TIMEOUT_S, POINTS_PER_INCH, PdfFile, looks_like_pdf
 from .pdf_forms import FormField
+from .pdf_info import PdfInfo
 from .pdf_objects import PageContent
 
 MAX_PAGES = 20_000  # of one file
@@ -75,6 +77,14 @@ class Source:
     def content(self, number: int, dpi: float) -> PageContent | None:
         """Return text layer and objects of a PDF's page at `dpi`; None for an image, or when they cannot be read."""
         return self.pdf.content(number, dpi) if self.pdf else None
+
+    @cached_property
+    def info(self) -> PdfInfo:
+        """What a PDF says about itself; nothing for an image, or when it cannot be read."""
+        try:
+            return self.pdf.info() if self.pdf else PdfInfo()
+        except VaryError:
+            return PdfInfo()
 
     def fonts(self, number: int) -> list[str]:
         """Return the identities of the fonts of a PDF's page, as `TextLayer.font_ids`; none for an image."""

@@ -39,9 +39,7 @@ def load(
         return LayerReader()
     from .loader import load_reader  # brings torch
 
-    reader = load_reader(name, device, decoder)
-    reader.uses_layer = not pixels
-    return reader
+    return load_reader(name, device, decoder, pixels=pixels)
 
 
 def read(

@@ -27,6 +27,7 @@ def load_reader(
     decoder: bool = False,
     engine: str | None = None,
     threads: int | None = None,
+    pixels: bool = False,
 ) -> Reader:
     """Load a reader from a shipped model's name or a folder.
 
@@ -36,12 +37,15 @@ def load_reader(
         decoder: rescore uncertain spans with the decoder, which needs PyTorch and transformers.
         engine: `openvino`, `onnx` or `torch`; None takes $VARY_ENGINE, or else the best one that is installed.
         threads: CPU threads of the network; None takes all cores, within $OMP_NUM_THREADS and $OMP_THREAD_LIMIT.
+        pixels: read pixels alone, without the text layers of PDFs.
     """
     folder = weights_dir(name)
     if decoder:
         _require_torch()
     network = load_network(folder, engine, threads, device)
-    return Reader(network, name, partial(_decoder, folder, device) if decoder else None)
+    reader = Reader(network, name, partial(_decoder, folder, device) if decoder else None)
+    reader.uses_layer = not pixels
+    return reader
 
 
 def _require_torch() -> None:

@@ -7,16 +7,18 @@ that one process, several, and a run that was broken off and continued give the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from ..document.elements import STATUSES, Document, Page
+from ..document.findings import About
 from ..document.form_fields import place_form_fields
 from ..document.orientation import Orientation, restore_orientation, straighten
+from ..document.outline import apply_outline
 from ..document.running_heads import mark_running_heads
 from ..document.structure import find_structure
 from ..io.errors import InputError, PageTimeout
@@ -70,8 +72,16 @@ def read_page(source: Source, number: int, reader: AnyReader, attempt: int = 0) 
         page = Page(number, "failed", error=f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": "))
     if page.status == "ok" and page.doubt:
         page.status = "doubtful"
-    page.number, page.seconds = number, time.perf_counter() - began
+    page.number, page.label = number, source.info.labels.get(number)
+    if not page.structured:
+        apply_outline(page, source.info.outline)
+    page.seconds = time.perf_counter() - began
     return page
+
+
+def about(source: Source) -> About:
+    """Return what a file says about itself."""
+    return About(source.info.title, source.info.author, source.info.outline)
 
 
 def _read(source: Source, number: int, reader: AnyReader, factor: float) -> Page:
@@ -169,8 +179,12 @@ def read_pages(
     `max_pages`, or `pages` cannot be understood. `timeout_s`: for rendering a page.
     """
     with Source(path, password, timeout_s) as source:
-        for number in source.numbers(pages, max_pages):
-            yield with_retries(lambda attempt, n=number: read_page(source, n, reader, attempt))  # type: ignore[misc]
+        yield from _read_all(source, reader, source.numbers(pages, max_pages))
+
+
+def _read_all(source: Source, reader: AnyReader, numbers: Iterable[int]) -> Iterator[Page]:
+    for number in numbers:
+        yield with_retries(lambda attempt, n=number: read_page(source, n, reader, attempt))  # type: ignore[misc]
 
 
 def read_document(
@@ -179,13 +193,15 @@ def read_document(
     pages: str | None = None,
     password: str | None = None,
     on_page: Callable[[Page], None] | None = None,
-    **limits: Any,
+    timeout_s: float = PAGE_TIMEOUT_S,
+    max_pages: int = MAX_PAGES,
 ) -> Document:
     """`read_pages` collected, headers and footers found; `on_page` is called with each page as it ends."""
-    document = Document(str(path), reader.name)
-    for page in read_pages(path, reader, pages, password, **limits):
-        document.pages.append(page)
-        if on_page:
-            on_page(page)
+    with Source(path, password, timeout_s) as source:
+        document = Document(str(path), reader.name, about=about(source))
+        for page in _read_all(source, reader, source.numbers(pages, max_pages)):
+            document.pages.append(page)
+            if on_page:
+                on_page(page)
     document.pages = list(mark_running_heads(document.pages))
     return document

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from ..document.blocks import to_block
-from ..document.elements import Block, Page, RejectedText
+from ..document.elements import Block, Page
+from ..document.findings import RejectedText
 from ..document.lines import TextLine
 from ..document.orientation import Orientation, find_orientation, restore_orientation
 from ..document.reading_order import order_blocks
@@ -52,7 +53,7 @@ class Reader:
 
     Without `decoder`, or when the model's configuration has no `reading.decoder_weight`, the head reads alone.
 
-    `uses_layer`: whether `read_page` checks and uses the text layers of PDFs; set by `api.load` and `ReaderSpec`.
+    `uses_layer`: whether `read_page` checks and uses the text layers of PDFs; set by `load_reader`.
 
     Args:
         network: pixels to class probabilities.

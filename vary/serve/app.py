@@ -301,11 +301,17 @@ async def _on_invalid(_: Request, error: Any) -> Response:
 
 
 def load_models(
-    names: list[str], device: str = "cpu", dtype: str = "auto", decoder: bool = False, threads: int | None = None
+    names: list[str],
+    device: str = "cpu",
+    dtype: str = "auto",
+    decoder: bool = False,
+    threads: int | None = None,
+    pixels: bool = False,
 ) -> dict[str, Served]:
     """Models to serve, by the names they were given or their folders' names; each reads, answers, or both.
 
     decoder: page readers rescore uncertain spans with their decoder. threads: CPU threads for each page that is read.
+    pixels: page readers read pixels alone, without the text layers of PDFs.
     Raises ValueError for an unknown name, one given twice, and a folder that holds neither.
     """
     from ..models.hub import weights_dir
@@ -318,7 +324,7 @@ def load_models(
         asks = config.get("template", "plain") != "plain"
         if folder.name in models:
             raise InputError(f"{name}: a model of the name {folder.name} is served already")
-        reader = load_reader(name, device, decoder, threads=threads) if config.get("reading") else None
+        reader = load_reader(name, device, decoder, None, threads, pixels) if config.get("reading") else None
         chat_model = None
         if asks or reader is None:
             from ..models.generate.chat import load_chat_model  # brings transformers, which takes seconds

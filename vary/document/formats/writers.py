@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json as json_lib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 from ..elements import document_head
+from ..findings import About
 from .html import html
 from .markdown import Pages, markdown
 
 
-def plain(source: str, model: str, pages: Pages) -> Iterator[str]:
+def plain(source: str, model: str, pages: Pages, about: About | None = None) -> Iterator[str]:
     """Yield the plain text, with an empty line between blocks."""
     gap = ""
     for page in pages:
@@ -19,16 +21,27 @@ def plain(source: str, model: str, pages: Pages) -> Iterator[str]:
             gap = "\n\n"
 
 
-def json(source: str, model: str, pages: Pages) -> Iterator[str]:
+def json(source: str, model: str, pages: Pages, about: About | None = None) -> Iterator[str]:
     """Yield the parts of the JSON of `Document.json`; see `document.schema.json`."""
-    head = json_lib.dumps(document_head(source, model), ensure_ascii=False)
+    head = json_lib.dumps(document_head(source, model, about or About()), ensure_ascii=False)
     yield head[:-1] + ', "pages": ['
+    offsets, at = [], 0
     for k, page in enumerate(pages):
-        yield (",\n" if k else "\n") + json_lib.dumps(page.to_dict(), ensure_ascii=False)
-    yield "\n]}"
+        found = page.to_dict()
+        yield (",\n" if k else "\n") + json_lib.dumps(found, ensure_ascii=False)
+        offsets.append([page.number, at])
+        at += len(found["text"]) + 2 if found["text"] else 0
+    yield f'\n], "offsets": {offsets}}}'
 
 
-WRITERS: dict[str, Callable[[str, str, Pages], Iterator[str]]] = {
+class Writer(Protocol):
+    """Yields the parts of a document in one form."""
+
+    def __call__(self, source: str, model: str, pages: Pages, about: About | None = None) -> Iterator[str]:
+        """source: name of the file. about: what it says about itself."""
+
+
+WRITERS: dict[str, Writer] = {
     "text": plain, "md": markdown, "html": html, "json": json,
 }  # fmt: skip
 

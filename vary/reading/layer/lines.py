@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...document.blocks import to_block
-from ...document.elements import SCRIPTS, SOURCES, STYLES, Box, HiddenText, Page
+from ...document.elements import SCRIPTS, SOURCES, STYLES, Box, Page
 from ...document.evidence import Evidence
+from ...document.findings import HiddenText
 from ...document.lines import TextLine
 from ...document.orientation import Orientation, restore_orientation
 from ...document.reading_order import order_blocks

@@ -16,8 +16,9 @@ import numpy as np
 from PIL import Image
 
 from ...document.blocks import to_block
-from ...document.elements import SCRIPTS, STYLES, Box, HiddenText, Page
+from ...document.elements import SCRIPTS, STYLES, Box, Page
 from ...document.evidence import Evidence
+from ...document.findings import HiddenText
 from ...document.lines import TextLine
 from ...document.orientation import Orientation, restore_orientation, straighten
 from ...document.reading_order import order_blocks

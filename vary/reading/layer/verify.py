@@ -12,7 +12,8 @@ from itertools import groupby
 
 import numpy as np
 
-from ...document.elements import SOURCES, Disagreement, union
+from ...document.elements import SOURCES, union
+from ...document.findings import Disagreement
 from .align import Aligned, Alphabet
 from .glyphs import CONFIRMED, CONTRADICTED, OFTEN, STRONG, GlyphVerdict, Sighting, agrees, judge_glyphs
 from .lines import LayerLine

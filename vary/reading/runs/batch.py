@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from ...document.elements import LOST, SCHEMA, STATUSES, Page
+from ...document.findings import About
+from ...document.formats.markdown import front_matter
 from ...document.formats.writers import SUFFIXES, WRITERS
 from ...document.running_heads import mark_running_heads
 from ...io.errors import ConfigError, InputError
@@ -30,7 +32,7 @@ from ...io.files import atomic_write, lock_folder, sha256
 from ...io.pdf import PAGE_TIMEOUT_S
 from ...io.source import MAX_PAGES, FoundFile, Source, find_files
 from ...models.hub import weights_dir
-from ..pages import LADDER
+from ..pages import LADDER, about
 from ..remote import load_server
 from .ledger import Ledger, LedgerEntry, WrittenEntry
 from .pictures import write_images, write_searchable_pdf
@@ -78,6 +80,7 @@ class _Job:
     sha256: str
     numbers: list[int]
     error: str | None = None  # why the file could not be opened
+    about: About = field(default_factory=About)
     pages: Iterable[Page] = ()  # once all are read: with headers and footers marked
 
     def relabel(self, text: str | None) -> str | None:
@@ -88,9 +91,18 @@ class _Job:
 class _Run:
     """Settings and counters of a run."""
 
-    def __init__(self, out: Path, forms: Sequence[str], model: str, password: str | None, figures: bool, settings: str):
+    def __init__(
+        self,
+        out: Path,
+        forms: Sequence[str],
+        model: str,
+        password: str | None,
+        figures: bool,
+        front_matter: bool,
+        settings: str,
+    ):
         self.out, self.forms, self.model = out, forms, model
-        self.password, self.figures, self.settings = password, figures, settings
+        self.password, self.figures, self.front_matter, self.settings = password, figures, front_matter, settings
         self.summary = Summary()
         self.opened = self.found = 0  # files, and the pages in them
 
@@ -160,6 +172,7 @@ def read_all(
     timeout_s: float = PAGE_TIMEOUT_S,
     max_pages: int = MAX_PAGES,
     figures: bool = False,
+    front_matter: bool = False,
     decoder: bool = False,
     pixels: bool = False,
     on_page: Callable[[dict[str, Any]], None] | None = None,
@@ -186,7 +199,7 @@ def read_all(
     spec = ReaderSpec(model or "vary-nano", device, decoder, pixels, factory)
     if spec.remote:
         spec = replace(spec, model=load_server(model, device).name)
-    run = _Run(Path(out), to, spec.model, password, figures, _settings_digest(spec))
+    run = _Run(Path(out), to, spec.model, password, figures, front_matter, _settings_digest(spec))
     pool = _open_pool(spec, timeout_s, workers, ray)
     with pool, _open_run(run.out) as ledger, find_files(inputs, run.out) as files:
         run.summary.files = len(files)
@@ -232,8 +245,9 @@ def _jobs(run: _Run, files: list[FoundFile], pages: str | None, timeout_s: float
         try:
             with Source(path, run.password, timeout_s) as source:
                 numbers = source.numbers(pages, max_pages)
+                known = about(source)
             run.opened, run.found = run.opened + 1, run.found + len(numbers)
-            yield _Job(path, label, name, sha256(path), list(dict.fromkeys(numbers)))
+            yield _Job(path, label, name, sha256(path), list(dict.fromkeys(numbers)), about=known)
         except (InputError, OSError) as error:
             yield _Job(path, label, name, "", [], str(error))
 
@@ -270,7 +284,9 @@ def _write_document(run: _Run, ledger: Ledger, job: _Job) -> None:
     """Write a document in every format that is missing or older than its pages."""
     entries = [ledger.pages[job.sha256, number, run.settings] for number in job.numbers]
     known = [[entry.page, entry.status, entry.seconds, entry.bytes] for entry in entries]
-    state = hashlib.sha256(json.dumps([job.sha256, run.settings, run.figures, known]).encode()).hexdigest()[:16]
+    state = hashlib.sha256(
+        json.dumps([job.sha256, run.settings, run.figures, run.front_matter, known]).encode()
+    ).hexdigest()[:16]
     before = ledger.written.get(job.name)
     written = before.written if before is not None and before.state == state else ()
     wanted = [f for f in run.forms if f not in written or not (run.out / (job.name + SUFFIXES[f])).exists()]
@@ -282,7 +298,9 @@ def _write_document(run: _Run, ledger: Ledger, job: _Job) -> None:
     for form in wanted:
         if form in WRITERS:
             with atomic_write(run.out / (job.name + SUFFIXES[form])) as file:
-                for part in WRITERS[form](job.label, run.model, _linked(run, job)):
+                if form == "md" and run.front_matter:
+                    file.write(front_matter(job.label, job.about, len(job.numbers)).encode("utf-8", "backslashreplace"))
+                for part in WRITERS[form](job.label, run.model, _linked(run, job), job.about):
                     file.write(part.encode("utf-8", "backslashreplace"))
                 file.write(b"\n")
     ledger.add(WrittenEntry(job.name, job.label, state, tuple(sorted({*written, *wanted}))))

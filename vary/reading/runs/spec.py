@@ -52,6 +52,4 @@ def open_reader(spec: ReaderSpec) -> AnyReader:
         return load_server(spec.model, spec.device)
     from ..loader import load_reader
 
-    reader = load_reader(spec.model, spec.device, spec.decoder)
-    reader.uses_layer = not spec.pixels
-    return reader
+    return load_reader(spec.model, spec.device, spec.decoder, pixels=spec.pixels)
