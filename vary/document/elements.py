@@ -211,8 +211,9 @@ class Page:
             for line in block.lines:
                 line.box = change(line.box)
                 line.characters = [change(box) for box in line.characters]
-        for found in (*self.rejected, *self.disagreements, *self.hidden):
-            found.box = change(found.box)
+        found: list[RejectedText | Disagreement | HiddenText] = [*self.rejected, *self.disagreements, *self.hidden]
+        for one in found:
+            one.box = change(one.box)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary. `from_dict` restores the page, except for rounding."""

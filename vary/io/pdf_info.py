@@ -30,7 +30,7 @@ def read_info(pdf: Any) -> PdfInfo:
     """Return what a `pypdfium2.PdfDocument` says about itself. Parts that cannot be read are left out."""
     import pypdfium2
 
-    info = PdfInfo(*(_plain(pdf.get_metadata_value(key)) for key in ("Title", "Author")))
+    info = PdfInfo(_plain(pdf.get_metadata_value("Title")), _plain(pdf.get_metadata_value("Author")))
     with contextlib.suppress(pypdfium2.PdfiumError, ValueError, RecursionError):
         for entry in pdf.get_toc(max_depth=MAX_DEPTH):
             place, title = entry.get_dest(), _plain(entry.get_title())

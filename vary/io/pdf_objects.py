@@ -122,7 +122,7 @@ def read_fonts(page: Any) -> list[str]:
     """Return the identities of the fonts of a page, see `pdf_text.font_identity`."""
     from pypdfium2 import raw
 
-    fonts = {}
+    fonts: dict[Any, Any] = {}
     for thing, kind, _ in islice(_walk(raw, page, Frame(page, 1.0)), MAX_OBJECTS):
         if kind == raw.FPDF_PAGEOBJ_TEXT:
             font = raw.FPDFTextObj_GetFont(thing)

@@ -144,8 +144,9 @@ def read_text_objects(page: Any, scale: float) -> tuple[TextLayer, list[int]]:
         "objects": objects.order, "modes": objects.of("mode"), "unmapped": unmapped, "kinds": kinds,
         "hidden": np.zeros(count),
     }  # fmt: skip
-    layer = _layer(codes, values, tuple(objects.font_names))
-    return replace(layer, font_ids=tuple(objects.font_ids)), objects.pointers
+    layer = _layer(codes, values)
+    layer = replace(layer, font_names=tuple(objects.font_names), font_ids=tuple(objects.font_ids))
+    return layer, objects.pointers
 
 
 class Frame:
@@ -269,7 +270,7 @@ def _each(
     return map(direct, repeat(ctypes.cast(handle, ctypes.c_void_p).value), indices, *addresses)
 
 
-def _layer(codes: np.ndarray, values: dict[str, np.ndarray], font_names: tuple[str, ...]) -> TextLayer:
+def _layer(codes: np.ndarray, values: dict[str, np.ndarray]) -> TextLayer:
     """Join surrogate pairs and share out the boxes of ligatures."""
     low = (codes >= 0xDC00) & (codes < 0xE000)
     low[1:] &= (codes[:-1] >= 0xD800) & (codes[:-1] < 0xDC00)
@@ -288,7 +289,7 @@ def _layer(codes: np.ndarray, values: dict[str, np.ndarray], font_names: tuple[s
                 last += 1
             edges = np.linspace(boxes[first, 0], boxes[first, 2], last - first + 2)
             boxes[first : last + 1, 0], boxes[first : last + 1, 2] = edges[:-1], edges[1:]
-    return TextLayer("".join(map(chr, codes[~low])), font_names=font_names, **arrays)
+    return TextLayer("".join(map(chr, codes[~low])), **arrays)  # type: ignore[arg-type]
 
 
 def true_sizes(layer: TextLayer) -> np.ndarray:
