@@ -13,7 +13,19 @@ import typer
 
 from ..io.errors import InputError
 from .console import NOTHING, OK, SOME_LOST, complain, write
-from .options import Decoder, Device, Pages, Password, Pixels, Ray, Workers
+from .options import (
+    Decoder,
+    Device,
+    Forms,
+    FrontMatter,
+    Out,
+    Pages,
+    Password,
+    Pixels,
+    Ray,
+    ReaderModel,
+    Workers,
+)
 
 if TYPE_CHECKING:
     from ..document.elements import Page
@@ -23,29 +35,16 @@ if TYPE_CHECKING:
 def read(
     files: Annotated[list[str], typer.Argument(metavar="IN", help="PDFs, images, folders, patterns, - for stdin.")],
     pages: Pages = None,
-    to: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A,B", help="text, md, html, json; with -o also pdf, overlay.", show_default="text, or as -o ends"
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", metavar="PATH", help="A file (paper.md), or a folder; run again to go on."),
-    ] = None,
+    to: Forms = None,
+    out: Out = None,
     figures: Annotated[bool, typer.Option("--figures", help="With -o DIR: crop figures and link them.")] = False,
-    front_matter: Annotated[
-        bool, typer.Option("--front-matter", help="Begin Markdown with title, author and number of pages.")
-    ] = False,
+    front_matter: FrontMatter = False,
     workers: Workers = None,
     ray: Ray = None,
     server: Annotated[str | None, typer.Option(metavar="URL", help="Let an OpenAI-compatible server read.")] = None,
     timeout: Annotated[float, typer.Option(metavar="S", help="Seconds that a page may take.")] = 60.0,
     max_pages: Annotated[int, typer.Option(metavar="N", help="Most pages of one file.")] = 20_000,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="MODEL", help="A name or a folder.", show_default="vary-nano or the server's"),
-    ] = None,
+    model: ReaderModel = None,
     decoder: Decoder = False,
     pixels: Pixels = False,
     layer: Annotated[bool, typer.Option("--layer", help="Take the PDFs' own text, without a model.")] = False,
@@ -125,9 +124,9 @@ def _read_to_screen(
                 lost += 1
                 continue
             read, lost = read + len(document.pages) - len(document.lost), lost + len(document.lost)
-            text = "".join(WRITERS[form](document.source, document.model, iter(document.pages), document.about))
+            text = "".join(WRITERS[form](document.source, document.model, iter(document.pages), document.info))
             if titled and form == "md":
-                text = front_matter(document.source, document.about, len(document.pages)) + text
+                text = front_matter(document.source, document.info, len(document.pages)) + text
             if text:
                 write(text)
     return OK if not lost else SOME_LOST if read else NOTHING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import typer
@@ -19,6 +20,23 @@ Decoder = Annotated[bool, typer.Option("--decoder", help="Rescore uncertain text
 Pixels = Annotated[bool, typer.Option("--pixels", help="Read pixels alone, not the PDFs' own text.")]
 Workers = Annotated[int | None, typer.Option(metavar="N", help="Number of processes.", show_default="one per core")]
 Ray = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Use a Ray cluster; `local` starts one here.")]
+Forms = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B", help="text, md, html, json; with -o also pdf, overlay.", show_default="text, or as -o ends"
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("-o", "--out", metavar="PATH", help="A file (paper.md), or a folder; run again to go on."),
+]
+FrontMatter = Annotated[
+    bool, typer.Option("--front-matter", help="Begin Markdown with title, author and number of pages.")
+]
+ReaderModel = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="A name or a folder.", show_default="vary-nano or the server's"),
+]
 Pages = Annotated[str | None, typer.Option(metavar="1-4,7,-1", help="Pages, from 1; -1 is the last.")]
 Password = Annotated[str | None, typer.Option(metavar="TEXT", help="Password of encrypted PDFs.")]
 Image = Annotated[str, typer.Argument(metavar="IMAGE", help="An image file.")]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .findings import About, Box, Disagreement, HiddenText, RejectedText, round_box, to_dict
+from .findings import Box, Disagreement, FileInfo, HiddenText, RejectedText, round_box, to_dict
 
 if TYPE_CHECKING:
     import pandas
@@ -209,8 +209,7 @@ class Page:
         for block in self.blocks:
             block.box = change(block.box)
             for line in block.lines:
-                line.box = change(line.box)
-                line.characters = [change(box) for box in line.characters]
+                line.box, line.characters = change(line.box), [change(box) for box in line.characters]
         found: list[RejectedText | Disagreement | HiddenText] = [*self.rejected, *self.disagreements, *self.hidden]
         for one in found:
             one.box = change(one.box)
@@ -269,7 +268,7 @@ class Document:
     source: str
     model: str
     pages: list[Page] = field(default_factory=list)
-    about: About = field(default_factory=About)
+    info: FileInfo = field(default_factory=FileInfo)
 
     def __iter__(self) -> Iterator[Page]:
         return iter(self.pages)
@@ -285,7 +284,7 @@ class Document:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary as in `document.schema.json`. A new shape gets a new `schema` number."""
-        head = document_head(self.source, self.model, self.about)
+        head = document_head(self.source, self.model, self.info)
         return head | {"pages": [page.to_dict() for page in self.pages], "offsets": page_offsets(self.pages)}
 
     def json(self) -> str:
@@ -329,13 +328,13 @@ class Document:
     def _written(self, form: str) -> str:
         from .formats.writers import WRITERS
 
-        return "".join(WRITERS[form](self.source, self.model, iter(self.pages), self.about))
+        return "".join(WRITERS[form](self.source, self.model, iter(self.pages), self.info))
 
 
-def document_head(source: str, model: str, about: About) -> dict[str, Any]:
+def document_head(source: str, model: str, info: FileInfo) -> dict[str, Any]:
     """Return the keys of a document's JSON that come before `pages`."""
-    outline = [{"level": level, "title": title, "page": page} for level, title, page in about.outline]
-    known = {"title": about.title or None, "author": about.author or None, "outline": outline}
+    outline = [{"level": level, "title": title, "page": page} for level, title, page in info.outline]
+    known = {"title": info.title or None, "author": info.author or None, "outline": outline}
     return {"schema": SCHEMA, "source": source, "model": model} | known
 
 

@@ -24,7 +24,7 @@ def to_dict(found: HiddenText | RejectedText | Disagreement) -> dict[str, Any]:
 
 
 @dataclass
-class About:
+class FileInfo:
     """What a file says about itself.
 
     Args:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..document.elements import STATUSES, Document, Page
-from ..document.findings import About
+from ..document.findings import FileInfo
 from ..document.form_fields import place_form_fields
 from ..document.orientation import Orientation, restore_orientation, straighten
 from ..document.outline import apply_outline
@@ -79,9 +79,9 @@ def read_page(source: Source, number: int, reader: AnyReader, attempt: int = 0) 
     return page
 
 
-def about(source: Source) -> About:
+def file_info(source: Source) -> FileInfo:
     """Return what a file says about itself."""
-    return About(source.info.title, source.info.author, source.info.outline)
+    return FileInfo(source.info.title, source.info.author, source.info.outline)
 
 
 def _read(source: Source, number: int, reader: AnyReader, factor: float) -> Page:
@@ -198,7 +198,7 @@ def read_document(
 ) -> Document:
     """`read_pages` collected, headers and footers found; `on_page` is called with each page as it ends."""
     with Source(path, password, timeout_s) as source:
-        document = Document(str(path), reader.name, about=about(source))
+        document = Document(str(path), reader.name, info=file_info(source))
         for page in _read_all(source, reader, source.numbers(pages, max_pages)):
             document.pages.append(page)
             if on_page:

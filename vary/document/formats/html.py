@@ -6,13 +6,13 @@ import html as html_lib
 from collections.abc import Callable, Iterator
 
 from ..elements import LINK, LOST, Block
-from ..findings import About
+from ..findings import FileInfo
 from .markdown import Pages, _line_runs, _loss
 
 
-def html(source: str, model: str, pages: Pages, about: About | None = None) -> Iterator[str]:
+def html(source: str, model: str, pages: Pages, info: FileInfo | None = None) -> Iterator[str]:
     """Yield the parts of a self-contained HTML page. It has no script and loads only the figures next to it."""
-    title = _safe((about and about.title) or source)
+    title = _safe((info and info.title) or source)
     yield (
         '<!doctype html>\n<html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{title}</title><style>body{{max-width:45em;margin:2em auto;font-family:serif;padding:0 1em}}"

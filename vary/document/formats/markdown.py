@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
 from ..elements import ITEM, LINK, LOST, SCRIPTS, Block, Page
-from ..findings import About
+from ..findings import FileInfo
 
 Pages = Iterator[Page]
 # Inside a line: emphasis, code, math, strikethrough; what closes a link; tags; entities. Then at its beginning.
@@ -20,14 +20,14 @@ _INLINE = re.compile(r"[\\`*$]|(?<!\w)_|_(?!\w)|~~|\](?=[(\[:])|<(?=[A-Za-z/!?])
 _BEGINNING = re.compile(r"(?m)^(?:(\d{1,9})(?=[.)](?:\s|$))|(?=[#>+=|~-]|:-))")
 
 
-def front_matter(source: str, about: About, pages: int) -> str:
+def front_matter(source: str, info: FileInfo, pages: int) -> str:
     """Return YAML front matter with title, author, source and number of pages, and the empty line after it."""
-    known = {"title": about.title, "author": about.author, "source": source, "pages": pages}
+    known = {"title": info.title, "author": info.author, "source": source, "pages": pages}
     lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in known.items() if value]
     return "\n".join(["---", *lines, "---", "", ""])
 
 
-def markdown(source: str, model: str, pages: Pages, about: About | None = None) -> Iterator[str]:
+def markdown(source: str, model: str, pages: Pages, info: FileInfo | None = None) -> Iterator[str]:
     """Yield the parts of a CommonMark text with tables. Comments hold page numbers, headers, footers and lost pages."""
     for k, page in enumerate(pages):
         parts = [f"<!-- page {page.number} -->"]

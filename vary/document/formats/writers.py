@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from ..elements import document_head
-from ..findings import About
+from ..findings import FileInfo
 from .html import html
 from .markdown import Pages, markdown
 
 
-def plain(source: str, model: str, pages: Pages, about: About | None = None) -> Iterator[str]:
+def plain(source: str, model: str, pages: Pages, info: FileInfo | None = None) -> Iterator[str]:
     """Yield the plain text, with an empty line between blocks."""
     gap = ""
     for page in pages:
@@ -21,9 +21,9 @@ def plain(source: str, model: str, pages: Pages, about: About | None = None) -> 
             gap = "\n\n"
 
 
-def json(source: str, model: str, pages: Pages, about: About | None = None) -> Iterator[str]:
+def json(source: str, model: str, pages: Pages, info: FileInfo | None = None) -> Iterator[str]:
     """Yield the parts of the JSON of `Document.json`; see `document.schema.json`."""
-    head = json_lib.dumps(document_head(source, model, about or About()), ensure_ascii=False)
+    head = json_lib.dumps(document_head(source, model, info or FileInfo()), ensure_ascii=False)
     yield head[:-1] + ', "pages": ['
     offsets, at = [], 0
     for k, page in enumerate(pages):
@@ -37,7 +37,7 @@ def json(source: str, model: str, pages: Pages, about: About | None = None) -> I
 class Writer(Protocol):
     """Yields the parts of a document in one form."""
 
-    def __call__(self, source: str, model: str, pages: Pages, about: About | None = None) -> Iterator[str]:
+    def __call__(self, source: str, model: str, pages: Pages, info: FileInfo | None = None) -> Iterator[str]:
         """source: name of the file. about: what it says about itself."""
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ...document.elements import LOST, SCHEMA, STATUSES, Page
-from ...document.findings import About
+from ...document.findings import FileInfo
 from ...document.formats.markdown import front_matter
 from ...document.formats.writers import SUFFIXES, WRITERS
 from ...document.running_heads import mark_running_heads
@@ -32,7 +32,7 @@ from ...io.files import atomic_write, lock_folder, sha256
 from ...io.pdf import PAGE_TIMEOUT_S
 from ...io.source import MAX_PAGES, FoundFile, Source, find_files
 from ...models.hub import weights_dir
-from ..pages import LADDER, about
+from ..pages import LADDER, file_info
 from ..remote import load_server
 from .ledger import Ledger, LedgerEntry, WrittenEntry
 from .pictures import write_images, write_searchable_pdf
@@ -80,7 +80,7 @@ class _Job:
     sha256: str
     numbers: list[int]
     error: str | None = None  # why the file could not be opened
-    about: About = field(default_factory=About)
+    info: FileInfo = field(default_factory=FileInfo)
     pages: Iterable[Page] = ()  # once all are read: with headers and footers marked
 
     def relabel(self, text: str | None) -> str | None:
@@ -245,9 +245,9 @@ def _jobs(run: _Run, files: list[FoundFile], pages: str | None, timeout_s: float
         try:
             with Source(path, run.password, timeout_s) as source:
                 numbers = source.numbers(pages, max_pages)
-                known = about(source)
+                known = file_info(source)
             run.opened, run.found = run.opened + 1, run.found + len(numbers)
-            yield _Job(path, label, name, sha256(path), list(dict.fromkeys(numbers)), about=known)
+            yield _Job(path, label, name, sha256(path), list(dict.fromkeys(numbers)), info=known)
         except (InputError, OSError) as error:
             yield _Job(path, label, name, "", [], str(error))
 
@@ -299,8 +299,8 @@ def _write_document(run: _Run, ledger: Ledger, job: _Job) -> None:
         if form in WRITERS:
             with atomic_write(run.out / (job.name + SUFFIXES[form])) as file:
                 if form == "md" and run.front_matter:
-                    file.write(front_matter(job.label, job.about, len(job.numbers)).encode("utf-8", "backslashreplace"))
-                for part in WRITERS[form](job.label, run.model, _linked(run, job), job.about):
+                    file.write(front_matter(job.label, job.info, len(job.numbers)).encode("utf-8", "backslashreplace"))
+                for part in WRITERS[form](job.label, run.model, _linked(run, job), job.info):
                     file.write(part.encode("utf-8", "backslashreplace"))
                 file.write(b"\n")
     ledger.add(WrittenEntry(job.name, job.label, state, tuple(sorted({*written, *wanted}))))
