@@ -51,7 +51,6 @@ TWICE = {
     *(
         "as_markdown",
         "build",
-        "check",
         "compare",
         "crop",
         "draw",

@@ -38,7 +38,7 @@ class Writer(Protocol):
     """Yields the parts of a document in one form."""
 
     def __call__(self, source: str, model: str, pages: Pages, info: FileInfo | None = None) -> Iterator[str]:
-        """source: name of the file. about: what it says about itself."""
+        """source: name of the file. info: what it says about itself."""
 
 
 WRITERS: dict[str, Writer] = {
