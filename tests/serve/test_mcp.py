@@ -8,9 +8,11 @@ import json
 from io import BytesIO
 from pathlib import Path
 
+import matplotlib
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
+import vary
 from vary.document.elements import Block, Line, Page
 from vary.document.orientation import Orientation
 from vary.serve.mcp import create_mcp
@@ -52,9 +54,9 @@ def root(tmp_path, pdf_file) -> Path:
     return tmp_path / "papers"
 
 
-def ask(root: Path, *calls: tuple[str, dict]) -> list:
+def ask(root: Path, *calls: tuple[str, dict], reader=None) -> list:
     async def run() -> list:
-        async with mcp.Client(create_mcp(Reader(), [root])) as client:
+        async with mcp.Client(create_mcp(reader or Reader(), [root])) as client:
             assert {tool.name for tool in (await client.list_tools()).tools} == {
                 "open", "outline", "read_page", "find", "crop", "cite", "verify",
             }  # fmt: skip
@@ -118,3 +120,27 @@ def test_a_box_outside_the_page_is_refused(root) -> None:
     (result,) = ask(root, ("crop", {"path": "three.pdf", "page": 1, "box": [0, 0, 99999, 10]}))
     assert result.is_error
     assert "expected left, top, right, bottom within" in result.content[0].text
+
+
+def test_the_pixels_tell_one_wrong_digit(tmp_path) -> None:
+    """By similarity alone one wrong digit of many characters would pass."""
+    lines = ["The invoice of 14 May names a sum of 18,870.50", "for 25 hours of work, due within 30 days."]
+    image = Image.new("L", (620, 160), 255)
+    font = ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSerif.ttf"), 18)
+    for k, line in enumerate(lines):
+        ImageDraw.Draw(image).text((30, 40 + 32 * k), line, 0, font)
+    image.save(tmp_path / "invoice.png")
+    place, right = {"path": "invoice.png", "page": 1, "box": [0, 0, 620, 160]}, " ".join(lines)
+
+    def claims(*texts: str) -> list[dict]:
+        calls = [("verify", place | {"text": text}) for text in texts]
+        return [value(answer) for answer in ask(tmp_path, *calls, reader=vary.load())]
+
+    true = claims(right, lines[0], "a sum of 18,870.50 for 25 hours")
+    assert [one["shows"] for one in true] == [True] * 3
+    assert all(one["odds"] > -1 and one["wrong"] == [] for one in true)
+    changes = {"18,870": ("18,810", "1,870", "118,870", "18.870"), "30 days": ("39 days", "3 days")}
+    false = claims(*(right.replace(old, new) for old, others in changes.items() for new in others))
+    assert [one["shows"] for one in false] == [False] * 6
+    assert all(one["similarity"] > 0.95 and one["wrong"] for one in false)
+    assert ("1", "7") in [(one["character"], one["seen"]) for one in false[0]["wrong"]]

@@ -15,10 +15,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from ..document.elements import Box, Document, Page
+from ..document.elements import Box, Document, Line, Page
 from ..io.errors import InputError, MissingExtra, VaryError
 from ..io.source import Source
+from ..reading.layer.claims import CharacterOdds, character_odds
+from ..reading.layer.glyphs import CONFIRMED, CONTRADICTED
 from ..reading.pages import AnyReader, read_page, with_retries
+from ..reading.reader import Reader
 from ..reading.runs.pictures import PICTURE_DPI
 
 try:
@@ -86,6 +89,14 @@ class Library:
         """Return the picture of a page in colour, upright or not as it lies in the file."""
         with Source(self.find_file(name)) as source:
             return source.image(number, PICTURE_DPI, colour=True)[0]
+
+    def odds(self, name: str, page: Page, lines: list[Line], text: str) -> list[CharacterOdds] | None:
+        """Return the odds of a text on lines of a page, by the pixels; None where they cannot be compared."""
+        if not isinstance(self.reader, Reader) or page.rotation or abs(page.skew) > 0.5:
+            return None
+        with Source(self.find_file(name)) as source, self._lock:
+            image, _ = source.image(page.number, page.dpi or PICTURE_DPI)
+            return character_odds(self.reader, image, lines, text)
 
     def layer_text(self, name: str, number: int) -> str | None:
         """Return the text layer of a PDF's page; None for images and pages without one."""
@@ -177,27 +188,36 @@ def cite(library: Library, path: str, text: str) -> list[dict[str, Any]]:
 
 
 def verify(library: Library, path: str, page: int, box: list[float], text: str) -> dict[str, Any]:
-    """Check by the pixels whether a box shows a text. `similarity` is the share of characters that agree,
-    `confidence` the reader's mean confidence in what it read there (0 to 1)."""
+    """Check by the pixels whether a box shows a text.
+
+    `shows` is the answer. `read` is what the reader reads there, `similarity` the share of characters that agree, and
+    `confidence` the mean confidence of the reader (0 to 1). `odds` is the log-odds of the text against what the pixels
+    show best: near 0 where they show it, below -4 where they show another text. `wrong` lists the characters that cause
+    it, with what is seen in their place. Both are null for a page that lies on its side.
+    """
     found = library.page(path, page)
-    left, top, right, bottom = box
-    inside = []
-    for line in found.lines:
-        x0, y0, x1, y1 = _scaled(line.box, found)
-        if left <= (x0 + x1) / 2 <= right and top <= (y0 + y1) / 2 <= bottom:
-            inside.append(line)
+    inside = [line for line in found.lines if _is_inside(_scaled(line.box, found), box)]
     shown = " ".join(line.text for line in inside)
     given, read = _plain(text), _plain(shown)
     matcher = SequenceMatcher(None, given, read, autojunk=False)
     agreeing = sum(block.size for block in matcher.get_matching_blocks())
     similarity = agreeing / len(given) if given else 0.0
-    confidence = sum(line.confidence for line in inside) / len(inside) if inside else 0.0
+    odds = library.odds(path, found, inside, text) if given and inside else None
+    total = None if odds is None else sum(one.odds for one in odds)
     return {
-        "shows": bool(given) and (given in read or similarity >= SAME),
+        "shows": bool(given) and (given in read or (similarity >= SAME and (total is None or total > CONTRADICTED))),
         "similarity": round(similarity, 3),
-        "confidence": round(confidence, 3),
+        "confidence": round(sum(line.confidence for line in inside) / len(inside), 3) if inside else 0.0,
+        "odds": None if total is None else round(total, 1),
+        "wrong": None if odds is None else [one._asdict() for one in odds if one.odds < CONFIRMED],
         "read": shown,
     }
+
+
+def _is_inside(line: list[float], box: list[float]) -> bool:
+    x0, y0, x1, y1 = line
+    left, top, right, bottom = box
+    return left <= (x0 + x1) / 2 <= right and top <= (y0 + y1) / 2 <= bottom
 
 
 TOOLS = {
