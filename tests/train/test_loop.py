@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -113,6 +114,9 @@ def test_export_reads_back(tmp_path, assets) -> None:
     ema = load_file(newest(tmp_path / "run") / "ema.safetensors")
     weight = torch.from_numpy(reader.network.head.out.T)
     torch.testing.assert_close(weight, ema["reading_head.out.weight"], atol=1e-3, rtol=1e-3)
+    pixels = np.random.default_rng(1).standard_normal((64, 128)).astype(np.float32)
+    engines = [load_reader(str(tmp_path / "model"), engine=name).network.engine for name in ("onnx", "torch")]
+    np.testing.assert_allclose(*(engine.features(pixels) for engine in engines), atol=1e-4)
     with pytest.raises(ValueError, match="no checkpoint"):
         export(recipe(tmp_path, "empty"), tmp_path / "none")
 

@@ -1,8 +1,12 @@
-"""Export a training run as a model folder with plain weights."""
+"""Export a training run as a model folder with plain weights.
+
+`python -m vary.train.export FOLDER` writes `trunk.onnx` alone, for a model folder that has none.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..io.errors import InputError
+from ..io.errors import InputError, MissingExtra
+from ..models.modeling import load_model
 from .build import build
 from .checkpoint import Checkpoints, load_tensors
 from .recipe import Recipe
@@ -19,7 +24,8 @@ from .recipe import Recipe
 def export(recipe: Recipe, folder: Path, half: bool = True) -> dict[str, Any]:
     """Write the weights of a run as a model folder. Return the state of the run.
 
-    Averaged weights are used if the recipe keeps them. LoRA adapters are merged.
+    Averaged weights are used if the recipe keeps them. LoRA adapters are merged. A model that reads pages also gets its
+    `trunk.onnx`, so that it reads without PyTorch.
 
     Args:
         recipe: The recipe of the run.
@@ -43,7 +49,27 @@ def export(recipe: Recipe, folder: Path, half: bool = True) -> dict[str, Any]:
     model.save_pretrained(folder)
     if processor:
         processor.save_pretrained(folder)
+    if model.reading_head is not None and not (model.reading_vocabulary_index and model.config.merge == "serial"):
+        export_reader(folder)
     return found.state
+
+
+def export_reader(folder: Path) -> Path:
+    """Write `trunk.onnx` for the model in a folder, from the weights as they are stored; returns its path.
+
+    Raises:
+        InputError: The model has no reading head.
+        MissingExtra: onnx or onnxscript is not installed.
+    """
+    try:
+        from ..models.vocab.export_onnx import export_trunk
+
+        model = load_model(folder)
+        if model.reading_head is None:
+            raise InputError(f"{folder}: the model has no reading head")
+        return export_trunk(model.reading_vocabulary, folder)
+    except ModuleNotFoundError as error:
+        raise MissingExtra("exporting a reader", error.name, "train") from None
 
 
 def export_start(recipe: Recipe, folder: Path, prefixes: tuple[str, ...]) -> dict[str, Any]:
@@ -79,3 +105,7 @@ def merge_adapters(model: nn.Module) -> None:
             module.merge()
             parent, _, own = name.rpartition(".")
             setattr(model.get_submodule(parent), own, module.base_layer)
+
+
+if __name__ == "__main__":
+    print(export_reader(Path(sys.argv[1])))

@@ -54,7 +54,7 @@ def open_engine(folder: Path, name: str | None = None, threads: int | None = Non
             reasons.append(f"{candidate}: the package {package} is not installed")
         elif candidate != "torch" and not (folder / ONNX_FILE).is_file():
             reasons.append(
-                f"{candidate}: {folder / ONNX_FILE} does not exist (`vary.models.vocab.export_onnx` writes it)"
+                f"{candidate}: {folder / ONNX_FILE} does not exist (`python -m vary.train.export {folder}` writes it)"
             )
         else:
             settings = {"device": device} if candidate == "torch" else {}
