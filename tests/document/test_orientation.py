@@ -17,6 +17,7 @@ from vary.document.orientation import (
     Orientation,
     find_orientation,
     find_skew,
+    has_sideways_text,
     restore_orientation,
     straighten,
 )
@@ -72,6 +73,21 @@ def test_skew_is_found_on_either_axis(image, rotation, skew) -> None:
 def test_what_the_head_follows_by_itself_is_left_alone(image, rotation, skew) -> None:
     assert MIN_SKEW > 1
     assert find_skew(lying(image, rotation, skew)) == 0.0
+
+
+def test_only_text_that_runs_down_is_sideways_text(image) -> None:
+    """Rules do not matter, and neither does upright text on the same page."""
+    line = image.crop((100, 100, 500, 160))
+    page = Image.new("L", (952, 1232), 255)
+    page.paste(line, (200, 100))
+    for y in range(300, 900, 40):
+        ImageDraw.Draw(page).line((100, y, 800, y), 0, 1)
+        ImageDraw.Draw(page).line((y, 300, y, 900), 0, 1)
+    assert not has_sideways_text(np.asarray(page))
+    assert has_sideways_text(np.asarray(page.rotate(90)))
+    page.paste(line.rotate(90, expand=True), (30, 500))
+    assert has_sideways_text(np.asarray(page))
+    assert not has_sideways_text(np.full((1, 1), 255, np.uint8))
 
 
 def test_what_is_no_text_has_no_skew() -> None:

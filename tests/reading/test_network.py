@@ -14,6 +14,7 @@ from vary.models.vocab.export_onnx import export_trunk
 from vary.reading.engines import ENGINES, open_engine, thread_count
 from vary.reading.field import cells_near_ink
 from vary.reading.loader import load_reader, reader_of
+from vary.reading.network import ink_parts
 
 
 @pytest.fixture
@@ -54,6 +55,35 @@ def test_white_costs_nothing(page) -> None:
     assert len(sizes) == 1
     assert sizes[0][0] <= page.shape[0]
     assert sizes[0][1] <= page.shape[1]
+
+
+def test_separate_ink_is_seen_in_separate_parts(page) -> None:
+    """The network sees little of the white between two pieces of text, and finds the same in them."""
+    network, sizes = load_reader("vary-nano").network, []
+    run = network.engine.features
+    network.engine.features = lambda pixels: sizes.append(pixels.size) or run(pixels)
+    alone = network(page)
+    before = sum(sizes)
+    white = np.full_like(page, 255)
+    both = network(np.block([[page, white], [white, page]]))
+    assert sum(sizes) - before <= 2.1 * before
+    rows, frames, mass, _ = alone.spikes(0.35)
+    found_rows, found_frames, found_mass, _ = both.spikes(0.35)
+    np.testing.assert_array_equal(found_rows, np.concatenate([rows, rows + alone.rows]))
+    np.testing.assert_array_equal(found_frames, np.concatenate([frames, frames + alone.frames]))
+    np.testing.assert_allclose(found_mass, np.tile(mass, 2), atol=1e-3)
+
+
+def test_parts_hold_every_cell_near_ink() -> None:
+    near = np.zeros((60, 200), bool)
+    for row, column in ((2, 3), (2, 190), (55, 100), (30, 0)):
+        near[row : row + 3, column : column + 8] = True
+    held = np.zeros_like(near)
+    for part in ink_parts(near, (8, 4)):
+        held[part] = True
+    assert not (near & ~held).any()
+    assert held.sum() == near.sum()
+    assert ink_parts(np.zeros((4, 4), bool), (8, 4)) == []
 
 
 def test_faint_ink_is_ink() -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .elements import Box, union
+from .elements import Box
 
 
 @dataclass(frozen=True)
@@ -88,4 +88,5 @@ class TextLine:
     @property
     def box(self) -> Box:
         """The box around all characters."""
-        return union(self.boxes)
+        (x0, y0), (x1, y1) = self.boxes[:, :2].min(0).tolist(), self.boxes[:, 2:].max(0).tolist()
+        return x0, y0, x1, y1

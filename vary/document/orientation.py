@@ -30,6 +30,11 @@ SHARP = 8.0  # least sharpness of text lines; text measures 15 to 300, random po
 SHARPER = 1.15  # least gain in sharpness over the unrotated page
 CONFIDENT = 0.9  # mean confidence of upright text; upright text has 0.95 or more, upside down 0.85, sideways 0.65
 MORE_CONFIDENT = 0.03  # least gain in confidence for another rotation
+TILE = 128  # px, side of a square that is tested for sideways text
+TILE_EDGE = 40  # grey levels between neighbouring pixels
+TILE_POINTS = 150  # edges of half a word, the least that is tested
+TILE_SHARP = 2.0  # least sharpness of text in a square; sideways text measures 2.5 to 10, a grid of rules 0.6
+SIDEWAYS = 1.3  # how much sharper lines down the page are than lines across it, where text runs down
 
 
 class Orientation(NamedTuple):
@@ -75,6 +80,27 @@ def find_skew(image: Image.Image) -> float:
         if scores[k] > best:
             best, found = scores[k], sense * float(angles[k]) if scores[k] > SHARPER * straight else 0.0
     return found if MIN_SKEW <= abs(found) < MAX_SKEW else 0.0
+
+
+def has_sideways_text(pixels_HW: np.ndarray) -> bool:
+    """Return whether some part of a grey image looks like text that runs up or down the page.
+
+    Each square of TILE px is judged by the edges across its strokes: text makes some rows of pixels much richer in
+    vertical strokes than others, sideways text does so with columns and horizontal strokes. Rules make no difference.
+    """
+    pixels = pixels_HW.astype(np.int16)
+    pixels = np.pad(pixels, [(0, 1 + -side % TILE) for side in pixels.shape], mode="edge")
+    upright = _tile_sharpness(np.abs(np.diff(pixels[:-1], axis=1)) > TILE_EDGE)[0]
+    sideways, count = _tile_sharpness(np.abs(np.diff(pixels[:, :-1], axis=0)).T > TILE_EDGE)
+    return bool(((sideways > np.maximum(TILE_SHARP, SIDEWAYS * upright.T)) & (count >= TILE_POINTS)).any())
+
+
+def _tile_sharpness(edges_HW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for each tile, how unevenly its edges fall on its rows, and their number."""
+    high, wide = (side // TILE for side in edges_HW.shape)
+    counts = edges_HW.reshape(high, TILE, wide, TILE).sum(3)
+    count = counts.sum(1)
+    return (np.diff(counts, axis=1) ** 2).sum(1) / np.maximum(count, 1), count
 
 
 def _sharpness(x: np.ndarray, y: np.ndarray, angle: float) -> float:

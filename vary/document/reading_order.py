@@ -66,7 +66,8 @@ def _split_at_strips(lines: list[TextLine]) -> list[TextLine]:
     em = _usual_em(lines)
     gaps = [_word_gaps(line, STRIP_EM * em) for line in lines]
     middles = sorted((a + b) / 2 for found in gaps for a, b, _ in found)
-    order = sorted(range(len(lines)), key=lambda k: lines[k].box[1])
+    boxes = [line.box for line in lines]
+    order = sorted(range(len(lines)), key=lambda k: boxes[k][1])
     cuts: list[set[int]] = [set() for _ in lines]
     last = -np.inf
     for x in middles:
@@ -75,10 +76,10 @@ def _split_at_strips(lines: list[TextLine]) -> list[TextLine]:
         last = x
         run: list[tuple[int, int]] = []
         for k in [*order, -1]:
-            if k >= 0 and not lines[k].box[0] < x < lines[k].box[2]:
+            if k >= 0 and not boxes[k][0] < x < boxes[k][2]:
                 continue
             at = next((at for a, b, at in gaps[k] if a < x < b), None) if k >= 0 else None
-            near = k >= 0 and (not run or lines[k].box[1] - lines[run[-1][0]].box[1] < 6 * em)
+            near = k >= 0 and (not run or boxes[k][1] - boxes[run[-1][0]][1] < 6 * em)
             if at is not None and near:
                 run.append((k, at))
                 continue

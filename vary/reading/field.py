@@ -132,8 +132,14 @@ class Field:
 def cells_near_ink(pixels_HW: np.ndarray, stride: tuple[int, int]) -> np.ndarray:
     """Mark the cells (R, K) of a grey uint8 image that have ink in or near them."""
     rows, columns = pixels_HW.shape[0] // stride[0], pixels_HW.shape[1] // stride[1]
-    blocks = pixels_HW[: rows * stride[0], : columns * stride[1]].reshape(rows, stride[0], columns, stride[1])
-    low, high = blocks.min((1, 3)), blocks.max((1, 3))
+    bands = pixels_HW[: rows * stride[0], : columns * stride[1]].reshape(rows, stride[0], -1)
+    low, high = (
+        reduce(band.reshape(rows, columns, stride[1]), axis=2)
+        for reduce, band in (
+            (np.min, bands.min(1)),
+            (np.max, bands.max(1)),
+        )  # rows first: much faster than both at once
+    )
     low, high = _spread(low, 1, np.minimum), _spread(high, 1, np.maximum)
     ink = (high.astype(np.int16) - low) >= INK_CONTRAST
     return _dilate(ink, REACH)
@@ -168,7 +174,11 @@ def run_head(features_RKD: np.ndarray, near_RK: np.ndarray, head: HeadWeights, f
     for start in range(0, len(row), CHUNK):
         cells = row[start : start + CHUNK], column[start : start + CHUNK]
         out = (features_RKD[cells] @ head.out + head.bias).reshape(-1, frames, size)
-        chunk = _softmax(out[..., :-2])
+        classes = size - 2
+        lead = out[..., 0] - out[..., 1:classes].max(-1)  # of the blank; most cells need no softmax
+        some = np.flatnonzero(lead.min(-1) < np.log((classes - 1) / MIN_CELL))
+        out, cells = out[some], (cells[0][some], cells[1][some])
+        chunk = _softmax(out[..., :classes])
         kept = 1 - chunk[..., 0].min(-1) > MIN_CELL
         index_RK[cells[0][kept], cells[1][kept]] = np.arange(count, count + np.count_nonzero(kept))
         count += int(np.count_nonzero(kept))

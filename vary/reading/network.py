@@ -1,6 +1,6 @@
 """`ReadingNetwork`: grey pixels to a `Field`, with numpy and an engine. It needs neither PyTorch nor transformers.
 
-The engine runs only on the part of the image that has ink. Everything outside is blank.
+The engine runs only on the parts of the image that have ink. Everything outside is blank.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from .engines import Engine, open_engine
 from .engines.weights import load_tensors
 from .field import Field, HeadWeights, cells_near_ink, join_fields, run_head
 
-MARGIN = 64  # px of white kept around the ink, more than half the receptive field of the nano vocabulary
-BUCKET = 64  # px; sides of the images that the engine sees are multiples of it, so few shapes occur
+MARGIN = 48, 16  # px, rows and columns, around cells near ink: with REACH, ink keeps the nano vocabulary's whole view
+BUCKET = 32  # px; sides of the images that the engine sees are multiples of it, so few shapes occur
+PART_PIXELS = 4096  # cost of one more call of the engine, in pixels
 
 MARGIN_PX = 96  # shown on every inner side of a tile: more than the network sees from one cell
 TILE_PIXELS = 3_000_000  # of an image that is read in one pass
@@ -98,25 +99,87 @@ class ReadingNetwork:
         return joined
 
     def features(self, pixels_HW: np.ndarray, near_RK: np.ndarray) -> np.ndarray:
-        """Return features (R, K, D); they are zero outside the rectangle around the cells near ink."""
-        rows, columns = np.flatnonzero(near_RK.any(1)), np.flatnonzero(near_RK.any(0))
+        """Return features (R, K, D); they are zero outside the rectangles around the cells near ink."""
         features_RKD = np.zeros((*near_RK.shape, self.head.out.shape[0]), np.float32)
-        if not len(rows):
-            return features_RKD
-        (y, x), (high, wide) = self.frame_grid.stride, pixels_HW.shape
-        top, bottom = _bucket(rows[0] * y, (rows[-1] + 1) * y, high, y)
-        left, right = _bucket(columns[0] * x, (columns[-1] + 1) * x, wide, x)
-        part = pixels_HW[top:bottom, left:right].astype(np.float32)
-        part = (part / 255 - self.preprocess["mean"]) / self.preprocess["std"]
-        features_RKD[top // y : bottom // y, left // x : right // x] = self.engine.features(part)
+        y, x = self.frame_grid.stride
+        for part in ink_parts(near_RK, (y, x)):
+            rows, columns = (
+                _bucket(part[0], y, MARGIN[0], len(near_RK)),
+                _bucket(part[1], x, MARGIN[1], near_RK.shape[1]),
+            )
+            pixels = pixels_HW[rows.start * y : rows.stop * y, columns.start * x : columns.stop * x].astype(np.float32)
+            found = self.engine.features((pixels / 255 - self.preprocess["mean"]) / self.preprocess["std"])
+            inside = tuple(
+                slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, (rows, columns), strict=True)
+            )
+            features_RKD[part] = found[inside]
         return features_RKD
 
 
-def _bucket(start: int, end: int, size: int, stride: int) -> tuple[int, int]:
-    """Widen a range by `MARGIN` and to a multiple of `BUCKET`, within 0 to size; both ends are multiples of stride."""
-    start, end = max(0, start - MARGIN) // stride * stride, min(size, end + MARGIN)
-    end = min(size, start + -(-(end - start) // BUCKET) * BUCKET)
-    return start, end
+Part = tuple[slice, slice]  # rows and columns of cells
+
+
+def ink_parts(near_RK: np.ndarray, stride: tuple[int, int]) -> list[Part]:
+    """Return rectangles that hold all cells near ink, by recursive XY cuts (Nagy and Seth, 1984).
+
+    A rectangle is cut at white rows or columns where that saves pixels, margins included.
+    """
+    waiting, parts = [_box(near_RK, slice(0, len(near_RK)), slice(0, near_RK.shape[1]))], []
+    while waiting:
+        part = waiting.pop()
+        if part is None:
+            continue
+        pieces = [part]
+        for axis in (0, 1):
+            cut = _cut(near_RK, part, axis)
+            if sum(_cost(piece, stride) for piece in cut) < sum(_cost(piece, stride) for piece in pieces):
+                pieces = cut
+        if len(pieces) > 1:
+            waiting += reversed(pieces)
+        else:
+            parts.append(part)
+    return parts
+
+
+def _box(near_RK: np.ndarray, rows: slice, columns: slice) -> Part | None:
+    """Return the smallest rectangle around the marked cells of a part of the grid."""
+    inside = near_RK[rows, columns]
+    row, column = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    if not len(row):
+        return None
+    return (
+        slice(rows.start + int(row[0]), rows.start + int(row[-1]) + 1),
+        slice(columns.start + int(column[0]), columns.start + int(column[-1]) + 1),
+    )
+
+
+def _cut(near_RK: np.ndarray, part: Part, axis: int) -> list[Part]:
+    """Cut a rectangle in the middle of its widest white gap along an axis."""
+    marked = part[axis].start + np.flatnonzero(near_RK[part].any(1 - axis))
+    gaps = np.diff(marked)
+    if not len(gaps) or gaps.max() < 2:
+        return [part]
+    k = int(gaps.argmax())
+    ranges = slice(part[axis].start, int(marked[k]) + 1), slice(int(marked[k + 1]), part[axis].stop)
+    boxes = [_box(near_RK, *((one, part[1]) if axis == 0 else (part[0], one))) for one in ranges]
+    return [box for box in boxes if box is not None]
+
+
+def _cost(part: Part, stride: tuple[int, int]) -> int:
+    """Return the pixels that the engine sees of a rectangle, and what a call costs."""
+    sides = [
+        -(-((one.stop - one.start) * px + 2 * margin) // BUCKET) * BUCKET
+        for one, px, margin in zip(part, stride, MARGIN, strict=True)
+    ]
+    return sides[0] * sides[1] + PART_PIXELS
+
+
+def _bucket(cells: slice, px: int, margin: int, size: int) -> slice:
+    """Widen a range of cells by a margin and to a multiple of `BUCKET`, within 0 to size."""
+    start = max(0, cells.start - margin // px)
+    length = min(size, -(-(min(size, cells.stop + margin // px) - start) * px // BUCKET) * BUCKET // px)
+    start = min(start, size - length)
+    return slice(start, start + length)
 
 
 def load_network(

@@ -18,7 +18,7 @@ from ..document.blocks import to_block
 from ..document.elements import Block, Page
 from ..document.findings import RejectedText
 from ..document.lines import TextLine
-from ..document.orientation import Orientation, find_orientation, restore_orientation
+from ..document.orientation import Orientation, find_orientation, has_sideways_text, restore_orientation
 from ..document.reading_order import order_blocks
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
@@ -40,6 +40,10 @@ MAX_READ_PIXELS = 80_000_000  # of a page at the scale at which it is read
 MIN_SIDE = 20  # px, shorter side of the smallest pass
 SMALL_TYPE = 10.0  # px per em below which lines are read again, enlarged
 EDGE = 40  # grey levels between neighbouring pixels
+STROKE = (
+    4,
+    8,
+)  # px, height of the lowest letters of the smallest type, and width of the columns in which they are sought
 MIN_EDGES = 0.004  # share of edge pixels in a window that may hold text; a page of text has 0.1 to 0.3
 SIDEWAYS = 0.9  # least mean confidence of a window that is read sideways
 MIN_ALTERNATIVES = 0.02  # per character of a page; with fewer, rescoring gains next to nothing (docs/results.md)
@@ -164,7 +168,7 @@ class Reader:
         factor = 2
         while complete and not time_is_up() and min(rest.shape) // factor >= MIN_SIDE:
             small = np.asarray(Image.fromarray(rest).reduce(factor))
-            if not _edges(small).any():
+            if not _may_hold_type(small):
                 break
             found, complete = self._read_pass(fit(Image.fromarray(small), 1.0, self.preprocess["multiple"]).pixels)
             before = {id(line) for line in lines}
@@ -191,7 +195,7 @@ class Reader:
     def _read_sideways(self, rest: np.ndarray) -> list[Block]:
         """Read lines that run up or down in what is left of an image."""
         image = Image.fromarray(rest)
-        if _edges(np.asarray(_windows(image)[0])).mean() < MIN_EDGES:
+        if _edges(np.asarray(_windows(image)[0])).mean() < MIN_EDGES or not has_sideways_text(rest):
             return []
         for rotation in (90, 270):
             turned = image.transpose(getattr(Image.Transpose, f"ROTATE_{rotation}"))
@@ -251,6 +255,14 @@ def _edges(pixels: np.ndarray) -> np.ndarray:
     """Mark pixels that differ clearly from their left neighbour."""
     edges: np.ndarray = np.abs(np.diff(pixels.astype(np.int16), axis=1)) > EDGE
     return edges
+
+
+def _may_hold_type(pixels_HW: np.ndarray) -> bool:
+    """Return whether some strokes are as high as the smallest type that is read, which has rows full of edges."""
+    edges = np.pad(_edges(pixels_HW), ((0, 0), (0, -(pixels_HW.shape[1] - 1) % STROKE[1])))
+    strokes = np.logical_or.reduce(edges.reshape(len(edges), -1, STROKE[1]), axis=2)
+    runs = np.logical_and.reduce([strokes[k : len(strokes) - STROKE[0] + k + 1] for k in range(STROKE[0])])
+    return bool(runs.any())
 
 
 def _windows(image: Image.Image, scale: float = 1.0) -> list[Image.Image]:

@@ -170,22 +170,25 @@ def _seen(path: np.ndarray, best: np.ndarray, places: np.ndarray, alphabet: str,
 def _viterbi(logs_TS: np.ndarray, text: str) -> np.ndarray:
     """Return the state of each frame on the likeliest path through all characters."""
     frames, states = logs_TS.shape
-    skip = np.zeros(states, bool)  # a character may follow another without a blank, unless they are equal
-    skip[3::2] = [a != b for a, b in pairwise(text)]
-    score = np.full(states, -np.inf)
-    score[:2] = logs_TS[0, :2]
-    back = np.zeros((frames, states), np.int8)
+    skip = np.full(states, -np.inf)  # a character may follow another without a blank, unless they are equal
+    skip[3::2] = [0.0 if a != b else -np.inf for a, b in pairwise(text)]
+    scores = np.full((frames, states + 2), -np.inf)  # two columns in front, for the states before the first
+    scores[0, 2:4] = logs_TS[0, :2]
+    best = np.empty((frames, states))
     for t in range(1, frames):
-        one = np.concatenate([[-np.inf], score[:-1]])
-        two = np.where(skip, np.concatenate([[-np.inf, -np.inf], score[:-2]]), -np.inf)
-        best = np.maximum(np.maximum(score, one), two)
-        back[t] = np.where(best == score, 0, np.where(best == one, 1, 2))
-        score = best + logs_TS[t]
+        before, now = scores[t - 1], best[t]
+        np.add(before[:-2], skip, out=now)
+        np.maximum(now, before[1:-1], out=now)
+        np.maximum(now, before[2:], out=now)
+        np.add(now, logs_TS[t], out=scores[t, 2:])
+    score = scores[-1, 2:]
+    back = np.where(best[1:] == scores[:-1, 2:], 0, np.where(best[1:] == scores[:-1, 1:-1], 1, 2)).astype(np.int8)
     state: int = states - 1 if score[-1] >= score[-2] else states - 2
     path = np.empty(frames, int)
-    for t in range(frames - 1, -1, -1):
+    for t in range(frames - 1, 0, -1):
         path[t] = state
-        state -= int(back[t, state])
+        state -= int(back[t - 1, state])
+    path[0] = state
     return path
 
 
