@@ -11,26 +11,14 @@ from pathlib import Path
 import torch
 import yaml
 from rapidfuzz.distance import Levenshtein
-from safetensors.torch import load_file
 
 from vary.data.corpus.formulas import real_formulas
 from vary.data.documents.formula_glyphs import FormulaGlyphs
-from vary.models.config import preset
-from vary.models.generate.formula_writer import write_formulas
-from vary.models.generate.symbols_decoder import SymbolsDecoder
+from vary.models.generate.formula_writer import load_symbols_decoder, write_formulas
 
 ROOT = Path(__file__).parents[1]
 BUCKETS = (10, 25, 60, 152)
 SEED = 987_654
-
-
-def load_decoder(folder: Path) -> SymbolsDecoder:
-    """Load the decoder from a folder with `model.safetensors`."""
-    decoder = SymbolsDecoder(**preset("vary-nano-formulas").formulas)
-    tensors = load_file(folder / "model.safetensors")
-    prefix = "symbols_decoder."
-    decoder.load_state_dict({k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)})
-    return decoder.eval()
 
 
 def main() -> None:
@@ -40,7 +28,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     packages = yaml.safe_load((ROOT / "recipes" / "vary-nano-3.yaml").read_text())["stages"][0]["formulas"]
-    decoder = load_decoder(asked.weights)
+    decoder = load_symbols_decoder(asked.weights)
     source = FormulaGlyphs(real_formulas("test", packages), seed=SEED, shares=(0, 1, 0), swapped=0.0)
     formulas = sorted((source.sample(k) for k in range(asked.count)), key=lambda f: len(f.steps))
     rows = []

@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 
 import vary
-from vary.document.elements import KINDS, LOST, SCHEMA, STATUSES, Block, Document, Line, Page
+from vary.document.elements import KINDS, LOST, STATUSES, Block, Document, Line, Page
+from vary.document.findings import SCHEMA
 from vary.document.formats.writers import WRITERS
 
 
@@ -85,7 +86,7 @@ def test_json() -> None:
             {
                 "number": 1, "status": "ok", "error": None, "width": 200, "height": 100, "dpi": 112.0,
                 "attempts": 1, "label": None, "rotation": 0, "skew": 0.0, "layer": "none", "hidden": [], "rejected": [],
-                    "disagreements": [],
+                    "disagreements": [], "formulas": [],
                 "seconds": 1.235,
                 "confidence": 0.75, "text": "né",
                 "blocks": [
@@ -105,7 +106,7 @@ def test_json() -> None:
             {
                 "number": 2, "status": "failed", "error": "the ink has run", "width": 0, "height": 0, "dpi": None,
                 "attempts": 1, "label": None, "rotation": 0, "skew": 0.0, "layer": "none", "hidden": [], "rejected": [],
-                    "disagreements": [],
+                    "disagreements": [], "formulas": [],
                 "seconds": 0.0,
                 "confidence": None, "text": "", "blocks": [],
             },

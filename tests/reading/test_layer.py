@@ -95,3 +95,15 @@ def test_no_torch_is_imported(tmp_path) -> None:
     path = pdf_of(tmp_path / "a.pdf", [prose()])
     program = f"import sys, vary; print(len(vary.read({str(path)!r}, 'layer').text()), 'torch' in sys.modules)"
     assert printed_by(program).split() == [str(len(" ".join(PROSE))), "False"]
+
+
+def test_a_listing_on_a_grid_wider_than_its_type_has_no_extra_blanks(tmp_path) -> None:
+    code = ("mul(a, b);", "log(mul(4, 11));")
+    glyphs = [
+        show(ch, 40 + 8.4 * k, 250 - 14 * row, 12, "F3")
+        for row, line in enumerate(code)
+        for k, ch in enumerate(line)
+        if ch != " "
+    ]
+    page = read_document(pdf_of(tmp_path / "a.pdf", ["".join(glyphs)]), load("layer")).pages[0]
+    assert [line.text for line in page.lines] == list(code)

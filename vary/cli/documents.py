@@ -17,6 +17,7 @@ from .options import (
     Decoder,
     Device,
     Forms,
+    Formulas,
     FrontMatter,
     Out,
     Pages,
@@ -47,6 +48,7 @@ def read(
     model: ReaderModel = None,
     decoder: Decoder = False,
     pixels: Pixels = False,
+    formulas: Formulas = None,
     layer: Annotated[bool, typer.Option("--layer", help="Take the PDFs' own text, without a model.")] = False,
     device: Device = "cpu",
     password: Password = None,
@@ -61,20 +63,14 @@ def read(
         return NOTHING
     model = _model_name(model, layer, pixels)
     limits = {"pages": pages, "password": password, "timeout_s": timeout, "max_pages": max_pages}
+    reads = {"decoder": decoder, "pixels": pixels, "formulas": formulas}
     if out is None:
         needy = {"figures": figures, "workers": workers, "ray": ray, "json": as_json}
         if wrong := next((name for name, value in needy.items() if value), None):
             raise InputError(f"--{wrong} needs -o DIR")
-        reader = _page_reader(server, model, device, decoder, pixels)
+        reader = _page_reader(server, model, device, reads)
         return _read_to_screen(files, to or "text", reader, quiet, front_matter, limits)
-    run = limits | {
-        "workers": workers,
-        "ray": ray,
-        "figures": figures,
-        "front_matter": front_matter,
-        "decoder": decoder,
-        "pixels": pixels,
-    }
+    run = limits | reads | {"workers": workers, "ray": ray, "figures": figures, "front_matter": front_matter}
     run |= {"model": model, "device": server or device}
     if _form_of(out) is None:
         return _read_into(files, out, (to or "text").split(","), quiet, as_json, run)
@@ -92,12 +88,12 @@ def _is_plain(given: str) -> bool:
     return given != "-" and not any(ch in given for ch in "*?[")
 
 
-def _page_reader(server: str | None, model: str | None, device: str, decoder: bool, pixels: bool) -> AnyReader:
+def _page_reader(server: str | None, model: str | None, device: str, reads: dict[str, Any]) -> AnyReader:
     """Load a model, or connect to a server; of a server the first model, or the one that --model names."""
     if server is None:
         from ..reading.api import load
 
-        return load(model or "vary-nano", device, decoder, pixels)
+        return load(model or "vary-nano", device, **reads)
     from ..reading.remote import load_server
 
     return load_server(model, server)

@@ -30,6 +30,10 @@ Out = Annotated[
     Path | None,
     typer.Option("-o", "--out", metavar="PATH", help="A file (paper.md), or a folder; run again to go on."),
 ]
+Formulas = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Write formulas of PDFs as LaTeX with the weights in DIR (needs PyTorch)."),
+]
 FrontMatter = Annotated[
     bool, typer.Option("--front-matter", help="Begin Markdown with title, author and number of pages.")
 ]

@@ -13,7 +13,20 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .findings import Box, Disagreement, FileInfo, HiddenText, RejectedText, round_box, to_dict
+from .findings import (
+    FINDINGS,
+    Box,
+    Disagreement,
+    FileInfo,
+    FormulaReading,
+    HiddenText,
+    RejectedText,
+    document_head,
+    findings_of,
+    page_offsets,
+    round_box,
+    to_dict,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -30,10 +43,10 @@ SOURCES = ("pixels", "layer", "both", "healed")  # witnesses of a character: the
 LAYERS = ("none", "verified", "healed", "rejected", "trusted")  # what became of a page's text layer
 LINK = "link "  # begins the name of a span that is a link; its target follows
 STYLES = ("bold", "italic", "mono")  # mono: a fixed-width font
+MATH = ("math",)  # LaTeX of a formula, without its dollars
 SCRIPTS = ("superscript", "subscript")  # small type above and below the line
 STATUSES = ("ok", "doubtful", "blank", "truncated", "repetition", "timeout", "failed")
 LOST = ("truncated", "repetition", "timeout", "failed")  # statuses of pages whose text is missing or incomplete
-SCHEMA = 3
 
 
 def union(boxes: Iterable[Box]) -> Box:
@@ -95,6 +108,12 @@ class Block:
     def confidence(self) -> float | None:
         """Mean confidence of the lines; None for a block without text."""
         return sum(line.confidence for line in self.lines) / len(self.lines) if self.lines else None
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether a picture shows the block: a figure, or a formula of a text layer that could not be written."""
+        unwritten = all(line.writer == "layer" and not any(s[2] in MATH for s in line.styles) for line in self.lines)
+        return self.kind == "figure" or (self.kind == "formula" and unwritten and bool(self.lines))
 
     @property
     def text(self) -> str:
@@ -159,6 +178,7 @@ class Page:
         hidden: Text of the layer that nobody sees; not in the blocks.
         rejected: Ink that was judged not to be text.
         disagreements: Places where the PDF's text layer and the pixels differ.
+        formulas: Formulas of the text layer in LaTeX.
         structured: The reader has already set the kinds of the blocks. Not part of the JSON.
     """
 
@@ -178,6 +198,7 @@ class Page:
     hidden: list[HiddenText] = field(default_factory=list)
     rejected: list[RejectedText] = field(default_factory=list)
     disagreements: list[Disagreement] = field(default_factory=list)
+    formulas: list[FormulaReading] = field(default_factory=list)
     structured: bool = field(default=False, compare=False)
 
     @property
@@ -210,8 +231,7 @@ class Page:
             block.box = change(block.box)
             for line in block.lines:
                 line.box, line.characters = change(line.box), [change(box) for box in line.characters]
-        found: list[RejectedText | Disagreement | HiddenText] = [*self.rejected, *self.disagreements, *self.hidden]
-        for one in found:
+        for one in (*self.rejected, *self.disagreements, *self.hidden, *self.formulas):
             one.box = change(one.box)
 
     def to_dict(self) -> dict[str, Any]:
@@ -233,9 +253,7 @@ class Page:
             "seconds": round(self.seconds, 3),
             "confidence": None if self.confidence is None else round(self.confidence, 4),
             "text": self.text,
-            "hidden": [to_dict(one) for one in self.hidden],
-            "rejected": [to_dict(one) for one in self.rejected],
-            "disagreements": [to_dict(one) for one in self.disagreements],
+            **{name: [to_dict(one) for one in getattr(self, name)] for name in FINDINGS},
             "blocks": [_block_dict(block) for block in self.blocks],
         }
 
@@ -253,12 +271,8 @@ class Page:
             known = {k: block[k] for k in ("kind", "level", "cells", "image")}
             known["angle"] = block.get("angle", found.get("rotation", 0) + found.get("skew", 0.0))
             blocks.append(Block(lines, tuple(block["box"]), **known))
-        lists = ("blocks", "hidden", "rejected", "disagreements")
-        known = {k: v for k, v in found.items() if k not in ("confidence", "text", *lists)}
-        kinds = {"hidden": HiddenText, "rejected": RejectedText, "disagreements": Disagreement}
-        for name, kind in kinds.items():
-            known[name] = [kind(**{**one, "box": tuple(one["box"])}) for one in found.get(name, ())]
-        return cls(**known, blocks=blocks)
+        known = {k: v for k, v in found.items() if k not in ("confidence", "text", "blocks", *FINDINGS)}
+        return cls(**known, **findings_of(found), blocks=blocks)
 
 
 @dataclass
@@ -285,7 +299,8 @@ class Document:
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary as in `document.schema.json`. A new shape gets a new `schema` number."""
         head = document_head(self.source, self.model, self.info)
-        return head | {"pages": [page.to_dict() for page in self.pages], "offsets": page_offsets(self.pages)}
+        pages = [page.to_dict() for page in self.pages]
+        return head | {"pages": pages, "offsets": page_offsets((page.number, page.text) for page in self.pages)}
 
     def json(self) -> str:
         """Return `to_dict` as JSON text."""
@@ -329,22 +344,6 @@ class Document:
         from .formats.writers import WRITERS
 
         return "".join(WRITERS[form](self.source, self.model, iter(self.pages), self.info))
-
-
-def document_head(source: str, model: str, info: FileInfo) -> dict[str, Any]:
-    """Return the keys of a document's JSON that come before `pages`."""
-    outline = [{"level": level, "title": title, "page": page} for level, title, page in info.outline]
-    known = {"title": info.title or None, "author": info.author or None, "outline": outline}
-    return {"schema": SCHEMA, "source": source, "model": model} | known
-
-
-def page_offsets(pages: Iterable[Page]) -> list[list[int]]:
-    """Return number and offset of each page: the character of `Document.text()` at which the page begins."""
-    offsets, at = [], 0
-    for page in pages:
-        offsets.append([page.number, at])
-        at += len(page.text) + 2 if page.text else 0
-    return offsets
 
 
 def _block_dict(block: Block) -> dict[str, Any]:

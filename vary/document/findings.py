@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 Box = tuple[float, float, float, float]
+SCHEMA = 3  # of the JSON of a document
 
 
 def round_box(box: Box) -> list[float]:
@@ -13,10 +15,10 @@ def round_box(box: Box) -> list[float]:
     return [round(float(value), 1) for value in box]
 
 
-def to_dict(found: HiddenText | RejectedText | Disagreement) -> dict[str, Any]:
+def to_dict(found: HiddenText | RejectedText | Disagreement | FormulaReading) -> dict[str, Any]:
     """Return a JSON-ready form of what was found at a place."""
     rounded: dict[str, Any] = {"box": round_box(found.box)}
-    if isinstance(found, RejectedText):
+    if isinstance(found, RejectedText | FormulaReading):
         rounded["confidence"] = round(found.confidence, 4)
     if isinstance(found, Disagreement):
         rounded["odds"] = round(found.odds, 1)
@@ -57,9 +59,48 @@ class Disagreement:
 
 
 @dataclass
+class FormulaReading:
+    """A formula of a PDF's text layer in LaTeX. used: whether it is certain enough to be part of the text."""
+
+    latex: str
+    box: Box
+    confidence: float
+    used: bool
+
+
+@dataclass
 class RejectedText:
     """Ink that was judged not to be text, with what it would read as and the confidence of that."""
 
     text: str
     box: Box
     confidence: float
+
+
+FINDINGS: dict[str, Any] = {
+    "hidden": HiddenText, "rejected": RejectedText, "disagreements": Disagreement, "formulas": FormulaReading,
+}  # fmt: skip
+
+
+def findings_of(page: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the lists of findings of a page's JSON, by the names of FINDINGS."""
+    return {
+        name: [kind(**{**one, "box": tuple(one["box"])}) for one in page.get(name, ())]
+        for name, kind in FINDINGS.items()
+    }
+
+
+def document_head(source: str, model: str, info: FileInfo) -> dict[str, Any]:
+    """Return the keys of a document's JSON that come before `pages`."""
+    outline = [{"level": level, "title": title, "page": page} for level, title, page in info.outline]
+    known = {"title": info.title or None, "author": info.author or None, "outline": outline}
+    return {"schema": SCHEMA, "source": source, "model": model} | known
+
+
+def page_offsets(pages: Iterable[tuple[int, str]]) -> list[list[int]]:
+    """Return number and offset of each page: the character of the text of all pages at which its text begins."""
+    offsets, at = [], 0
+    for number, text in pages:
+        offsets.append([number, at])
+        at += len(text) + 2 if text else 0  # an empty line follows
+    return offsets

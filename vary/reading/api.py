@@ -20,7 +20,11 @@ DEFAULT_MODEL = "vary-nano"
 
 
 def load(
-    name: str = DEFAULT_MODEL, device: str = "cpu", decoder: bool = False, pixels: bool = False
+    name: str = DEFAULT_MODEL,
+    device: str = "cpu",
+    decoder: bool = False,
+    pixels: bool = False,
+    formulas: str | Path | None = None,
 ) -> Reader | LayerReader:
     """Load a model that reads pages. Weights are safetensors; nothing is downloaded.
 
@@ -29,8 +33,8 @@ def load(
         device: torch device, such as `cpu` or `cuda`.
         decoder: rescore uncertain spans with the decoder. It needs PyTorch and doubles the time of a page with many
             of them, for 3 to 16 percent fewer errors (docs/results.md).
-
         pixels: read pixels alone. By default the text layer of a PDF is the draft that the pixels check.
+        formulas: folder with weights that write the formulas of text layers as LaTeX; needs PyTorch.
 
     Raises:
         ValueError: unknown name; the message lists the known ones.
@@ -39,7 +43,7 @@ def load(
         return LayerReader()
     from .loader import load_reader  # brings torch
 
-    return load_reader(name, device, decoder, pixels=pixels)
+    return load_reader(name, device, decoder, pixels=pixels, formulas=formulas)
 
 
 def read(

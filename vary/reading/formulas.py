@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,8 +17,10 @@ from ..document.elements import Box
 from ..io.pdf_objects import PageContent
 from ..io.pdf_text import GLYPH
 from ..markup.math_tokens import left_to_right, math_glyphs
-from ..models.generate.formula_writer import WrittenFormula, write_formulas
-from ..models.generate.symbols_decoder import SymbolsDecoder
+
+if TYPE_CHECKING:
+    from ..models.generate.formula_writer import WrittenFormula
+    from ..models.generate.symbols_decoder import SymbolsDecoder
 
 EM = 16.0  # size of the type in the unit of the decoder
 MAX_GLYPHS = 200  # the decoder learns from formulas of up to about 100
@@ -62,6 +65,8 @@ def write_layer_formulas(decoder: SymbolsDecoder, content: PageContent, regions:
     Returns:
         One formula per region. It is empty where a region holds no glyph, or more than MAX_GLYPHS.
     """
+    from ..models.generate.formula_writer import write_formulas  # brings torch
+
     glyphs = [_glyphs(content, region) for region in regions]
     found = write_formulas(decoder, [(chars, styles, boxes) for chars, styles, boxes, _ in glyphs])
     return [

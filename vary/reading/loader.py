@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..document.lines import FrameGrid
-from ..io.errors import MissingExtra
+from ..io.errors import InputError, MissingExtra
 from ..models.hub import weights_dir
 from .field import HeadWeights
 from .network import ReadingNetwork, load_network
@@ -28,6 +28,7 @@ def load_reader(
     engine: str | None = None,
     threads: int | None = None,
     pixels: bool = False,
+    formulas: str | Path | None = None,
 ) -> Reader:
     """Load a reader from a shipped model's name or a folder.
 
@@ -38,22 +39,25 @@ def load_reader(
         engine: `openvino`, `onnx` or `torch`; None takes $VARY_ENGINE, or else the best one that is installed.
         threads: CPU threads of the network; None takes all cores, within $OMP_NUM_THREADS and $OMP_THREAD_LIMIT.
         pixels: read pixels alone, without the text layers of PDFs.
+        formulas: folder with weights that write the formulas of text layers as LaTeX; needs PyTorch.
     """
     folder = weights_dir(name)
-    if decoder:
-        _require_torch()
+    if decoder or formulas:
+        _require_torch("reading with the decoder" if decoder else "writing formulas")
+    if formulas and not (Path(formulas) / "model.safetensors").is_file():
+        raise InputError(f"{formulas}: no model.safetensors in it")
     network = load_network(folder, engine, threads, device)
-    reader = Reader(network, name, partial(_decoder, folder, device) if decoder else None)
+    reader = Reader(network, name, partial(_decoder, folder, device) if decoder else None, formulas and Path(formulas))
     reader.uses_layer = not pixels
     return reader
 
 
-def _require_torch() -> None:
+def _require_torch(what: str) -> None:
     try:
         import torch  # noqa: F401
         import transformers  # noqa: F401
     except ImportError as error:
-        raise MissingExtra("reading with the decoder", error.name or "torch", "torch") from None
+        raise MissingExtra(what, error.name or "torch", "torch") from None
 
 
 def _decoder(folder: Path, device: str) -> VaryForConditionalGeneration:

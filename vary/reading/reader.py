@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,7 @@ from .scales import CERTAIN, drop_covered, enlarge, erase, is_certain, is_text, 
 
 if TYPE_CHECKING:
     from ..models.generate.strip_decoder import StripDecoder
+    from ..models.generate.symbols_decoder import SymbolsDecoder
     from ..models.modeling import VaryForConditionalGeneration
 
 EM_RANGE = (13.0, 19.5)  # px per em that are read unscaled; a page with other type is scaled to the model's em_px
@@ -63,15 +65,20 @@ class Reader:
         network: pixels to class probabilities.
         name: of the model.
         decoder: loads the whole model; called at the first page with many uncertain spans.
+        formulas: folder with the weights that write formulas of text layers as LaTeX; None leaves formulas as they are.
     """
 
     uses_layer = False
 
     def __init__(
-        self, network: ReadingNetwork, name: str, decoder: Callable[[], VaryForConditionalGeneration] | None = None
+        self,
+        network: ReadingNetwork,
+        name: str,
+        decoder: Callable[[], VaryForConditionalGeneration] | None = None,
+        formulas: Path | None = None,
     ):
         self.name, self.network, self.preprocess = name, network, network.preprocess
-        self._decoder = decoder
+        self._decoder, self.formulas = decoder, formulas
         self.decoder_weight = float(network.reading.get("decoder_weight", 0.0)) if decoder else 0.0
         self._measured: tuple[Image.Image | None, tuple[float, float, float]] = None, (0.0, 1.0, 0.0)
 
@@ -83,6 +90,15 @@ class Reader:
         from ..models.generate.strip_decoder import StripDecoder
 
         return StripDecoder(self._decoder())
+
+    @cached_property
+    def symbols_decoder(self) -> SymbolsDecoder | None:
+        """What writes formulas as LaTeX, loaded on first use; None for a reader without."""
+        if self.formulas is None:
+            return None
+        from ..models.generate.formula_writer import load_symbols_decoder
+
+        return load_symbols_decoder(self.formulas)
 
     def wanted_scale(self, image: Image.Image) -> float:
         """Return the scale at which the page's type has the size that the head reads best."""

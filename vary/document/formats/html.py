@@ -43,7 +43,7 @@ def _html_lines(block: Block) -> list[str]:
     for runs in _line_runs(block):
         line = ""
         for text, look in runs:
-            piece = _safe(text)
+            piece = rf"\({_safe(text)}\)" if "math" in look else _safe(text)
             for style, tag in _TAGS:
                 piece = f"<{tag}>{piece}</{tag}>" if style in look else piece
             for target in (name.removeprefix(LINK) for name in look if name.startswith(LINK)):

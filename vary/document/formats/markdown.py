@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
-from ..elements import ITEM, LINK, LOST, SCRIPTS, Block, Page
+from ..elements import ITEM, LINK, LOST, MATH, SCRIPTS, Block, Page
 from ..findings import FileInfo
 
 Pages = Iterator[Page]
@@ -141,7 +141,7 @@ def _emphasised(runs: list[Run]) -> list[tuple[str, list[Run]]]:
 
     Fixed-width type has none: backticks that touch would read as one longer mark.
     """
-    marks = ["" if "mono" in look else "**" * ("bold" in look) + "*" * ("italic" in look) for _, look in runs]
+    marks = ["" if look & {"mono", *MATH} else "**" * ("bold" in look) + "*" * ("italic" in look) for _, look in runs]
     for k in range(1, len(runs) - 1):
         if not runs[k][0].strip() and not runs[k][1] and marks[k - 1] == marks[k + 1]:
             marks[k] = marks[k - 1]
@@ -157,7 +157,7 @@ def _letters(runs: list[Run]) -> list[Place]:
     return [
         (k, at)
         for k, (text, look) in enumerate(runs)
-        if "mono" not in look and not look & _SCRIPTS
+        if "mono" not in look and not look & {*_SCRIPTS, *MATH}
         for at, ch in enumerate(text)
         if ch.isalnum()
     ]
@@ -174,11 +174,13 @@ def _cut(runs: list[Run], begin: Place, end: Place) -> list[Run]:
 
 
 def _plain(runs: Iterable[Run]) -> str:
-    """Return runs without emphasis: fixed-width type in backticks, scripts in tags."""
+    """Return runs without emphasis: fixed-width type in backticks, scripts in tags, formulas in dollars."""
     out = ""
-    for look, group in groupby(runs, key=lambda run: run[1] & {"mono", *_SCRIPTS}):
+    for look, group in groupby(runs, key=lambda run: run[1] & {"mono", *_SCRIPTS, *MATH}):
         text = "".join(piece for piece, _ in group)
-        if "mono" in look:
+        if look & {*MATH}:
+            piece = f"${_latex(text)}$"
+        elif "mono" in look:
             ticks = "`" * (1 + max((len(found) for found in re.findall("`+", text)), default=0))
             pad = " " if text[0] == "`" or text[-1] == "`" else ""
             piece = f"{ticks}{pad}{text}{pad}{ticks}"
@@ -272,7 +274,13 @@ def _figure(block: Block) -> str:
 
 
 def _formula(block: Block) -> str:
-    return "$$\n" + block.text.replace("$", r"\$").replace("<", r"\lt ") + "\n$$"
+    if block.is_picture:
+        return f"![formula]({block.image})" if block.image else _paragraph(block)
+    return f"$$\n{_latex(block.text)}\n$$"
+
+
+def _latex(text: str) -> str:
+    return text.replace("$", r"\$").replace("<", r"\lt ")
 
 
 def _comment(text: str) -> str:

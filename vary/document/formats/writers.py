@@ -6,8 +6,7 @@ import json as json_lib
 from collections.abc import Iterator
 from typing import Protocol
 
-from ..elements import document_head
-from ..findings import FileInfo
+from ..findings import FileInfo, document_head
 from .html import html
 from .markdown import Pages, markdown
 

@@ -12,12 +12,14 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...io.errors import InputError
 from ...markup.math_nodes import LatexError
 from ...markup.math_symbols import BIG_OPERATORS, SPACES, SYMBOLS, TEXTS
 from ...markup.math_tokens import CLOSERS, END, OPENERS, RULE, TAKE_DELIMITER, TWO_ARGUMENTS, from_steps
@@ -181,6 +183,28 @@ class StepGrammar:
         elif step in TAKE_DELIMITER:
             self.delimiter = True
             top.filled, top.scripts = True, 0
+
+
+def load_symbols_decoder(folder: Path) -> SymbolsDecoder:
+    """Load the decoder from a folder with `model.safetensors`.
+
+    Raises:
+        InputError: The folder holds no symbols decoder.
+    """
+    from safetensors.torch import load_file
+
+    from ..config import preset  # not above: config imports the decoder
+
+    path, prefix = folder / "model.safetensors", "symbols_decoder."
+    if not path.is_file():
+        raise InputError(f"{folder}: no model.safetensors in it")
+    tensors = {k.removeprefix(prefix): v.float() for k, v in load_file(path).items() if k.startswith(prefix)}
+    decoder = SymbolsDecoder(**(preset("vary-nano-formulas").formulas or {}))
+    try:
+        decoder.load_state_dict(tensors)
+    except RuntimeError:
+        raise InputError(f"{path}: holds no symbols decoder of vary-nano-formulas") from None
+    return decoder.eval()
 
 
 def is_well_formed(steps: Sequence[str]) -> bool:

@@ -31,6 +31,7 @@ SCRIPT_SIZE = 0.85  # raised or lowered characters are smaller than this, beside
 SCRIPT_REACH_EM = 0.35  # and stand no farther from their neighbour
 RAISED_EM, LOWERED_EM = 0.12, -0.06
 QUARTER_DEG = 3.0  # type this near to a quarter turn is level
+WIDE_STEP = 1.55  # times the pitch of fixed-width type, from which a step has a blank in it
 TWIN_EM = 0.12  # the same glyph again so near: bold by printing twice
 
 
@@ -218,6 +219,7 @@ def _rows(glyphs: _Glyphs, runs: list[np.ndarray]) -> Iterator[list[np.ndarray]]
 def _line(glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray]) -> LayerLine | None:
     """The line of some runs, from left to right."""
     places = np.concatenate(row)
+    pitch = _pitch(glyphs, places, text)
     em = float(np.median(glyphs.em[places]))
     usual = places[glyphs.em[places] > SCRIPT_SIZE * em]
     baseline = float(np.median(glyphs.baseline[usual]))
@@ -230,6 +232,8 @@ def _line(glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray]) -> LayerLine 
             ch = text.text[glyphs.index[k]]
             gap = glyphs.left[k] - sides[-1][1] if sides else 0.0
             apart = bool(glyphs.blank[k]) if m else gap > BLANK_EM * em
+            if pitch and sides:
+                apart = float(glyphs.left[k]) - sides[-1][0] > WIDE_STEP * pitch
             if characters and apart and not (m == 0 and _dense(characters[-1]) and _dense(ch)):
                 characters.append(" ")
                 indices.append(-1)
@@ -256,6 +260,21 @@ def _line(glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray]) -> LayerLine 
     return LayerLine(
         "".join(characters), boxes, confidence, em, writer="layer", styles=styles, sources=sources, indices=at
     )
+
+
+def _pitch(glyphs: _Glyphs, places: np.ndarray, text: TextLayer) -> float:
+    """Return the step from one character to the next on a line of fixed-width type; 0 for other lines.
+
+    Programs set listings on a grid wider than the type. Then the gap between two letters is no blank.
+    """
+    fixed = text.styles[glyphs.index[places]] >> STYLES.index("mono") & 1
+    widths = glyphs.right[places] - glyphs.left[places]
+    width = float(np.median(widths))
+    if len(places) < 2 or not fixed.all() or float(np.ptp(widths)) > 0.1 * width:
+        return 0.0
+    steps = np.diff(np.sort(glyphs.left[places]))
+    near = steps[(steps > 0.8 * width) & (steps < WIDE_STEP * width)]
+    return float(np.median(near)) if len(near) else width
 
 
 def _dense(ch: str) -> bool:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from ...document.blocks import to_block
-from ...document.elements import SCRIPTS, STYLES, Box, Page
+from ...document.elements import MATH, SCRIPTS, STYLES, Box, Page
 from ...document.evidence import Evidence
-from ...document.findings import HiddenText
+from ...document.findings import FormulaReading, HiddenText
 from ...document.lines import TextLine
 from ...document.orientation import Orientation, restore_orientation, straighten
 from ...document.reading_order import order_blocks
@@ -27,8 +28,10 @@ from ...io.deadline import time_is_up
 from ...io.pdf_objects import PageContent
 from ...models.preprocess import fit
 from ..ctc import ASCENT_EM, DESCENT_EM, X_HEIGHT_EM, mix_rows
+from ..formulas import write_layer_formulas
 from .align import Aligned, Alphabet, align
 from .document_votes import sightings_elsewhere
+from .formula_lines import mark_formulas, write_formula_lines
 from .glyphs import Sighting, find_sightings
 from .lines import LAYER_DPI, LayerLine, evidence_of, hidden_text, lines_by_turn
 from .verify import Verdict, judge
@@ -89,6 +92,7 @@ def read_both(
         page.layer = max(page.layer, read.layer, key=("none", "verified", "healed", "rejected").index)
         page.rejected += read.rejected
         page.disagreements += read.disagreements
+        page.formulas += read.formulas
         late = late or read.error
     if not late and time_is_up():
         late = "the time limit was reached; other pages of the file were not compared"
@@ -178,13 +182,18 @@ def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent
     if first and (verdict.rejected or bare_ink(image, verdict.lines, content, part.turn)):
         read = reader.read(image, reader.wanted_scale(image) if not verdict.lines else 1.0)
         merged = merge(verdict.lines, _text_lines(read))
-    blocks = [to_block(block, 1.0, STYLES + SCRIPTS) for block in order_blocks(merged)]
+    formulas: list[FormulaReading] = []
+    if (decoder := reader.symbols_decoder) and first and part.turn == Orientation():
+        merged, formulas = write_formula_lines(merged, content, partial(write_layer_formulas, decoder))
+    blocks = [to_block(block, 1.0, STYLES + SCRIPTS + MATH) for block in order_blocks(merged)]
     page = Page(1, "ok", *image.size, blocks=blocks, hidden=part.hidden, disagreements=verdict.disagreements)
+    page.formulas = formulas
     if read is not None:
         page.rejected, page.error = read.rejected, read.error
     page.layer = "rejected" if not verdict.lines else "healed" if verdict.healed or verdict.rejected else "verified"
     scanned = any(_area(box) > 0.6 * _area((0, 0, *image.size)) for box, _ in content.objects.images)
     find_structure(page, image, None if scanned else evidence_of(content, part.turn) if first else Evidence())
+    mark_formulas(page)
     return page
 
 

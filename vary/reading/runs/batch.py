@@ -22,8 +22,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...document.elements import LOST, SCHEMA, STATUSES, Page
-from ...document.findings import FileInfo
+from ...document.elements import LOST, STATUSES, Page
+from ...document.findings import SCHEMA, FileInfo
 from ...document.formats.markdown import front_matter
 from ...document.formats.writers import SUFFIXES, WRITERS
 from ...document.running_heads import mark_running_heads
@@ -175,6 +175,7 @@ def read_all(
     front_matter: bool = False,
     decoder: bool = False,
     pixels: bool = False,
+    formulas: str | None = None,
     on_page: Callable[[dict[str, Any]], None] | None = None,
     factory: str = ReaderSpec.factory,
 ) -> Summary:
@@ -182,7 +183,7 @@ def read_all(
 
     Args:
         inputs: files, folders, patterns, and `-` for standard input. to: text, md, html, json, pdf, overlay.
-        model, device, decoder, pixels: as in `ReaderSpec`; the model is by default vary-nano, or a server's first.
+        model, device, decoder, pixels, formulas: as in `ReaderSpec`; model: by default vary-nano, or a server's first.
         pages: selection such as "1-4,7,-1"; None reads all. password: of encrypted PDFs.
         workers: number of processes, by default one per core. ray: address of a cluster to read on instead.
         timeout_s: time limit of a page. max_pages: most pages of one file.
@@ -196,7 +197,7 @@ def read_all(
     unknown = [form for form in to if form not in SUFFIXES]
     if unknown or not to:
         raise ConfigError(f"to {', '.join(unknown) or 'nothing'}: allowed: {', '.join(SUFFIXES)}")
-    spec = ReaderSpec(model or "vary-nano", device, decoder, pixels, factory)
+    spec = ReaderSpec(model or "vary-nano", device, decoder, pixels, formulas, factory)
     if spec.remote:
         spec = replace(spec, model=load_server(model, device).name)
     run = _Run(Path(out), to, spec.model, password, figures, front_matter, _settings_digest(spec))
@@ -310,7 +311,7 @@ def _linked(run: _Run, job: _Job) -> Iterator[Page]:
     """Yield pages with links to the pictures of their figures, where these were written."""
     folder = run.out / f"{job.name}_images"
     for page in job.pages:
-        for k, block in enumerate(block for block in page.blocks if block.kind == "figure"):
+        for k, block in enumerate(block for block in page.blocks if block.is_picture):
             name = f"{page.number:04d}-{k + 1}.png"
             if run.figures and (folder / name).exists():
                 block.image = f"{_link(folder.name)}/{name}"
@@ -358,13 +359,12 @@ def _safe_part(part: str) -> str:
 
 def _settings_digest(spec: ReaderSpec) -> str:
     """Digest what a page's text depends on apart from its pixels: weights, way of reading, stored schema."""
-    digest = hashlib.sha256(
-        json.dumps([spec.model, spec.remote, spec.decoder, spec.pixels, spec.factory, SCHEMA, LADDER]).encode()
-    )
+    known = [spec.model, spec.remote, spec.decoder, spec.pixels, spec.factory, SCHEMA, LADDER]
+    digest = hashlib.sha256(json.dumps(known).encode())
     files: list[Path] = []
     with contextlib.suppress(ValueError):  # a server's model; or an unknown name, which the worker reports
         files = sorted(weights_dir(spec.model).glob("*"))
-    for path in files:
+    for path in [*files, *(Path(spec.formulas).glob("*.safetensors") if spec.formulas else ())]:
         if path.suffix == ".safetensors" or path.name == "config.json":
             digest.update(f"{path.name} {sha256(path)}".encode())
     return digest.hexdigest()[:12]

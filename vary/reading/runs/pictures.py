@@ -104,7 +104,7 @@ def write_images(source: Source, pages: Iterable[Page], overlays: Path | None, f
             continue
         if overlays:
             _save(draw_overlay(page, image), overlays / f"{page.number:04d}.png")
-        found = [block for block in page.blocks if block.kind == "figure"] if figures else []
+        found = [block for block in page.blocks if block.is_picture] if figures else []
         for k, block in enumerate(found, 1):
             assert figures
             _save(crop_block(page, block, image), figures / f"{page.number:04d}-{k}.png")

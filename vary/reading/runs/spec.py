@@ -21,6 +21,7 @@ class ReaderSpec:
         device: `cpu`, `cuda`, or the address of an OpenAI-compatible server that reads.
         decoder: rescore uncertain spans with the model's decoder.
         pixels: read pixels alone, without the text layers of PDFs.
+        formulas: folder with weights that write the formulas of text layers as LaTeX.
         factory: `module:function` that opens the reader from a spec.
     """
 
@@ -28,6 +29,7 @@ class ReaderSpec:
     device: str = "cpu"
     decoder: bool = False
     pixels: bool = False
+    formulas: str | None = None
     factory: str = "vary.reading.runs.spec:open_reader"
 
     @property
@@ -52,4 +54,4 @@ def open_reader(spec: ReaderSpec) -> AnyReader:
         return load_server(spec.model, spec.device)
     from ..loader import load_reader
 
-    return load_reader(spec.model, spec.device, spec.decoder, pixels=spec.pixels)
+    return load_reader(spec.model, spec.device, spec.decoder, pixels=spec.pixels, formulas=spec.formulas)

@@ -1,0 +1,102 @@
+r"""Formulas of a PDF's text layer as LaTeX in the text, when weights are given; what is uncertain stays as it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.pdfs import pdf_of, show
+from vary.data.documents.typst import load_fonts, print_pdf
+from vary.document.elements import Block, Document, Line, Page
+from vary.document.findings import FormulaReading
+from vary.document.formats.writers import WRITERS
+from vary.document.orientation import Orientation
+from vary.io.errors import InputError
+from vary.io.pdf_objects import read_content
+from vary.reading.api import load, read
+from vary.reading.formulas import Formula
+from vary.reading.layer.formula_lines import mark_formulas, write_formula_lines
+from vary.reading.layer.lines import find_lines
+
+WEIGHTS = Path(__file__).parents[2] / "checkpoints" / "vary-nano-3"
+SOURCE = """#set page(width: 420pt, height: 260pt, margin: 30pt)
+The harbour keeps a ledger of $x_i$ vessels, and each entry names the captain. The cargo weighs this much:
+$ b^2 + 9 = 25 $
+No ship may leave before the dues of 1,374 are paid, and the pilots wait for the tide on the second buoy."""
+
+
+@pytest.fixture(scope="module")
+def content():
+    pdf = print_pdf(SOURCE, load_fonts())
+    return read_content(pdf, pdf[0], 2.0)
+
+
+def lines_of(content):
+    size = round(content.objects.width), round(content.objects.height)
+    return find_lines(content.text, np.arange(len(content.text.text)), Orientation(), size)
+
+
+def writer(confidence: float, seen: list):
+    def write(_, regions):
+        seen.extend(regions)
+        return [Formula(f"F_{k}", box, confidence, [], True) for k, box in enumerate(regions)]
+
+    return write
+
+
+def test_inline_and_displayed_formulas_are_found(content) -> None:
+    seen: list = []
+    lines, readings = write_formula_lines(lines_of(content), content, writer(0.9, seen))
+    texts = sorted(line.text for line in lines)
+    assert len(seen) == len(readings) == 2
+    assert any("ledger of F_0 vessels" in text for text in texts)
+    assert "F_1" in texts
+    assert all(reading.used for reading in readings)
+    assert all(len(line.text) == len(line.boxes) == len(line.confidence) == len(line.styles) for line in lines)
+
+
+def test_what_is_uncertain_stays_and_is_kept_apart(content) -> None:
+    before = lines_of(content)
+    lines, readings = write_formula_lines(before, content, writer(0.2, []))
+    assert sorted(line.text for line in lines) == sorted(line.text for line in before)
+    assert [(reading.used, reading.confidence) for reading in readings] == [(False, 0.2)] * 2
+
+
+def test_glyphs_that_the_pixels_corrected_are_no_formula(content) -> None:
+    healed = [replace(line, sources=np.full(len(line.text), 3, np.uint8)) for line in lines_of(content)]
+    assert write_formula_lines(healed, content, writer(0.9, []))[1] == []
+
+
+def test_from_the_file_to_markdown(tmp_path) -> None:
+    path = tmp_path / "a.pdf"
+    print_pdf(SOURCE, load_fonts()).save(path)
+    document = read(path, load("vary-nano", formulas=WEIGHTS))
+    (page,) = document.pages
+    assert "$$\nb^{2}+9=25\n$$" in document.markdown()
+    assert [block.text for block in page.blocks if block.kind == "formula"] == ["b^{2}+9=25"]
+    assert "ledger of $x_{i}$ vessels" in document.markdown()
+    assert [one.latex for one in page.formulas if one.used] == ["x_{i}", "b^{2}+9=25"]
+    assert Page.from_dict(json.loads(json.dumps(page.to_dict()))).formulas[0].latex == page.formulas[0].latex
+    assert "\\(x_{i}\\)" in "".join(WRITERS["html"]("a", "m", iter([page])))
+
+
+def test_a_formula_that_could_not_be_written_links_its_picture() -> None:
+    line = Line("b2 + 9", (10, 10, 60, 20), 1.0, writer="layer")
+    page = Page(1, "ok", 100, 100, blocks=[Block([line], line.box)])
+    page.formulas = [FormulaReading("b_2+9", (9, 9, 61, 21), 0.2, False)]
+    mark_formulas(page)
+    (block,) = page.blocks
+    assert (block.kind, block.is_picture) == ("formula", True)
+    assert Document("a", "m", [page]).markdown().endswith("\n\nb2 + 9")
+    block.image = "a_images/0001-1.png"
+    assert Document("a", "m", [page]).markdown().endswith("\n\n![formula](a_images/0001-1.png)")
+
+
+def test_a_folder_without_weights(tmp_path) -> None:
+    pdf_of(tmp_path / "a.pdf", [show("a", 10, 10)])
+    with pytest.raises(InputError, match=r"no model\.safetensors"):
+        load("vary-nano", formulas=tmp_path)

@@ -1,0 +1,213 @@
+r"""Find the formulas in the lines of a text layer and replace them by LaTeX.
+
+A formula is a run of words whose characters are set in a font for mathematics, with the digits, operators and brackets
+between them. A line that is a formula is set on its own; such lines one above the other, as in a fraction, are one
+formula. What cannot be written with confidence stays as it is, and the reading is kept apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
+
+from ...document.elements import MATH, SCRIPTS, SOURCES, STYLES, Block, Box, Line, Page, union
+from ...document.findings import FormulaReading
+from ...document.lines import TextLine
+from ...io.pdf_objects import PageContent
+from ...io.pdf_text import TextLayer
+from ..formulas import Formula
+from .lines import LayerLine
+
+MATH_FONT = re.compile(
+    r"(?:\+|^)(?:(?:cm|lm)(?:b?mi|b?sy|ex)|ms[ab]m|eu[fsr]|rsfs|stmary|wasy)|math", re.I
+)  # of TeX, and all that name themselves so
+FUNCTIONS = frozenset(
+    ("arg", "cos", "cosh", "cot", "det", "dim", "exp", "gcd", "inf", "ker", "lim", "ln", "log", "max", "min", "mod",
+     "sin", "sinh", "sup", "tan", "tanh")
+)  # fmt: skip
+CERTAIN = 0.5  # probability from which a formula is written
+NEAR_EM = 0.9, 0.3  # between lines of one formula, above each other and next to each other
+ENDS = ".,;:"  # that close the sentence, not the formula
+
+Write = Callable[[PageContent, Sequence[Box]], list[Formula]]
+
+
+@dataclass
+class _Span:
+    """Characters [start, end) of a line that are a formula."""
+
+    line: int
+    start: int
+    end: int
+    whole: bool
+
+    def box(self, lines: Sequence[LayerLine]) -> Box:
+        return union([tuple(box) for box in lines[self.line].boxes[self.start : self.end].tolist()])
+
+
+def write_formula_lines(
+    lines: Sequence[TextLine], content: PageContent, write: Write
+) -> tuple[list[TextLine], list[FormulaReading]]:
+    """Return the lines with LaTeX in place of formulas, and all readings.
+
+    Args:
+        lines: Of an upright page, in the frame of the content.
+        content: The page.
+        write: Writes the formula in each of some boxes.
+    """
+    layer = [line for line in lines if isinstance(line, LayerLine)]
+    found, readings = _written(layer, content, write)
+    return [*found, *(line for line in lines if not isinstance(line, LayerLine))], readings
+
+
+def _written(
+    lines: Sequence[LayerLine], content: PageContent, write: Write
+) -> tuple[list[LayerLine], list[FormulaReading]]:
+    spans = [span for k, line in enumerate(lines) for span in _spans(k, line, content.text)]
+    groups = _groups(spans, lines)
+    regions = [_widened(union([span.box(lines) for span in group]), lines[group[0].line].em_px) for group in groups]
+    readings, kept = [], list(lines)
+    gone: set[int] = set()
+    changes: list[tuple[_Span, str, float]] = []
+    for group, formula in zip(groups, write(content, regions) if regions else [], strict=True):
+        if not formula.latex:
+            continue
+        used = formula.accounted and formula.confidence >= CERTAIN
+        readings.append(FormulaReading(formula.latex, formula.box, formula.confidence, used))
+        if used and group[0].whole:
+            kept[group[0].line] = _display(lines[group[0].line], formula)
+            gone |= {span.line for span in group[1:]}
+        elif used:
+            changes.append((group[0], formula.latex, formula.confidence))
+    for span, latex, confidence in sorted(changes, key=lambda change: -change[0].start):
+        kept[span.line] = _with_latex(kept[span.line], span, latex, confidence)
+    return [line for k, line in enumerate(kept) if k not in gone], readings
+
+
+def mark_formulas(page: Page) -> None:
+    """Make blocks of kind `formula` of the lines that are formulas set on their own, written or not."""
+    unwritten = [one.box for one in page.formulas if not one.used]
+    blocks: list[Block] = []
+    for block in page.blocks:
+        if block.kind not in ("text", "heading"):
+            blocks.append(block)
+            continue
+        for alone, group in groupby(block.lines, lambda line: _stands_alone(line, unwritten)):
+            lines = list(group)
+            if len(lines) == len(block.lines):
+                block.kind, block.level = ("formula", 0) if alone else (block.kind, block.level)
+                blocks.append(block)
+            else:
+                kind = "formula" if alone else block.kind
+                box = union(line.box for line in lines)
+                blocks.append(Block(lines, box, kind, 0 if alone else block.level, angle=block.angle))
+    page.blocks = blocks
+
+
+def _stands_alone(line: Line, unwritten: Sequence[Box]) -> bool:
+    """Return whether a line is one formula: all of it is LaTeX, or it fills the box of a reading that is not used."""
+    if [span[:2] for span in line.styles if span[2] in MATH] == [(0, len(line.text))]:
+        return True
+    (x0, y0, x1, y1), slack = line.box, 0.1 * (line.box[2] - line.box[0])
+    middle = (y0 + y1) / 2
+    return any(b[0] - 1 <= x0 + slack and b[2] + 1 >= x1 - slack and b[1] < middle < b[3] for b in unwritten)
+
+
+def _spans(number: int, line: LayerLine, text: TextLayer) -> Iterator[_Span]:
+    """Yield the formulas of a line. Lines that the pixels corrected have none: their glyphs are not what they claim."""
+    if line.indices is None or (line.sources is not None and (line.sources == SOURCES.index("pixels")).any()):
+        return
+    if line.sources is not None and (line.sources == SOURCES.index("healed")).any():
+        return
+    words = [(m.start(), m.end(), _kind(line, m.start(), m.end(), text)) for m in re.finditer(r"\S+", line.text)]
+    run: list[tuple[int, int, str]] = []
+    for word in [*words, (0, 0, "text")]:
+        if word[2] != "text":
+            run.append(word)
+            continue
+        while run and run[0][2] != "math" and (run[0][2] == "word" or run[0][0] > 0):
+            run.pop(0)  # what stands between words belongs to them
+        while run and run[-1][2] != "math" and run[-1][1] < len(line.text):
+            run.pop()
+        if any(kind == "math" for _, _, kind in run):
+            start, end = run[0][0], run[-1][1]
+            whole = (start, end) == (0, len(line.text))
+            while line.text[end - 1] in ENDS and end - start > 1:
+                end -= 1
+            if any(ch.isalnum() for ch in line.text[start:end]):
+                yield _Span(number, start, end, whole)
+        run = []
+
+
+def _kind(line: LayerLine, start: int, end: int, text: TextLayer) -> str:
+    """Return what a word is: `math`, `neutral` (digits and operators), `word` (a function's name) or `text`."""
+    assert line.indices is not None
+    fonts = text.fonts[line.indices[start:end]]
+    math = [font >= 0 and MATH_FONT.search(text.font_names[font]) is not None for font in fonts.tolist()]
+    plain = "".join(ch for ch, is_math in zip(line.text[start:end], math, strict=True) if not is_math)
+    letters = "".join(ch if ch.isalpha() else " " for ch in plain).split()
+    if any(len(run) > 1 and run not in FUNCTIONS for run in letters):
+        return "text"
+    if any(is_math and not ch.isspace() for is_math, ch in zip(math, line.text[start:end], strict=True)):
+        return "math"
+    return "word" if letters and letters[0] in FUNCTIONS else "text" if letters else "neutral"
+
+
+def _groups(spans: Sequence[_Span], lines: Sequence[LayerLine]) -> list[list[_Span]]:
+    """Return spans that are one formula: those of whole lines that nearly touch, and each of the others alone."""
+    groups: list[list[_Span]] = []
+    for span in spans:
+        box = _widened(span.box(lines), lines[span.line].em_px)
+        near = [
+            group for group in groups if span.whole and group[0].whole
+            and any(_touch(box, other.box(lines)) for other in group)
+        ]  # fmt: skip
+        groups = [group for group in groups if group not in near]
+        groups.append([one for group in near for one in group] + [span])
+    for group in groups:
+        group.sort(key=lambda span: -lines[span.line].em_px * len(lines[span.line].text))  # the main line comes first
+    return groups
+
+
+def _widened(box: Box, em: float) -> Box:
+    y, x = NEAR_EM
+    return box[0] - x * em, box[1] - y * em / 3, box[2] + x * em, box[3] + y * em / 3
+
+
+def _touch(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _display(line: LayerLine, formula: Formula) -> LayerLine:
+    """Return the line that a formula set on its own becomes."""
+    whole = replace(line, text=line.text[:1], boxes=np.array([formula.box], np.float32), indices=None)
+    first = {name: getattr(line, name)[:1] for name in ("confidence", "styles", "sources")}
+    return _with_latex(replace(whole, **first), _Span(0, 0, 1, True), formula.latex, formula.confidence)
+
+
+def _with_latex(line: LayerLine, span: _Span, latex: str, confidence: float) -> LayerLine:
+    """Return the line with LaTeX in place of a span; its characters share the width of the span."""
+    start, end, count = span.start, span.end, len(latex)
+    x0, y0, x1, y1 = union([tuple(box) for box in line.boxes[start:end].tolist()])
+    edges = np.linspace(x0, x1, count + 1)
+    boxes = np.stack([edges[:-1], np.full(count, y0), edges[1:], np.full(count, y1)], 1).astype(np.float32)
+    columns = len(STYLES + SCRIPTS + MATH)
+    styles = np.zeros((len(line.text), columns), bool)
+    if line.styles is not None:
+        styles[:, : line.styles.shape[1]] = line.styles
+    math = np.zeros((count, columns), bool)
+    math[:, -1] = True
+
+    def put(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+        return np.concatenate([old[:start], new.astype(old.dtype), old[end:]])
+
+    sources = None if line.sources is None else put(line.sources, np.full(count, SOURCES.index("layer")))
+    return replace(
+        line, text=line.text[:start] + latex + line.text[end:], boxes=put(line.boxes, boxes),
+        confidence=put(line.confidence, np.full(count, confidence)), styles=put(styles, math), sources=sources,
+        indices=None if line.indices is None else put(line.indices, np.full(count, -1)),
+    )  # fmt: skip
