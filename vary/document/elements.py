@@ -231,8 +231,9 @@ class Page:
             block.box = change(block.box)
             for line in block.lines:
                 line.box, line.characters = change(line.box), [change(box) for box in line.characters]
-        for one in (*self.rejected, *self.disagreements, *self.hidden, *self.formulas):
-            one.box = change(one.box)
+        for name in FINDINGS:
+            for one in getattr(self, name):
+                one.box = change(one.box)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary. `from_dict` restores the page, except for rounding."""
@@ -272,7 +273,7 @@ class Page:
             known["angle"] = block.get("angle", found.get("rotation", 0) + found.get("skew", 0.0))
             blocks.append(Block(lines, tuple(block["box"]), **known))
         known = {k: v for k, v in found.items() if k not in ("confidence", "text", "blocks", *FINDINGS)}
-        return cls(**known, **findings_of(found), blocks=blocks)
+        return cls(**(known | findings_of(found)), blocks=blocks)
 
 
 @dataclass

@@ -47,7 +47,9 @@ def load_reader(
     if formulas and not (Path(formulas) / "model.safetensors").is_file():
         raise InputError(f"{formulas}: no model.safetensors in it")
     network = load_network(folder, engine, threads, device)
-    reader = Reader(network, name, partial(_decoder, folder, device) if decoder else None, formulas and Path(formulas))
+    reader = Reader(
+        network, name, partial(_decoder, folder, device) if decoder else None, Path(formulas) if formulas else None
+    )
     reader.uses_layer = not pixels
     return reader
 
