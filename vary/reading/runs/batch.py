@@ -187,16 +187,14 @@ def read_all(
         pages: selection such as "1-4,7,-1"; None reads all. password: of encrypted PDFs.
         workers: number of processes, by default one per core. ray: address of a cluster to read on instead.
         timeout_s: time limit of a page. max_pages: most pages of one file.
-        figures: crop figures and link them.
+        figures: crop figures and link them. front_matter: begin Markdown with title, author and number of pages.
         on_page: called for each page in order, with its ledger entry as a dict, plus `before` (read in an earlier run)
             and `expected` (pages of the run, estimated). Its `page` is None for a file that could not be opened.
         factory: `module:function` that opens the reader from a `ReaderSpec`.
 
     Raises InputError or ConfigError when nothing can be read at all, OSError when the folder cannot be written.
     """
-    unknown = [form for form in to if form not in SUFFIXES]
-    if unknown or not to:
-        raise ConfigError(f"to {', '.join(unknown) or 'nothing'}: allowed: {', '.join(SUFFIXES)}")
+    _check_forms(to)
     spec = ReaderSpec(model or "vary-nano", device, decoder, pixels, formulas, factory)
     if spec.remote:
         spec = replace(spec, model=load_server(model, device).name)
@@ -209,6 +207,12 @@ def read_all(
             if on_page:
                 on_page(line | {"expected": run.expected})
     return run.summary
+
+
+def _check_forms(forms: Sequence[str]) -> None:
+    unknown = [form for form in forms if form not in SUFFIXES]
+    if unknown or not forms:
+        raise ConfigError(f"to {', '.join(unknown) or 'nothing'}: allowed: {', '.join(SUFFIXES)}")
 
 
 @contextlib.contextmanager
