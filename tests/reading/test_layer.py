@@ -33,6 +33,14 @@ def test_glyphs_placed_one_by_one_in_any_order_are_words(tmp_path) -> None:
     assert read_document(path, READER).text() == "Nine sheep"
 
 
+def test_white_between_words_is_a_blank_though_the_file_has_none(tmp_path) -> None:
+    """Programs set a blank as space between letters, as troff does. Letterspaced words stay whole."""
+    kerned = "BT /F1 12 Tf 50 200 Td (bu) Tj 3 Tc 13.34 0 Td (tt) Tj 0 Tc 9.67 0 Td (he value) Tj ET"
+    spaced = "BT /F1 12 Tf 3 Tc 50 150 Td (LETTERS APART) Tj ET"
+    document = read_document(pdf_of(tmp_path / "a.pdf", [kerned + " " + spaced]), READER)
+    assert [line.text for line in document.pages[0].lines] == ["but the value", "LETTERS APART"]
+
+
 def test_bold_by_printing_twice_is_read_once(tmp_path) -> None:
     page = show("Heavy word", 50, 200) + show("light", 50, 150) + show("Heavy word", 50.4, 200)
     assert read_document(pdf_of(tmp_path / "a.pdf", [page]), READER).text().split() == ["Heavy", "word", "light"]

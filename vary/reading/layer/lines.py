@@ -147,7 +147,9 @@ class _Glyphs:
         left, right = corners[..., 0].min(1), corners[..., 0].max(1)
         if turn.skew:  # an axis-parallel box around slanting type is too wide
             left = origin[:, 0]
-            right = left + np.minimum(0.5 * em, np.append(np.abs(np.diff(left)), np.inf))
+            step = np.append(np.abs(np.diff(left)), np.inf)
+            follows = np.append(~blank[1:], False) & (step < 1.2 * em)  # a letter of the same word
+            right = left + np.where(follows, step, np.minimum(0.5 * em, step))
         found = cls(index, left, np.maximum(right, left + 0.05 * em), origin[:, 1], em, blank)
         return found._without_twins(text)
 
@@ -223,6 +225,7 @@ def _line(glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray]) -> LayerLine 
     em = float(np.median(glyphs.em[places]))
     usual = places[glyphs.em[places] > SCRIPT_SIZE * em]
     baseline = float(np.median(glyphs.baseline[usual]))
+    wide = BLANK_EM * em + _letter_gap(glyphs, row)
     characters: list[str] = []
     indices: list[int] = []
     sides: list[tuple[float, float]] = []
@@ -231,7 +234,7 @@ def _line(glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray]) -> LayerLine 
         for m, k in enumerate(run.tolist()):
             ch = text.text[glyphs.index[k]]
             gap = glyphs.left[k] - sides[-1][1] if sides else 0.0
-            apart = bool(glyphs.blank[k]) if m else gap > BLANK_EM * em
+            apart = gap > wide or (m > 0 and bool(glyphs.blank[k]))
             if pitch and sides:
                 apart = float(glyphs.left[k]) - sides[-1][0] > WIDE_STEP * pitch
             if characters and apart and not (m == 0 and _dense(characters[-1]) and _dense(ch)):
@@ -275,6 +278,13 @@ def _pitch(glyphs: _Glyphs, places: np.ndarray, text: TextLayer) -> float:
     steps = np.diff(np.sort(glyphs.left[places]))
     near = steps[(steps > 0.8 * width) & (steps < WIDE_STEP * width)]
     return float(np.median(near)) if len(near) else width
+
+
+def _letter_gap(glyphs: _Glyphs, row: list[np.ndarray]) -> float:
+    """Return the usual white between the letters of a word, in px: more than 0 where type is letterspaced."""
+    gaps = [(glyphs.left[run[1:]] - glyphs.right[run[:-1]])[~glyphs.blank[run[1:]].astype(bool)] for run in row]
+    found = np.concatenate(gaps)
+    return max(0.0, float(np.median(found))) if len(found) else 0.0
 
 
 def _dense(ch: str) -> bool:
