@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from vary.io.errors import ConfigError
 from vary.models.config import VaryConfig
+from vary.models.describe import describe
 from vary.models.generate.strip_decoder import StripDecoder
-from vary.models.modeling import VaryForConditionalGeneration
+from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.zoo import settings
 from vary.reading.loader import load_reader, reader_of
 
@@ -51,3 +53,38 @@ def test_a_vocabulary_without_pixels_cannot_be_read(second_reads, tmp_path) -> N
 def test_strips_show_one_vocabulary(second_reads) -> None:
     with pytest.raises(ValueError, match="needs a model with one vocabulary"):
         StripDecoder(second_reads)
+
+
+def change(**keys) -> str:
+    """The miniature's configuration with other values; None leaves a key out."""
+    whole = json.loads(VaryConfig(**settings("vary-nano-test")).to_json_string())
+    return json.dumps({key: value for key, value in (whole | keys).items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "readers"),
+    [
+        ('{"vocabularies": [', "not JSON: Expecting value: line 1", "all"),
+        ("\udcff", "not JSON: 'utf-8' codec", "all"),
+        ("[1]", r"expected an object, got \[1\]", "all"),
+        (change(vocabularies=3), "vocabularies: expected a list, got 3", "all"),
+        (change(text_config=3), "text_config: expected an object, got 3", "all"),
+        (change(reading=[1]), r"reading: expected an object or null, got \[1\]", "all"),
+        (change(reading={"frames": 3}), r"no reading\.alphabet", "pages"),
+        (change(reading={"frames": 3}), "reading: .*alphabet", "model"),
+        (change(vocabularies=[]), r"no vocabularies\.0\.preprocess", "pages"),
+        (change(connector=None), "no connector", "facts"),
+        (change(connector={"name": "glue"}), "unknown connector 'glue'", "model"),
+    ],
+)
+def test_a_broken_configuration_is_named_with_the_reason(tmp_path, text, reason, readers) -> None:
+    (tmp_path / "config.json").write_bytes(text.encode(errors="surrogateescape"))
+    ways = {
+        "pages": lambda path: load_reader(str(path)),
+        "facts": lambda path: describe(str(path)),
+        "model": load_model,
+    }
+    for name, load in ways.items():
+        if readers in ("all", name):
+            with pytest.raises(ConfigError, match=rf"^{tmp_path}/config\.json: {reason}"):
+                load(tmp_path)

@@ -282,9 +282,11 @@ def test_blank_page(tmp_path, kind, nano) -> None:
         "grain": rng.normal(200, 20, (high, wide)),
         "vignette": 255 - 120 * np.hypot((y / high - 0.5), (x / wide - 0.5)) + rng.normal(0, 3, (high, wide)),
     }[kind]
-    path = tmp_path / "page.png"
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
-    (page,) = read_pages(path, nano)
+    image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    image.save(tmp_path / "page.png")
+    (page,) = read_pages(tmp_path / "page.png", nano)
+    assert (page.status, page.text) == ("blank", "")
+    page = nano.read(image.crop((0, 0, 180, 240)))  # most of them do not get as far as the model
     assert (page.status, page.text) == ("blank", "")
 
 

@@ -115,13 +115,17 @@ def test_the_decoder_settles_doubts(page_source, tiny_model, monkeypatch) -> Non
         assert len(after.character_confidence) == len(after.text)
 
 
-def test_the_shipped_decoder_mends_more_than_it_breaks(page_source) -> None:
-    """On four degraded pages of words of Python's library, set small; measured: 1,199 errors and 1,100."""
+@pytest.mark.parametrize(
+    "numbers",
+    [(3,), pytest.param((0, 1, 2, 3), marks=pytest.mark.slow, id="all")],  # slow: a minute of one core
+)
+def test_the_shipped_decoder_mends_more_than_it_breaks(page_source, numbers) -> None:
+    """On degraded pages of words of Python's library, set small; measured: 186 errors and 159, 515 and 417 on all."""
     source, wrong = page_source(seed=31, height=512, width=1024, degraded=1.0, sizes_px=(11, 18)), {}
     for decoder in (False, True):
         reader = load_reader("vary-nano", decoder=decoder)
-        pages = [reader.read(Image.fromarray(source.sample(k * source.block).image)) for k in range(4)]
-        truths = [source.sample(k * source.block).text for k in range(4)]
+        pages = [reader.read(Image.fromarray(source.sample(k * source.block).image)) for k in numbers]
+        truths = [source.sample(k * source.block).text for k in numbers]
         wrong[decoder] = sum(Levenshtein.distance(p.text, t) for p, t in zip(pages, truths, strict=True))
     assert wrong[True] < 0.97 * wrong[False]
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 from tests.serve.test_app import FakeChatModel, FakeReader
 from vary.io.errors import InputError, RemoteError
+from vary.models.generate.answer import Answer
 from vary.reading.pages import read_document
 from vary.reading.remote import LONG_SIDE, RemoteModel
 from vary.serve.app import Served, create_app
@@ -103,9 +104,9 @@ def test_pages_of_a_vary_server_come_with_boxes(pdf_file) -> None:
 def test_questions_stream() -> None:
     with vary_server(asks=Served(None, FakeChatModel())) as url:
         heard: list[str] = []
-        assert RemoteModel(url, key="key").ask([PAGE], "What?", heard.append) == ("Hello there.", True)
+        assert RemoteModel(url, key="key").ask([PAGE], "What?", heard.append) == Answer("Hello there.", True)
         assert heard == ["Hello ", "there."]
-        assert RemoteModel(url, key="key").ask([PAGE], "What?") == ("Hello there.", True)
+        assert RemoteModel(url, key="key").ask([PAGE], "What?") == Answer("Hello there.", True)
 
 
 def test_what_is_wrong_is_said_before_a_page_is_read(other) -> None:
@@ -168,7 +169,7 @@ def test_answers_that_break_off_are_no_answers(other) -> None:
     server, heard = RemoteModel(other.url), []
     first = b'data: {"choices": [{"delta": {"content": "Half"}}]}\n\n'
     other.script += [(200, {}, first), (200, {}, first + b"data: {half")]
-    assert server.ask([PAGE], "What?", heard.append) == ("Half", False)
+    assert server.ask([PAGE], "What?", heard.append) == Answer("Half", False)
     with pytest.raises(RemoteError, match="cut off"):
         server.ask([PAGE], "What?", heard.append)
     assert heard == ["Half", "Half"]

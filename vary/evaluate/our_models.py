@@ -14,7 +14,7 @@ from ..document.elements import Document, Page
 from ..document.formats.writers import WRITERS
 from ..document.orientation import straighten
 from ..markup.prompts import TEMPLATES
-from ..models.hub import weights_dir
+from ..models.hub import read_config, weights_dir
 from ..reading.loader import load_reader
 from ..reading.pages import read_document
 from .reader import Opened, Reply, Request
@@ -30,13 +30,11 @@ def open_model(
     decoder: rescore uncertain spans with the decoder. pixels: read pixels alone, without the text layers of PDFs.
     """
     folder = weights_dir(name)
-    about = folder / "processor_config.json"
-    template = json.loads(about.read_text(encoding="utf-8")).get("template") if about.is_file() else "plain"
-    return (
-        _page_reader(name, folder, device, decoder, pixels)
-        if template == "plain"
-        else _chat(folder, device, max_tokens)
-    )
+    name_of_about = "processor_config.json"
+    about = read_config(folder, name_of_about) if (folder / name_of_about).is_file() else {}
+    if about.get("template", "plain") == "plain":
+        return _page_reader(name, folder, device, decoder, pixels)
+    return _chat(folder, device, max_tokens)
 
 
 def _page_reader(name: str, folder: Path, device: str, decoder: bool, pixels: bool) -> Opened:
@@ -90,7 +88,7 @@ def _chat(folder: Path, device: str, max_tokens: int) -> Opened:
     def answer(request: Request) -> Reply:
         assert request.image
         found = chat.ask(request.image.convert("RGB"), request.prompt if asks else "", max_tokens=max_tokens)
-        return Reply(found.text, "repetition" if found.repeated else "ok" if found.finished else "truncated")
+        return Reply(found.text, found.status)
 
     return Opened(fingerprint(folder), answer, asks)
 

@@ -162,8 +162,8 @@ class Server:
         began = time.perf_counter()
         assert request.image
         try:
-            text, finished = self.client.ask([request.image], request.prompt)
-            reply = Reply(text, "ok" if finished else "truncated")
+            found = self.client.ask([request.image], request.prompt)
+            reply = Reply(found.text, found.status)
         except RemoteError as error:
             reply = Reply("", "failed", str(error))
         return Reply(**(asdict(reply) | {"seconds": round(time.perf_counter() - began, 3)}))

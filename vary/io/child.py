@@ -15,7 +15,7 @@ import threading
 from typing import Any, BinaryIO
 
 START = "import sys; sys.path[:] = sys.argv[2:]; from vary.io.child import start; start(sys.argv[1])"
-Answer = tuple[dict[str, Any], bytes]
+ChildAnswer = tuple[dict[str, Any], bytes]
 
 
 class ChildDied(Exception):
@@ -42,7 +42,7 @@ class Child:
         self.entry, self.environment = entry, environment or {}
         self.process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, request: dict[str, Any], timeout_s: float) -> Answer:
+    def ask(self, request: dict[str, Any], timeout_s: float) -> ChildAnswer:
         """Send a request and return the answer.
 
         Raises:
@@ -88,7 +88,7 @@ class Child:
         self.close()
 
 
-def _exchange(child: subprocess.Popen[bytes], request: dict[str, Any]) -> Answer:
+def _exchange(child: subprocess.Popen[bytes], request: dict[str, Any]) -> ChildAnswer:
     """Send a request and return the answer. Raises ValueError or OSError when the child ends before."""
     assert child.stdin
     assert child.stdout

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..io.errors import ConfigError, InputError
 from ..markup.prompts import TEMPLATES, Template, pieces_of
+from .hub import read_config, value_at
 from .zoo import about, is_named, names, settings
 
 
@@ -27,12 +28,14 @@ def describe(model: str) -> dict[str, Any]:
     """
     folder = Path(model)
     if (folder / "config.json").is_file():
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_config(folder)
         if "vocabularies" not in config:  # the authors' Vary-tiny is of a model type `vary` too
             raise InputError(f"{model}: a model of type {config.get('model_type')!r}; `vary convert` makes it ours")
+        for key in ("connector", "text_config"):
+            value_at(folder, config, key)
         parts, licence = _counted(folder), _licence(folder)
     elif (folder / "adapter_config.json").is_file():
-        adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        adapter = read_config(folder, "adapter_config.json")
         raise InputError(f"{model}: an adapter (PEFT) of {adapter.get('base_model_name_or_path')!r}; ask for that one")
     elif is_named(model.removesuffix("-test")):
         config, parts, licence = settings(model), _built(model), about(model).licence

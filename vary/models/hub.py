@@ -1,22 +1,30 @@
-"""Find the folder of a model's weights, and register the model with the Auto classes of transformers."""
+"""Find a model's folder, read its configuration, and register the model with the Auto classes of transformers."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.abc
 import importlib.machinery
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from ..io.errors import InputError
+from ..io.errors import ConfigError, InputError
 
 ONNX_FILE = "trunk.onnx"  # input `pixels` (1, C, H, W) float32, normalised; output `features` (1, D, rows, columns)
 REGISTERING = {  # module of transformers -> module of ours that registers a class with it
     "transformers.models.auto.configuration_auto": "vary.models.config",
     "transformers.models.auto.modeling_auto": "vary.models.modeling",
     "transformers.models.auto.processing_auto": "vary.models.processor",
+}
+SHAPES: dict[str, tuple[Any, str]] = {  # of values in a `config.json`; what they hold is for `VaryConfig`
+    "vocabularies": (list, "a list"),
+    "connector": ((dict, list), "an object or a list"),
+    "text_config": (dict, "an object"),
+    "reading": ((dict, type(None)), "an object or null"),
 }
 
 
@@ -33,6 +41,38 @@ def weights_dir(name: str) -> Path:
         return Path(name)
     known = sorted(p.name for p in shipped.parent.glob("*") if p.is_dir())
     raise InputError(f"no model {name!r}: neither a folder nor one of {', '.join(known) or 'none shipped'}")
+
+
+def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """Read a JSON file of a model folder; `config.json` names its parts and their sizes.
+
+    Raises:
+        ConfigError: It is missing, damaged, or no JSON object. The message names the file and the reason.
+    """
+    file = folder / name
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"{file}: not JSON: {error}") from None
+    if not isinstance(config, dict):
+        raise ConfigError(f"{file}: expected an object, got {config!r:.60}")
+    for key, (kinds, wanted) in SHAPES.items():
+        if key in config and not isinstance(config[key], kinds):
+            raise ConfigError(f"{file}: {key}: expected {wanted}, got {config[key]!r:.60}")
+    return config
+
+
+def value_at(folder: Path, config: dict[str, Any], *keys: str | int) -> Any:
+    """Return a value of a folder's `config.json` by keys and places in lists. Raises ConfigError if it lacks one."""
+    value: Any = config
+    for key in keys:
+        try:
+            value = value[key]
+        except (KeyError, IndexError, TypeError):
+            raise ConfigError(f"{folder / 'config.json'}: no {'.'.join(map(str, keys))}") from None
+    return value
 
 
 def register() -> None:

@@ -18,7 +18,7 @@ from transformers import AutoModel, AutoModelForImageTextToText, GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils import logging as transformers_logging
 
-from ..io.errors import ConfigError, InputError
+from ..io.errors import ConfigError, InputError, VaryError
 from .config import VaryConfig
 from .connect import CONNECTORS, Connector
 from .fuse import place_image_tokens, repeat_rows, used_images
@@ -26,6 +26,7 @@ from .generate.symbols_decoder import SymbolsDecoder
 from .heads.glyphs import GlyphHead
 from .heads.reading import ReadingHead, vocabulary_index
 from .heads.reading import build as build_reading_head
+from .hub import read_config
 from .vocab import Vocabulary, build_vocabulary
 from .vocab.merge import MERGES, token_grid
 
@@ -289,12 +290,20 @@ def load_model(folder: Path, dtype: str | torch.dtype = torch.float32) -> VaryFo
         dtype: Type of the weights; `"auto"` is that of the files.
 
     Raises:
-        ValueError: The files lack a tensor, or hold an unknown one or one of another shape.
+        ConfigError: `config.json` is damaged or wrong.
+        InputError: The files lack a tensor, or hold an unknown one or one of another shape.
     """
+    read_config(folder)
+    try:
+        VaryConfig.from_pretrained(folder)
+    except VaryError as error:
+        raise ConfigError(f"{folder / 'config.json'}: {error}") from None
     hidden = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
-        loaded: Any = VaryForConditionalGeneration.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+        loaded: Any = VaryForConditionalGeneration.from_pretrained(
+            folder, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
+        )
     except SafetensorError as error:
         raise InputError(f"{folder}: no safetensors, or damaged: {error}") from None
     finally:

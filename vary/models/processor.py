@@ -30,6 +30,7 @@ from ..markup.prompts import (
 )
 from .config import VaryConfig
 from .convert.chat_template import foreign_pieces
+from .hub import read_config
 from .preprocess import normalise, prepare
 from .vocab import VOCABULARIES, upgrade
 from .vocab.merge import MERGES, token_grid
@@ -250,6 +251,14 @@ def _flat(images: Any) -> list[Image.Image]:
     if not isinstance(images, list | tuple):
         return [opened(images)]
     return [found for image in images for found in _flat(image)]
+
+
+def load_processor(folder: Path) -> VaryProcessor:
+    """Load the processor of a model folder. Raises ConfigError with the file and the reason if one is damaged."""
+    for path in folder.glob("*.json"):
+        if path.name.startswith(("processor", "tokenizer", "special_tokens", "added_tokens")):
+            read_config(folder, path.name)
+    return AutoProcessor.from_pretrained(folder)
 
 
 def opened(image: Any) -> Image.Image:

@@ -5,7 +5,6 @@ The engine runs only on the parts of the image that have ink. Everything outside
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ import numpy as np
 from ..document.lines import FrameGrid
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
+from ..models.hub import read_config, value_at
 from .engines import Engine, open_engine
 from .engines.weights import load_tensors
 from .field import Field, HeadWeights, cells_near_ink, join_fields, run_head
@@ -197,15 +197,17 @@ def load_network(
         InputError: the model has no reading head, its head reads a vocabulary that needs another one's tokens, a file
             is missing or damaged, or no engine can run it.
     """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_config(folder)
     reading = config.get("reading")
     if not reading:
         raise InputError(f"{folder.name}: the model has no reading head")
     index = int(reading.get("vocabulary", 0))
     if index and config.get("merge") == "serial":
         raise InputError(f"{folder.name}: reading.vocabulary {index}: in a serial merge only vocabulary 0 takes pixels")
+    alphabet, frames = (value_at(folder, config, "reading", key) for key in ("alphabet", "frames"))
+    preprocess = value_at(folder, config, "vocabularies", index, "preprocess")
     opened = open_engine(folder, engine, threads, device)
     tensors = load_tensors(folder, "reading_head.")
     head = HeadWeights.of({name: tensor.astype(np.float32) for name, tensor in tensors.items()})
-    grid = FrameGrid(reading["alphabet"], opened.stride, reading["frames"], tuple(reading.get("styles", ())))
-    return ReadingNetwork(opened, head, grid, config["vocabularies"][index]["preprocess"], reading)
+    grid = FrameGrid(alphabet, opened.stride, frames, tuple(reading.get("styles", ())))
+    return ReadingNetwork(opened, head, grid, preprocess, reading)

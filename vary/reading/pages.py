@@ -137,7 +137,7 @@ def _shows_nothing(image: Image.Image) -> bool:
     right = -pixels.shape[1] % TILE
     for top in range(0, pixels.shape[0], TILE):  # a band at a time, which bounds the memory
         band = pixels[top : top + TILE].astype(np.float32)
-        band = np.pad(band, ((0, TILE - len(band)), (0, right)), mode="reflect" if len(band) > TILE // 2 else "edge")
+        band = np.pad(band, ((0, TILE - len(band)), (0, right)), mode="reflect")  # repeated rows would look alike
         tiles = band.reshape(TILE, -1, TILE)
         spread = 2 * tiles.var((0, 2))
         steps = [(np.diff(tiles, axis=axis) ** 2).mean((0, 2)) for axis in (0, 2)]

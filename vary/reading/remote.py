@@ -22,6 +22,7 @@ from ..document.elements import Block, Line, Page
 from ..document.orientation import Orientation
 from ..io.errors import InputError, RemoteError
 from ..markup.prompts import PROMPTS
+from ..models.generate.answer import Answer
 from ..models.generate.repetition import find_loop
 
 LONG_SIDE = 1600  # px; pages are sent about this large, an A4 page at 137 dpi
@@ -93,15 +94,10 @@ class RemoteModel:
         _resize(page, image.size)
         return page
 
-    def ask(
-        self, images: list[Image.Image], question: str, on_text: Callable[[str], None] | None = None
-    ) -> tuple[str, bool]:
-        """Ask one question about images. Returns the answer, and whether the model ended it itself.
-
-        on_text gets pieces of the answer as they arrive. Raises RemoteError.
-        """
+    def ask(self, images: list[Image.Image], question: str, on_text: Callable[[str], None] | None = None) -> Answer:
+        """Ask one question about images. `on_text` gets pieces of the answer as they arrive. Raises RemoteError."""
         text, reason = self._chat(images, question, on_text)
-        return text, reason == "stop"
+        return Answer(text, reason == "stop", repeated=reason == "repetition")
 
     def _transcribe(self, image: Image.Image) -> Page:
         text, reason = self._chat([image], self.prompt)

@@ -314,13 +314,13 @@ def load_models(
     pixels: page readers read pixels alone, without the text layers of PDFs.
     Raises ValueError for an unknown name, one given twice, and a folder that holds neither.
     """
-    from ..models.hub import weights_dir
+    from ..models.hub import read_config, weights_dir
     from ..reading.loader import load_reader
 
     models: dict[str, Served] = {}
     for name in names:
         folder = weights_dir(name)
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_config(folder)
         asks = config.get("template", "plain") != "plain"
         if folder.name in models:
             raise InputError(f"{name}: a model of the name {folder.name} is served already")

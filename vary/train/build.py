@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoProcessor
 
 from ..io.errors import InputError, MissingExtra
 from ..models.config import preset
 from ..models.modeling import VaryForConditionalGeneration, load_model
-from ..models.processor import VaryProcessor, character_tokenizer
+from ..models.processor import VaryProcessor, character_tokenizer, load_processor
 from ..models.quantize import quantize
 from .distributed import Ranks
 from .optim import is_trained
@@ -36,7 +35,7 @@ def build(recipe: Recipe, training: bool = True) -> tuple[VaryForConditionalGene
     if recipe.has_folder:
         model = load_model(Path(recipe.model), "auto" if hold else torch.float32)  # 7B in float32 are 28 GiB
         if (Path(recipe.model) / "processor_config.json").is_file():
-            processor = AutoProcessor.from_pretrained(recipe.model)
+            processor = load_processor(Path(recipe.model))
     elif recipe.made_by:
         raise InputError(f"{recipe.model}: no model folder; make it first: {recipe.made_by}")
     else:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...io.child import Answer, Child, ChildDied
+from ...io.child import Child, ChildAnswer, ChildDied
 from ...io.errors import ConfigError, InputError
 from ...io.pdf import PAGE_TIMEOUT_S
 from ...io.pdf_text import TextLayer
@@ -112,7 +112,7 @@ class PdfSource:
         """End the child process."""
         self._child.close()
 
-    def _ask(self, request: dict[str, Any]) -> Answer:
+    def _ask(self, request: dict[str, Any]) -> ChildAnswer:
         """Return the child's answer. Raises an input error with file, page and reason."""
         where = f"{request['path']}, page {request['page']}" if "page" in request else request["path"]
         try:

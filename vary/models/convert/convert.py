@@ -15,7 +15,7 @@ from transformers import GenerationConfig
 from ...io.errors import ConfigError, InputError
 from ..config import VaryConfig, preset
 from ..modeling import VaryForConditionalGeneration, load_model
-from .files import is_ours, read_config, read_tensors
+from .files import config_next_to, is_ours, read_tensors
 from .key_tables import check, rename, reverse
 from .layouts import FAMILIES, PARTS, configured, family_of, fitted, part_of, vocabulary_kind
 from .older import read_model
@@ -40,7 +40,7 @@ def convert(
         raise InputError(f"{target}: not empty; nothing is overwritten")
     if layout is not None:
         return _to_theirs(sources, target, layout)
-    if len(sources) == 1 and read_config(sources[0]).get("model_type") in PEERS:
+    if len(sources) == 1 and config_next_to(sources[0]).get("model_type") in PEERS:
         return _from_peer(sources[0], target, check_logits)
     if check_logits:
         raise ConfigError(f"{sources[0]}: --check takes a folder of one of these model types: {', '.join(PEERS)}")
@@ -62,7 +62,7 @@ def _from_peer(source: Path, target: Path, check_logits: bool) -> list[str]:
     _save(state, config, target)
     if (source / "generation_config.json").is_file():
         GenerationConfig.from_pretrained(source).save_pretrained(target)
-    kind = read_config(source)["model_type"]
+    kind = config_next_to(source)["model_type"]
     report = [f"{source}: {kind}, {sum(t.numel() for t in state.values()):,} parameters"]
     report += save_peer_processor(source, target, config)
     if check_logits:
@@ -79,7 +79,7 @@ def _to_ours(source: Path, state: dict[str, Tensor], target: Path, family: str, 
     name = name or _default_name(rules.presets, found)
     if name not in rules.presets:
         raise InputError(f"{source}: a checkpoint of {' or '.join(rules.presets)}, not of {name}")
-    config = configured(name, found, read_config(source))
+    config = configured(name, found, config_next_to(source))
     _tie(found, config)
     check(found, expected_shapes(config), ("lm_head.weight",) if config.tie_word_embeddings else ())
     _save(found, config, target)

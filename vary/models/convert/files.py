@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -14,23 +13,21 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ...io.errors import InputError
+from .. import hub
 
 PICKLES = (".bin", ".pth", ".pt", ".ckpt")
 POINTER = b"version https://git-lfs"  # how a file begins that was cloned without Git LFS
 
 
-def read_config(source: Path) -> dict[str, Any]:
-    """Read `config.json` next to the weights; empty if there is none. Raises InputError if it is not JSON."""
-    file = (source if source.is_dir() else source.parent) / "config.json"
-    try:
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except ValueError as error:
-        raise InputError(f"{file}: not JSON: {error}") from None
+def config_next_to(source: Path) -> dict[str, Any]:
+    """Read `config.json` next to the weights; empty if there is none. Raises ConfigError if it is damaged."""
+    folder = source if source.is_dir() else source.parent
+    return hub.read_config(folder) if (folder / "config.json").is_file() else {}
 
 
 def is_ours(source: Path) -> bool:
     """Return whether a folder or file is a model of ours; the authors' Vary-tiny is of a model type `vary` too."""
-    return "vocabularies" in read_config(source)
+    return "vocabularies" in config_next_to(source)
 
 
 def read_tensors(source: Path) -> dict[str, Tensor]:

@@ -7,18 +7,18 @@ from typing import Any
 
 from torch import Tensor
 
-from .files import read_config, read_tensors
+from .files import config_next_to, read_tensors
 from .key_tables import Table, rename
 
 
 def read_model(folder: Path) -> dict[str, Tensor]:
     """Read all tensors of a model of ours, under today's names."""
-    return rename(read_tensors(folder), older_names(read_config(folder)))
+    return rename(read_tensors(folder), older_names(config_next_to(folder)))
 
 
 def is_older(folder: Path) -> bool:
     """Return whether a folder holds names that have changed."""
-    return len(older_names(read_config(folder))) > 1
+    return len(older_names(config_next_to(folder))) > 1
 
 
 def older_names(config: dict[str, Any]) -> Table:

@@ -7,45 +7,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import nn
-from transformers import AutoProcessor, GenerationConfig, TextStreamer
+from transformers import GenerationConfig, TextStreamer
 
 from ...io.errors import InputError, VaryError
 from ...markup.boxes import Boxes, parse_boxes
 from ...markup.chart_text import Chart, parse_chart
 from ...markup.prompts import PROMPTS
 from ..modeling import VaryForConditionalGeneration, load_model
-from ..processor import VaryProcessor, opened
+from ..processor import VaryProcessor, load_processor, opened
 from ..quantize import QUANTISED, quantize
+from .answer import Answer
 from .repetition import Loop, StopRepetition
 
 Picture = Image.Image | str | Path
 OnText = Callable[[str], object]
 MAX_TOKENS = 2048  # what the papers' own demos allow
 NO_REPEAT = 20  # tokens that may not come twice in a row of that length (GOT's released script)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A model's answer to one question.
-
-    text: without special tokens. finished: whether the model ended the answer itself. repeated: it was ended because it
-    began to repeat itself; the text ends before the repetition. tokens: number written. asked: number read, with those
-    of the images. error: why a question of a batch was refused; None when it was answered.
-    """
-
-    text: str
-    finished: bool
-    tokens: int
-    asked: int = 0
-    repeated: bool = False
-    error: str | None = None
 
 
 class ChatModel:
@@ -185,7 +168,7 @@ def load_chat_model(folder: str | Path, device: str = "cpu", dtype: str = "auto"
         raise InputError(
             f"{folder}: no processor in it; `vary convert` writes one when the tokenizer is next to the weights"
         )
-    processor = AutoProcessor.from_pretrained(path)
+    processor = load_processor(path)
     if processor.template == "plain":
         raise InputError(f"{folder}: this model reads pages (vary read) and answers no questions")
     model = load_model(path, "bfloat16" if dtype in QUANTISED else dtype)

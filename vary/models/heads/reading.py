@@ -69,7 +69,7 @@ class ReadingHead(nn.Module):
 def build(config: Mapping[str, Any], vocabulary: Vocabulary) -> ReadingHead:
     """Build the reading head of a model from its `reading` configuration and the vocabulary that it reads."""
     styles = tuple(config.get("styles", ()))
-    return ReadingHead(vocabulary.width, config["alphabet"], vocabulary.stride, config["frames"], styles)
+    return ReadingHead(vocabulary.width, config["alphabet"], vocabulary.stride, config.get("frames", 3), styles)
 
 
 def vocabulary_index(config: Mapping[str, Any] | None) -> int:

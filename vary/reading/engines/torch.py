@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ...models.heads.reading import vocabulary_index
+from ...models.hub import read_config
 from ...models.vocab import Vocabulary, build_vocabulary
 from .weights import load_tensors
 
@@ -42,7 +42,7 @@ def fast_bf16(device: torch.device) -> bool:
 def open_network(folder: Path, threads: int, device: str = "cpu") -> TorchEngine:
     """Open the reading vocabulary of the model in a folder, in float32."""
     torch.set_num_threads(threads)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_config(folder)
     index = vocabulary_index(config["reading"])
     sizes = {key: value for key, value in config["vocabularies"][index].items() if key != "preprocess"}
     with torch.device("meta"):  # saves the time of random weights, which are replaced at once
