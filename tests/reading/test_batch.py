@@ -162,6 +162,32 @@ def test_workers_give_the_same_in_the_same_order(run, tmp_path) -> None:
     assert len(found[0][1]) == 6
 
 
+def test_a_slow_page_does_not_keep_the_other_workers_waiting(run) -> None:
+    source, read = tiff(run.folder / "a.tif", "hang", *["ok"] * 12), []
+    read_all(
+        [source], run.out, ["text"], model=str(run.folder), factory=FACTORY, workers=2, timeout_s=3.0,
+        on_page=lambda line: read.append((line["status"], len(run.read))),
+    )  # fmt: skip
+    assert [status for status, _ in read] == ["timeout", *["ok"] * 12]
+    assert read[0][1] == 13  # when the first page was given up, all others had been read
+
+
+def test_real_pages_are_the_same_bytes_with_any_number_of_workers(page_source, tmp_path) -> None:
+    sample = page_source(seed=4, height=256, width=512, degraded=0.0, sizes_px=(15, 18))
+    first, *more = [Image.fromarray(sample.sample(k).image) for k in range(3)]
+    first.save(tmp_path / "a.tif", save_all=True, append_images=more)
+    written = []
+    for workers in (1, 3):
+        out = tmp_path / f"out{workers}"
+        assert read_all([tmp_path / "a.tif"], out, ["md", "json"], workers=workers).pages["ok"] == 3
+        data = json.loads((out / "a.json").read_text())
+        for page in data["pages"]:
+            del page["seconds"]
+        written.append(((out / "a.md").read_bytes(), json.dumps(data)))
+    assert written[0] == written[1]
+    assert len(written[0][0]) > 300
+
+
 @pytest.mark.parametrize("spoil", ["torn", "garbage", "lost page", "cut page", "old settings"])
 def test_run_file_faults(run, spoil) -> None:
     """A line that was not written whole, and a page that is not there, have not happened; the others have."""

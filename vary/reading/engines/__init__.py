@@ -4,6 +4,6 @@ An engine turns pixels into features and nothing more, so that all engines share
 are imported when an engine is opened, so an engine that is not installed costs nothing.
 """
 
-from .base import ENGINES, Engine, open_engine, thread_count
+from .base import ENGINES, Engine, open_engine, thread_count, usable_cores
 
-__all__ = ["ENGINES", "Engine", "open_engine", "thread_count"]
+__all__ = ["ENGINES", "Engine", "open_engine", "thread_count", "usable_cores"]

@@ -68,10 +68,15 @@ def measure_stride(engine: Engine) -> tuple[int, int]:
     return PROBE_PX // rows, PROBE_PX // columns
 
 
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def thread_count() -> int:
     """Return the number of threads to use: usable cores, limited by $OMP_NUM_THREADS and $OMP_THREAD_LIMIT."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    count = len(affinity(0)) if affinity else os.cpu_count() or 1
+    count = usable_cores()
     for variable in ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT"):
         value = os.environ.get(variable, "").split(",")[0].strip()
         if value.isdigit() and int(value) > 0:

@@ -12,7 +12,6 @@ import contextlib
 import gzip
 import hashlib
 import json
-import os
 import re
 import unicodedata
 from collections import Counter, deque
@@ -32,6 +31,7 @@ from ...io.files import atomic_write, lock_folder, sha256
 from ...io.pdf import PAGE_TIMEOUT_S
 from ...io.source import MAX_PAGES, FoundFile, Source, find_files
 from ...models.hub import weights_dir
+from ..engines import usable_cores
 from ..pages import LADDER, file_info
 from ..remote import load_server
 from .ledger import Ledger, LedgerEntry, WrittenEntry
@@ -39,6 +39,7 @@ from .pictures import write_images, write_searchable_pdf
 from .spec import ReaderSpec
 from .workers import Outcome, RayPool, WorkerPool
 
+AHEAD = 8  # pages per worker that are read ahead of the slowest one, so that it does not keep the others waiting
 MAX_NAME = 180  # bytes of a file's name, without its suffix
 RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # device names on Windows
 
@@ -225,7 +226,7 @@ def _open_run(out: Path) -> Iterator[Ledger]:
 def _open_pool(spec: ReaderSpec, timeout_s: float, workers: int | None, ray: str | None) -> WorkerPool | RayPool:
     if ray is not None:
         return RayPool(ray, spec, timeout_s)
-    return WorkerPool(os.cpu_count() or 1 if workers is None else workers, spec, timeout_s)
+    return WorkerPool(usable_cores() if workers is None else workers, spec, timeout_s)
 
 
 def _record(run: _Run, ledger: Ledger, steps: Iterator[tuple[_Job, Step]]) -> Iterator[dict[str, Any]]:
@@ -263,7 +264,7 @@ Step = LedgerEntry | Outcome | None  # a page read in an earlier run, a page rea
 def _ordered(
     run: _Run, ledger: Ledger, pool: WorkerPool | RayPool, jobs: Iterator[_Job]
 ) -> Iterator[tuple[_Job, Step]]:
-    """Yield pages in order while workers read a few pages ahead; None follows a document's last page."""
+    """Yield pages in order while workers read AHEAD pages each further on; None follows a document's last page."""
     waiting: deque[tuple[_Job, LedgerEntry | Future[Outcome] | None]] = deque()
     for job in jobs:
         for number in [*job.numbers, None]:
@@ -272,7 +273,7 @@ def _ordered(
             else:
                 done = run.done(ledger, job, number)
                 waiting.append((job, done or pool.submit(str(job.path), number, run.password)))
-            while len(waiting) > 2 * pool.count:
+            while len(waiting) > AHEAD * pool.count:
                 yield _wait(*waiting.popleft())
     while waiting:
         yield _wait(*waiting.popleft())

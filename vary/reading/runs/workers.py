@@ -21,6 +21,7 @@ from ...io.child import Child, ChildDied, send
 from ...io.deadline import time_limit
 from ...io.errors import InputError, MissingExtra
 from ...io.source import Source
+from ..engines import thread_count, usable_cores
 from ..pages import read_page, with_retries
 from .spec import ReaderSpec
 
@@ -58,7 +59,7 @@ class WorkerPool:
         count: number of workers.
         spec: the reader that each worker opens.
         timeout_s: time limit of a page.
-        threads: threads of each worker, by default a share of the cores.
+        threads: threads of each worker, by default its share of the cores, within $OMP_NUM_THREADS.
 
     Raises:
         ValueError: count below 1.
@@ -68,7 +69,7 @@ class WorkerPool:
         if count < 1:
             raise InputError(f"workers {count}: expected 1 or more")
         self.count, self.timeout_s, self._spec = count, timeout_s, spec
-        threads = threads or max(1, (os.cpu_count() or 1) // count)
+        threads = threads or min(thread_count(), max(1, usable_cores() // count))
         self._children = [Child(ENTRY, {"OMP_NUM_THREADS": str(threads)}) for _ in range(count)]
         self._free: queue.SimpleQueue[Child] = queue.SimpleQueue()
         for child in self._children:
