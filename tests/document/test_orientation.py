@@ -16,8 +16,8 @@ from vary.document.orientation import (
     MIN_SKEW,
     Orientation,
     find_orientation,
+    find_sideways_text,
     find_skew,
-    has_sideways_text,
     restore_orientation,
     straighten,
 )
@@ -93,11 +93,14 @@ def test_only_text_that_runs_down_is_sideways_text(image) -> None:
     for y in range(300, 900, 40):
         ImageDraw.Draw(page).line((100, y, 800, y), 0, 1)
         ImageDraw.Draw(page).line((y, 300, y, 900), 0, 1)
-    assert not has_sideways_text(np.asarray(page))
-    assert has_sideways_text(np.asarray(page.rotate(90)))
+    assert not find_sideways_text(np.asarray(page)).any()
+    assert find_sideways_text(np.asarray(page.rotate(90))).any()
     page.paste(line.rotate(90, expand=True), (30, 500))
-    assert has_sideways_text(np.asarray(page))
-    assert not has_sideways_text(np.full((1, 1), 255, np.uint8))
+    marked = find_sideways_text(np.asarray(page))
+    assert marked.shape == (1232, 952)
+    assert marked[500:900, 30:90].all()
+    assert not marked[:100].any()
+    assert not find_sideways_text(np.full((1, 1), 255, np.uint8)).any()
 
 
 def test_what_is_no_text_has_no_skew() -> None:

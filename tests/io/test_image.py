@@ -243,6 +243,22 @@ def test_floats_that_are_not_finite_are_white() -> None:
     assert (found[10:20, 5:50] == 0).all()
 
 
+@pytest.mark.parametrize(("kind", "hot"), [(np.uint16, 65535), (np.float32, 1e30), (np.int32, -(2**31))])
+def test_a_hot_pixel_does_not_set_the_range(kind, hot) -> None:
+    page = np.kron(deep_text(100, 4000, kind), np.ones((20, 20), kind))
+    page[3, 3] = hot
+    found = np.asarray(open_image(encoded(Image.fromarray(page), "TIFF")))
+    assert found[250, 500] <= 16
+    assert found[50, 500] >= 239
+
+
+def test_lab_images_are_read_by_their_lightness() -> None:
+    lightness = Image.fromarray(deep_text(0, 255, np.uint8))
+    image = Image.merge("LAB", (lightness, *[Image.new("L", lightness.size, 128)] * 2))
+    found = np.asarray(open_image(encoded(image, "TIFF")))
+    assert np.array_equal(found, np.asarray(lightness))
+
+
 def test_a_tiff_may_say_that_zero_is_white() -> None:
     ink = 4095 - deep_text(0, 4095, np.int32)  # ink is large
     found = np.asarray(open_image(encoded(Image.fromarray(ink.astype(np.uint16)), "TIFF", tiffinfo={262: 0})))

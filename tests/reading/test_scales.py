@@ -55,6 +55,21 @@ def test_a_sideways_region_is_read_beneath_an_upright_one(nano) -> None:
     assert {"Kettle", "Basket", "Lantern", "Anchor"} <= {text for text, angle in texts.items() if angle}
 
 
+def test_text_of_both_sideways_directions_and_upside_down_is_read_next_to_upright_text(nano) -> None:
+    page = draw((900, 900), *((line, 160, 60 + 40 * k, 18) for k, line in enumerate(BODY * 4)))
+    for text, turn, place in (
+        ("Printed in the old town hall", "ROTATE_90", (40, 150)),
+        ("Kept in the northern library", "ROTATE_270", (830, 150)),
+        ("The answers are on page nine", "ROTATE_180", (300, 760)),
+    ):
+        page.paste(draw((300, 30), (text, 5, 3, 18)).transpose(Image.Transpose[turn]), place)
+    found = {line.text: block.angle % 360 for block in nano.read(page).blocks for line in block.lines}
+    assert {line: found.get(line) for line in BODY} == dict.fromkeys(BODY, 0)
+    assert found.get("Printed in the old town hall") == 270
+    assert found.get("Kept in the northern library") == 90
+    assert found.get("The answers are on page nine") == 180
+
+
 def test_single_digits_stay_with_their_confidence(nano) -> None:
     digits = [(str(k), 60 + 90 * k, 60 + 60 * row, 17) for row in range(3) for k in range(1, 9)]
     page = nano.read(draw((860, 300), *digits))

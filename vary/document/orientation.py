@@ -34,6 +34,7 @@ TILE = 128  # px, side of a square that is tested for sideways text
 TILE_EDGE = 40  # grey levels between neighbouring pixels
 TILE_POINTS = 150  # edges of half a word, the least that is tested
 TILE_SHARP = 2.0  # least sharpness of text in a square; sideways text measures 2.5 to 10, a grid of rules 0.6
+AROUND = 2  # squares around sideways text that are marked too
 SIDEWAYS = 1.3  # how much sharper lines down the page are than lines across it, where text runs down
 
 
@@ -82,21 +83,24 @@ def find_skew(image: Image.Image) -> float:
     return found if MIN_SKEW <= abs(found) < MAX_SKEW else 0.0
 
 
-def has_sideways_text(pixels_HW: np.ndarray) -> bool:
-    """Return whether some part of a grey image looks like text that runs up or down the page.
+def find_sideways_text(pixels_HW: np.ndarray) -> np.ndarray:
+    """Mark the pixels of a grey image in and around squares that look like text that runs up or down the page.
 
     Each square of TILE px is judged by the edges across its strokes: text makes some rows of pixels much richer in
     vertical strokes than others, sideways text does so with columns and horizontal strokes. Rules make no difference.
     """
-    pixels = pixels_HW.astype(np.int16)
-    pixels = np.pad(pixels, [(0, 1 + -side % TILE) for side in pixels.shape], mode="edge")
-    upright = _tile_sharpness(np.abs(np.diff(pixels[:-1], axis=1)) > TILE_EDGE)[0]
-    sideways, count = _tile_sharpness(np.abs(np.diff(pixels[:, :-1], axis=0)).T > TILE_EDGE)
-    return bool(((sideways > np.maximum(TILE_SHARP, SIDEWAYS * upright.T)) & (count >= TILE_POINTS)).any())
+    pixels = np.pad(pixels_HW.astype(np.int16), [(0, 1 + -side % TILE) for side in pixels_HW.shape], mode="edge")
+    upright, _ = _tile_sharpness(np.abs(np.diff(pixels[:-1], axis=1)) > TILE_EDGE)
+    sideways, count = _tile_sharpness((np.abs(np.diff(pixels[:, :-1], axis=0)) > TILE_EDGE).T)
+    marked = ((sideways > np.maximum(TILE_SHARP, SIDEWAYS * upright.T)) & (count >= TILE_POINTS)).T
+    grown = np.zeros_like(marked)
+    for y, x in np.argwhere(marked):  # short cells of a table have too few edges themselves
+        grown[max(0, y - AROUND) : y + AROUND + 1, max(0, x - AROUND) : x + AROUND + 1] = True
+    return np.repeat(np.repeat(grown, TILE, 0), TILE, 1)[: pixels_HW.shape[0], : pixels_HW.shape[1]]
 
 
 def _tile_sharpness(edges_HW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return, for each tile, how unevenly its edges fall on its rows, and their number."""
+    """Return, for each square of TILE px, how unevenly its edges fall on its rows, and their number."""
     high, wide = (side // TILE for side in edges_HW.shape)
     counts = edges_HW.reshape(high, TILE, wide, TILE).sum(3)
     count = counts.sum(1)

@@ -16,6 +16,8 @@ MAX_BYTES = 50 << 20
 MAX_PIXELS = 80_000_000  # an A4 page at 800 dpi has 62 million
 RESOLUTIONS = (20.0, 4800.0)  # dpi that a file may state; others are mistakes
 BAND = 1 << 20  # pixels of a deep image that are converted at a time
+OUTLIERS = 1e-5  # share of a deep image's pixels that may lie outside its range at either end
+BINS = 256  # of the histogram in which the range is sought
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # TIFF 6.0, section 8
 
 
@@ -127,6 +129,8 @@ def _to_8_bit(image: Image.Image, mode: str) -> Image.Image:
         white = Image.new(mode, image.size, "white")
         white.paste(image, (0, 0), image)
         return white
+    if image.mode == "LAB":  # Pillow converts it to no other mode; its first channel is the lightness
+        image = image.getchannel(0)
     return image.convert(mode)
 
 
@@ -134,24 +138,46 @@ def _scale_deep(image: Image.Image) -> Image.Image:
     """Map integers of more than 8 bits, or floats, to 0-255: their own minimum becomes black, their maximum white.
 
     The range is the image's own because files do not say it: 12-bit data lies in 16-bit integers, floats may end at 1
-    or at 65535. A TIFF whose tag says that zero is white is inverted. Values that are not finite become white.
+    or at 65535. Single extreme pixels do not count, see `_value_range`. A TIFF whose tag says that zero is white is
+    inverted. Values that are not finite become white.
     """
     values = np.asarray(image)
     rows = max(1, BAND // max(1, values.shape[1]))
-    bands = [slice(k, k + rows) for k in range(0, values.shape[0], rows)]
-    low, high = np.inf, -np.inf
-    for band in bands:
-        finite = values[band][np.isfinite(values[band])]
-        if finite.size:
-            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    bands = [values[k : k + rows] for k in range(0, values.shape[0], rows)]
+    low, high = _value_range(bands)
     out = np.full(values.shape, 255, np.uint8)
     if high > low:
         inverted = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
-        for band in bands:
-            share = (values[band].astype(np.float64) - low) / (high - low)
-            share = np.nan_to_num(1 - share if inverted else share, nan=1.0, posinf=1.0, neginf=1.0)
-            out[band] = np.rint(share * 255)
+        for k, band in enumerate(bands):
+            share = ((band.astype(np.float64) - low) / (high - low)).clip(0, 1)
+            share = np.nan_to_num(1 - share if inverted else share, nan=1.0)
+            share[~np.isfinite(band)] = 1.0
+            out[k * rows : (k + 1) * rows] = np.rint(share * 255)
     return Image.fromarray(out)
+
+
+def _value_range(bands: list[np.ndarray]) -> tuple[float, float]:
+    """Return minimum and maximum of the finite values; OUTLIERS at each end are left out if that halves the range.
+
+    A hot pixel of a camera at 65535 would otherwise leave 12-bit data with a sixteenth of the contrast.
+    """
+    finite = [band[np.isfinite(band)] for band in bands] if bands[0].dtype.kind == "f" else bands
+    finite = [part for part in finite if part.size]
+    if not finite:
+        return 0.0, 0.0
+    low, high = min(float(part.min()) for part in finite), max(float(part.max()) for part in finite)
+    most = OUTLIERS * sum(part.size for part in finite)
+    tight = cut = False
+    while not tight and high - low > 1e-6 * max(abs(low), abs(high)):
+        parts = (np.histogram(part, BINS, (low, high))[0] for part in finite)
+        counts, edges = np.sum(list(parts), axis=0), np.linspace(low, high, BINS + 1)
+        first = int((counts.cumsum() > most).argmax())
+        last = BINS - int((counts[::-1].cumsum() > most).argmax())
+        tight = last - first > BINS // 2
+        cut |= not tight
+        if cut:
+            low, high = float(edges[first]), float(edges[last])
+    return low, high
 
 
 def _has_16_bit_channels(image: Image.Image) -> bool:

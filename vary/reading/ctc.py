@@ -73,7 +73,7 @@ def find_lines(field: Field, frame_grid: FrameGrid, with_alternatives: bool = Fa
         line = _spell(spikes[chain], field, frame_grid, with_alternatives)
         if line is not None:
             lines.append(line)
-    return _without_echoes(lines)
+    return drop_echoes(lines)
 
 
 def _spikes(field: Field, row_px: float, frame_px: float) -> np.ndarray:
@@ -238,7 +238,7 @@ def _boxes(at: np.ndarray, height: float, slope: float, middle: float, em_px: fl
     return np.stack([left, baseline - ASCENT_EM * em_px, right, baseline + DESCENT_EM * em_px], 1).astype(np.float32)
 
 
-def _without_echoes(lines: list[TextLine]) -> list[TextLine]:
+def drop_echoes(lines: list[TextLine]) -> list[TextLine]:
     """Drop a line that overlaps a more certain one: the same ink was decoded twice."""
     order = sorted(lines, key=lambda line: -float(line.confidence.sum()))
     kept: list[TextLine] = []

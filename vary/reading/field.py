@@ -69,7 +69,7 @@ class Field:
         self.complete = complete
         self.features_RKD = features_RKD
         self.index_RK, self.probs_MFA, self.geometry_MFG, self._odds = index_RK, probs_MFA, geometry_MFG, odds
-        self.tile_odds_MS: np.ndarray | None = None  # odds of the packed cells, once the features are dropped
+        self.odds_MS: np.ndarray | None = None  # odds of the packed cells, of a field without features
         self.frames_per_column = probs_MFA.shape[1]
         self.rows, self.frames = index_RK.shape[0], index_RK.shape[1] * self.frames_per_column
 
@@ -105,19 +105,18 @@ class Field:
         found[packed] = self.probs_MFA[cell[packed], frames[packed] % self.frames_per_column]
         return found
 
-    def drop_features(self) -> None:
-        """Compute the style odds of all packed cells and forget the features, which take most of the memory."""
-        row, column = np.nonzero(self.index_RK >= 0)
+    def crop(self, rows: slice, columns: slice) -> Field:
+        """Return a part of the cells without features: what a page keeps of one of its tiles."""
+        index_RK = np.full_like(self.index_RK[rows, columns], -1)
+        row, column = np.nonzero(self.index_RK[rows, columns] >= 0)
+        packed = self.index_RK[rows, columns][row, column]
+        index_RK[row, column] = np.arange(len(packed))
+        part = Field(index_RK, self.probs_MFA[packed], self.geometry_MFG[packed])
         if self._odds is not None:
-            found = [
-                self._odds(row[k : k + CHUNK // 4], column[k : k + CHUNK // 4] * self.frames_per_column)
-                for k in range(0, len(row), CHUNK // 4)
-            ]
-            if found:
-                odds = np.concatenate(found)
-                self.tile_odds_MS = np.empty_like(odds)
-                self.tile_odds_MS[self.index_RK[row, column]] = odds
-        self.features_RKD, self._odds = None, None
+            at = row + rows.start, (column + columns.start) * self.frames_per_column
+            chunks = [slice(k, k + CHUNK // 4) for k in range(0, max(1, len(row)), CHUNK // 4)]
+            part.odds_MS = np.concatenate([self._odds(at[0][k], at[1][k]) for k in chunks])
+        return part
 
     def dense_log_probs(self) -> np.ndarray:
         """Return log-probabilities (R, T, A) of all frames."""
@@ -194,31 +193,27 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(probs)
 
 
-def join_fields(
-    shape: tuple[int, int], parts: list[tuple[Field, tuple[slice, slice], tuple[slice, slice]]], styles: int
-) -> Field:
+def join_fields(shape: tuple[int, int], parts: list[tuple[Field, tuple[slice, slice]]], styles: int) -> Field:
     """Join the fields of tiles into that of a page, without features.
 
     Args:
         shape: rows and columns of the page's cells.
-        parts: for each tile its field, the cells of it that count, and where they lie on the page.
+        parts: for each tile its field, from `Field.crop`, and where its cells lie on the page.
         styles: number of styles that the head predicts.
     """
     index_RK, odds_RKS = np.full(shape, -1, np.intp), np.zeros((*shape, styles), np.float32)
-    probs, geometry, count = [], [], 0
-    for field, own, place in parts:
-        index = field.index_RK[own]
-        row, column = np.nonzero(index >= 0)
-        packed = index[row, column]
-        index_RK[place][row, column] = np.arange(count, count + len(packed))
-        if field.tile_odds_MS is not None:
-            odds_RKS[place][row, column] = field.tile_odds_MS[packed]
-        probs.append(field.probs_MFA[packed])
-        geometry.append(field.geometry_MFG[packed])
-        count += len(packed)
-    frames = probs[0].shape[1]
+    count = 0
+    for field, place in parts:
+        row, column = np.nonzero(field.index_RK >= 0)
+        index_RK[place][row, column] = np.arange(count, count + len(row))
+        if field.odds_MS is not None:
+            odds_RKS[place][row, column] = field.odds_MS
+        count += len(row)
+    probs = np.concatenate([field.probs_MFA for field, _ in parts])
+    geometry = np.concatenate([field.geometry_MFG for field, _ in parts])
+    frames = probs.shape[1]
     odds = (lambda rows, t: odds_RKS[rows, t // frames]) if styles else None
-    return Field(index_RK, np.concatenate(probs), np.concatenate(geometry), odds)
+    return Field(index_RK, probs, geometry, odds)
 
 
 def _style_odds(features_RKD: np.ndarray, rows: np.ndarray, columns: np.ndarray, head: HeadWeights) -> np.ndarray:

@@ -5,7 +5,9 @@ The engine runs only on the parts of the image that have ink. Everything outside
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,13 +21,13 @@ from .engines import Engine, open_engine
 from .engines.weights import load_tensors
 from .field import Field, HeadWeights, cells_near_ink, join_fields, run_head
 
-MARGIN = 48, 16  # px, rows and columns, around cells near ink: with REACH, ink keeps the nano vocabulary's whole view
+VIEW = 64, 48  # px, rows and columns: how far the nano vocabulary sees from a cell (measured: 64 and 44)
+MARGIN = 48, 16  # px kept around cells near ink, which lie within 16 and 32 px of it (REACH): together VIEW
 BUCKET = 32  # px; sides of the images that the engine sees are multiples of it, so few shapes occur
 PART_PIXELS = 4096  # cost of one more call of the engine, in pixels
 
-MARGIN_PX = 96  # shown on every inner side of a tile: more than the network sees from one cell
 TILE_PIXELS = 3_000_000  # of an image that is read in one pass
-TILE_PX = 1280  # side of a tile's core
+TILE_PX = 1280  # side of a tile's core; on its inner sides a tile shows max(VIEW) more
 
 
 class Tile(NamedTuple):
@@ -33,6 +35,14 @@ class Tile(NamedTuple):
 
     core: tuple[int, int, int, int]
     shown: tuple[int, int, int, int]
+
+
+class Band(NamedTuple):
+    """Rows of an image, in px: their field, the top of its first row, and the rows whose lines the band adds."""
+
+    field: Field
+    top: int
+    core: tuple[int, int]
 
 
 def tiles_of(height: int, width: int, multiple: int) -> list[Tile]:
@@ -43,16 +53,16 @@ def tiles_of(height: int, width: int, multiple: int) -> list[Tile]:
     """
     if height * width <= TILE_PIXELS:
         return [Tile((0, 0, height, width), (0, 0, height, width))]
-    side = TILE_PX // multiple * multiple
+    side, view = TILE_PX // multiple * multiple, max(VIEW)
     tiles = []
     for y in range(0, height, side):
         for x in range(0, width, side):
             core = (y, x, min(height, y + side), min(width, x + side))
             shown = (
-                max(0, core[0] - MARGIN_PX),
-                max(0, core[1] - MARGIN_PX),
-                min(height, core[2] + MARGIN_PX),
-                min(width, core[3] + MARGIN_PX),
+                max(0, core[0] - view),
+                max(0, core[1] - view),
+                min(height, core[2] + view),
+                min(width, core[3] + view),
             )
             tiles.append(Tile(core, shown))
     return tiles
@@ -74,26 +84,45 @@ class ReadingNetwork:
     def __call__(self, pixels_HW: np.ndarray) -> Field:
         """Run the network on a grey uint8 image; its sides must be multiples of the stride."""
         tiles = tiles_of(pixels_HW.shape[0], pixels_HW.shape[1], self.preprocess["multiple"])
-        return self._read_tile(pixels_HW) if len(tiles) == 1 else self._read_tiles(pixels_HW, tiles)
+        return self._read_tile(pixels_HW) if len(tiles) == 1 else self._join_tiles(pixels_HW, tiles)
+
+    def bands(self, pixels_HW: np.ndarray) -> Iterator[Band]:
+        """Run the network as `__call__` does, and yield a field for each row of tiles, which bounds the memory.
+
+        The field of the last band is incomplete when the time is up before the end of the image.
+        """
+        tiles = tiles_of(pixels_HW.shape[0], pixels_HW.shape[1], self.preprocess["multiple"])
+        if len(tiles) == 1:
+            yield Band(self._read_tile(pixels_HW), 0, (0, len(pixels_HW)))
+            return
+        for (top, end), row in groupby(tiles, key=lambda tile: (tile.core[0], tile.core[2])):
+            shown = [Tile((t.shown[0], t.core[1], t.shown[2], t.core[3]), t.shown) for t in row]
+            field = self._join_tiles(pixels_HW, shown)
+            field.complete &= end == len(pixels_HW) or not time_is_up()
+            yield Band(field, shown[0].core[0], (top, end))
+            if not field.complete:
+                return
 
     def _read_tile(self, pixels_HW: np.ndarray) -> Field:
         near_RK = cells_near_ink(pixels_HW, self.frame_grid.stride)
         return run_head(self.features(pixels_HW, near_RK), near_RK, self.head, self.frame_grid.frames)
 
-    def _read_tiles(self, pixels_HW: np.ndarray, tiles: list[Tile]) -> Field:
-        """Read a large image tile by tile. The field has no features; it is incomplete when the time is up."""
-        y, x = self.frame_grid.stride
-        parts: list[tuple[Field, tuple[slice, slice], tuple[slice, slice]]] = []
+    def _join_tiles(self, pixels_HW: np.ndarray, tiles: list[Tile]) -> Field:
+        """Read an image, or its rows from the first core to the last, tile by tile.
+
+        The field has no features. It is incomplete when the time is up.
+        """
+        (y, x), above = self.frame_grid.stride, tiles[0].core[0]
+        parts: list[tuple[Field, tuple[slice, slice]]] = []
         for tile in tiles:
             if parts and time_is_up():
                 break
             top, left, bottom, right = tile.shown
             field = self._read_tile(pixels_HW[top:bottom, left:right])
-            field.drop_features()
             y0, x0, y1, x1 = tile.core
-            own = slice((y0 - top) // y, (y1 - top) // y), slice((x0 - left) // x, (x1 - left) // x)
-            parts.append((field, own, (slice(y0 // y, y1 // y), slice(x0 // x, x1 // x))))
-        shape = pixels_HW.shape[0] // y, pixels_HW.shape[1] // x
+            own = field.crop(slice((y0 - top) // y, (y1 - top) // y), slice((x0 - left) // x, (x1 - left) // x))
+            parts.append((own, (slice((y0 - above) // y, (y1 - above) // y), slice(x0 // x, x1 // x))))
+        shape = (tiles[-1].core[2] - above) // y, pixels_HW.shape[1] // x
         joined = join_fields(shape, parts, len(self.frame_grid.styles))
         joined.complete = len(parts) == len(tiles)
         return joined

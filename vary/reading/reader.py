@@ -2,7 +2,7 @@
 
 The work depends on the image alone, never on time. The whole page is read at the scale of its smallest common type.
 What that does not read with certainty is read again at 1/2, 1/4 and so on of that scale, for larger type, and then
-sideways. Large images are read in tiles, so memory does not grow with the page.
+turned by 90, 270 and 180 degrees. Large images are read in tiles, so memory does not grow with the page.
 """
 
 from __future__ import annotations
@@ -19,15 +19,26 @@ from ..document.blocks import to_block
 from ..document.elements import Block, Page
 from ..document.findings import RejectedText
 from ..document.lines import TextLine
-from ..document.orientation import Orientation, find_orientation, has_sideways_text, restore_orientation
+from ..document.orientation import Orientation, find_orientation, find_sideways_text, restore_orientation
 from ..document.reading_order import order_blocks
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
 from ..models.preprocess import fit
-from .ctc import find_lines, with_text
+from .ctc import drop_echoes, find_lines, with_text
 from .field import Field
 from .network import ReadingNetwork
-from .scales import CERTAIN, drop_covered, enlarge, erase, is_certain, is_text, merge_pass, prove_text
+from .scales import (
+    CERTAIN,
+    drop_covered,
+    enlarge,
+    erase,
+    has_ink,
+    is_certain,
+    is_text,
+    merge_pass,
+    prove_text,
+    take_turned,
+)
 
 if TYPE_CHECKING:
     from ..models.generate.strip_decoder import StripDecoder
@@ -36,18 +47,14 @@ if TYPE_CHECKING:
 
 EM_RANGE = (13.0, 19.5)  # px per em that are read unscaled; a page with other type is scaled to the model's em_px
 WINDOW = (320, 512)  # px, height and width of the part in which the size of type is measured
-TRIALS = (1.0, 0.5, 2.0, 0.25, 0.125)  # scales at which the window is read until it shows text
+TRIALS = (1.0, 0.5, 0.25, 0.125, 2.0)  # scales at which the window is read until it shows text
 MIN_SAMPLE = 12  # characters that a measurement needs
 MAX_READ_PIXELS = 80_000_000  # of a page at the scale at which it is read
 MIN_SIDE = 20  # px, shorter side of the smallest pass
 SMALL_TYPE = 10.0  # px per em below which lines are read again, enlarged
 EDGE = 40  # grey levels between neighbouring pixels
-STROKE = (
-    4,
-    8,
-)  # px, height of the lowest letters of the smallest type, and width of the columns in which they are sought
-MIN_EDGES = 0.004  # share of edge pixels in a window that may hold text; a page of text has 0.1 to 0.3
-SIDEWAYS = 0.9  # least mean confidence of a window that is read sideways
+STROKE = 4, 8  # px, height of the lowest letters of small type, and width of the columns in which they are sought
+SEAM = 4  # px: a line so near to the edge of a band counts for both, and its echo is dropped
 MIN_ALTERNATIVES = 0.02  # per character of a page; with fewer, rescoring gains next to nothing (docs/results.md)
 MAX_STRIP_EM = 26  # px; a strip holds no larger type, and the decoder has not seen any
 
@@ -111,7 +118,11 @@ class Reader:
 
     def find_orientation(self, image: Image.Image) -> Orientation:
         """Return how a grey page is turned, by its edges and by the confidence in its densest window."""
-        return find_orientation(image, lambda straight: self._measure(straight)[2])
+        upright = image, self._measure(image)
+        found = find_orientation(image, lambda straight: self._measure(straight)[2])
+        if found == Orientation():
+            self._measured = upright  # `wanted_scale` needs it next
+        return found
 
     def _measure(self, image: Image.Image) -> tuple[float, float, float]:
         """Measure the densest windows: px per em (0: no text), the scale that showed it, mean confidence.
@@ -157,18 +168,18 @@ class Reader:
         if image.width * image.height * scale**2 > 1.05 * MAX_READ_PIXELS:
             raise InputError(f"page of {image.width}x{image.height} px at scale {scale:.2f}: too large to be read")
         fitted = fit(image, scale, self.preprocess["multiple"])
-        rest = fitted.pixels.copy()
+        rest = fitted.pixels if fitted.pixels.flags.writeable else fitted.pixels.copy()  # what was read is erased in it
         lines, complete = self._read_scales(rest)
         if complete:
             lines = self._read_small(lines, image, fitted.scale)
-        sideways = self._read_sideways(rest) if complete else []
-        lines = drop_covered(lines, [block.box for block in sideways])
+        turned = self._read_turned(rest, lines) if complete else []
+        lines = drop_covered(lines, [block.box for block in turned])
         styles = self.network.frame_grid.styles
         texts = [line for line in lines if is_text(line)]
         if not prove_text(texts):
             texts = []
         blocks = [to_block(b, fitted.scale, styles) for b in order_blocks(texts)]
-        for block in _scaled(sideways, 1 / fitted.scale):
+        for block in _scaled(turned, 1 / fitted.scale):
             _insert(blocks, block)
         page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
         kept = {id(line) for line in texts}
@@ -208,29 +219,57 @@ class Reader:
         found, _ = self._read_pass(fit(part, scale * by, self.preprocess["multiple"]).pixels)
         return merge_pass(lines, [enlarge(line, 1 / by, x0 * scale, y0 * scale) for line in found], 1 / by)
 
-    def _read_sideways(self, rest: np.ndarray) -> list[Block]:
-        """Read lines that run up or down in what is left of an image."""
-        image = Image.fromarray(rest)
-        if _edges(np.asarray(_windows(image)[0])).mean() < MIN_EDGES or not has_sideways_text(rest):
-            return []
-        for rotation in (90, 270):
-            turned = image.transpose(getattr(Image.Transpose, f"ROTATE_{rotation}"))
-            if self._measure(turned)[2] < SIDEWAYS:
+    def _read_turned(self, rest: np.ndarray, lines: list[TextLine]) -> list[Block]:
+        """Read lines that run up, down or upside down in what is left of an image, and erase them from it.
+
+        lines: read from the upright image. Text that is upside down reads upright as lines of low confidence.
+        """
+        doubted = np.zeros(rest.shape, bool)
+        for line in lines:
+            if is_text(line) and not is_certain(line) and len(line.text) > 2:
+                x0, y0, x1, y1 = (max(0, round(v)) for v in line.box)
+                doubted[max(0, y0 - 8) : y1 + 8, max(0, x0 - 16) : x1 + 16] = True
+        blocks: list[Block] = []
+        for rotations, marked in (((90, 270), find_sideways_text(rest)), ((180,), doubted)):
+            if not marked.any():
                 continue
-            lines, _ = self._read_pass(fit(turned, 1.0, self.preprocess["multiple"]).pixels)
-            ordered = order_blocks(merge_pass([], lines, 1.0))
-            blocks = [to_block(block, 1.0, self.network.frame_grid.styles) for block in ordered]
-            page = Page(1, "ok", image.height, image.width, blocks=blocks)
-            restore_orientation(page, Orientation(rotation), image.size)
-            return page.blocks
-        return []
+            image = Image.fromarray(np.where(marked, rest, np.uint8(255)))
+            found = {rotation: self._read_marked(image, rotation) for rotation in rotations}
+            for rotation in sorted(found, key=lambda r: -sum(len(line.text) for line in found[r] if is_certain(line))):
+                blocks += self._turned_blocks(found[rotation], rotation, rest)
+        return blocks
+
+    def _read_marked(self, image: Image.Image, rotation: int) -> list[TextLine]:
+        """Return the text of an image turned by `rotation`, in its pixels then."""
+        turned = image.transpose(getattr(Image.Transpose, f"ROTATE_{rotation}"))
+        lines, _ = self._read_scales(fit(turned, 1.0, self.preprocess["multiple"]).pixels.copy())
+        return take_turned(lines)
+
+    def _turned_blocks(self, lines: list[TextLine], rotation: int, rest: np.ndarray) -> list[Block]:
+        """Return the blocks of lines read from an image turned by `rotation` that are still there, and erase them."""
+        height, width = rest.shape
+        turned_size = (height, width) if rotation % 180 else (width, height)
+        turned = np.rot90(rest, rotation // 90)  # a view
+        lines = [line for line in lines if has_ink(turned, line)]
+        erase(turned, lines)
+        blocks = [to_block(block, 1.0, self.network.frame_grid.styles) for block in order_blocks(lines)]
+        page = Page(1, "ok", *turned_size, blocks=blocks)
+        restore_orientation(page, Orientation(rotation), (width, height))
+        return page.blocks
 
     def _read_pass(self, pixels: np.ndarray, decoded: bool = False) -> tuple[list[TextLine], bool]:
         """Read an image at its own scale. Also returns whether all of it was read within the time limit."""
-        field = self.network(pixels)
-        decoded = decoded and field.features_RKD is not None  # large images are read without the decoder
-        lines = find_lines(field, self.network.frame_grid, decoded)
-        return self._rescore(lines, field) if decoded else lines, field.complete
+        grid, lines, complete, bands = self.network.frame_grid, [], True, 0
+        for field, top, (start, end) in self.network.bands(pixels):
+            bands, complete = bands + 1, field.complete
+            decoded = decoded and field.features_RKD is not None  # large images are read without the decoder
+            found = find_lines(field, grid, decoded)
+            if decoded:
+                found = self._rescore(found, field)
+            for line in found if top == 0 else (enlarge(line, 1.0, 0.0, top) for line in found):
+                if start - SEAM <= (line.box[1] + line.box[3]) / 2 < end + SEAM:
+                    lines.append(line)
+        return drop_echoes(lines) if bands > 1 else lines, complete
 
     def _rescore(self, lines: list[TextLine], field: Field) -> list[TextLine]:
         """Rescore the uncertain spans of lines with the decoder, if the page has many of them."""
@@ -261,7 +300,7 @@ def _scaled(blocks: list[Block], by: float) -> list[Block]:
 
 
 def _insert(blocks: list[Block], block: Block) -> None:
-    """Insert a sideways block after the last block that lies above its middle."""
+    """Insert a turned block after the last block that lies above its middle."""
     middle = (block.box[1] + block.box[3]) / 2
     above = [k for k, other in enumerate(blocks) if (other.box[1] + other.box[3]) / 2 < middle]
     blocks.insert(above[-1] + 1 if above else 0, block)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..document.elements import Box
 from ..document.lines import TextLine
+from .field import INK_CONTRAST
 
 EM_READ = (9.0, 26.0)  # px, size of type that the head reads; larger type is read at half the scale
 CERTAIN = 0.9  # mean confidence of a line that needs no second reading
@@ -15,6 +16,8 @@ EM_CERTAIN = 22.0  # px; larger type is read again at half the scale, where it m
 ACCEPTED = 0.85  # least mean confidence of a line that only another scale or orientation shows
 PROOF = 0.75, 0.85  # least mean confidence, for three letters and for one, of a line that proves text
 PROVEN = 0.1  # share of a page's characters in such lines, for the page to have text
+NEAR_EM = 8.0, 2.0  # em, across and down: how near to a certain line of a turned image other text counts
+PROOF_LETTERS = 4  # in a certain line of a turned image that has text
 MIN_TEXT = 0.45  # mean confidence of a line; below, it is ink that is not text
 MIN_CHARACTER = 0.5  # the same for one or two letters or digits
 MIN_MARK = 0.75  # the same for one or two other characters: ends of rules and specks look like dashes
@@ -58,6 +61,13 @@ def erase(pixels_HW: np.ndarray, lines: list[TextLine]) -> None:
             part[:] = np.median(part)
 
 
+def has_ink(pixels_HW: np.ndarray, line: TextLine) -> bool:
+    """Return whether a line's ink is still there, and was not erased as part of another line."""
+    x0, y0, x1, y1 = (max(0, round(v)) for v in line.box)
+    part = pixels_HW[y0:y1, x0:x1]
+    return bool(part.size) and int(part.max()) - int(part.min()) >= INK_CONTRAST
+
+
 def enlarge(line: TextLine, by: float, left: float = 0.0, top: float = 0.0) -> TextLine:
     """Return a line with its pixels enlarged and then moved."""
     boxes = line.boxes * np.float32(by) + np.array([left, top, left, top], np.float32)
@@ -84,6 +94,26 @@ def merge_pass(known: list[TextLine], found: list[TextLine], factor: float) -> l
         if not same or _better(line, same):
             known = [other for other in known if not any(other is one for one in same)] + [line]
     return known
+
+
+def take_turned(found: list[TextLine]) -> list[TextLine]:
+    """Return the text of a turned image: certain lines, and others next to them, such as the cells of a table.
+
+    A line is certain from CERTAIN on, since text that is upside down often has 0.85. Without letters, nothing is text.
+    """
+    certain = [line for line in found if len(line.text) > 1 and _mean(line) >= CERTAIN]
+    if not any(sum(map(str.isalpha, line.text)) >= PROOF_LETTERS for line in certain):
+        return []
+
+    def near(line: TextLine) -> bool:
+        x0, y0, x1, y1 = line.box
+        return any(
+            x0 < a.box[2] + NEAR_EM[0] * a.em_px and a.box[0] < x1 + NEAR_EM[0] * a.em_px
+            and y0 < a.box[3] + NEAR_EM[1] * a.em_px and a.box[1] < y1 + NEAR_EM[1] * a.em_px
+            for a in certain
+        )  # fmt: skip
+
+    return [line for line in found if is_text(line) and near(line)]
 
 
 def drop_covered(lines: list[TextLine], boxes: list[Box]) -> list[TextLine]:
