@@ -115,3 +115,9 @@ def test_a_listing_on_a_grid_wider_than_its_type_has_no_extra_blanks(tmp_path) -
     ]
     page = read_document(pdf_of(tmp_path / "a.pdf", ["".join(glyphs)]), load("layer")).pages[0]
     assert [line.text for line in page.lines] == list(code)
+
+
+def test_logos_with_raised_and_lowered_letters_are_one_word(tmp_path) -> None:
+    latex = show("Set in L", 40, 250) + show("A", 80.5, 252.6, 8.4) + show("T", 86, 250) + show("E", 92, 247.4)
+    page = pdf_of(tmp_path / "a.pdf", [latex + show("X and so on", 98.7, 250)])
+    assert [line.text for line in read_document(page, load("layer")).pages[0].lines] == ["Set in LATEX and so on"]

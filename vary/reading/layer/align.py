@@ -38,6 +38,7 @@ LOOKALIKES = (
     ".,·:;",
 )
 SAME = ("'’‘`´", '"“”', "-–—−‐", "*∗", "•·", "~∼", "×x", "µμ")  # drawn alike: no difference to the eye
+SHAKY = "→←§¶†‡"  # the head spells them, but often as something else
 DIFFERS = -2.0  # log-odds of a character from which what the pixels spell is looked up
 OUT_OF_PLACE = -6.0  # nats for a frame outside of the character's box
 
@@ -83,8 +84,8 @@ class Alphabet:
         return self._of[ch]
 
     def spells(self, ch: str) -> bool:
-        """Return whether the head can spell a character, or the letter that it is made of."""
-        return bool(self._classes_of(ch)[0])
+        """Return whether the head can be relied on to spell a character, or the letter that it is made of."""
+        return ch not in SHAKY and bool(self._classes_of(ch)[0])
 
     def is_alike(self, a: str, b: str) -> bool:
         """Whether two characters look so alike that the head may take one for the other."""

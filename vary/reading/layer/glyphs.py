@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...document.elements import SCRIPTS, STYLES
 from ...io.pdf_text import TextLayer
 from .align import Aligned, Alphabet
 from .lines import LayerLine
@@ -29,6 +30,7 @@ MAJORITY = 3  # times as many sightings one way as the other
 SHARE = 0.75  # of the sightings of a glyph of a lying font that spell one character, or it is not healed
 SHIFT_SHARE, SHIFT_GLYPHS = 0.8, 8  # of a font's healed glyphs, and their least number, that show one shift
 SAME_SHAPE = 0.04, 0.2  # em, and points: PDFium rounds boxes to 0.1 pt
+OVERLAP = 0.25  # of the width of a character, from which two stand in each other's way
 INVISIBLE = (3, 7)  # text rendering modes
 POINTS = 72.0
 
@@ -80,6 +82,26 @@ class _Glyph:
     kind: str = "unknown"
     shown: str = ""
     strength: int = 0  # sightings that agree on `shown`
+
+
+def without_unclear(line: LayerLine, aligned: Aligned) -> Aligned:
+    """Return an alignment in which no unclear place contradicts its character.
+
+    Unclear are characters that overlap, as in the logo of LaTeX or an accent that is set by itself, and small raised or
+    lowered ones: the head reads along the middle of the line.
+    """
+    inked = np.array([ch != " " for ch in line.text], bool)
+    left, right = line.boxes[inked, 0], line.boxes[inked, 2]
+    over = np.minimum(right[:-1], right[1:]) - np.maximum(left[:-1], left[1:])
+    crowded = over > OVERLAP * np.minimum(right[:-1] - left[:-1], right[1:] - left[1:])
+    unclear = np.concatenate([crowded, [False]])[: len(left)] | np.concatenate([[False], crowded])[: len(left)]
+    if line.styles is not None:
+        unclear |= line.styles[inked][:, len(STYLES) : len(STYLES + SCRIPTS)].any(1)
+    unclear &= aligned.odds <= CONFIRMED
+    if not unclear.any():
+        return aligned
+    seen = ["" if quiet else spelt for quiet, spelt in zip(unclear.tolist(), aligned.seen, strict=True)]
+    return Aligned(np.where(unclear, (CONFIRMED + CONTRADICTED) / 2, aligned.odds), seen)
 
 
 def find_sightings(

@@ -27,8 +27,10 @@ from ..ctc import ASCENT_EM, DESCENT_EM, SPLIT_EM
 
 LAYER_DPI = 112.0  # of the pixels in which boxes are given when no image is drawn
 BLANK_EM = 0.18  # white between runs from which they are two words
+LEVEL_EM = 0.25  # between baselines of one line: the E in the logo of TeX is 0.22 em low
 SCRIPT_SIZE = 0.85  # raised or lowered characters are smaller than this, beside their line's
 SCRIPT_REACH_EM = 0.35  # and stand no farther from their neighbour
+SCRIPT_BACK_EM = 0.45  # and begin no farther before its end: the A in the logo of LaTeX
 RAISED_EM, LOWERED_EM = 0.12, -0.06
 QUARTER_DEG = 3.0  # type this near to a quarter turn is level
 WIDE_STEP = 1.55  # times the pitch of fixed-width type, from which a step has a blank in it
@@ -201,9 +203,9 @@ def _rows(glyphs: _Glyphs, runs: list[np.ndarray]) -> Iterator[list[np.ndarray]]
         n = len(rows)
         larger, smaller = np.maximum(sizes[:n], em[k]), np.minimum(sizes[:n], em[k])
         gap, drop = left[k] - ends[:n], np.abs(bases[:n] - base[k])
-        level = (drop < 0.2 * smaller) & (gap < SPLIT_EM * larger) & (smaller > 0.5 * larger)
-        script = (drop < 0.6 * larger) & (np.abs(gap) < SCRIPT_REACH_EM * larger) & (smaller < SCRIPT_SIZE * larger)
-        fits = (level | script) & (gap > -0.35 * smaller)
+        level = (drop < LEVEL_EM * smaller) & (gap < SPLIT_EM * larger) & (smaller > 0.5 * larger)
+        script = (drop < 0.6 * larger) & (gap < SCRIPT_REACH_EM * larger) & (smaller < SCRIPT_SIZE * larger)
+        fits = (level & (gap > -0.35 * smaller)) | (script & (gap > -SCRIPT_BACK_EM * larger))
         if fits.any():
             best = int(np.where(fits, drop / larger + np.abs(gap) / (4 * larger), np.inf).argmin())
             rows[best].append(k)

@@ -32,7 +32,7 @@ from ..formulas import write_layer_formulas
 from .align import Aligned, Alphabet, align
 from .document_votes import sightings_elsewhere
 from .formula_lines import mark_formulas, write_formula_lines
-from .glyphs import Sighting, find_sightings
+from .glyphs import Sighting, find_sightings, without_unclear
 from .lines import LAYER_DPI, LayerLine, evidence_of, hidden_text, lines_by_turn
 from .verify import Verdict, judge
 
@@ -143,7 +143,8 @@ def _witnesses(source: Source, number: int, reader: Reader, factor: float) -> _W
         def larger(scale: float, turn: Orientation = turn) -> Image.Image:
             return straighten(source.image(number, dpi * scale)[0], turn)
 
-        aligned = align_lines(reader, level, shown, larger)
+        against = align_lines(reader, level, shown, larger)
+        aligned = [without_unclear(line, one) for line, one in zip(shown, against, strict=True)]
         parts.append(_Part(turn, level, shown, hidden, aligned, find_sightings(shown, aligned, content.text, dpi)))
     return _Witnesses(content, image, dpi, parts)
 
