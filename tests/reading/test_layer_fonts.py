@@ -100,3 +100,10 @@ def test_letters_of_another_script_do_not_make_a_font_lie() -> None:
 def test_a_font_that_claims_another_script_but_shows_plain_letters_lies() -> None:
     found = sightings("бвгджз", "abcdef", 4)
     assert verdicts(found)["б"] == ("false", "a")
+
+
+def test_an_accent_that_the_head_misses_is_no_lie() -> None:
+    alphabet = Alphabet(" abcdefghoö0123456789")
+    found = sightings("abcdefgh", "abcdefgh", 3) + sightings("ö", "o", 5)
+    (verdict,) = {v for s, v in zip(found, judge_glyphs(found, alphabet), strict=True) if s.character == "ö"}
+    assert verdict.kind == "unknown"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pypdfium2 import PdfBitmap, PdfDocument, PdfImage, PdfMatrix, raw
 
 from tests.pdfs import pdf_of, show, with_map
 from vary.reading.api import load
@@ -20,6 +21,23 @@ SIZE = (420, 300)
 @pytest.fixture(scope="module")
 def reader():
     return load("vary-nano")
+
+
+def add_picture_of_line(path, box):
+    """Put a picture of an area in place of the text there: the last text of the page's content."""
+    pdf = PdfDocument(path)
+    x0, y0, x1, y1 = box
+    page = pdf[0]
+    picture = page.render(scale=4, crop=(x0, y0, SIZE[0] - x1, SIZE[1] - y1)).to_pil().convert("RGB")
+    *_, last = (thing for thing in page.get_objects() if thing.type == raw.FPDF_PAGEOBJ_TEXT)
+    page.remove_obj(last)
+    image = PdfImage.new(pdf)
+    image.set_bitmap(PdfBitmap.from_pil(picture))
+    image.set_matrix(PdfMatrix().scale(x1 - x0, y1 - y0).translate(x0, y0))
+    page.insert_obj(image)
+    page.gen_content()
+    pdf.save(path.with_name("b.pdf"))
+    return path.with_name("b.pdf")
 
 
 def prose(font: str = "F1") -> str:
@@ -93,3 +111,21 @@ def test_a_character_outside_the_alphabet_stands_where_the_head_is_unsure() -> N
     found = align([unsure, sure], ["ж", "ж"], [places, places], alphabet)
     assert found[0].odds[0] > -1
     assert found[1].odds[0] < -4
+
+
+def test_a_logo_and_rules_leave_no_stray_characters(tmp_path, reader) -> None:
+    logo = "q 0 g 20 282 m 44 282 l 32 258 l f 0.4 g 26 284 12 12 re f Q q 1 w 20 150 m 400 150 l S Q "
+    page = read_document(pdf_of(tmp_path / "a.pdf", [logo + prose()], SIZE), reader).pages[0]
+    assert page.text == " ".join(PROSE)
+    assert page.layer == "verified"
+
+
+def test_a_picture_of_text_is_read_in_its_place(tmp_path, reader) -> None:
+    """Outlines and bitmaps have no layer; what the layer covers is not read twice."""
+    path = pdf_of(tmp_path / "a.pdf", [prose() + show("Second words in ink alone", 40, 120, 12)], SIZE)
+    outlined = add_picture_of_line(path, box=(30, 112, 250, 136))
+    page = read_document(outlined, reader).pages[0]
+    assert page.text.count("harbour office") == 1
+    assert "Second words in ink alone" in page.text
+    (line,) = (line for line in page.lines if "Second" in line.text)
+    assert line.sources == []

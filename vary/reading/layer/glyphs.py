@@ -11,6 +11,7 @@ is `foreign`: it counts against its font only with the font's other glyphs.
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -136,7 +137,9 @@ def find_sightings(
 
 def agrees(character: str, odds: float, seen: str, alphabet: Alphabet) -> bool:
     """Return whether the pixels confirm a character: by its odds, and by what they spell at its place."""
-    return odds > CONFIRMED and (not seen or alphabet.is_alike(character, seen))
+    if odds <= CONFIRMED:
+        return False
+    return not seen or alphabet.is_alike(character, seen) or any(alphabet.is_alike(character, one) for one in seen)
 
 
 def claims_nothing(character: str) -> bool:
@@ -197,12 +200,20 @@ def _vote(glyph: _Glyph, alphabet: Alphabet) -> None:
         glyph.kind = "true"
     elif contradicted and not nothing and not alphabet.spells(glyph.character):
         glyph.kind = "foreign"
+    elif contradicted and all(same_letter(glyph.character, shown) for shown in against):
+        glyph.kind = "unknown"  # the head misses small dots and accents everywhere
     elif contradicted and contradicted >= MAJORITY * confirmed:
         shown, count = against.most_common(1)[0]
         glyph.kind = "false" if 2 * count > contradicted and count > 1 and shown != " " else "mixed"
         glyph.shown, glyph.strength = (shown, count) if glyph.kind == "false" else ("", 0)
     elif contradicted:
         glyph.kind = "mixed"
+
+
+def same_letter(a: str, b: str) -> bool:
+    """Return whether two characters differ in their accents alone."""
+    plain = [unicodedata.normalize("NFKD", ch)[:1] for ch in (a, b)]
+    return plain[0] == plain[1] and a != b
 
 
 def _judge_fonts(glyphs: Sequence[_Glyph]) -> tuple[set[str], set[str]]:

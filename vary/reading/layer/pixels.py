@@ -7,7 +7,6 @@ Frame: pixels of the page image, turned upright.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,9 +26,10 @@ from ...document.structure import find_structure
 from ...io.deadline import time_is_up
 from ...io.pdf_objects import PageContent
 from ...models.preprocess import fit
-from ..ctc import ASCENT_EM, DESCENT_EM, X_HEIGHT_EM, mix_rows
+from ..ctc import DESCENT_EM, X_HEIGHT_EM, mix_rows
 from ..formulas import write_layer_formulas
 from .align import Aligned, Alphabet, align
+from .bare_ink import add_bare_lines, bare_ink, without_ink, without_lines
 from .document_votes import sightings_elsewhere
 from .formula_lines import mark_formulas, write_formula_lines
 from .glyphs import Sighting, find_sightings, without_unclear
@@ -45,10 +45,6 @@ EM_PX = 16.0  # of strips
 PAD_EM = 0.15  # before and behind a line
 REACH_EM = 0.12  # beside its box, where a character may show
 STRIP_EM = 1.6  # height of a strip
-CELL = 16  # px, raster on which ink without text is sought
-INK = 24  # grey levels between the darkest and lightest pixel of a cell with ink
-BARE_CELLS = 4  # cells of ink without text from which the pixels are read
-NO_INK = 10  # grey levels: a line that differs less from its ground shows nothing
 MAX_SCALE = 4.0
 SCALES = 0.45, 3.5  # of the page image against LAYER_DPI
 USUAL_PIXELS = 1_200_000  # of a page of A4 at LAYER_DPI
@@ -181,8 +177,9 @@ def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent
     merged: list[TextLine] = list(verdict.lines)
     read: Page | None = None
     if first and (verdict.rejected or bare_ink(image, verdict.lines, content, part.turn)):
-        read = reader.read(image, reader.wanted_scale(image) if not verdict.lines else 1.0)
-        merged = merge(verdict.lines, _text_lines(read))
+        rest = without_lines(image, verdict.lines)
+        read = reader.read(rest, reader.wanted_scale(rest) if not verdict.lines else 1.0)
+        merged = add_bare_lines(verdict.lines, read, evidence_of(content, part.turn).drawings)
     formulas: list[FormulaReading] = []
     if (decoder := reader.symbols_decoder) and first and part.turn == Orientation():
         merged, formulas = write_formula_lines(merged, content, partial(write_layer_formulas, decoder))
@@ -282,71 +279,3 @@ def _strips(image: Image.Image, lines: Sequence[LayerLine]) -> tuple[Image.Image
     for part, y in pieces:
         canvas.paste(part, (0, y))
     return canvas, moved
-
-
-def without_ink(image: Image.Image, lines: Sequence[LayerLine]) -> tuple[list[LayerLine], list[HiddenText]]:
-    """Part the lines that show from those in whose place the page is bare."""
-    pixels = np.asarray(image)
-    shown, hidden = [], []
-    for line in lines:
-        x0, y0, x1, y1 = (max(0, int(v)) for v in line.box)
-        part = pixels[y0 : y1 + 1, x0 : x1 + 1]
-        if part.size and int(part.max()) - int(part.min()) >= NO_INK:
-            shown.append(line)
-        else:
-            hidden.append(HiddenText(line.text, line.box, "no ink"))
-    return shown, hidden
-
-
-def bare_ink(image: Image.Image, lines: Sequence[TextLine], content: PageContent, turn: Orientation) -> bool:
-    """Whether the page has ink that no line covers: pictures, outlines, text that the layer lacks."""
-    pixels = np.asarray(image)
-    high, wide = (side // CELL for side in pixels.shape)
-    if not high or not wide:
-        return False
-    cells = pixels[: high * CELL, : wide * CELL].reshape(high, CELL, wide, CELL)
-    ink = cells.max((1, 3)).astype(int) - cells.min((1, 3)) > INK
-    evidence = evidence_of(content, turn)
-    edges = [
-        edge
-        for (x0, y0, x1, y1), _ in evidence.areas
-        for edge in ((x0, y0, x0, y1), (x1, y0, x1, y1), (x0, y0, x1, y0), (x0, y1, x1, y1))
-    ]
-    for x0, y0, x1, y1 in [*(line.box for line in lines), *evidence.rules, *edges]:
-        rows, columns = (
-            slice(max(0, int((a - 4) / CELL)), max(0, int((b + 4) / CELL) + 1)) for a, b in ((y0, y1), (x0, x1))
-        )
-        ink[rows, columns] = False
-    return int(ink.sum()) >= BARE_CELLS
-
-
-def merge(lines: Sequence[LayerLine], read: Sequence[TextLine]) -> list[TextLine]:
-    """Return the lines of the layer, and those read from pixels where the layer has none."""
-    boxes = np.array([line.box for line in lines]).reshape(-1, 4)
-    merged: list[TextLine] = list(lines)
-    for line in read:
-        x0, y0, x1, y1 = line.box
-        middle = (y0 + y1) / 2
-        wide = np.minimum(boxes[:, 2], x1) - np.maximum(boxes[:, 0], x0)
-        level = (boxes[:, 1] < middle) & (boxes[:, 3] > middle)
-        if not len(boxes) or float(np.where(level, np.maximum(wide, 0), 0).sum()) < 0.3 * (x1 - x0):
-            merged.append(line)
-    return merged
-
-
-def _text_lines(page: Page) -> list[TextLine]:
-    """Return the lines of a page that was read from pixels, its rows parted where pieces were joined."""
-    lines = []
-    for line in page.lines:
-        for piece in re.finditer(r"\S(?:.*?\S)?(?= {2}|$)", line.text):
-            part = slice(*piece.span())
-            boxes = np.array(line.characters[part], np.float32).reshape(-1, 4)
-            if len(boxes) != len(piece[0]):
-                continue
-            styles = np.zeros((len(line.text), len(STYLES + SCRIPTS)), bool)
-            for start, end, name in line.styles:
-                styles[start:end, (STYLES + SCRIPTS).index(name)] = True
-            em = float(np.median(boxes[:, 3] - boxes[:, 1])) / (ASCENT_EM + DESCENT_EM)
-            confidence = np.array(line.character_confidence[part], np.float32)
-            lines.append(TextLine(piece[0], boxes, confidence, em, writer=line.writer, styles=styles[part]))
-    return lines

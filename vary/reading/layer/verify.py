@@ -15,7 +15,7 @@ import numpy as np
 from ...document.elements import SOURCES, union
 from ...document.findings import Disagreement
 from .align import Aligned, Alphabet
-from .glyphs import CONFIRMED, CONTRADICTED, OFTEN, STRONG, GlyphVerdict, Sighting, agrees, judge_glyphs
+from .glyphs import CONFIRMED, CONTRADICTED, OFTEN, STRONG, GlyphVerdict, Sighting, agrees, judge_glyphs, same_letter
 from .lines import LayerLine
 
 GOOD_LINE = 0.7  # share of a line's characters that are confirmed or healed; below, the line is not used
@@ -113,7 +113,12 @@ def _judge_character(
         return ch, BOTH if odds > CONFIRMED else LAYER, True
     if glyph.lying:
         return (seen or " ", PIXELS, False) if seen or odds < CONTRADICTED else (ch, LAYER, False)
-    if odds > CONFIRMED or glyph.kind == "foreign" or (glyph.kind == "unknown" and odds > CONTRADICTED):
+    if (
+        odds > CONFIRMED
+        or glyph.kind == "foreign"
+        or same_letter(ch, seen)
+        or (glyph.kind == "unknown" and odds > CONTRADICTED)
+    ):
         return ch, LAYER, True
     if glyph.trusted and (odds > STRONG or not seen or alphabet.is_alike(ch, seen)):
         return ch, LAYER, True
