@@ -50,7 +50,9 @@ class Command:
         self.reader, self.loaded, self._capsys = FakeReader(), [], capsys
         monkeypatch.setattr("vary.reading.api.load", self._load)
 
-    def _load(self, name: str, device: str, decoder: bool = False, pixels: bool = False) -> FakeReader:
+    def _load(
+        self, name: str, device: str, decoder: bool = False, pixels: bool = False, formulas: str | None = None
+    ) -> FakeReader:
         self.loaded.append((name, device, *["decoder"] * decoder))
         return self.reader
 
