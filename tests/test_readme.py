@@ -14,6 +14,7 @@ from vary.cli import app
 from vary.evaluate.metrics.text import cer, join_hyphens, normalise
 from vary.io.pdf import PdfFile
 from vary.models.hub import weights_dir
+from vary.models.zoo.listing import with_summary
 
 ROOT = Path(__file__).parents[1]
 NO_SOCKETS = """
@@ -59,6 +60,23 @@ def test_every_vary_line_of_the_readme_parses() -> None:
     for line in lines:
         verb, *arguments = line.split()
         get_command(app).commands[verb].make_context(verb, arguments)  # raises for what the verb does not know
+
+
+def test_the_output_that_is_shown_is_real() -> None:
+    """The first lines of the first command; a long line is cut by ` ...`."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"```markdown\n(.*?)```", readme, flags=re.S)[1].splitlines()
+    real = vary("read", "examples/charis.pdf", "--to", "md").splitlines()
+    assert len(shown) >= 7
+    for line, whole in zip(shown, real, strict=False):
+        assert whole.startswith(line.removesuffix(" ...")) if line.endswith(" ...") else whole == line
+
+
+def test_the_table_of_models_is_current_and_the_page_short() -> None:
+    """`python -m vary.models.zoo.listing` writes the table."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme == with_summary(readme)
+    assert len(readme.splitlines()) < 90
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

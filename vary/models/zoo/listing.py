@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 from ...io.errors import ConfigError
@@ -41,7 +43,7 @@ def markdown() -> str:
     """Write docs/family.md."""
     text = """# The family: every model of the zoo
 
-This page is generated from `vary/models/zoo/*.yaml` (`python -m vary.models.zoo.listing > docs/family.md`).
+This page is generated from `vary/models/zoo/*.yaml` (`python -m vary.models.zoo.listing` writes it).
 `vary family` prints the table, `vary info NAME` one model. The column `row` is the number of the system in our list of
 systems; several of our own models share one.
 
@@ -57,6 +59,23 @@ systems; several of our own models share one.
         text += f"{row['level']} | {row['reference'] or '–'} | {row['paper'] or '–'} |\n"
     notes = [f"- `{row['name']}`: {row['note']}." for row in rows() if row["note"]]
     return text + "\nWhat differs from the authors' model:\n\n" + "\n".join(notes) + "\n"
+
+
+def summary() -> str:
+    """Write the table of the README: the models of each level by their vision vocabularies."""
+    lines = ["| checked | vision vocabularies: models |", "|---|---|"]
+    for level in LEVELS:
+        kinds: dict[str, list[str]] = {}
+        for row in rows(level=level):
+            kinds.setdefault(re.sub(r" \d+", "", row["vocabularies"]), []).append(f"`{row['name']}`")
+        lines.append(f"| {level} | {'; '.join(f'{vision}: ' + ', '.join(found) for vision, found in kinds.items())} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_summary(readme: str) -> str:
+    """Return the README with its table written anew, between its marks."""
+    before, rest = readme.split("<!-- models -->\n")
+    return f"{before}<!-- models -->\n{summary()}<!-- end of models -->{rest.partition('<!-- end of models -->')[2]}"
 
 
 def _row(name: str) -> dict[str, Any]:
@@ -91,4 +110,6 @@ def _connector(connector: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(markdown(), end="")
+    Path("docs/family.md").write_text(markdown(), encoding="utf-8")
+    readme = Path("README.md")
+    readme.write_text(with_summary(readme.read_text(encoding="utf-8")), encoding="utf-8")
