@@ -12,6 +12,7 @@ import functools
 import json
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -19,10 +20,11 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from .. import __version__
 from ..io.errors import ConfigError, MissingExtra
 from ..io.files import lock_folder
-from ..io.progress import Progress
 from .mixture import Mixture, Part, load_recipe, read_mix
 from .preview import contact_sheet
 from .shards import (
@@ -36,6 +38,7 @@ from .shards import (
     write_shard,
 )
 
+LOG_EVERY_S = 30.0  # between lines of progress where standard error is no terminal
 DEATHS = 3  # worker processes that may die before the run ends with an error
 Recipe = str | Path | Mapping[str, Any]
 Log = Callable[[str], Any]
@@ -97,7 +100,7 @@ def render(
         per_shard: Samples in a shard. A kill loses at most one shard per worker.
         image: `png` or `jpg`.
         ray: Address of a Ray cluster; "local" starts one on this machine.
-        log: Receives the progress line; the default is standard error.
+        log: Receives the line that tells the result; without it, that line and a bar go to standard error.
 
     Raises:
         ValueError: The recipe is invalid, the folder belongs to another run or process, or a sample failed. The message
@@ -107,15 +110,21 @@ def render(
     with lock_folder(folder, "rendering into it"):
         _begin(folder, plan)
         todo = [k for k in range(shard_count(plan)) if not is_done(folder, k)]
-        progress = Progress("samples", plan["count"], plan["count"] - sum(len(_span(plan, k)) for k in todo), log)
-        if todo and ray is not None:
-            _on_ray(folder, plan, todo, progress, ray)
-        elif todo:
-            _on_cores(folder, plan, todo, progress, min(len(todo), workers or os.cpu_count() or 1))
+        settings: dict[str, Any] = {} if sys.stderr.isatty() else {"mininterval": LOG_EVERY_S}
+        settings |= {"total": plan["count"], "initial": _finished(plan, todo)}
+        with tqdm(unit="sample", disable=log is not None, **settings) as bar:
+            if todo and ray is not None:
+                _on_ray(folder, plan, todo, bar, ray)
+            elif todo:
+                _on_cores(folder, plan, todo, bar, min(len(todo), workers or os.cpu_count() or 1))
         manifest = write_manifest(folder, plan)
         shards, size = manifest["shards"], sum(shard["bytes"] for shard in manifest["shards"])
         left_out = f", {manifest['skipped']} skipped (named in the indices)" if manifest["skipped"] else ""
-        progress.log(f"{manifest['samples']} samples{left_out} in {len(shards)} shards, {size / 1e6:.1f} MB\n")
+        text = f"{manifest['samples']} samples{left_out} in {len(shards)} shards, {size / 1e6:.1f} MB"
+        if log:
+            log(text)
+        else:
+            print(text, file=sys.stderr)
     return manifest
 
 
@@ -194,18 +203,23 @@ def _tick() -> None:
 
 
 # -- the run -----------------------------------------------------------------------------------------------------------
-def _on_cores(folder: Path, plan: dict[str, Any], todo: list[int], progress: Progress, workers: int) -> None:
+def _finished(plan: Mapping[str, Any], todo: list[int]) -> int:
+    """Return how many samples are in shards that are done."""
+    return plan["count"] - sum(len(_span(plan, k)) for k in todo)
+
+
+def _on_cores(folder: Path, plan: dict[str, Any], todo: list[int], bar: tqdm, workers: int) -> None:
     """Render the shards in spawned processes. If a worker dies, the pool is restarted and its shards repeated."""
     context, text, deaths = multiprocessing.get_context("spawn"), json.dumps(plan), 0
     while todo:
         done = context.Value("q", 0)
-        base = progress.done
+        base = _finished(plan, todo)
         with _environment(OMP_NUM_THREADS="1"), ProcessPoolExecutor(workers, context, _start, (done,)) as pool:
             futures = {pool.submit(_shard, str(folder), text, k) for k in todo}
             try:
                 while futures:
                     finished, futures = wait(futures, 1.0, FIRST_COMPLETED)
-                    progress.at(base + done.value)
+                    bar.update(base + done.value - bar.n)
                     for future in finished:
                         future.result()
             except BrokenProcessPool:
@@ -217,7 +231,7 @@ def _on_cores(folder: Path, plan: dict[str, Any], todo: list[int], progress: Pro
         if todo and deaths > DEATHS:
             names = ", ".join(shard_name(k) for k in todo[:workers])
             raise ConfigError(f"{folder}: {deaths} worker processes died; the last of them in one of {names}")
-        progress.at(plan["count"] - sum(len(_span(plan, k)) for k in todo))
+        bar.update(_finished(plan, todo) - bar.n)
 
 
 @contextlib.contextmanager
@@ -235,7 +249,7 @@ def _environment(**values: str) -> Iterator[None]:
                 os.environ[key] = value
 
 
-def _on_ray(folder: Path, plan: dict[str, Any], todo: list[int], progress: Progress, address: str) -> None:
+def _on_ray(folder: Path, plan: dict[str, Any], todo: list[int], bar: tqdm, address: str) -> None:
     try:
         import ray
     except ImportError:
@@ -247,4 +261,4 @@ def _on_ray(folder: Path, plan: dict[str, Any], todo: list[int], progress: Progr
     while pending:
         finished, pending = ray.wait(pending)
         for k in ray.get(finished):
-            progress.at(progress.done + len(_span(plan, k)))
+            bar.update(len(_span(plan, k)))
