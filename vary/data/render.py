@@ -118,14 +118,19 @@ def render(
             elif todo:
                 _on_cores(folder, plan, todo, bar, min(len(todo), workers or os.cpu_count() or 1))
         manifest = write_manifest(folder, plan)
-        shards, size = manifest["shards"], sum(shard["bytes"] for shard in manifest["shards"])
-        left_out = f", {manifest['skipped']} skipped (named in the indices)" if manifest["skipped"] else ""
-        text = f"{manifest['samples']} samples{left_out} in {len(shards)} shards, {size / 1e6:.1f} MB"
-        if log:
-            log(text)
-        else:
-            print(text, file=sys.stderr)
+        (log or _print)(_result(manifest))
     return manifest
+
+
+def _result(manifest: Mapping[str, Any]) -> str:
+    """Write what a run has made as one line."""
+    shards, size = manifest["shards"], sum(shard["bytes"] for shard in manifest["shards"])
+    left_out = f", {manifest['skipped']} skipped (named in the indices)" if manifest["skipped"] else ""
+    return f"{manifest['samples']} samples{left_out} in {len(shards)} shards, {size / 1e6:.1f} MB"
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def show(recipe: Recipe, count: int, out: str | Path, *, stage: str | None = None, seed: int | None = None) -> None:

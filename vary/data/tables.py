@@ -22,7 +22,7 @@ import numpy as np
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
-from ..document.elements import union
+from ..io.box import union
 from ..io.errors import ConfigError, InputError
 from ..io.pdf_text import GENERATED, TextLayer, read_text_layer
 from ..markup.tables import Cell, Rule, Table, TableStyle, by_column, to_html, to_latex, to_typst

@@ -7,7 +7,8 @@ from typing import cast
 
 import numpy as np
 
-from .elements import SOURCES, Block, Box, Line, Span
+from ..io.box import Box, union
+from .elements import SOURCES, Block, Line, Span
 from .lines import TextLine
 from .reading_order import TextBlock
 
@@ -32,11 +33,7 @@ def to_block(block: TextBlock, scale: float, styles: tuple[str, ...]) -> Block:
         line = Line(text, box, mean, _spaced(pieces, boxes), _spaced(pieces, confidence), writer, spans)
         line.sources = _sources(pieces)
         lines.append(line)
-    box = (
-        min(line.box[0] for line in lines), min(line.box[1] for line in lines),
-        max(line.box[2] for line in lines), max(line.box[3] for line in lines),
-    )  # fmt: skip
-    return Block(lines, box)
+    return Block(lines, union(line.box for line in lines))
 
 
 def _spaced(pieces: list[TextLine], values: list) -> list:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..io.box import Box
 from .findings import (
     FINDINGS,
-    Box,
     Disagreement,
     FileInfo,
     FormulaReading,
@@ -47,12 +47,6 @@ MATH = ("math",)  # LaTeX of a formula, without its dollars
 SCRIPTS = ("superscript", "subscript")  # small type above and below the line
 STATUSES = ("ok", "doubtful", "blank", "truncated", "repetition", "timeout", "failed")
 LOST = ("truncated", "repetition", "timeout", "failed")  # statuses of pages whose text is missing or incomplete
-
-
-def union(boxes: Iterable[Box]) -> Box:
-    """Return the smallest box that contains all of one or more boxes."""
-    x0, y0, x1, y1 = zip(*boxes, strict=True)
-    return float(min(x0)), float(min(y0)), float(max(x1)), float(max(y1))
 
 
 @dataclass

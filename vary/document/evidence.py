@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .elements import Block, Box, Line
+from ..io.box import Box, union
+from .elements import Block, Line
 
 BACKDROP = 0.6  # share of the page from which a picture is its ground, and no figure
 SMALLEST = 0.004  # share of the page; smaller pictures are marks and rules
@@ -86,8 +87,7 @@ def _without(block: Block, taken: set[int]) -> Block | None:
         return block
     if not lines:
         return None
-    x0, y0, x1, y1 = zip(*(line.box for line in lines), strict=True)
-    return replace(block, lines=lines, box=(min(x0), min(y0), max(x1), max(y1)))
+    return replace(block, lines=lines, box=union(line.box for line in lines))
 
 
 def _inside(box: Box, outer: Box) -> bool:
@@ -111,7 +111,7 @@ def _figure_boxes(evidence: Evidence, size: tuple[int, int], em: float) -> list[
             if not touching:
                 break
             for other, n, is_picture in touching:
-                box = min(box[0], other[0]), min(box[1], other[1]), max(box[2], other[2]), max(box[3], other[3])
+                box = union([box, other])
                 count, picture = count + n, picture or is_picture
             groups = [group for group in groups if group not in touching]
         groups.append((box, count, picture))

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-Box = tuple[float, float, float, float]
+from ..io.box import Box
+
 SCHEMA = 3  # of the JSON of a document
 
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .elements import Box, union
+from ..io.box import Box, union
 from .lines import TextLine
 
 Gutter = tuple[float, float, float]  # x, top, bottom of a white strip between columns of running text

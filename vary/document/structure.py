@@ -16,7 +16,8 @@ from itertools import groupby, pairwise
 import numpy as np
 from PIL import Image
 
-from .elements import ITEM, LEADER, STYLES, Block, Box, Line, Page, union
+from ..io.box import Box, union
+from .elements import ITEM, LEADER, STYLES, Block, Line, Page
 from .evidence import Evidence, add_links, take_figures
 from .tables import take_tables
 

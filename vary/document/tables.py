@@ -17,7 +17,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from .elements import Block, Box, Line, union
+from ..io.box import Box, union
+from .elements import Block, Line
 from .evidence import Evidence
 
 NEAR = 3.0  # px, between rules that are one, or that touch

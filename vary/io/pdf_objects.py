@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from .box import Box
 from .pdf_text import GENERATED, Frame, Matrix, TextLayer, font_identity, read_text_objects
 
-Box = tuple[float, float, float, float]
 HIDDEN = ("", "invisible", "tiny", "outside", "clipped", "covered", "background")  # reasons; "" for visible
 MAX_OBJECTS = 20_000  # of a page; a map with more is a picture, and its strokes are no evidence
 MAX_SEGMENTS = 4_000  # of a path

@@ -7,10 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeAlias
 
-Box: TypeAlias = tuple[float, float, float, float]
-
+from ..io.box import Box
 
 # --- boxes ------------------------------------------------------------------------------------------------------------
 

@@ -15,9 +15,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.path import Path
 from matplotlib.transforms import Affine2D
 
+from ...io.box import Box
 from .style import font, text_size
 
-Box = tuple[float, float, float, float]
 ASCENT, DESCENT = 0.74, 0.22  # of an em; text is centred by these, not by its ink, so "a" and "g" share a baseline
 
 
@@ -118,8 +118,3 @@ def around(points: list[tuple[float, float]], margin: float) -> Box:
     """Return the bounding box of points, enlarged by `margin` on all sides."""
     xs, ys = [p[0] for p in points], [p[1] for p in points]
     return min(xs) - margin, min(ys) - margin, max(xs) + margin, max(ys) + margin
-
-
-def join(boxes: list[Box]) -> Box:
-    """Return the bounding box of boxes."""
-    return around([p for b in boxes for p in ((b[0], b[1]), (b[2], b[3]))], 0.0)

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...io.box import Box, union
 from ..sample import Region
-from .canvas import Box, Canvas, join
+from .canvas import Canvas
 from .spec import Axis, ChartSpec
 from .style import ChartStyle, text_size, wrap
 
@@ -97,7 +98,7 @@ def _title_and_source(plot: _Plot) -> None:
         boxes.append(plot.canvas.text(x, plot.top, line, style.title_face.path, style.title_em, ink, at))
         plot.top += 1.3 * style.title_em
     if boxes:
-        plot.mark("title", join(boxes), spec.title)
+        plot.mark("title", union(boxes), spec.title)
         plot.top += 0.4 * style.em
     if spec.source:
         em = 0.85 * style.em

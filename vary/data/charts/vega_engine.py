@@ -17,10 +17,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ...io.box import Box, union
 from ...io.errors import MissingExtra
 from ..pages.glyphs import Face
 from ..sample import Region
-from .canvas import Box, around, join
+from .canvas import around
 from .matplotlib_engine import Drawing, contrast, source_line
 from .spec import Axis, ChartSpec
 from .style import ChartStyle, text_size, wrap
@@ -350,7 +351,7 @@ def _text_box(item: _Item, path: str) -> Box:
         left = {"center": -width / 2, "right": -width}.get(data.get("align", ""), 0.0)
         base = y - item.y + leading * k
         boxes.append((left, base + low - high, left + width, base + low))
-    x0, y0, x1, y1 = join(boxes)
+    x0, y0, x1, y1 = union(boxes)
     turn = math.radians(data.get("angle", 0.0))
     cos, sin = math.cos(turn), math.sin(turn)
     corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]

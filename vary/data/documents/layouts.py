@@ -16,7 +16,7 @@ import numpy as np
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
-from ...document.elements import Box, union
+from ...io.box import Box, union
 from ...io.errors import ConfigError, InputError
 from ...io.pdf_text import GENERATED, HYPHEN, read_text_layer
 from ...markup.blocks import to_markdown

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...document.elements import union
+from ...io.box import union
 from ...io.pdf_text import GENERATED, HYPHEN, TextLayer, read_text_layer
 from ...markup.blocks import (
     Block,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...markup.boxes import Box, parse_boxes
+from ...io.box import Box
+from ...markup.boxes import parse_boxes
 from .base import Scores
 
 

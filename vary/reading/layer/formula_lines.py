@@ -14,9 +14,10 @@ from itertools import groupby
 
 import numpy as np
 
-from ...document.elements import MATH, SCRIPTS, SOURCES, STYLES, Block, Box, Line, Page, union
+from ...document.elements import MATH, SCRIPTS, SOURCES, STYLES, Block, Line, Page
 from ...document.findings import FormulaReading
 from ...document.lines import TextLine
+from ...io.box import Box, union
 from ...io.pdf_objects import PageContent
 from ...io.pdf_text import TextLayer
 from ..formulas import Formula

@@ -12,8 +12,9 @@ from itertools import groupby
 
 import numpy as np
 
-from ...document.elements import SOURCES, union
+from ...document.elements import SOURCES
 from ...document.findings import Disagreement
+from ...io.box import union
 from .align import Aligned, Alphabet
 from .glyphs import CONFIRMED, CONTRADICTED, OFTEN, STRONG, GlyphVerdict, Sighting, agrees, judge_glyphs, same_letter
 from .lines import LayerLine
