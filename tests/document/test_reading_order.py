@@ -7,8 +7,8 @@ import random
 import numpy as np
 import pytest
 
+from vary.document.layout.reading_order import order_blocks
 from vary.document.lines import TextLine
-from vary.document.reading_order import order_blocks
 
 EM, STEP = 16.0, 20.0
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from PIL import Image, ImageDraw
 
 from vary.document.elements import Block, Document, Line, Page
 from vary.document.running_heads import mark_running_heads
@@ -23,23 +21,14 @@ def line(text: str, x: float, y: float, high: float = HIGH, at: dict[int, float]
     return Line(text, (x, y, boxes[-1][2], y + high), 0.9, boxes, [0.9] * len(text))
 
 
-def row(y: float, *cells: tuple[float, str]) -> Line:
-    text, at = "", {}
-    for x, cell in cells:
-        text += "  " if text else ""
-        at[len(text)] = x
-        text += cell
-    return line(text, cells[0][0], y, at=at)
-
-
 def block(*lines: Line) -> Block:
     x0, y0, x1, y1 = zip(*(one.box for one in lines), strict=True)
     return Block(list(lines), (min(x0), min(y0), max(x1), max(y1)))
 
 
-def page(*blocks: Block, image: Image.Image | None = None) -> Page:
+def page(*blocks: Block) -> Page:
     made = Page(1, "ok", 600, 800, blocks=list(blocks))
-    find_structure(made, image or Image.new("L", (600, 800), 255))
+    find_structure(made)
     return made
 
 
@@ -70,71 +59,6 @@ def test_headings_and_lists(text, high, kind, level) -> None:
     found = page(block(line(text, 10, 100, high)), PROSE)
     assert (found.blocks[0].kind, found.blocks[0].level) == (kind, level)
     assert found.blocks[1].kind == "text"
-
-
-def test_table_of_rows_in_several_blocks() -> None:
-    rows = [
-        row(100, (10, "name"), (200, "count"), (300, "share")),
-        row(130, (10, "apples"), (220, "12"), (310, "40%")),
-        row(160, (10, "pears"), (220, "18"), (310, "60%")),
-        row(190, (10, "none"), (310, "0%")),
-    ]
-    found = page(*(block(one) for one in rows), PROSE)
-    assert kinds(found) == ["table", "text"]
-    table = found.blocks[0]
-    assert table.cells == [
-        ["name", "count", "share"],
-        ["apples", "12", "40%"],
-        ["pears", "18", "60%"],
-        ["none", "", "0%"],
-    ]
-    assert table.lines == rows
-    assert table.box[:2] == (10, 100)
-
-
-def test_lines_around_a_table_stay_as_they_were() -> None:
-    rows = [row(118 + 18 * k, (10, "left"), (200, "right")) for k in range(3)]
-    before, after = line("a line before the table", 10, 100), line("and one behind it", 10, 172)
-    found = page(block(before, *rows, after), PROSE)
-    assert kinds(found) == ["text", "table", "text", "text"]
-    assert [one.text for one in found.lines[:5]] == [one.text for one in (before, *rows, after)]
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        [row(100, (10, "two"), (200, "rows")), row(118, (10, "are"), (200, "few"))],
-        [
-            row(100 + 18 * k, (10 + 60 * k, "cells"), (130 + 60 * k, "that stand in no columns at all"))
-            for k in range(4)
-        ],
-        [row(100 + 18 * k, (10, "Chapter . . . . . . ."), (300, str(k))) for k in range(4)],
-    ],
-    ids=["two rows", "no columns", "contents"],
-)
-def test_no_table(rows) -> None:
-    whole = block(*rows)
-    found = page(whole, PROSE)
-    assert found.blocks[0] is whole
-    assert whole.kind == "text"
-
-
-def test_figure_and_its_caption() -> None:
-    image = Image.new("L", (600, 800), 255)
-    draw = ImageDraw.Draw(image)
-    draw.rectangle((100, 60, 400, 220), fill=90)
-    for one in PROSE.lines:
-        draw.rectangle(one.box, fill=128)  # ink that was read is no figure
-    caption = block(line("Fig. 2 A grey box", 120, 240))
-    found = page(caption, PROSE, image=image)
-    assert kinds(found) == ["figure", "caption", "text"]
-    assert found.blocks[0].box == pytest.approx((100, 60, 400, 220), abs=12)
-    assert found.blocks[0].confidence is None
-
-
-def test_paper_of_any_shade_is_no_figure() -> None:
-    noise = np.random.default_rng(0).normal(150, 6, (800, 600)).clip(0, 255).astype(np.uint8)
-    assert kinds(page(PROSE, image=Image.fromarray(noise))) == ["text"]
 
 
 def running_pages(count: int, head: str = "A book of pages") -> list[Page]:

@@ -44,8 +44,11 @@ def test_cells_of_two_lines(tmp_path) -> None:
 def test_two_level_head(tmp_path) -> None:
     page = "50 250 250 -24 re S 150 250 m 150 226 l S " + grid(4, TOP - STEP) + text_of(ROWS, TOP - STEP)
     page += show("Counted by hand", 180, TOP - 16, 10)
-    found = cells_of(pdf_of(tmp_path / "a.pdf", [page]))[0]
-    assert found == [["Town", "Counted by hand: Boats", "Counted by hand: Nets"], *ROWS[1:]]
+    document = read_document(pdf_of(tmp_path / "a.pdf", [page]), load("layer"))
+    (table,) = (block for block in document.pages[0].blocks if block.kind == "table")
+    assert (table.cells, table.head_rows) == ([["", "Counted by hand", ""], *ROWS], 2)
+    assert table.merged == [(0, 1, 1, 2)]
+    assert "| Town | Counted by hand: Boats | Counted by hand: Nets |\n| ---" in document.markdown()
 
 
 def test_filled_cells(tmp_path) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from markdown_it import MarkdownIt
-from PIL import Image
 
 from vary.data.shards import pack, unpack
 from vary.document.elements import STYLES, Block, Document, Line, Page
@@ -203,7 +202,7 @@ def test_typewriter_lines_are_code_with_their_indent() -> None:
     text = block(line("Some words before the code."), line("more of them.", 20))
     code = [line("if x == `y`:", 60, mono="if x == `y`:"), line("return  1", 80, x=42, mono="return  1")]
     page = Page(1, "ok", 600, 800, blocks=[text, block(code[0]), block(code[1]), block(line("After it.", 120))])
-    find_structure(page, Image.new("L", (600, 800), 255))
+    find_structure(page)
     assert [found.kind for found in page.blocks] == ["text", "code", "text"]
     assert page.blocks[1].text == "if x == `y`:\n    return  1"
     assert "<pre><code>if x == `y`:\n    return  1\n</code></pre>" in shown(*page.blocks)
@@ -214,7 +213,7 @@ def test_what_all_of_a_page_is_set_in_emphasises_nothing() -> None:
     lines = [line("all of it is bold", 20 * k, bold="all of it is bold") for k in range(5)]
     lines.append(line("but one word", 100, italic="one"))
     page = Page(1, "ok", 600, 800, blocks=[block(*lines)])
-    find_structure(page, Image.new("L", (600, 800), 255))
+    find_structure(page)
     assert {span[2] for one in page.lines for span in one.styles} == {"italic"}
 
 

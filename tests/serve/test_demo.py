@@ -304,7 +304,7 @@ def test_in_a_browser_reading() -> None:
 
 @pytest.mark.slow  # a browser
 def test_in_a_browser_what_is_read_is_text(monkeypatch) -> None:
-    monkeypatch.setattr("vary.reading.pages.find_structure", lambda page, image: None)
+    monkeypatch.setattr("vary.reading.pages.find_structure", lambda page: None)
     models = {"evil": Served(EvilReader()), "answers": Served(None, FakeChatModel((EVIL, " said.")))}
     with browsing(models, KEY) as (tab, complaints, expect):
         tab.fill("#key", "wrong")

@@ -10,9 +10,10 @@ __all__ = [
     "evidence",
     "form_fields",
     "formats",
+    "layout",
     "lines",
     "orientation",
-    "reading_order",
     "running_heads",
+    "running_text",
     "structure",
 ]

@@ -9,31 +9,53 @@ import numpy as np
 
 from ..io.box import Box, union
 from .elements import SOURCES, Block, Line, Span
+from .layout.reading_order import TextBlock
 from .lines import TextLine
-from .reading_order import TextBlock
 
 
 def to_block(block: TextBlock, scale: float, styles: tuple[str, ...]) -> Block:
-    """Return the block of the document for ordered rows; coordinates are divided by `scale`.
+    """Return the block of the document for ordered rows or a region; coordinates are divided by `scale`.
 
     styles: names of the columns of `TextLine.styles`.
     """
-    lines = []
-    for row in block.rows:
-        pieces = row.pieces
-        text = "  ".join(p.text for p in pieces)
-        boxes = [tuple((p.boxes[k] / scale).tolist()) for p in pieces for k in range(len(p.text))]
-        confidence = [float(c) for p in pieces for c in p.confidence]
-        box = cast(Box, tuple(v / scale for v in row.box))
-        mean = sum(confidence) / len(confidence)
-        writers = {p.writer for p in pieces}
-        writer = next(name for name in ("decoder", "head", "layer") if name in writers)
-        known = [s for p in pieces for s in (p.styles if p.styles is not None else [()] * len(p.text))]
-        spans = _spans(np.array(_spaced(pieces, known), bool), styles)
-        line = Line(text, box, mean, _spaced(pieces, boxes), _spaced(pieces, confidence), writer, spans)
-        line.sources = _sources(pieces)
-        lines.append(line)
-    return Block(lines, union(line.box for line in lines))
+    region = block.region
+    if region is None:
+        lines = [_line(row.pieces, scale, styles) for row in block.rows]
+        return Block(lines, union(line.box for line in lines))
+    rows = _rows(region.lines) if region.kind == "table" else [[line] for line in region.lines]
+    box = cast(Box, tuple(v / scale for v in region.box))
+    made = Block([_line(row, scale, styles) for row in rows], box, region.kind)
+    if region.table is not None:
+        made.cells, made.merged, made.head_rows = region.table.cells, region.table.merged, region.table.head_rows
+    return made
+
+
+def _rows(lines: list[TextLine]) -> list[list[TextLine]]:
+    """Return the lines of a table in printed rows, from top to bottom and left to right."""
+    rows: list[list[TextLine]] = []
+    for line in sorted(lines, key=lambda line: line.box[1] + line.box[3]):
+        middle, last = (line.box[1] + line.box[3]) / 2, rows[-1][0] if rows else None
+        if last is not None and middle - (last.box[1] + last.box[3]) / 2 < 0.4 * min(line.em_px, last.em_px):
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    return [sorted(row, key=lambda line: line.box[0]) for row in rows]
+
+
+def _line(pieces: list[TextLine], scale: float, styles: tuple[str, ...]) -> Line:
+    """Return the pieces of a row as one line, with two blanks between them."""
+    text = "  ".join(p.text for p in pieces)
+    boxes = [tuple((p.boxes[k] / scale).tolist()) for p in pieces for k in range(len(p.text))]
+    confidence = [float(c) for p in pieces for c in p.confidence]
+    box = cast(Box, tuple(v / scale for v in union(p.box for p in pieces)))
+    mean = sum(confidence) / len(confidence)
+    writers = {p.writer for p in pieces}
+    writer = next(name for name in ("decoder", "head", "layer") if name in writers)
+    known = [s for p in pieces for s in (p.styles if p.styles is not None else [()] * len(p.text))]
+    spans = _spans(np.array(_spaced(pieces, known), bool), styles)
+    line = Line(text, box, mean, _spaced(pieces, boxes), _spaced(pieces, confidence), writer, spans)
+    line.sources = _sources(pieces)
+    return line
 
 
 def _spaced(pieces: list[TextLine], values: list) -> list:

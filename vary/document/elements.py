@@ -7,7 +7,6 @@ y down, origin top-left. Page numbers start at 1.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -34,7 +33,9 @@ if TYPE_CHECKING:
     from .chunks import Chunk
 
 Span = tuple[int, int, str]  # characters [start, end) of a text, and a name of STYLES
-ITEM = re.compile(r"[•‣▪●○◦■□◆❖▶►➢➤] ?|[–*·] |- (?=\S)|\(?(?:\d{1,2}[.)]|[a-z]\)) ")  # the mark that begins a list item
+ITEM = re.compile(
+    r"[•‣▪●○◦■□◆❖▶►➢➤] ?|\[\d{1,3}\] |[–*·] |- (?=\S)|\(?(?:\d{1,2}[.)]|[a-z]\)) "
+)  # the mark that begins a list item
 DOUBTFUL = 0.88  # mean confidence of a page below which it gets a warning; docs/results.md lists pages of all kinds
 HYPHENS = ("-", "\u2010", "\u00ad")  # at the end of a line
 LEADER = re.compile(r"(\. ?){4,}|…{2,}|_{4,}")  # dots of a table of contents, blanks of a form
@@ -85,7 +86,9 @@ class Block:
         box: Box of the block.
         kind: One of KINDS.
         level: Level of a heading, from 1.
-        cells: Rows of a table, all of the same length.
+        cells: Rows of a table, all of the same length. The text of a merged cell stands in its first place.
+        merged: Row, column, rows and columns of each cell of a table that covers several places.
+        head_rows: Rows of a table's head.
         image: Path of a figure's picture, relative to the written document.
         angle: Direction of the lines on the page image, in degrees clockwise from horizontal.
     """
@@ -95,6 +98,8 @@ class Block:
     kind: str = "text"
     level: int = 0
     cells: list[list[str]] | None = None
+    merged: list[tuple[int, int, int, int]] = field(default_factory=list)
+    head_rows: int = 1
     image: str | None = None
     angle: float = 0.0
 
@@ -116,39 +121,9 @@ class Block:
 
     def styled_text(self) -> tuple[str, list[Span]]:
         """Return `text` and the spans of its styles. A style continues from one line into the next."""
-        left, right = self.box[0], self.box[2]
-        if self.angle:
-            ends = [end for line in self.lines for end in _ends(line, self.angle)]
-            left, right = min(ends, default=0.0), max(ends, default=0.0)
-        text, spans = "", []  # type: ignore[var-annotated]
-        for before, line in zip([None, *self.lines], self.lines, strict=False):
-            if before is None:
-                text = ""
-            elif self.kind == "list" and not ITEM.match(line.text) and not text.endswith(HYPHENS):
-                text += " "
-            elif (
-                self.kind == "code"
-                or right - _ends(before, self.angle)[1] > 0.15 * (right - left)
-                or ITEM.match(line.text)
-                or LEADER.search(before.text)
-            ):
-                text += "\n"
-            elif text.endswith(HYPHENS) and text[-2:-1].isalpha() and line.text[:1].islower():
-                text = text[:-1]
-                spans = [(start, min(end, len(text)), style) for start, end, style in spans]
-            elif text.endswith(HYPHENS) and _own_hyphen(text[-2:-1], line.text[:1]):
-                pass
-            else:
-                text += " "
-            text += " " * self._indent(line) if self.kind == "code" else ""
-            for start, end, style in [*line.styles, *((a, b, LINK + target) for a, b, target in line.links)]:
-                _add_span(spans, (start + len(text), end + len(text), style), text)
-            text += line.text
-        return text, spans
+        from .running_text import styled_text
 
-    def _indent(self, line: Line) -> int:
-        """Return the number of spaces before a line of code, by its distance from the block's left edge."""
-        return round((line.box[0] - self.box[0]) / max(1.0, (line.box[2] - line.box[0]) / max(1, len(line.text))))
+        return styled_text(self)
 
 
 @dataclass
@@ -264,6 +239,8 @@ class Page:
                 box = tuple(line["box"])
                 lines.append(Line(line["text"], box, line["confidence"], boxes, confidence, line["writer"], *spans))
             known = {k: block[k] for k in ("kind", "level", "cells", "image")}
+            known["merged"] = [tuple(cell) for cell in block.get("merged", ())]
+            known["head_rows"] = block.get("head_rows", 1)
             known["angle"] = block.get("angle", found.get("rotation", 0) + found.get("skew", 0.0))
             blocks.append(Block(lines, tuple(block["box"]), **known))
         known = {k: v for k, v in found.items() if k not in ("confidence", "text", "blocks", *FINDINGS)}
@@ -349,6 +326,8 @@ def _block_dict(block: Block) -> dict[str, Any]:
         "box": round_box(block.box),
         "confidence": None if confidence is None else round(confidence, 4),
         "cells": block.cells,
+        "merged": [list(cell) for cell in block.merged],
+        "head_rows": block.head_rows,
         "image": block.image,
         "angle": round(block.angle, 2),
         "lines": [_line_dict(line) for line in block.lines],
@@ -368,27 +347,3 @@ def _line_dict(line: Line) -> dict[str, Any]:
             [*round_box(b), round(c, 3)] for b, c in zip(line.characters, line.character_confidence, strict=True)
         ],
     }
-
-
-def _own_hyphen(before: str, after: str) -> bool:
-    """Return whether a hyphen at the end of a line belongs to the word: post-War, 3-4."""
-    return (before.isalpha() and after.isupper()) or (before.isdigit() and after.isdigit())
-
-
-def _add_span(spans: list[Span], new: Span, text: str) -> None:
-    """Add a span of the next line, or extend the span of the same style that ends where the line begins."""
-    at = len(text)
-    for k, (start, end, style) in enumerate(spans):
-        if style == new[2] and new[0] == at and end >= at - 1 and not text.endswith("\n"):
-            spans[k] = start, new[1], style
-            return
-    spans.append(new)
-
-
-def _ends(line: Line, angle: float) -> tuple[float, float]:
-    """Return where a line begins and ends along its own direction, in pixels."""
-    if not angle:
-        return line.box[0], line.box[2]
-    cos, sin = math.cos(math.radians(angle)) / 2, math.sin(math.radians(angle)) / 2
-    along = [(x0 + x1) * cos + (y0 + y1) * sin for x0, y0, x1, y1 in line.characters or [line.box]]
-    return along[0], along[-1]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from .elements import Box
+
+if TYPE_CHECKING:
+    from .layout.cells import CellTable
 
 
 @dataclass(frozen=True)
@@ -90,3 +93,28 @@ class TextLine:
         """The box around all characters."""
         (x0, y0), (x1, y1) = self.boxes[:, :2].min(0).tolist(), self.boxes[:, 2:].max(0).tolist()
         return x0, y0, x1, y1
+
+    def part(self, characters: slice) -> TextLine:
+        """Return the line with some of its characters."""
+        styles = None if self.styles is None else self.styles[characters]
+        sources = None if self.sources is None else self.sources[characters]
+        boxes, confidence = self.boxes[characters], self.confidence[characters]
+        text = self.text[characters]
+        return replace(self, text=text, boxes=boxes, confidence=confidence, styles=styles, sources=sources)
+
+
+@dataclass
+class PageRegion:
+    """A table or a figure, found before the reading order.
+
+    Args:
+        kind: `table` or `figure`.
+        box: Its box.
+        lines: The lines inside: rows of a table, labels of a figure.
+        table: The cells of a table.
+    """
+
+    kind: str
+    box: Box
+    lines: list[TextLine]
+    table: CellTable | None = None

@@ -17,6 +17,7 @@ from PIL import Image
 from ..document.elements import STATUSES, Document, Page
 from ..document.findings import FileInfo
 from ..document.form_fields import place_form_fields
+from ..document.layout.bitmap import lighten
 from ..document.orientation import Orientation, restore_orientation, straighten
 from ..document.outline import apply_outline
 from ..document.running_heads import mark_running_heads
@@ -101,20 +102,21 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
     image, dpi = source.image(number, FIRST_DPI, pixels=FIRST_PIXELS)
     if _shows_nothing(image):
         return Page(number, "blank", image.width, image.height, dpi)
+    image = lighten(image)
     turn = reader.find_orientation(image)
     straight = straighten(image, turn)
     scale = reader.wanted_scale(straight) * factor
     if dpi and scale != 1.0:
         wanted = dpi * scale
         image, used = source.image(number, dpi * min(SCALES[1], max(SCALES[0], scale)))
-        dpi, left = used, wanted / (used or wanted)
+        image, dpi, left = lighten(image), used, wanted / (used or wanted)
         straight, scale = straighten(image, turn), left if abs(left - 1) > 0.01 else 1.0
     page = reader.read(straight, scale)
     page.dpi = dpi
     if turn == Orientation():
         _add_form_fields(source, number, page)
     if not page.structured:
-        find_structure(page, straight)
+        find_structure(page)
     if turn != Orientation():
         restore_orientation(page, turn, image.size)
     return page

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ..document.blocks import to_block
 from ..document.elements import Block, Page
+from ..document.evidence import Evidence
 from ..document.findings import RejectedText
+from ..document.layout.arrange import find_evidence, lay_out
+from ..document.layout.bitmap import erase_rules
 from ..document.lines import TextLine
 from ..document.orientation import Orientation, find_orientation, find_sideways_text, restore_orientation
-from ..document.reading_order import order_blocks
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
 from ..models.preprocess import fit
@@ -168,7 +169,7 @@ class Reader:
         if image.width * image.height * scale**2 > 1.05 * MAX_READ_PIXELS:
             raise InputError(f"page of {image.width}x{image.height} px at scale {scale:.2f}: too large to be read")
         fitted = fit(image, scale, self.preprocess["multiple"])
-        rest = fitted.pixels if fitted.pixels.flags.writeable else fitted.pixels.copy()  # what was read is erased in it
+        rest = erase_rules(fitted.pixels, float(self.preprocess["em_px"]))  # what was read is erased in it, too
         lines, complete = self._read_scales(rest)
         if complete:
             lines = self._read_small(lines, image, fitted.scale)
@@ -178,7 +179,8 @@ class Reader:
         texts = [line for line in lines if is_text(line)]
         if not prove_text(texts):
             texts = []
-        blocks = [to_block(b, fitted.scale, styles) for b in order_blocks(texts)]
+        evidence = find_evidence(fitted.pixels, texts)
+        blocks = lay_out(texts, evidence, fitted.pixels.shape[::-1], styles, fitted.scale)
         for block in _scaled(turned, 1 / fitted.scale):
             _insert(blocks, block)
         page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
@@ -252,7 +254,7 @@ class Reader:
         turned = np.rot90(rest, rotation // 90)  # a view
         lines = [line for line in lines if has_ink(turned, line)]
         erase(turned, lines)
-        blocks = [to_block(block, 1.0, self.network.frame_grid.styles) for block in order_blocks(lines)]
+        blocks = lay_out(lines, Evidence(), turned_size, self.network.frame_grid.styles)
         page = Page(1, "ok", *turned_size, blocks=blocks)
         restore_orientation(page, Orientation(rotation), (width, height))
         return page.blocks

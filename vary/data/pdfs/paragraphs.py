@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...document import reading_order as layout
+from ...document.layout import reading_order as layout
 from ...document.lines import TextLine
 from ...io.pdf_text import HYPHENATED, TextLayer, true_sizes
 from ..sample import LabelledLine

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from ..elements import LINK, LOST, Block
 from ..findings import FileInfo
 from .markdown import Pages, _line_runs, _loss
+from .tables import html_table
 
 
 def html(source: str, model: str, pages: Pages, info: FileInfo | None = None) -> Iterator[str]:
@@ -69,10 +70,7 @@ def _html_list(block: Block) -> str:
 
 
 def _html_table(block: Block) -> str:
-    rows = ("".join(f"<td>{_safe(cell)}</td>" for cell in row) for row in block.cells or [])
-    return (
-        "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>" if block.cells else _html_paragraph(block)
-    )
+    return html_table(block) if block.cells else _html_paragraph(block)
 
 
 def _html_figure(block: Block) -> str:

@@ -13,8 +13,10 @@ from itertools import groupby
 
 from ..elements import ITEM, LINK, LOST, MATH, SCRIPTS, Block, Page
 from ..findings import FileInfo
+from .tables import has_merged_body, html_table, simple_rows
 
 Pages = Iterator[Page]
+BULLETS = frozenset("•‣▪●○◦■□◆❖▶►➢➤–*·-")  # marks of list items that Markdown writes itself
 # Inside a line: emphasis, code, math, strikethrough; what closes a link; tags; entities. Then at its beginning.
 _INLINE = re.compile(r"[\\`*$]|(?<!\w)_|_(?!\w)|~~|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#|\w+;)")
 _BEGINNING = re.compile(r"(?m)^(?:(\d{1,9})(?=[.)](?:\s|$))|(?=[#>+=|~-]|:-))")
@@ -231,7 +233,7 @@ def _list(block: Block) -> str:
         if re.fullmatch(r"\d+[.)]", mark):
             items.append(f"{indent}{mark} {text}")
         else:
-            items.append(f"{indent}- {_inline(mark) + ' ' if mark[:1].isalnum() or mark[:1] == '(' else ''}{text}")
+            items.append(f"{indent}- {'' if mark in BULLETS else _inline(mark) + ' '}{text}")
     return "\n".join(items)
 
 
@@ -262,9 +264,12 @@ def _after(runs: list[Run], count: int) -> list[Run]:
 
 
 def _table(block: Block) -> str:
-    rows = [[_inline(cell).replace("|", r"\|") for cell in row] for row in block.cells or []]
-    if not rows:
+    """Return a table with pipes, its head in one row; HTML where cells of its body are merged."""
+    if not block.cells:
         return _paragraph(block)
+    if has_merged_body(block):
+        return html_table(block)
+    rows = [[_inline(cell).replace("|", r"\|") for cell in row] for row in simple_rows(block)]
     rows.insert(1, ["---"] * len(rows[0]))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...document.blocks import to_block
 from ...document.elements import SCRIPTS, SOURCES, STYLES, Box, Page
 from ...document.evidence import Evidence
 from ...document.findings import HiddenText
+from ...document.layout.arrange import lay_out
 from ...document.lines import TextLine
 from ...document.orientation import Orientation, restore_orientation
-from ...document.reading_order import order_blocks
 from ...document.structure import find_structure
 from ...io.pdf_objects import HIDDEN, PageContent
 from ...io.pdf_text import GENERATED, TextLayer, true_sizes
@@ -52,8 +51,9 @@ def read_layer(content: PageContent | None, dpi: float) -> Page:
     page = Page(1, "ok", *size, dpi=dpi, layer="trusted")
     for turn, lines in lines_by_turn(content.text, size):
         part = Page(1, "ok", *turned_size(size, turn))
-        part.blocks = [to_block(block, 1.0, STYLES + SCRIPTS) for block in order_blocks(list(lines))]
-        find_structure(part, None, evidence_of(content, turn) if not page.blocks else Evidence())
+        evidence = evidence_of(content, turn) if not page.blocks else Evidence()
+        part.blocks = lay_out(lines, evidence, (part.width, part.height), STYLES + SCRIPTS)
+        find_structure(part, evidence)
         if turn != Orientation():
             restore_orientation(part, turn, size)
         if not page.blocks:

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ...document.blocks import to_block
 from ...document.elements import MATH, SCRIPTS, STYLES, Box, Page
 from ...document.evidence import Evidence
 from ...document.findings import FormulaReading, HiddenText
+from ...document.layout.arrange import find_evidence, lay_out
 from ...document.lines import TextLine
 from ...document.orientation import Orientation, restore_orientation, straighten
-from ...document.reading_order import order_blocks
 from ...document.structure import find_structure
 from ...io.deadline import time_is_up
 from ...io.pdf_objects import PageContent
@@ -183,14 +182,16 @@ def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent
     formulas: list[FormulaReading] = []
     if (decoder := reader.symbols_decoder) and first and part.turn == Orientation():
         merged, formulas = write_formula_lines(merged, content, partial(write_layer_formulas, decoder))
-    blocks = [to_block(block, 1.0, STYLES + SCRIPTS + MATH) for block in order_blocks(merged)]
+    scanned = any(_area(box) > 0.6 * _area((0, 0, *image.size)) for box, _ in content.objects.images)
+    evidence = evidence_of(content, part.turn) if first else Evidence()
+    drawn = find_evidence(image, merged) if scanned and first else evidence
+    blocks = lay_out(merged, drawn, image.size, STYLES + SCRIPTS + MATH)
     page = Page(1, "ok", *image.size, blocks=blocks, hidden=part.hidden, disagreements=verdict.disagreements)
     page.formulas = formulas
     if read is not None:
         page.rejected, page.error = read.rejected, read.error
     page.layer = "rejected" if not verdict.lines else "healed" if verdict.healed or verdict.rejected else "verified"
-    scanned = any(_area(box) > 0.6 * _area((0, 0, *image.size)) for box, _ in content.objects.images)
-    find_structure(page, image, None if scanned else evidence_of(content, part.turn) if first else Evidence())
+    find_structure(page, evidence)
     mark_formulas(page)
     return page
 

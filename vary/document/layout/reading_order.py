@@ -8,13 +8,14 @@ Frame: pixels of the page image.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
-from ..io.box import Box, union
-from .lines import TextLine
+from ...io.box import Box, union
+from ..lines import PageRegion, TextLine
 
 Gutter = tuple[float, float, float]  # x, top, bottom of a white strip between columns of running text
 JUT_EM = (
@@ -24,37 +25,83 @@ KEPT_EM = 0.5
 SPAN_EM = 2.0  # such pieces are no farther from each other
 STRIP_EM = 0.55  # least width of a word gap that may belong to a gutter
 STRIP_ROWS = 5
+PARTED_EM = 0.5  # white at which a line that runs on across a gutter is cut
+STACK_EM, STACK_STEP, STACK_LINES = 0.3, 3.5, 3  # indent and step (heights) in a stack of short lines; its least length
 WIDE_EM = 10  # a piece at least this wide is running text; narrower ones are cells, numbers, labels
 
 
 @dataclass
 class Row:
-    """Pieces of one printed row, left to right."""
+    """Pieces of one printed row, left to right; or a region, which has none."""
 
     pieces: list[TextLine]
     box: Box
     em_px: float
+    region: PageRegion | None = None
 
 
 @dataclass
 class TextBlock:
-    """Rows that belong together: a paragraph, a heading, a list item."""
+    """Rows that belong together: a paragraph, a heading, a list item; or a region, which has none."""
 
     rows: list[Row] = field(default_factory=list)
+    region: PageRegion | None = None
 
 
-def order_blocks(lines: list[TextLine]) -> list[TextBlock]:
-    """Blocks of a page in reading order."""
-    if not lines:
+def order_blocks(lines: list[TextLine], regions: Sequence[PageRegion] = ()) -> list[TextBlock]:
+    """Return the blocks of a page in reading order; each region is a block of its own."""
+    lines, gutters = split_columns(lines, [region.box for region in regions])
+    rows = [Row([], region.box, 0.0, region) for region in regions]
+    if lines:
+        boxes, em = np.array([line.box for line in lines]), usual_em(lines)
+        rows += _rows(lines, gutters, [_white(gutter, boxes, em) for gutter in gutters])
+    if not rows:
         return []
-    lines = _split_at_strips(lines)
-    gutters = _gutters(lines)
-    lines = _parted(lines, gutters)
-    boxes, em = np.array([line.box for line in lines]), _usual_em(lines)
-    gutters = [_grown(gutter, boxes, em) for gutter in gutters]  # over the lines that were parted, too
-    rows = _rows(lines, gutters, [_white(gutter, boxes, em) for gutter in gutters])
     ordered = [rows[k] for k in _reading_order(np.array([row.box for row in rows]), gutters)]
     return _blocks(ordered)
+
+
+def split_columns(
+    lines: list[TextLine], taken: Sequence[Box] = (), *, stacks: bool = True
+) -> tuple[list[TextLine], list[Gutter]]:
+    """Return the lines, cut where they run on across the gutter of two columns, and the gutters.
+
+    Args:
+        lines: of a page.
+        taken: boxes of tables and figures. They lie in a column, or end it, as its lines do.
+        stacks: whether short lines that begin at one edge make a column; they may also be cells.
+    """
+    if not lines:
+        return [], []
+    em = usual_em(lines)
+    lines = _split_at_strips(lines)
+    filled = [part for box in taken for part in _bands(box, em)]
+    gutters = _gutters(lines, filled, stacks)
+    lines = _parted(lines, gutters)
+    boxes = np.array([*(line.box for line in lines), *filled])
+    return lines, [_grown(gutter, boxes, em) for gutter in gutters]  # over the lines that were cut, too
+
+
+def zones(lines: list[TextLine], gutters: list[Gutter]) -> list[list[TextLine]]:
+    """Return the lines by the column that they stand in."""
+    found: dict[tuple[int, ...], list[TextLine]] = {}
+    for line in lines:
+        x0, y0, x1, y1 = line.box
+        sides = tuple(
+            0 if not top < (y0 + y1) / 2 < bottom or x0 < x - line.em_px < x + line.em_px < x1
+            else 1 if (x0 + x1) / 2 > x else -1
+            for x, top, bottom in gutters
+        )  # fmt: skip
+        found.setdefault(sides, []).append(line)
+    return list(found.values())
+
+
+def _bands(box: Box, em: float) -> list[Box]:
+    """Return a region as bands of the height of lines."""
+    x0, y0, x1, y1 = box
+    count = max(1, round((y1 - y0) / (1.2 * em)))
+    step = (y1 - y0) / count
+    return [(x0, y0 + k * step, x1, y0 + (k + 1) * step) for k in range(count)]
 
 
 def _split_at_strips(lines: list[TextLine]) -> list[TextLine]:
@@ -63,7 +110,7 @@ def _split_at_strips(lines: list[TextLine]) -> list[TextLine]:
     A narrow gutter is no wider than a large word gap, so that lines of two columns are found as one. But word gaps of
     single rows are not above one another: a strip through STRIP_ROWS rows in a row is a gutter.
     """
-    em = _usual_em(lines)
+    em = usual_em(lines)
     gaps = [_word_gaps(line, STRIP_EM * em) for line in lines]
     middles = sorted((a + b) / 2 for found in gaps for a, b, _ in found)
     boxes = [line.box for line in lines]
@@ -94,7 +141,7 @@ def _split_at_strips(lines: list[TextLine]) -> list[TextLine]:
             text = line.text[begin:end]
             begin, end = begin + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip())
             if end > begin:
-                parts.append(line if end - begin == len(line.text) else _piece(line, slice(begin, end)))
+                parts.append(line if end - begin == len(line.text) else line.part(slice(begin, end)))
     return parts
 
 
@@ -115,39 +162,68 @@ def _are_columns(lines: list[TextLine], x: float, em: float) -> bool:
     return bool(min(left, right) > WIDE_EM * em)
 
 
-def _gutters(lines: list[TextLine]) -> list[Gutter]:
-    """White strips between columns of running text: (x, top, bottom) each."""
-    boxes = np.array([line.box for line in lines])
-    em = _usual_em(lines)
-    wide = boxes[:, 2] - boxes[:, 0] > WIDE_EM * em
+def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list[Gutter]:
+    """Return the white strips between columns of running text, tables and figures: (x, top, bottom) each."""
+    boxes = np.array([*(line.box for line in lines), *filled])
+    em = usual_em(lines)
+    wide = _solid(boxes, em) if stacks else boxes[:, 2] - boxes[:, 0] > WIDE_EM * em
     if wide.sum() < 6:
         return []
     found = []
     left_edge, right_edge = boxes[wide, 0].min(), boxes[wide, 2].max()
-    for x in np.arange(left_edge + 8 * em, right_edge - 8 * em, 0.25 * em):
+    white = np.array([(k, a, b) for k, line in enumerate(lines) for a, b, _ in _word_gaps(line, PARTED_EM * em)])
+    for x in np.arange(left_edge + 4 * em, right_edge - 4 * em, 0.25 * em):
         left, right = wide & (boxes[:, 2] < x + 0.3 * em), wide & (boxes[:, 0] > x - 0.3 * em)
         if left.sum() < 3 or right.sum() < 3:
             continue
-        top = max(boxes[left, 1].min(), boxes[right, 1].min())
-        bottom = min(boxes[left, 3].max(), boxes[right, 3].max())
-        if bottom - top < 4 * em:
-            continue
-        inside = (boxes[:, 1] > top - 0.5 * em) & (boxes[:, 3] < bottom + 0.5 * em)
-        cross = inside & (boxes[:, 0] < x) & (boxes[:, 2] > x)
-        beside = inside & (left | right)
-        if min((inside & left).sum(), (inside & right).sum()) >= 3 and cross.sum() <= 0.25 * beside.sum():
-            found.append((int(beside.sum() - 2 * cross.sum()), float(x), float(top), float(bottom)))
+        cross = (boxes[:, 0] < x - 0.3 * em) & (boxes[:, 2] > x + 0.3 * em)
+        if len(white):
+            cross[white[(white[:, 1] < x) & (x < white[:, 2]), 0].astype(int)] = False
+        for top, bottom in _free(boxes[cross], 4 * em):
+            inside = (boxes[:, 1] > top) & (boxes[:, 3] < bottom)
+            if min((inside & left).sum(), (inside & right).sum()) < 3:
+                continue
+            top = max(boxes[inside & left, 1].min(), boxes[inside & right, 1].min())
+            bottom = min(boxes[inside & left, 3].max(), boxes[inside & right, 3].max())
+            inside = (boxes[:, 1] > top - 0.5 * em) & (boxes[:, 3] < bottom + 0.5 * em)
+            if bottom - top >= 4 * em and min((inside & left).sum(), (inside & right).sum()) >= 3:
+                found.append((int((inside & (left | right)).sum()), float(x), float(top), float(bottom)))
     return [_grown(gutter, boxes, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
 
 
-def _usual_em(lines: list[TextLine]) -> float:
+def _free(crossing: np.ndarray, least: float) -> Iterator[tuple[float, float]]:
+    """Yield the heights between lines that cross a place, where they leave at least so much."""
+    last = -np.inf
+    for top, bottom in sorted(crossing[:, [1, 3]].tolist()):
+        if top - last > least:
+            yield last, top
+        last = max(last, bottom)
+    yield last, np.inf
+
+
+def _solid(boxes: np.ndarray, em: float) -> np.ndarray:
+    """Return (N,) whether a line is running text: wide, or one of a stack that begins at one edge."""
+    x0, y0, x1, y1 = boxes.T
+    order = np.lexsort((y0, np.round(x0 / (0.4 * em))))
+    near = (np.abs(np.diff(x0[order])) < STACK_EM * em) & (np.diff(y0[order]) < STACK_STEP * (y1 - y0)[order][1:])
+    stacked = np.zeros(len(boxes), bool)
+    cuts = np.flatnonzero(~near) + 1
+    for part in np.split(order, cuts):
+        stacked[part] = len(part) >= STACK_LINES
+    narrow = x1 - x0 < 2 * em
+    solid: np.ndarray = (x1 - x0 > WIDE_EM * em) | (stacked & ~narrow)
+    return solid
+
+
+def usual_em(lines: Sequence[TextLine]) -> float:
+    """Return the size of most lines, px."""
     return float(np.median([line.em_px for line in lines]))
 
 
 def _white(gutter: Gutter, boxes: np.ndarray, em: float) -> tuple[float, float]:
     """Where the columns beside a gutter end and begin: sides that most of their wide lines keep to."""
     x, top, bottom = gutter
-    beside = (boxes[:, 3] > top) & (boxes[:, 1] < bottom) & (boxes[:, 2] - boxes[:, 0] > WIDE_EM * em)
+    beside = (boxes[:, 3] > top) & (boxes[:, 1] < bottom) & _solid(boxes, em)
     left, right = boxes[beside & (boxes[:, 2] < x + 0.3 * em), 2], boxes[beside & (boxes[:, 0] > x - 0.3 * em), 0]
     return float(np.quantile(left, 0.8)) if len(left) else x, float(np.quantile(right, 0.2)) if len(right) else x
 
@@ -160,7 +236,7 @@ def _grown(gutter: Gutter, boxes: np.ndarray, em: float) -> Gutter:
     """
     x, top, bottom = gutter
     crosses = (boxes[:, 0] < x - 0.3 * em) & (boxes[:, 2] > x + 0.3 * em)
-    down = np.where(boxes[:, 2] - boxes[:, 0] > WIDE_EM * em, 7.0, 1.8) * em
+    down = np.where(_solid(boxes, em), 7.0, 1.8) * em
     for _ in range(len(boxes)):
         above = (boxes[:, 1] < top - 1) & (boxes[:, 3] > top - 1.8 * em)
         below = (boxes[:, 3] > bottom + 1) & (boxes[:, 1] < bottom + down)
@@ -176,8 +252,10 @@ def _separate(found: list[tuple[int, float, float, float]], apart: float) -> lis
     """The best strips that are not the same gutter; each in the middle of the places that are as good."""
     kept: list[Gutter] = []
     for score, x, top, bottom in found:
-        if all(abs(x - other) > apart for other, _, _ in kept):
-            alike = [other for s, other, _, _ in found if s == score and abs(other - x) <= apart]
+        if all(abs(x - other) > apart or low < top or high > bottom for other, high, low in kept):
+            alike = [
+                other for s, other, t, b in found if s == score and abs(other - x) <= apart and t < bottom and b > top
+            ]
             kept.append((sum(alike) / len(alike), top, bottom))
     return kept
 
@@ -194,19 +272,12 @@ def _parted(lines: list[TextLine], gutters: list[Gutter]) -> list[TextLine]:
                 parts.append(line)
                 continue
             begin = len(line.text) - len(right)
-            if line.boxes[begin, 0] - line.boxes[len(left) - 1, 2] < 0.5 * line.em_px:
+            if line.boxes[begin, 0] - line.boxes[len(left) - 1, 2] < PARTED_EM * line.em_px:
                 parts.append(line)  # a heading over both columns
             else:
-                parts += [_piece(line, slice(0, len(left))), _piece(line, slice(begin, None))]
+                parts += [line.part(slice(0, len(left))), line.part(slice(begin, None))]
         lines = parts
     return lines
-
-
-def _piece(line: TextLine, part: slice) -> TextLine:
-    styles = None if line.styles is None else line.styles[part]
-    sources = None if line.sources is None else line.sources[part]
-    boxes, confidence = line.boxes[part], line.confidence[part]
-    return replace(line, text=line.text[part], boxes=boxes, confidence=confidence, styles=styles, sources=sources)
 
 
 def _rows(lines: list[TextLine], gutters: list[Gutter], white: list[tuple[float, float]]) -> list[Row]:
@@ -283,7 +354,7 @@ def _blocks(rows: list[Row]) -> list[TextBlock]:
     steps = [
         (a.em_px, b.box[1] - a.box[1])
         for a, b in pairwise(rows)
-        if 0 < b.box[1] - a.box[1] < 3 * a.em_px and abs(a.em_px - b.em_px) < 0.15 * a.em_px
+        if a.pieces and 0 < b.box[1] - a.box[1] < 3 * a.em_px and abs(a.em_px - b.em_px) < 0.15 * a.em_px
     ]
     usual_of: dict[float, float] = {}  # leading of the rows of about one size
 
@@ -295,8 +366,11 @@ def _blocks(rows: list[Row]) -> list[TextBlock]:
 
     blocks: list[TextBlock] = []
     for before, row in zip([None, *rows], rows, strict=False):
-        new = before is None
-        if before is not None:
+        new = before is None or row.region is not None or before.region is not None
+        if row.region is not None:
+            blocks.append(TextBlock(region=row.region))
+            continue
+        if before is not None and not new:
             step = row.box[1] - before.box[1]
             other_column = row.box[0] > before.box[2] or row.box[2] < before.box[0]
             indented = row.box[0] - before.box[0] > 0.9 * row.em_px and row.box[0] - before.box[0] < 4 * row.em_px

@@ -1,0 +1,203 @@
+"""Tables and figures are found before the reading order, by rules, alignment and ink."""
+
+from __future__ import annotations
+
+from itertools import chain, pairwise
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from vary.document.elements import Block, Document, Page
+from vary.document.evidence import Evidence
+from vary.document.layout.arrange import find_evidence, lay_out
+from vary.document.lines import TextLine
+from vary.document.structure import find_structure
+
+STEP, HIGH = 7, 14  # px, of a character
+
+
+def line(text: str, x: float, y: float, high: float = HIGH) -> TextLine:
+    """A line in proportional type: characters are of two widths."""
+    wide = STEP * high / HIGH * np.array([0.7 + 0.6 * (ord(ch) % 2) for ch in text])
+    right = x + np.cumsum(wide)
+    boxes = np.stack([right - wide, np.full(len(text), y), right, np.full(len(text), y + high)], 1)
+    return TextLine(text, boxes.astype(np.float32), np.full(len(text), 0.9, np.float32), high / 0.96)
+
+
+def row(y: float, *cells: tuple[float, str]) -> list[TextLine]:
+    return [line(text, x, y) for x, text in cells]
+
+
+PROSE = [line("words that run on and on, and on they run " * 2, 10, 300 + 18 * k) for k in range(8)]
+
+
+def laid_out(*lines: TextLine, evidence: Evidence | None = None) -> Page:
+    page = Page(1, "ok", 600, 800)
+    page.blocks = lay_out([*lines, *PROSE], evidence or Evidence(), (600, 800), ())
+    find_structure(page)
+    return page
+
+
+def kinds(page: Page) -> list[str]:
+    return [block.kind for block in page.blocks]
+
+
+def tables(page: Page) -> list[Block]:
+    return [block for block in page.blocks if block.kind == "table"]
+
+
+def test_columns_of_numbers_are_a_table() -> None:
+    rows = [
+        row(100, (10, "name"), (200, "count"), (300, "share")),
+        row(130, (10, "apples"), (220, "12"), (310, "40%")),
+        row(160, (10, "pears"), (220, "18"), (310, "60%")),
+        row(190, (10, "none"), (310, "0%")),
+    ]
+    found = laid_out(*chain(*rows))
+    assert kinds(found) == ["table", "text"]
+    table = found.blocks[0]
+    assert table.cells == [
+        ["name", "count", "share"],
+        ["apples", "12", "40%"],
+        ["pears", "18", "60%"],
+        ["none", "", "0%"],
+    ]
+    assert [one.text for one in table.lines] == ["  ".join(piece.text for piece in pieces) for pieces in rows]
+    assert table.box[:2] == (10, 100)
+
+
+def test_lines_around_a_table_stay_as_they_were() -> None:
+    rows = [row(118 + 18 * k, (10, "left"), (200, "right")) for k in range(3)]
+    before, after = line("a line before the table", 10, 100), line("and one behind it", 10, 172)
+    found = laid_out(before, *chain(*rows), after)
+    assert kinds(found) == ["text", "table", "text", "text"]
+    assert [one.text for one in found.lines[:5]] == [before.text, *["left  right"] * 3, after.text]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row(100, (10, "two"), (200, "rows")), row(118, (10, "are"), (200, "few"))],
+        [
+            row(100 + 18 * k, (10 + 60 * k, "cells"), (130 + 60 * k, "that stand in no columns at all"))
+            for k in range(4)
+        ],
+        [[line("Chapter . . . . . . .", 10, 100 + 18 * k), line(str(k), 300, 100 + 18 * k)] for k in range(4)],
+        [row(100 + 18 * k, (10, f"[{k}]"), (60, "Author A, a title of a work in many words")) for k in range(4)],
+        [
+            row(100 + 18 * k, (10, f"{k} Long Lane of the town"), (300, f"{k} Broad Street of another"))
+            for k in range(4)
+        ],
+    ],
+    ids=["two rows", "no columns", "contents", "references", "addresses"],
+)
+def test_no_table(rows) -> None:
+    assert not tables(laid_out(*chain(*rows)))
+
+
+def test_addresses_next_to_each_other_are_read_one_after_the_other() -> None:
+    left = ["Bill to:", "Lodge of Knots", "7 Teaser Lane of Linden", "Proofpur 417"]
+    right = ["Ship to:", "Harbour Hall Annex", "9 Spindle Walk of Rowan", "Netpur 988"]
+    lines = [line(text, x, 100 + 18 * k) for x, texts in ((10, left), (300, right)) for k, text in enumerate(texts)]
+    assert [one.text for one in laid_out(*lines).lines[:8]] == left + right
+    assert "7 Teaser Lane of Linden  \nProofpur 417" in Document("a", "m", [laid_out(*lines)]).markdown()
+
+
+def test_amounts_stay_with_their_items_across_the_page() -> None:
+    names = ["Hosting", "Transit of data", "Tax"]
+    lines = [one for k, name in enumerate(names) for one in row(100 + 22 * k, (10, name), (520, f"$4.{k}2"))]
+    rules = [(8.0, y, 570.0, y + 1) for y in (94.0, 116.0, 138.0, 160.0)]
+    found = laid_out(*lines, evidence=Evidence(rules=rules))
+    assert tables(found)[0].cells == [["Hosting", "$4.02"], ["Transit of data", "$4.12"], ["Tax", "$4.22"]]
+
+
+def test_cells_over_several_lines() -> None:
+    lines = list(
+        chain.from_iterable(row(100 + 40 * k, (10, f"Item {k}"), (250, f"{k}.50"), (350, f"{k}%")) for k in range(4))
+    )
+    lines.append(line("with a long handle", 10, 155))
+    assert tables(laid_out(*lines))[0].cells[1] == ["Item 1 with a long handle", "1.50", "1%"]
+
+
+def test_a_name_over_two_columns_is_a_group() -> None:
+    lines = [line("Trips of a year", 205, 80)]
+    lines += row(102, (10, "Water"), (200, "day"), (300, "night"))
+    lines += chain.from_iterable(
+        row(124 + 22 * k, (10, f"Pond {k}"), (200, f"{k}70"), (300, f"{k}21")) for k in range(3)
+    )
+    lines[0] = line("Trips of a year", 215, 80)
+    rules = [(8.0, y, 350.0, y + 1) for y in (74.0, 118.0, 190.0)]
+    page = laid_out(*lines, evidence=Evidence(rules=rules))
+    (table,) = tables(page)
+    assert (table.merged, table.head_rows) == ([(0, 1, 1, 2)], 2)
+    assert "| Water | Trips of a year: day | Trips of a year: night |" in Document("a", "m", [page]).markdown()
+
+
+def grid(xs: list[int], ys: list[int], without: set[tuple[int, int, int, int]] = frozenset()) -> Evidence:
+    rules = [(x, ys[0], x + 1, ys[-1]) for x in xs]
+    rules += [(a, y, b, y + 1) for y in ys for a, b in pairwise(xs) if (a, y, b, y) not in without]
+    return Evidence(rules=[tuple(map(float, rule)) for rule in rules])
+
+
+def test_a_cell_over_several_rows_is_written_as_html() -> None:
+    evidence = grid([10, 110, 210, 310], [90, 114, 138, 162, 186], {(10, 138, 110, 138)})
+    lines = row(95, (14, "Town"), (114, "Boats"), (214, "Nets"))
+    lines += [line("Salt & Sea", 14, 130)]
+    lines += row(119, (114, "12"), (214, "7")) + row(143, (114, "3"), (214, "41"))
+    lines += row(167, (14, "Fern"), (114, "120"), (214, "9"))
+    page = laid_out(*lines, evidence=evidence)
+    (table,) = tables(page)
+    assert table.merged == [(1, 0, 2, 1)]
+    assert table.cells == [["Town", "Boats", "Nets"], ["Salt & Sea", "12", "7"], ["", "3", "41"], ["Fern", "120", "9"]]
+    shown = Document("a", "m", [page]).markdown()
+    assert '<td rowspan="2">Salt &amp; Sea</td><td>12</td><td>7</td></tr><tr><td>3</td>' in shown
+    assert Page.from_dict(page.to_dict()).blocks[0].merged == table.merged
+
+
+# -- page images -------------------------------------------------------------------------------------------------------
+
+
+def drawn(*lines: TextLine) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    image = Image.new("L", (600, 800), 255)
+    draw = ImageDraw.Draw(image)
+    for one in (*lines, *PROSE):
+        draw.rectangle(one.box, fill=128)  # ink that was read is no figure
+    return image, draw
+
+
+def test_figure_and_its_caption() -> None:
+    caption = line("Fig. 2 A grey box", 120, 240)
+    image, draw = drawn(caption)
+    draw.rectangle((100, 60, 400, 220), fill=90)
+    found = laid_out(caption, evidence=find_evidence(image, [caption, *PROSE]))
+    assert kinds(found) == ["figure", "caption", "text"]
+    assert found.blocks[0].box == pytest.approx((100, 60, 400, 220), abs=12)
+    assert found.blocks[0].confidence is None
+
+
+def test_paper_of_any_shade_is_no_figure() -> None:
+    noise = np.random.default_rng(0).normal(150, 6, (800, 600)).clip(0, 255).astype(np.uint8)
+    assert kinds(laid_out(evidence=find_evidence(noise, PROSE))) == ["text"]
+
+
+def test_rules_of_an_image_are_a_grid() -> None:
+    rows = [[f"{name} {k}" for name in ("a", "b", "c")] for k in range(3)]
+    lines = [line(text, 44 + 120 * c, 95 + 40 * r) for r, cells in enumerate(rows) for c, text in enumerate(cells)]
+    image, draw = drawn(*lines)
+    for k in range(4):
+        draw.line((40, 85 + 40 * k, 400, 85 + 40 * k), fill=0, width=2)
+        draw.line((40 + 120 * k, 85, 40 + 120 * k, 205), fill=0, width=2)
+    assert tables(laid_out(*lines, evidence=find_evidence(image, [*lines, *PROSE])))[0].cells == rows
+
+
+def test_axis_labels_belong_to_their_figure() -> None:
+    ticks = [line(f"1e+{k}", 60, 70 + 40 * k, 10) for k in range(4)]
+    ticks += [line(str(300 * k), 105 + 70 * k, 226, 10) for k in range(4)]
+    name, caption = line("Depth", 220, 242, 10), line("Fig. 2 The depth of it", 160, 272)
+    image, draw = drawn(*ticks, name, caption)
+    draw.rectangle((100, 60, 400, 220), outline=0, width=2)
+    draw.line([(102 + 3 * k, 140 + (70 * k) % 61) for k in range(99)], fill=0, width=3)
+    found = laid_out(*ticks, name, caption, evidence=find_evidence(image, [*ticks, name, caption, *PROSE]))
+    assert kinds(found) == ["figure", "caption", "text"]
+    assert "1e+" not in Document("a", "m", [found]).markdown()

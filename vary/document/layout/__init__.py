@@ -1,0 +1,15 @@
+"""Lines of a page -> tables, figures and text in reading order, by the geometry of lines, rules and ink.
+
+May import: `document`, numpy and Pillow. Never here: kinds of text blocks (`structure.py`), formats, engines.
+"""
+
+__all__ = [
+    "aligned_tables",
+    "arrange",
+    "bitmap",
+    "cells",
+    "figures",
+    "open_tables",
+    "reading_order",
+    "ruled_tables",
+]

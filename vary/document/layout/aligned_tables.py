@@ -1,0 +1,167 @@
+"""Tables from the alignment of words: rows one below the other that leave the same strips white.
+
+Prose in columns, addresses next to each other, contents and lists leave white strips too. So a table must show more: a
+column of numbers, a column that ends at one edge, short words, or rows that stand apart.
+
+Frame: pixels of the page image, turned upright.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from ...io.box import union
+from ..elements import ITEM, STYLES
+from ..lines import PageRegion, TextLine
+from .cells import (
+    LEADER,
+    CellTable,
+    PrintedRow,
+    assemble,
+    find_strips,
+    group_rows,
+    holds_numbers,
+    printed_rows,
+    row_cells,
+)
+
+MIN_ROWS = 3
+STEP_EM = 3.2  # between rows
+LOOSE = 2  # rows of one cell in a row, within a table
+FILLED = 0.4  # least share of places with text
+APART_EM = 1.5  # between rows of words that are a table
+SHORT = 2  # words in a cell of a table of words
+EDGE_EM = 0.3  # by which the ends of a column differ that is set to one edge
+LINE = 30  # characters in a line of a narrow column
+PROSE = 40  # characters in a cell of prose
+OPERATORS = frozenset("=≈≤≥<>∑∫√×·")  # alone in a cell of a formula
+PITCH = 0.15  # by which the steps between characters of fixed-width type differ
+MONO = STYLES.index("mono")
+
+Strips = list[tuple[float, float]]
+
+
+def find_aligned(zones: Sequence[Sequence[TextLine]], em: float, *, across: bool = False) -> list[PageRegion]:
+    """Return the tables that the alignment of words shows.
+
+    Args:
+        zones: lines of each column of the page; a table lies in one of them.
+        em: size of the page's text, px.
+        across: the page is one zone; then only rows of numbers and short names are a table, not columns of prose.
+    """
+    found = []
+    for zone in zones:
+        for run in _runs(printed_rows(zone), em):
+            if _is_typed(run):
+                continue
+            for part, strips in _tables(run, em):
+                table = assemble(group_rows(part, strips), strips)
+                if _is_table(part, strips, table) and not (across and _may_be_prose(table)):
+                    lines = {id(one.line): one.line for row in part for one in row.stretches}
+                    found.append(PageRegion("table", union(row.box for row in part), list(lines.values()), table))
+    return found
+
+
+def _is_typed(rows: list[PrintedRow]) -> bool:
+    """Return whether rows are set in fixed-width type: listings and receipts keep their lines."""
+    lines = {id(one.line): one.line for row in rows for one in row.stretches}.values()
+    words = [line for line in lines if sum(ch.isalpha() for ch in line.text) > 4]
+    return bool(words) and sum(_has_pitch(line) for line in words) > 0.6 * len(words)
+
+
+def _has_pitch(line: TextLine) -> bool:
+    """Return whether all characters of a line are about equally wide."""
+    if line.styles is not None and line.styles.shape[1] > MONO and float(line.styles[:, MONO].mean()) > 0.9:
+        return True
+    steps = np.diff(line.boxes[:, [0, 2]].mean(1))
+    pairs = np.array([a != " " and b != " " for a, b in pairwise(line.text)], bool)
+    steps = steps[pairs]
+    usual = float(np.median(steps)) if len(steps) else 0.0
+    return len(steps) > 3 and float((np.abs(steps - usual) < PITCH * usual).mean()) > 0.85
+
+
+def _runs(rows: list[PrintedRow], em: float) -> Iterator[list[PrintedRow]]:
+    """Yield close rows, the first and last of several cells, with at most LOOSE of one cell in a row."""
+    run: list[PrintedRow] = []
+    loose = 0
+    for row in [*rows, None]:
+        far = row is None or (bool(run) and row.middle - run[-1].middle > STEP_EM * max(em, row.em))
+        loose = loose + 1 if row is not None and len(row.stretches) < 2 else 0
+        if far or loose > LOOSE:
+            while run and len(run[-1].stretches) < 2:
+                run.pop()
+            if len(run) >= MIN_ROWS:
+                yield run
+            run = []
+        if row is not None and (run or len(row.stretches) > 1):
+            run.append(row)
+
+
+def _tables(run: list[PrintedRow], em: float) -> Iterator[tuple[list[PrintedRow], Strips]]:
+    """Yield the parts of a run that leave the same strips white, from top to bottom."""
+    while len(run) >= MIN_ROWS:
+        best: tuple[int, Strips] = (0, [])
+        for end in range(MIN_ROWS, len(run) + 1):
+            strips = find_strips(run[:end], em)
+            if not strips or (best[1] and len(strips) < 0.6 * len(best[1])):
+                break
+            best = end, strips if len(strips) >= len(best[1]) or end > 2 * MIN_ROWS else best[1]
+        if best[0]:
+            part = run[: best[0]]
+            while len(part[-1].stretches) < 2:
+                part.pop()
+            if len(part) >= MIN_ROWS:
+                yield part, find_strips(part, em)
+        run = run[max(1, best[0]) :]
+        while run and len(run[0].stretches) < 2:
+            run.pop(0)
+
+
+def _is_table(rows: list[PrintedRow], strips: Strips, table: CellTable) -> bool:
+    """Return whether rows in columns are a table, not text in columns."""
+    cells = table.cells
+    wide, filled = len(strips) + 1, sum(bool(text) for row in cells for text in row)
+    if len(cells) < MIN_ROWS or filled < FILLED * len(cells) * wide:
+        return False
+    columns = [[row[c] for row in cells if row[c]] for c in range(wide)]
+    if any(text in OPERATORS for column in columns for text in column):
+        return False  # a formula
+    if all(ITEM.match(f"{text} ") or text.startswith("[") for text in columns[0]) and wide == 2:
+        return False  # a list, references
+    leaders = sum(LEADER.search(one.line.text) is not None for row in rows for one in row.stretches[:1])
+    if wide == 2 and leaders > 0.5 * len(rows):
+        return False  # contents
+    if holds_numbers(columns):
+        return True
+    if any(np.median([len(text) for text in column]) > PROSE for column in columns if column):
+        return False
+    labels = sum(text.endswith(":") for text in columns[0])
+    if wide == 2 and (labels >= 0.6 * len(columns[0]) or _ends_alike(rows, strips)):
+        return True
+    words = [float(np.median([len(text.split()) for text in column])) for column in columns if column]
+    step = float(np.median([b.middle - a.middle for a, b in pairwise(rows)]))
+    apart = step > APART_EM * float(np.median([row.em for row in rows]))
+    return max(words) <= SHORT or (wide > 2 and apart and filled > 0.6 * len(cells) * wide)
+
+
+def _may_be_prose(table: CellTable) -> bool:
+    """Return whether a table may be lines of several columns of text that stand level."""
+    columns = [[row[c] for row in table.cells if row[c]] for c in range(len(table.cells[0]))]
+    lengths = [float(np.median([len(text) for text in column])) for column in columns if column]
+    numbers = sum(holds_numbers([[], column]) for column in columns[1:])
+    return numbers < 2 or max(lengths) > LINE
+
+
+def _ends_alike(rows: list[PrintedRow], strips: Strips) -> bool:
+    """Return whether the last column is set to the right: its cells end at one edge and begin anywhere."""
+    last = [
+        row.stretches[-1] for row in rows if row_cells(row, strips)[-1][1] == len(strips) and len(row.stretches) > 1
+    ]
+    if len(last) < MIN_ROWS:
+        return False
+    em = last[0].line.em_px
+    ends, starts = [one.x1 for one in last], [one.x0 for one in last]
+    return float(np.ptp(ends)) < EDGE_EM * em and float(np.ptp(starts)) > em

@@ -1,0 +1,214 @@
+"""Evidence of structure in a page image without drawn objects: ruling lines, pictures, dark grounds.
+
+Frame: pixels of the page image, turned upright.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from PIL import Image
+
+from ...io.box import Box
+from ..evidence import Evidence
+
+CONTRAST = 30  # grey levels between a rule and the paper on both of its sides
+THICK_EM = 0.3  # thickest rule
+LEVEL_EM, UPRIGHT_EM = 2.4, 1.4  # shortest level and upright rules
+LONG_EM = 8.0  # length from which a level rule is no stroke of a letter
+EDGE_PX = 2  # blurred edge of a rule
+GAP_PX = 3  # breaks in a rule
+INK = 40  # grey levels between ink and paper
+FIGURE_SHARE = 0.01  # least area of a figure, as a share of the page
+FIGURE_EM = 4.0  # shortest side of a figure
+READ = 0.25  # share of a figure that lines cover; more is text
+FLAT = 0.5  # share of one colour from which an area of ink is a coloured box
+DARK = 100  # grey level of a dark ground
+SMALL = 4  # pixels of the page per pixel of the image in which dark grounds are sought
+HOLE, BAR = 2, 3  # px there: half of a stroke on a dark ground, and of the narrowest ground
+DENSE = 0.65  # share of dark pixels from which an area is a ground, not heavy type
+
+
+def lighten(image: Image.Image) -> Image.Image:
+    """Return a grey page with light type on dark grounds inverted, for models that know dark type on paper.
+
+    A ground is a dark area wider and higher than type. The image itself is returned where there is none.
+    """
+    if min(image.size) < SMALL * (HOLE + BAR):
+        return image
+    dark = np.asarray(image.reduce(SMALL)) < DARK
+    if not dark.any():
+        return image
+    filled = ~_grow(~_grow(dark, HOLE), HOLE)  # over the type
+    wide = _grow(~_grow(~filled, BAR), BAR)
+    ground = wide & _grow(wide & (_box_mean(dark, BAR) > DENSE), BAR)
+    if not ground.any():
+        return image
+    inside, around = ~_grow(~ground, 1), _grow(ground, 1)
+    pixels = np.asarray(image)
+    inner, near = (_enlarge(mask, pixels.shape) for mask in (inside, around))
+    return Image.fromarray(np.where(inner, 255 - pixels, np.where(near, np.maximum(pixels, 255 - pixels), pixels)))
+
+
+def _grow(mask: np.ndarray, by: int) -> np.ndarray:
+    """Return a mask grown by some pixels to all sides; beyond the image it goes on as at its edge."""
+    grown: np.ndarray = _box_mean(mask, by) > 1e-6
+    return grown
+
+
+def _box_mean(values: np.ndarray, by: int) -> np.ndarray:
+    """Return the mean over a square of side 2 * by + 1 around each pixel."""
+    mean = values.astype(np.float64)
+    for axis in (0, 1):
+        width = [(by, by) if k == axis else (0, 0) for k in (0, 1)]
+        total = np.insert(np.pad(mean, width, mode="edge").cumsum(axis), 0, 0, axis)
+        size, step = mean.shape[axis], 2 * by + 1
+        mean = (np.take(total, range(step, step + size), axis) - np.take(total, range(size), axis)) / step
+    return mean
+
+
+def _enlarge(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    large = mask.repeat(SMALL, 0).repeat(SMALL, 1)
+    short = [(0, max(0, shape[axis] - large.shape[axis])) for axis in (0, 1)]
+    enlarged: np.ndarray = np.pad(large, short, mode="edge")[: shape[0], : shape[1]]
+    return enlarged
+
+
+def drawn_objects(pixels: np.ndarray, lines: Sequence[Box], texts: Sequence[Box], em: float) -> Evidence:
+    """Return ruling lines and large areas of ink that were not read as text.
+
+    Args:
+        pixels: (H, W) uint8, the page image.
+        lines: boxes of the lines that are text.
+        texts: boxes of all lines; what was read of a drawing is among them.
+        em: size of the page's text, px.
+    """
+    level = list(_rules(pixels, em, LEVEL_EM))
+    upright = [(x0, y0, x1, y1) for y0, x0, y1, x1 in _rules(pixels.T, em, UPRIGHT_EM)]
+    rules = [*level, *(rule for rule in upright if any(_touch(rule, other) for other in level))]
+    return Evidence(rules=rules, pictures=find_pictures(pixels, lines, texts, rules, em))
+
+
+def erase_rules(page: np.ndarray, em: float) -> np.ndarray:
+    """Return a copy of a grey page without its ruling lines, which look like strokes of letters.
+
+    Long level rules go, and those that cross one another: the sides of cells.
+
+    Args:
+        page: (H, W) uint8.
+        em: size of the page's text, px.
+    """
+    pixels = page.copy()
+    level = list(_rules(pixels, em, LEVEL_EM))
+    upright = [(x0, y0, x1, y1) for y0, x0, y1, x1 in _rules(pixels.T, em, UPRIGHT_EM)]
+    upright = [rule for rule in upright if sum(_touch(rule, other) for other in level) > 1]
+    level = [r for r in level if r[2] - r[0] > LONG_EM * em or sum(_touch(other, r) for other in upright) > 1]
+    for x0, y0, x1, y1 in level:
+        _paint(pixels[:, max(0, int(x0) - 1) : int(x1) + 2], int(y0), int(y1))
+    for x0, y0, x1, y1 in upright:
+        _paint(pixels.T[:, max(0, int(y0) - 1) : int(y1) + 2], int(x0), int(x1))
+    return pixels
+
+
+def _paint(pixels: np.ndarray, top: int, bottom: int) -> None:
+    """Paint rows over with what is lighter above and below them, on dark grounds with what is darker."""
+    above, below = pixels[max(0, top - EDGE_PX - 1)], pixels[min(len(pixels) - 1, bottom + EDGE_PX + 1)]
+    rule = float(np.median(pixels[(top + bottom) // 2]))
+    lighter = float(np.median(above)) + float(np.median(below)) > 2 * rule
+    pixels[max(0, top - EDGE_PX) : bottom + EDGE_PX] = (np.maximum if lighter else np.minimum)(above, below)
+
+
+def _touch(upright: Box, level: Box) -> bool:
+    x, reach = (upright[0] + upright[2]) / 2, 6
+    return level[0] - reach < x < level[2] + reach and upright[1] - reach < level[3] and level[1] - reach < upright[3]
+
+
+def _rules(pixels: np.ndarray, em: float, shortest_em: float) -> Iterator[Box]:
+    """Yield level rules: thin, and darker or lighter than what lies above and below."""
+    thick = max(2, round(THICK_EM * em))
+    page = pixels.astype(np.int16)
+    if page.shape[0] <= 2 * thick:
+        return
+    middle = page[thick:-thick]
+    above, below = middle - page[: -2 * thick], middle - page[2 * thick :]
+    ridge = ((above < -CONTRAST) & (below < -CONTRAST)) | ((above > CONTRAST) & (below > CONTRAST))
+    least = int(shortest_em * em)
+    runs: list[list[int]] = []  # left, top, right, bottom of open rules
+    for y in np.flatnonzero(ridge.sum(1) >= least).tolist():
+        x = np.flatnonzero(ridge[y])
+        cuts = np.flatnonzero(np.diff(x) > GAP_PX)
+        starts, ends = x[np.concatenate([[0], cuts + 1])], x[np.concatenate([cuts, [len(x) - 1]])]
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            if end - start < least:
+                continue
+            top = y + thick
+            for run in runs:
+                if top - run[3] <= 2 and start < run[2] + least and end > run[0] - least:
+                    run[0], run[2], run[3] = min(run[0], start), max(run[2], end), top
+                    break
+            else:
+                runs.append([start, top, end, top])
+    for left, top, right, bottom in runs:
+        if bottom - top <= max(thick, 0.01 * (right - left)):
+            yield float(left), float(top), float(right), float(bottom + 1)
+
+
+def _is_within(inner: Box, outer: Box) -> bool:
+    x, y = (inner[0] + inner[2]) / 2, (inner[1] + inner[3]) / 2
+    return outer[0] < x < outer[2] and outer[1] < y < outer[3]
+
+
+def find_pictures(
+    pixels: np.ndarray, lines: Sequence[Box], texts: Sequence[Box], rules: Sequence[Box], em: float
+) -> list[Box]:
+    """Return the boxes of large connected areas of ink but rules that contain little text, from top to bottom.
+
+    An area of one colour with text in it is a coloured box, and no picture.
+    """
+    grid = max(4, round(0.75 * em))
+    high, wide = (side // grid for side in pixels.shape)
+    if not high or not wide:
+        return []
+    page = pixels[: high * grid, : wide * grid]
+    ink = np.abs(page.astype(np.int16) - float(np.median(pixels))) > INK
+    for x0, y0, x1, y1 in rules:
+        ink[max(0, int(y0 - 2)) : int(y1 + 2), max(0, int(x0 - 2)) : int(x1 + 2)] = False
+    text_HW = np.zeros((high, wide), bool)
+    for x0, y0, x1, y1 in ([max(0.0, v) / grid for v in box] for box in lines):
+        text_HW[int(max(0.0, y0 - 0.3)) : int(np.ceil(y1 + 0.3)), int(x0) : int(np.ceil(x1))] = True
+    ink_HW = ink.reshape(high, grid, wide, grid).mean((1, 3)) > 0.02
+    cells = page.reshape(high, grid, wide, grid)
+    busy_HW = cells.max((1, 3)).astype(int) - cells.min((1, 3)) > INK
+    found = []
+    for x0, y0, x1, y1 in _patches(ink_HW & ~text_HW):
+        share, read = (x1 - x0) * (y1 - y0) / (high * wide), text_HW[y0:y1, x0:x1].mean()
+        if share <= FIGURE_SHARE or min(x1 - x0, y1 - y0) * grid <= FIGURE_EM * em or read >= READ:
+            continue
+        box = (float(x0 * grid), float(y0 * grid), float(x1 * grid), float(y1 * grid))
+        inked = ink_HW[y0:y1, x0:x1]
+        flat = (inked & ~busy_HW[y0:y1, x0:x1]).sum() > FLAT * inked.sum()
+        if not (flat and any(_is_within(line, box) for line in texts)):
+            found.append(box)
+    return sorted(found, key=lambda box: (box[1], box[0]))
+
+
+def _patches(mask_HW: np.ndarray) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the boxes (x0, y0, x1, y1) of connected cells; a gap of one cell does not separate."""
+    left = {(int(y), int(x)) for y, x in np.argwhere(mask_HW)}
+    near = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)]
+    for start in sorted(left):
+        if start not in left:
+            continue
+        left.discard(start)
+        waiting, cells = [start], [start]
+        while waiting:
+            y, x = waiting.pop()
+            for dy, dx in near:
+                cell = (y + dy, x + dx)
+                if cell in left:
+                    left.discard(cell)
+                    waiting.append(cell)
+                    cells.append(cell)
+        ys, xs = zip(*cells, strict=True)
+        yield min(xs), min(ys), max(xs) + 1, max(ys) + 1

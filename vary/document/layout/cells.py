@@ -1,0 +1,310 @@
+"""Cells of tables: stretches of lines, printed rows, the white strips between columns, merged cells.
+
+Frame: pixels of the page image, turned upright.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+
+from ...io.box import Box, union
+from ..lines import TextLine
+
+WORD_EM = 0.7  # white inside of a cell; wider white separates cells
+CUT_EM = 0.45  # white at which text that runs on across two columns is cut
+BLANK_EM = 0.15  # the same in a row of several cells: a blank
+STRIP_EM = 0.5  # narrowest white between columns
+CROSSED = 0.08  # share of the rows that may reach into the white between two columns
+MIN_CELLS = 4  # with text
+LEVEL_EM = 0.4  # between the middles of cells of one row
+LEADER = re.compile(r"(?:\. ?){4,}|…{2,}|_{4,}|·{4,}")
+CLOSE = 0.85  # a line within a cell is nearer to the one above than this share of the usual step between rows
+HEAD_EM = 1.5  # between the lines of a name in the head
+_NUMBER = re.compile(r"[\d.,:%$€£¥()+/–−-]*\d[\d.,:%$€£¥()+/–−-]*|[–—-]+|n/?a|[A-Z]{3} ?[\d.,]+", re.I)
+
+Merged = tuple[int, int, int, int]  # row, column, rows, columns of a cell that covers several
+
+
+@dataclass
+class CellTable:
+    """Rows of cells, all of the same length.
+
+    Args:
+        cells: the text of a merged cell stands in its first place, the others are empty.
+        merged: cells that cover several places.
+        head_rows: rows of the head.
+    """
+
+    cells: list[list[str]]
+    merged: list[Merged] = field(default_factory=list)
+    head_rows: int = 1
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Characters [start, end) of a line, without wide white inside."""
+
+    line: TextLine
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        """The text without leaders."""
+        return " ".join(LEADER.sub(" ", self.line.text[self.start : self.end]).split())
+
+    @property
+    def x0(self) -> float:
+        """Left edge."""
+        return float(self.line.boxes[self.start, 0])
+
+    @property
+    def x1(self) -> float:
+        """Right edge."""
+        return float(self.line.boxes[self.end - 1, 2])
+
+    @property
+    def box(self) -> Box:
+        """The box around the characters."""
+        return union(self.line.boxes[self.start : self.end])
+
+
+@dataclass
+class PrintedRow:
+    """Stretches at one height, from left to right."""
+
+    stretches: list[Stretch]
+
+    @property
+    def middle(self) -> float:
+        """Height of the middle of the row's first stretch."""
+        return _middle(self.stretches[0])
+
+    @property
+    def box(self) -> Box:
+        """The box around all stretches."""
+        return union(one.box for one in self.stretches)
+
+    @property
+    def em(self) -> float:
+        """Size of most of the type."""
+        return float(np.median([one.line.em_px for one in self.stretches]))
+
+
+def is_numeric(text: str) -> bool:
+    """Return whether a cell holds a number, an amount, a share or a dash."""
+    return _NUMBER.fullmatch(text.replace(" ", "")) is not None
+
+
+def stretches(line: TextLine) -> list[Stretch]:
+    """Cut a line at white that is wider than between words, and at leaders."""
+    leaders = [found.span() for found in LEADER.finditer(line.text)]
+    inked = [k for k, ch in enumerate(line.text) if ch != " " and not any(a <= k < b for a, b in leaders)]
+    found: list[Stretch] = []
+    for k in inked:
+        if found and line.boxes[k, 0] - line.boxes[found[-1].end - 1, 2] < WORD_EM * line.em_px:
+            found[-1] = Stretch(line, found[-1].start, k + 1)
+        else:
+            found.append(Stretch(line, k, k + 1))
+    return found
+
+
+def printed_rows(lines: Iterable[TextLine]) -> list[PrintedRow]:
+    """Return the stretches of lines by their heights, from top to bottom."""
+    rows: list[list[Stretch]] = []
+    for one in sorted((one for line in lines for one in stretches(line)), key=_middle):
+        size = one.line.em_px
+        last = rows[-1] if rows else None
+        if last and _middle(one) - _middle(last[0]) < LEVEL_EM * min(size, last[0].line.em_px):
+            last.append(one)
+        else:
+            rows.append([one])
+    return [PrintedRow(sorted(row, key=lambda one: one.x0)) for row in rows]
+
+
+def _middle(one: Stretch) -> float:
+    boxes = one.line.boxes[one.start : one.end]
+    return float((boxes[:, 1] + boxes[:, 3]).mean() / 2)
+
+
+def white_strips(rows: Sequence[PrintedRow], em: float) -> list[tuple[float, float]]:
+    """Return left and right of the strips that nearly all rows leave white, between inked columns."""
+    if not rows:
+        return []
+    left, right = min(row.stretches[0].x0 for row in rows), max(row.stretches[-1].x1 for row in rows)
+    step = max(0.5, 0.125 * em)
+    covered = np.zeros(int((right - left) / step) + 2)
+    for row in rows:
+        inked = np.zeros(len(covered), bool)
+        for one in row.stretches:
+            inked[int((one.x0 - left) / step) : int((one.x1 - left) / step) + 1] = True
+        covered += inked
+    white = covered <= CROSSED * len(rows)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], white, [0]]).astype(int)))
+    return [
+        (left + a * step, left + b * step)
+        for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+        if a and b < len(covered) - 1 and (b - a) * step > STRIP_EM * em
+    ]
+
+
+Place = tuple[int, int, str]  # first and last column of a cell, and its text
+
+
+def row_cells(row: PrintedRow, strips: Sequence[tuple[float, float]], cut_em: float = CUT_EM) -> list[Place]:
+    """Return the cells of a row. Text that runs on over a strip is cut there where it leaves white, or is one cell."""
+    found: list[Place] = []
+    for one in row.stretches:
+        for part in _cut(one, strips, cut_em):
+            first = sum(part.x0 > (a + b) / 2 for a, b in strips)
+            last = sum(part.x1 > (a + b) / 2 for a, b in strips)
+            if found and found[-1][1] >= first:  # two stretches of one cell
+                before = found.pop()
+                found.append((before[0], max(before[1], last), f"{before[2]} {part.text}".strip()))
+            elif part.text:
+                found.append((first, max(first, last), part.text))
+    return found
+
+
+def _cut(one: Stretch, strips: Sequence[tuple[float, float]], cut_em: float) -> list[Stretch]:
+    boxes, text = one.line.boxes, one.line.text
+    inked = [k for k in range(one.start, one.end) if text[k] != " "]
+    blanks = [(float(boxes[a, 2]), float(boxes[b, 0]), b) for a, b in pairwise(inked)]
+    blanks = [blank for blank in blanks if blank[1] - blank[0] >= cut_em * one.line.em_px]
+    cuts: set[int] = set()
+    for x, y in strips:
+        over = [(min(end, y) - max(begin, x), at) for begin, end, at in blanks if begin < y and end > x]
+        if over:
+            cuts.add(max(over)[1])
+    parts = []
+    for begin, stop in pairwise([one.start, *sorted(cuts), one.end]):
+        kept = text[begin:stop].rstrip()
+        parts.append(Stretch(one.line, begin, begin + len(kept)))
+    return parts
+
+
+def find_strips(rows: Sequence[PrintedRow], em: float) -> list[tuple[float, float]]:
+    """Return the white strips of the rows that have the usual number of cells; a head may close some of them."""
+    several = [row for row in rows if len(row.stretches) > 1]
+    usual = float(np.median([len(row.stretches) for row in several])) if several else 0.0
+    full = [row for row in several if len(row.stretches) >= usual]
+    found = white_strips(full, em)
+    below = white_strips([row for row in full if row is not rows[0]], em) if len(full) > 2 else []
+    return below if len(below) > len(found) else found
+
+
+def assemble(groups: Sequence[Sequence[PrintedRow]], strips: Sequence[tuple[float, float]]) -> CellTable:
+    """Return the table whose columns are separated by strips; each group of printed rows is one row of it."""
+    wide = len(strips) + 1
+    cells: list[list[str]] = []
+    merged: list[Merged] = []
+    for k, group in enumerate(groups):
+        texts = [""] * wide
+        spans: dict[int, int] = {}
+        whole = len(groups) > 2 and k == 0  # perhaps groups of columns
+        for row in group:
+            for first, last, text in row_cells(row, strips, CUT_EM if whole or len(row.stretches) == 1 else BLANK_EM):
+                texts[first] = f"{texts[first]} {text}".strip()
+                spans[first] = max(spans.get(first, 1), last - first + 1)
+        if whole:
+            merged += [(k, c, 1, n) for c, n in spans.items() if n > 1 and not any(texts[c + 1 : c + n])]
+        cells.append(texts)
+    if _is_group_row(merged, cells):
+        return CellTable(cells, merged, 2)
+    if merged:  # names that run on over a strip
+        cells[0] = [""] * wide
+        for row in groups[0]:
+            for first, _, text in row_cells(row, strips, BLANK_EM):
+                cells[0][first] = f"{cells[0][first]} {text}".strip()
+    return CellTable(cells)
+
+
+def _is_group_row(merged: list[Merged], cells: list[list[str]]) -> bool:
+    """Return whether the first row names groups of the columns that the second names."""
+    if len(cells) < 3:
+        return False
+    over = [m for m in merged if m[0] == 0 and m[3] < len(cells[0])]
+    return bool(over) and all(all(cells[1][m[1] : m[1] + m[3]]) for m in over) and not any(map(is_numeric, cells[1]))
+
+
+def _head_rows(places: list[list[Place]], wide: int) -> int:
+    """Return the number of rows above the first with numbers in most of the columns that hold numbers."""
+    numeric = [
+        column
+        for column in range(wide)
+        if sum(is_numeric(text) for row in places for first, _, text in row if first == column)
+        >= 0.5 * max(1, sum(first == column for row in places for first, _, _ in row))
+    ]
+    for k, row in enumerate(places):
+        if numeric and sum(first in numeric and is_numeric(text) for first, _, text in row) >= 0.5 * len(numeric):
+            return k
+    return 0
+
+
+def group_rows(
+    rows: Sequence[PrintedRow], strips: Sequence[tuple[float, float]], ruled: Sequence[float] = ()
+) -> list[list[PrintedRow]]:
+    """Return printed rows in groups, each a row of the table.
+
+    A printed row is a line of the cells above it when it lies close below and is not full. Rows above the first with
+    numbers are the head, whose names may run over several lines.
+
+    Args:
+        rows: from top to bottom.
+        strips: as from `white_strips`.
+        ruled: heights of level rules; what they separate are rows of their own.
+    """
+    places = [row_cells(row, strips) for row in rows]
+    head = _head_rows(places, len(strips) + 1)
+    steps = [b.middle - a.middle for a, b in pairwise(rows)]
+    full = max((len(row) for row in places), default=0)
+    usual = [step for step, row in zip(steps, places[1:], strict=True) if len(row) >= 0.7 * full]
+    typical = float(np.median(usual or steps or [0.0]))
+    groups: list[list[PrintedRow]] = []
+    for k, row in enumerate(rows):
+        if k == 0 or any(rows[k - 1].middle < y < row.middle for y in ruled):
+            joined = False
+        elif k < head:
+            joined = steps[k - 1] < HEAD_EM * row.em and not any(last > first for first, last, _ in places[k - 1])
+        else:
+            joined = k != head and steps[k - 1] < CLOSE * typical and len(places[k]) < 0.7 * full
+        if joined:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups
+
+
+def holds_numbers(columns: Sequence[Sequence[str]]) -> bool:
+    """Return whether one of the columns after the first holds mostly numbers below its head."""
+    bodies = [column[1:] if len(column) > 1 else column for column in columns[1:]]
+    return any(bool(body) and float(np.mean([is_numeric(text) for text in body])) >= 0.5 for body in bodies)
+
+
+def without_empty(table: CellTable) -> CellTable | None:
+    """Return the table without empty rows and columns; None where too few cells hold text."""
+    wide = len(table.cells[0]) if table.cells else 0
+    rows = [k for k, row in enumerate(table.cells) if any(row)]
+    columns = [c for c in range(wide) if any(row[c] for row in table.cells)]
+    cells = [[table.cells[k][c] for c in columns] for k in rows]
+    filled = sum(bool(text) for row in cells for text in row)
+    if len(cells) < 2 or len(columns) < 2 or filled < MIN_CELLS:
+        return None
+    merged = []
+    for row, column, high, wide in table.merged:
+        down = [k for k, r in enumerate(rows) if row <= r < row + high]
+        along = [k for k, c in enumerate(columns) if column <= c < column + wide]
+        if len(down) * len(along) > 1:
+            merged.append((down[0], along[0], len(down), len(along)))
+    head = sum(r < table.head_rows for r in rows)
+    return CellTable(cells, merged, max(1, min(head, len(cells) - 1)))
+
+
+def area(box: Box) -> float:
+    """Return the area of a box."""
+    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])

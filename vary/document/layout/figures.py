@@ -1,0 +1,175 @@
+"""Figures: pictures and drawings with the labels that belong to them.
+
+Pieces that touch are one figure, unless it would hold running text that is in none of them. Axis labels stand outside
+of the ink: numbers next to an axis, a name centred on it, letters before a part.
+
+Frame: pixels of the page image, turned upright.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ...io.box import Box, union
+from ..evidence import Evidence
+from ..lines import PageRegion, TextLine
+from .cells import area
+
+BACKDROP = 0.6  # share of the page from which a picture is its ground, and no figure
+SMALLEST = 0.004  # share of the page; smaller pictures are marks and rules
+MIN_STROKES = 4  # pieces of a drawing without a picture
+NEAR_EM = 1.0  # pieces so near are one drawing
+MAX_TEXT = 0.25  # share of a figure that its labels cover; more is a box of text
+MAX_LABELS = 600  # characters
+PROSE_EM = 14.0  # a line at least this wide is running text
+TICK_EM = 2.2  # farthest number on an axis
+NAME_EM = 1.6  # farthest name of an axis
+SIDE_EM = 5.0  # widest mark on the left or right of a figure
+AXIS = 3.0  # longest axis, as a multiple of the side of what is drawn in it
+LARGE = 1.6  # largest type of a label, as a multiple of the text
+MAX_NAME = 40  # characters
+CENTRED = 0.12  # of a figure's side, between its middle and that of an axis' name
+CAPTION = re.compile(r"(?:figure|fig\.|table|tab\.|chart|scheme|plate|listing)\s*(?:\d+|[IVX]+\b)", re.I)
+_TICK = re.compile(r"[+−–-]?\d[\d.,]*(?:e[+-]?\d+)?\s?(?:%|[a-zµ]{1,3})?|1[0O]\d?|\(?[a-zµ]{1,2}\)?", re.I)
+
+
+def find_figures(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int], em: float) -> list[PageRegion]:
+    """Return the figures of a page with their labels, from top to bottom.
+
+    Args:
+        lines: of the page.
+        evidence: pictures and drawings.
+        size: width and height of the page.
+        em: size of the page's text, px.
+    """
+    found: list[PageRegion] = []
+    taken: set[int] = set()
+    for box in _boxes(lines, evidence, size, em):
+        labels = [line for line in lines if _inside(line.box, box) and id(line) not in taken]
+        covered = sum(area(line.box) for line in labels)
+        if covered > MAX_TEXT * area(box) or sum(len(line.text) for line in labels) > MAX_LABELS:
+            continue
+        others = [line for line in lines if id(line) not in taken and all(line is not label for label in labels)]
+        box, more = _add_labels(box, others, em)
+        labels += more
+        taken |= {id(line) for line in labels}
+        found.append(PageRegion("figure", box, labels))
+    return found
+
+
+def _add_labels(box: Box, lines: list[TextLine], em: float) -> tuple[Box, list[TextLine]]:
+    """Return a figure's box with the labels around it, and these."""
+    added: list[TextLine] = []
+    core = box
+    for _ in range(3):  # numbers, the name of the axis, a unit
+        new = [
+            line
+            for line in lines
+            if all(line is not one for one in added)
+            and _is_label(line, box, core, em)
+            and not _continues_text(line, lines, em)
+        ]
+        if not new:
+            break
+        added += new
+        box = union([box, *(line.box for line in new)])
+    return box, added
+
+
+def _is_label(line: TextLine, box: Box, core: Box, em: float) -> bool:
+    """Return whether a line next to a figure is a number on an axis, the name of an axis, or the letter of a part."""
+    x0, y0, x1, y1 = line.box
+    text = line.text.strip()
+    if x1 - x0 > PROSE_EM * em or len(text) > MAX_NAME or CAPTION.match(text) or line.em_px > LARGE * em:
+        return _is_scale(line, box, core, em)
+    across, down = max(box[0] - x1, x0 - box[2]), max(box[1] - y1, y0 - box[3])
+    within = core[0] - TICK_EM * em < (x0 + x1) / 2 < core[2] + TICK_EM * em
+    if all(_TICK.fullmatch(part) for part in text.split()) or (down < 0 and x1 - x0 < SIDE_EM * em):
+        return across < TICK_EM * em and down < TICK_EM * em and (within or down < 0)
+    if _is_scale(line, box, core, em):
+        return True
+    if text[-1:] in ".,;:":
+        return False
+    middle = abs((x0 + x1) / 2 - (core[0] + core[2]) / 2) < CENTRED * (core[2] - core[0])
+    return down > -0.5 * em and down < NAME_EM * em and middle and x1 - x0 < 0.7 * (core[2] - core[0])
+
+
+def _is_scale(line: TextLine, box: Box, core: Box, em: float) -> bool:
+    """Return whether a line below a figure is the numbers of its axis, perhaps misread."""
+    x0, y0, x1, _ = line.box
+    parts = line.text.split()
+    digits = sum(any(ch.isdigit() for ch in part) for part in parts)
+    below = -0.5 * em < y0 - box[3] < TICK_EM * em and x0 > core[0] - TICK_EM * em and x1 < core[2] + TICK_EM * em
+    return below and len(parts) > 2 and digits >= 0.6 * len(parts) and len(line.text) < 6 * len(parts)
+
+
+def _continues_text(line: TextLine, lines: Sequence[TextLine], em: float) -> bool:
+    """Return whether a line stands in a paragraph: under or over a wide line, at its left edge."""
+    x0, y0, _, y1 = line.box
+    return any(
+        other.box[2] - other.box[0] > PROSE_EM * em
+        and abs(other.box[0] - x0) < 0.5 * em
+        and max(other.box[1] - y1, y0 - other.box[3]) < em
+        for other in lines
+        if other is not line
+    )
+
+
+def _inside(box: Box, outer: Box) -> bool:
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return outer[0] <= x <= outer[2] and outer[1] <= y <= outer[3]
+
+
+def _boxes(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int], em: float) -> list[Box]:
+    """Return the boxes of pictures and drawings; pieces that touch or nearly touch are one."""
+    page = max(1.0, float(size[0]) * size[1])
+    prose = [line.box for line in lines if line.box[2] - line.box[0] > PROSE_EM * em]
+    pictures = [box for box in evidence.pictures if area(box) < BACKDROP * page]
+    drawn = [box for box in evidence.drawings if area(box) < BACKDROP * page]
+    pieces = [(box, 1, True) for box in pictures] + [(box, 1, False) for box in drawn]
+    if drawn:  # axes and ticks are ruling lines; alone they may be a table
+        pieces += [(box, 1, False) for box in evidence.rules if any(_near(box, other, em) for other in drawn)]
+    pieces = [(_with_axes(box, evidence.rules, em), count, picture) for box, count, picture in pieces]
+    groups: list[tuple[Box, int, bool]] = []
+    for piece in pieces:
+        while True:
+            joined = next(
+                (g for g in groups if _near(g[0], piece[0], NEAR_EM * em) and _fit(g[0], piece[0], prose)), None
+            )
+            if joined is None:
+                break
+            groups.remove(joined)
+            piece = union([joined[0], piece[0]]), joined[1] + piece[1], joined[2] or piece[2]
+        groups.append(piece)
+    kept = [
+        box
+        for box, count, picture in groups
+        if (picture or count >= MIN_STROKES)
+        and SMALLEST * page < area(box) < BACKDROP * page
+        and min(box[2] - box[0], box[3] - box[1]) > 1.5 * em
+    ]
+    return sorted(kept, key=lambda box: (box[1], box[0]))
+
+
+def _with_axes(box: Box, rules: Sequence[Box], em: float) -> Box:
+    """Return a picture's box with the rules that touch it and are not much longer than its sides: axes, a frame."""
+    for _ in range(2):
+        wide, high = box[2] - box[0], box[3] - box[1]
+        near = [
+            rule
+            for rule in rules
+            if _near(box, rule, 0.3 * em) and rule[2] - rule[0] < AXIS * wide and rule[3] - rule[1] < AXIS * high
+        ]
+        box = union([box, *near])
+    return box
+
+
+def _fit(a: Box, b: Box, prose: list[Box]) -> bool:
+    """Return whether two pieces may be one: no running text lies in the box around them that is in neither."""
+    both = union([a, b])
+    return not any(_inside(box, both) and not _inside(box, a) and not _inside(box, b) for box in prose)
+
+
+def _near(a: Box, b: Box, reach: float) -> bool:
+    return a[0] - reach < b[2] and b[0] - reach < a[2] and a[1] - reach < b[3] and b[1] - reach < a[3]

@@ -1,0 +1,146 @@
+"""Tables with level rules alone: rules of one length, one below the other, and the columns of the words between them.
+
+Frame: pixels of the page image, turned upright.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from ...io.box import Box
+from ..evidence import Evidence
+from ..lines import TextLine
+from .cells import (
+    CellTable,
+    PrintedRow,
+    assemble,
+    find_strips,
+    group_rows,
+    is_numeric,
+    printed_rows,
+    row_cells,
+    white_strips,
+    without_empty,
+)
+
+NEAR = 3.0  # px, between rules that are one, or that touch
+MIN_RULES = 3
+SIDE_EM = 1.0  # by which the ends of the rules of one table differ
+
+Segment = tuple[float, float, float]  # place, start, end of a level or upright rule
+
+
+def find_open(
+    lines: Sequence[TextLine], level: list[Segment], evidence: Evidence, em: float
+) -> Iterator[tuple[Box, CellTable]]:
+    """Yield boxes and cells of the tables that level rules show.
+
+    Args:
+        lines: that are in no other table.
+        level: level rules and sides of filled areas.
+        evidence: ruling lines and filled areas.
+        em: size of the page's text, px.
+    """
+    drawn = {round((y0 + y1) / 2) for x0, y0, x1, y1 in evidence.rules if x1 - x0 > y1 - y0}
+    for group in _rule_groups(level, drawn, em):
+        yield from _tables_between(lines, group, [box for box, _ in evidence.areas], em)
+
+
+def _rule_groups(level: list[Segment], drawn: set[int], em: float) -> Iterator[tuple[float, float, list[float]]]:
+    """Yield left and right end and the heights of level rules of one length, one below the other.
+
+    drawn: heights of rules that are not sides of filled areas; a group has two of them.
+    """
+    waiting = sorted(level, key=lambda s: s[0])
+    while waiting:
+        _, left, right = waiting[0]
+        alike = [s for s in waiting if abs(s[1] - left) < SIDE_EM * em and abs(s[2] - right) < SIDE_EM * em]
+        waiting = [s for s in waiting if s not in alike]
+        heights = distinct(np.array([s[0] for s in alike]), em)
+        rules = sum(any(abs(y - other) <= NEAR for other in drawn) for y in heights)
+        if len(heights) >= MIN_RULES and rules > 1 and right - left > 4 * em:
+            yield left, right, heights
+
+
+def _tables_between(
+    lines: Sequence[TextLine], group: tuple[float, float, list[float]], areas: list[Box], em: float
+) -> Iterator[tuple[Box, CellTable]]:
+    """Yield the tables between level rules: runs of bands that hold rows of several cells."""
+    left, right, heights = group
+    whole = (left, heights[0], right, heights[-1])
+    rows = printed_rows([line for line in lines if share_inside(line, whole) > 0.6])
+    run: list[int] = []
+    for k, (top, bottom) in enumerate([*pairwise(heights), (heights[-1], np.inf)]):
+        band = [row for row in rows if top <= row.middle < bottom]
+        if band and _is_tabular(band, em):
+            run.append(k)
+            continue
+        edges = heights[run[0] : run[-1] + 2] if run else []
+        run = []
+        while len(edges) > 2 and _is_title(rows, edges[0], edges[1], areas):
+            edges = edges[1:]
+        inside = [row for row in rows if edges and edges[0] <= row.middle < edges[-1]]
+        table = table_of_bands(inside, edges, em) if len(edges) >= MIN_RULES else None
+        if table is not None:
+            yield (left, edges[0], right, edges[-1]), table
+
+
+def _is_tabular(band: list[PrintedRow], em: float) -> bool:
+    """Return whether the rows between two rules may be a part of a table: few, or with numbers or short words."""
+    if len(band) <= 2:
+        return True
+    several = [row for row in band if len(row.stretches) > 1]
+    strips = white_strips(several, em)
+    if len(several) < 0.5 * len(band):
+        return False
+    if len(band) <= 3:
+        return True
+    cells = [text for row in several for _, _, text in row_cells(row, strips)]
+    return sum(is_numeric(text) for text in cells) > 0.2 * len(cells) or all(len(text.split()) < 3 for text in cells)
+
+
+def _is_title(rows: list[PrintedRow], top: float, bottom: float, areas: list[Box]) -> bool:
+    """Return whether a band holds one piece of text and no colour of its own."""
+    band = [row for row in rows if top <= row.middle < bottom]
+    filled = any(box[1] < bottom - 2 and box[3] > top + 2 for box in areas)
+    return all(len(row.stretches) == 1 for row in band) and not filled
+
+
+def table_of_bands(rows: list[PrintedRow], edges: list[float], em: float) -> CellTable | None:
+    """Return the table whose rows are separated by level rules; None where the words form no columns."""
+    several = [row for row in rows if len(row.stretches) > 1]
+    if not several:
+        return None
+    strips = find_strips(rows, em)
+    if not strips or len(several) < 0.4 * len(rows):
+        return None
+    bands = [[row for row in rows if top <= row.middle < bottom] for top, bottom in pairwise(edges)]
+    if len(bands) > 2 and all(len(band) <= 3 for band in bands):
+        groups = [part for band in bands if band for part in ([[row] for row in band] if _is_level(band) else [band])]
+    else:
+        groups = group_rows(rows, strips, edges)
+    return without_empty(assemble(groups, strips))
+
+
+def _is_level(band: list[PrintedRow]) -> bool:
+    return len(band) > 1 and all(len(row.stretches) > 1 for row in band)
+
+
+def share_inside(line: TextLine, box: Box) -> float:
+    """Return the share of a line's characters whose middles lie in a box."""
+    x = line.boxes[:, [0, 2]].mean(1)
+    y = (line.box[1] + line.box[3]) / 2
+    inside = (box[0] - NEAR <= x) & (x <= box[2] + NEAR)
+    return float(inside.mean()) if box[1] <= y <= box[3] else 0.0
+
+
+def distinct(places: np.ndarray, em: float) -> list[float]:
+    """Return places without those that are nearly the same."""
+    kept: list[float] = []
+    for one in sorted(places.tolist()):
+        if not kept or one - kept[-1] > max(NEAR, 0.4 * em):
+            kept.append(one)
+    return kept
