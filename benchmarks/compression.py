@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from vary.evaluate.metrics import METRICS, WEIGHT
 from vary.evaluate.metrics.text import bootstrap_interval
 from vary.evaluate.tasks import TASKS
-from vary.models.preprocess import fit
+from vary.models.images.preprocess import fit
 from vary.reading.loader import load_reader
 from vary.reading.reader import Reader
 

@@ -21,7 +21,7 @@ from transformers import GotOcr2VisionConfig
 from transformers.models.got_ocr2.modeling_got_ocr2 import GotOcr2VisionEncoder
 
 from vary.models.convert.key_tables import rename
-from vary.models.convert.sam import transformers_sam
+from vary.models.convert.towers import transformers_sam
 from vary.models.vocab.sam import SamVocabulary
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from vary.io import image as module
 from vary.io.errors import InputError
 from vary.io.image import MAX_PIXELS, image_dpi, open_image
-from vary.models.preprocess import fit
+from vary.models.images.preprocess import fit
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 

@@ -10,7 +10,7 @@ from transformers.models.got_ocr2.modeling_got_ocr2 import GotOcr2VisionEncoder
 from transformers.models.unlimited_ocr.modeling_unlimited_ocr import UnlimitedOcrSamVisionEncoder
 
 from vary.models.convert.key_tables import rename
-from vary.models.convert.sam import transformers_sam
+from vary.models.convert.towers import transformers_sam
 from vary.models.vocab import sam
 from vary.models.vocab.sam import SamVocabulary
 

@@ -135,7 +135,8 @@ def convert(
 
 def family(
     axis: Annotated[
-        str | None, typer.Option(metavar="AXIS", help="Group by vocabularies, connector, language_model or reference.")
+        str | None,
+        typer.Option(metavar="AXIS", help="Group by vocabularies, views, connector, arrange, fusion, positions, ..."),
     ] = None,
     level: Annotated[str | None, typer.Option(metavar="LEVEL", help="Only rows of this level: equal or shape.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -1,4 +1,4 @@
-"""Decode image files to 8-bit grey or RGB, within limits on bytes and pixels. Resizing is in `models/preprocess.py`."""
+"""Decode image files to 8-bit grey or RGB, within limits on bytes and pixels. Resizing is in `models/images/`."""
 
 from __future__ import annotations
 

@@ -116,9 +116,12 @@ def character_vocabulary(alphabet: str) -> dict[str, int]:
     return {token: k for k, token in enumerate([*SPECIAL_TOKENS, "\n", *alphabet])}
 
 
-def image_span(tokens: int, template: Template = TEMPLATES["plain"]) -> str:
-    """Return the text that represents one image in a prompt."""
-    return template.image.format("<imgpad>" * tokens)
+def image_span(
+    runs: int | list[int | str], template: Template = TEMPLATES["plain"], image_pad: str = "<imgpad>"
+) -> str:
+    """Return the text that represents one image in a prompt: runs of image tokens, and the text between them."""
+    runs = [runs] if isinstance(runs, int) else runs
+    return template.image.format("".join(run if isinstance(run, str) else image_pad * run for run in runs))
 
 
 def pieces_of(messages: list[dict[str, Any]], template: Template, ask: bool = True) -> tuple[list[Piece], list[Any]]:

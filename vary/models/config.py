@@ -17,8 +17,11 @@ from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from ..io.errors import ConfigError
 from .connect import CONNECTORS, STEPS
+from .fuse import FUSIONS
 from .generate.symbols_decoder import SymbolsDecoder
 from .heads.glyphs import GlyphHead
+from .images.arrange import ARRANGES
+from .images.views import check_views
 from .vocab import VOCABULARIES, upgrade
 from .vocab.merge import MERGES
 from .zoo import settings
@@ -34,7 +37,8 @@ class Preprocess:
     `mean` and `std` are numbers, or one per channel. `fit` says what happens to the shape: `squash` to a square,
     `crop` the middle square, `pad` the longer side below and right, `centre` pad both sides, or keep the `page` and pad
     it to a `multiple`. `size` is the side of the square in pixels, `fill` the colour of the padding (0 to 255).
-    `em_px` is the size of type, in pixels, that a reading head was trained for.
+    `em_px` is the size of type, in pixels, that a reading head was trained for. `views` cuts an image into several, or
+    keeps its own size: a `name` of `views.VIEWS` and its sizes; `fit` has no effect then.
     """
 
     mean: Number | list[Number] = 0.5
@@ -45,6 +49,25 @@ class Preprocess:
     multiple: int = 32
     em_px: Number | None = None
     fill: list[int] | None = None
+    views: dict[str, Any] | None = None
+
+
+@strict
+@dataclass
+class PositionIds:
+    """How tokens of the prompt are numbered: `plain` from `first`, or `mrope` (time, row and column)."""
+
+    name: Literal["plain", "mrope"] = "plain"
+    first: int = 0
+
+
+@strict
+@dataclass
+class HeadSizes:
+    """The projection to logits: whether it has a bias, and the factor of what it projects."""
+
+    bias: bool = False
+    scale: Number = 1.0
 
 
 @strict
@@ -74,7 +97,12 @@ class VaryConfig(PreTrainedConfig):
         merge: Name of the merge.
         connector: `name` and sizes. A list with one mapping per vocabulary connects each branch before the merge
             (Vary's own order) instead of the merged tokens.
-        text_config: Configuration of any causal language model of transformers.
+        arrange: Order of the tokens of an image: `name` and sizes.
+        fusion: How the language model sees images: `name` and sizes.
+        positions: The keys of `PositionIds`.
+        mask: `causal`, or `prefix` (tokens before the first answer see each other).
+        head: The keys of `HeadSizes`.
+        text_config: Configuration of any causal or encoder-decoder language model of transformers.
         reading: None, or the keys of `Reading`.
         formulas: None, or the arguments of `SymbolsDecoder`.
         glyph_head: None, or the arguments of `GlyphHead`; it reads the reading head's vocabulary.
@@ -94,6 +122,11 @@ class VaryConfig(PreTrainedConfig):
         merge: str = "channel",
         connector: dict[str, Any] | list[dict[str, Any]] | None = None,
         text_config: dict[str, Any] | PreTrainedConfig | None = None,
+        arrange: dict[str, Any] | None = None,
+        fusion: dict[str, Any] | None = None,
+        positions: dict[str, Any] | None = None,
+        mask: str = "causal",
+        head: dict[str, Any] | None = None,
         reading: dict[str, Any] | None = None,
         formulas: dict[str, Any] | None = None,
         glyph_head: dict[str, Any] | None = None,
@@ -103,19 +136,35 @@ class VaryConfig(PreTrainedConfig):
     ):
         if "transformers_version" not in kwargs:  # written by a person; other keys of a saved file are transformers'
             own = list(inspect.signature(VaryConfig.__init__).parameters)[1:-1]
-            check_keys("model", kwargs, {*own, *PreTrainedConfig().to_dict(), "quantization_config", "torch_dtype"})
+            check_keys(
+                "model",
+                kwargs,
+                {*own, *PreTrainedConfig().to_dict(), "quantization_config", "torch_dtype", "tie_word_embeddings"},
+            )
         self.vocabularies = [upgrade(vocabulary) for vocabulary in vocabularies or [{"name": "nano"}]]
         self.merge = merge
         self.connector = connector or {"name": "shuffle"}
         self.text_config = _text_config(text_config or {"model_type": "llama"})
+        self.arrange = arrange or {"name": "plain"}
+        self.fusion = fusion or {"name": "prefix"}
+        self.positions = positions or {"name": "plain"}
+        self.mask = mask
+        self.head = head or {}
         self.reading = _upgrade_reading(reading)
         self.formulas = formulas
         self.glyph_head = glyph_head
         self.template = template
         self.image_token_id = image_token_id
+        kwargs.setdefault("is_encoder_decoder", self.text_config.is_encoder_decoder)
         kwargs.setdefault("tie_word_embeddings", self.text_config.tie_word_embeddings)
         super().__init__(**kwargs)
         self.check()
+
+    @property
+    def is_special(self) -> bool:
+        """Whether `generate` needs more of the prompt than its embeddings."""
+        plain = self.fusion["name"] == "prefix" and self.positions == {"name": "plain"} and self.mask == "causal"
+        return self.is_encoder_decoder or not plain
 
     def check(self) -> None:
         """Check the keys, names and types of every part.
@@ -131,6 +180,14 @@ class VaryConfig(PreTrainedConfig):
                 _check_transformers(f"{where}.config", sizes["config"])
             if "preprocess" in vocabulary:
                 check_values(f"{where}.preprocess", Preprocess, vocabulary["preprocess"])
+                if views := vocabulary["preprocess"].get("views"):
+                    check_views(f"{where}.preprocess.views", views)
+        check_part("arrange", "arrangement", self.arrange, ARRANGES)
+        check_part("fusion", "fusion", self.fusion, FUSIONS)
+        check_values("positions", PositionIds, self.positions)
+        check_values("head", HeadSizes, self.head)
+        if self.mask not in ("causal", "prefix"):
+            raise ConfigError(f"unknown mask {self.mask!r}; allowed: causal, prefix")
         if self.merge not in MERGES:
             raise ConfigError(f"unknown merge {self.merge!r}; allowed: {', '.join(MERGES)}")
         several = isinstance(self.connector, list)
@@ -240,7 +297,15 @@ def _check_transformers(where: str, given: dict[str, Any]) -> None:
         raise ConfigError(f"{where}.model_type: transformers has no model type {kind!r}{hint}")
     own = CONFIG_MAPPING[kind]
     known = {*own().to_dict(), *getattr(own, "attribute_map", {}), *inspect.signature(own.__init__).parameters}
-    check_keys(where, given, known | {"rope_theta", "rope_scaling", "torch_dtype", "layer_types"})
+    known |= {
+        "rope_theta",
+        "rope_scaling",
+        "torch_dtype",
+        "layer_types",
+        "tie_word_embeddings",
+        "decoder_start_token_id",
+    }
+    check_keys(where, given, known)
 
 
 def _upgrade_reading(reading: dict[str, Any] | None) -> dict[str, Any] | None:

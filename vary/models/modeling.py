@@ -12,23 +12,36 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForImageTextToText, GenerationMixin, PreTrainedModel
+from transformers import AutoModelForImageTextToText, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils import logging as transformers_logging
 
 from ..io.errors import ConfigError, InputError, VaryError
 from .config import VaryConfig
-from .connect import CONNECTORS, Connector
-from .fuse import place_image_tokens, repeat_rows, used_images
+from .connect import Connector, run
+from .fuse import FUSIONS, PromptImages, encode_images_of_prompts, place_image_tokens
+from .fuse.language import (
+    HEADED,
+    Head,
+    build_language_model,
+    embedding_name,
+    first_pass_mask,
+    is_first_pass,
+    layers_of,
+    positions_of,
+    shifted_right,
+)
 from .generate.symbols_decoder import SymbolsDecoder
 from .heads.glyphs import GlyphHead
 from .heads.reading import ReadingHead, vocabulary_index
 from .heads.reading import build as build_reading_head
 from .hub import read_config
+from .images.arrange import ARRANGES
 from .vocab import Vocabulary, build_vocabulary
-from .vocab.merge import MERGES, token_grid
+from .vocab.merge import MERGES, build_connectors, connected_width
 
 
 @dataclass
@@ -88,10 +101,21 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
             read = self.reading_vocabulary
             self.glyph_head = GlyphHead(read.width, read.stride, **config.glyph_head)
         self.symbols_decoder = SymbolsDecoder(**config.formulas) if config.formulas else None
-        self.connector = _connectors(config, widths)
-        self.language_model = AutoModel.from_config(config.text_config)
-        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
-        self._tied_weights_keys = {"lm_head.weight": f"language_model.{_embedding_name(self.language_model)}"}
+        self.connector = build_connectors(config.merge, config.connector, widths, config.text_config.hidden_size)
+        text = config.text_config
+        self.arrange = _built(ARRANGES, config.arrange, text.hidden_size)
+        self.language_model: Any = build_language_model(text)
+        self.fusion = _built(
+            FUSIONS, config.fusion, connected_width(config.merge, config.connector, widths, text.hidden_size),
+            text, layers_of(self.language_model),
+        )  # fmt: skip
+        self.lm_head: Any = None
+        if text.model_type in HEADED:  # its own names of tied tensors
+            tied = self.language_model._tied_weights_keys.items()
+            self._tied_weights_keys = {f"language_model.{name}": f"language_model.{other}" for name, other in tied}
+        else:
+            self.lm_head = Head(text.hidden_size, text.vocab_size, **config.head)
+            self._tied_weights_keys = {"lm_head.weight": f"language_model.{embedding_name(self.language_model)}"}
         self.post_init()
 
     @classmethod
@@ -138,15 +162,21 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def get_output_embeddings(self) -> nn.Module:
         """Return the projection to logits."""
-        return self.lm_head
+        return self.language_model.get_output_embeddings() if self.lm_head is None else self.lm_head
+
+    def get_encoder(self, modality: str | None = None) -> Any:
+        """Return the encoder of an encoder-decoder language model."""
+        return self.language_model.get_encoder() if self.config.is_encoder_decoder else super().get_encoder(modality)
 
     def read_rows(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the tokens of the reading vocabulary, and logits and geometry of the reading head."""
         tokens = self.reading_vocabulary(pixels_BCHW)
         return (tokens, *self.head(tokens, self.reading_vocabulary.grid(*pixels_BCHW.shape[-2:])))
 
-    def encode_images(self, pixel_values: Tensor | list[Tensor]) -> VisionFeatures:
+    def encode_images(self, pixel_values: Tensor | list[Tensor], sizes_P2: Tensor | None = None) -> VisionFeatures:
         """Encode pixels, (B, C, H, W) for each vocabulary, as tokens of each vocabulary on its grid.
+
+        `sizes_P2` holds height and width of each view without padding, for vocabularies that take any size.
 
         Raises:
             ValueError: The number of tensors is not that of the vocabularies that take pixels.
@@ -162,7 +192,8 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 tokens.append(vocabulary.from_tokens(tokens[-1], grids[-1]))
                 grids.append(grids[-1])
             else:
-                tokens.append(vocabulary(pixels[k].to(self.dtype)))
+                sizes = (sizes_P2,) if vocabulary.native else ()
+                tokens.append(vocabulary(pixels[k].to(self.dtype), *sizes))
                 grids.append(vocabulary.grid(*pixels[k].shape[-2:]))
         if self.reading_head is None:
             return VisionFeatures(tokens, grids)
@@ -178,16 +209,26 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         soft = logits_BRFA.float().softmax(-1).to(tokens_BND.dtype).reshape(*tokens_BND.shape[:2], -1)
         return torch.cat([tokens_BND, soft], -1)
 
-    def merge_features(self, features: VisionFeatures) -> Tensor:
-        """Merge and connect features, or connect each branch and merge: image tokens (B, M, E)."""
+    def merge_features(self, features: VisionFeatures, **inputs: Any) -> Tensor:
+        """Merge and connect features, or connect each branch and merge: image tokens (B, M, E).
+
+        `inputs` are further inputs of connectors: `used_BN`, `words_BQ` and `words_mask_BQ`.
+        """
         if isinstance(self.connector, nn.ModuleList):
             branches = zip(self.connector, features.tokens, features.grids, strict=True)
-            return self.merge.join([connector(tokens, grid) for connector, tokens, grid in branches])
-        return self.connector(self.merge.join(features.tokens), self.merge.grid(features.grids))
+            return self.merge.join([run(cast(Connector, c), tokens, grid, inputs) for c, tokens, grid in branches])
+        grid = self.merge.grid(features.grids)
+        return run(cast(Connector, self.connector), self.merge.join(features.tokens), grid, inputs)
 
-    def get_image_features(self, pixel_values: Tensor | list[Tensor]) -> Tensor:
+    def get_image_features(
+        self, pixel_values: Tensor | list[Tensor], sizes_P2: Tensor | None = None, **inputs: Any
+    ) -> Tensor:
         """Encode pixels, (B, C, H, W) for each vocabulary, as image tokens (B, M, E) for the language model."""
-        return self.merge_features(self.encode_images(pixel_values))
+        features = self.encode_images(pixel_values, sizes_P2)
+        if sizes_P2 is not None and self.vocabularies[0].native:
+            pixels = pixel_values[0] if isinstance(pixel_values, list) else pixel_values
+            inputs["used_BN"] = self.vocabularies[0].used(sizes_P2, *pixels.shape[-2:])
+        return self.merge_features(features, **inputs)
 
     def forward(
         self,
@@ -199,57 +240,99 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
+        image_shapes: Tensor | None = None,
+        words: Tensor | None = None,
+        words_mask: Tensor | None = None,
+        image_states: Tensor | None = None,
+        image_mask: Tensor | None = None,
+        prefix_mask: Tensor | None = None,
         **kwargs: Any,
     ) -> VaryOutput:
         """Return next-token logits, and the loss over `labels` that are not -100 if labels are given.
 
-        The cache of earlier tokens comes and goes in `kwargs`, under the name that this transformers has for it.
+        The processor gives `image_shapes` (B, N, 4), `words` and `words_mask` (B, Q) where a model has them, `generate`
+        the three after them. The cache comes and goes in `kwargs`, under the name that this transformers has for it.
 
         Raises:
             ValueError: A prompt holds another number of `<imgpad>` tokens than its images give.
         """
-        if (input_ids is None) == (inputs_embeds is None):
+        if (input_ids is None) == (inputs_embeds is None) and kwargs.get("encoder_outputs") is None:
             raise ValueError("give exactly one of input_ids and inputs_embeds")
-        if inputs_embeds is None:
-            inputs_embeds = self.get_input_embeddings()(input_ids)
-        image_tokens = None
+        inputs_embeds = self.get_input_embeddings()(input_ids) if input_ids is not None else inputs_embeds
+        images: PromptImages | None = None
         if pixel_values is not None:
-            if input_ids is None:
+            if input_ids is None or inputs_embeds is None:
                 raise ValueError("pixel_values need input_ids: the places of the image are marked in the ids")
-            inputs_embeds, image_tokens = self._place(input_ids, inputs_embeds, pixel_values)
-        out = self.language_model(
-            inputs_embeds=inputs_embeds, attention_mask=attention_mask, position_ids=position_ids,
-            use_cache=use_cache, **kwargs,
-        )  # fmt: skip
-        keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.lm_head(out.last_hidden_state[:, keep])
-        loss = None
-        if labels is not None:
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **kwargs)
-        return VaryOutput(
-            loss=loss,
-            logits=logits,
-            hidden_states=out.hidden_states,
-            attentions=out.attentions,
-            image_hidden_states=image_tokens,
-            **{CACHE: getattr(out, CACHE, None)},
-        )
+            images = encode_images_of_prompts(self, input_ids, pixel_values, image_shapes, words, words_mask)
+            if self.fusion.places is None:
+                inputs_embeds = place_image_tokens(self.is_image(input_ids), inputs_embeds, images.in_order())
+            else:
+                image_states, image_mask = images.stacked()
+        kwargs |= self.fusion.look(image_states, image_mask, None if input_ids is None else self.is_image(input_ids))
+        if input_ids is not None and not self.config.is_encoder_decoder and is_first_pass(kwargs.get(CACHE)):
+            position_ids = self._positions(input_ids, attention_mask, images) if position_ids is None else position_ids
+            if self.config.mask == "prefix":
+                attention_mask = first_pass_mask(input_ids, attention_mask, prefix_mask, labels, self.dtype)
+        if labels is not None and self.config.is_encoder_decoder:
+            kwargs.setdefault("decoder_input_ids", shifted_right(labels, self.config.text_config))
+        kwargs |= {"inputs_embeds": inputs_embeds, "attention_mask": attention_mask, "use_cache": use_cache}
+        out, logits = self._logits(logits_to_keep, position_ids, kwargs)
+        kept = {key: getattr(out, key, None) for key in ("hidden_states", "attentions", CACHE)}
+        flat = images.flat if images else None
+        return VaryOutput(loss=self._loss(logits, labels, kwargs), logits=logits, image_hidden_states=flat, **kept)
 
-    def _place(
-        self, input_ids: Tensor, embeds_BTE: Tensor, pixel_values: Tensor | list[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Put image tokens where prompts hold `<imgpad>`. Returns the embeddings and the image tokens (P, M, E)."""
-        stacks = pixel_values if isinstance(pixel_values, list) else [pixel_values]
-        stacks = [stack if stack.ndim == 5 else stack[:, None] for stack in stacks]
-        rows, images = stacks[0].shape[:2]
-        mask = input_ids == self.config.image_token_id
-        sizes = [(int(stack.shape[-2]), int(stack.shape[-1])) for stack in stacks]
-        grid = token_grid(self.config.vocabularies, self.config.merge, self.config.connector, sizes)
-        counts, beams = used_images(mask, rows, images, grid[0] * grid[1], isinstance(pixel_values, list))
-        used = torch.arange(images, device=mask.device) < torch.tensor(counts, device=mask.device)[:, None]
-        tokens_PME = self.get_image_features([stack[used] for stack in stacks]).to(embeds_BTE.dtype)
-        source = tokens_PME if beams == 1 else repeat_rows(tokens_PME, counts, beams)
-        return place_image_tokens(mask, embeds_BTE, source), tokens_PME
+    def _logits(self, keep: int | Tensor, position_ids: Tensor | None, inputs: dict[str, Any]) -> tuple[Any, Tensor]:
+        """Run the language model. Returns its output and the logits of the last tokens, or of chosen ones."""
+        if position_ids is not None:  # encoder-decoders have no such argument
+            inputs = inputs | {"position_ids": position_ids}
+        if self.lm_head is None:
+            out = self.language_model(**inputs, logits_to_keep=keep)
+            return out, out.logits
+        out = self.language_model(**inputs)
+        kept = slice(-keep, None) if isinstance(keep, int) else keep
+        return out, self.lm_head(out.last_hidden_state[:, kept])
+
+    def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:
+        """Generate as transformers does. What depends on the whole prompt is computed once, before the first token."""
+        ids = kwargs.get("input_ids") if inputs is None else inputs
+        if ids is None or kwargs.get("inputs_embeds") is not None or not self.config.is_special:
+            return super().generate(inputs, **kwargs)
+        with torch.no_grad():
+            found, pixels = {}, kwargs.get("pixel_values")
+            given = [kwargs.get(key) for key in ("image_shapes", "words", "words_mask")]
+            images = None if pixels is None else encode_images_of_prompts(self, ids, pixels, *given)
+            if self.config.is_encoder_decoder:
+                found["inputs_embeds"] = self.get_input_embeddings()(ids)
+                if images is not None:
+                    placed = place_image_tokens(self.is_image(ids), found["inputs_embeds"], images.in_order())
+                    found["inputs_embeds"] = placed
+                unused = ("input_ids", "pixel_values", "image_shapes", "words", "words_mask")
+                return super().generate(**found, **{k: v for k, v in kwargs.items() if k not in unused})
+            mask = kwargs.get("attention_mask")
+            found["position_ids"] = self._positions(ids, mask, images)
+            if self.config.mask == "prefix":
+                found["prefix_mask"] = torch.ones_like(ids) if mask is None else mask
+            if self.fusion.places is not None and images is not None:
+                found["image_states"], found["image_mask"] = images.stacked()
+                kwargs.pop("pixel_values")
+            return super().generate(inputs, **{k: v for k, v in found.items() if v is not None}, **kwargs)
+
+    def is_image(self, input_ids: Tensor) -> Tensor:
+        """Return which ids mark the place of an image token."""
+        return input_ids == self.config.image_token_id
+
+    def _positions(self, ids: Tensor, mask: Tensor | None, images: PromptImages | None) -> Tensor | None:
+        there = torch.ones_like(ids) if mask is None else mask
+        grids = [[]] * len(ids) if images is None else [row for row in images.grids for _ in range(images.beams)]
+        return positions_of(self.config.positions, there, self.is_image(ids), grids)
+
+    def _loss(self, logits: Tensor, labels: Tensor | None, kwargs: dict[str, Any]) -> Tensor | None:
+        if labels is None:
+            return None
+        if self.config.is_encoder_decoder:  # its inputs are shifted, not its labels
+            return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten())
+        scale = {k: v for k, v in kwargs.items() if k == "num_items_in_batch"}
+        return self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **scale)
 
 
 def sizes_of(vocabulary: dict[str, Any]) -> dict[str, Any]:
@@ -257,29 +340,8 @@ def sizes_of(vocabulary: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in vocabulary.items() if key != "preprocess"}
 
 
-def _connectors(config: VaryConfig, widths: list[int]) -> nn.Module:
-    """Build one connector after the merge, or one per branch before it."""
-    merge, width = MERGES[config.merge], config.text_config.hidden_size
-    if not isinstance(config.connector, list):
-        return _connector(config.connector, merge.width(widths), width)
-    if len(config.connector) != len(widths):
-        raise ConfigError(f"{len(config.connector)} connectors for {len(widths)} vocabularies")
-    share = merge.share(width, len(widths))
-    return nn.ModuleList(_connector(sizes, own, share) for sizes, own in zip(config.connector, widths, strict=True))
-
-
-def _connector(sizes: dict[str, Any], width: int, out_width: int) -> nn.Module:
-    sizes = dict(sizes)
-    name = sizes.pop("name")
-    if name not in CONNECTORS:
-        raise ConfigError(f"unknown connector {name!r}; allowed: {', '.join(CONNECTORS)}")
-    return CONNECTORS[name](width, out_width, **sizes)
-
-
-def _embedding_name(language_model: nn.Module) -> str:
-    """Return the name of the embedding table in a language model, such as `embed_tokens.weight`."""
-    table = cast(PreTrainedModel, language_model).get_input_embeddings().weight
-    return next(name for name, parameter in language_model.named_parameters() if parameter is table)
+def _built(known: dict[str, Any], sizes: dict[str, Any], *given: Any) -> Any:
+    return known[sizes["name"]](*given, **{key: value for key, value in sizes.items() if key != "name"})
 
 
 def load_model(folder: Path, dtype: str | torch.dtype = torch.float32) -> VaryForConditionalGeneration:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -30,12 +32,16 @@ from ..markup.prompts import (
 )
 from .config import VaryConfig
 from .convert.chat_template import foreign_pieces
+from .fuse import FUSIONS
 from .hub import read_config
-from .preprocess import normalise, prepare
+from .images.arrange import Runs, runs_of, tokens_in
+from .images.preprocess import normalise
+from .images.views import Shape, Views, cut_views
 from .vocab import VOCABULARIES, upgrade
 from .vocab.merge import MERGES, token_grid
 
 Messages = list[dict[str, Any]]
+WORDS = "words"  # folder of the second tokenizer
 
 
 def character_tokenizer(alphabet: str) -> PreTrainedTokenizerFast:
@@ -50,17 +56,31 @@ def character_tokenizer(alphabet: str) -> PreTrainedTokenizerFast:
     )  # fmt: skip
 
 
+@dataclass
+class _Seen:
+    """The images of a batch: a tensor per vocabulary with pixels, and runs of image tokens and shapes per image."""
+
+    pixels: list[torch.Tensor] = field(default_factory=list)
+    runs: list[Runs] = field(default_factory=list)
+    shapes: torch.Tensor | None = None  # (B, N, 4), for models whose images have views or no place in the prompt
+
+
 class VaryProcessor(ProcessorMixin):
     """Turn images and conversations into `input_ids`, `attention_mask`, `pixel_values`, and `labels` for training.
 
-    vocabularies, merge, connector, template: those of the model's configuration (`VaryProcessor.of`). Batches are
-    padded on the left. `pixel_values` is one tensor where one vocabulary takes pixels and a list of tensors where
-    several do; (B, C, H, W) when each row has one image, else (B, I, C, H, W) with zeros for images that a row lacks.
+    vocabularies, merge, connector, template, arrange, fusion: those of the model's configuration (`VaryProcessor.of`).
+    An encoder_decoder gets the answer as `labels` alone. Where `words_tokenizer` is set, it encodes the question a
+    second time, for connectors that read it (`words`, `words_mask`). Batches are padded on the left.
+
+    `pixel_values` is one tensor where one vocabulary takes pixels and a list of tensors where several do;
+    (B, C, H, W) when each row has one view, else (B, I, C, H, W) with zeros for views that a row lacks. For models that
+    cut images into views, `image_shapes` (B, N, 4) holds the shape of each image (`images.views`).
     """
 
     attributes: ClassVar = ["tokenizer"]
     tokenizer_class = "AutoTokenizer"
     image_token = IMAGE_MARK
+    words_tokenizer: Any = None
 
     def __init__(
         self,
@@ -71,6 +91,9 @@ class VaryProcessor(ProcessorMixin):
         template: str = "plain",
         image_pad: str = "<imgpad>",
         chat_template: str | None = None,
+        arrange: dict[str, Any] | None = None,
+        fusion: dict[str, Any] | None = None,
+        encoder_decoder: bool = False,
         **kwargs: Any,
     ):
         if template not in TEMPLATES:
@@ -79,14 +102,35 @@ class VaryProcessor(ProcessorMixin):
         self.merge, self.connector, self.template = merge, connector or {"name": "shuffle"}, template
         self.vocabularies = [upgrade(vocabulary) for vocabulary in self.vocabularies]
         self.image_pad = image_pad
+        self.arrange, self.fusion = arrange or {"name": "plain"}, fusion or {"name": "prefix"}
+        self.encoder_decoder = encoder_decoder
         super().__init__(tokenizer, **kwargs)
         # for other software: `apply_chat_template` below needs it for the template "jinja" alone
         self.chat_template = chat_template if template == "jinja" else jinja(self.style)
 
     @classmethod
-    def of(cls, config: Any, tokenizer: Any) -> VaryProcessor:
+    def of(cls, config: Any, tokenizer: Any, **more: Any) -> VaryProcessor:
         """Make the processor of a model with this configuration."""
-        return cls(tokenizer, config.vocabularies, config.merge, config.connector, config.template)
+        parts = {key: getattr(config, key) for key in ("vocabularies", "merge", "connector", "arrange", "fusion")}
+        given = {"template": config.template, "encoder_decoder": config.is_encoder_decoder} | more
+        return cls(tokenizer, **parts, **given)
+
+    def save_pretrained(self, save_directory: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Save the processor, and the tokenizer of the words in the folder `words`."""
+        words = self.__dict__.pop("words_tokenizer", None)  # transformers would write it as a setting
+        saved = super().save_pretrained(save_directory, **kwargs)
+        if words is not None:
+            self.words_tokenizer = words
+            words.save_pretrained(Path(save_directory) / WORDS)
+        return saved
+
+    @classmethod
+    def from_pretrained(cls, source: Any, **kwargs: Any) -> VaryProcessor:  # type: ignore[override]
+        """Load a processor, and the tokenizer of the words if there is one."""
+        found = super().from_pretrained(source, **kwargs)
+        if (Path(source) / WORDS).is_dir():
+            found.words_tokenizer = PreTrainedTokenizerFast.from_pretrained(Path(source) / WORDS)
+        return found
 
     @property
     def style(self) -> Template:
@@ -117,11 +161,12 @@ class VaryProcessor(ProcessorMixin):
             raise ValueError(f"the texts hold {counts} {self.image_token}, and {nested} images were given")
         if sum(counts) != len(images):
             raise ValueError(f"the texts hold {sum(counts)} {self.image_token}, and {len(images)} images were given")
-        pixels = self._pixels(images, counts)
-        span = image_span(self._tokens(pixels), self.style) if images else ""
-        span = span.replace("<imgpad>", self.image_pad)
-        ids = [self._ids(t.replace(self.image_token, span), add_special_tokens) for t in texts]
-        return self._batch(ids, pixels)
+        seen = self._see(images, counts)
+        spans = iter([image_span(runs, self.style, self.image_pad) for runs in seen.runs])
+        filled = ["".join(p + next(spans) for p in t.split(self.image_token)[:-1]) for t in texts]
+        ends = [t.split(self.image_token)[-1] for t in texts]
+        ids = [self._ids(start + end, add_special_tokens) for start, end in zip(filled, ends, strict=True)]
+        return self._batch(ids, seen, words=[t.replace(self.image_token, "").strip() for t in texts])
 
     def apply_chat_template(  # type: ignore[override]
         self,
@@ -154,16 +199,25 @@ class VaryProcessor(ProcessorMixin):
             ]
             return texts[0] if single else texts
         images = [opened(image) for _, shown in written for image in shown]
-        pixels = self._pixels(images, [len(shown) for _, shown in written])
-        count = self._tokens(pixels) if images else 0
-        encoded = [self._encode(pieces, count) for pieces, _ in written]
-        ready = self._batch([ids for ids, _ in encoded], pixels, [own for _, own in encoded] if labels else None)
+        seen = self._see(images, [len(shown) for _, shown in written])
+        runs = iter(seen.runs)
+        encoded = [self._encode(pieces, runs) for pieces, _ in written]
+        asked = ["".join(p.text for p in pieces if p.kind == "text" and not p.learn) for pieces, _ in written]
+        ready = self._batch(
+            [ids for ids, _ in encoded], seen, [own for _, own in encoded] if labels else None, words=asked
+        )
         return ready if return_dict else ready["input_ids"]
 
-    def num_image_tokens(self, sizes: list[tuple[int, int]]) -> int:
+    def num_image_tokens(self, sizes: list[tuple[int, int]], shape: Shape | None = None) -> int:
         """Count the image tokens of one image; `sizes` holds its (height, width) for each vocabulary with pixels."""
-        rows, columns = token_grid(self.vocabularies, self.merge, self.connector, sizes)
-        return rows * columns
+        return tokens_in(self._runs(sizes, shape or (0, 0, *sizes[0])))
+
+    def _runs(self, sizes: list[tuple[int, int]], shape: Shape) -> Runs:
+        places = FUSIONS[self.fusion["name"]].places
+        if places is not None:
+            return [places] if places else []
+        grid = token_grid(self.vocabularies, self.merge, self.connector, sizes)
+        return runs_of(self.arrange, grid, shape, sizes[0])
 
     def batch_decode(self, *args: Any, **kwargs: Any) -> list[str]:
         """Decode ids with the tokenizer."""
@@ -175,26 +229,45 @@ class VaryProcessor(ProcessorMixin):
             return pieces_of(messages, self.style, ask)
         return foreign_pieces(messages, self.tokenizer, str(self.chat_template), self.image_pad, ask)
 
-    def _pixels(self, images: list[Any], counts: list[int]) -> list[torch.Tensor]:
-        """Make one tensor per vocabulary that takes pixels; `counts` images belong to each row."""
+    def _see(self, images: list[Any], counts: list[int]) -> _Seen:
+        """Cut and stack the images; `counts` images belong to each row."""
         if not images:
-            return []
+            return _Seen()
         seeing = self.vocabularies[:1] if MERGES[self.merge].chained else self.vocabularies
-        return [_stack([self._prepared(image, v) for image in images], counts, v["preprocess"]) for v in seeing]
+        views = [[self._cut(image, vocabulary) for image in images] for vocabulary in seeing]
+        bounds = np.cumsum([0, *counts]).tolist()
+        rows = [slice(first, last) for first, last in pairwise(bounds)]
+        pixels = [
+            _stack([view for own, _ in cuts for view in own], [sum(len(o) for o, _ in cuts[r]) for r in rows],
+                   vocabulary["preprocess"])
+            for cuts, vocabulary in zip(views, seeing, strict=True)
+        ]  # fmt: skip
+        shapes = [shape for _, shape in views[0]]
+        sizes = [(int(p.shape[-2]), int(p.shape[-1])) for p in pixels]
+        needed = any("views" in v.get("preprocess", {}) for v in seeing) or self.fusion["name"] != "prefix"
+        runs = [self._runs(sizes, shape if needed else (0, 0, *sizes[0])) for shape in shapes]
+        if not needed:
+            return _Seen(pixels, runs)
+        table = torch.zeros(len(counts), max(counts), 4, dtype=torch.long)
+        for row, own in zip(table, rows, strict=True):
+            row[: len(shapes[own])] = torch.tensor(shapes[own]).reshape(-1, 4)
+        return _Seen(pixels, runs, table)
 
     @staticmethod
-    def _prepared(image: Image.Image, vocabulary: dict[str, Any]) -> np.ndarray:
-        return prepare(image, vocabulary["preprocess"], VOCABULARIES[vocabulary["name"]].channels)
-
-    def _tokens(self, pixels: list[torch.Tensor]) -> int:
-        """Count the image tokens of each image of a batch."""
-        return self.num_image_tokens([(int(p.shape[-2]), int(p.shape[-1])) for p in pixels])
+    def _cut(image: Image.Image, vocabulary: dict[str, Any]) -> Views:
+        return cut_views(image, vocabulary["preprocess"], VOCABULARIES[vocabulary["name"]].channels)
 
     def _ids(self, text: str, add_special_tokens: bool = False) -> list[int]:
         return self.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"]
 
-    def _encode(self, pieces: list[Piece], image_tokens: int) -> tuple[list[int], list[int]]:
+    def _encode(self, pieces: list[Piece], runs: Iterator[Runs]) -> tuple[list[int], list[int]]:
         """Encode pieces as ids and labels. Text between special tokens is tokenised as a whole."""
+        if self.encoder_decoder:  # the answer is the target of the decoder, and no part of the prompt
+            asked, answer = ([p for p in pieces if p.learn == learn] for learn in (False, True))
+            return self._encode_pieces(asked, runs)[0], self._encode_pieces(answer, runs)[0]
+        return self._encode_pieces(pieces, runs)
+
+    def _encode_pieces(self, pieces: list[Piece], runs: Iterator[Runs]) -> tuple[list[int], list[int]]:
         ids: list[int] = []
         labels: list[int] = []
         for (kind, _), run in groupby(pieces, key=lambda piece: (piece.kind, self.style.apart and piece.learn)):
@@ -204,9 +277,8 @@ class VaryProcessor(ProcessorMixin):
             else:
                 own, learnt = [], []
                 for piece in members:
-                    count = image_tokens if kind == "image" else 1
-                    own += [self._id(self.image_pad if kind == "image" else piece.text)] * count
-                    learnt += [piece.learn] * count
+                    own += self._image_ids(next(runs)) if kind == "image" else [self._id(piece.text)]
+                    learnt += [piece.learn] * (len(own) - len(learnt))
             ids += own
             labels += [i if learn else -100 for i, learn in zip(own, learnt, strict=True)]
         return ids, labels
@@ -218,6 +290,11 @@ class VaryProcessor(ProcessorMixin):
         encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
         return encoded["input_ids"], [learnt[max(end, 1) - 1] for _, end in encoded["offset_mapping"]]
 
+    def _image_ids(self, runs: Runs) -> list[int]:
+        """Encode one image: image tokens, and the marks between them, whose special tokens are special."""
+        pad = self._id(self.image_pad)
+        return [i for run in runs for i in ([pad] * run if isinstance(run, int) else self._ids(run))]
+
     def _id(self, token: str) -> int:
         found = self.tokenizer.convert_tokens_to_ids(token)
         if found is None or found == self.tokenizer.unk_token_id:
@@ -225,18 +302,34 @@ class VaryProcessor(ProcessorMixin):
         return found
 
     def _batch(
-        self, ids: list[list[int]], pixels: list[torch.Tensor], labels: list[list[int]] | None = None
+        self, ids: list[list[int]], seen: _Seen, labels: list[list[int]] | None = None, words: list[str] | None = None
     ) -> BatchFeature:
-        long, pad = max(map(len, ids)), self.tokenizer.pad_token_id
+        pad = self.tokenizer.pad_token_id
         data: dict[str, Any] = {
-            "input_ids": torch.tensor([[pad] * (long - len(row)) + row for row in ids]),
-            "attention_mask": torch.tensor([[0] * (long - len(row)) + [1] * len(row) for row in ids]),
+            "input_ids": _left_padded(ids, pad),
+            "attention_mask": _left_padded([[1] * len(row) for row in ids], 0),
         }
         if labels is not None:
-            data["labels"] = torch.tensor([[-100] * (long - len(row)) + row for row in labels])
-        if pixels:
-            data["pixel_values"] = pixels[0] if len(pixels) == 1 else pixels
+            data["labels"] = _right_padded(labels, -100) if self.encoder_decoder else _left_padded(labels, -100)
+        if seen.pixels:
+            data["pixel_values"] = seen.pixels[0] if len(seen.pixels) == 1 else seen.pixels
+        if seen.shapes is not None:
+            data["image_shapes"] = seen.shapes
+        if self.words_tokenizer is not None and words:
+            asked = [self.words_tokenizer(text)["input_ids"] for text in words]
+            data["words"] = _right_padded(asked, self.words_tokenizer.pad_token_id or 0)
+            data["words_mask"] = _right_padded([[1] * len(row) for row in asked], 0)
         return BatchFeature(data)
+
+
+def _left_padded(rows: list[list[int]], pad: int) -> torch.Tensor:
+    long = max(map(len, rows))
+    return torch.tensor([[pad] * (long - len(row)) + row for row in rows])
+
+
+def _right_padded(rows: list[list[int]], pad: int) -> torch.Tensor:
+    long = max(map(len, rows))
+    return torch.tensor([row + [pad] * (long - len(row)) for row in rows])
 
 
 def _nested(images: Any) -> bool:

@@ -24,7 +24,7 @@ from ..document.lines import TextLine
 from ..document.orientation import Orientation, find_orientation, find_sideways_text, restore_orientation
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
-from ..models.preprocess import fit
+from ..models.images.preprocess import fit
 from .ctc import drop_echoes, find_lines, with_text
 from .field import Field
 from .network import ReadingNetwork

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..io.errors import InputError, MissingExtra
 from ..models.config import preset
+from ..models.fuse.language import layers_of
 from ..models.modeling import VaryForConditionalGeneration, load_model
 from ..models.processor import VaryProcessor, character_tokenizer, load_processor
 from ..models.quantize import quantize
@@ -77,11 +78,6 @@ def _prepare(model: VaryForConditionalGeneration, recipe: Recipe, hold: bool, tr
         for part in (*model.vocabularies, model.language_model):
             for layer in layers_of(part):
                 layer.compile()  # one by one: equal layers share one compilation
-
-
-def layers_of(part: nn.Module) -> list[nn.Module]:
-    """Return the layers of a vocabulary or language model: the entries of its longest ModuleList."""
-    return list(max((m for m in part.modules() if isinstance(m, nn.ModuleList)), key=len, default=[part]))
 
 
 def shard_model(model: VaryForConditionalGeneration, recipe: Recipe, ranks: Ranks) -> None:

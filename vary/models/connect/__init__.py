@@ -7,7 +7,7 @@ can lay out a prompt without a model.
 
 from __future__ import annotations
 
-from .chain import STEPS, Chain
+from .chain import STEPS, Chain, run
 from .plain import Connector, Fold, Grid, Linear, Mlp, Norm, Shuffle
 from .qformer import QFormer
 
@@ -25,4 +25,5 @@ __all__ = [
     "Norm",
     "QFormer",
     "Shuffle",
+    "run",
 ]

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
-from .plain import Connector, Fold, Grid, Linear, Mlp, Norm, Shuffle
+from .plain import Activation, Connector, Fold, Gated, Grid, Linear, MeanFirst, Mlp, Norm, Positions, Shuffle
 from .qformer import QFormer
+from .resampler import Resampler
 
 STEPS: dict[str, type[Connector]] = {
+    "act": Activation,
     "fold": Fold,
+    "gated": Gated,
     "linear": Linear,
+    "mean-first": MeanFirst,
     "mlp": Mlp,
     "norm": Norm,
+    "positions": Positions,
     "qformer": QFormer,
+    "resampler": Resampler,
     "shuffle": Shuffle,
 }
 
@@ -27,6 +33,8 @@ class Chain(Connector):
         out_width: E.
         steps: Mappings with a `name` of `STEPS` and its sizes.
     """
+
+    takes: ClassVar = ("used_BN", "words_BQ", "words_mask_BQ")
 
     def __init__(self, width: int, out_width: int, steps: list[dict[str, Any]]):
         super().__init__()
@@ -45,12 +53,24 @@ class Chain(Connector):
             grid = STEPS[step["name"]].grid(grid, **_sizes(step))
         return grid
 
-    def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
-        """Map (B, N, D) to (B, M, E)."""
+    @staticmethod
+    def width(width: int, out_width: int, steps: list[dict[str, Any]] | None = None, **_: Any) -> int:
+        """Return the width after all steps."""
+        for step in steps or []:
+            width = STEPS[step["name"]].width(width, out_width, **_sizes(step))
+        return width
+
+    def forward(self, tokens_BND: Tensor, grid: Grid, **inputs: Any) -> Tensor:
+        """Map (B, N, D) to (B, M, E). `inputs` are further inputs that some steps take."""
         for step, module in zip(self.given_steps, self.steps, strict=True):
-            tokens_BND = cast(Connector, module)(tokens_BND, grid)
+            tokens_BND = run(cast(Connector, module), tokens_BND, grid, inputs)
             grid = STEPS[step["name"]].grid(grid, **_sizes(step))
         return tokens_BND
+
+
+def run(connector: Connector, tokens_BND: Tensor, grid: Grid, inputs: dict[str, Any]) -> Tensor:
+    """Run a connector with those of the further inputs that it takes."""
+    return connector(tokens_BND, grid, **{key: inputs[key] for key in connector.takes if key in inputs})
 
 
 def _sizes(step: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 Grid = tuple[int, int]
@@ -16,6 +17,7 @@ class Connector(nn.Module):
     """Turn tokens on a grid into image tokens. `window` holds the rows and columns of cells that become one token."""
 
     given: ClassVar = ("width", "out_width")  # arguments that come from the model, not from the configuration
+    takes: ClassVar[tuple[str, ...]] = ()  # further inputs of `forward`: `used_BN`, `words_BQ`, `words_mask_BQ`
 
     window: tuple[int, int] = (1, 1)
 
@@ -56,7 +58,7 @@ class Mlp(Connector):
         super().__init__()
         layers: list[nn.Module] = [nn.Linear(width, out_width)]
         for _ in range(depth - 1):
-            layers += [_activation(act), nn.Linear(out_width, out_width)]
+            layers += [activation(act), nn.Linear(out_width, out_width)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
@@ -64,17 +66,97 @@ class Mlp(Connector):
         return self.layers(tokens_BND)
 
 
-class Norm(Connector):
-    """Layer norm; the width stays."""
+class Gated(Connector):
+    """Multiply two projections, one of them activated, and project the product; M = N (the MLP of Llama).
 
-    def __init__(self, width: int, out_width: int, eps: float = 1e-5):
+    Args:
+        width: D.
+        out_width: E.
+        hidden: Width of the product.
+        act: Name of the activation, as transformers spells it.
+    """
+
+    def __init__(self, width: int, out_width: int, hidden: int, act: str = "silu"):
         super().__init__()
-        self.norm = nn.LayerNorm(width, eps)
+        self.gate, self.up = nn.Linear(width, hidden, False), nn.Linear(width, hidden, False)
+        self.down, self.act = nn.Linear(hidden, out_width, False), activation(act)
+
+    def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
+        """Map (B, N, D) to (B, N, E)."""
+        return self.down(self.act(self.gate(tokens_BND)) * self.up(tokens_BND))
+
+
+class SameWidth(Connector):
+    """Base class of the steps that keep the width of their input."""
 
     @staticmethod
     def width(width: int, out_width: int, **_: Any) -> int:
         """Return the width of the input."""
         return width
+
+
+class Activation(SameWidth):
+    """Apply an activation alone, by the name that transformers has for it."""
+
+    def __init__(self, width: int, out_width: int, act: str = "gelu"):
+        super().__init__()
+        self.act = activation(act)
+
+    def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
+        """Return a tensor of the same shape."""
+        return self.act(tokens_BND)
+
+
+class Positions(SameWidth):
+    """Add learnt positions: half of the channels for the column, half for the row (Florence-2, arXiv 2311.06242).
+
+    Args:
+        width: D.
+        out_width: Ignored; the width stays.
+        side: Rows and columns that have a position.
+        frame: Add the sine and cosine of frame 0 too, as models do that were trained on videos.
+    """
+
+    def __init__(self, width: int, out_width: int, side: int, frame: bool = False):
+        super().__init__()
+        self.rows, self.columns = nn.Embedding(side, width // 2), nn.Embedding(side, width - width // 2)
+        self.frame = frame
+
+    def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
+        """Return a tensor of the same shape."""
+        high, wide = grid
+        rows = self.rows.weight[:high, None].expand(-1, wide, -1)
+        columns = self.columns.weight[None, :wide].expand(high, -1, -1)
+        added = tokens_BND + torch.cat([columns, rows], -1).flatten(0, 1)
+        if self.frame:
+            first = torch.zeros_like(added[0, 0])
+            first[1::2] = 1  # sine and cosine of 0, in turns
+            added = added + first
+        return added
+
+
+class MeanFirst(SameWidth):
+    """Put the mean of all tokens before them."""
+
+    def __init__(self, width: int, out_width: int):
+        super().__init__()
+
+    @staticmethod
+    def grid(grid: Grid, **_: Any) -> Grid:
+        """Return one row with one token more."""
+        return 1, grid[0] * grid[1] + 1
+
+    def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
+        """Map (B, N, D) to (B, N + 1, D)."""
+        return torch.cat([tokens_BND.mean(1, keepdim=True), tokens_BND], 1)
+
+
+class Norm(SameWidth):
+    """Layer norm; the width stays."""
+
+    def __init__(self, width: int, out_width: int, eps: float = 1e-5):
+        super().__init__()
+        self.norm = nn.LayerNorm(width, eps)
 
     def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
         """Return a tensor of the same shape."""
@@ -147,7 +229,8 @@ def fold(tokens_BND: Tensor, grid: Grid, window: tuple[int, int]) -> Tensor:
     return cells.permute(0, 1, 3, 2, 4, 5).flatten(3).flatten(1, 2)
 
 
-def _activation(name: str) -> nn.Module:
+def activation(name: str) -> nn.Module:
+    """Return an activation by the name that transformers has for it."""
     if name == "gelu":
         return nn.GELU()
     from transformers.activations import ACT2FN  # takes seconds, and no model of ours needs it

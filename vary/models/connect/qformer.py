@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,23 @@ class QFormer(Connector):
         out_width: Ignored; a linear layer follows.
         queries: Number of image tokens.
         config: Configuration of transformers' `Blip2QFormerModel`, but for the width of the image tokens.
+        words: The queries attend to the words of the prompt too (InstructBLIP, arXiv 2305.06500).
     """
 
-    def __init__(self, width: int, out_width: int, queries: int, config: dict[str, Any]):
-        super().__init__()
-        from transformers import Blip2QFormerConfig, Blip2QFormerModel
+    takes: ClassVar = ("words_BQ", "words_mask_BQ")
 
-        self.qformer = Blip2QFormerModel(Blip2QFormerConfig(**config, encoder_hidden_size=width))
+    def __init__(self, width: int, out_width: int, queries: int, config: dict[str, Any], words: bool = False):
+        super().__init__()
+        from transformers import Blip2QFormerConfig, Blip2QFormerModel, InstructBlipQFormerConfig
+        from transformers import InstructBlipQFormerModel as WithWords
+
+        sizes: Any = config | {"encoder_hidden_size": width}
+        self.qformer: Any
+        if words:
+            self.qformer = WithWords(InstructBlipQFormerConfig(**sizes))
+        else:
+            self.qformer = Blip2QFormerModel(Blip2QFormerConfig(**sizes))
+        self.words = words
         self.queries = nn.Parameter(torch.randn(1, queries, config["hidden_size"]) * 0.02)
 
     @staticmethod
@@ -37,7 +47,14 @@ class QFormer(Connector):
         """Return the width of the Q-Former."""
         return int((config or {})["hidden_size"])
 
-    def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
-        """Map (B, N, D) to (B, queries, width of the Q-Former)."""
+    def forward(
+        self, tokens_BND: Tensor, grid: Grid, words_BQ: Tensor | None = None, words_mask_BQ: Tensor | None = None
+    ) -> Tensor:
+        """Map (B, N, D), and the ids of the words of each image's prompt, to (B, queries, width of the Q-Former)."""
         queries = self.queries.expand(len(tokens_BND), -1, -1)
-        return self.qformer(query_embeds=queries, encoder_hidden_states=tokens_BND).last_hidden_state
+        options: dict[str, Any] = {}
+        if self.words and words_BQ is not None:
+            mask = torch.ones_like(words_BQ) if words_mask_BQ is None else words_mask_BQ
+            options = {"input_ids": words_BQ, "attention_mask": torch.cat([mask.new_ones(queries.shape[:2]), mask], 1)}
+        out = self.qformer(query_embeds=queries, encoder_hidden_states=tokens_BND, **options)
+        return out.last_hidden_state[:, : queries.shape[1]]

@@ -213,5 +213,6 @@ def _generation(config: VaryConfig) -> GenerationConfig:
     text = config.text_config
     return GenerationConfig(
         do_sample=False, no_repeat_ngram_size=20, max_new_tokens=2048, eos_token_id=text.eos_token_id,
-        pad_token_id=text.pad_token_id, bos_token_id=text.bos_token_id, suppress_tokens=[config.image_token_id],
+        pad_token_id=text.pad_token_id, bos_token_id=getattr(text, "bos_token_id", None),
+        suppress_tokens=[config.image_token_id],
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .key_tables import Table
-from .sam import sam, transformers_sam
+from .towers import sam, transformers_sam
 
 ORIGINAL: Table = [
     *sam("model.vision_tower_high.", "vocabularies.0."),

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from ..config import VaryConfig, preset
 from . import got, opt, qwen
-from .clip import clip_config, tower
 from .key_tables import Table
-from .sam import sam, sam_sizes, transformers_sam
+from .towers import clip_config, sam, sam_sizes, tower, transformers_sam
 
 Config = Callable[[VaryConfig], dict[str, Any]]
 

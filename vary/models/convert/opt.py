@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .key_tables import Table
-from .sam import sam
+from .towers import sam
 
 OFFSET = 2  # OPT's position table begins with two rows that no token uses
 

@@ -6,73 +6,23 @@ So every generation of published names works, sharded or not. Only safetensors a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel
 
-from ...io.errors import InputError
 from ..config import VaryConfig
+from ..images.arrange import runs_of, tokens_in
+from ..images.views import cut_views
 from ..processor import VaryProcessor
-from .key_tables import Table, rename
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A model type of transformers.
-
-    `table` renames its tensors to ours. `settings` makes the arguments of `VaryConfig` out of its configuration;
-    preprocessing and prompts are added by `read_peer`.
-    """
-
-    table: Table
-    settings: Callable[[Any], dict[str, Any]]
-
-
-LLAVA: Table = [
-    ("model.vision_tower.{*}", "vocabularies.0.tower.{*}"),
-    ("model.multi_modal_projector.linear_1.{*}", "connector.layers.0.{*}"),
-    ("model.multi_modal_projector.linear_2.{*}", "connector.layers.2.{*}"),
-    ("model.language_model.{*}", "language_model.{*}"),
-    ("lm_head.{*}", "lm_head.{*}"),
-]
-BLIP_2: Table = [
-    ("vision_model.{*}", "vocabularies.0.tower.{*}"),
-    ("query_tokens", "connector.steps.0.queries"),
-    ("qformer.{*}", "connector.steps.0.qformer.{*}"),
-    ("language_projection.{*}", "connector.steps.1.linear.{*}"),
-    ("language_model.lm_head.{*}", "lm_head.{*}"),
-    ("language_model.model.{*}", "language_model.{*}"),
-]
-
-
-def _llava(config: Any) -> dict[str, Any]:
-    vision = config.vision_config.to_dict()
-    if config.vision_feature_select_strategy == "full" and vision["model_type"].startswith("clip"):
-        raise InputError("a LLaVA that keeps the class token of CLIP is not supported")
-    connector = {"name": "mlp", "depth": 2, "act": config.projector_hidden_act}
-    tower = {"name": "tower", "config": vision, "layer": config.vision_feature_layer}
-    return {"vocabularies": [tower], "connector": connector}
-
-
-def _blip_2(config: Any) -> dict[str, Any]:
-    if config.text_config.is_encoder_decoder:
-        raise InputError("a BLIP-2 with an encoder-decoder (Flan-T5) is not supported")
-    former = config.qformer_config.to_dict()
-    queries = {
-        "name": "qformer",
-        "queries": config.num_query_tokens,
-        "config": {k: v for k, v in former.items() if k not in ("encoder_hidden_size", "model_type")},
-    }
-    tower = {"name": "tower", "config": config.vision_config.to_dict(), "pick": "all"}
-    return {"vocabularies": [tower], "connector": {"name": "chain", "steps": [queries, {"name": "linear"}]}}
-
-
-PEERS = {"llava": Peer(LLAVA, _llava), "blip-2": Peer(BLIP_2, _blip_2)}
+from ..vocab.merge import token_grid
+from .key_tables import rename
+from .peer_tables import PEERS
 
 
 def read_peer(source: Path) -> tuple[VaryConfig, dict[str, Tensor], PreTrainedModel]:
@@ -82,26 +32,33 @@ def read_peer(source: Path) -> tuple[VaryConfig, dict[str, Tensor], PreTrainedMo
         InputError: The configuration has no counterpart here.
     """
     theirs: Any = AutoModelForImageTextToText.from_pretrained(source, dtype="auto", use_safetensors=True)
-    return peer_config(theirs.config, _preprocess(source)), peer_tensors(theirs), theirs.eval()
+    return peer_config(theirs, _preprocess(source)), peer_tensors(theirs), theirs.eval()
 
 
-def peer_config(theirs: Any, preprocess: dict[str, Any]) -> VaryConfig:
-    """Make our configuration out of theirs."""
-    settings = PEERS[theirs.model_type].settings(theirs)
+def peer_config(theirs: PreTrainedModel, preprocess: dict[str, Any]) -> VaryConfig:
+    """Make our configuration out of that of a model of transformers."""
+    config: Any = theirs.config
+    settings = PEERS[config.model_type].settings(config)
     vision = settings["vocabularies"][0]
-    if "size" not in preprocess:
-        preprocess = preprocess | {"size": vision["config"]["image_size"]}
-    vision["preprocess"] = preprocess
-    image = getattr(theirs, "image_token_id", None)
-    image = image if image is not None else theirs.image_token_index
-    text = theirs.text_config.to_dict()
-    return VaryConfig(**settings, text_config=text, template="jinja", image_token_id=image)
+    size = vision.get("config", {}).get("image_size")
+    vision["preprocess"] = ({"size": size} if size else {}) | vision.get("preprocess", {}) | preprocess
+    tied = theirs.get_output_embeddings().weight is theirs.get_input_embeddings().weight
+    ids = (settings, vars(config))
+    known = (
+        found[key] for found in ids for key in ("image_token_id", "image_token_index") if found.get(key) is not None
+    )
+    return VaryConfig(**settings | {"template": "jinja", "image_token_id": next(known), "tie_word_embeddings": tied})
 
 
 def peer_tensors(theirs: PreTrainedModel) -> dict[str, Tensor]:
     """Rename the tensors of a model of transformers to ours."""
-    state = {name.replace(".vision_model.", "."): tensor for name, tensor in theirs.state_dict().items()}
-    return rename(state, PEERS[theirs.config.model_type].table, ("{*}.position_ids", "{*}.inv_freq"))
+    state = {
+        re.sub(r"(vision_tower|vision_model)\.vision_model\.", r"\1.", k): t for k, t in theirs.state_dict().items()
+    }
+    peer = PEERS[theirs.config.model_type]
+    present = [line for line in peer.table if isinstance(line[0], str) or set(line[0]) <= state.keys()]
+    single = [(theirs[0], ours) for theirs, ours in peer.table if not isinstance(theirs, str)]
+    return rename(state, [*present, *single], ("{*}.position_ids", "{*}.inv_freq", *peer.dropped))
 
 
 def save_peer_processor(source: Path, target: Path, config: VaryConfig) -> list[str]:
@@ -122,8 +79,10 @@ def save_peer_processor(source: Path, target: Path, config: VaryConfig) -> list[
         template = written.read_text(encoding="utf-8")
     elif older.is_file():
         template = json.loads(older.read_text(encoding="utf-8"))["chat_template"]
-    parts = (config.vocabularies, config.merge, config.connector)
-    VaryProcessor(tokenizer, *parts, "jinja", image_pad=pad, chat_template=template).save_pretrained(target)
+    processor = VaryProcessor.of(config, tokenizer, image_pad=pad, chat_template=template)
+    if (source / "qformer_tokenizer").is_dir():
+        processor.words_tokenizer = AutoTokenizer.from_pretrained(source / "qformer_tokenizer")
+    processor.save_pretrained(target)
     return (
         [] if template else [f"{source}: no chat template in it; prompts must be written out (`processor(text=...)`)"]
     )
@@ -132,17 +91,71 @@ def save_peer_processor(source: Path, target: Path, config: VaryConfig) -> list[
 @torch.inference_mode()
 def compare(ours: Any, theirs: PreTrainedModel) -> float:
     """Return the largest difference of logits between our model and theirs, for one random image, in float32."""
-    config = ours.config
-    size = config.vocabularies[0]["preprocess"]["size"]
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randn(1, 3, size, size, generator=generator)
+    config, generator = ours.config, np.random.default_rng(0)
+    image = Image.fromarray(generator.integers(0, 255, (330, 250, 3), np.uint8))
+    views, shape = cut_views(image, config.vocabularies[0]["preprocess"], 3)
+    pixels = torch.from_numpy(np.stack(views))[None]
+    sizes = [(int(pixels.shape[-2]), int(pixels.shape[-1]))]
+    grid = token_grid(config.vocabularies, config.merge, config.connector, sizes)
+    places = ours.fusion.places
+    run = tokens_in(runs_of(config.arrange, grid, shape, sizes[0])) if places is None else places
+    words = generator.integers(3, min(100, config.text_config.vocab_size - 1), 5).tolist()
+    ids = torch.tensor([[*words[:2], *[config.image_token_id] * run, *words[2:]]])
+    inputs = {
+        "input_ids": ids, "attention_mask": torch.ones_like(ids), "image_shapes": torch.tensor([[shape]]),
+        "pixel_values": pixels if len(views) > 1 else pixels[:, 0],
+    }  # fmt: skip
+    if any(step.get("words") for step in config.connector.get("steps", [])):
+        inputs |= {"words": torch.tensor([words[:3]]), "words_mask": torch.ones(1, 3, dtype=torch.long)}
     ours, theirs = ours.float().eval(), theirs.float().eval()
-    count = ours.get_image_features(pixels).shape[1]
-    words = torch.randint(3, min(100, config.text_config.vocab_size), (5,), generator=generator).tolist()
-    ids = torch.tensor([[*words[:2], *[config.image_token_id] * count, *words[2:]]])
-    mask = torch.ones_like(ids)
-    found = [model(input_ids=ids, pixel_values=pixels, attention_mask=mask).logits for model in (ours, theirs)]
-    return float((found[0] - found[1]).abs().max())
+    given = peer_inputs(theirs.config.model_type, inputs, ours)
+    decoder = {"decoder_input_ids": ids[:, :3]} if config.is_encoder_decoder else {}
+    return float((ours(**inputs, **decoder).logits - theirs(**given, **decoder).logits).abs().max())
+
+
+def peer_inputs(kind: str, inputs: dict[str, Any], ours: Any) -> dict[str, Any]:
+    """Turn the inputs of our models into those of a class of transformers. Prompts need the same number of images.
+
+    Args:
+        kind: Its model type.
+        inputs: What our processor made.
+        ours: Our model of the same weights.
+    """
+    found: dict[str, Any] = {
+        key: inputs[key] for key in ("input_ids", "attention_mask", "pixel_values") if key in inputs
+    }
+    ids, pixels, shapes = found["input_ids"], found["pixel_values"], inputs.get("image_shapes", torch.zeros(0))
+    is_image = ids == ours.config.image_token_id
+    stacked = pixels if pixels.ndim == 5 else pixels[:, None]
+    if kind in ("llava_next", "llava_onevision"):
+        return found | {"pixel_values": stacked, "image_sizes": shapes[:, :, 2:].flatten(0, 1)}
+    if kind == "paligemma":
+        return found | {"token_type_ids": torch.zeros_like(ids)}
+    if kind == "fuyu":
+        return found | {"pixel_values": ours.vocabularies[0](stacked.flatten(0, 1))}
+    if kind == "qwen2_vl":
+        packed, grids = ours.vocabularies[0].pack(stacked.flatten(0, 1), shapes[:, :, 2:].flatten(0, 1))
+        return found | {"pixel_values": packed, "image_grid_thw": grids, "mm_token_type_ids": is_image.int()}
+    if kind == "kosmos-2":
+        return found | {"image_embeds_position_mask": is_image.long()}
+    if kind == "idefics":
+        seen = is_image.long().cumsum(1)[..., None] - 1 == torch.arange(stacked.shape[1])
+        return found | {"pixel_values": stacked, "image_attention_mask": seen.long()}
+    if kind in ("idefics2", "idefics3"):
+        return found | {"pixel_values": stacked, "pixel_attention_mask": _used(stacked, shapes)}
+    if kind == "instructblip" and "words" in inputs:
+        return found | {"qformer_input_ids": inputs["words"], "qformer_attention_mask": inputs["words_mask"]}
+    return found
+
+
+def _used(pixels_BICHW: Tensor, shapes_BN4: Tensor) -> Tensor:
+    """Return which pixels (B, I, H, W) are not padding; tiles have none."""
+    mask = torch.ones(pixels_BICHW.shape[:2] + pixels_BICHW.shape[3:], dtype=torch.long)
+    if shapes_BN4.shape[1] == pixels_BICHW.shape[1]:
+        for row, shapes in zip(mask, shapes_BN4.tolist(), strict=True):
+            for view, (*_, high, wide) in zip(row, shapes, strict=True):
+                view[high:], view[:, wide:] = 0, 0
+    return mask
 
 
 def _preprocess(source: Path) -> dict[str, Any]:
@@ -167,3 +180,6 @@ def _preprocess(source: Path) -> dict[str, Any]:
         "resample": filters.get(found.get("resample", 3), "bicubic"),
     }
     return made | ({"size": sides[0]} if sides else {})
+
+
+__all__ = ["PEERS", "compare", "peer_config", "peer_inputs", "peer_tensors", "read_peer", "save_peer_processor"]

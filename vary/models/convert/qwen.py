@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .clip import tower
 from .key_tables import Table
-from .sam import sam
+from .towers import sam, tower
 
 # Rotary tables and masks that older dumps hold; both are computed.
 DROPPED = ("{*}.position_ids", "{*}.rotary_emb.inv_freq", "{*}.attn.masked_bias", "{*}.attn.bias")

@@ -11,11 +11,14 @@ from typing import Any
 from ...io.errors import ConfigError
 from .base import Vocabulary
 from .nano import NanoVocabulary
+from .native import PackedVocabulary, PatchVocabulary
 from .sam import SamVocabulary
 from .towers import TowerVocabulary
 
 VOCABULARIES: dict[str, type[Vocabulary]] = {
     "nano": NanoVocabulary,
+    "packed": PackedVocabulary,
+    "patch": PatchVocabulary,
     "sam": SamVocabulary,
     "tower": TowerVocabulary,
 }
@@ -70,6 +73,8 @@ def build_vocabulary(name: str, **sizes: Any) -> Vocabulary:
 __all__ = [
     "VOCABULARIES",
     "NanoVocabulary",
+    "PackedVocabulary",
+    "PatchVocabulary",
     "SamVocabulary",
     "TowerVocabulary",
     "Vocabulary",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 
@@ -12,10 +13,12 @@ class Vocabulary(nn.Module):
     """Encode pixels (B, C, H, W) as tokens (B, N, D), one per cell of a grid, in raster order.
 
     `channels` is C: 1 for grey, 3 for RGB. `width` is D. `sizes` holds the arguments of the constructor; they are the
-    keys that the configuration of this vocabulary may have.
+    keys that the configuration of this vocabulary may have. One that is `native` takes images of any size; `forward`
+    gets their sizes (B, 2) without padding too, or None.
     """
 
     channels: ClassVar[int] = 3
+    native: bool = False
     width: int
 
     def __init__(self, **sizes: Any):
@@ -36,6 +39,14 @@ class Vocabulary(nn.Module):
         """Return the rows and columns of tokens for an image of this size in pixels."""
         rows, columns = self.stride
         return height // rows, width // columns
+
+    def used(self, sizes_B2: Tensor, height: int, width: int) -> Tensor:
+        """Return which tokens (B, N) of images of this padded size are not padding."""
+        (rows, columns), device = self.grid(height, width), sizes_B2.device
+        cells = -(-sizes_B2 // torch.tensor(self.stride, device=device))
+        high = torch.arange(rows, device=device) < cells[:, :1]
+        wide = torch.arange(columns, device=device) < cells[:, 1:]
+        return (high[:, :, None] & wide[:, None]).flatten(1)
 
     def for_inference(self) -> Vocabulary:
         """Return a copy that computes the same values faster; the copy cannot be trained."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...io.errors import ConfigError
 from ..connect import CONNECTORS, Grid
@@ -107,3 +107,39 @@ def stride_of(vocabulary: dict[str, Any]) -> Grid:
 
 def _connected(connector: dict[str, Any], grid: Grid) -> Grid:
     return CONNECTORS[connector["name"]].grid(grid, **{k: v for k, v in connector.items() if k != "name"})
+
+
+def build_connectors(
+    merge: str, connector: dict[str, Any] | list[dict[str, Any]], widths: list[int], width: int
+) -> nn.Module:
+    """Build one connector after the merge, or one per vocabulary before it.
+
+    Args:
+        merge: Name of the merge.
+        connector: Configuration of the connector, or one per vocabulary.
+        widths: Widths of the vocabularies.
+        width: Width of the language model.
+
+    Raises:
+        ConfigError: The number of connectors is not that of vocabularies, or widths cannot be merged.
+    """
+    rule = MERGES[merge]
+    if not isinstance(connector, list):
+        return _build(connector, rule.width(widths), width)
+    if len(connector) != len(widths):
+        raise ConfigError(f"{len(connector)} connectors for {len(widths)} vocabularies")
+    share = rule.share(width, len(widths))
+    return nn.ModuleList(_build(sizes, own, share) for sizes, own in zip(connector, widths, strict=True))
+
+
+def connected_width(merge: str, connector: dict[str, Any] | list[dict[str, Any]], widths: list[int], width: int) -> int:
+    """Return the width of image tokens: that of the language model, but for a chain that ends before it."""
+    if isinstance(connector, list):
+        return width
+    sizes = {key: value for key, value in connector.items() if key != "name"}
+    return CONNECTORS[connector["name"]].width(MERGES[merge].width(widths), width, **sizes)
+
+
+def _build(connector: dict[str, Any], width: int, out_width: int) -> nn.Module:
+    sizes = {key: value for key, value in connector.items() if key != "name"}
+    return CONNECTORS[connector["name"]](width, out_width, **sizes)

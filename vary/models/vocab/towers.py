@@ -8,6 +8,7 @@ Shapes: B batch, C channels, H W pixels, N tokens, D width.
 from __future__ import annotations
 
 import inspect
+import math
 from typing import Any, Literal
 
 import torch
@@ -19,6 +20,7 @@ from .base import Vocabulary
 CLASSES = {  # public classes that AutoModel does not know
     "blip_2_vision_model": "Blip2VisionModel",
     "blip_vision_model": "BlipVisionModel",
+    "florence_vision": "Florence2VisionBackbone",
     "instructblip_vision_model": "InstructBlipVisionModel",
 }
 
@@ -56,8 +58,9 @@ class TowerVocabulary(Vocabulary):
             if chosen is not None and depth is not None and not -depth - 1 <= chosen <= depth:
                 raise ValueError(f"layer {chosen}: allowed are {-depth - 1} to {depth} for {depth} blocks")
         self.pick, self.norm, self.unit = pick, norm, unit
-        self.width = len(self.layers) * int(width or own.hidden_size)
+        self.width = len(self.layers) * int(width or _width(own))
         self.channels = int(getattr(own, "num_channels", 3))  # type: ignore[misc]  # a tower may differ from its class
+        self.native = "patch_attention_mask" in inspect.signature(self.tower.forward).parameters
         self.interpolates = "interpolate_pos_encoding" in inspect.signature(self.tower.forward).parameters
 
     @classmethod
@@ -66,14 +69,18 @@ class TowerVocabulary(Vocabulary):
         config, stride = sizes["config"], sizes.get("stride") or sizes["config"].get("patch_size")
         if stride is None:
             stride = getattr(_config(config), "patch_size", None)
+        if isinstance(steps := config.get("patch_stride"), list | tuple):
+            stride = math.prod(steps)
         if not isinstance(stride, int):
             raise ValueError(
                 f"vocabulary tower, {config['model_type']}: give stride, the pixels per token; got {stride!r}"
             )
         return stride, stride
 
-    def forward(self, pixels_BCHW: Tensor) -> Tensor:
+    def forward(self, pixels_BCHW: Tensor, sizes_B2: Tensor | None = None) -> Tensor:
         """Encode images. Positions are interpolated for sizes other than the stored one.
+
+        `sizes_B2` holds the sizes without padding, for towers that mask the rest.
 
         Raises:
             ValueError: A side is not a multiple of the stride, or the tower returns too few tokens.
@@ -86,8 +93,10 @@ class TowerVocabulary(Vocabulary):
         options: dict[str, Any] = {}
         if self.interpolates and not stored:
             options["interpolate_pos_encoding"] = True
+        if self.native and sizes_B2 is not None:
+            options["patch_attention_mask"] = self.used(sizes_B2, high, wide).unflatten(1, (rows, columns))
         deep = self.layers != [None]
-        out = self.tower(pixel_values=pixels_BCHW, **({"output_hidden_states": True} if deep else {}), **options)
+        out = self.tower(pixels_BCHW, **({"output_hidden_states": True} if deep else {}), **options)
         found = [out.last_hidden_state if k is None else out.hidden_states[k] for k in self.layers]
         return self._pick([tokens.flatten(2).mT if tokens.ndim == 4 else tokens for tokens in found], rows * columns)
 
@@ -112,6 +121,12 @@ class TowerVocabulary(Vocabulary):
             tokens = tokens if self.pick == "all" else tokens[:, extra:]
             kept.append(F.normalize(tokens, dim=-1) if self.unit else tokens)
         return kept[0] if len(kept) == 1 else torch.cat(kept, -1)
+
+
+def _width(config: Any) -> int:
+    """Return the width of the tokens of a tower; a tower of several stages has that of the last one."""
+    stages = getattr(config, "embed_dim", None)
+    return stages[-1] if isinstance(stages, list | tuple) else config.hidden_size
 
 
 def _build(config: dict[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from ...io.errors import ConfigError
 from . import about, names, settings
 
-AXES = ("vocabularies", "connector", "language_model", "reference")
+AXES = ("vocabularies", "views", "connector", "arrange", "fusion", "positions", "language_model", "reference")
 LEVELS = ("equal", "shape")
 LEVEL_MEANS = {
     "equal": "logits and greedy tokens equal those of a class of transformers, and its folder converts",
@@ -33,7 +33,7 @@ def rows(axis: str | None = None, level: str | None = None) -> list[dict[str, An
 
 def format_table(found: list[dict[str, Any]]) -> str:
     """Write rows as a table for a terminal."""
-    keys = ("name", "vocabularies", "connector", "language_model", "level", "reference")
+    keys = ("name", "vocabularies", "views", "connector", "fusion", "language_model", "level", "reference")
     lines = [keys, *(tuple(str(row[key]) for key in keys) for row in found)]
     widths = [max(len(line[k]) for line in lines) for k in range(len(keys))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
@@ -49,14 +49,13 @@ systems; several of our own models share one.
 
 """
     text += "\n".join(f"- `{level}`: {meaning}." for level, meaning in LEVEL_MEANS.items())
-    text += "\n\n| name | row | vocabularies | connector | language model | level | reference | source |\n"
-    text += "|---|---|---|---|---|---|---|---|\n"
+    text += "\n\n| name | row | vocabularies | views | connector | order of tokens | fusion | positions | "
+    text += "language model | level | reference | source |\n"
+    text += "|---|---|---|---|---|---|---|---|---|---|---|---|\n"
     for row in rows():
-        number = row["row"] or "–"
-        text += (
-            f"| `{row['name']}` | {number} | {row['vocabularies']} | {row['connector']} | {row['language_model']} | "
-        )
-        text += f"{row['level']} | {row['reference'] or '–'} | {row['paper'] or '–'} |\n"
+        cells = [f"`{row['name']}`", row["row"] or "–", *(row[axis] for axis in AXES[:-1])]
+        cells += [row["level"], row["reference"] or "–", row["paper"] or "–"]
+        text += f"| {' | '.join(map(str, cells))} |\n"
     notes = [f"- `{row['name']}`: {row['note']}." for row in rows() if row["note"]]
     return text + "\nWhat differs from the authors' model:\n\n" + "\n".join(notes) + "\n"
 
@@ -83,17 +82,38 @@ def _row(name: str) -> dict[str, Any]:
     connector = found["connector"]
     merge = f" ({found.get('merge', 'channel')})" if len(found["vocabularies"]) > 1 else ""
     steps = [_connector(c) for c in connector] if isinstance(connector, list) else [_connector(connector)]
+    seen = [vocabulary for vocabulary in found["vocabularies"] if "preprocess" in vocabulary]
     return {
         "name": name,
         "row": facts.row,
         "vocabularies": ", ".join(map(_vocabulary, found["vocabularies"])) + merge,
+        "views": next((v["preprocess"]["views"]["name"] for v in seen if v["preprocess"].get("views")), "one"),
         "connector": ", ".join(steps),
-        "language_model": f"{found['text_config']['model_type']} {found['text_config']['hidden_size']}",
+        "arrange": found.get("arrange", {"name": "plain"})["name"],
+        "fusion": _fusion(found),
+        "positions": _positions(found),
+        "language_model": _language(found["text_config"]),
         "level": facts.level,
         "reference": facts.reference,
         "paper": facts.paper,
         "note": facts.note,
     }
+
+
+def _fusion(found: dict[str, Any]) -> str:
+    if found["text_config"]["model_type"] in ("t5", "bart"):
+        return "encoder-decoder"
+    return found.get("fusion", {"name": "prefix"})["name"] + (", prefix mask" if found.get("mask") == "prefix" else "")
+
+
+def _positions(found: dict[str, Any]) -> str:
+    rule = found.get("positions", {"name": "plain"})
+    return f"{rule['name']} from {rule['first']}" if "first" in rule else rule["name"]
+
+
+def _language(text: dict[str, Any]) -> str:
+    width = next(text[key] for key in ("hidden_size", "d_model", "embed_dim") if key in text)
+    return f"{text['model_type'].removesuffix('_text').removesuffix('_text_model')} {width}"
 
 
 def _vocabulary(vocabulary: dict[str, Any]) -> str:
@@ -104,8 +124,8 @@ def _vocabulary(vocabulary: dict[str, Any]) -> str:
 
 def _connector(connector: dict[str, Any]) -> str:
     if "steps" in connector:
-        return " > ".join(map(_connector, connector["steps"]))
-    sizes = [str(connector[key]) for key in ("depth", "queries") if key in connector]
+        return " > ".join(map(_connector, connector["steps"])) or "none"
+    sizes = [str(connector[key]) for key in ("depth", "queries", "latents") if key in connector]
     return " ".join([connector["name"], *sizes])
 
 

@@ -12,6 +12,8 @@ LAYERS = 3  # of a tower; a language model has one less
 SIDE = 8  # images have an eighth of the patches per side
 BYTES = 256  # tokens that every miniature has: its tokenizer spells bytes
 POSITIONS = 512
+WIDTH = 32  # of a language model
+TOWER = 28  # width of the first tower
 
 
 def shrink(settings: Settings) -> Settings:
@@ -22,6 +24,8 @@ def shrink(settings: Settings) -> Settings:
     connectors = settings["connector"] if several else [settings.get("connector", {"name": "shuffle"})]
     small = [_connector(connector) for connector in connectors]
     found["connector"] = small if several else small[0]
+    if "every" in settings.get("fusion", {}):
+        found["fusion"] = settings["fusion"] | {"every": LAYERS - 1}
     if settings.get("formulas"):
         found["formulas"] = settings["formulas"] | {"width": 36, "inner": 46, "heads": 2, "encoder": 1, "decoder": 2}
     if settings.get("glyph_head"):
@@ -41,8 +45,29 @@ def _vocabulary(vocabulary: Settings, k: int) -> Settings:
         found["image_size"], ratio = _image(vocabulary["image_size"], 4 * vocabulary["patch"])
     elif "config" in vocabulary:
         found["config"], ratio = _tower(vocabulary["config"], k)
-    if size := vocabulary.get("preprocess", {}).get("size"):
-        found["preprocess"] = vocabulary["preprocess"] | {"size": round(size * ratio)}
+    elif vocabulary["name"] == "patch":
+        found["patch"], ratio = 6, 6 / vocabulary["patch"]
+    preprocess = dict(vocabulary.get("preprocess", {}))
+    if size := preprocess.get("size"):
+        preprocess["size"] = round(size * ratio)
+    if views := preprocess.get("views"):
+        preprocess["views"] = _views(views, ratio, found)
+    return found | ({"preprocess": preprocess} if preprocess else {})
+
+
+def _views(views: Settings, ratio: float, vocabulary: Settings) -> Settings:
+    """Shrink the sizes of views; a patch keeps its pixels."""
+    found = dict(views)
+    for key in ("shortest", "longest"):
+        if key in views:
+            found[key] = round(views[key] * ratio)
+    if "pinpoints" in views:
+        found["pinpoints"] = [[round(side * ratio) for side in size] for size in views["pinpoints"]]
+    if "most" in views:
+        found["most"] = 8 * views["multiple"] ** 2
+    if "patch" in vocabulary:
+        side = vocabulary["patch"]
+        found |= {"multiple": side, "height": 3 * side, "width": 4 * side}
     return found
 
 
@@ -54,7 +79,9 @@ def _image(size: int, cell: int) -> tuple[int, float]:
 
 def _tower(config: Settings, k: int) -> tuple[Settings, float]:
     """Shrink the configuration of a tower of transformers."""
-    wide = 28 + 8 * k
+    wide = TOWER + 8 * k
+    if "embed_dim" in config:
+        return _staged(config)
     small = {
         "hidden_size": wide,
         "intermediate_size": wide + 18,
@@ -65,8 +92,18 @@ def _tower(config: Settings, k: int) -> tuple[Settings, float]:
     size, patch = config.get("image_size"), config.get("patch_size")
     if not isinstance(size, int) or not isinstance(patch, int):
         return found, 1.0
-    found["image_size"], ratio = _image(size, patch)
+    even = 2 if config["model_type"] == "idefics3_vision" else 1  # its grid is folded in windows of 2
+    found["image_size"], ratio = _image(size, even * patch)
     return found, ratio
+
+
+def _staged(config: Settings) -> tuple[Settings, float]:
+    """Shrink a tower of four stages (DaViT), or one whose last layer has the width of the language model."""
+    if "depths" not in config:
+        return config | {"depth": LAYERS, "embed_dim": 24, "num_heads": 2, "hidden_size": WIDTH, "mlp_ratio": 2}, 1.0
+    heads = {"num_heads": [1, 2, 3, 4], "num_groups": [1, 2, 3, 4], "depths": [1, 1, 1, 1]}
+    widths = {"embed_dim": [8, 12, 18, 28], "projection_dim": WIDTH, "window_size": 2}
+    return config | heads | widths, 1 / SIDE
 
 
 def _connector(connector: Settings) -> Settings:
@@ -77,7 +114,19 @@ def _connector(connector: Settings) -> Settings:
         found["steps"] = [_connector(step) for step in connector["steps"]]
     if "queries" in connector:
         sizes = {"hidden_size": 44, "intermediate_size": 34, "num_hidden_layers": 2, "num_attention_heads": 2}
+        sizes |= {"vocab_size": 2 * BYTES + 88} if "vocab_size" in connector["config"] else {}
         found |= {"queries": 6, "config": connector["config"] | sizes}
+    if "latents" in connector:
+        inside = (
+            {"heads": 2, "head_dim": 10} if connector.get("norm", "layer") != "rms" else {"heads": 4, "head_dim": 10}
+        )
+        found |= {"latents": 5, "depth": min(2, connector["depth"]), **inside}
+        found |= {"heads": 4, "head_dim": WIDTH // 4} if connector.get("bias") else {}
+        found |= {"kv_heads": 2} if "kv_heads" in connector else {}
+    if connector["name"] == "gated":
+        found["hidden"] = 2 * WIDTH
+    if "side" in connector:
+        found["side"] = 6
     return found
 
 
@@ -86,8 +135,8 @@ def _language(settings: Settings) -> Settings:
     text = settings["text_config"]
     heads, shared = text.get("num_attention_heads", 4), text.get("num_key_value_heads")
     small: Settings = {
-        "hidden_size": 32,
-        "word_embed_proj_dim": 32,
+        "hidden_size": WIDTH,
+        "word_embed_proj_dim": WIDTH,
         "intermediate_size": 64,
         "ffn_dim": 48,
         "num_hidden_layers": LAYERS - 1,
@@ -95,17 +144,27 @@ def _language(settings: Settings) -> Settings:
         "num_key_value_heads": 4 if shared == heads else 2,
         "head_dim": 16,
         "max_position_embeddings": POSITIONS,
+        "encoder_hidden_size": TOWER,
+        # names of T5, of BART and of KOSMOS-2
+        **{"d_model": WIDTH, "d_kv": 8, "d_ff": 52, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4},
+        **{"encoder_ffn_dim": 40, "decoder_ffn_dim": 52, "encoder_layers": 2, "decoder_layers": 1},
+        **{"encoder_attention_heads": 4, "decoder_attention_heads": 4, "attention_heads": 4},
+        **{"embed_dim": WIDTH, "layers": 2},
     }
     text = text | {key: value for key, value in small.items() if key in text}
     if "partial_rotary_factor" in text.get("rope_parameters", {}):
         text["rope_parameters"] = text["rope_parameters"] | {"partial_rotary_factor": 0.5}  # of a head 8 wide
+    if "mrope_section" in text.get("rope_parameters", {}):
+        text["rope_parameters"] = text["rope_parameters"] | {"mrope_section": [1, 1, 2]}
     ids = {"image_token_id": settings["image_token_id"]}
-    ids |= {key: text[key] for key in ("pad_token_id", "bos_token_id", "eos_token_id") if text.get(key) is not None}
+    kinds = ("pad", "bos", "eos", "sep", "decoder_start")
+    ids |= {key: text[key] for kind in kinds if text.get(key := f"{kind}_token_id") is not None}
     plain = text.get("ordinary_tokens", BYTES)
     if plain > BYTES:
         first = 1 + max((i for i in ids.values() if i < BYTES), default=-1)
         down = plain - BYTES - first
         ids = {key: i - down if i >= plain else i % BYTES for key, i in ids.items()}
         text["vocab_size"] = min(text["vocab_size"] - down, BYTES + first + 300)
+        ids = {key: min(i, text["vocab_size"] - 1) for key, i in ids.items()}
     image = ids.pop("image_token_id")
     return {"text_config": text | ids, "image_token_id": image}

@@ -24,7 +24,7 @@ from ...document.orientation import Orientation, restore_orientation, straighten
 from ...document.structure import find_structure
 from ...io.deadline import time_is_up
 from ...io.pdf_objects import PageContent
-from ...models.preprocess import fit
+from ...models.images.preprocess import fit
 from ..ctc import DESCENT_EM, X_HEIGHT_EM, mix_rows
 from ..formulas import write_layer_formulas
 from .align import Aligned, Alphabet, align

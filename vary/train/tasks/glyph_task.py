@@ -17,8 +17,8 @@ from ...data.documents.formula_glyphs import FormulaGlyphs, GlyphFormula
 from ...io.errors import ConfigError
 from ...markup.math_tokens import BAR, RULE
 from ...models.heads.glyphs import BOX_UNIT, FoundGlyphs, GlyphHead
+from ...models.images.preprocess import normalise
 from ...models.modeling import VaryForConditionalGeneration
-from ...models.preprocess import normalise
 from ..recipe import Stage
 from .task import HELD_OUT_SEED, TaskContext
 

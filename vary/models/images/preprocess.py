@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..io.errors import ConfigError, InputError
-from ..io.image import MAX_PIXELS, grey, rgb
+from ...io.errors import ConfigError, InputError
+from ...io.image import MAX_PIXELS, grey, rgb
 
 
 def normalise(pixels: Any, preprocess: dict[str, Any]) -> Any:
@@ -33,13 +33,17 @@ def prepare(image: Image.Image, preprocess: dict[str, Any], channels: int) -> np
         channels: 1 for grey, 3 for RGB.
     """
     image = grey(image) if channels == 1 else rgb(image)
-    pixels = FITS[preprocess.get("fit", "page")](image, preprocess)
+    return to_array(FITS[preprocess.get("fit", "page")](image, preprocess), preprocess)
+
+
+def to_array(pixels: np.ndarray, preprocess: dict[str, Any]) -> np.ndarray:
+    """Normalise bytes (H, W) or (H, W, C), and put channels first: (C, H, W) float32."""
     values = normalise(pixels.astype(np.float32), preprocess)
-    return values[None] if channels == 1 else np.ascontiguousarray(values.transpose(2, 0, 1))
+    return values[None] if pixels.ndim == 2 else np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
 def _squash(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
-    return _resize(image, (preprocess["size"], preprocess["size"]), preprocess["resample"])
+    return resize(image, (preprocess["size"], preprocess["size"]), preprocess["resample"])
 
 
 def _crop(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
@@ -47,7 +51,7 @@ def _crop(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
     size, short, long = preprocess["size"], min(image.size), max(image.size)
     if size * size * long // short > MAX_PIXELS:
         raise InputError(f"an image of {image.width}x{image.height} px is too long for its width to be cut to a square")
-    pixels = _resize(image, (size * image.width // short, size * image.height // short), preprocess["resample"])
+    pixels = resize(image, (size * image.width // short, size * image.height // short), preprocess["resample"])
     top, left = (pixels.shape[0] - size) // 2, (pixels.shape[1] - size) // 2
     return pixels[top : top + size, left : left + size]
 
@@ -55,7 +59,7 @@ def _crop(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
 def _pad(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
     size, long = preprocess["size"], max(image.size)
     wide, high = max(1, round(size * image.width / long)), max(1, round(size * image.height / long))
-    pixels = _resize(image, (wide, high), preprocess["resample"])
+    pixels = resize(image, (wide, high), preprocess["resample"])
     sides = [(0, size - high), (0, size - wide)] + [(0, 0)] * (pixels.ndim - 2)
     return np.pad(pixels, sides, constant_values=255)
 
@@ -66,14 +70,14 @@ def _centre(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
     fill = tuple(preprocess.get("fill") or [255] * len(image.getbands()))
     square = Image.new(image.mode, (side, side), fill if len(fill) > 1 else fill[0])
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-    return _resize(square, (size, size), preprocess["resample"])
+    return resize(square, (size, size), preprocess["resample"])
 
 
 def _page(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
-    return _padded(np.asarray(image), preprocess["multiple"])
+    return pad_right_below(np.asarray(image), preprocess["multiple"])
 
 
-def _padded(pixels: np.ndarray, multiple: int) -> np.ndarray:
+def pad_right_below(pixels: np.ndarray, multiple: int) -> np.ndarray:
     """Pad with white on the right and below, up to a multiple."""
     down, right = (-side % multiple for side in pixels.shape[:2])
     sides = [(0, down), (0, right)] + [(0, 0)] * (pixels.ndim - 2)
@@ -89,7 +93,7 @@ FITS: dict[str, Callable[[Image.Image, dict[str, Any]], np.ndarray]] = {
 }
 
 
-def _resize(image: Image.Image, size: tuple[int, int], resample: str) -> np.ndarray:
+def resize(image: Image.Image, size: tuple[int, int], resample: str) -> np.ndarray:
     """Resize to (width, height), uint8."""
     if resample == "opencv":
         return _opencv_bilinear(np.asarray(image), size)
@@ -132,4 +136,4 @@ def fit(image: Image.Image, scale: float, multiple: int) -> Fit:
     if scale != 1.0:
         size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
         image = image.resize(size, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BICUBIC)
-    return Fit(_padded(np.asarray(image, np.uint8), multiple), scale)
+    return Fit(pad_right_below(np.asarray(image, np.uint8), multiple), scale)

@@ -1,4 +1,4 @@
-"""The vocabulary network: its published tensor names are ours, under another prefix."""
+"""Read the image towers of SAM, CLIP and SigLIP: published names of tensors are ours, under another prefix."""
 
 from __future__ import annotations
 
@@ -47,4 +47,22 @@ def sam_sizes(state: dict[str, Tensor], prefix: str) -> dict[str, Any]:
         "heads": hidden // tables[0][1], "mlp": state[f"{prefix}blocks.0.mlp.lin1.bias"].shape[0],
         "window": windows[0] if windows else side, "global_blocks": [k for k, span in enumerate(spans) if span == side],
         "neck": neck, "convs": convs or [2 * neck, 4 * neck],
+    }  # fmt: skip
+
+
+def tower(theirs: str, ours: str) -> Table:
+    """Return the table of a tower under two prefixes."""
+    return [(f"{theirs}{{*}}", f"{ours}tower.{{*}}")]
+
+
+def clip_config(state: dict[str, Tensor], prefix: str) -> dict[str, Any]:
+    """Return the sizes of a CLIP tower. Its heads are 64 wide in every published ViT but H/14."""
+    patch = state[f"{prefix}embeddings.patch_embedding.weight"]
+    cells = state[f"{prefix}embeddings.position_embedding.weight"].shape[0] - 1
+    layers = f"{prefix}encoder.layers."
+    return {
+        "image_size": round(cells**0.5) * patch.shape[-1], "patch_size": patch.shape[-1],
+        "hidden_size": patch.shape[0], "num_attention_heads": patch.shape[0] // 64,
+        "num_hidden_layers": 1 + max(int(k[len(layers) :].split(".")[0]) for k in state if k.startswith(layers)),
+        "intermediate_size": state[f"{layers}0.mlp.fc1.bias"].shape[0],
     }  # fmt: skip

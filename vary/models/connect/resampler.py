@@ -1,0 +1,110 @@
+"""Connect by learnt latents that attend to all tokens of an image and to each other: the Perceiver Resampler.
+
+Source: Flamingo, arXiv 2204.14198 section 3.1. The options cover those of Idefics, Idefics2 and Kosmos-2.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from .attention import Attention, RMSNorm
+from .plain import Gated, Grid, SameWidth, activation
+
+
+class ResamplerBlock(nn.Module):
+    """One layer of attention and, if there is one, a feed-forward layer."""
+
+    def __init__(self, width: int, options: dict[str, Any]):
+        super().__init__()
+        norm, ff, hidden, eps = options["norm"], options["ff"], options["hidden"], options["eps"]
+        kinds = {"layer": nn.LayerNorm, "rms": RMSNorm}
+        self.context, self.query = (kinds[norm](width, eps=eps) if norm else nn.Identity() for _ in range(2))
+        self.attention = Attention(
+            width, width, options["heads"], options["head_dim"], options["kv_heads"], options["bias"],
+            nn.LayerNorm if options["head_norm"] else None, eps,
+        )  # fmt: skip
+        self.norm = kinds[norm or "layer"](width, eps=eps) if ff else None
+        self.ff: nn.Module | None = None
+        if ff == "gated":
+            self.ff = Gated(width, width, hidden)
+        elif ff:
+            self.ff = nn.Sequential(nn.Linear(width, hidden, False), activation(ff), nn.Linear(hidden, width, False))
+
+    def forward(self, latents: Tensor, tokens_BND: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the latents (B, M, D) after this layer."""
+        context, queries = self.context(tokens_BND), self.query(latents)
+        found = self.attention(queries, torch.cat([context, queries], 1), mask)
+        if self.ff is None or self.norm is None:
+            return found
+        latents = latents + found
+        normed = self.norm(latents)
+        return latents + (self.ff(normed, (1, 1)) if isinstance(self.ff, Gated) else self.ff(normed))
+
+
+class Resampler(SameWidth):
+    """Turn the tokens of an image into a fixed number of tokens of the same width.
+
+    Args:
+        width: D.
+        out_width: Ignored; the width stays.
+        latents: Number of image tokens.
+        depth: Number of layers.
+        heads: Heads of a layer.
+        head_dim: Width of a head.
+        kv_heads: Heads of keys and values; as many as `heads` by default.
+        norm: Kind of the norms; None has none.
+        ff: Feed-forward layer: `gated`, the name of an activation, or None for none (and no residual connection).
+        hidden: Width of the feed-forward layer; four times D by default.
+        head_norm: Norm queries and keys by head.
+        bias: Whether the attention has biases.
+        final: Whether a norm ends the layers.
+        eps: Constant of the norms.
+    """
+
+    takes: ClassVar = ("used_BN",)
+
+    def __init__(
+        self,
+        width: int,
+        out_width: int,
+        latents: int,
+        depth: int,
+        heads: int,
+        head_dim: int,
+        kv_heads: int | None = None,
+        norm: Literal["layer", "rms"] | None = "layer",
+        ff: str | None = "gelu",
+        hidden: int | None = None,
+        head_norm: bool = False,
+        bias: bool = False,
+        final: bool = True,
+        eps: float = 1e-5,
+    ):
+        super().__init__()
+        options = {
+            "heads": heads, "head_dim": head_dim, "kv_heads": kv_heads, "norm": norm, "ff": ff,
+            "hidden": hidden or 4 * width, "head_norm": head_norm, "bias": bias, "eps": eps,
+        }  # fmt: skip
+        self.latents = nn.Parameter(torch.randn(latents, width) * 0.02)
+        self.blocks = nn.ModuleList(ResamplerBlock(width, options) for _ in range(depth))
+        self.norm: nn.Module = nn.Identity()
+        if final:
+            self.norm = RMSNorm(width, eps) if norm == "rms" else nn.LayerNorm(width, eps)
+
+    @staticmethod
+    def grid(grid: Grid, latents: int = 64, **_: Any) -> Grid:
+        """Return one row of latents."""
+        return 1, latents
+
+    def forward(self, tokens_BND: Tensor, grid: Grid, used_BN: Tensor | None = None) -> Tensor:
+        """Map (B, N, D) to (B, latents, D). `used_BN` says which tokens are not padding."""
+        latents = self.latents.expand(len(tokens_BND), -1, -1)
+        mask = None
+        if used_BN is not None:
+            mask = torch.cat([used_BN, used_BN.new_ones(latents.shape[:2])], 1)[:, None, None]
+        for block in self.blocks:
+            latents = block(latents, tokens_BND, mask)
+        return self.norm(latents)

@@ -1,0 +1,99 @@
+"""Let layers of the language model look at image tokens: gated cross-attention before some of them.
+
+The modules are next to the language model and reach its layers by PyTorch's forward hooks, so its own tensors keep
+their names. Source: Flamingo, arXiv 2204.14198 section 3.2; the options are those of IDEFICS.
+Shapes: B prompts, T text tokens, I images, M tokens of an image, D their width, E width of the language model.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedConfig
+
+from ..connect.attention import Attention, RMSNorm
+from ..connect.plain import Gated
+from .base import Fusion, seen_images
+
+
+class Sight:
+    """What the hooks of one model look at; set before every forward of the language model."""
+
+    tokens_BIMD: Tensor | None = None
+    seen_BT: Tensor | None = None  # the image that each text token sees; -1 sees none
+
+
+class GatedCross(nn.Module):
+    """Add what a layer's input sees in the images, scaled by learnt gates that start at 0."""
+
+    def __init__(self, sight: Sight, width: int, text: PreTrainedConfig, head_norm: bool, vector: bool):
+        super().__init__()
+        wide, heads, eps = text.hidden_size, text.num_attention_heads, getattr(text, "rms_norm_eps", 1e-6)
+        self.sight = sight
+        self.norm, self.ff_norm = RMSNorm(wide, eps), RMSNorm(wide, eps)
+        self.attention = Attention(wide, width, heads, wide // heads, head_norm=RMSNorm if head_norm else None, eps=eps)
+        self.ff = Gated(wide, wide, text.intermediate_size, text.hidden_act)
+        shape = (1, 1, wide) if vector else (1,)
+        self.gate, self.ff_gate = nn.Parameter(torch.zeros(shape)), nn.Parameter(torch.zeros(shape))
+
+    def before(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Change the input of a layer; registered as its forward pre-hook."""
+        if self.sight.tokens_BIMD is None or self.sight.seen_BT is None:
+            return args, kwargs
+        if args:
+            return (self(args[0]), *args[1:]), kwargs
+        return args, kwargs | {"hidden_states": self(kwargs["hidden_states"])}
+
+    def forward(self, hidden_BTE: Tensor) -> Tensor:
+        """Return (B, T, E)."""
+        tokens, seen = self.sight.tokens_BIMD, self.sight.seen_BT
+        assert tokens is not None
+        assert seen is not None
+        images, each = tokens.shape[1:3]
+        sees = torch.arange(images, device=seen.device) == seen[..., None]  # (B, T, I)
+        blind = ~sees.any(-1)
+        mask = (sees | blind[..., None]).repeat_interleave(each, -1)[:, None]
+        found = self.attention(self.norm(hidden_BTE), tokens.flatten(1, 2).to(hidden_BTE.dtype), mask)
+        hidden_BTE = hidden_BTE + torch.tanh(self.gate) * found.masked_fill(blind[..., None], 0.0)
+        return hidden_BTE + torch.tanh(self.ff_gate) * self.ff(self.ff_norm(hidden_BTE), (1, 1))
+
+
+class Cross(Fusion):
+    """Gated cross-attention before every n-th layer. The prompt has one token per image; text sees the last image.
+
+    Args:
+        width: D.
+        text: Configuration of the language model.
+        layers: Its layers.
+        every: Layers from one cross-attention to the next.
+        head_norm: Norm queries and keys by head.
+        vector: One gate per channel in place of one per layer.
+    """
+
+    places = 1
+
+    def __init__(
+        self,
+        width: int,
+        text: PreTrainedConfig,
+        layers: list[nn.Module],
+        every: int = 4,
+        head_norm: bool = False,
+        vector: bool = False,
+    ):
+        super().__init__(width, text, layers)
+        self.sight = Sight()
+        chosen = [layer for k, layer in enumerate(layers) if k % every == 0]
+        blocks = [GatedCross(self.sight, width, text, head_norm, vector) for _ in chosen]
+        self.blocks = nn.ModuleList(blocks)
+        for block, layer in zip(blocks, chosen, strict=True):
+            layer.register_forward_pre_hook(block.before, with_kwargs=True)
+
+    def look(self, tokens_BIMD: Tensor | None, present_BI: Tensor | None, is_image_BT: Tensor | None) -> dict[str, Any]:
+        """Show the images to the hooks, or that there are none."""
+        self.sight.tokens_BIMD, self.sight.seen_BT = tokens_BIMD, None
+        if present_BI is not None and is_image_BT is not None:
+            self.sight.seen_BT = seen_images(is_image_BT, present_BI)
+        return {}

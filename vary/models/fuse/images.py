@@ -1,0 +1,130 @@
+"""Count the images that prompts use, and put image tokens where prompts hold `<imgpad>`.
+
+Shapes: B prompts, T text tokens, L tokens of an image, E their width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..connect import Grid
+from ..images.arrange import runs_of, tokens_in, used_cells
+from ..images.views import Shape, views_of
+from ..vocab.merge import token_grid
+
+
+@dataclass
+class PromptImages:
+    """The images that each row of pixels uses: their tokens (L, E), and the grid of those that are not padding.
+
+    `beams` is how often each row of pixels is repeated in the prompts. `flat` holds the tokens of all views (P, M, E).
+    """
+
+    rows: list[list[Tensor]]
+    grids: list[list[Grid]]
+    beams: int
+    flat: Tensor
+
+    def in_order(self) -> Tensor:
+        """Return the tokens of all images of all prompts, one after the other."""
+        return torch.cat([tokens for row in self.rows for _ in range(self.beams) for tokens in row])
+
+    def stacked(self) -> tuple[Tensor, Tensor]:
+        """Return the tokens (B, I, L, E), zeros where a prompt has fewer images, and which images are there (B, I).
+
+        Every image must have the same number of tokens.
+        """
+        most = max(map(len, self.rows), default=0)
+        empty = self.flat.new_zeros(next(row[0] for row in self.rows if row).shape)
+        rows = [torch.stack([*row, *[empty] * (most - len(row))]) for row in self.rows]
+        there = torch.tensor([[k < len(row) for k in range(most)] for row in self.rows], device=self.flat.device)
+        return torch.stack(rows).repeat_interleave(self.beams, 0), there.repeat_interleave(self.beams, 0)
+
+
+def shapes_of(pixels_BICHW: Tensor, image_shapes_BN4: Tensor | None) -> list[list[Shape]]:
+    """Return the shapes of the images of each row of pixels; without given ones, every view is an image."""
+    if image_shapes_BN4 is None:
+        rows, views, _, high, wide = pixels_BICHW.shape
+        return [[(0, 0, high, wide)] * views] * rows
+    return [[(r, c, h, w) for r, c, h, w in row if h > 0] for row in image_shapes_BN4.tolist()]
+
+
+def used_images(places: list[int], each: list[list[int]], repeats: bool) -> tuple[list[int], int]:
+    """Count the images that each row of pixels uses, from the `<imgpad>` tokens of the prompts.
+
+    Args:
+        places: Number of `<imgpad>` in each prompt.
+        each: Tokens of each image of each row of pixels. `generate` repeats prompts for beams and samples, but not a
+            list of tensors.
+        repeats: Whether prompts may be repeated.
+
+    Returns:
+        The images of each row, and how often each row of pixels is repeated in the prompts.
+
+    Raises:
+        ValueError: The prompts do not fit the rows, or a prompt does not fit its images.
+    """
+    beams, left = divmod(len(places), len(each))
+    if left or not beams or (beams > 1 and not repeats):
+        raise ValueError(f"{len(places)} prompts and pixels for {len(each)}")
+    counts = []
+    for k, held in enumerate(places):
+        images = each[k // beams]
+        sums = [sum(images[:n]) for n in range(len(images) + 1)]
+        if held not in sums:
+            same = len(set(images)) == 1
+            gives = f"an image gives {images[0]}" if same else f"its images give {' + '.join(map(str, images))}"
+            raise ValueError(f"prompt {k + 1} holds {held} <imgpad> tokens; {gives}, and it has {len(images)}")
+        counts.append(sums.index(held))
+    return counts[::beams], beams
+
+
+def place_image_tokens(mask_BT: Tensor, embeds_BTE: Tensor, tokens: Tensor) -> Tensor:
+    """Replace the masked embeddings by image tokens (..., E), in order."""
+    return embeds_BTE.masked_scatter(mask_BT[..., None], tokens.to(embeds_BTE.dtype))
+
+
+def encode_images_of_prompts(
+    model: Any,
+    input_ids: Tensor,
+    pixel_values: Tensor | list[Tensor],
+    image_shapes: Tensor | None = None,
+    words: Tensor | None = None,
+    words_mask: Tensor | None = None,
+) -> PromptImages:
+    """Encode, connect and arrange the images that prompts use. The arguments are those of the model's `forward`.
+
+    Raises:
+        ValueError: A prompt holds another number of `<imgpad>` tokens than its images give.
+    """
+    config, fixed = model.config, model.fusion.places
+    stacks = pixel_values if isinstance(pixel_values, list) else [pixel_values]
+    stacks = [stack if stack.ndim == 5 else stack[:, None] for stack in stacks]
+    sizes = [(int(stack.shape[-2]), int(stack.shape[-1])) for stack in stacks]
+    grid = token_grid(config.vocabularies, config.merge, config.connector, sizes)
+    shapes = shapes_of(stacks[0], image_shapes)
+    counts = [len(row) for row in shapes]
+    beams = len(input_ids) // len(shapes)
+    if fixed != 0:  # else the prompt does not say which images it uses
+        runs = [[runs_of(config.arrange, grid, shape, sizes[0]) for shape in row] for row in shapes]
+        each = [[tokens_in(own) if fixed is None else fixed for own in row] for row in runs]
+        counts, beams = used_images(model.is_image(input_ids).sum(1).tolist(), each, isinstance(pixel_values, list))
+    shapes = [row[:used] for row, used in zip(shapes, counts, strict=True)]
+    flat = [shape for row in shapes for shape in row]
+    views = torch.tensor([sum(map(views_of, row)) for row in shapes], device=stacks[0].device)
+    used = torch.arange(stacks[0].shape[1], device=views.device) < views[:, None]
+    inputs = {
+        key: given.repeat_interleave(views, 0)
+        for key, given in (("words_BQ", words), ("words_mask_BQ", words_mask))
+        if given is not None
+    }
+    unpadded = torch.tensor([shape[2:] for shape in flat for _ in range(views_of(shape))], device=views.device)
+    tokens_PME = model.get_image_features([stack[used] for stack in stacks], unpadded, **inputs)
+    own = zip(tokens_PME.split([views_of(shape) for shape in flat]), flat, strict=True)
+    arranged = iter([model.arrange(tokens, grid, shape, sizes[0]) for tokens, shape in own])
+    grids = [[used_cells(grid, shape, sizes[0]) for shape in row] for row in shapes]
+    return PromptImages([[next(arranged) for _ in row] for row in shapes], grids, beams, tokens_PME)

@@ -1,0 +1,174 @@
+"""Arrange the tokens of the views of an image in one sequence, with the marks and line breaks that a model knows.
+
+An arrangement answers two questions from the same sizes: which runs of image tokens a prompt needs, for the processor,
+and which tokens fill them, for the model. So the two cannot disagree.
+Shapes: V views of an image, M tokens of a view, E their width, L tokens of the image.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..connect import Grid
+from .views import Shape, views_of
+
+Runs = list[int | str]  # numbers of image tokens, and text between them
+
+
+class Arrange(nn.Module):
+    """Put the tokens of all views one after the other.
+
+    Args:
+        width: E.
+        before_tile: Text before a tile; `{row}` and `{column}` count from 1.
+        after_row: Text after the last tile of a row.
+        before_whole: Text before the whole image, if there are tiles.
+        before_single: Text before an image without tiles.
+        after: Text after everything.
+    """
+
+    given: ClassVar = ("width",)
+
+    def __init__(
+        self,
+        width: int,
+        before_tile: str = "",
+        after_row: str = "",
+        before_whole: str = "",
+        before_single: str = "",
+        after: str = "",
+    ):
+        super().__init__()
+
+    @staticmethod
+    def runs(grid: Grid, shape: Shape, size: Grid, **texts: Any) -> Runs:
+        """Return the runs of image tokens of an image, and the texts between them.
+
+        Args:
+            grid: Rows and columns of the tokens of a view.
+            shape: The shape of the image's views.
+            size: Height and width of a view in pixels, with its padding.
+            texts: The arguments of the constructor.
+        """
+        each, (rows, columns, *_) = grid[0] * grid[1], shape
+        if not any(texts.values()):
+            return [each * views_of(shape)]
+        if not rows * columns:
+            return [texts.get("before_single", ""), each, texts.get("after", "")]
+        found: Runs = []
+        for row in range(1, rows + 1):
+            for column in range(1, columns + 1):
+                found += [texts.get("before_tile", "").format(row=row, column=column), each]
+            found.append(texts.get("after_row", ""))
+        return [*found, texts.get("before_whole", ""), each, texts.get("after", "")]
+
+    def forward(self, views_VME: Tensor, grid: Grid, shape: Shape, size: Grid) -> Tensor:
+        """Return the tokens (L, E) of one image, in the order of `runs`."""
+        return views_VME.flatten(0, 1)
+
+
+class AnyRes(Arrange):
+    """Put the whole image first, then its tiles as one picture without its padding, each row ended by a learnt vector.
+
+    Source: LLaVA-NeXT (`spatial_unpad`); LLaVA-OneVision, arXiv 2408.03326, adds the limit.
+
+    Args:
+        width: E.
+        limit: Views whose tokens the tiles may fill; larger pictures are scaled down. None has no limit.
+    """
+
+    def __init__(self, width: int, limit: int | None = None):
+        super().__init__(width)
+        self.newline = nn.Parameter(torch.randn(width) / width**0.5)
+        self.limit = limit
+
+    @staticmethod
+    def runs(grid: Grid, shape: Shape, size: Grid, **sizes: Any) -> Runs:
+        """Return the number of tokens."""
+        _, _, high, wide = _unpadded(grid, shape)
+        high, wide = _limited(grid, (high, wide), sizes.get("limit"))
+        return [grid[0] * grid[1] + high * (wide + 1)]
+
+    def forward(self, views_VME: Tensor, grid: Grid, shape: Shape, size: Grid) -> Tensor:
+        """Return the tokens (L, E) of one image."""
+        rows, columns, *_ = shape
+        cells = views_VME[1:].unflatten(0, (rows, columns)).unflatten(2, grid)
+        picture = cells.permute(4, 0, 2, 1, 3).flatten(3, 4).flatten(1, 2)
+        top, left, high, wide = _unpadded(grid, shape)
+        picture = picture[:, top : top + high, left : left + wide]
+        size = _limited(grid, (high, wide), self.limit)
+        if size != (high, wide):
+            picture = F.interpolate(picture[None], size, mode="bilinear")[0]
+        newline = self.newline.to(picture.dtype)[:, None, None].expand(-1, picture.shape[1], 1)
+        return torch.cat([views_VME[0], torch.cat([picture, newline], 2).flatten(1).T])
+
+
+class Cells(Arrange):
+    """Keep the cells of an image that are not padding, row by row.
+
+    Args:
+        width: E.
+        after_row: Text after each row of cells.
+        after: Text after everything.
+    """
+
+    def __init__(self, width: int, after_row: str = "", after: str = ""):
+        super().__init__(width)
+
+    @staticmethod
+    def runs(grid: Grid, shape: Shape, size: Grid, **texts: Any) -> Runs:
+        """Return the runs of an image; `shape` holds its size without padding."""
+        rows, columns = used_cells(grid, shape, size)
+        end: Runs = [texts.get("after", "")]
+        if not texts.get("after_row"):
+            return [rows * columns, *end]
+        row: Runs = [columns, texts["after_row"]]
+        return row * rows + end
+
+    def forward(self, views_VME: Tensor, grid: Grid, shape: Shape, size: Grid) -> Tensor:
+        """Return the tokens (L, E) of one image."""
+        rows, columns = used_cells(grid, shape, size)
+        return views_VME[0].unflatten(0, grid)[:rows, :columns].flatten(0, 1)
+
+
+ARRANGES: dict[str, type[Arrange]] = {"plain": Arrange, "anyres": AnyRes, "cells": Cells}
+
+
+def used_cells(grid: Grid, shape: Shape, size: Grid) -> Grid:
+    """Return the rows and columns of cells that are not padding, of a view of `size` pixels with its padding."""
+    return -(-shape[2] * grid[0] // size[0]), -(-shape[3] * grid[1] // size[1])
+
+
+def runs_of(arrange: dict[str, Any], grid: Grid, shape: Shape, size: Grid) -> Runs:
+    """Return the runs of image tokens that an arrangement of these sizes makes, without building it."""
+    sizes = {key: value for key, value in arrange.items() if key != "name"}
+    return [run for run in ARRANGES[arrange["name"]].runs(grid, shape, size, **sizes) if run]
+
+
+def tokens_in(runs: Runs) -> int:
+    """Count the image tokens of runs."""
+    return sum(run for run in runs if isinstance(run, int))
+
+
+def _unpadded(grid: Grid, shape: Shape) -> tuple[int, int, int, int]:
+    """Return top, left, height and width, in cells, of the part of all tiles that is not padding."""
+    rows, columns, original_high, original_wide = shape
+    high, wide = rows * grid[0], columns * grid[1]
+    if original_wide / original_high > wide / high:
+        top = (high - int(round(original_high * (wide / original_wide), 7))) // 2
+        return top, 0, high - 2 * top, wide
+    left = (wide - int(round(original_wide * (high / original_high), 7))) // 2
+    return 0, left, high, wide - 2 * left
+
+
+def _limited(grid: Grid, size: Grid, limit: int | None) -> Grid:
+    """Return the size in cells after scaling down to the limit; up to 1.1 times too large is left as it is."""
+    if limit is None:
+        return size
+    ratio = math.sqrt(size[0] * size[1] / (limit * grid[0] ** 2))
+    return (int(size[0] // ratio), int(size[1] // ratio)) if ratio > 1.1 else size

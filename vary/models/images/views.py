@@ -1,0 +1,138 @@
+"""Cut an image into the views that a vocabulary encodes: the whole image, tiles of it, or the image at its own size.
+
+Everything follows from sizes in pixels, so the processor can lay out a prompt without a model. A `Shape` holds what an
+arrangement needs later: rows and columns of tiles (0 without tiles), then a height and a width in pixels: those of the
+original image for tiles, else those of the view without its padding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ...io.errors import ConfigError
+from ...io.image import grey, rgb
+from .preprocess import pad_right_below, prepare, resize, to_array
+
+Shape = tuple[int, int, int, int]  # rows and columns of tiles, height and width in pixels
+Views = tuple[list[np.ndarray], Shape]  # each view is (C, H, W) float32
+
+
+def cut_views(image: Image.Image, preprocess: dict[str, Any], channels: int) -> Views:
+    """Return the views of an image, and their shape.
+
+    Args:
+        image: Any image of Pillow.
+        preprocess: The keys of `config.Preprocess`; `views` has a `name` of `VIEWS` and its sizes.
+        channels: 1 for grey, 3 for RGB.
+    """
+    given = preprocess.get("views")
+    if not given:
+        view = prepare(image, preprocess, channels)
+        return [view], (0, 0, view.shape[1], view.shape[2])
+    image = grey(image) if channels == 1 else rgb(image)
+    return VIEWS[given["name"]](image, preprocess, **{k: v for k, v in given.items() if k != "name"})
+
+
+def views_of(shape: Shape) -> int:
+    """Count the views of an image of this shape: all tiles and the whole image, or the whole image alone."""
+    return shape[0] * shape[1] + 1
+
+
+def best_pinpoint(size: tuple[int, int], pinpoints: list[list[int]]) -> tuple[int, int]:
+    """Choose the (height, width) that keeps most pixels of an image of `size`, and of those the smallest.
+
+    Source: LLaVA-NeXT's `select_best_resolution`.
+    """
+    high, wide = size
+
+    def kept(target: list[int]) -> tuple[int, int]:
+        scale = min(target[1] / wide, target[0] / high)
+        pixels = min(int(wide * scale) * int(high * scale), wide * high)
+        return pixels, pixels - target[0] * target[1]
+
+    best = max(pinpoints, key=kept)
+    return best[0], best[1]
+
+
+def anyres(image: Image.Image, preprocess: dict[str, Any], pinpoints: list[list[int]]) -> Views:
+    """Return the whole image, squashed, then tiles of it inside the best of the sizes `pinpoints` (LLaVA-NeXT)."""
+    size, (wide, high) = preprocess["size"], image.size
+    rows, columns = best_pinpoint((high, wide), pinpoints)
+    if columns / wide < rows / high:
+        inner = columns, min(math.ceil(high * columns / wide), rows)
+    else:
+        inner = min(math.ceil(wide * rows / high), columns), rows
+    canvas = Image.new(image.mode, (columns, rows))
+    scaled = Image.fromarray(resize(image, inner, preprocess["resample"]))
+    canvas.paste(scaled, ((columns - inner[0]) // 2, (rows - inner[1]) // 2))
+    whole = resize(image, (size, size), preprocess["resample"])
+    tiles = _tiles(np.asarray(canvas), size)
+    return [to_array(pixels, preprocess) for pixels in [whole, *tiles]], (rows // size, columns // size, high, wide)
+
+
+def tiles(image: Image.Image, preprocess: dict[str, Any], longest: int) -> Views:
+    """Return square tiles of an image whose longer side becomes `longest`, then the whole image (Idefics3)."""
+    size, (wide, high) = preprocess["size"], image.size
+    scale = longest / max(wide, high)
+    rows, columns = (max(1, math.ceil(side * scale / size)) for side in (high, wide))
+    pixels = resize(image, (columns * size, rows * size), preprocess["resample"])
+    whole = resize(image, (size, size), preprocess["resample"])
+    if rows * columns == 1:
+        return [to_array(whole, preprocess)], (0, 0, high, wide)
+    return [to_array(part, preprocess) for part in [*_tiles(pixels, size), whole]], (rows, columns, high, wide)
+
+
+def native(
+    image: Image.Image,
+    preprocess: dict[str, Any],
+    multiple: int,
+    shortest: int | None = None,
+    longest: int | None = None,
+    least: int | None = None,
+    most: int | None = None,
+) -> Views:
+    """Return the image in its own proportions, both sides rounded to a `multiple`.
+
+    The shorter side is at least `shortest`, the longer one at most `longest`, the area between `least` and `most`
+    (Idefics2 has the first two, Qwen2-VL's `smart_resize` the last two).
+    """
+    wide, high = image.size
+    scale = max(1.0, shortest / min(wide, high)) if shortest else 1.0
+    scale = min(scale, longest / max(wide, high)) if longest else scale
+    rounded: Callable[[float], float] = round
+    near = [round(side * scale / multiple) * multiple for side in (wide, high)]
+    if most and near[0] * near[1] > most:
+        scale, rounded = math.sqrt(most / (wide * high)), math.floor
+    elif least and near[0] * near[1] < least:
+        scale, rounded = math.sqrt(least / (wide * high)), math.ceil
+    sides = [max(multiple, int(rounded(side * scale / multiple)) * multiple) for side in (wide, high)]
+    view = to_array(resize(image, (sides[0], sides[1]), preprocess["resample"]), preprocess)
+    return [view], (0, 0, sides[1], sides[0])
+
+
+def padded(image: Image.Image, preprocess: dict[str, Any], multiple: int, height: int, width: int) -> Views:
+    """Return the image at its own size, or inside `height` x `width`, padded with white to a `multiple` (Fuyu)."""
+    scale = min(1.0, width / image.width, height / image.height)
+    size = max(1, int(image.width * scale)), max(1, int(image.height * scale))
+    pixels = resize(image, size, preprocess["resample"]) if scale < 1 else np.asarray(image)
+    view = to_array(pad_right_below(pixels, multiple), preprocess)
+    return [view], (0, 0, view.shape[1], view.shape[2])
+
+
+VIEWS: dict[str, Callable[..., Views]] = {"anyres": anyres, "native": native, "padded": padded, "tiles": tiles}
+
+
+def check_views(where: str, given: dict[str, Any]) -> None:
+    """Raise ConfigError if no way of making views has this name."""
+    if given.get("name") not in VIEWS:
+        raise ConfigError(f"{where}: unknown views {given.get('name')!r}; allowed: {', '.join(VIEWS)}")
+
+
+def _tiles(pixels: np.ndarray, size: int) -> list[np.ndarray]:
+    rows, columns = pixels.shape[0] // size, pixels.shape[1] // size
+    return [pixels[r * size : (r + 1) * size, c * size : (c + 1) * size] for r in range(rows) for c in range(columns)]
