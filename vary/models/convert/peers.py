@@ -42,7 +42,8 @@ def peer_config(theirs: PreTrainedModel, preprocess: dict[str, Any]) -> VaryConf
     vision = settings["vocabularies"][0]
     size = vision.get("config", {}).get("image_size")
     vision["preprocess"] = ({"size": size} if size else {}) | vision.get("preprocess", {}) | preprocess
-    tied = theirs.get_output_embeddings().weight is theirs.get_input_embeddings().weight
+    head = theirs.get_output_embeddings()
+    tied = config.tie_word_embeddings if head is None else head.weight is theirs.get_input_embeddings().weight
     ids = (settings, vars(config))
     known = (
         found[key] for found in ids for key in ("image_token_id", "image_token_index") if found.get(key) is not None
