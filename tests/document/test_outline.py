@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+import typst
+from PIL import Image
 from pypdf import PdfReader, PdfWriter
 
 from tests.pdfs import pdf_of, show
 from vary.cli import main
-from vary.document.elements import Block, Line, Page
-from vary.document.outline import apply_outline
+from vary.document.elements import Block, Document, Line, Page
+from vary.document.outline import apply_outline, apply_tags
 from vary.io.source import Source
 from vary.reading.api import load, read
 from vary.reading.runs.batch import read_all
@@ -72,3 +74,41 @@ def test_an_entry_makes_one_heading_of_the_largest_match() -> None:
     page = Page(3, "ok", blocks=[block("On vessels"), block("2.1 On vessels", 20), block("On vessels of the bay")])
     apply_outline(page, [(2, "On vessels", 3), (1, "Vessels", 4), (1, "Lost", 3)])
     assert [(b.kind, b.level) for b in page.blocks] == [("text", 0), ("heading", 2), ("text", 0)]
+
+
+TAGGED = """#set document(title: "Quays")
+#set page(width: 420pt, height: 320pt, margin: 30pt)
+#show heading: set text(size: 11pt, weight: "regular")
+= The harbour office
+The office keeps a ledger of every vessel that enters the bay, and of its cargo.
+== Dues
+No ship may leave before the dues of 1,374 are paid in 25 quays of the town.
+#image("map.png", width: 120pt, height: 80pt, alt: "A map of the quays")
+"""
+
+
+def test_tags_give_headings_and_alternative_text(tmp_path) -> None:
+    path = tmp_path / "a.pdf"
+    Image.linear_gradient("L").save(tmp_path / "map.png")
+    (tmp_path / "a.typ").write_text(TAGGED, encoding="utf-8")
+    typst.compile(tmp_path / "a.typ", output=path, format="pdf", timestamp=0)
+    (page,) = read(path, load("layer")).pages
+    heads = [(block.text, block.level) for block in page.blocks if block.kind == "heading"]
+    assert heads == [("The harbour office", 1), ("Dues", 2)]
+    assert [block.alt for block in page.blocks if block.kind == "figure"] == ["A map of the quays"]
+
+
+def test_the_alternative_text_of_a_figure_is_written() -> None:
+    figure = Block([], (10, 10, 50, 50), "figure")
+    page = Page(1, "ok", 100, 100, blocks=[block("The harbour"), figure])
+    apply_tags(page, [("Figure", "A map --> of the quays", (8, 8, 52, 52))])
+    assert Document("a", "m", [page]).markdown().endswith("<!-- figure: A map - -&gt; of the quays -->")
+    figure.image = "a_images/0001-1.png"
+    assert "![A map --> of the quays](a_images/0001-1.png)" in Document("a", "m", [page]).markdown()
+    assert 'alt="A map --&gt; of the quays"' in Document("a", "m", [page]).html()
+
+
+def test_tags_that_call_everything_a_heading_are_not_believed() -> None:
+    page = Page(1, "ok", 100, 100, blocks=[block("One"), block("Two")])
+    apply_tags(page, [("H1", "", (0, 0, 100, 100))])
+    assert [b.kind for b in page.blocks] == ["text", "text"]

@@ -13,19 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..io.box import Box
-from .findings import (
-    FINDINGS,
-    Disagreement,
-    FileInfo,
-    FormulaReading,
-    HiddenText,
-    RejectedText,
-    document_head,
-    findings_of,
-    page_offsets,
-    round_box,
-    to_dict,
-)
+from . import findings
+from .findings import FINDINGS, Disagreement, FileInfo, FormulaReading, HiddenText, RejectedText
 
 if TYPE_CHECKING:
     import pandas
@@ -90,6 +79,7 @@ class Block:
         merged: Row, column, rows and columns of each cell of a table that covers several places.
         head_rows: Rows of a table's head.
         image: Path of a figure's picture, relative to the written document.
+        alt: What a tagged PDF says about a figure.
         angle: Direction of the lines on the page image, in degrees clockwise from horizontal.
     """
 
@@ -102,6 +92,7 @@ class Block:
     head_rows: int = 1
     image: str | None = None
     angle: float = 0.0
+    alt: str = ""
 
     @property
     def confidence(self) -> float | None:
@@ -223,7 +214,7 @@ class Page:
             "seconds": round(self.seconds, 3),
             "confidence": None if self.confidence is None else round(self.confidence, 4),
             "text": self.text,
-            **{name: [to_dict(one) for one in getattr(self, name)] for name in FINDINGS},
+            **{name: [findings.to_dict(one) for one in getattr(self, name)] for name in FINDINGS},
             "blocks": [_block_dict(block) for block in self.blocks],
         }
 
@@ -240,11 +231,11 @@ class Page:
                 lines.append(Line(line["text"], box, line["confidence"], boxes, confidence, line["writer"], *spans))
             known = {k: block[k] for k in ("kind", "level", "cells", "image")}
             known["merged"] = [tuple(cell) for cell in block.get("merged", ())]
-            known["head_rows"] = block.get("head_rows", 1)
+            known["head_rows"], known["alt"] = block.get("head_rows", 1), block.get("alt", "")
             known["angle"] = block.get("angle", found.get("rotation", 0) + found.get("skew", 0.0))
             blocks.append(Block(lines, tuple(block["box"]), **known))
         known = {k: v for k, v in found.items() if k not in ("confidence", "text", "blocks", *FINDINGS)}
-        return cls(**(known | findings_of(found)), blocks=blocks)
+        return cls(**(known | findings.findings_of(found)), blocks=blocks)
 
 
 @dataclass
@@ -270,9 +261,12 @@ class Document:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary as in `document.schema.json`. A new shape gets a new `schema` number."""
-        head = document_head(self.source, self.model, self.info)
+        head = findings.document_head(self.source, self.model, self.info)
         pages = [page.to_dict() for page in self.pages]
-        return head | {"pages": pages, "offsets": page_offsets((page.number, page.text) for page in self.pages)}
+        return head | {
+            "pages": pages,
+            "offsets": findings.page_offsets((page.number, page.text) for page in self.pages),
+        }
 
     def json(self) -> str:
         """Return `to_dict` as JSON text."""
@@ -323,12 +317,13 @@ def _block_dict(block: Block) -> dict[str, Any]:
     return {
         "kind": block.kind,
         "level": block.level,
-        "box": round_box(block.box),
+        "box": findings.round_box(block.box),
         "confidence": None if confidence is None else round(confidence, 4),
         "cells": block.cells,
         "merged": [list(cell) for cell in block.merged],
         "head_rows": block.head_rows,
         "image": block.image,
+        "alt": block.alt,
         "angle": round(block.angle, 2),
         "lines": [_line_dict(line) for line in block.lines],
     }
@@ -337,13 +332,14 @@ def _block_dict(block: Block) -> dict[str, Any]:
 def _line_dict(line: Line) -> dict[str, Any]:
     return {
         "text": line.text,
-        "box": round_box(line.box),
+        "box": findings.round_box(line.box),
         "confidence": round(line.confidence, 4),
         "writer": line.writer,
         "styles": [list(span) for span in line.styles],
         "sources": [list(span) for span in line.sources],
         "links": [list(span) for span in line.links],
         "characters": [
-            [*round_box(b), round(c, 3)] for b, c in zip(line.characters, line.character_confidence, strict=True)
+            [*findings.round_box(b), round(c, 3)]
+            for b, c in zip(line.characters, line.character_confidence, strict=True)
         ],
     }

@@ -21,6 +21,7 @@ class Evidence:
         pictures: bitmaps.
         drawings: other paths.
         links: areas and their targets.
+        tags: of a tagged PDF: type (`H1`, `Figure`), alternative text, area.
     """
 
     rules: list[Box] = field(default_factory=list)
@@ -28,6 +29,7 @@ class Evidence:
     pictures: list[Box] = field(default_factory=list)
     drawings: list[Box] = field(default_factory=list)
     links: list[tuple[Box, str]] = field(default_factory=list)
+    tags: list[tuple[str, str, Box]] = field(default_factory=list)
 
 
 def add_links(lines: list[Line], links: list[tuple[Box, str]]) -> None:

@@ -1,4 +1,4 @@
-"""Use the outline of a PDF (its bookmarks) for headings: a block that an entry of its page names becomes a heading."""
+"""Use the outline of a PDF (its bookmarks) and its tags: headings with their levels, and what figures show."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ..io.box import Box, union
 from .elements import Block, Page
 
 Entry = tuple[int, str, int | None]  # level from 1, title, page number
 MAX_LEVEL = 6
-MAX_LINES = 4  # of a heading
+MAX_LINES, MAX_HEADING = 4, 200  # lines and characters of a heading
+MOST_HEADINGS = 0.5  # of the characters of a page
 
 
 def apply_outline(page: Page, outline: Iterable[Entry]) -> None:
@@ -25,6 +27,48 @@ def apply_outline(page: Page, outline: Iterable[Entry]) -> None:
         if found:
             best = max(found, key=_size)
             best.kind, best.level = "heading", min(level, MAX_LEVEL)
+
+
+def apply_tags(page: Page, tags: Iterable[tuple[str, str, Box]]) -> None:
+    """Make headings of what a tagged PDF marks as such, and note the alternative text of its figures.
+
+    Headings that cover much of a page, or are long, are not believed.
+
+    Args:
+        page: Its blocks are changed.
+        tags: Type (H1 to H6, H, Title, Figure), alternative text, and box.
+    """
+    tags, lines = list(tags), page.lines
+    heads = [(int(kind[1:]) if kind[1:].isdigit() else 1, box) for kind, _, box in tags if kind[:1] in "HT"]
+    covered = sum(len(line.text) for line in lines if any(_within(line.box, box) for _, box in heads))
+    if heads and covered <= MOST_HEADINGS * sum(len(line.text) for line in lines):
+        for level, box in heads:
+            page.blocks = [part for block in page.blocks for part in _with_heading(block, level, box)]
+    for kind, alt, box in tags:
+        if kind == "Figure" and alt:
+            for block in page.blocks:
+                if block.kind == "figure" and (_within(block.box, box) or _within(box, block.box)):
+                    block.alt = alt
+
+
+def _with_heading(block: Block, level: int, box: Box) -> list[Block]:
+    """Return a block with its first lines as a heading when they lie in a box."""
+    inside = [_within(line.box, box) for line in block.lines]
+    count = inside.index(False) if False in inside else len(inside)
+    text = " ".join(line.text for line in block.lines[:count])
+    if block.kind not in ("text", "heading", "list") or not 0 < count <= MAX_LINES or len(text) > MAX_HEADING:
+        return [block]
+    first, rest = block.lines[:count], block.lines[count:]
+    heading = Block(first, union(line.box for line in first), "heading", level, angle=block.angle)
+    if not rest:
+        return [heading]
+    return [heading, Block(rest, union(line.box for line in rest), block.kind, block.level, angle=block.angle)]
+
+
+def _within(box: Box, area: Box) -> bool:
+    """Return whether the middle of a box lies in an area."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return area[0] <= x <= area[2] and area[1] <= y <= area[3]
 
 
 def _may_be_heading(block: Block) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .box import Box
+from .pdf_tags import Tag, read_tags
 from .pdf_text import GENERATED, Frame, Matrix, TextLayer, font_identity, read_text_objects
 
 HIDDEN = ("", "invisible", "tiny", "outside", "clipped", "covered", "background")  # reasons; "" for visible
@@ -38,6 +39,7 @@ class PageObjects:
         images: box and z.
         curves: boxes of other paths (drawings).
         links: box and target (a URI, or `#page=N`).
+        tags: headings and pictures of a tagged PDF: type, alternative text, box.
         scale: pixels per point.
         partial: the page has more objects than MAX_OBJECTS, or their drawing could not be read.
     """
@@ -49,6 +51,7 @@ class PageObjects:
     images: list[tuple[Box, int]] = field(default_factory=list)
     curves: list[Box] = field(default_factory=list)
     links: list[tuple[Box, str]] = field(default_factory=list)
+    tags: list[Tag] = field(default_factory=list)
     scale: float = 1.0
     partial: bool = False
 
@@ -65,6 +68,7 @@ class PageObjects:
         known["fills"] = [(tuple(box), colour, z) for box, colour, z in found["fills"]]
         known["images"] = [(tuple(box), z) for box, z in found["images"]]
         known["links"] = [(tuple(box), target) for box, target in found["links"]]
+        known["tags"] = [(kind, alt, tuple(box)) for kind, alt, box in found["tags"]]
         return cls(**known)
 
 
@@ -115,6 +119,8 @@ def read_objects(pdf: Any, page: Any, scale: float, text_objects: list[int]) -> 
             elif box:
                 objects.curves.append(box)
     objects.links = list(read_links(pdf, page, frame))
+    shown = ((thing, _bounds(raw, thing, matrix)) for thing, _, matrix in islice(_walk(raw, page, frame), MAX_OBJECTS))
+    objects.tags = read_tags(page, ((thing, box) for thing, box in shown if box))
     return objects, drawn
 
 

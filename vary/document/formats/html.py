@@ -74,7 +74,10 @@ def _html_table(block: Block) -> str:
 
 
 def _html_figure(block: Block) -> str:
-    return f'<figure><img src="{_safe(block.image)}" alt="figure"></figure>' if block.image else "<!-- figure -->"
+    if not block.image:
+        return "<!-- figure -->" if not block.alt else f"<p><small>{_safe(block.alt)}</small></p>"
+    alt = html_lib.escape(block.alt or "figure")
+    return f'<figure><img src="{_safe(block.image)}" alt="{alt}"></figure>'
 
 
 _HTML: dict[str, Callable[[Block], str]] = {

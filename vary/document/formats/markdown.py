@@ -275,7 +275,10 @@ def _table(block: Block) -> str:
 
 
 def _figure(block: Block) -> str:
-    return f"![figure]({block.image})" if block.image else "<!-- figure -->"
+    if block.image:
+        alt = re.sub(r"(?<!\\)[\[\]]", r"\\\g<0>", _inline(block.alt)).replace("\n", " ")
+        return f"![{alt or 'figure'}]({block.image})"
+    return f"<!-- figure: {_comment(block.alt)} -->" if block.alt else "<!-- figure -->"
 
 
 def _formula(block: Block) -> str:

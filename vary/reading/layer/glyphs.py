@@ -211,8 +211,8 @@ def _vote(glyph: _Glyph, alphabet: Alphabet) -> None:
 
 
 def same_letter(a: str, b: str) -> bool:
-    """Return whether two characters differ in their accents alone."""
-    plain = [unicodedata.normalize("NFKD", ch)[:1] for ch in (a, b)]
+    """Return whether two characters differ in their accents or in their case alone, as small capitals do."""
+    plain = [unicodedata.normalize("NFKD", ch)[:1].casefold() for ch in (a, b)]
     return plain[0] == plain[1] and a != b
 
 

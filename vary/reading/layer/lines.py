@@ -19,6 +19,7 @@ from ...document.findings import HiddenText
 from ...document.layout.arrange import lay_out
 from ...document.lines import TextLine
 from ...document.orientation import Orientation, restore_orientation
+from ...document.outline import apply_tags
 from ...document.structure import find_structure
 from ...io.pdf_objects import HIDDEN, PageContent
 from ...io.pdf_text import GENERATED, TextLayer, true_sizes
@@ -54,6 +55,7 @@ def read_layer(content: PageContent | None, dpi: float) -> Page:
         evidence = evidence_of(content, turn) if not page.blocks else Evidence()
         part.blocks = lay_out(lines, evidence, (part.width, part.height), STYLES + SCRIPTS)
         find_structure(part, evidence)
+        apply_tags(part, evidence.tags)
         if turn != Orientation():
             restore_orientation(part, turn, size)
         if not page.blocks:
@@ -90,6 +92,7 @@ def evidence_of(content: PageContent, turn: Orientation) -> Evidence:
         [up(box) for box in objects.rules], [(up(box), colour) for box, colour, _ in objects.fills],
         [up(box) for box, _ in objects.images], [up(box) for box in objects.curves],
         [(up(box), target) for box, target in objects.links],
+        [(kind, alt, up(box)) for kind, alt, box in objects.tags],
     )  # fmt: skip
 
 

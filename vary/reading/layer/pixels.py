@@ -21,6 +21,7 @@ from ...document.findings import FormulaReading, HiddenText
 from ...document.layout.arrange import find_evidence, lay_out
 from ...document.lines import TextLine
 from ...document.orientation import Orientation, restore_orientation, straighten
+from ...document.outline import apply_tags
 from ...document.structure import find_structure
 from ...io.deadline import time_is_up
 from ...io.pdf_objects import PageContent
@@ -192,6 +193,7 @@ def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent
         page.rejected, page.error = read.rejected, read.error
     page.layer = "rejected" if not verdict.lines else "healed" if verdict.healed or verdict.rejected else "verified"
     find_structure(page, evidence)
+    apply_tags(page, evidence.tags)
     mark_formulas(page)
     return page
 

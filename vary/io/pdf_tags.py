@@ -1,0 +1,82 @@
+"""The tags of a PDF page: headings and pictures that its author marked. Call it in a child process."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from .box import Box, union
+
+Tag = tuple[str, str, Box]  # type (H, H1 to H6, Title, Figure), alternative text, box
+KINDS = frozenset(("H", "H1", "H2", "H3", "H4", "H5", "H6", "Title", "Figure"))
+MAX_ELEMENTS = 20_000  # of a page
+MAX_DEPTH = 60
+
+
+def read_tags(page: Any, boxes: Iterable[tuple[Any, Box]]) -> list[Tag]:
+    """Return the tags of a page that say something about its structure.
+
+    Args:
+        page: The `pypdfium2.PdfPage`.
+        boxes: The objects of the page with their boxes.
+    """
+    from pypdfium2 import raw
+
+    tree = raw.FPDF_StructTree_GetForPage(page.raw)
+    if not tree:
+        return []
+    try:
+        roots = [raw.FPDF_StructTree_GetChildAtIndex(tree, k) for k in range(raw.FPDF_StructTree_CountChildren(tree))]
+        found = [(kind, alt, _contents(raw, element)) for kind, alt, element in _elements(raw, roots)]
+        if not found:
+            return []
+        places: dict[int, list[Box]] = {}
+        for thing, box in boxes:
+            number = raw.FPDFPageObj_GetMarkedContentID(thing)
+            if number >= 0:
+                places.setdefault(number, []).append(box)
+    finally:
+        raw.FPDF_StructTree_Close(tree)
+    known = ((kind, alt, [box for number in numbers for box in places.get(number, ())]) for kind, alt, numbers in found)
+    return [(kind, alt, union(own)) for kind, alt, own in known if own]
+
+
+def _elements(raw: Any, roots: list[Any]) -> Iterator[tuple[str, str, Any]]:
+    """Yield type, alternative text and element, for the types of KINDS."""
+    left, count = [(root, 0) for root in reversed(roots) if root], 0
+    while left and count < MAX_ELEMENTS:
+        element, depth = left.pop()
+        count += 1
+        kind = _text(raw.FPDF_StructElement_GetType, element)
+        if kind in KINDS:
+            yield kind, _text(raw.FPDF_StructElement_GetAltText, element), element
+        if depth < MAX_DEPTH:
+            inner = _children(raw, element)
+            left += [(child, depth + 1) for child in reversed(inner)]
+
+
+def _children(raw: Any, element: Any) -> list[Any]:
+    count = raw.FPDF_StructElement_CountChildren(element)
+    return [child for k in range(max(0, count)) if (child := raw.FPDF_StructElement_GetChildAtIndex(element, k))]
+
+
+def _contents(raw: Any, root: Any) -> set[int]:
+    """Return the numbers of the marked content of an element and of those in it."""
+    numbers, left, count = set(), [(root, 0)], 0
+    while left and count < MAX_ELEMENTS:
+        element, depth = left.pop()
+        count += 1
+        for k in range(max(0, raw.FPDF_StructElement_GetMarkedContentIdCount(element))):
+            numbers.add(raw.FPDF_StructElement_GetMarkedContentIdAtIndex(element, k))
+        if depth < MAX_DEPTH:
+            left += [(child, depth + 1) for child in _children(raw, element)]
+    return numbers - {-1}
+
+
+def _text(function: Any, element: Any) -> str:
+    """Return what a function of PDFium writes in UTF-16, on one line."""
+    size = function(element, None, 0)
+    buffer = ctypes.create_string_buffer(max(2, size))
+    function(element, buffer, size)
+    return " ".join(buffer.raw[: max(0, size - 2)].decode("utf-16-le", "replace").split())
