@@ -70,7 +70,7 @@ def test_an_answer_ends_at_its_stop_token(folder) -> None:
 
 
 def test_an_answer_that_loops_is_ended_and_marked(folder, monkeypatch) -> None:
-    monkeypatch.setattr("vary.models.generate.repetition.MOST_SIGNS", 60)  # the miniature's context is short
+    monkeypatch.setattr("vary.models.generate.repetition.MOST_SYMBOLS", 60)  # the miniature's context is short
     chat_model = load_chat_model(folder)
     torch.nn.init.zeros_(chat_model.model.get_output_embeddings().weight)  # it now says one sign for ever
     for answer in chat_model.ask_all([([PICTURE], "one"), ([], "a longer one")], max_tokens=130, no_repeat=0):

@@ -26,8 +26,8 @@ from transformers import (
 from vary.models.config import VaryConfig, preset
 from vary.models.convert.convert import convert
 from vary.models.convert.files import read_tensors
-from vary.models.convert.layouts import resized
-from vary.models.convert.opt import stretched
+from vary.models.convert.layouts import resize_rows
+from vary.models.convert.opt import stretch_positions
 
 from .test_convert import clip_shapes, qwen_shapes, sam_shapes, tensors
 
@@ -118,11 +118,11 @@ def test_parts_become_a_model(tmp_path, tokenizers, monkeypatch) -> None:
 
 def test_positions_and_tokens_stretch() -> None:
     table = torch.arange(12.0)[:, None].expand(12, 3).clone()
-    longer = stretched(table, 19)
+    longer = stretch_positions(table, 19)
     assert torch.equal(longer[:2], table[:2])
     assert torch.equal(longer[[2, -1]], table[[2, -1]])
     torch.testing.assert_close(longer[2:, 0], torch.linspace(2, 11, 19))
-    assert stretched(table, 10) is table
+    assert stretch_positions(table, 10) is table
     rows = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    assert resized(rows, 3)[2].tolist() == [2.0, 3.0]
-    assert resized(rows, 1).tolist() == [[1.0, 2.0]]
+    assert resize_rows(rows, 3)[2].tolist() == [2.0, 3.0]
+    assert resize_rows(rows, 1).tolist() == [[1.0, 2.0]]

@@ -18,9 +18,9 @@ from vary.models.generate.repetition import (
     STEP,
     RepetitionGuard,
     StopRepetition,
-    allowed,
     find_loop,
-    runs,
+    find_runs,
+    max_repeats,
 )
 
 BUDGET = 2 * LETTERS + 2 * STEP  # characters of a loop of words that may be written before it is found
@@ -42,7 +42,7 @@ def test_runs_are_those_of_the_definition() -> None:
                 length += 1
             if length >= 4 * period:
                 slow.append((period, length))
-        assert runs(tail) == slow
+        assert find_runs(tail) == slow
 
 
 @pytest.mark.parametrize("period", range(1, 61))
@@ -79,7 +79,7 @@ def test_rows_paragraphs_and_signs_loop_too(unit: str) -> None:
     before = words(2, 40) + "\n"
     loop = find_loop(before + unit * (20_000 // len(unit)))
     assert loop is not None
-    assert loop.repeats > allowed(unit)
+    assert loop.repeats > max_repeats(unit)
     assert len(before) <= loop.keep <= len(before) + 2 * len(unit)
 
 

@@ -155,7 +155,7 @@ def _curl(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, Move
     whence = np.empty((height, width, 2), np.float32)
     whence[..., 0] = np.interp(at, x * width, source) - 0.5
     np.subtract(((np.arange(height) + 0.5) / scale).astype(np.float32)[:, None], down, out=whence[..., 1])
-    bent = _remapped(image, whence)
+    bent = _remap(image, whence)
 
     def move(points: np.ndarray) -> np.ndarray:
         to_x = np.interp(points[:, 0], source, x * width)
@@ -172,7 +172,7 @@ def _ripple(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, Mo
     smooth = cv2.resize(coarse, (56, 56), interpolation=cv2.INTER_CUBIC)
     whence = cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)
     cv2.add(whence, _grid(height, width), dst=whence)
-    bent = _remapped(image, whence)
+    bent = _remap(image, whence)
 
     def move(points: np.ndarray) -> np.ndarray:
         to = points
@@ -184,7 +184,7 @@ def _ripple(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, Mo
     return bent, move
 
 
-def _remapped(image: np.ndarray, whence_HW2: np.ndarray) -> np.ndarray:
+def _remap(image: np.ndarray, whence_HW2: np.ndarray) -> np.ndarray:
     """Take each pixel from the position (x, y) given by the map. One map of two channels is the fast form."""
     return cv2.remap(image, whence_HW2, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
 

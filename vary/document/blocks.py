@@ -52,13 +52,13 @@ def _line(pieces: list[TextLine], scale: float, styles: tuple[str, ...]) -> Line
     writers = {p.writer for p in pieces}
     writer = next(name for name in ("decoder", "head", "layer") if name in writers)
     known = [s for p in pieces for s in (p.styles if p.styles is not None else [()] * len(p.text))]
-    spans = _spans(np.array(_spaced(pieces, known), bool), styles)
-    line = Line(text, box, mean, _spaced(pieces, boxes), _spaced(pieces, confidence), writer, spans)
+    spans = _spans(np.array(_join_values(pieces, known), bool), styles)
+    line = Line(text, box, mean, _join_values(pieces, boxes), _join_values(pieces, confidence), writer, spans)
     line.sources = _sources(pieces)
     return line
 
 
-def _spaced(pieces: list[TextLine], values: list) -> list:
+def _join_values(pieces: list[TextLine], values: list) -> list:
     """Values per character of the joined line: the two blanks between pieces take those of the character before."""
     out: list = []
     at = 0
@@ -76,7 +76,7 @@ def _sources(pieces: list[TextLine]) -> list[Span]:
         return []
     known = [int(s) for p in pieces for s in (p.sources if p.sources is not None else [0] * len(p.text))]
     at, spans = 0, []
-    for source, group in groupby(_spaced(pieces, known)):
+    for source, group in groupby(_join_values(pieces, known)):
         count = len(list(group))
         spans.append((at, at + count, SOURCES[source]))
         at += count

@@ -41,7 +41,7 @@ def _picture(path: Path) -> Image.Image:
     return open_image(path, colour=True)
 
 
-def _asked(found: Conversation, truth: Any = None, **about: Any) -> Example:
+def _to_example(found: Conversation, truth: Any = None, **about: Any) -> Example:
     """Make an example of a conversation of one question. Its answer is the truth if none is given."""
     question, answer = (turn["content"] for turn in found.turns if turn["role"] != "system")
     name = f"{found.meta['set']}-{found.meta['record']}"
@@ -53,7 +53,7 @@ def _fox(annotations: str, images: str, data: Path | None, limit: int | None) ->
     path = _home(data, f"fox/{annotations}", f"focus_benchmark_test/{annotations}")
     records = open_set("conversations", path, path.parent / images)
     for k in range(min(len(records), limit or len(records))):
-        yield _asked(records.sample(k))
+        yield _to_example(records.sample(k))
 
 
 def _answers(kind: str, files: tuple[str, ...], images: str, data: Path | None, limit: int | None) -> Iterator[Example]:
@@ -62,7 +62,7 @@ def _answers(kind: str, files: tuple[str, ...], images: str, data: Path | None, 
     records = open_set(kind, path, path.parent / images)
     for k in range(min(len(records), limit or len(records))):
         found = records.sample(k)
-        yield _asked(found, [str(answer) for answer in found.meta["answers"]])
+        yield _to_example(found, [str(answer) for answer in found.meta["answers"]])
 
 
 def _rows(path: Path, limit: int | None, *keys: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -107,7 +107,7 @@ def _refcoco(home: str, refs: tuple[str, ...], data: Path | None, limit: int | N
     for k in islice(wanted, limit):
         found = records.sample(k)
         truth = {"box": found.meta["box"], "size": records.rows[k]["size"]}
-        yield _asked(found, truth, group=found.meta["split"])
+        yield _to_example(found, truth, group=found.meta["split"])
 
 
 def _chart_se(home: str, data: Path | None, limit: int | None) -> Iterator[Example]:

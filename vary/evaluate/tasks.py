@@ -68,7 +68,7 @@ REAL = {
 }
 
 
-def _rendered(name: str, _: Path | None, limit: int | None) -> Iterator[Example]:
+def _render(name: str, _: Path | None, limit: int | None) -> Iterator[Example]:
     settings: dict[str, Any] = {"degraded": 0.0} | RENDERED[name]
     source = PageSource(TextSource(Corpus.english("test")), glyphs.english_faces(), seed=SEED, **settings)
     for k in range(limit or 20):
@@ -97,7 +97,7 @@ GENERATED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def _generated(name: str, _: Path | None, limit: int | None) -> Iterator[Example]:
+def _generate(name: str, _: Path | None, limit: int | None) -> Iterator[Example]:
     kind, settings = GENERATED[name]
     source = SOURCES[kind](dict(settings), SEED)
     for k in range(limit or 50):
@@ -139,15 +139,15 @@ def _layout(_: Path | None, limit: int | None) -> Iterator[Example]:
 
 
 TASKS: dict[str, Task] = {
-    **{name: Task(partial(_rendered, name)) for name in RENDERED},
+    **{name: Task(partial(_render, name)) for name in RENDERED},
     **{name: Task(partial(_real, name, "en")) for name in REAL if name != "real-zh"},
     "real-zh": Task(partial(_real, "real-zh", "zh"), "text-zh", PROMPTS["ocr"]["zh"], "zh"),
     "languages": Task(_languages),
     "documents": Task(documents.examples, "document", PROMPTS["markdown"]["en"], form="md"),
     "layout": Task(_layout, "layout", form="layout"),
-    "tables": Task(partial(_generated, "tables"), "table", PROMPTS["table"]["en"], asks=True),
-    "formulas": Task(partial(_generated, "formulas"), "formula", PROMPTS["markdown"]["en"], form="md"),
-    "charts": Task(partial(_generated, "charts"), "chart", PROMPTS["chart"]["en"], asks=True),
+    "tables": Task(partial(_generate, "tables"), "table", PROMPTS["table"]["en"], asks=True),
+    "formulas": Task(partial(_generate, "formulas"), "formula", PROMPTS["markdown"]["en"], form="md"),
+    "charts": Task(partial(_generate, "charts"), "chart", PROMPTS["chart"]["en"], asks=True),
 }
 
 

@@ -110,13 +110,13 @@ def _typst(node: Node) -> str:
     if kind == "space":
         return SPACES.get(name) or f"#h({name[8:-1]})"
     if kind == "text":
-        return TEXTS[name].format(_quoted(extra))
+        return TEXTS[name].format(_quote(extra))
     if kind == "operator":
         printed, limits = OPERATORS.get(name) or (extra, name.endswith("*"))
         return f'op("{printed}"{", limits: #true" if limits else ""})'
     if kind == "call":
         if name == "\\mathrm" and all(n.kind in ("symbol", "number") and n.name.isalnum() for n in parts[0]):
-            return _quoted("".join(n.name for n in parts[0]))
+            return _quote("".join(n.name for n in parts[0]))
         return CALLS[name].typst.format(*map(_join, parts))
     if kind == "scripts":
         return _typst_scripts(node)
@@ -150,7 +150,7 @@ def _character(name: str) -> str:
     return "\\" + char if special else char
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 

@@ -254,7 +254,7 @@ def _join(steps: list[str]) -> str:
             if step in ("}{", "]{") and not stack:
                 raise LatexError(f"{step!r} is between nothing")
             inside_text = bool(stack) and stack[-1][0][:-1] in TEXTS
-            out.append(_written(step, inside_text))
+            out.append(_write(step, inside_text))
     if stack:
         raise LatexError(f"{stack[-1][0]!r} is not closed")
     latex = ""
@@ -289,7 +289,7 @@ def _widest(pieces: list[str]) -> int:
     return most
 
 
-def _written(step: str, inside_text: bool) -> str:
+def _write(step: str, inside_text: bool) -> str:
     if inside_text:
         return " " if step == "\\ " else re.sub(r"([%&#_$])", r"\\\1", step)
     if step == "\\cell":

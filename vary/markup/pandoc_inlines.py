@@ -86,7 +86,7 @@ class InlineReader:
             elif kind in ("Space", "SoftBreak", "LineBreak"):
                 yield Run({"Space": " ", "SoftBreak": "\n"}.get(kind, _BREAK), style)
             elif kind in ("Emph", "Strong"):
-                yield from self._inlines(content, _nested(style, "italic" if kind == "Emph" else "bold"), found)
+                yield from self._inlines(content, _nest(style, "italic" if kind == "Emph" else "bold"), found)
             elif kind in _SAME_STYLE:
                 yield from self._inlines(content if isinstance(content[0], dict) else content[-1], style, found)
             elif kind == "Quoted":
@@ -104,7 +104,7 @@ class InlineReader:
             elif kind == "Note":
                 yield self._footnote(content, found)
             else:
-                yield from self._dropped(kind, content, found)
+                yield from self._drop(kind, content, found)
 
     def _string(self, text: str, style: str) -> Iterator[Run]:
         """Yield the runs of a word: in Markdown it may hold placeholders."""
@@ -137,7 +137,7 @@ class InlineReader:
         found.notes.append(Note(number, runs))
         return Run(number, "note")
 
-    def _dropped(self, kind: str, content: Any, found: Found) -> Iterator[Run]:
+    def _drop(self, kind: str, content: Any, found: Found) -> Iterator[Run]:
         """Drop an element that a page cannot show, or raise Unknown if the paragraph needs it."""
         if kind == "Cite":
             names = [command_of(node["c"][1]) for node in content[1] if node["t"] == "RawInline"] or ["\\cite"]
@@ -161,7 +161,7 @@ def command_of(raw: str) -> str:
     return found[0] if found else raw.strip()[:20]
 
 
-def _nested(outer: str, inner: str) -> str:
+def _nest(outer: str, inner: str) -> str:
     return outer if outer == "code" else "" if outer == inner == "italic" else inner
 
 

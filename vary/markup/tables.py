@@ -365,8 +365,8 @@ def to_typst(table: Table, style: TableStyle) -> str:
         lines += f"table.vline(x: {c}, stroke: {style.light}pt),\n"
     inset = f"(x: {style.inset[0]}pt, y: {style.inset[1]}pt)"
     body = f"#table(columns: {columns}, stroke: none, inset: {inset},\n{cells}{lines})"
-    caption = [_boxed(f"#{typst_string(table.caption)}")] if table.caption else []
-    notes = [_boxed(f"#super({typst_string(m)})#{typst_string(' ' + t)}") for m, t in table.notes]
+    caption = [_box(f"#{typst_string(table.caption)}")] if table.caption else []
+    notes = [_box(f"#super({typst_string(m)})#{typst_string(' ' + t)}") for m, t in table.notes]
     blocks = [*([] if table.below else caption), body, *(caption if table.below else []), *notes]
     fonts = ", ".join(map(typst_string, style.families))
     text = f"#set text(font: ({fonts},), size: {style.size}pt, ligatures: false, fallback: false)"
@@ -374,7 +374,7 @@ def to_typst(table: Table, style: TableStyle) -> str:
     return "#page(width: auto, height: auto, margin: 6pt)[\n" + "\n".join([text, head, *blocks]) + "\n]"
 
 
-def _boxed(content: str) -> str:
+def _box(content: str) -> str:
     return f"#block[{content}]"
 
 

@@ -33,7 +33,7 @@ def describe(model: str) -> dict[str, Any]:
             raise InputError(f"{model}: a model of type {config.get('model_type')!r}; `vary convert` makes it ours")
         for key in ("connector", "text_config"):
             value_at(folder, config, key)
-        parts, licence = _counted(folder), _licence(folder)
+        parts, licence = _count(folder), _licence(folder)
     elif (folder / "adapter_config.json").is_file():
         adapter = read_config(folder, "adapter_config.json")
         raise InputError(f"{model}: an adapter (PEFT) of {adapter.get('base_model_name_or_path')!r}; ask for that one")
@@ -53,7 +53,7 @@ def describe(model: str) -> dict[str, Any]:
                                                     "max_position_embeddings")},
         "reading_head": bool(config.get("reading")),
         "quantised": (config.get("quantization_config") or {}).get("quant_method"),
-        "template": {"name": config.get("template", "plain"), "written": _written(template)},
+        "template": {"name": config.get("template", "plain"), "written": _write_turn(template)},
         "licence": licence,
         "about": asdict(about(model)) if is_named(model.removesuffix("-test")) else None,
     }  # fmt: skip
@@ -79,7 +79,7 @@ def format_description(facts: dict[str, Any]) -> str:
     return "\n".join([*lines, f"  licence {facts['licence']}"])
 
 
-def _written(template: Template) -> str:
+def _write_turn(template: Template) -> str:
     """Write one turn as the model gets it."""
     content: list[dict[str, Any]] = [{"type": "image"}, {"type": "text", "text": "QUESTION"}][: 1 + template.question]
     turns: list[dict[str, Any]] = [{"role": "user", "content": content}, {"role": "assistant", "content": "ANSWER"}]
@@ -129,7 +129,7 @@ def _part(parameter: str) -> str:
     return ".".join(parameter.split(".")[: 2 if parameter.startswith("vocabularies") else 1])
 
 
-def _counted(folder: Path) -> dict[str, int]:
+def _count(folder: Path) -> dict[str, int]:
     """Count parameters by part from the headers of the safetensors files, without the buffers of batch norm."""
     parts: dict[str, int] = {}
     files = sorted(folder.glob("model*.safetensors"))

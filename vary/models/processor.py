@@ -198,7 +198,7 @@ class VaryProcessor(ProcessorMixin):
                 "".join(p.text if p.kind != "image" else self.image_token for p in pieces) for pieces, _ in written
             ]
             return texts[0] if single else texts
-        images = [opened(image) for _, shown in written for image in shown]
+        images = [open_picture(image) for _, shown in written for image in shown]
         seen = self._see(images, [len(shown) for _, shown in written])
         runs = iter(seen.runs)
         encoded = [self._encode(pieces, runs) for pieces, _ in written]
@@ -342,7 +342,7 @@ def _flat(images: Any) -> list[Image.Image]:
     if images is None:
         return []
     if not isinstance(images, list | tuple):
-        return [opened(images)]
+        return [open_picture(images)]
     return [found for image in images for found in _flat(image)]
 
 
@@ -354,7 +354,7 @@ def load_processor(folder: Path) -> VaryProcessor:
     return AutoProcessor.from_pretrained(folder)
 
 
-def opened(image: Any) -> Image.Image:
+def open_picture(image: Any) -> Image.Image:
     """A Pillow image as it is, a path decoded. Raises ValueError for anything else: nothing is fetched."""
     if isinstance(image, Image.Image):
         return image

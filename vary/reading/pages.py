@@ -29,8 +29,8 @@ from .layer.lines import LAYER_DPI, LayerReader, read_layer
 from .layer.pixels import read_both
 from .reader import Reader
 
-FIRST_DPI = 112.0  # 10-point type stands 15.6 px high: what the nano model reads best
-FIRST_PIXELS = 300_000, 5_000_000  # for pages whose points stand for no paper: pixels, or fractions of an inch
+FIRST_DPI = 112.0  # 10-point type is 15.6 px high, which the nano model reads best
+FIRST_PIXELS = 300_000, 5_000_000  # for pages whose unit is no real point: pixels, or fractions of an inch
 SCALES = 50 / FIRST_DPI, 400 / FIRST_DPI  # of the second image; the reader resizes by what is left
 BLANK_RANGE = 8  # grey levels: a page with less contrast than this shows nothing
 NOISE = 0.65  # squared difference of neighbours over twice the variance: 1 for white noise, up to 0.5 for type in it
@@ -40,7 +40,7 @@ RETRIED = ("truncated", "repetition")  # a server may do better at another resol
 
 
 class PageReader(Protocol):
-    """Reads grey page images. `read_page` calls the three methods in the order in which they stand here.
+    """Read grey page images. `read_page` calls the three methods in this order.
 
     A reader that finds the kinds of blocks itself returns a page with `structured` set, and the page is used as it is.
     """
@@ -61,7 +61,7 @@ AnyReader = PageReader | LayerReader  # a LayerReader needs no image
 
 
 def read_page(source: Source, number: int, reader: AnyReader, attempt: int = 0) -> Page:
-    """Read one page. What makes it unreadable becomes its status and its error; nothing is raised."""
+    """Read one page. A failure becomes the status and the error of the page; nothing is raised."""
     began = time.perf_counter()
     try:
         page = _read(source, number, reader, LADDER[attempt])
@@ -69,7 +69,7 @@ def read_page(source: Source, number: int, reader: AnyReader, attempt: int = 0) 
         page = Page(number, "timeout", error=str(error))
     except InputError as error:
         page = Page(number, "failed", error=str(error))
-    except Exception as error:  # one page must never cost the others
+    except Exception as error:  # a page that fails must not end the run
         page = Page(number, "failed", error=f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": "))
     if page.status == "ok" and page.doubt:
         page.status = "doubtful"
@@ -157,7 +157,7 @@ E = TypeVar("E", bound=_Ended)
 
 
 def with_retries(read: Callable[[int], E]) -> E:
-    """Read again what ended in one of RETRIED. The best result counts, and the first of equals."""
+    """Read again a page that ended with a status of RETRIED. Return the best result, the first of equals."""
     tried: list[E] = []
     while not tried or (tried[-1].status in RETRIED and len(tried) < len(LADDER)):
         tried.append(read(len(tried)))

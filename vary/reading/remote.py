@@ -114,7 +114,7 @@ class RemoteModel:
     def _chat(
         self, images: list[Image.Image], question: str, on_text: Callable[[str], None] | None = None
     ) -> tuple[str, str]:
-        """The answer and its finish reason."""
+        """Return the answer and its finish reason."""
         parts: list[dict[str, Any]] = [
             {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(_png(i)).decode()}}
             for i in images
@@ -201,7 +201,7 @@ def load_server(model: str | None, url: str) -> RemoteModel:
 
 
 def _resize(page: Page, size: tuple[int, int]) -> None:
-    """Boxes and size of a page from the pixels that were sent to those of the image."""
+    """Scale the boxes and the size of a page from the pixels that were sent to those of the image."""
     if (page.width, page.height) == size or not page.width or not page.height:
         page.width, page.height = size
         return

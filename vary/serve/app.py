@@ -74,14 +74,14 @@ log = logging.getLogger("vary.serve")
 
 @dataclass(frozen=True)
 class Served:
-    """A model under a name: `reader` where it reads pages, `chat_model` where it answers questions, or both."""
+    """A served model: `reader` if it reads pages, `chat_model` if it answers questions, or both."""
 
     reader: PageReader | None = None
     chat_model: ChatModel | None = None
 
 
 class Service:
-    """The routes over one JobQueue."""
+    """The routes, which share one JobQueue."""
 
     def __init__(self, models: dict[str, Served], queue: JobQueue):
         self.models, self.queue, self.began = models, queue, int(time.time())
@@ -92,7 +92,7 @@ class Service:
         return PlainTextResponse(WELCOME.format(version=__version__, formats=formats, url=http.base_url))
 
     async def list_models(self) -> dict[str, Any]:
-        """`GET /v1/models`, with what each can do."""
+        """`GET /v1/models`: the models and what each can do."""
         return {
             "object": "list",
             "data": [
@@ -122,7 +122,7 @@ class Service:
         return PlainTextResponse(self.queue.metrics.text(gauges), media_type="text/plain; version=0.0.4")
 
     async def chat(self, asked: ChatRequest, http: Request) -> Response:
-        """`POST /v1/chat/completions`."""
+        """`POST /v1/chat/completions`: answer a conversation, or read the images in it."""
         served, limits = self._served(asked.model), self.queue.limits
         tokens = asked.max_completion_tokens or asked.max_tokens or limits.tokens
         if tokens > limits.tokens:
@@ -154,7 +154,7 @@ class Service:
     async def parse(
         self, form: Annotated[ParseForm, Form(media_type="multipart/form-data")], http: Request
     ) -> Response:
-        """`POST /v1/parse`. A page that is lost makes it a 422 that holds the document, with what could be read."""
+        """`POST /v1/parse`: read a file. If a page is lost, the answer is a 422 that holds the rest of the document."""
         name = form.model or next((n for n, s in self.models.items() if s.reader), "")
         reader = self._served(name).reader if name else None
         if reader is None:
@@ -227,7 +227,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _streamed(job: Job, write: Callable[[], AsyncIterator[str]], kind: str) -> Response:
-    """A stream whose first event is awaited, so that what fails at once fails with a status."""
+    """Return a stream after its first event, so that an early failure is an HTTP status and not a broken stream."""
     await job.peek()
     return StreamingResponse(write(), media_type=kind, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
@@ -251,7 +251,7 @@ async def _chunks(job: Job, head: dict[str, Any], counted: bool) -> AsyncIterato
 
 
 async def _lines(pages: AsyncIterator[Page], document: Document) -> AsyncIterator[str]:
-    """A line per page, then one that says how many there were: a stream without it was cut off."""
+    """Yield a JSON line per page, then a line with their number; a stream without that line was cut off."""
     lost: list[int] = []
     count = 0
     try:
@@ -272,7 +272,7 @@ async def _lines(pages: AsyncIterator[Page], document: Document) -> AsyncIterato
 def create_app(
     models: dict[str, Served], key: str | None = None, hosts: tuple[str, ...] = (), limits: Limits | None = None
 ) -> FastAPI:
-    """The application: `uvicorn` runs it. hosts: whose `https:` images may be fetched. See `Limits`."""
+    """Return the ASGI application. hosts: hosts whose `https:` images may be fetched. See `Limits`."""
     queue = JobQueue(limits or Limits(), key, hosts)
     service = Service(models, queue)
     app = FastAPI(title="vary", docs_url=None, redoc_url=None, lifespan=_lifespan)
@@ -308,7 +308,7 @@ def load_models(
     threads: int | None = None,
     pixels: bool = False,
 ) -> dict[str, Served]:
-    """Models to serve, by the names they were given or their folders' names; each reads, answers, or both.
+    """Load the models to serve, by name or folder. Each reads pages, answers questions, or both.
 
     decoder: page readers rescore uncertain spans with their decoder. threads: CPU threads for each page that is read.
     pixels: page readers read pixels alone, without the text layers of PDFs.
@@ -335,7 +335,7 @@ def load_models(
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that binds to `host`."""
+    """Return whether only this machine can reach a server that binds to `host`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -344,7 +344,7 @@ def is_loopback(host: str) -> bool:
 
 class _Uvicorn(uvicorn.Server):
     def handle_exit(self, sig: int, frame: Any) -> None:
-        self.config.app.state.queue.closing = True  # type: ignore[union-attr]  # connections that are open hear 503
+        self.config.app.state.queue.closing = True  # type: ignore[union-attr]  # open connections get 503
         super().handle_exit(sig, frame)
 
 
@@ -352,7 +352,7 @@ def serve(
     models: dict[str, Served], host: str = "127.0.0.1", port: int = 8000, key: str | None = None,
     hosts: tuple[str, ...] = (), limits: Limits | None = None, create: Callable[..., FastAPI] = create_app,
 ) -> None:  # fmt: skip
-    """Serve until SIGINT or SIGTERM; requests that are inside are then finished, new ones refused.
+    """Serve until SIGINT or SIGTERM. Then finish the accepted requests and refuse new ones.
 
     Raises ValueError when others could reach the server and no key protects it.
     """

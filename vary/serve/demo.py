@@ -1,4 +1,4 @@
-"""The web page of `vary demo`: drop a document, see what was read and where it lies on the page.
+"""The web page of `vary demo`: drop a document, see its text and where it is on the page.
 
 The page is one file, `demo.html`. It holds no data and needs no key. Its Content-Security-Policy allows its own script
 and requests to its own server, nothing else. Its requests pass `AccessMiddleware` and the job queue like all others:
@@ -64,17 +64,17 @@ class WriteForm(BaseModel, extra="forbid"):
 
 
 async def picture(form: Annotated[PictureForm, Form(media_type="multipart/form-data")], http: Request) -> Response:
-    """`POST /demo/picture`: a page as a JPEG, upright or not as it lies in the file."""
+    """`POST /demo/picture`: return a page of the file as a JPEG, with its own orientation."""
     name, data = safe_filename(form.file.filename), await form.file.read()
     job = http.app.state.queue.submit(partial(_picture, data, name, form.page, form.password), http.receive)
     return Response(await job.last(), media_type="image/jpeg", headers=_PLAIN)
 
 
 async def write(form: Annotated[WriteForm, Form(media_type="multipart/form-data")], http: Request) -> Response:
-    """`POST /demo/write`: what was read as a file of one of TYPES, a page at a time."""
+    """`POST /demo/write`: write a document that was read as a file of one of TYPES, a page at a time."""
     found, name = await form.document.read(), safe_filename(form.document.filename)
     if form.format != "pdf":
-        steps = partial(_written, form.format, name, form.model, found)
+        steps = partial(_write, form.format, name, form.model, found)
     elif form.file is None:
         raise APIError(400, "file: needed for a PDF, whose pages show it", "invalid", "file")
     else:
@@ -94,7 +94,7 @@ def _picture(data: bytes, name: str, number: int, password: str | None, job: Job
     yield
 
 
-def _written(form: str, name: str, model: str, found: bytes, job: Job) -> Iterator[None]:
+def _write(form: str, name: str, model: str, found: bytes, job: Job) -> Iterator[None]:
     for part in WRITERS[form](name, model, iter(_pages(found))):
         job.emit(part.encode("utf-8", "replace"))
         yield
@@ -112,7 +112,7 @@ def _searchable(data: bytes, name: str, found: bytes, password: str | None, job:
 
 
 def _pages(found: bytes) -> list[Page]:
-    """The pages that a client sends back, which may have been changed: of the right types, and naming no files."""
+    """Check the pages that a client sends back: right types, and no names of files."""
     try:
         pages = PAGES.validate_python([asdict(Page.from_dict(page)) for page in json.loads(found)])
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
@@ -129,7 +129,7 @@ _PLAIN = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def page_headers(page: str) -> dict[str, str]:
-    """Headers of the page: its one script and its one style sheet may run, by their checksums, and nothing else."""
+    """Return the headers of the page: only its own script and style may run, by their checksums."""
 
     def checksum(tag: str) -> str:
         (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.S)
@@ -145,14 +145,14 @@ def page_headers(page: str) -> dict[str, str]:
 
 
 class _Front:
-    """ASGI middleware before the AccessMiddleware: the page itself needs no key, it asks for one."""
+    """ASGI middleware before the AccessMiddleware: the page itself needs no key and asks the user for one."""
 
     def __init__(self, app: Any):
         text = PAGE.read_text(encoding="utf-8")
         self.app, self.page = app, HTMLResponse(text, headers=page_headers(text))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One request."""
+        """Handle one request."""
         mine = scope["type"] == "http" and scope["path"] == "/" and scope["method"] in ("GET", "HEAD")
         await (self.page if mine else self.app)(scope, receive, send)
 
@@ -160,7 +160,7 @@ class _Front:
 def create_demo(
     models: dict[str, Served], key: str | None = None, hosts: tuple[str, ...] = (), limits: Limits | None = None
 ) -> FastAPI:
-    """The application of `vary serve` (see `create_app`) with the page and its two routes."""
+    """Return the application of `vary serve` (see `create_app`) with the page and its two routes."""
     app = create_app(models, key, hosts, limits)
     app.add_api_route("/demo/picture", picture, methods=["POST"], response_model=None)
     app.add_api_route("/demo/write", write, methods=["POST"], response_model=None)

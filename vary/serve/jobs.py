@@ -1,4 +1,4 @@
-"""Run requests on the models: jobs in two lanes, each served by worker threads of its own.
+"""Run requests on the models: jobs in two queues, each with its own worker threads.
 
 A job is a generator. The threads of a lane serve its first jobs in rotation, one step each, so that one page does not
 wait for a document of five hundred pages. Readers are thread-safe and several pages are read at once. Models that
@@ -29,7 +29,7 @@ log = logging.getLogger("vary.serve")
 
 
 class Job:
-    """One request's work on the worker. Iterate over it for its events; leaving the loop cancels the job."""
+    """The work of one request in a worker thread. Iterate over it for its events; leaving the loop cancels the job."""
 
     def __init__(self, steps: Callable[[Job], Iterator[None]], deadline_s: float, receive: Receive):
         self.steps = steps(self)
@@ -41,17 +41,17 @@ class Job:
         self._rest: AsyncIterator[Any] | None = None  # what follows the event that `peek` kept
 
     def check(self) -> None:
-        """Raise on the worker when the client has left or the deadline has passed."""
+        """Raise in the worker thread if the client has disconnected or the deadline has passed."""
         if self.cancelled or time.monotonic() > self.ends:
             raise _client_left()
 
     def emit(self, event: Any) -> None:
-        """Send an event from the worker to the request. An exception or None ends the request."""
+        """Send an event from the worker thread to the request. An exception or None ends the request."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
             self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
     async def peek(self) -> None:
-        """Wait for the first event and keep it. Raises what the job failed with."""
+        """Wait for the first event and keep it. Raises the exception of a job that failed."""
         events = aiter(self)
         with contextlib.suppress(StopAsyncIteration):
             self._first.append(await anext(events))
@@ -88,7 +88,7 @@ class Job:
             raise APIError(504, "the deadline of the server has passed", "deadline") from None
 
     async def _watch_client(self) -> None:
-        """Cancel the job when the client hangs up."""
+        """Cancel the job when the client disconnects."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self.cancelled = True
@@ -137,7 +137,7 @@ class Lane:
                 self._changed.notify_all()
 
     def _next(self) -> Job | None:
-        """Wait for a job that has a step to run. None: the lane is closed and nothing is left."""
+        """Wait for a job that has a step to run. Return None if the lane is closed and empty."""
         with self._changed:
             while True:
                 while self._waiting and len(self._begun) + self._running < self._most:
@@ -151,7 +151,7 @@ class Lane:
 
 
 class JobQueue:
-    """The lanes for pages and for answers, and the counts of what is inside the server.
+    """The lanes for pages and for answers, and the number of requests in the server.
 
     closing: new requests are refused. inside, held: requests inside the server and bytes of their bodies, counted by
     `AccessMiddleware`.
@@ -166,7 +166,7 @@ class JobQueue:
 
     @property
     def ready(self) -> bool:
-        """Whether requests are served."""
+        """Return whether requests are served."""
         return not self.closing and all(t.is_alive() for lane in (self._pages, self._answers) for t in lane.threads)
 
     def open(self) -> None:

@@ -254,7 +254,7 @@ def _value(row: Any, keys: tuple[str, ...], kind: type) -> Any:
     return row[key]
 
 
-def _asked(row: Row, prefix: str, image: Any, question: str, answer: str, **meta: Any) -> Conversation:
+def _to_conversation(row: Row, prefix: str, image: Any, question: str, answer: str, **meta: Any) -> Conversation:
     """Make a conversation of one question about one image."""
     turns = [{"role": "user", "content": f"{IMAGE_MARK}\n{question}"}, {"role": "assistant", "content": answer}]
     files = _image(image, prefix)
@@ -269,7 +269,7 @@ _IMAGE_KEYS = ("image", "imgname", "file_name", "jpg", "png", "path", "url", "UR
 def _tiny_600k(row: Any, prefix: str) -> Conversation:
     """Read Vary-tiny-600k, which writes `<lb>` for a paragraph end because a line break ends its answers."""
     caption = _value(row, ("caption",), str).replace("<lb>", "\n")
-    return _asked(row, prefix, _value(row, ("image",), str), _value(row, ("question",), str), caption)
+    return _to_conversation(row, prefix, _value(row, ("image",), str), _value(row, ("question",), str), caption)
 
 
 def _pair(row: Any, prefix: str) -> Conversation:
@@ -277,7 +277,7 @@ def _pair(row: Any, prefix: str) -> Conversation:
     caption = _value(row, ("caption", "top_caption", "text", "txt", "TEXT"), str).strip()
     if not caption:
         raise InputError("the caption is empty")
-    return _asked(row, prefix, _value(row, _IMAGE_KEYS, object), PROMPTS["caption"]["en"], caption)
+    return _to_conversation(row, prefix, _value(row, _IMAGE_KEYS, object), PROMPTS["caption"]["en"], caption)
 
 
 def _alpaca(row: Any, prefix: str) -> Conversation:
@@ -305,7 +305,7 @@ def _short_answer(row: Any, prefix: str) -> Conversation:
     if not answers or not str(answers[0]).strip():
         raise InputError("no answer")
     question = PROMPTS["vqa"]["en"].format(_value(row, ("question", "query"), str))
-    return _asked(row, prefix, _value(row, _IMAGE_KEYS, object), question, str(answers[0]), answers=answers)
+    return _to_conversation(row, prefix, _value(row, _IMAGE_KEYS, object), question, str(answers[0]), answers=answers)
 
 
 def _refer(row: Any, prefix: str) -> Conversation:
@@ -317,7 +317,7 @@ def _refer(row: Any, prefix: str) -> Conversation:
     box = (max(0.0, x), max(0.0, y), min(float(width), x + wide), min(float(height), y + high))
     answer = format_boxes([Found("", box)], (width, height))
     question = PROMPTS["refer"]["en"].format(row["sentence"].strip().rstrip("."))
-    return _asked(row, prefix, row["file_name"], question, answer, box=box, split=row["split"])
+    return _to_conversation(row, prefix, row["file_name"], question, answer, box=box, split=row["split"])
 
 
 # -- loaders of files -------------------------------------------------------------------------------------------------

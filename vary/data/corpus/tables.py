@@ -89,11 +89,11 @@ def _json(text: str, max_rows: int) -> list[list[str]]:
     if not isinstance(data, list) or not data or not all(isinstance(row, dict) for row in data):
         raise InputError("not a list of records")
     names = list(data[0])
-    rows = [[_written(row.get(name)) for name in names] for row in data[:max_rows]]
+    rows = [[_write(row.get(name)) for name in names] for row in data[:max_rows]]
     return [names, *rows]
 
 
-def _written(value: Any) -> str:
+def _write(value: Any) -> str:
     if isinstance(value, (dict, list)):
         raise InputError("records inside records")
     return "" if value is None else " ".join(str(value).split())

@@ -83,7 +83,7 @@ class TextSource:
         if kind == 1:
             return f"{rng.random() * 10 ** int(rng.integers(5)):,.{int(rng.integers(4))}f}"
         if kind == 2:
-            return "".join(_accented(rng, ch) for ch in word)
+            return "".join(_accent(rng, ch) for ch in word)
         if kind == 3:
             return word + _some(rng, _RARE, 1)
         if kind == 4:
@@ -109,6 +109,6 @@ def _pseudo(rng: np.random.Generator, words: list[str]) -> list[str]:
     return [mixed[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
-def _accented(rng: np.random.Generator, ch: str) -> str:
+def _accent(rng: np.random.Generator, ch: str) -> str:
     choices = _ACCENTS.get(ch, "")
     return choices[int(rng.integers(len(choices)))] if choices and rng.random() < 0.4 else ch

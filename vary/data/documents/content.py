@@ -125,7 +125,7 @@ class Composer:
         """Yield blocks without end, each with its footnotes. first_note: number of the first footnote."""
         self.note = first_note
         group: list[Block] = []
-        for block in self._documents() if self.content.documents else self._composed():
+        for block in self._documents() if self.content.documents else self._compose():
             if group and not isinstance(block, Note):
                 if self._drawable(group):
                     yield group
@@ -142,7 +142,7 @@ class Composer:
                 return False
         return True
 
-    def _composed(self) -> Iterator[Block]:
+    def _compose(self) -> Iterator[Block]:
         if self.rng.random() < 0.4:  # the other pages are from the middle of a document
             for kind in self.template.opening:
                 yield from getattr(self, "_" + kind)()

@@ -144,7 +144,7 @@ class FormulaGlyphs:
     def _tree(self, kind: str, rng: np.random.Generator) -> Row:
         if kind == "composed":
             return parse(Grammar(self.formulas, rng).statement())
-        row = _parsed(self.formulas[int(rng.integers(len(self.formulas)))])
+        row = _parse(self.formulas[int(rng.integers(len(self.formulas)))])
         if kind == "real":
             return row
         rows = [r for r in _rows(row) if r]
@@ -155,7 +155,7 @@ class FormulaGlyphs:
 
 
 @lru_cache(maxsize=1 << 16)
-def _parsed(latex: str) -> Row:
+def _parse(latex: str) -> Row:
     return parse(latex)
 
 

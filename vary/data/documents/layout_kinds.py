@@ -15,7 +15,7 @@ def beside(*parts: str) -> str:
     return f"#grid(columns: ({columns},), column-gutter: 1.5em, {', '.join(parts)})"
 
 
-def boxed(page: PageWriter, body: str, share: float) -> str:
+def draw_box(page: PageWriter, body: str, share: float) -> str:
     """Draw a box around a block, with a probability."""
     if not page.chance(share):
         return body
@@ -56,10 +56,10 @@ def invoice(page: PageWriter) -> str:
     share = 0.8 if page.chance(0.4) else 0.0
     names = [words.pick(("Bill to", "Invoice to", "Customer")), words.pick(("Ship to", "Deliver to", "Site"))]
     addresses = [
-        boxed(page, page.text("text", [name, *words.address(customer)]), share)
+        draw_box(page, page.text("text", [name, *words.address(customer)]), share)
         for name in names[: 1 + page.chance(0.6)]
     ]
-    details = boxed(page, page.text("text", words.details()), share)
+    details = draw_box(page, page.text("text", words.details()), share)
     parts += [beside(*addresses, details)]
     parts += [f"#{page.text('heading', [words.pick(('Invoice', 'Quotation', 'Delivery note', 'Order'))], 1.3, True)}"]
     items, totals = words.items(int(page.rng.integers(2, 15)))
@@ -115,7 +115,7 @@ def form(page: PageWriter) -> str:
                 page.text("text", [words.label(), *([words.value()] if page.chance(0.8) else [])], 0.95)
                 for _ in range(int(page.rng.integers(1, 4)))
             ]
-            parts += [beside(*(boxed(page, body, 0.85) for body in fields))]
+            parts += [beside(*(draw_box(page, body, 0.85) for body in fields))]
     if page.chance(0.5):
         rows: list[list[Cell | str]] = [[words.label() for _ in range(3)]]
         rows += [[words.value() for _ in range(3)] for _ in range(int(page.rng.integers(2, 6)))]

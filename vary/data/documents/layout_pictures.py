@@ -19,7 +19,7 @@ def slide(page: PageWriter) -> str:
     items = [page.text("list item", [words.sentence(3, 14)], mark=mark) for _ in range(int(page.rng.integers(2, 6)))]
     body = f"stack(spacing: 1em, {', '.join(f'par(hanging-indent: 0.8em, {item})' for item in items)})"
     if page.chance(0.7):
-        body = beside(body, _captioned(page, 250, float(page.rng.uniform(110, 170))))[1:]
+        body = beside(body, _add_caption(page, 250, float(page.rng.uniform(110, 170))))[1:]
     foot = page.text("footer", [f"{words.phrase(2, 4)} {int(page.rng.integers(1, 90))}"], 0.7)
     return f"{title}\n\n#{body}\n#v(1fr)\n#align(right, {foot})"
 
@@ -39,12 +39,12 @@ def textbook(page: PageWriter) -> str:
                 text = f"grid(columns: (1fr, 24%), column-gutter: 1.5em, {text}, {note})"
             parts.append(f"#{text}")
         if page.chance(0.7):
-            picture = _captioned(page, float(page.rng.uniform(180, 300)), float(page.rng.uniform(90, 160)))
+            picture = _add_caption(page, float(page.rng.uniform(180, 300)), float(page.rng.uniform(90, 160)))
             parts.append(f"#align({words.pick(('left', 'center'))}, {picture})")
     return "\n\n".join(parts)
 
 
-def _captioned(page: PageWriter, width: float, height: float) -> str:
+def _add_caption(page: PageWriter, width: float, height: float) -> str:
     """Return a figure or a photograph with its caption below."""
     photo = page.chance(0.3)
     draw = partial(_photo if photo else _plot, page, width, height)

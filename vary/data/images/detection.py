@@ -76,7 +76,7 @@ def read_coco(path: str | Path, images: str | Path = "") -> Annotations:
         raise InputError(f"{path}: not of COCO's form: {type(error).__name__} {error}") from None
     boxes[:, 2:] += boxes[:, :2]
     shares = boxes / np.maximum(sizes, 1)[of_image][:, [0, 1, 0, 1]]
-    return _packed(Path(path).stem, images, files, of_image, shares, classes, labels, sizes, left_out)
+    return _pack(Path(path).stem, images, files, of_image, shares, classes, labels, sizes, left_out)
 
 
 def read_openimages(path: str | Path, classes: str | Path, images: str | Path = "") -> Annotations:
@@ -106,10 +106,10 @@ def read_openimages(path: str | Path, classes: str | Path, images: str | Path = 
     labels = [label.strip() for _, label in described]
     owner, index = np.array(of_image, np.int64), np.array(found, np.int32)
     unknown = np.zeros((len(files), 2), np.float32)
-    return _packed(Path(path).stem, images, files, owner, shares, index, labels, unknown, left_out)
+    return _pack(Path(path).stem, images, files, owner, shares, index, labels, unknown, left_out)
 
 
-def _packed(
+def _pack(
     name: str,
     images: str | Path,
     files: list[str],

@@ -56,7 +56,7 @@ class PasteSource:
         for _ in range(int(rng.integers(self.count[0], self.count[1] + 1))):
             label, rgba = self.objects[int(rng.integers(len(self.objects)))]
             for attempt in range(8):  # smaller at every attempt; an object that still does not fit is left out
-                if paste_object(image, owner, areas, self._turned(rgba, rng, 0.85**attempt), rng):
+                if paste_object(image, owner, areas, self._turn(rgba, rng, 0.85**attempt), rng):
                     labels.append(label)
                     break
         regions = [Region(label, _extent(owner == k)) for k, label in enumerate(labels, 1)]
@@ -71,12 +71,12 @@ class PasteSource:
             return cv2.resize(soft, (self.width, self.height), interpolation=cv2.INTER_CUBIC)
         k = shuffled(i // 16, len(self.backgrounds), self.seed)
         try:
-            picture = _reduced(str(self.backgrounds[k]), 2 * max(self.height, self.width))
+            picture = _reduce(str(self.backgrounds[k]), 2 * max(self.height, self.width))
         except (InputError, OSError) as error:
             raise Skipped("backgrounds", k, str(error)) from None
         return np.array(crop(picture, rng).resize((self.width, self.height), Image.Resampling.BILINEAR))
 
-    def _turned(self, rgba: np.ndarray, rng: np.random.Generator, smaller: float) -> np.ndarray:
+    def _turn(self, rgba: np.ndarray, rng: np.random.Generator, smaller: float) -> np.ndarray:
         """An object at the size and angle at which it is pasted."""
         side = max(8.0, min(self.height, self.width) * float(rng.uniform(0.08, 0.45)) * smaller)
         scale = side / max(rgba.shape[:2])
@@ -88,7 +88,7 @@ class PasteSource:
 
 
 @lru_cache(maxsize=2)
-def _reduced(file: str, size: int) -> Image.Image:
+def _reduce(file: str, size: int) -> Image.Image:
     picture = open_image(file, colour=True)
     picture.thumbnail((size, size), Image.Resampling.BICUBIC)
     return picture

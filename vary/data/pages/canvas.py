@@ -73,14 +73,14 @@ class PageCanvas:
         said = " ".join(text for _, text, _ in made)
         numbers = [np.append(n, 0) for _, _, n in made[:-1]] + [made[-1][2]]
         steps = [atlas.advances_G(n) for (atlas, *_), n in zip(made, numbers, strict=True)]
-        numbers_G = _joined(numbers)
+        numbers_G = _join(numbers)
         which_G = np.repeat([self._number(atlas) for atlas, *_ in made], [len(n) for n in numbers])
         x = np.zeros(len(numbers_G) + 1)
-        _joined(steps).cumsum(out=x[1:])
+        _join(steps).cumsum(out=x[1:])
         letter = np.arange(len(x))
         if len(said) > len(numbers_G):
             letters = [atlas.letters_N()[n] for (atlas, *_), n in zip(made, numbers, strict=True)]
-            _joined(letters).cumsum(out=letter[1:])
+            _join(letters).cumsum(out=letter[1:])
         breaks = np.array([*(numbers_G == 0).nonzero()[0].tolist(), len(numbers_G)])
         return ShapedText(said, self._atlases, which_G, numbers_G, x, letter, breaks)
 
@@ -190,7 +190,7 @@ def _look(face: Face) -> int:
     return sum(getattr(face, name) << k for k, name in enumerate(STYLES))
 
 
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
+def _join(parts: list[np.ndarray]) -> np.ndarray:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 

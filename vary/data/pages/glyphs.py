@@ -151,13 +151,13 @@ class Atlas:
 
         ligatures: use one glyph for several letters where the face has it. Glyph 0 is the space.
         """
-        numbers_G = self._look_up(self._ligated(text) if ligatures else text)
+        numbers_G = self._look_up(self._ligate(text) if ligatures else text)
         if len(numbers_G) and numbers_G.min() < 0:
             lacking = [ord(ch) for ch in set(text) if not self._covered[ch]]
             if lacking:
                 self._numbers[lacking] = -1
                 text = " ".join(text.translate(dict.fromkeys(lacking)).split())
-            shown = self._ligated(text) if ligatures else text
+            shown = self._ligate(text) if ligatures else text
             for ch in sorted({ch for ch in shown if not self._numbers[ord(ch)]}):
                 self._draw(ch)
             numbers_G = self._look_up(shown)
@@ -166,7 +166,7 @@ class Atlas:
     def _look_up(self, text: str) -> np.ndarray:
         return self._numbers[np.frombuffer(text.encode("utf-32-le"), np.uint32)] - 1
 
-    def _ligated(self, text: str) -> str:
+    def _ligate(self, text: str) -> str:
         if "f" in text:
             for letters, joined in LIGATURES.items():
                 if letters in text and self._covered[joined]:
@@ -217,7 +217,7 @@ class Atlas:
         pixels, and their coverage (P,) uint8.
         """
         if self._masks:
-            self._pixels = self._pixels.joined(self._masks)
+            self._pixels = self._pixels.join(self._masks)
             self._masks = []
         kept = self._pixels
         numbers_G = numbers_G - 1  # the space has no ink
@@ -256,7 +256,7 @@ class _Pixels:
         table, offsets = np.zeros((0, SUPERSAMPLE), np.int32), np.zeros(0, np.int32)
         return cls(table, table, offsets, offsets, np.zeros(0, np.uint8))
 
-    def joined(self, masks: list[tuple[np.ndarray, int, int]]) -> _Pixels:
+    def join(self, masks: list[tuple[np.ndarray, int, int]]) -> _Pixels:
         """Append glyphs: fine masks and their offsets from the pen, in fine pixels."""
         s = SUPERSAMPLE
         row_N = np.cumsum([0] + [-(-(y % s + len(mask)) // s) for mask, _, y in masks])

@@ -90,7 +90,7 @@ class CropSource:
         lines: list[LabelledLine] = []
         regions: list[Region] = []
         for line in page.lines:
-            self._keep(_moved(line, scale, left, top), lines, regions)
+            self._keep(_move(line, scale, left, top), lines, regions)
         return out, lines, regions
 
     def _keep(self, line: LabelledLine, lines: list[LabelledLine], regions: list[Region]) -> None:
@@ -125,7 +125,7 @@ def _legible(line: LabelledLine, text: str) -> bool:
     return line.em_px >= MIN_EM_PX and (len(words) < 6 or sum(len(word) == 1 for word in words) < 0.6 * len(words))
 
 
-def _moved(line: LabelledLine, scale: float, left: int, top: int) -> LabelledLine:
+def _move(line: LabelledLine, scale: float, left: int, top: int) -> LabelledLine:
     boxes = line.boxes * scale - np.array([left, top, left, top], np.float32)
     return replace(
         line, boxes=boxes.astype(np.float32), baseline=line.baseline * scale - top,

@@ -52,8 +52,8 @@ def page_text(layer: TextLayer, size: tuple[int, int], keep_heads: bool) -> tupl
         return "", [], "content"
     ends = {tuple(layer.boxes[k].tolist()) for k in np.flatnonzero(layer.kinds == HYPHENATED)}
     rows, how = _blocks(lines, ends)
-    head, body, foot = _parted(rows, size[1])
-    paragraphs = _joined(body)
+    head, body, foot = _split_furniture(rows, size[1])
+    paragraphs = _join_rows(body)
     if keep_heads:
         around = [" ".join(row.text for row in edge) for edge in (head, foot)]
         paragraphs = [text for text in (around[0], *paragraphs, around[1]) if text]
@@ -80,10 +80,10 @@ def _blocks(lines: list[LabelledLine], ends: set[tuple[float, ...]]) -> tuple[li
     else:
         how = "content"
     places = {line.boxes.tobytes(): line for line in lines}
-    return [[_printed(row, places, ends) for row in block.rows] for block in content], how
+    return [[_to_row(row, places, ends) for row in block.rows] for block in content], how
 
 
-def _printed(row: layout.Row, places: dict[bytes, LabelledLine], ends: set[tuple[float, ...]]) -> _Row:
+def _to_row(row: layout.Row, places: dict[bytes, LabelledLine], ends: set[tuple[float, ...]]) -> _Row:
     parts = [
         places.get(p.boxes.tobytes())  # a line that was cut at a gutter is none of the page's own lines
         or LabelledLine(p.text, p.boxes, float(p.boxes[:, 3].max()), 0.45 * p.em_px, p.em_px)
@@ -123,7 +123,7 @@ def _runs_back(blocks: list[layout.TextBlock]) -> bool:
     )
 
 
-def _parted(blocks: list[list[_Row]], height: float) -> tuple[list[_Row], list[list[_Row]], list[_Row]]:
+def _split_furniture(blocks: list[list[_Row]], height: float) -> tuple[list[_Row], list[list[_Row]], list[_Row]]:
     """Separate running heads, blocks and footers. A head is one row at the edge, set apart and not larger."""
     rows = [row for block in blocks for row in block]
     em = float(np.median([row.em for row in rows for _ in range(1 + len(row.text) // 20)]))
@@ -153,7 +153,7 @@ def _edge(rows: list[_Row], near: object, em: float, way: int) -> list[_Row]:
 # -- paragraphs ------------------------------------------------------------------------------------------------------
 
 
-def _joined(blocks: list[list[_Row]]) -> list[str]:
+def _join_rows(blocks: list[list[_Row]]) -> list[str]:
     """Join rows into paragraphs, also across the end of a column."""
     words = set(re.findall(r"\w+-\w+", " ".join(row.text for block in blocks for row in block)))
     edges = [(min(row.box[0] for row in block), max(row.box[2] for row in block)) for block in blocks]

@@ -1,8 +1,9 @@
-"""Reading order: lines -> blocks in the order in which a person reads them.
+"""Sort the lines of a page into blocks in reading order.
 
-Pieces of one printed row that a column gutter does not part are joined (a table row, a number at the end of a contents
-line). Rows are then sorted topologically by two rules, after Breuel ("High performance document layout analysis",
-2003): across a gutter left comes before right, unless a row between them spans both; elsewhere above before below.
+Pieces of one printed row are joined, unless a column gutter lies between them (a table row, a page number at the end of
+a contents line). Rows are then sorted topologically by two rules, after Breuel ("High performance document layout
+analysis", 2003). Across a gutter, left comes before right, unless a row between them spans both. Elsewhere, above comes
+before below.
 Frame: pixels of the page image.
 """
 
@@ -77,9 +78,9 @@ def split_columns(
     lines = _split_at_strips(lines)
     filled = [part for box in taken for part in _bands(box, em)]
     gutters = _gutters(lines, filled, stacks)
-    lines = _parted(lines, gutters)
+    lines = _split_at_gutters(lines, gutters)
     boxes = np.array([*(line.box for line in lines), *filled])
-    return lines, [_grown(gutter, boxes, em) for gutter in gutters]  # over the lines that were cut, too
+    return lines, [_grow(gutter, boxes, em) for gutter in gutters]  # over the lines that were cut, too
 
 
 def zones(lines: list[TextLine], gutters: list[Gutter]) -> list[list[TextLine]]:
@@ -188,7 +189,7 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
             inside = (boxes[:, 1] > top - 0.5 * em) & (boxes[:, 3] < bottom + 0.5 * em)
             if bottom - top >= 4 * em and min((inside & left).sum(), (inside & right).sum()) >= 3:
                 found.append((int((inside & (left | right)).sum()), float(x), float(top), float(bottom)))
-    return [_grown(gutter, boxes, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
+    return [_grow(gutter, boxes, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
 
 
 def _free(crossing: np.ndarray, least: float) -> Iterator[tuple[float, float]]:
@@ -221,18 +222,18 @@ def usual_em(lines: Sequence[TextLine]) -> float:
 
 
 def _white(gutter: Gutter, boxes: np.ndarray, em: float) -> tuple[float, float]:
-    """Where the columns beside a gutter end and begin: sides that most of their wide lines keep to."""
+    """Return where the left column ends and the right one begins: the edges of most of their wide lines."""
     x, top, bottom = gutter
     beside = (boxes[:, 3] > top) & (boxes[:, 1] < bottom) & _solid(boxes, em)
     left, right = boxes[beside & (boxes[:, 2] < x + 0.3 * em), 2], boxes[beside & (boxes[:, 0] > x - 0.3 * em), 0]
     return float(np.quantile(left, 0.8)) if len(left) else x, float(np.quantile(right, 0.2)) if len(right) else x
 
 
-def _grown(gutter: Gutter, boxes: np.ndarray, em: float) -> Gutter:
-    """A gutter reaches on past the lines it was found by, up to a line that crosses it.
+def _grow(gutter: Gutter, boxes: np.ndarray, em: float) -> Gutter:
+    """Extend a gutter up and down until a line crosses it.
 
-    Upwards over what stands close (a running head stands apart), downwards also over white to the next wide line (a
-    section that begins lower down in its column).
+    Upwards it extends over near lines only, because a running head has a gap below it. Downwards it also extends over
+    white to the next wide line, because a section may begin lower in one column.
     """
     x, top, bottom = gutter
     crosses = (boxes[:, 0] < x - 0.3 * em) & (boxes[:, 2] > x + 0.3 * em)
@@ -260,7 +261,7 @@ def _separate(found: list[tuple[int, float, float, float]], apart: float) -> lis
     return kept
 
 
-def _parted(lines: list[TextLine], gutters: list[Gutter]) -> list[TextLine]:
+def _split_at_gutters(lines: list[TextLine], gutters: list[Gutter]) -> list[TextLine]:
     """Cut lines that run on across a gutter where they leave white at it: two columns were followed as one line."""
     for x, top, bottom in gutters:
         parts: list[TextLine] = []

@@ -77,10 +77,10 @@ def block_scores(markdown: str, truth: list[dict[str, Any]]) -> Scores:
     true_formulas = [
         b["latex"].strip().strip("$").strip() for b in ordered if b["kind"] == "equation_isolated" and b.get("latex")
     ]
-    pairs = _paired(formulas, true_formulas)
+    pairs = _pair(formulas, true_formulas)
     scores["formula"] = _mean([formula_distance(a, b) if a is not None else 1.0 for a, b in pairs])
     scores["formula_match"] = _mean([formula_match(a, b).f1 if a is not None else 0.0 for a, b in pairs])
-    pairs = _paired(tables, [b["html"] for b in ordered if b["kind"] == "table" and b.get("html")])
+    pairs = _pair(tables, [b["html"] for b in ordered if b["kind"] == "table" and b.get("html")])
     scores["table_distance"] = _mean([edit_distance(a, b) if a is not None else 1.0 for a, b in pairs])
     for name, structure in (("teds", False), ("teds_s", True)):
         scores[name] = _mean([table_score(a or "", b, structure) for a, b in pairs])
@@ -103,7 +103,7 @@ def _text_scores(found: list[str], blocks: list[dict[str, Any]]) -> Scores:
     return {"text": edits / length, "order": order_distance([j for _, j in pairs if j in counted], order)}
 
 
-def _paired(found: list[str], wanted: list[str]) -> list[tuple[str | None, str]]:
+def _pair(found: list[str], wanted: list[str]) -> list[tuple[str | None, str]]:
     """Pair each true block with the one found for it, or None."""
     at = {j: found[i] for i, j in match_blocks(found, wanted, worst=1.0)}
     return [(at.get(j), thing) for j, thing in enumerate(wanted)]

@@ -17,7 +17,7 @@ from ..config import VaryConfig, preset
 from ..modeling import VaryForConditionalGeneration, load_model
 from .files import config_next_to, is_ours, read_tensors
 from .key_tables import check, rename, reverse
-from .layouts import FAMILIES, PARTS, configured, family_of, fitted, part_of, vocabulary_kind
+from .layouts import FAMILIES, PARTS, family_of, fit_tensors, infer_config, part_of, vocabulary_kind
 from .older import read_model
 from .peers import PEERS, compare, read_peer, save_peer_processor
 from .tokenizer import save_tokenizer
@@ -79,7 +79,7 @@ def _to_ours(source: Path, state: dict[str, Tensor], target: Path, family: str, 
     name = name or _default_name(rules.presets, found)
     if name not in rules.presets:
         raise InputError(f"{source}: a checkpoint of {' or '.join(rules.presets)}, not of {name}")
-    config = configured(name, found, config_next_to(source))
+    config = infer_config(name, found, config_next_to(source))
     _tie(found, config)
     check(found, expected_shapes(config), ("lm_head.weight",) if config.tie_word_embeddings else ())
     _save(found, config, target)
@@ -171,7 +171,7 @@ def _part(source: Path, config: VaryConfig, expected: dict[str, torch.Size]) -> 
     kind, theirs = known
     part = PARTS[kind]
     ours = "" if part.vocabulary is None else _place_of(part.vocabulary, config, source)
-    return fitted(rename(state, part.table(theirs, ours), part.dropped), expected), kind
+    return fit_tensors(rename(state, part.table(theirs, ours), part.dropped), expected), kind
 
 
 def _vocabulary_of_ours(source: Path, state: dict[str, Tensor], config: VaryConfig) -> tuple[dict[str, Tensor], str]:

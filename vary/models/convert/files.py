@@ -63,14 +63,14 @@ def _read(file: Path) -> dict[str, Tensor]:
         if data.read(len(POINTER)) == POINTER:
             raise InputError(f"{file}: a pointer of Git LFS and not the weights; `git lfs pull` fetches them")
     if file.suffix != ".safetensors":
-        return _unpickled(file)
+        return _read_pickle(file)
     try:
         return load_file(file)
     except SafetensorError as error:
         raise InputError(f"{file}: cannot be read as tensors: {error}") from None
 
 
-def _unpickled(file: Path) -> dict[str, Tensor]:
+def _read_pickle(file: Path) -> dict[str, Tensor]:
     """A pickle's tensors by way of a safetensors file that a child process writes."""
     if file.suffix not in PICKLES:
         raise InputError(f"{file}: not a checkpoint; allowed: .safetensors, {', '.join(PICKLES)}")

@@ -28,9 +28,9 @@ def rename(state: dict[str, Tensor], table: Table, dropped: Iterable[str] = ()) 
     found: dict[str, Tensor] = {}
     for theirs, ours in table:
         for values in _matches(left, _names(theirs)):
-            tensors = [left.pop(_filled(name, values)) for name in _names(theirs)]
+            tensors = [left.pop(_fill(name, values)) for name in _names(theirs)]
             for name, tensor in zip(_names(ours), _split(tensors, len(_names(ours))), strict=True):
-                target = _filled(name, values)
+                target = _fill(name, values)
                 if target in found:
                     raise InputError(f"two tensors would become {target}")
                 found[target] = tensor
@@ -74,11 +74,11 @@ def _matches(state: dict[str, Tensor], names: tuple[str, ...]) -> list[tuple[str
         others = {m.groups() for m in map(_pattern(name).fullmatch, state) if m}
         if others != set(found):
             odd = sorted(others.symmetric_difference(found))[0]
-            raise InputError(f"{_filled(names[0], odd)} and {_filled(name, odd)} belong together, and one is missing")
+            raise InputError(f"{_fill(names[0], odd)} and {_fill(name, odd)} belong together, and one is missing")
     return found
 
 
-def _filled(name: str, values: tuple[str, ...]) -> str:
+def _fill(name: str, values: tuple[str, ...]) -> str:
     for value in values:
         name = re.sub(r"\{[i*]\}", lambda _, value=value: value, name, count=1)  # type: ignore[misc]
     return name

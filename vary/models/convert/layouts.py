@@ -106,7 +106,7 @@ def part_of(state: dict[str, Tensor]) -> tuple[str, str] | None:
     return next(kinds, None)
 
 
-def configured(name: str, state: dict[str, Tensor], official: dict[str, Any]) -> VaryConfig:
+def infer_config(name: str, state: dict[str, Tensor], official: dict[str, Any]) -> VaryConfig:
     """Return a named configuration with the sizes of these tensors. Heads come from `config.json`, if it has them."""
     config = preset(name)
     for k, vocabulary in enumerate(config.vocabularies):
@@ -148,21 +148,21 @@ def _language_sizes(state: dict[str, Tensor], text: Any, official: dict[str, Any
     return sizes | {"intermediate_size": mlp, "num_key_value_heads": keys}
 
 
-def fitted(state: dict[str, Tensor], expected: dict[str, torch.Size]) -> dict[str, Tensor]:
+def fit_tensors(state: dict[str, Tensor], expected: dict[str, torch.Size]) -> dict[str, Tensor]:
     """Resize embeddings, output head and OPT's positions to the sizes of a model; leave everything else as it is."""
     found = {}
     for name, tensor in state.items():
         shape = expected.get(name)
         if shape is not None and tensor.shape != shape and tensor.shape[1:] == shape[1:]:
             if name.endswith("embed_positions.weight"):
-                tensor = opt.stretched(tensor, shape[0] - opt.OFFSET)
+                tensor = opt.stretch_positions(tensor, shape[0] - opt.OFFSET)
             elif name.endswith(("embed_tokens.weight", "lm_head.weight")):
-                tensor = resized(tensor, shape[0])
+                tensor = resize_rows(tensor, shape[0])
         found[name] = tensor
     return found
 
 
-def resized(rows_VD: Tensor, count: int) -> Tensor:
+def resize_rows(rows_VD: Tensor, count: int) -> Tensor:
     """Cut or extend an embedding table to `count` tokens; new rows are the mean of the others.
 
     Checkpoints pad their tables (OPT to 50272, Qwen to 151936); the rows that are cut belong to no token.

@@ -34,7 +34,7 @@ LAVIS: Table = [
 ]
 
 
-def stretched(table_PD: Tensor, positions: int) -> Tensor:
+def stretch_positions(table_PD: Tensor, positions: int) -> Tensor:
     """Interpolate OPT's position table (2 + P, D) to another number of positions; the two unused rows stay.
 
     Linear interpolation in which the first and the last position keep their rows. The paper says "interpolated" (4096

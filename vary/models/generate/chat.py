@@ -20,7 +20,7 @@ from ...markup.boxes import Boxes, parse_boxes
 from ...markup.chart_text import Chart, parse_chart
 from ...markup.prompts import PROMPTS
 from ..modeling import VaryForConditionalGeneration, load_model
-from ..processor import VaryProcessor, load_processor, opened
+from ..processor import VaryProcessor, load_processor, open_picture
 from ..quantize import QUANTISED, quantize
 from .answer import Answer
 from .repetition import Loop, StopRepetition
@@ -125,7 +125,7 @@ class ChatModel:
         with torch.inference_mode():
             written = self.model.generate(
                 **inputs, generation_config=settings, streamer=streamer,
-                stopping_criteria=[guard, is_full, *([streamer.ended] if streamer else [])],
+                stopping_criteria=[guard, is_full, *([streamer.should_stop] if streamer else [])],
             )  # fmt: skip
         rows = enumerate(zip(written[:, long:].tolist(), asked, rooms, strict=True))
         return [self.decode(ids[:room], stop[0], own, guard.loops.get(row)) for row, (ids, own, room) in rows]
@@ -136,7 +136,7 @@ class ChatModel:
 
     def detect(self, image: Picture, classes: list[str] | None = None, language: str = "en", **limits: Any) -> Boxes:
         """Objects of an image, all or of some classes: boxes in its own pixels, and in `rejected` what is no box."""
-        picture = opened(image)
+        picture = open_picture(image)
         question = PROMPTS["detect"][language]
         if classes:
             question = PROMPTS["detect-classes"][language].format(", ".join(classes))
@@ -193,6 +193,6 @@ class _Streamer(TextStreamer):
     def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
         self.enough = self.on_text(text) is True or self.enough
 
-    def ended(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+    def should_stop(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         """A stopping criterion: the listener has heard enough."""
         return torch.full((input_ids.shape[0],), self.enough, device=input_ids.device)

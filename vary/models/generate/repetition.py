@@ -1,11 +1,11 @@
-"""The repetition guard: it finds out that a model has begun to say the same thing for ever, and where that began.
+"""Detect that a model repeats itself without end, and where the repetition begins.
 
-A loop is a tail with a period: what a model wrote last equals what stands one period before it, again and again. One
-pass over the reversed tail (its Z-array) gives the run of every period at once, of characters, of lines (their
-figures masked, so that a counter in front hides nothing) or of tokens. How often a unit may come in a row depends on
-what it says: a sentence four times is a loop, the rows of an empty grid, dots of a table of contents, a column of
-`0.00` or of `yes` are not. Text that never repeats exactly is never stopped, which a penalty on repeats cannot promise
-(dots.ocr issue 99: penalties end loops and empty tables).
+A loop is a text whose end has a period: its last characters equal those one period before, again and again. One pass
+over the reversed end of the text (its Z-array) gives the run of every period. It is done for characters, for lines
+with masked digits (so that a counter hides no loop) and for tokens. How often a unit may repeat depends on its
+letters: a sentence four times is a loop; the rows of an empty grid, the dots of a table of contents and a column of
+`0.00` are not. Text that never repeats exactly is never stopped; a penalty on repeats cannot promise that (dots.ocr
+issue 99: penalties end loops and empty tables).
 """
 
 from __future__ import annotations
@@ -17,20 +17,25 @@ from typing import Any
 
 MARKUP = re.compile(r"<[^<>]{0,80}>|&\w{2,8};|\\[a-zA-Z]+\*?(?:\{[a-z]{1,9}\})?|\\.")  # tags, entities, TeX's commands
 ROW_ENDS = ("\n", "</tr", "\\\\")
-# A page has about 100 lines of 250 signs. Figures below are letters, each distinct word of the unit counted once.
-MOST, LEAST = 128, 4  # repeats of a unit: of the shortest words and figures; of the longest sentences
+# A page has about 100 lines of 250 characters. Each distinct word of a unit counts once.
+MOST, LEAST = 128, 4  # repeats that a unit may have: the shortest words and numbers; the longest sentences
 LETTERS = 640  # letters that repeats of a unit may add up to
-MOST_SIGNS = 640  # characters of a unit without letters and figures inside one row (dots, rules, empty cells)
-MASKED = 3  # lines that differ in their figures may come this many times as often
-WINDOW = 24_000  # characters or tokens that are looked back on
-SAME = 12  # characters that have stood before, or no run is long enough to count
-STEP = 128  # characters between two looks; tokens: a quarter
+MOST_SYMBOLS = 640  # characters that repeats of a unit without letters and digits may add up to inside one row
+MASKED = 3  # lines that differ in their digits may repeat this many times as often
+WINDOW = 24_000  # characters or tokens at the end of a text that are searched
+SAME = 12  # characters; if the last ones occur nowhere before, there is no loop
+STEP = 128  # characters between two searches; a quarter as many tokens
 
 
 @dataclass(frozen=True)
 class Loop:
-    """What repeats. level: `characters`, `lines` or `tokens`. keep: characters (or tokens) of the text up to the end
-    of the unit's first coming; what follows is repetition. repeats: how often the unit came in a row.
+    """A repetition at the end of a text.
+
+    Args:
+        level: `characters`, `lines` or `tokens`.
+        unit: The text that repeats.
+        repeats: How often the unit occurs in a row.
+        keep: Characters (or tokens) of the text up to the end of the unit's first occurrence.
     """
 
     level: str
@@ -39,11 +44,11 @@ class Loop:
     keep: int
 
 
-def allowed(unit: str) -> int:
-    """How often a unit may come in a row: the less the more it says.
+def max_repeats(unit: str) -> int:
+    """Return how often a unit may repeat in a row: the more letters it has, the fewer times.
 
-    It says the letters of its distinct words, ideographs threefold, figures a sixth, markup nothing. The unit is a
-    cycle: where it begins is chance, so it is turned to begin with a tag, a line, a word or a command.
+    Letters of distinct words count 1, ideographs 3, digits 1/6, markup 0. The unit is a cycle with a random beginning,
+    so it is rotated to begin with a tag, a line, a word or a command.
     """
     at = next((k for k in map(unit.find, ("<", "\n", " ", "\\")) if k >= 0), 0)
     unit = unit[at:] + unit[:at]
@@ -51,11 +56,11 @@ def allowed(unit: str) -> int:
     says = sum(1 / 6 if ch.isdigit() else 3.0 if ch > "\u2e7f" else 1.0 for word in words for ch in word)
     if says:
         return max(LEAST, min(MOST, round(LETTERS / says)))
-    return MOST if any(end in unit for end in ROW_ENDS) else max(LEAST, MOST_SIGNS // max(1, len(unit)))
+    return MOST if any(end in unit for end in ROW_ENDS) else max(LEAST, MOST_SYMBOLS // max(1, len(unit)))
 
 
-def runs(tail: Sequence[Any]) -> list[tuple[int, int]]:
-    """(period, length) of every periodic end of a sequence that holds its unit at least LEAST times, shortest first."""
+def find_runs(tail: Sequence[Any]) -> list[tuple[int, int]]:
+    """Return (period, length) of every periodic end that has at least LEAST periods, shortest period first."""
     backward, size = tail[::-1], len(tail)
     match = [0] * size
     left = right = 0
@@ -73,20 +78,20 @@ def runs(tail: Sequence[Any]) -> list[tuple[int, int]]:
 
 
 def _loop(level: str, tail: Sequence[Any], start: int, spell: Callable[[Sequence[Any]], str], most: int) -> Loop | None:
-    """The first run longer than its unit may be. start: where the tail begins; most: how many times as long."""
+    """Return the first run that is `most` times longer than allowed. start: place of `tail` in the text."""
     seen: list[int] = []
-    for period, length in runs(tail):
+    for period, length in find_runs(tail):
         if any(period % shorter == 0 for shorter in seen):
             continue
         seen.append(period)
         unit = spell(tail[len(tail) - period :])
-        if length // period > most * allowed(unit):
+        if length // period > most * max_repeats(unit):
             return Loop(level, unit, length // period, start + len(tail) - length + period)
     return None
 
 
 class RepetitionGuard:
-    """Watches a text grow: `feed` it pieces until it returns a Loop. How the text was cut changes no verdict."""
+    """Check a growing text: `feed` it pieces until it returns a Loop. The result does not depend on the pieces."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -94,7 +99,7 @@ class RepetitionGuard:
         self._looked = 0
 
     def feed(self, piece: str) -> Loop | None:
-        """Take more text. The first Loop found stays: later pieces are not looked at."""
+        """Append text and return the first Loop found; text after it is not searched."""
         self.text += piece
         while self.loop is None and len(self.text) - self._looked >= STEP:
             self._looked += STEP
@@ -103,7 +108,7 @@ class RepetitionGuard:
 
     def _look(self, tail: str) -> Loop | None:
         start = self._looked - len(tail)
-        if tail.find(tail[-SAME:]) < len(tail) - SAME:  # else no run ends here, and most looks are over
+        if tail.find(tail[-SAME:]) < len(tail) - SAME:  # else no run ends here
             found = _loop("characters", tail, start, str, 1)
             if found:
                 return found
@@ -117,16 +122,19 @@ class RepetitionGuard:
 
 
 def find_loop(text: str) -> Loop | None:
-    """The loop in a finished text: the same as the guard would have found while it was written."""
+    """Return the loop in a finished text, as the guard finds it while the text is written; None if there is none."""
     return RepetitionGuard().feed(text)
 
 
 class StopRepetition:
-    """The guard as a stopping criterion: `model.generate(…, stopping_criteria=[StopRepetition(decode, …)])`.
+    """A stopping criterion: `model.generate(…, stopping_criteria=[StopRepetition(decode, …)])`.
 
-    decode: ids of one unit -> text. prompt: tokens of `input_ids` that are no answer (0 with `inputs_embeds`). ends:
-    ids that end or pad an answer. Afterwards `loops[row]` is what was found in a row of the batch; a row's verdict is
-    that of the row alone.
+    `loops[row]` is the loop found in a row of the batch. Rows do not affect each other.
+
+    Args:
+        decode: Turns the ids of a unit into text.
+        prompt: Tokens of `input_ids` before the answer (0 with `inputs_embeds`).
+        ends: Ids that end or pad an answer.
     """
 
     def __init__(self, decode: Callable[[list[int]], str], prompt: int = 0, ends: Sequence[int] = ()):
@@ -134,7 +142,7 @@ class StopRepetition:
         self.loops: dict[int, Loop] = {}
 
     def __call__(self, input_ids: Any, scores: Any = None, **_: Any) -> Any:
-        """input_ids (B, T) -> bool (B,): rows that are to stop."""
+        """Return which rows of `input_ids` (B, T) stop, as bool (B,)."""
         import torch
 
         if (input_ids.shape[1] - self.prompt) % (STEP // 4) == 0:

@@ -28,7 +28,7 @@ def token(tokens: list[Tensor]) -> Tensor:
     return torch.cat(tokens, 1)
 
 
-def summed(tokens: list[Tensor]) -> Tensor:
+def sum_tokens(tokens: list[Tensor]) -> Tensor:
     """Add tokens: (B, N, D), (B, N, D) ... to (B, N, D)."""
     return torch.stack(tokens).sum(0)
 
@@ -75,7 +75,7 @@ class Merge:
 MERGES: dict[str, Merge] = {
     "channel": Merge(channel, adds_channels=True),
     "token": Merge(token, adds_tokens=True),
-    "sum": Merge(summed),
+    "sum": Merge(sum_tokens),
     "serial": Merge(serial, adds_channels=True, chained=True),
 }
 
@@ -94,8 +94,8 @@ def token_grid(
         grids.append((height // stride[0], width // stride[1]))
     grids += [grids[0]] * (len(vocabularies) - len(grids))
     if isinstance(connector, list):
-        return rule.grid([_connected(c, g) for c, g in zip(connector, grids, strict=True)])
-    return _connected(connector, rule.grid(grids))
+        return rule.grid([_connect(c, g) for c, g in zip(connector, grids, strict=True)])
+    return _connect(connector, rule.grid(grids))
 
 
 def stride_of(vocabulary: dict[str, Any]) -> Grid:
@@ -105,7 +105,7 @@ def stride_of(vocabulary: dict[str, Any]) -> Grid:
     )
 
 
-def _connected(connector: dict[str, Any], grid: Grid) -> Grid:
+def _connect(connector: dict[str, Any], grid: Grid) -> Grid:
     return CONNECTORS[connector["name"]].grid(grid, **{k: v for k, v in connector.items() if k != "name"})
 
 

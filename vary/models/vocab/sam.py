@@ -1,11 +1,11 @@
 """Define the paper's vision vocabulary: SAM's ViT-B image encoder, its neck, and two stride-2 convolutions.
 
-RGB pixels -> one token per 64 x 64 pixels; 1024 x 1024 give 256 x 1024. Eight of twelve blocks attend within windows of
-14 x 14 patches, four over the whole image; both add a relative position of rows and one of columns to the logits.
-Tensors are named as in the checkpoints of SAM, Vary, GOT and DeepSeek-OCR.
+RGB pixels become one token per 64 x 64 pixels; 1024 x 1024 pixels give 256 tokens of width 1024. Eight of twelve blocks
+attend within windows of 14 x 14 patches, four over the whole image. Both add a relative position of rows and one of
+columns to the logits. Tensors are named as in the checkpoints of SAM, Vary, GOT and DeepSeek-OCR.
 
-Three ways to attend give the same result, and `attend` chooses: never is a bias of all patches by all patches built.
-A CPU works through an image in pieces that stay in cache, which is what a page costs least on.
+`attend` chooses one of three implementations with the same result. None builds a bias of all patches by all patches.
+On a CPU an image is processed in pieces that fit into the cache, which is fastest there.
 
 Shapes: B images, C channels, H W rows and columns of patches (of pixels in `pixels_BCHW`), D width; G windows of all
 images, S patches of a window (the image is one window in the whole-image blocks), M heads, E width of a head.
@@ -34,9 +34,15 @@ BLOCK = 1 << 20  # logits that a CPU holds at a time; 256 queries of a 1024 x 10
 class SamVocabulary(Vocabulary):
     """Encode pixels (B, 3, H, W) as tokens (B, N, convs[-1]) in raster order; N = H/64 * W/64.
 
-    image_size, patch: pixels that positions are stored for, and pixels of a patch's side. hidden, depth, heads, mlp:
-    sizes of the transformer. window: patches of a window's side. global_blocks: which blocks see the whole image.
-    neck, convs: widths after it. Other image sizes get interpolated positions, as in DeepSeek-OCR (2510.18234).
+    Other image sizes get interpolated positions, as in DeepSeek-OCR (2510.18234).
+
+    Args:
+        image_size: Side of the image whose positions are stored, pixels.
+        patch: Side of a patch, pixels.
+        hidden: Width of the transformer; depth, heads and mlp are its other sizes.
+        window: Side of a window, patches.
+        global_blocks: Blocks that attend over the whole image.
+        neck: Width of the neck; convs are the widths of the two convolutions.
     """
 
     def __init__(
@@ -70,17 +76,17 @@ class SamVocabulary(Vocabulary):
             nn.Conv2d(neck, neck, 3, padding=1, bias=False),
             ChannelNorm(neck, eps=NORM_EPS),
         )
-        # The paper's own two: no bias, and nothing between them.
+        # As in the paper: no bias, no activation between them
         self.net_2 = nn.Conv2d(neck, convs[0], 3, stride=2, padding=1, bias=False)
         self.net_3 = nn.Conv2d(convs[0], convs[1], 3, stride=2, padding=1, bias=False)
 
     @classmethod
     def stride_of(cls, patch: int = 16, **_: Any) -> tuple[int, int]:
-        """Return four patches each way: the two convolutions halve twice."""
+        """Return the pixels of a token's sides: four patches, as two convolutions halve the grid."""
         return 4 * patch, 4 * patch
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
-        """Raises ValueError for a size that is not a multiple of the stride."""
+        """Return tokens (B, N, D). Raises ValueError for a size that is not a multiple of the stride."""
         high, wide = pixels_BCHW.shape[-2:]
         if high % self.stride[0] or wide % self.stride[1] or not high * wide:
             raise ValueError(f"image of {high}x{wide} px: both sides must be multiples of {self.stride[0]}")
@@ -102,7 +108,7 @@ class SamVocabulary(Vocabulary):
         return self.net_3(self.net_2(x_BDHW)).flatten(2).transpose(1, 2)
 
     def _positions(self, high: int, wide: int) -> Tensor:
-        """Positions (1, H, W, D), bicubic with antialiasing where the grid is not the stored one."""
+        """Return positions (1, H, W, D); for another grid than the stored one they are interpolated (bicubic)."""
         if (high, wide) == tuple(self.pos_embed.shape[1:3]):
             return self.pos_embed
         stored = self.pos_embed.permute(0, 3, 1, 2).float()
@@ -232,7 +238,7 @@ def attend_small(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor) 
 )
 def attend_blocks(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
     """By blocks of queries against all keys of a head."""
-    out = _merged(q)
+    out = _merge_batch(q)
     for head in _heads(q):
         key, value = k[head].contiguous(), v[head].contiguous()
         for rows in _rows(q):
@@ -285,12 +291,12 @@ def _rows(q: Tensor) -> list[slice]:
     return [slice(start, start + step) for start in range(0, q.shape[2], step)]
 
 
-def _merged(q: Tensor) -> Tensor:
+def _merge_batch(q: Tensor) -> Tensor:
     """Room for an output whose heads lie side by side, so that joining them copies nothing."""
     return torch.empty_like(q.transpose(1, 2), memory_format=torch.contiguous_format).transpose(1, 2)
 
 
-attend_blocks.register_fake(lambda q, k, v, rel_h, rel_w: _merged(q))
+attend_blocks.register_fake(lambda q, k, v, rel_h, rel_w: _merge_batch(q))
 _blocks_backward.register_fake(
     lambda grad, out, *inputs: [torch.empty_like(x, memory_format=torch.contiguous_format) for x in inputs]
 )

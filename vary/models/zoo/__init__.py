@@ -71,7 +71,7 @@ def settings(name: str) -> Settings:
         ValueError: The name is unknown, or the file is not a description of a model.
     """
     full = name.removesuffix("-test")
-    found = _expanded(full)
+    found = _expand(full)
     found.pop("about", None)
     if name != full:
         found = shrink(found)
@@ -81,9 +81,9 @@ def settings(name: str) -> Settings:
 
 def about(name: str) -> About:
     """Return the facts of a model of the zoo or of a YAML file."""
-    given: Any = _expanded(name.removesuffix("-test")).get("about", {})
+    given: Any = _expand(name.removesuffix("-test")).get("about", {})
     if unknown := set(given) - {f.name for f in fields(About)}:
-        raise ConfigError(f"{name}: about: unknown key {sorted(unknown)[0]!r}; allowed: {_listed(About)}")
+        raise ConfigError(f"{name}: about: unknown key {sorted(unknown)[0]!r}; allowed: {_list_names(About)}")
     return About(**given | {"trains": tuple(given.get("trains", ()))})
 
 
@@ -92,11 +92,11 @@ def is_named(name: str) -> bool:
     return name in names() or (name.endswith((".yaml", ".yml")) and Path(name).is_file())
 
 
-def _listed(kind: type) -> str:
+def _list_names(kind: type) -> str:
     return ", ".join(f.name for f in fields(kind))
 
 
-def _expanded(name: str) -> Settings:
+def _expand(name: str) -> Settings:
     """Read a row and put the parts in it."""
     if not is_named(name):
         raise ConfigError(f"unknown model {name!r}; allowed: {', '.join(names())}, or a YAML file")
@@ -132,14 +132,14 @@ def _with_parts(value: Any, where: str) -> Any:
     if name not in _parts():
         raise ConfigError(f"{where}: unknown part {name!r}; allowed: {', '.join(_parts())}")
     part = _with_parts(_parts()[name], where)
-    return _merged(part, {key: _with_parts(member, where) for key, member in value.items() if key != "of"})
+    return _merge(part, {key: _with_parts(member, where) for key, member in value.items() if key != "of"})
 
 
-def _merged(part: Settings, changes: Settings) -> Settings:
+def _merge(part: Settings, changes: Settings) -> Settings:
     found = dict(part)
     for key, value in changes.items():
         both = isinstance(value, dict) and isinstance(found.get(key), dict)
-        found[key] = _merged(found[key], value) if both else value
+        found[key] = _merge(found[key], value) if both else value
     return found
 
 

@@ -58,7 +58,7 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """0: all pages read; 2: some lost; 3: nothing read."""
+        """Return the exit code: 0 for all pages read, 2 for some lost, 3 for nothing read."""
         lost = len(self.unreadable) + sum(self.pages[status] for status in LOST)
         return 0 if not lost else 2 if any(self.pages[status] for status in STATUSES if status not in LOST) else 3
 
@@ -85,7 +85,7 @@ class _Job:
     pages: Iterable[Page] = ()  # once all are read: with headers and footers marked
 
     def relabel(self, text: str | None) -> str | None:
-        """Put the label in place of the path."""
+        """Replace the path by the label."""
         return text and text.replace(str(self.path), self.label)
 
 
@@ -143,7 +143,7 @@ class _Run:
 
 @dataclass
 class _StoredPages:
-    """The stored pages of a job, in its order. Each pass reads them from disk again."""
+    """Read the stored pages of a job from disk, in order, at each iteration."""
 
     run: _Run
     job: _Job
@@ -230,7 +230,7 @@ def _open_pool(spec: ReaderSpec, timeout_s: float, workers: int | None, ray: str
 
 
 def _record(run: _Run, ledger: Ledger, steps: Iterator[tuple[_Job, Step]]) -> Iterator[dict[str, Any]]:
-    """Yield what is done once it is on disk, and write documents when their last page is done."""
+    """Yield each page once it is on disk, and write a document when its last page is done."""
     for job, step in steps:
         if job.error is not None:
             yield run.refuse(ledger, job, job.relabel(job.error) or "").to_dict() | {"before": False}
@@ -246,7 +246,7 @@ def _record(run: _Run, ledger: Ledger, steps: Iterator[tuple[_Job, Step]]) -> It
 
 
 def _jobs(run: _Run, files: list[FoundFile], pages: str | None, timeout_s: float, max_pages: int) -> Iterator[_Job]:
-    """One job per file, its pages counted; a file that does not open has none, and an error."""
+    """Return one job per file with its page numbers; a file that does not open has no pages and an error."""
     for (path, _, label), name in zip(files, safe_names([file.name for file in files]), strict=True):
         try:
             with Source(path, run.password, timeout_s) as source:
@@ -330,7 +330,7 @@ def _link(name: str) -> str:
 
 
 def _write_pictures(run: _Run, job: _Job, forms: Sequence[str]) -> None:
-    """Write the formats that show the page image: searchable PDF, overlays, figures."""
+    """Write the formats that need the page image: searchable PDF, overlays, figures."""
     with Source(job.path, run.password) as source:
         if "pdf" in forms:
             write_searchable_pdf(source, job.pages, run.password, run.out / (job.name + SUFFIXES["pdf"]))
@@ -341,7 +341,7 @@ def _write_pictures(run: _Run, job: _Job, forms: Sequence[str]) -> None:
 
 
 def safe_names(names: Sequence[str]) -> list[str]:
-    """Make names safe on any system, `/` kept; names that differ only in case get -2, -3 and so on."""
+    """Return file names that are safe on any system. `/` is kept; names that differ only in case get -2, -3 ..."""
     taken: set[str] = set()
     safe = []
     for name in names:
@@ -363,7 +363,7 @@ def _safe_part(part: str) -> str:
 
 
 def _settings_digest(spec: ReaderSpec) -> str:
-    """Digest what a page's text depends on apart from its pixels: weights, way of reading, stored schema."""
+    """Hash all that the text of a page depends on except its pixels: weights, way of reading, stored schema."""
     known = [spec.model, spec.remote, spec.decoder, spec.pixels, spec.factory, SCHEMA, LADDER]
     digest = hashlib.sha256(json.dumps(known).encode())
     files: list[Path] = []
