@@ -15,7 +15,10 @@ from vary.models.describe import describe
 from vary.models.generate.strip_decoder import StripDecoder
 from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.zoo import settings
+from vary.reading import api
 from vary.reading.loader import load_reader, reader_of
+from vary.reading.runs.spec import ReaderSpec
+from vary.serve.app import load_models
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +91,15 @@ def test_a_broken_configuration_is_named_with_the_reason(tmp_path, text, reason,
         if readers in ("all", name):
             with pytest.raises(ConfigError, match=rf"^{tmp_path}/config\.json: {reason}"):
                 load(tmp_path)
+
+
+def test_every_way_of_loading_uses_the_text_layer_unless_told_not_to() -> None:
+    """`vary read`, `vary serve` and `vary eval` read a PDF alike."""
+    ways = (
+        lambda **more: load_reader("vary-nano", **more),
+        lambda **more: api.load("vary-nano", **more),
+        lambda **more: ReaderSpec("vary-nano", **more).open(),
+        lambda **more: load_models(["vary-nano"], **more)["vary-nano"].reader,
+    )
+    assert [open_reader().uses_layer for open_reader in ways] == [True] * 4
+    assert [open_reader(pixels=True).uses_layer for open_reader in ways] == [False] * 4
