@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain, pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image, ImageDraw
 from vary.document.elements import Block, Document, Page
 from vary.document.evidence import Evidence
 from vary.document.layout.arrange import find_evidence, lay_out
+from vary.document.layout.bitmap import erase_rules, lighten
 from vary.document.lines import TextLine
 from vary.document.structure import find_structure
 
@@ -134,6 +136,21 @@ def test_a_name_over_two_columns_is_a_group() -> None:
     assert "| Water | Trips of a year: day | Trips of a year: night |" in Document("a", "m", [page]).markdown()
 
 
+@pytest.mark.parametrize("scale", [0.7, 1.0, 1.25, 1.8, 3.1])
+def test_the_order_does_not_depend_on_the_resolution(scale) -> None:
+    """Two columns with a narrow gutter, a table in the right one, a line over both."""
+    lines = [line("a line that runs over both of the columns of this page, as a title does", 10, 20)]
+    lines += [line(f"left {k} of the columns it is in and of", 10, 60 + 18 * k) for k in range(10)]
+    lines += [line(f"right {k} of the columns it is in and of", 305, 150 + 18 * k) for k in range(5)]
+    lines += chain(*(row(60 + 18 * k, (305, f"Pond {k}"), (400, f"{k}70"), (480, f"{k}21")) for k in range(4)))
+    scaled = [replace(one, boxes=one.boxes * np.float32(scale), em_px=one.em_px * scale) for one in lines]
+    blocks = lay_out(scaled, Evidence(), (round(600 * scale), round(800 * scale)), ())
+    texts = [one.text.split(" of")[0] for block in blocks for one in block.lines]
+    assert texts[1:11] == [f"left {k}" for k in range(10)]
+    assert [block.kind for block in blocks if block.lines[0].text.startswith("Pond")] == ["table"]
+    assert texts[11:] == [*(f"Pond {k}  {k}70  {k}21" for k in range(4)), *(f"right {k}" for k in range(5))]
+
+
 def grid(xs: list[int], ys: list[int], without: set[tuple[int, int, int, int]] = frozenset()) -> Evidence:
     rules = [(x, ys[0], x + 1, ys[-1]) for x in xs]
     rules += [(a, y, b, y + 1) for y in ys for a, b in pairwise(xs) if (a, y, b, y) not in without]
@@ -201,3 +218,38 @@ def test_axis_labels_belong_to_their_figure() -> None:
     found = laid_out(*ticks, name, caption, evidence=find_evidence(image, [*ticks, name, caption, *PROSE]))
     assert kinds(found) == ["figure", "caption", "text"]
     assert "1e+" not in Document("a", "m", [found]).markdown()
+
+
+@pytest.mark.parametrize("dark", [(0, 0, 600, 800), (0, 100, 600, 200)], ids=["page", "area"])
+def test_light_type_on_a_dark_ground_is_inverted(dark) -> None:
+    image = Image.new("L", (600, 800), 250)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((20, 300, 500, 312), fill=10)  # a thick rule is no ground
+    draw.rectangle(dark, fill=30)
+    for k in range(20):
+        draw.rectangle((40 + 25 * k, 140, 42 + 25 * k, 154), fill=220)  # strokes of letters
+    shown = np.asarray(lighten(image))
+    assert shown[145, 41] == 255 - 220
+    assert shown[145, 55] == 255 - 30
+    outside = 250 if dark[1] else 255 - 30
+    assert shown[500, 300] == outside
+
+
+def test_a_page_of_heavy_type_has_no_dark_ground() -> None:
+    image = Image.new("L", (600, 800), 255)
+    draw = ImageDraw.Draw(image)
+    for y in range(40, 700, 90):
+        for x in range(20, 560, 34):
+            draw.rectangle((x, y, x + 13, y + 60), fill=0)
+    assert lighten(image) is image
+
+
+def test_rules_are_erased_and_letters_stay() -> None:
+    page = np.full((200, 400), 255, np.uint8)
+    page[50:52, 20:380] = page[150:152, 20:380] = 0
+    page[50:152, 20:22] = page[50:152, 378:380] = 0
+    page[90:104, 100:102] = page[90:92, 100:112] = 0  # a letter
+    erased = erase_rules(page, 16.0)
+    assert erased[:, 30:90].min() == 255
+    assert (erased[85:110, 95:120] == page[85:110, 95:120]).all()
+    assert page[50, 100] == 0

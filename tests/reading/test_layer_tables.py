@@ -9,6 +9,7 @@ import pytest
 from tests.pdfs import pdf_of, show
 from vary.reading.api import load
 from vary.reading.pages import read_document
+from vary.reading.runs.batch import read_all
 
 ROWS = [["Town", "Boats", "Nets"], ["Saltwick", "12", "7"], ["Long Pond", "3", "41"], ["Fern", "120", "9"]]
 XS, TOP, STEP = (50, 150, 220, 300), 250, 24
@@ -78,3 +79,14 @@ def test_a_frame_about_prose_is_no_table(tmp_path, frame) -> None:
     page = f"{frame} " + "".join(show(line, 60, 245 - 14 * k, 12) for k, line in enumerate(lines))
     document = read_document(pdf_of(tmp_path / "a.pdf", [page]), load("layer"))
     assert [block.kind for block in document.pages[0].blocks] == ["text"]
+
+
+def test_each_table_is_a_csv_file(tmp_path) -> None:
+    document = pdf_of(tmp_path / "a.pdf", [grid(4) + text_of([*ROWS[:3], ["Fern, old", '1"20', "9"]])])
+    plain = pdf_of(tmp_path / "b.pdf", [show("A sentence without any table.", 50, 275, 10)])
+    read_all([document, plain], tmp_path / "out", ["text", "csv"], model="layer", workers=1)
+    assert [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").glob("*_tables/*")] == [
+        "a_tables/0001-1.csv"
+    ]
+    made = (tmp_path / "out" / "a_tables" / "0001-1.csv").read_text()
+    assert made == 'Town,Boats,Nets\nSaltwick,12,7\nLong Pond,3,41\n"Fern, old","1""20",9\n'

@@ -39,6 +39,9 @@ def read(
     to: Forms = None,
     out: Out = None,
     figures: Annotated[bool, typer.Option("--figures", help="With -o DIR: crop figures and link them.")] = False,
+    tables: Annotated[
+        str | None, typer.Option(metavar="csv", help="With -o DIR: also one CSV file per table, in NAME_tables.")
+    ] = None,
     front_matter: FrontMatter = False,
     workers: Workers = None,
     ray: Ray = None,
@@ -64,8 +67,10 @@ def read(
     model = _model_name(model, layer, pixels)
     limits = {"pages": pages, "password": password, "timeout_s": timeout, "max_pages": max_pages}
     reads = {"decoder": decoder, "pixels": pixels, "formulas": formulas}
+    if tables not in (None, "csv"):
+        raise InputError(f"--tables {tables}: tables are written as csv")
     if out is None:
-        needy = {"figures": figures, "workers": workers, "ray": ray, "json": as_json}
+        needy = {"figures": figures, "tables": tables, "workers": workers, "ray": ray, "json": as_json}
         if wrong := next((name for name, value in needy.items() if value), None):
             raise InputError(f"--{wrong} needs -o DIR")
         reader = _page_reader(server, model, device, reads)
@@ -73,7 +78,12 @@ def read(
     run = limits | reads | {"workers": workers, "ray": ray, "figures": figures, "front_matter": front_matter}
     run |= {"model": model, "device": server or device}
     if _form_of(out) is None:
-        return _read_into(files, out, (to or "text").split(","), quiet, as_json, run)
+        forms = (to or "text").split(",")
+        return _read_into(
+            files, out, [*forms, *(["csv"] if tables and "csv" not in forms else [])], quiet, as_json, run
+        )
+    if tables:
+        raise InputError("--tables needs -o DIR")
     return _read_to_file(files, out, to, quiet, as_json, run)
 
 

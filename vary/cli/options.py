@@ -23,7 +23,7 @@ Ray = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Use a Ray clus
 Forms = Annotated[
     str | None,
     typer.Option(
-        metavar="A,B", help="text, md, html, json; with -o also pdf, overlay.", show_default="text, or as -o ends"
+        metavar="A,B", help="text, md, html, json; with -o also pdf, overlay, csv.", show_default="text, or as -o ends"
     ),
 ]
 Out = Annotated[

@@ -45,4 +45,12 @@ WRITERS: dict[str, Writer] = {
 }  # fmt: skip
 
 
-SUFFIXES = {"text": ".txt", "md": ".md", "html": ".html", "json": ".json", "pdf": ".pdf", "overlay": "_overlay"}
+SUFFIXES = {
+    "text": ".txt",
+    "md": ".md",
+    "html": ".html",
+    "json": ".json",
+    "pdf": ".pdf",
+    "overlay": "_overlay",
+    "csv": "_tables",
+}

@@ -24,6 +24,7 @@ from typing import Any
 from ...document.elements import LOST, STATUSES, Page
 from ...document.findings import SCHEMA, FileInfo
 from ...document.formats.markdown import front_matter
+from ...document.formats.tables import csv_table
 from ...document.formats.writers import SUFFIXES, WRITERS
 from ...document.running_heads import mark_running_heads
 from ...io.errors import ConfigError, InputError
@@ -183,7 +184,7 @@ def read_all(
     """Read files into a folder. Running it again reads only the pages that are not done.
 
     Args:
-        inputs: files, folders, patterns, and `-` for standard input. to: text, md, html, json, pdf, overlay.
+        inputs: files, folders, patterns, and `-` for standard input. to: text, md, html, json, pdf, overlay, csv.
         model, device, decoder, pixels, formulas: as in `ReaderSpec`; model: by default vary-nano, or a server's first.
         pages: selection such as "1-4,7,-1"; None reads all. password: of encrypted PDFs.
         workers: number of processes, by default one per core. ray: address of a cluster to read on instead.
@@ -301,6 +302,8 @@ def _write_document(run: _Run, ledger: Ledger, job: _Job) -> None:
     job.pages = mark_running_heads(_StoredPages(run, job))
     if run.figures or "pdf" in wanted or "overlay" in wanted:
         _write_pictures(run, job, wanted)
+    if "csv" in wanted:
+        _write_tables(job.pages, run.out / (job.name + SUFFIXES["csv"]))
     for form in wanted:
         if form in WRITERS:
             with atomic_write(run.out / (job.name + SUFFIXES[form])) as file:
@@ -310,6 +313,15 @@ def _write_document(run: _Run, ledger: Ledger, job: _Job) -> None:
                     file.write(part.encode("utf-8", "backslashreplace"))
                 file.write(b"\n")
     ledger.add(WrittenEntry(job.name, job.label, state, tuple(sorted({*written, *wanted}))))
+
+
+def _write_tables(pages: Iterable[Page], folder: Path) -> None:
+    """Write each table as a CSV file, `0001-1.csv` for the first of page 1; no folder where there is none."""
+    for page in pages:
+        for k, block in enumerate(block for block in page.blocks if block.kind == "table" and block.cells):
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic_write(folder / f"{page.number:04d}-{k + 1}.csv") as file:
+                file.write(csv_table(block).encode("utf-8", "backslashreplace"))
 
 
 def _linked(run: _Run, job: _Job) -> Iterator[Page]:
