@@ -106,6 +106,21 @@ def test_addresses_next_to_each_other_are_read_one_after_the_other() -> None:
     assert "7 Teaser Lane of Linden  \nProofpur 417" in Document("a", "m", [laid_out(*lines)]).markdown()
 
 
+def test_addresses_above_a_table_are_no_rows_of_it() -> None:
+    left, right = ["From:", "Pin fixups", "26 Lane", "Saltwick"], ["Bill to:", "Known bad", "71 Street", "Fern"]
+    lines = [line(text, x, 60 + 18 * k) for x, texts in ((10, left), (300, right)) for k, text in enumerate(texts)]
+    rows = [["Item", "Quantity", "Amount"], ["Rope", "2", "1.50"], ["Lamp", "6", "9.00"], ["Total", "", "10.50"]]
+    lines += [
+        line(text, x, 140 + 20 * k)
+        for k, cells in enumerate(rows)
+        for x, text in zip((10, 420, 520), cells, strict=True)
+        if text
+    ]
+    page = laid_out(*lines)
+    assert [one.text for one in page.lines[:8]] == left + right
+    assert tables(page)[0].cells == rows
+
+
 def test_amounts_stay_with_their_items_across_the_page() -> None:
     names = ["Hosting", "Transit of data", "Tax"]
     lines = [one for k, name in enumerate(names) for one in row(100 + 22 * k, (10, name), (520, f"$4.{k}2"))]

@@ -25,6 +25,7 @@ from .options import (
     Pixels,
     Ray,
     ReaderModel,
+    Tables,
     Workers,
 )
 
@@ -39,9 +40,7 @@ def read(
     to: Forms = None,
     out: Out = None,
     figures: Annotated[bool, typer.Option("--figures", help="With -o DIR: crop figures and link them.")] = False,
-    tables: Annotated[
-        str | None, typer.Option(metavar="csv", help="With -o DIR: also one CSV file per table, in NAME_tables.")
-    ] = None,
+    tables: Tables = None,
     front_matter: FrontMatter = False,
     workers: Workers = None,
     ray: Ray = None,
@@ -67,10 +66,9 @@ def read(
     model = _model_name(model, layer, pixels)
     limits = {"pages": pages, "password": password, "timeout_s": timeout, "max_pages": max_pages}
     reads = {"decoder": decoder, "pixels": pixels, "formulas": formulas}
-    if tables not in (None, "csv"):
-        raise InputError(f"--tables {tables}: tables are written as csv")
+    forms = _forms(to, tables, out)
     if out is None:
-        needy = {"figures": figures, "tables": tables, "workers": workers, "ray": ray, "json": as_json}
+        needy = {"figures": figures, "workers": workers, "ray": ray, "json": as_json}
         if wrong := next((name for name, value in needy.items() if value), None):
             raise InputError(f"--{wrong} needs -o DIR")
         reader = _page_reader(server, model, device, reads)
@@ -78,13 +76,17 @@ def read(
     run = limits | reads | {"workers": workers, "ray": ray, "figures": figures, "front_matter": front_matter}
     run |= {"model": model, "device": server or device}
     if _form_of(out) is None:
-        forms = (to or "text").split(",")
-        return _read_into(
-            files, out, [*forms, *(["csv"] if tables and "csv" not in forms else [])], quiet, as_json, run
-        )
-    if tables:
-        raise InputError("--tables needs -o DIR")
+        return _read_into(files, out, forms, quiet, as_json, run)
     return _read_to_file(files, out, to, quiet, as_json, run)
+
+
+def _forms(to: str | None, tables: str | None, out: Path | None) -> list[str]:
+    """Return the forms to write to a folder."""
+    if tables not in (None, "csv"):
+        raise InputError(f"--tables {tables}: tables are written as csv")
+    if tables and (out is None or _form_of(out)):
+        raise InputError("--tables needs -o DIR")
+    return list(dict.fromkeys([*(to or "text").split(","), *([tables] if tables else [])]))
 
 
 def _model_name(model: str | None, layer: bool, pixels: bool) -> str | None:

@@ -26,6 +26,9 @@ Forms = Annotated[
         metavar="A,B", help="text, md, html, json; with -o also pdf, overlay, csv.", show_default="text, or as -o ends"
     ),
 ]
+Tables = Annotated[
+    str | None, typer.Option(metavar="csv", help="With -o DIR: also one CSV file per table, in NAME_tables.")
+]
 Out = Annotated[
     Path | None,
     typer.Option("-o", "--out", metavar="PATH", help="A file (paper.md), or a folder; run again to go on."),

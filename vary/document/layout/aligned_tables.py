@@ -23,6 +23,7 @@ from .cells import (
     assemble,
     find_strips,
     group_rows,
+    head_size,
     holds_numbers,
     printed_rows,
     row_cells,
@@ -30,6 +31,7 @@ from .cells import (
 
 MIN_ROWS = 3
 STEP_EM = 3.2  # between rows
+MAX_HEAD = 3  # printed rows of a head
 LOOSE = 2  # rows of one cell in a row, within a table
 FILLED = 0.4  # least share of places with text
 APART_EM = 1.5  # between rows of words that are a table
@@ -113,11 +115,19 @@ def _tables(run: list[PrintedRow], em: float) -> Iterator[tuple[list[PrintedRow]
             part = run[: best[0]]
             while len(part[-1].stretches) < 2:
                 part.pop()
+            part = _from_head(part, find_strips(part, em))
             if len(part) >= MIN_ROWS:
                 yield part, find_strips(part, em)
         run = run[max(1, best[0]) :]
         while run and len(run[0].stretches) < 2:
             run.pop(0)
+
+
+def _from_head(rows: list[PrintedRow], strips: Strips) -> list[PrintedRow]:
+    """Return the rows from the head on: of many rows above the numbers only the last is a head, the others are text."""
+    places = [row_cells(row, strips) for row in rows]
+    head, full = head_size(places, len(strips) + 1), max(len(cells) for cells in places)
+    return rows[head - 1 :] if head > MAX_HEAD and len(places[head - 1]) > 0.6 * full else rows
 
 
 def _is_table(rows: list[PrintedRow], strips: Strips, table: CellTable) -> bool:

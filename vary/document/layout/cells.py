@@ -232,7 +232,7 @@ def _is_group_row(merged: list[Merged], cells: list[list[str]]) -> bool:
     return bool(over) and all(all(cells[1][m[1] : m[1] + m[3]]) for m in over) and not any(map(is_numeric, cells[1]))
 
 
-def _head_rows(places: list[list[Place]], wide: int) -> int:
+def head_size(places: list[list[Place]], wide: int) -> int:
     """Return the number of rows above the first with numbers in most of the columns that hold numbers."""
     numeric = [
         column
@@ -260,7 +260,7 @@ def group_rows(
         ruled: heights of level rules; what they separate are rows of their own.
     """
     places = [row_cells(row, strips) for row in rows]
-    head = _head_rows(places, len(strips) + 1)
+    head = head_size(places, len(strips) + 1)
     steps = [b.middle - a.middle for a, b in pairwise(rows)]
     full = max((len(row) for row in places), default=0)
     usual = [step for step, row in zip(steps, places[1:], strict=True) if len(row) >= 0.7 * full]

@@ -28,6 +28,7 @@ STRIP_EM = 0.55  # least width of a word gap that may belong to a gutter
 STRIP_ROWS = 5
 PARTED_EM = 0.5  # white at which a line that runs on across a gutter is cut
 STACK_EM, STACK_STEP, STACK_LINES = 0.3, 3.5, 3  # indent and step (heights) in a stack of short lines; its least length
+NARROW_EM = 1.6  # a number or a mark, and no text
 WIDE_EM = 10  # a piece at least this wide is running text; narrower ones are cells, numbers, labels
 
 
@@ -211,7 +212,7 @@ def _solid(boxes: np.ndarray, em: float) -> np.ndarray:
     cuts = np.flatnonzero(~near) + 1
     for part in np.split(order, cuts):
         stacked[part] = len(part) >= STACK_LINES
-    narrow = x1 - x0 < 2 * em
+    narrow = x1 - x0 < NARROW_EM * em
     solid: np.ndarray = (x1 - x0 > WIDE_EM * em) | (stacked & ~narrow)
     return solid
 
