@@ -29,7 +29,7 @@ FACTORY = "tests.reading.test_batch:open_scripted"
 
 
 class Scripted:
-    """Does what the page's grey says: 10 times the place in DEEDS; keeps what it did in a file beside the pages."""
+    """Does what the page's grey says: GREY and 10 times the place in DEEDS. Keeps what it did in a file."""
 
     name = "scripted"
 
@@ -43,7 +43,7 @@ class Scripted:
         return 1.0
 
     def read(self, image: Image.Image, scale: float = 1.0) -> Page:
-        deed = DEEDS[round(image.getpixel((20, 20)) / 10)]
+        deed = DEEDS[round((image.getpixel((20, 20)) - GREY) / 10)]
         with (self.folder / "log").open("a") as log:
             log.write(deed + "\n")
         healed = (self.folder / "healed").exists()
@@ -58,6 +58,7 @@ class Scripted:
         return Page(1, status, *image.size, blocks=[Block([Line(f"{deed} <b>", box, 0.5)], box)])
 
 
+GREY = 120  # dark pages are inverted before they are read
 DEEDS = ("ok", "blank", "crash", "hang", "raise", "truncated", "repetition")
 ENDS = {"crash": "failed", "hang": "timeout", "raise": "failed"}
 
@@ -72,7 +73,7 @@ def open_scripted(spec: ReaderSpec) -> Scripted:
 def tiff(path: Path, *deeds: str) -> Path:
     frames = []
     for deed in deeds:
-        frame = Image.new("L", (40, 30), 10 * DEEDS.index(deed))
+        frame = Image.new("L", (40, 30), GREY + 10 * DEEDS.index(deed))
         if deed != "blank":
             frame.paste(255, (0, 0, 10, 10))
         frames.append(frame)

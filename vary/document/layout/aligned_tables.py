@@ -146,6 +146,8 @@ def _is_table(rows: list[PrintedRow], strips: Strips, table: CellTable) -> bool:
         return False  # contents
     if holds_numbers(columns):
         return True
+    if all(text.endswith(":") for text in cells[0] if text) and all(cells[0]):
+        return False  # addresses next to each other
     if any(np.median([len(text) for text in column]) > PROSE for column in columns if column):
         return False
     labels = sum(text.endswith(":") for text in columns[0])
