@@ -12,7 +12,7 @@ from vary.markup.math_nodes import LatexError
 from vary.markup.math_parser import parse
 from vary.markup.math_symbols import SYMBOLS
 from vary.markup.math_tokens import END, GLYPHS, STRUCTURE, from_steps, plain, to_steps
-from vary.models.generate.formula_writer import DELIMITERS, StepGrammar, is_well_formed
+from vary.models.generate.formula_writer import DELIMITERS, StepGrammar
 
 FORMULAS = [
     r"\frac{x^{2}}{\log y}", r"x_{i}^{2}+\sqrt[3]{\pi}", r"\mathbf{A}\mathcal{L}\mathbb{R}", r"f^{\prime}(x)\to0",
@@ -22,6 +22,16 @@ FORMULAS = [
     r"\overset{n}{x}\binom{n}{k}\hat{\beta}", r"\{a,b\}\,c\quad d", r"\text{a\_b \& c\%}", r"\bigl(x\bigr)", r"\Re z",
     r"\begin{aligned}a&=b\\c&=d\end{aligned}", r"\int\limits_{0}^{1}x\,dx", r"\ell\hbar\aleph",
 ]  # fmt: skip
+
+
+def is_well_formed(steps: list[str]) -> bool:
+    """Whether the grammar allows each of these steps and then the end."""
+    state = StepGrammar(len(steps) + 1)
+    for step in (*steps, END):
+        if not state.allows(step):
+            return False
+        state.take(step)
+    return True
 
 
 @pytest.mark.parametrize("latex", FORMULAS)

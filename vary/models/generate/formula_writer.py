@@ -207,16 +207,6 @@ def load_symbols_decoder(folder: Path) -> SymbolsDecoder:
     return decoder.eval()
 
 
-def is_well_formed(steps: Sequence[str]) -> bool:
-    """Whether the grammar allows each of these steps and then the end."""
-    state = StepGrammar(len(steps) + 1)
-    for step in (*steps, END):
-        if not state.allows(step):
-            return False
-        state.take(step)
-    return True
-
-
 # -- writing -----------------------------------------------------------------------------------------------------------
 Glyphs = tuple[str, np.ndarray, np.ndarray]  # plain characters, styles (N,), boxes (N, 4) from left to right
 STEPS_PER_GLYPH, SPARE_STEPS = 5, 12  # a formula of N glyphs takes at most 5 N + 12 steps: fewer than 0.1% take more
