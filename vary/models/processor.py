@@ -42,6 +42,7 @@ from .vocab.merge import MERGES, token_grid
 
 Messages = list[dict[str, Any]]
 WORDS = "words"  # folder of the second tokenizer
+EXTRAS = ("image_shapes", "words", "words_mask")  # inputs that some models have, next to pixels and tokens
 
 
 def character_tokenizer(alphabet: str) -> PreTrainedTokenizerFast:
@@ -113,6 +114,7 @@ class VaryProcessor(ProcessorMixin):
         """Make the processor of a model with this configuration."""
         parts = {key: getattr(config, key) for key in ("vocabularies", "merge", "connector", "arrange", "fusion")}
         given = {"template": config.template, "encoder_decoder": config.is_encoder_decoder} | more
+        given.setdefault("chat_template", getattr(tokenizer, "chat_template", None))
         return cls(tokenizer, **parts, **given)
 
     def save_pretrained(self, save_directory: Any, **kwargs: Any) -> Any:  # type: ignore[override]
@@ -227,7 +229,8 @@ class VaryProcessor(ProcessorMixin):
         """Write a conversation as pieces, and collect its images."""
         if self.template != "jinja":
             return pieces_of(messages, self.style, ask)
-        return foreign_pieces(messages, self.tokenizer, str(self.chat_template), self.image_pad, ask)
+        marked = FUSIONS[self.fusion["name"]].places != 0
+        return foreign_pieces(messages, self.tokenizer, str(self.chat_template), self.image_pad, ask, marked)
 
     def _see(self, images: list[Any], counts: list[int]) -> _Seen:
         """Cut and stack the images; `counts` images belong to each row."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from ..io.errors import MissingExtra
 
 QUANTISED = ("int8", "int4")
+VECTOR = 16  # PyTorch's kernel reads so many weights at once, and past the end of a layer that is no multiple
 
 
 def quantize(model: nn.Module, kind: str, extra: str = "quant") -> None:
@@ -24,5 +27,8 @@ def quantize(model: nn.Module, kind: str, extra: str = "quant") -> None:
         from optimum import quanto
     except ImportError:
         raise MissingExtra(f"dtype {kind}", "optimum-quanto", extra) from None
-    quanto.quantize(model.language_model, weights=getattr(quanto, f"q{kind}"))
-    quanto.freeze(model.language_model)
+    language: Any = model.language_model
+    layers = ((name, layer) for name, layer in language.named_modules() if isinstance(layer, nn.Linear))
+    odd = [name for name, layer in layers if layer.in_features % VECTOR]
+    quanto.quantize(language, weights=getattr(quanto, f"q{kind}"), exclude=odd or None)
+    quanto.freeze(language)

@@ -43,6 +43,7 @@ class Cost:
 def cost_of(model: VaryForConditionalGeneration, stage: Stage, recipe: Recipe, tokens: int) -> Cost:
     """Count the cost of one image and `tokens` tokens of text in a stage.
 
+    Towers that take images of any size look at values, which this count has not; they are left out.
     For `read` and `write` the image is a page of the first view. Types are bfloat16 with `precision: bf16`, else
     float32.
     """
@@ -67,6 +68,8 @@ def _cost_of(
         return Cost(found.flops * 3, found.activations)
     flops = bytes_kept = 0.0
     for k, (eye, vocabulary) in enumerate(zip(copy.vocabularies, copy.config.vocabularies, strict=True)):
+        if eye.native:
+            continue
         size = vocabulary["preprocess"].get("size")
         high, wide = (views[0].height, views[0].width) if views else (size or 1024, size or 1024)
         high, wide = FORMULA_SIZE if task == "glyphs" else (high, wide)
@@ -86,12 +89,16 @@ class _Text(nn.Module):
     def __init__(self, model: VaryForConditionalGeneration):
         super().__init__()
         self.language_model, self.lm_head = model.language_model, model.lm_head
+        self.encoder_decoder = bool(model.config.is_encoder_decoder)
 
     def forward(self, ids_BT: torch.Tensor) -> torch.Tensor:
         long = ids_BT.shape[1]  # transformers would inspect the values of a 2-d mask; meta tensors have none
         mask = torch.ones(1, 1, long, long, dtype=torch.bool, device=ids_BT.device)
-        out = self.language_model(ids_BT, attention_mask=mask, position_ids=torch.zeros_like(ids_BT), use_cache=False)
-        logits = self.lm_head(out.last_hidden_state)
+        inputs = {"position_ids": torch.zeros_like(ids_BT)}
+        if self.encoder_decoder:  # as many tokens on both sides: an upper bound
+            inputs = {"decoder_input_ids": ids_BT, "decoder_attention_mask": mask}
+        out = self.language_model(ids_BT, attention_mask=mask, use_cache=False, **inputs)
+        logits = out.logits if self.lm_head is None else self.lm_head(out.last_hidden_state)
         return nn.functional.cross_entropy(logits.float().flatten(0, 1), ids_BT.flatten())
 
 

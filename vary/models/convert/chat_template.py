@@ -17,7 +17,7 @@ _MARKS = re.compile("\ue000(\\d+)\ue001")
 
 
 def foreign_pieces(
-    messages: list[dict[str, Any]], tokenizer: Any, template: str, image_pad: str, ask: bool
+    messages: list[dict[str, Any]], tokenizer: Any, template: str, image_pad: str, ask: bool, marked: bool = True
 ) -> tuple[list[Piece], list[Any]]:
     """Split a conversation into pieces as `markup.prompts.pieces_of` does, by a template in Jinja.
 
@@ -27,14 +27,15 @@ def foreign_pieces(
         template: In Jinja; it writes `image_pad` for an image.
         image_pad: The token that stands for an image in the template, and for one image token in the prompt.
         ask: Announce an answer at the end.
+        marked: Images have a place in the prompt; without one the template need not write `image_pad`.
 
     Raises:
         InputError: The template writes another number of images than the conversation has.
     """
     said: list[tuple[str, bool]] = []
     images: list[Any] = []
-    marked = [_marked(turn, said, images) for turn in messages]
-    text = tokenizer.apply_chat_template(marked, chat_template=template, tokenize=False, add_generation_prompt=ask)
+    turns = [_marked(turn, said, images) for turn in messages]
+    text = tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False, add_generation_prompt=ask)
     bos = tokenizer.bos_token
     if bos and not text.startswith(bos) and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]:
         text = bos + text
@@ -45,7 +46,7 @@ def foreign_pieces(
         else:
             after_answer = bool(pieces) and pieces[-1].learn
             pieces += _literal(part, tokenizer, image_pad, after_answer)
-    if sum(piece.kind == "image" for piece in pieces) != len(images):
+    if marked and sum(piece.kind == "image" for piece in pieces) != len(images):
         raise InputError(f"the template of this model does not write its image token {image_pad!r} once per image")
     return pieces, images
 

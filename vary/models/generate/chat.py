@@ -108,7 +108,8 @@ class ChatModel:
         self, conversations: list[list[dict[str, Any]]], max_tokens: int, no_repeat: int, on_text: OnText | None
     ) -> list[Answer]:
         inputs = self._encode(conversations).to(self.model.device)
-        tokenizer, stop, long = self.processor.tokenizer, self.processor.stop_ids[-1:], inputs["input_ids"].shape[1]
+        tokenizer, stop = self.processor.tokenizer, self.processor.stop_ids[-1:]
+        long = 1 if self.model.config.is_encoder_decoder else inputs["input_ids"].shape[1]  # tokens before the answer
         asked = inputs["attention_mask"].sum(1).tolist()
         rooms = [min(max_tokens, self._places - own) if self._places else max_tokens for own in asked]
         settings = GenerationConfig(

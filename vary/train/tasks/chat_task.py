@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ...data.mixture import Mixture, load_recipe, read_mix
@@ -22,8 +22,9 @@ from ...data.sample import Sample, Skipped, Source, shuffled
 from ...data.shards import Shards
 from ...io.errors import ConfigError, InputError
 from ...markup.prompts import IMAGE_MARK
+from ...models.fuse.language import shifted_right
 from ...models.modeling import VaryForConditionalGeneration
-from ...models.processor import VaryProcessor
+from ...models.processor import EXTRAS, VaryProcessor
 from ..recipe import Stage
 from .task import HELD_OUT_SEED, TaskContext
 
@@ -53,11 +54,15 @@ class ChatBatch:
 
 @dataclass
 class _Encoded:
-    """A sample as ids and labels (T,), and its image's pixels (1, C, H, W) for each vocabulary, if it has an image."""
+    """A sample as ids and labels (T,), and the pixels of its views (V, C, H, W) for each vocabulary, if it has images.
+
+    `extras` holds what else the processor made, (1, N, ...): shapes of images, words for a connector.
+    """
 
     ids: Tensor
     labels: Tensor
     pixels: list[Tensor]
+    extras: dict[str, Tensor] = field(default_factory=dict)
 
 
 class ChatData(Dataset):
@@ -80,7 +85,7 @@ class ChatData(Dataset):
             rows = _pack(encoded, self.stage.max_tokens) if self.stage.pack else [[one] for one in encoded]
             batch.inputs = _collate(rows, self.processor.tokenizer.pad_token_id, self.stage.pack)
             batch.samples, batch.tokens = len(encoded), sum(len(one.ids) for one in encoded)
-            batch.learnt = int((batch.inputs["labels"][:, 1:] != -100).sum())
+            batch.learnt = int((_targets(batch.inputs["labels"], self.processor.encoder_decoder) != -100).sum())
         return batch
 
     def _encode(self, i: int, batch: ChatBatch) -> _Encoded:
@@ -92,7 +97,10 @@ class ChatData(Dataset):
             raise InputError(f"its image ends after token {limit}; max_tokens must hold it")
         batch.cut += len(ids) > limit
         pixels = found.get("pixel_values", [])
-        return _Encoded(ids[:limit], labels[:limit], [pixels] if isinstance(pixels, Tensor) else list(pixels))
+        stacks = [pixels] if isinstance(pixels, Tensor) else list(pixels)
+        extras = {key: found[key] for key in EXTRAS if key in found}
+        views = [stack if stack.ndim == 4 else stack[0] for stack in stacks]
+        return _Encoded(ids[:limit], labels[:limit], views, extras)
 
 
 def to_messages(sample: Sample) -> list[dict[str, Any]]:
@@ -109,6 +117,11 @@ def to_messages(sample: Sample) -> list[dict[str, Any]]:
             message["images"], images = images, []
         messages.append(message)
     return messages
+
+
+def _targets(labels_BT: Tensor, encoder_decoder: bool) -> Tensor:
+    """Return what each position predicts: the next token, or the decoder's label at this position."""
+    return labels_BT if encoder_decoder else labels_BT[:, 1:]
 
 
 def _pack(encoded: list[_Encoded], limit: int) -> list[list[_Encoded]]:
@@ -129,13 +142,15 @@ def _collate(rows: list[list[_Encoded]], pad: int, packed: bool) -> dict[str, An
     With `packed`, samples of one row do not attend to each other, and positions start at 0 for each.
     """
     width = max(sum(len(one.ids) for one in row) for row in rows)
-    ids, labels = torch.full((len(rows), width), pad), torch.full((len(rows), width), -100)
+    wide = max(sum(len(one.labels) for one in row) for row in rows)
+    ids, labels = torch.full((len(rows), width), pad), torch.full((len(rows), wide), -100)
     owner, positions = torch.zeros(len(rows), width, dtype=torch.long), torch.zeros(len(rows), width, dtype=torch.long)
     for r, row in enumerate(rows):
         at = 0
         for n, one in enumerate(row, 1):
             span = slice(at, at + len(one.ids))
-            ids[r, span], labels[r, span], owner[r, span] = one.ids, one.labels, n
+            ids[r, span], owner[r, span] = one.ids, n
+            labels[r, at : at + len(one.labels)] = one.labels
             positions[r, span] = torch.arange(len(one.ids))
             at += len(one.ids)
     inputs: dict[str, Any] = {"input_ids": ids, "labels": labels, "attention_mask": (owner > 0).long()}
@@ -145,7 +160,16 @@ def _collate(rows: list[list[_Encoded]], pad: int, packed: bool) -> dict[str, An
     stacks = _stack_images([[one.pixels for one in row if one.pixels] for row in rows])
     if stacks:
         inputs["pixel_values"] = stacks[0] if len(stacks) == 1 else stacks
+    for key in {key for row in rows for one in row for key in one.extras}:
+        inputs[key] = _stack_extras([[one.extras[key] for one in row if key in one.extras] for row in rows])
     return inputs
+
+
+def _stack_extras(rows: list[list[Tensor]]) -> Tensor:
+    """Join what belongs to one row, and pad rows with zeros: (B, N, ...)."""
+    joined = [torch.cat([own[0] for own in row]) if row else None for row in rows]
+    return nn.utils.rnn.pad_sequence([next(t for t in joined if t is not None)[:0] if t is None else t for t in joined],
+                                     batch_first=True)  # fmt: skip
 
 
 def _stack_images(rows: list[list[list[Tensor]]]) -> list[Tensor]:
@@ -156,10 +180,11 @@ def _stack_images(rows: list[list[list[Tensor]]]) -> list[Tensor]:
         shapes = {tuple(image[v].shape[1:]) for image in images}
         if len(shapes) > 1:
             raise InputError(f"images of different sizes, {sorted(shapes)}: this vocabulary needs `batch: 1`")
-        stack = torch.zeros(len(rows), max(len(row) for row in rows), *shapes.pop())
+        most = max(sum(len(image[v]) for image in row) for row in rows)
+        stack = torch.zeros(len(rows), most, *shapes.pop())
         for r, row in enumerate(rows):
-            for k, image in enumerate(row):
-                stack[r, k] = image[v][0]
+            views = torch.cat([image[v] for image in row]) if row else stack[r, :0]
+            stack[r, : len(views)] = views
         stacks.append(stack)
     return stacks
 
@@ -196,6 +221,8 @@ class ChatTask:
     def __init__(self, model: VaryForConditionalGeneration, stage: Stage, context: TaskContext, state: dict[str, Any]):
         if context.processor is None:
             raise ConfigError(f"stage {stage.name!r} needs a tokenizer: `model` must name a folder that has one")
+        if stage.pack and model.config.is_special:
+            raise ConfigError(f"stage {stage.name!r}: pack needs a model whose images are a prefix in a causal decoder")
         self.model, self.stage, self.context = model, stage, context
         self.samples = int(state.get("samples", 0))
         self.cut = int(state["cut"]) if self.samples else 0
@@ -235,14 +262,19 @@ class ChatTask:
 
     def _loss(self, batch: ChatBatch) -> tuple[Tensor, Tensor]:
         """Return the mean loss and the number of right next tokens. Logits are computed only where a label counts."""
-        device = self.context.device
+        device, config, labels_BT = self.context.device, self.model.config, batch.inputs["labels"]
         inputs = {key: _to_device(value, device) for key, value in batch.inputs.items() if key != "labels"}
-        if inputs["attention_mask"].ndim == 2:  # right padding needs no mask, and flash attention takes none
+        if config.is_encoder_decoder:
+            inputs["decoder_input_ids"] = _to_device(shifted_right(labels_BT, config.text_config), device)
+        elif inputs["attention_mask"].ndim == 2:  # right padding needs no mask, and flash attention takes none
             del inputs["attention_mask"]
-        learnt_BT = batch.inputs["labels"][:, 1:] != -100
+        if config.mask == "prefix":  # an answer must not see itself
+            inputs["prefix_mask"] = _to_device((labels_BT != -100).cumsum(1) == 0, device)
+        targets_BT = _targets(labels_BT, config.is_encoder_decoder)
+        learnt_BT = targets_BT != -100
         columns = learnt_BT.any(0).nonzero()[:, 0]  # on the CPU, or the step would wait for the GPU
         places = learnt_BT[:, columns].flatten().nonzero()[:, 0]
-        labels = batch.inputs["labels"][:, 1:][learnt_BT].to(device, non_blocking=True)
+        labels = targets_BT[learnt_BT].to(device, non_blocking=True)
         kept = {"logits_to_keep": _to_device(columns, device), "use_cache": False}
         logits = self.model(**inputs, **kept).logits.flatten(0, 1)[_to_device(places, device)]
         return F.cross_entropy(logits.float(), labels), (logits.argmax(-1) == labels).sum()
