@@ -70,7 +70,7 @@ def seconds(step: Callable[[], object], clock: Callable[[], float], device: str)
 
 
 def peak_memory(step: Callable[[], object], device: str) -> float:
-    """GiB that one call takes at most, over what was there before (resident memory on Linux, or the GPU's)."""
+    """Return the peak memory of one call in GiB, above that before it (resident on Linux, or of the GPU)."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

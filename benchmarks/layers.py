@@ -66,7 +66,7 @@ def typeset(lines: Iterable[str], size: float = 12, font: str = "F1", extra: str
     return "".join(show(text, 30, top - 1.5 * size * k, size, font, extra) for k, text in enumerate(lines))
 
 
-def garbled(lines: Iterable[str], rng: random.Random) -> list[str]:
+def garble(lines: Iterable[str], rng: random.Random) -> list[str]:
     """Return lines with other letters and digits."""
     found = maps("permuted", rng) | maps("digits", rng)
     return ["".join(found.get(ch, ch) for ch in line) for line in lines]
@@ -87,12 +87,12 @@ def draw(kind: str, rng: random.Random, path: Path) -> list[list[str]]:
         with_map(pdf_of(path, [typeset(page) for page in pages], SIZE), maps(kind, rng))
         return pages
     if kind == "white":
-        pdf_of(path, [typeset(lines) + typeset(garbled(lines, rng), extra="1 g", top=261)], SIZE)
+        pdf_of(path, [typeset(lines) + typeset(garble(lines, rng), extra="1 g", top=261)], SIZE)
     elif kind == "painted over":
-        pdf_of(path, [typeset(garbled(lines, rng)) + "q 1 g 0 0 420 300 re f Q\n" + typeset(lines)], SIZE)
+        pdf_of(path, [typeset(garble(lines, rng)) + "q 1 g 0 0 420 300 re f Q\n" + typeset(lines)], SIZE)
     elif kind == "invisible":
         scan(pdf_of(path, [typeset(lines)], SIZE), path.with_suffix(".scan.pdf"))
-        add_page_under(pdf_of(path, [typeset(garbled(lines, rng), extra="3 Tr")], SIZE), path.with_suffix(".scan.pdf"))
+        add_page_under(pdf_of(path, [typeset(garble(lines, rng), extra="3 Tr")], SIZE), path.with_suffix(".scan.pdf"))
     elif kind == "type 3":
         with_map(as_type3(pdf_of(path, [typeset(lines)], SIZE), SANS), maps(kind, rng))
     elif kind == "no map":

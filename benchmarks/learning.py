@@ -55,7 +55,7 @@ def make_models() -> None:
 
 
 def text_assets() -> TextAssets:
-    """English in one face: its letters can be learnt in minutes, and what is asked here is what comes after them."""
+    """Return English text and one font, whose letters are learnt in minutes; the question is what follows."""
     english = TextAssets.english()
     faces = [face for face in english.faces if (face.family, face.style) == ("DejaVu Sans", "Book")]
     return TextAssets(english.text, english.held_out, faces)
@@ -68,7 +68,7 @@ def steps_done(arm: str) -> int:
     return int(step) if stage == "0" else 1_000_000
 
 
-def logged() -> dict[str, list[dict[str, str]]]:
+def read_logs() -> dict[str, list[dict[str, str]]]:
     """Held-out measures of each arm that has any, and the mean training loss of the steps before."""
     found = {}
     for arm in ARMS:
@@ -144,7 +144,7 @@ def main() -> None:
             for arm in arguments.arms or ARMS:
                 recipe = Recipe.load("recipes/learning-plateau.yaml", [f"out={RUNS / arm}", *ARMS[arm]])
                 train(recipe, max_steps=max(0, stop - steps_done(arm)), assets=assets)
-    found = logged()
+    found = read_logs()
     show(found)
     draw(found, Path("docs/learning.png"))
 

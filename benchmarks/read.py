@@ -47,7 +47,7 @@ class Usage:
 
     @property
     def cpu(self) -> float:
-        """Seconds of processor time: of this process, and of the others as last seen or as told at their end."""
+        """Return the CPU seconds of this process and of its children, ended ones included."""
         own, waited = (after - before for after, before in zip(self._after, self._began, strict=True))
         seen = sum(seconds for pid, seconds in self._spent.items() if pid != os.getpid())
         return own - self._own + max(seen, waited)

@@ -1,4 +1,4 @@
-"""All measured tables of docs/results.md and README.md, out of what was measured.
+"""Write all measured tables of docs/results.md and README.md from the records of runs.
 
 `python benchmarks/results.py --run all` measures (names of MEASUREMENTS; what `vary eval` has read is not read again);
 `python benchmarks/results.py` then writes each table anew between `<!-- table: NAME -->` and `<!-- end -->`, with date,
@@ -102,7 +102,7 @@ def rows_of(name: str, root: Path) -> dict[tuple[str, str], dict[str, float]]:
 
 
 def aims(root: Path) -> str:
-    """What was aimed for beside what was measured."""
+    """Write the goals next to the measured values."""
     real, drawn = rows_of("real", root), rows_of("rendered", root)
     try:
         plain, level = drawn["pages", "vary-nano"]["total"], real["real", "vary-nano"]
@@ -209,7 +209,7 @@ def run(name: str, root: Path) -> None:
     """Measure: the commands one after another, their output on the screen and, for a benchmark, in eval/NAME.txt."""
     began, said = time.perf_counter(), ""
     for command in MEASUREMENTS[name]:
-        words = [_fetched(word) for word in shlex.split(command)]
+        words = [_fetch(word) for word in shlex.split(command)]
         start = [sys.executable, "-m", "vary.cli"] if words[0] == "vary" else [sys.executable]
         print(f"$ {command}", flush=True)
         with subprocess.Popen([*start, *words[1:]], cwd=root, stdout=subprocess.PIPE, text=True) as process:
@@ -224,7 +224,7 @@ def run(name: str, root: Path) -> None:
         (root / "eval" / f"{name}.txt").write_text(f"{facts}\n\n{said}", encoding="utf-8")
 
 
-def _fetched(word: str) -> str:
+def _fetch(word: str) -> str:
     """A word of a command; a name of FILES as the path of that file of a Debian package."""
     if word not in FILES:
         return word

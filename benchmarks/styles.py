@@ -1,4 +1,4 @@
-"""How well styles of type are told: words of real PDFs, whose fonts say what is typewriter, bold or italic.
+"""Measure how well styles are recognised on words of real PDFs, whose fonts say which are mono, bold or italic.
 
 `python benchmarks/styles.py [FILES ...] [--pages 24] [--model vary-nano]` reads pages drawn from the files (default: R
 manuals and the Debian installation guide, which no training saw), finds each word of the text layer among those read

@@ -1,4 +1,4 @@
-"""Training on noise: samples a second, tokens a second and MFU, our loop beside transformers' `Trainer`, in turns.
+"""Compare our training loop with transformers' `Trainer` on noise: samples and tokens per second, and MFU.
 
 `python benchmarks/train.py [vary-tiny-paper] [--stage vocabulary] [--batch 1] [--tokens 512] [--steps 2] [--turns 2]
 [--compile] [--small]` prints a table; the same command serves a GPU. Weights, images and texts are random, so nothing
@@ -65,7 +65,7 @@ class Noise(ChatTask):
         self.context = TaskContext(0, 0, device)
 
 
-def settled(device: torch.device) -> float:
+def settle(device: torch.device) -> float:
     """The time, when the device has nothing left to do."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -77,10 +77,10 @@ def ours(run: Run, stage: Stage, talk: ChatBatch, steps: int) -> float:
     optimizers, task = run.begin(stage), Noise(run.model, stage, run.ranks.device)
     batches: Iterator[ChatBatch] = repeat(talk)
     run.train_step(stage, task, batches, optimizers)
-    began = settled(run.ranks.device)
+    began = settle(run.ranks.device)
     for _ in range(steps):
         run.train_step(stage, task, batches, optimizers)
-    return (settled(run.ranks.device) - began) / steps
+    return (settle(run.ranks.device) - began) / steps
 
 
 class _Clock(TrainerCallback):
@@ -91,7 +91,7 @@ class _Clock(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step in (1, self.last):
-            self.times.append(settled(self.device))
+            self.times.append(settle(self.device))
 
 
 def theirs(model: Any, stage: Stage, talk: ChatBatch, steps: int, compiled: bool = False) -> float:
