@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..document.lines import FrameGrid
-from ..io.errors import InputError, MissingExtra
+from ..io.errors import MissingExtra
 from ..models.hub import weights_dir
 from .field import HeadWeights
 from .network import ReadingNetwork, load_network
 from .reader import Reader
 
 if TYPE_CHECKING:
+    from ..models.generate.symbols_decoder import SymbolsDecoder
     from ..models.modeling import VaryForConditionalGeneration
 
 
@@ -44,14 +45,17 @@ def load_reader(
     folder = weights_dir(name)
     if decoder or formulas:
         _require_torch("reading with the decoder" if decoder else "writing formulas")
-    if formulas and not (Path(formulas) / "model.safetensors").is_file():
-        raise InputError(f"{formulas}: no model.safetensors in it")
     network = load_network(folder, engine, threads, device)
-    reader = Reader(
-        network, name, partial(_decoder, folder, device) if decoder else None, Path(formulas) if formulas else None
-    )
+    symbols = _symbols_decoder(formulas) if formulas else None
+    reader = Reader(network, name, partial(_decoder, folder, device) if decoder else None, symbols)
     reader.uses_layer = not pixels
     return reader
+
+
+def _symbols_decoder(folder: str | Path) -> SymbolsDecoder:
+    from ..models.generate.formula_writer import load_symbols_decoder  # imports torch
+
+    return load_symbols_decoder(Path(folder))
 
 
 def _require_torch(what: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,7 +72,7 @@ class Reader:
         network: pixels to class probabilities.
         name: of the model.
         decoder: loads the whole model; called at the first page with many uncertain spans.
-        formulas: folder with the weights that write formulas of text layers as LaTeX; None leaves formulas as they are.
+        formulas: writes formulas of text layers as LaTeX; None leaves them as they are.
     """
 
     uses_layer = False
@@ -83,10 +82,10 @@ class Reader:
         network: ReadingNetwork,
         name: str,
         decoder: Callable[[], VaryForConditionalGeneration] | None = None,
-        formulas: Path | None = None,
+        formulas: SymbolsDecoder | None = None,
     ):
         self.name, self.network, self.preprocess = name, network, network.preprocess
-        self._decoder, self.formulas = decoder, formulas
+        self._decoder, self.symbols_decoder = decoder, formulas
         self.decoder_weight = float(network.reading.get("decoder_weight", 0.0)) if decoder else 0.0
         self._measured: tuple[Image.Image | None, tuple[float, float, float]] = None, (0.0, 1.0, 0.0)
 
@@ -98,15 +97,6 @@ class Reader:
         from ..models.generate.strip_decoder import StripDecoder
 
         return StripDecoder(self._decoder())
-
-    @cached_property
-    def symbols_decoder(self) -> SymbolsDecoder | None:
-        """What writes formulas as LaTeX, loaded on first use; None for a reader without."""
-        if self.formulas is None:
-            return None
-        from ..models.generate.formula_writer import load_symbols_decoder
-
-        return load_symbols_decoder(self.formulas)
 
     def wanted_scale(self, image: Image.Image) -> float:
         """Return the scale at which the page's type has the size that the head reads best."""
