@@ -92,7 +92,7 @@ def test_json() -> None:
                 "blocks": [
                     {
                         "kind": "heading", "level": 0, "box": [1.3, 2, 30, 12], "confidence": 0.1235, "cells": None,
-                        "merged": [], "head_rows": 1, "image": None, "alt": "", "angle": 0.0,
+                        "merged": [], "head_rows": 1, "image": None, "alt": "", "angle": 0.0, "continues": False,
                         "lines": [
                             {
                                 "text": "né", "box": [1.3, 2, 30, 12], "confidence": 0.1235, "writer": "decoder",

@@ -162,3 +162,17 @@ def test_bold_lines_above_text_are_headings(title, kind, level) -> None:
 def test_a_bold_word_above_an_amount_is_no_heading() -> None:
     found = page(block(bold("Sum of this invoice", 10, 100)), block(line("$4.22", 10, 130)), PROSE)
     assert kinds(found) == ["text", "text", "text"]
+
+
+def test_a_sentence_goes_on_in_the_next_column() -> None:
+    left = block(line("the ladder was too short and the path that is often ta-", 10, 700))
+    note = block(line("5 a note in small type that says more", 10, 760, 11))
+    right = block(line("ken leads past the kiln.", 320, 100))
+    new = block(line("Another paragraph begins here.", 320, 140))
+    found = page(PROSE, left, note, right, new)
+    assert [one.continues for one in found.blocks] == [False, False, False, True, False]
+    shown = Document("a", "m", [found]).markdown().split("\n\n")
+    assert shown[2] == "the ladder was too short and the path that is often taken leads past the kiln."
+    assert shown[3].startswith("5 a note")
+    assert "often taken leads" in found.text
+    assert [one.text for one in found.blocks[3].lines] == ["ken leads past the kiln."]

@@ -81,6 +81,7 @@ class Block:
         image: Path of a figure's picture, relative to the written document.
         alt: What a tagged PDF says about a figure.
         angle: Direction of the lines on the page image, in degrees clockwise from horizontal.
+        continues: The text goes on from the last block of kind `text` before it, in another column or above a figure.
     """
 
     lines: list[Line]
@@ -92,6 +93,7 @@ class Block:
     head_rows: int = 1
     image: str | None = None
     angle: float = 0.0
+    continues: bool = False
     alt: str = ""
 
     @property
@@ -183,7 +185,9 @@ class Page:
     @property
     def text(self) -> str:
         """The text of the blocks in reading order, separated by empty lines."""
-        return "\n\n".join(block.text for block in self.blocks if block.lines)
+        from .running_text import join_parts
+
+        return "\n\n".join(join_parts([(block, block.text) for block in self.blocks if block.lines]))
 
     def map_boxes(self, change: Callable[[Box], Box]) -> None:
         """Replace each box of blocks, lines and characters by `change(box)`."""
@@ -325,6 +329,7 @@ def _block_dict(block: Block) -> dict[str, Any]:
         "image": block.image,
         "alt": block.alt,
         "angle": round(block.angle, 2),
+        "continues": block.continues,
         "lines": [_line_dict(line) for line in block.lines],
     }
 

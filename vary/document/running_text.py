@@ -10,6 +10,7 @@ from .elements import HYPHENS, ITEM, LEADER, LINK, Span
 if TYPE_CHECKING:
     from .elements import Block, Line
 
+NOTE = 0.93  # height of the lines of a note, as a share of the text's
 SHORT_LINES = 24  # width of a block of lines that each stand for themselves, in heights of its lines
 
 
@@ -45,6 +46,24 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
             _add_span(spans, (start + len(text), end + len(text), style), text)
         text += line.text
     return text, spans
+
+
+def join_parts(parts: list[tuple[Block, str]]) -> list[str]:
+    """Return the texts of blocks; what continues a paragraph is appended to it, a divided word joined."""
+    joined: list[str] = []
+    paragraphs: list[tuple[int, float]] = []  # places of the paragraphs so far, and heights of their lines
+    for block, text in parts:
+        high = block.lines[0].box[3] - block.lines[0].box[1] if block.lines else 0.0
+        places = [place for place, size in paragraphs if size > NOTE * high]
+        if block.continues and places and text:
+            before = joined[places[-1]]
+            divided = before.endswith(HYPHENS) and before[-2:-1].isalpha() and text[:1].islower()
+            joined[places[-1]] = before[:-1] + text if divided else f"{before} {text}"
+            continue
+        joined.append(text)
+        if block.kind == "text":
+            paragraphs.append((len(joined) - 1, high))
+    return joined
 
 
 def is_of_short_lines(block: Block) -> bool:

@@ -15,10 +15,10 @@ from itertools import groupby, pairwise
 import numpy as np
 
 from ..io.box import Box, union
-from .elements import ITEM, STYLES, Block, Line, Page
+from .elements import HYPHENS, ITEM, STYLES, Block, Line, Page
 from .evidence import Evidence, add_links
 from .layout.figures import CAPTION
-from .running_text import is_of_short_lines
+from .running_text import NOTE, is_of_short_lines
 
 REGIONS = ("table", "figure")  # blocks from `layout/`
 HEADING = 1.15  # least size of a heading, as a multiple of the text size
@@ -56,11 +56,31 @@ def find_structure(page: Page, evidence: Evidence | None = None) -> None:
             block.kind = "list"
     page.blocks = _with_lists(page.blocks)
     page.blocks = _with_bold_headings(page.blocks)
+    _mark_continued(page.blocks)
     for block in page.blocks:
         if block.kind == "text" and CAPTION.match(block.text) and any(
             other.kind in ("table", "figure") and _gap(block.box, other.box) < 3 * body for other in page.blocks
         ):  # fmt: skip
             block.kind = "caption"
+
+
+def _mark_continued(blocks: list[Block]) -> None:
+    """Mark text that goes on from another column, or above a figure: within a sentence, in type of the same size."""
+    before: Block | None = None
+    apart = False  # tables or figures lie between
+    for block in blocks:
+        if block.kind in REGIONS:
+            apart = True
+        elif block.kind != "text" or not block.lines:
+            before = None if block.kind in ("heading", "list", "code") else before
+        else:
+            if before is not None and _size(block.lines[0]) < NOTE * _size(before.lines[-1]):
+                continue  # a note
+            if before is not None and (apart or block.box[1] < before.box[1]) and not CAPTION.match(block.text):
+                ends, alike = before.text.rstrip(), _size(before.lines[-1]) < _size(block.lines[0]) / NOTE
+                open_end = ends[-1:].isalpha() or ends[-1:] in (",", *HYPHENS)
+                block.continues = alike and open_end and block.text[:1].islower()
+            before, apart = block, False
 
 
 def _size(line: Line) -> float:

@@ -13,6 +13,7 @@ from itertools import groupby
 
 from ..elements import ITEM, LINK, LOST, MATH, SCRIPTS, Block, Page
 from ..findings import FileInfo
+from ..running_text import join_parts
 from .tables import has_merged_body, html_table, simple_rows
 
 Pages = Iterator[Page]
@@ -35,13 +36,14 @@ def markdown(source: str, model: str, pages: Pages, info: FileInfo | None = None
         parts = [f"<!-- page {page.number} -->"]
         if page.status in LOST:
             parts.append(f"<!-- {_comment(_loss(page))} -->")
-        parts += [block_markdown(block) for block in page.blocks]
+        parts += join_parts([(block, block_markdown(block)) for block in page.blocks])
         yield ("\n\n" if k else "") + "\n\n".join(part for part in parts if part)
 
 
 def page_markdown(page: Page) -> str:
     """Return the Markdown of one page, without a mark for the page."""
-    return "\n\n".join(part for part in map(block_markdown, page.blocks) if part)
+    parts = join_parts([(block, block_markdown(block)) for block in page.blocks])
+    return "\n\n".join(part for part in parts if part)
 
 
 def block_markdown(block: Block) -> str:
