@@ -74,6 +74,19 @@ def test_separate_ink_is_seen_in_separate_parts(page) -> None:
     np.testing.assert_allclose(found_mass, np.tile(mass, 2), atol=1e-3)
 
 
+def test_a_large_part_is_seen_in_bands_and_reads_the_same(page, monkeypatch) -> None:
+    network, sizes = load_reader("vary-nano").network, []
+    run = network.engine.features
+    network.engine.features = lambda pixels: sizes.append(pixels.size) or run(pixels)
+    whole = network(page).spikes(0.35)
+    monkeypatch.setattr("vary.reading.network.MOST_PIXELS", max(sizes) // 3)
+    banded = network(page).spikes(0.35)
+    assert len(sizes) > 3
+    assert max(sizes[1:]) < sizes[0]
+    for found, expected in zip(banded, whole, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_parts_hold_every_cell_near_ink() -> None:
     near = np.zeros((60, 200), bool)
     for row, column in ((2, 3), (2, 190), (55, 100), (30, 0)):

@@ -24,6 +24,7 @@ from .field import Field, HeadWeights, cells_near_ink, join_fields, run_head
 VIEW = 64, 48  # px, rows and columns: how far the nano vocabulary sees from a cell (measured: 64 and 44)
 MARGIN = 48, 16  # px kept around cells near ink, which lie within 16 and 32 px of it (REACH): together VIEW
 BUCKET = 32  # px; sides of the images that the engine sees are multiples of it, so few shapes occur
+MOST_PIXELS = 1_300_000  # of one call of the engine, which bounds its memory; a page of A4 has fewer
 PART_PIXELS = 4096  # cost of one more call of the engine, in pixels
 
 TILE_PIXELS = 3_000_000  # of an image that is read in one pass
@@ -131,9 +132,9 @@ class ReadingNetwork:
         """Return features (R, K, D); they are zero outside the rectangles around the cells near ink."""
         features_RKD = np.zeros((*near_RK.shape, self.head.out.shape[0]), np.float32)
         y, x = self.frame_grid.stride
-        for part in ink_parts(near_RK, (y, x)):
+        for part, margin in _bands(ink_parts(near_RK, (y, x)), (y, x)):
             rows, columns = (
-                _bucket(part[0], y, MARGIN[0], len(near_RK)),
+                _bucket(part[0], y, margin, len(near_RK)),
                 _bucket(part[1], x, MARGIN[1], near_RK.shape[1]),
             )
             pixels = pixels_HW[rows.start * y : rows.stop * y, columns.start * x : columns.stop * x].astype(np.float32)
@@ -168,6 +169,16 @@ def ink_parts(near_RK: np.ndarray, stride: tuple[int, int]) -> list[Part]:
         else:
             parts.append(part)
     return parts
+
+
+def _bands(parts: list[Part], stride: tuple[int, int]) -> Iterator[tuple[Part, int]]:
+    """Yield parts, large ones in bands of rows of up to MOST_PIXELS, each with the px to show above and below it."""
+    for rows, columns in parts:
+        count = -(-_cost((rows, columns), stride) // MOST_PIXELS)
+        step = -(-(rows.stop - rows.start) // count)
+        for start in range(rows.start, rows.stop, step):
+            band = slice(start, min(start + step, rows.stop)), columns
+            yield band, MARGIN[0] if count == 1 else VIEW[0]
 
 
 def _box(near_RK: np.ndarray, rows: slice, columns: slice) -> Part | None:
