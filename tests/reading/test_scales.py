@@ -37,6 +37,19 @@ def test_headings_of_every_size_are_read_whole(nano) -> None:
     assert [line.text for line in page.lines] == ["Orchard", "Harvest", *BODY]
 
 
+def test_small_type_on_a_page_of_large_type_is_read(nano) -> None:
+    """The densest part of the page has the largest type, which sets the scale of the page."""
+    image = draw(
+        (1300, 1000),
+        ("Oak chairs", 40, 20, 200),
+        ("Lanterns", 40, 260, 120),
+        *body(450),
+        ("Kettles and jugs", 40, 600, 40),
+    )
+    page = nano.read(image, 16 / 200)
+    assert {line.text for line in page.lines} == {"Oak chairs", "Lanterns", "Kettles and jugs", *BODY}
+
+
 def test_a_page_of_few_large_letters_is_read(nano) -> None:
     image = draw((1500, 500), ("Gate 47 B", 60, 90, 260))
     assert nano.read(image, nano.wanted_scale(image)).text == "Gate 47 B"

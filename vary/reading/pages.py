@@ -107,8 +107,9 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
     straight = straighten(image, turn)
     scale = reader.wanted_scale(straight) * factor
     if dpi and scale != 1.0:
+        least = 1.0 if isinstance(reader, Reader) else SCALES[0]  # a Reader also seeks smaller type in the image
         wanted = dpi * scale
-        image, used = source.image(number, dpi * min(SCALES[1], max(SCALES[0], scale)))
+        image, used = source.image(number, dpi * min(SCALES[1], max(least, scale)))
         image, dpi, left = lighten(image), used, wanted / (used or wanted)
         straight, scale = straighten(image, turn), left if abs(left - 1) > 0.01 else 1.0
     page = reader.read(straight, scale)

@@ -30,10 +30,12 @@ from .network import ReadingNetwork
 from .scales import (
     CERTAIN,
     drop_covered,
+    drop_replaced,
     enlarge,
     erase,
     has_ink,
     is_certain,
+    is_read,
     is_text,
     merge_pass,
     prove_text,
@@ -54,6 +56,12 @@ MIN_SIDE = 20  # px, shorter side of the smallest pass
 SMALL_TYPE = 10.0  # px per em below which lines are read again, enlarged
 EDGE = 40  # grey levels between neighbouring pixels
 STROKE = 4, 8  # px, height of the lowest letters of small type, and width of the columns in which they are sought
+FINER = (
+    2.0,
+    4.0,
+    8.0,
+    16.0,
+)  # multiples of a page's scale at which much smaller type is sought, up to the page's own pixels
 SEAM = 4  # px: a line so near to the edge of a band counts for both, and its echo is dropped
 MIN_ALTERNATIVES = 0.02  # per character of a page; with fewer, rescoring gains next to nothing (docs/results.md)
 MAX_STRIP_EM = 26  # px; a strip holds no larger type, and the decoder has not seen any
@@ -162,6 +170,7 @@ class Reader:
         rest = erase_rules(fitted.pixels, float(self.preprocess["em_px"]))  # what was read is erased in it, too
         lines, complete = self._read_scales(rest)
         if complete:
+            lines = self._read_finer(lines, rest, image, fitted.scale)
             lines = self._read_small(lines, image, fitted.scale)
         turned = self._read_turned(rest, lines) if complete else []
         lines = drop_covered(lines, [block.box for block in turned])
@@ -196,6 +205,33 @@ class Reader:
             factor *= 2
         return lines, complete and not time_is_up()
 
+    def _read_finer(self, lines: list[TextLine], rest: np.ndarray, image: Image.Image, scale: float) -> list[TextLine]:
+        """Read type that is much smaller than the rest, from what is left of the page's own pixels; erase it in `rest`.
+
+        At the scale of large type, small type is lost or reads as single lines of low confidence.
+        """
+        page, by = np.array(image), 1 / scale
+        read = [line for line in lines if is_read(line)]
+        erase(page, [enlarge(line, by) for line in read])
+        last = scale
+        for finer in (min(1.0, factor * scale) for factor in FINER):
+            left = fit(Image.fromarray(page), finer, self.preprocess["multiple"]).pixels
+            if finer < 1.5 * last or time_is_up() or not _may_hold_type(left):
+                break
+            last, ratio = finer, finer / scale
+            found = [enlarge(line, 1 / ratio) for line in self._read_pass(left)[0]]
+            certain = [line for line in found if is_read(line, 1 / ratio) and line.confidence.mean() >= CERTAIN]
+            lines = read + drop_replaced([line for line in lines if all(line is not one for one in read)], certain)
+            lines = merge_pass(lines, found, 1 / ratio)
+            new = [line for line in lines if any(line is one for one in found) and is_read(line, 1 / ratio)]
+            erase(page, [enlarge(line, by) for line in new])
+            erase(rest, new)
+            read = [line for line in read if any(line is one for one in lines)] + new
+            lines = read + [
+                line for line in lines if all(line is not one for one in read) and has_ink(page, enlarge(line, by))
+            ]
+        return lines
+
     def _read_small(self, lines: list[TextLine], image: Image.Image, scale: float) -> list[TextLine]:
         """Read type below SMALL_TYPE again, enlarged from the page's own pixels."""
         small = [line for line in lines if line.em_px < SMALL_TYPE and len(line.text) > 2]
@@ -218,7 +254,7 @@ class Reader:
         """
         doubted = np.zeros(rest.shape, bool)
         for line in lines:
-            if is_text(line) and not is_certain(line) and len(line.text) > 2:
+            if is_text(line) and not is_certain(line, np.inf) and len(line.text) > 2:
                 x0, y0, x1, y1 = (max(0, round(v)) for v in line.box)
                 doubted[max(0, y0 - 8) : y1 + 8, max(0, x0 - 16) : x1 + 16] = True
         blocks: list[Block] = []

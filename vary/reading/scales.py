@@ -11,6 +11,7 @@ from ..document.lines import TextLine
 from .field import INK_CONTRAST
 
 EM_READ = (9.0, 26.0)  # px, size of type that the head reads; larger type is read at half the scale
+EM_FINE = 13.0  # px; smaller type is read again at a larger scale, where the page has one
 CERTAIN = 0.9  # mean confidence of a line that needs no second reading
 EM_CERTAIN = 22.0  # px; larger type is read again at half the scale, where it may read better
 ACCEPTED = 0.85  # least mean confidence of a line that only another scale or orientation shows
@@ -50,6 +51,16 @@ def is_certain(line: TextLine, factor: float = 1.0) -> bool:
     """
     letters = sum(ch.isalnum() for ch in line.text)
     return letters >= 2 and len(line.text) >= 3 and line.em_px <= EM_CERTAIN * factor and _mean(line) >= CERTAIN
+
+
+def is_read(line: TextLine, factor: float = 1.0) -> bool:
+    """Return whether a line is read at the size of its own type, so that a larger scale is not tried for it.
+
+    Args:
+        line: a line.
+        factor: pixels of the line per pixel of the image in which it was read.
+    """
+    return len(line.text) > 2 and line.em_px >= EM_FINE * factor and _mean(line) >= PROOF[0]
 
 
 def erase(pixels_HW: np.ndarray, lines: list[TextLine]) -> None:
@@ -123,7 +134,12 @@ def drop_covered(lines: list[TextLine], boxes: list[Box]) -> list[TextLine]:
         x0, y0, x1, y1 = line.box
         return any(a < (x0 + x1) / 2 < c and b < (y0 + y1) / 2 < d for a, b, c, d in boxes)
 
-    return [line for line in lines if is_certain(line) or not covered(line)]
+    return [line for line in lines if is_certain(line, np.inf) or not covered(line)]
+
+
+def drop_replaced(lines: list[TextLine], certain: list[TextLine]) -> list[TextLine]:
+    """Drop the lines most of whose ink was read with certainty at the size of its own type."""
+    return [line for line in lines if not any(_covered(line, other) > 0.5 for other in certain)]
 
 
 def _better(line: TextLine, others: list[TextLine]) -> bool:
