@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.decoders import ByteLevel as Decoder
 from tokenizers.models import BPE
@@ -227,8 +228,6 @@ def test_a_converted_folder_answers_with_its_own_prompts(tmp_path) -> None:
 @torch.no_grad()
 def test_older_names_of_a_published_checkpoint_convert(tmp_path) -> None:
     """Transformers 4 wrote `language_model.model.` and `vision_tower.vision_model.`."""
-    from safetensors.torch import save_file
-
     ours, theirs = pair("llava-1.5")
     theirs.save_pretrained(tmp_path / "old")
     state = {}
@@ -242,6 +241,32 @@ def test_older_names_of_a_published_checkpoint_convert(tmp_path) -> None:
     convert([tmp_path / "old"], tmp_path / "new")
     inputs = inputs_of(ours.config, 1)
     assert (load_model(tmp_path / "new")(**inputs).logits - ours(**inputs).logits).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize("name", ["llava", "llava-1.5", "llava-next"])
+@pytest.mark.parametrize("inside", [True, False])
+@torch.no_grad()
+def test_the_layout_of_the_llava_authors_converts(name, inside, tmp_path) -> None:
+    """Their checkpoints name the projector `mm_projector`. Some hold the tower, for others it is a second source."""
+    ours, _ = pair(name)
+    theirs, tower = {}, {}
+    for key, tensor in ours.state_dict().items():
+        key = key.replace("language_model.", "model.").replace("arrange.newline", "model.image_newline")
+        key = key.replace("connector.linear.", "model.mm_projector.").replace(
+            "connector.layers.", "model.mm_projector."
+        )
+        place = tower if key.startswith("vocabularies.") and not inside else theirs
+        prefix = "model.vision_tower.vision_tower.vision_model." if inside else "vision_model."
+        place[key.replace("vocabularies.0.tower.", prefix)] = tensor.contiguous()
+    sources = []
+    for kind, state in (("theirs", theirs), ("tower", tower)):
+        if state:
+            (tmp_path / kind).mkdir()
+            save_file(state, tmp_path / kind / "model.safetensors")
+            sources.append(tmp_path / kind)
+    assert "random: nothing" in convert(sources, tmp_path / "ours", name=f"{name}-test")
+    inputs = inputs_of(ours.config, 1)
+    assert torch.equal(load_model(tmp_path / "ours")(**inputs).logits, ours(**inputs).logits)
 
 
 def test_the_family_is_listed(capsys) -> None:

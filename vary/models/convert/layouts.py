@@ -38,7 +38,10 @@ FAMILIES = {
     "qwen": Family(
         qwen.VARY, ("transformer.mm_projector_vary.weight",), ("vary-toy", "vary-base"), qwen.official_config,
     ),
-    "opt": Family(opt.VARY, ("model.mm_projector.weight",), ("vary-tiny", "vary-tiny-paper"), opt.official_config),
+    "opt": Family(
+        opt.VARY, ("model.vision_tower.pos_embed", "model.vision_tower_2.pos_embed"), ("vary-tiny", "vary-tiny-paper"),
+        opt.official_config,
+    ),
     "600k": Family(opt.LAVIS, ("opt_proj.weight",), ("vary-tiny-600k",), opt.official_config),
     "got": Family(got.ORIGINAL, ("model.mm_projector_vary.weight",), ("got",), got.official_config),
     "got-transformers": Family(
@@ -69,6 +72,17 @@ def _llama(theirs: str, _: str) -> Table:
     return [(f"{theirs}{{*}}", "language_model.{*}"), ("lm_head.weight", "lm_head.weight")]
 
 
+def _llava(theirs: str, _: str) -> Table:
+    """Return the table of the LLaVA authors' checkpoints; some hold their tower, others need it as a second source."""
+    return [
+        (f"{theirs}vision_tower.vision_tower.vision_model.{{*}}", "vocabularies.0.tower.{*}"),
+        (f"{theirs}mm_projector.{{i}}.{{*}}", "connector.layers.{i}.{*}"),
+        (f"{theirs}mm_projector.{{*}}", "connector.linear.{*}"),
+        (f"{theirs}image_newline", "arrange.newline"),
+        *_llama(theirs, ""),
+    ]
+
+
 # Other tensors in checkpoints of SAM, and in those of CLIP and SigLIP.
 _MASKS = ("prompt_encoder.{*}", "mask_decoder.{*}", "shared_image_embedding.{*}")
 _TEXT = ("text_model.{*}", "visual_projection.weight", "text_projection.weight", "logit_scale", "logit_bias",
@@ -85,6 +99,8 @@ PARTS = {
     "CLIP": Part(tower, "embeddings.class_embedding", ("vision_model.", ""), "clip_vision_model", _TEXT),
     "SigLIP": Part(tower, "embeddings.patch_embedding.bias", ("vision_model.", ""), "siglip_vision_model", _TEXT),
     "OPT": Part(lambda theirs, _: opt.language(theirs), "decoder.embed_positions.weight", ("model.", "")),
+    "LLaVA": Part(_llava, "mm_projector.0.weight", ("model.",), None, ("{*}.position_ids", *qwen.DROPPED)),
+    "LLaVA of one layer": Part(_llava, "mm_projector.weight", ("model.",), None, ("{*}.position_ids", *qwen.DROPPED)),
     "Qwen-1": Part(lambda *_: qwen.STOCK, "h.0.attn.c_attn.weight", ("transformer.",), None, qwen.DROPPED),
     "Llama, Vicuna, Qwen2": Part(_llama, "layers.0.mlp.gate_proj.weight", ("model.",), None, qwen.DROPPED),
 }  # fmt: skip
