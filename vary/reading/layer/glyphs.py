@@ -200,7 +200,7 @@ def _vote(glyph: _Glyph, alphabet: Alphabet) -> None:
         glyph.kind = "true"
     elif contradicted and not nothing and not alphabet.spells(glyph.character):
         glyph.kind = "foreign"
-    elif contradicted and all(same_letter(glyph.character, shown) for shown in against):
+    elif contradicted and same_letter(glyph.character, against.most_common(1)[0][0]):
         glyph.kind = "unknown"  # the head misses small dots and accents everywhere
     elif contradicted and contradicted >= MAJORITY * confirmed:
         shown, count = against.most_common(1)[0]
