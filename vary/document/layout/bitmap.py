@@ -25,7 +25,8 @@ FIGURE_EM = 4.0  # shortest side of a figure
 READ = 0.25  # share of a figure that lines cover; more is text
 FLAT = 0.5  # share of one colour from which an area of ink is a coloured box
 DARK = 100  # grey level of a dark ground
-SMALL = 4  # pixels of the page per pixel of the image in which dark grounds are sought
+SMALL = 4  # least pixels of the page per pixel of the image in which dark grounds are sought
+SIDE = 400  # px, its longer side at most, for large pages: type is large there, too
 HOLE, BAR = 2, 3  # px there: half of a stroke on a dark ground, and of the narrowest ground
 DENSE = 0.65  # share of dark pixels from which an area is a ground, not heavy type
 
@@ -35,9 +36,10 @@ def lighten(image: Image.Image) -> Image.Image:
 
     A ground is a dark area wider and higher than type. The image itself is returned where there is none.
     """
-    if min(image.size) < SMALL * (HOLE + BAR):
+    small = max(SMALL, round(max(image.size) / SIDE))
+    if min(image.size) < small * (HOLE + BAR):
         return image
-    dark = np.asarray(image.reduce(SMALL)) < DARK
+    dark = np.asarray(image.reduce(small)) < DARK
     if not dark.any():
         return image
     filled = ~_grow(~_grow(dark, HOLE), HOLE)  # over the type
@@ -47,7 +49,7 @@ def lighten(image: Image.Image) -> Image.Image:
         return image
     inside, around = ~_grow(~ground, 1), _grow(ground, 1)
     pixels = np.asarray(image)
-    inner, near = (_enlarge(mask, pixels.shape) for mask in (inside, around))
+    inner, near = (_enlarge(mask, small, pixels.shape) for mask in (inside, around))
     return Image.fromarray(np.where(inner, 255 - pixels, np.where(near, np.maximum(pixels, 255 - pixels), pixels)))
 
 
@@ -68,8 +70,8 @@ def _box_mean(values: np.ndarray, by: int) -> np.ndarray:
     return mean
 
 
-def _enlarge(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    large = mask.repeat(SMALL, 0).repeat(SMALL, 1)
+def _enlarge(mask: np.ndarray, by: int, shape: tuple[int, ...]) -> np.ndarray:
+    large = mask.repeat(by, 0).repeat(by, 1)
     short = [(0, max(0, shape[axis] - large.shape[axis])) for axis in (0, 1)]
     enlarged: np.ndarray = np.pad(large, short, mode="edge")[: shape[0], : shape[1]]
     return enlarged
