@@ -28,6 +28,7 @@ DARK = 100  # grey level of a dark ground
 SMALL = 4  # least pixels of the page per pixel of the image in which dark grounds are sought
 SIDE = 400  # px, its longer side at most, for large pages: type is large there, too
 HOLE, BAR = 2, 3  # px there: half of a stroke on a dark ground, and of the narrowest ground
+LEAST, LIGHT, BROAD = 500, 0.02, 14  # of grounds, else they are strokes: px, share of light px; or half their width, px
 DENSE = 0.65  # share of dark pixels from which an area is a ground, not heavy type
 
 
@@ -45,8 +46,9 @@ def lighten(image: Image.Image) -> Image.Image:
     filled = ~_grow(~_grow(dark, HOLE), HOLE)  # over the type
     wide = _grow(~_grow(~filled, BAR), BAR)
     ground = wide & _grow(wide & (_box_mean(dark, BAR) > DENSE), BAR)
-    if not ground.any():
-        return image
+    thick = not _grow(~ground, BROAD).all()
+    if not thick and (ground.sum() < LEAST or (ground & ~dark).sum() < LIGHT * ground.sum()):
+        return image  # strokes of very large letters
     inside, around = ~_grow(~ground, 1), _grow(ground, 1)
     pixels = np.asarray(image)
     inner, near = (_enlarge(mask, small, pixels.shape) for mask in (inside, around))
