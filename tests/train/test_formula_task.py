@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +15,11 @@ import pytest
 import torch
 
 from vary.data.documents.formula_glyphs import FormulaGlyphs
+from vary.io.errors import ConfigError, InputError
 from vary.markup.math_tokens import GLYPHS, STRUCTURE
 from vary.models.generate.formula_writer import write_formulas
 from vary.models.generate.symbols_decoder import SymbolsDecoder
+from vary.train.loader import call_in_child
 from vary.train.loop import train
 from vary.train.recipe import Recipe
 from vary.train.tasks import formula_task
@@ -121,3 +128,40 @@ def test_training_resumes_bit_for_bit(formulas: None, tmp_path: Path) -> None:
 def test_a_model_without_the_decoder_is_refused(formulas: None, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no parameter begins with|no symbols decoder"):
         train(recipe(tmp_path / "run", model="vary-nano-test"), log=lambda _: None)
+
+
+DRAWS_AFTER = """
+import multiprocessing, sys
+from vary.data.documents.typst import load_fonts, print_pdf
+from vary.train.loader import call_in_child
+draw = lambda: print_pdf("Some $x^2$ words.", load_fonts()).get_version()
+print(call_in_child(draw) if sys.argv[1] == "child" else draw(), flush=True)
+worker = multiprocessing.get_context("fork").Process(target=draw)
+worker.start()
+worker.join(60)
+print(worker.exitcode)
+worker.kill()
+"""
+
+
+FORKS = multiprocessing.get_start_method() == "fork"
+
+
+@pytest.mark.skipif(not FORKS, reason="data workers are not forked on this system")
+@pytest.mark.parametrize(("drawn", "exit_code"), [("child", "0"), ("trainer", "1")])
+def test_workers_draw_after_held_out_samples_were_drawn(drawn, exit_code) -> None:
+    """Typst's threads do not survive a fork. A worker that would wait for them for ever fails at once."""
+    done = subprocess.run([sys.executable, "-c", DRAWS_AFTER, drawn], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split()[1:] == [exit_code], done.stderr
+    assert ("threads do not survive" in done.stderr) == (exit_code == "1")
+
+
+@pytest.mark.skipif(not FORKS, reason="data workers are not forked on this system")
+def test_errors_of_held_out_samples_are_raised() -> None:
+    def refuse():
+        raise ConfigError("nothing to draw")
+
+    with pytest.raises(ConfigError, match="nothing to draw"):
+        call_in_child(refuse)
+    with pytest.raises(InputError, match=r"died \(exit code -9\\)"):
+        call_in_child(lambda: os.kill(os.getpid(), signal.SIGKILL))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import multiprocessing
+import pickle
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,9 +19,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..data.sample import UNREAD, Sample, Source
 from ..document.lines import FrameGrid
+from ..io.errors import InputError
 from .distributed import Ranks
 from .recipe import Stage
 from .tasks.reading_loss import ReadingTargets, reading_targets
+
+T = TypeVar("T")
 
 PREFETCH = 4  # batches that each worker prepares ahead
 
@@ -104,3 +110,32 @@ def next_batch(batches: Iterator[Any]) -> Any:
         return next(batches)
     except (EOFError, ConnectionError) as error:
         raise RuntimeError(f"DataLoader worker closed its connection ({type(error).__name__})") from None
+
+
+def call_in_child(make: Callable[[], T]) -> T:
+    """Call a function in a forked process and return its result. Where processes start anew, call it here."""
+    if multiprocessing.get_start_method() != "fork":
+        return make()
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send_result, args=(sender, make))
+    process.start()
+    sender.close()
+    try:
+        failed, found = pickle.loads(receiver.recv_bytes())
+    except EOFError:
+        process.join()
+        raise InputError(f"the process that draws held-out samples died (exit code {process.exitcode})") from None
+    process.join()
+    if failed:
+        raise found
+    return found
+
+
+def _send_result(sender: Connection, make: Callable[[], Any]) -> None:
+    torch.set_num_threads(1)  # the threads of OpenMP do not survive a fork either
+    try:
+        result = False, make()
+    except Exception as error:
+        result = True, error
+    sender.send_bytes(pickle.dumps(result))

@@ -142,8 +142,8 @@ class Run:
         stage, began, entered = self.recipe.stages[self.index], time.time(), self.step
         if stage.accumulate % self.ranks.world:
             raise ConfigError(f"stage {stage.name!r}: accumulate is no multiple of {self.ranks.world} ranks")
-        optimizers = self.begin(stage)
-        context = TaskContext(self.recipe.seed, self.index, self.ranks.device, self.processor, self.assets)
+        optimizers, recipe = self.begin(stage), self.recipe
+        context = TaskContext(recipe.seed, self.index, self.ranks.device, self.processor, self.assets, recipe.workers)
         task: Task = TASKS[stage.task](self.model, stage, context, self.task_state)
         stop = stage.steps if limit is None else min(stage.steps, self.step + limit)
         meter = ThroughputMeter(self.model, stage, self.recipe, self.ranks)

@@ -34,7 +34,7 @@ from .templates import (
     draw_style,
     to_typst,
 )
-from .typst import load_fonts
+from .typst import compile_markup, load_fonts
 
 HEADS = ("keep", "drop")
 ATTEMPTS = 6  # documents tried before an error
@@ -140,8 +140,8 @@ class DocumentSource:
         while True:
             name, template, style, composer, blocks = self.compose(number, attempt, grown)
             try:
-                source = to_typst(blocks, template, style, composer.math).encode()
-                pdf = pypdfium2.PdfDocument(typst.compile(source, font_paths=self.fonts.fonts, pdf_tags=False))
+                source = to_typst(blocks, template, style, composer.math)
+                pdf = pypdfium2.PdfDocument(compile_markup(source, self.fonts, pdf_tags=False))
             except typst.TypstError as error:
                 bad = {key for key, math in composer.math.items() if not self._compiles(math)}
                 if not bad:
@@ -200,7 +200,7 @@ class DocumentSource:
         import typst
 
         try:
-            typst.compile(f"$ {math} $".encode(), font_paths=self.fonts.fonts, pdf_tags=False)
+            compile_markup(f"$ {math} $", self.fonts, pdf_tags=False)
         except typst.TypstError:
             return False
         return True

@@ -7,9 +7,11 @@ System fonts are never used, so pages are the same everywhere.
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pypdfium2 as pdfium
@@ -83,12 +85,30 @@ class Fonts:
 
     def _glyphs(self, characters: list[str], families: tuple[str, ...]) -> list[str]:
         """Return the names of the glyphs that Typst draws, taken from its SVG; all missing characters have the same."""
-        import typst
-
         head = f"#set page(width: 400pt, height: auto)\n#set text(font: {typst_list(families)}, fallback: false)\n"
         boxes = "".join(f"#box({typst_string(ch)})" for ch in characters)
-        svg = typst.compile((head + boxes).encode(), font_paths=self.fonts, format="svg").decode()
+        svg = compile_markup(head + boxes, self, format="svg").decode()
         return re.findall(r'<use[^>]*href="#(\w+)"', svg)
+
+
+_users: list[int] = []  # the process in which Typst was used first, inherited by those that are forked from it
+
+
+def compile_markup(markup: str, fonts: Fonts, **settings: Any) -> bytes:
+    """Return what Typst makes of markup, a PDF unless the settings say otherwise.
+
+    Raises:
+        typst.TypstError: the markup is wrong.
+        RuntimeError: this process was forked from one that had used Typst. Typst's threads are missing here, and it
+            would wait for them without end.
+    """
+    import typst
+
+    if not _users:
+        _users.append(os.getpid())
+    if _users[0] != os.getpid():
+        raise RuntimeError("Typst was used before this process was forked, and its threads do not survive that")
+    return typst.compile(markup.encode(), font_paths=fonts.fonts, **settings)
 
 
 def print_pdf(markup: str, fonts: Fonts) -> pdfium.PdfDocument:
@@ -96,7 +116,7 @@ def print_pdf(markup: str, fonts: Fonts) -> pdfium.PdfDocument:
     import typst
 
     try:
-        data = typst.compile(markup.encode(), font_paths=fonts.fonts, format="pdf", timestamp=0, pdf_tags=False)
+        data = compile_markup(markup, fonts, timestamp=0, pdf_tags=False)
     except typst.TypstError as error:
         raise InputError(f"Typst: {error.message.splitlines()[0]}") from None
     return pdfium.PdfDocument(data)

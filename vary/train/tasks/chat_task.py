@@ -237,7 +237,7 @@ class ChatTask:
     def held_out(self) -> list[ChatBatch]:
         """The batches of every evaluation."""
         data = self._data(True)
-        return [data[k] for k in range(EVAL_BATCHES)]
+        return self.context.draw(lambda: [data[k] for k in range(EVAL_BATCHES)])
 
     def state(self) -> dict[str, Any]:
         """Return the number of samples, and of those that lost their end."""

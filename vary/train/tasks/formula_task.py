@@ -131,7 +131,7 @@ class FormulaTask:
         if model.symbols_decoder is None:
             raise ConfigError(f"stage {stage.name!r}: this model has no symbols decoder")
         self.decoder, self.device = model.symbols_decoder, context.device
-        self.stage = stage
+        self.stage, self.context = stage, context
         self.metrics: dict[str, float] = {}
         seed = context.seed + 1000 * context.index
         source = FormulaGlyphs(real_formulas("train", stage.formulas), seed=seed, longest=stage.longest)
@@ -142,7 +142,8 @@ class FormulaTask:
         """The same formulas at every evaluation, shortest first."""
         formulas = real_formulas("test", self.stage.formulas)
         source = FormulaGlyphs(formulas, seed=HELD_OUT_SEED, shares=(0.0, 1.0, 0.0), swapped=0.0)
-        return sorted((source.sample(k) for k in range(MEASURED)), key=lambda f: len(f.steps))
+        found = self.context.draw(lambda: [source.sample(k) for k in range(MEASURED)])
+        return sorted(found, key=lambda f: len(f.steps))
 
     def losses(self, batch: FormulaBatch) -> tuple[dict[str, Tensor], float]:
         """Mean over the steps of the batch, which is weighed by their number."""

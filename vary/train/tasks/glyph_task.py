@@ -131,6 +131,7 @@ class GlyphTask:
         if model.glyph_head is None:
             raise ConfigError(f"stage {stage.name!r}: this model has no glyph head")
         self.model, self.head, self.stage, self.device = model, model.glyph_head, stage, context.device
+        self.context = context
         self.frozen = not any(n.startswith(stage.trainable) for n, _ in model.named_parameters() if "vocabularies" in n)
         self.metrics: dict[str, Any] = {}
         seed = context.seed + 1000 * context.index
@@ -144,7 +145,7 @@ class GlyphTask:
         formulas = real_formulas("test", self.stage.formulas)
         shares = (0.0, 1.0, 0.0)
         source = FormulaGlyphs(formulas, seed=HELD_OUT_SEED, shares=shares, swapped=0.0, sizes_px=SIZES_PX)
-        found = [source.sample(k) for k in range(MEASURED)]
+        found = self.context.draw(lambda: [source.sample(k) for k in range(MEASURED)])
         return sorted(found, key=lambda f: f.image.shape if f.image is not None else ())
 
     def _tokens(self, batch: GlyphBatch) -> Tensor:

@@ -5,9 +5,10 @@ A task is built as `Kind(model, stage, context, state)`. Item k of its `data` is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,7 +16,9 @@ from torch import Tensor
 from ...data.corpus.download import Corpus
 from ...data.corpus.text import TextSource
 from ...data.pages.glyphs import Face, english_faces
+from ..loader import call_in_child
 
+T = TypeVar("T")
 HELD_OUT_SEED = 987_654  # for evaluation samples; training seeds are small numbers
 
 
@@ -44,6 +47,7 @@ class TaskContext:
         device: Device that trains.
         processor: Processor of the model. None for models that only read lines.
         given: Text and fonts to use instead of the English ones.
+        workers: Number of data workers, which are forked from this process.
     """
 
     seed: int
@@ -51,11 +55,20 @@ class TaskContext:
     device: torch.device
     processor: Any = None
     given: TextAssets | None = None
+    workers: int = 0
 
     @cached_property
     def assets(self) -> TextAssets:
         """Text and fonts. The English ones are loaded on first use."""
         return self.given or TextAssets.english()
+
+    def draw(self, make: Callable[[], T]) -> T:
+        """Call a function that draws held-out samples, in a process of its own where data workers are forked.
+
+        Typst keeps threads that do not survive a fork. Had it run in the trainer, the workers of the next stage would
+        wait for them without end.
+        """
+        return call_in_child(make) if self.workers else make()
 
 
 class Task(Protocol):
