@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-import transformers
+import transformers  # its Auto classes are looked up late: importing them imports `modeling.py`
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from ..connect import Grid
 
@@ -30,9 +30,10 @@ def build_language_model(config: PreTrainedConfig) -> PreTrainedModel:
     if kind in HEADED:
         return getattr(transformers, HEADED[kind])(config)
     if kind not in INSIDE:
-        return AutoModel.from_config(config)
+        return transformers.AutoModel.from_config(config)
     whole, path, sizes = INSIDE[kind]
-    around = AutoModel.from_config(AutoConfig.for_model(whole, text_config=config.to_dict(), **sizes))
+    whole_config = transformers.AutoConfig.for_model(whole, text_config=config.to_dict(), **sizes)
+    around = transformers.AutoModel.from_config(whole_config)
     return cast(PreTrainedModel, around.get_submodule(path))
 
 
