@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import multiprocessing
-import pickle
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -117,13 +116,14 @@ def call_in_child(make: Callable[[], T]) -> T:
     if multiprocessing.get_start_method() != "fork":
         return make()
     context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
+    receiver, sender = context.Pipe()
     process = context.Process(target=_send_result, args=(sender, make))
     process.start()
     sender.close()
     try:
-        failed, found = pickle.loads(receiver.recv_bytes())
-    except EOFError:
+        failed, found = receiver.recv()
+        receiver.send(None)
+    except (EOFError, ConnectionError):
         process.join()
         raise InputError(f"the process that draws held-out samples died (exit code {process.exitcode})") from None
     process.join()
@@ -138,4 +138,5 @@ def _send_result(sender: Connection, make: Callable[[], Any]) -> None:
         result = False, make()
     except Exception as error:
         result = True, error
-    sender.send_bytes(pickle.dumps(result))
+    sender.send(result)
+    sender.recv()  # tensors are shared until the other side has them
