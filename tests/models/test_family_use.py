@@ -70,9 +70,11 @@ def test_it_answers_alone_in_a_batch_and_in_eight_bits(name, folders) -> None:
 
 
 class Pictures:
+    """Two pictures in turn, so that every batch asks the same and the loss of a step says what the last ones did."""
+
     def sample(self, i: int) -> Sample:
-        image = np.random.default_rng(i).integers(0, 255, (90, 61, 3), np.uint8)
-        return Sample(image, [], "picture", {}, f"Number {i}.", "Which is it?")
+        image = np.random.default_rng(i % 2).integers(0, 255, (90, 61, 3), np.uint8)
+        return Sample(image, [], "picture", {}, f"Number {i % 2}.", "Which is it?")
 
 
 @pytest.mark.parametrize("name", WAYS)
