@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import chain, pairwise
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from vary.document.elements import Block, Document, Page
 from vary.document.evidence import Evidence
@@ -257,6 +259,39 @@ def test_a_page_of_heavy_type_has_no_dark_ground() -> None:
         for x in range(20, 560, 34):
             draw.rectangle((x, y, x + 13, y + 60), fill=0)
     assert lighten(image) is image
+
+
+FACE = str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans-Bold.ttf")
+
+
+@pytest.mark.parametrize(("text", "size"), [("MENU", 190), ("BOB 8008", 130), ("Sum: 48", 300), ("I", 600), ("E", 500)])
+def test_large_letters_are_no_ground(text, size) -> None:
+    image = Image.new("L", (1200, 800), 250)
+    ImageDraw.Draw(image).text((30, 80), text, 10, ImageFont.truetype(FACE, size))
+    assert lighten(image) is image
+
+
+@pytest.mark.parametrize("size", [16, 40, 140, 260])
+def test_type_of_any_size_is_inverted_with_its_ground(size) -> None:
+    dark, light = Image.new("L", (1200, 800), 250), Image.new("L", (1200, 800), 250)
+    for image, paper, ink in ((dark, 20, 240), (light, 235, 15)):
+        draw = ImageDraw.Draw(image)
+        draw.rectangle((100, 200, 1100, 700), fill=paper)
+        draw.text((150, 300), "Harvest", ink, ImageFont.truetype(FACE, size))
+    shown, wanted = np.asarray(lighten(dark)).astype(int), np.asarray(light).astype(int)
+    assert (np.abs(shown - wanted)[220:680, 120:1080] < 30).mean() > 0.995
+
+
+def test_a_light_panel_on_a_dark_page_stays() -> None:
+    image = Image.new("L", (1200, 800), 20)
+    draw = ImageDraw.Draw(image)
+    draw.text((100, 60), "Light words on dark", 240, ImageFont.truetype(FACE, 30))
+    draw.rectangle((100, 200, 900, 700), fill=245)
+    draw.text((150, 300), "Dark words on light", 10, ImageFont.truetype(FACE, 30))
+    shown = np.asarray(lighten(image))
+    assert shown[100, 50] > 200
+    assert shown[500, 500] == 245
+    assert shown[300:340, 150:500].min() < 50
 
 
 def test_rules_are_erased_and_letters_stay() -> None:

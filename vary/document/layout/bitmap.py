@@ -28,14 +28,18 @@ DARK = 100  # grey level of a dark ground
 SMALL = 4  # least pixels of the page per pixel of the image in which dark grounds are sought
 SIDE = 400  # px, its longer side at most, for large pages: type is large there, too
 HOLE, BAR = 2, 3  # px there: half of a stroke on a dark ground, and of the narrowest ground
-LEAST, LIGHT, BROAD = 500, 0.02, 14  # of grounds, else they are strokes: px, share of light px; or half their width, px
+LIGHT = 8  # px there: least light in a ground, which is its type
+FRAME = 0.93  # least dark share of each side of a ground
+PART = 0.25  # of the page, from which a dark area of any form is a ground
+PANEL = 10  # px there: half of the narrowest light panel on a ground; narrower is type
 DENSE = 0.65  # share of dark pixels from which an area is a ground, not heavy type
 
 
 def lighten(image: Image.Image) -> Image.Image:
     """Return a grey page with light type on dark grounds inverted, for models that know dark type on paper.
 
-    A ground is a dark area wider and higher than type. The image itself is returned where there is none.
+    A ground is a dark area with a dark frame and lighter type in it. Strokes of large letters have no such frame, or
+    nothing in them. Light panels on a dark page stay as they are. Where there is no ground, the image is returned.
     """
     small = max(SMALL, round(max(image.size) / SIDE))
     if min(image.size) < small * (HOLE + BAR):
@@ -45,14 +49,55 @@ def lighten(image: Image.Image) -> Image.Image:
         return image
     filled = ~_grow(~_grow(dark, HOLE), HOLE)  # over the type
     wide = _grow(~_grow(~filled, BAR), BAR)
-    ground = wide & _grow(wide & (_box_mean(dark, BAR) > DENSE), BAR)
-    thick = not _grow(~ground, BROAD).all()
-    if not thick and (ground.sum() < LEAST or (ground & ~dark).sum() < LIGHT * ground.sum()):
-        return image  # strokes of very large letters
+    found = wide & _grow(wide & (_box_mean(dark, BAR) > DENSE), BAR)
+    panels = _grow(~_grow(found, PANEL), PANEL)
+    ground = np.zeros_like(found)
+    for x0, y0, x1, y1 in _connected(found):
+        if _is_ground(found, dark, (x0, y0, x1, y1)):
+            ground[y0:y1, x0:x1] |= found[y0:y1, x0:x1] | ~panels[y0:y1, x0:x1]
+    if not ground.any():
+        return image
     inside, around = ~_grow(~ground, 1), _grow(ground, 1)
     pixels = np.asarray(image)
     inner, near = (_enlarge(mask, small, pixels.shape) for mask in (inside, around))
     return Image.fromarray(np.where(inner, 255 - pixels, np.where(near, np.maximum(pixels, 255 - pixels), pixels)))
+
+
+def _is_ground(found: np.ndarray, dark: np.ndarray, box: tuple[int, int, int, int]) -> bool:
+    """Return whether a dark area has type in it and a dark frame, or is a large part of the page."""
+    x0, y0, x1, y1 = box
+    area, inked = found[y0:y1, x0:x1], dark[y0:y1, x0:x1]
+    if (~inked).sum() < LIGHT:
+        return False
+    sides = [inked[1:3].max(0), inked[-3:-1].max(0), inked[:, 1:3].max(1), inked[:, -3:-1].max(1)]
+    return min(float(side.mean()) for side in sides) > FRAME or float(area.sum()) > PART * found.size
+
+
+def _connected(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """Return the boxes (x0, y0, x1, y1) of the areas that are connected by sides."""
+    boxes: list[tuple[int, int, int, int]] = []
+    owner: list[int] = []  # of each run, the box of another one that it has joined, or its own
+    above: list[tuple[int, int, int]] = []
+
+    def root(k: int) -> int:
+        while owner[k] != k:
+            k = owner[k]
+        return k
+
+    for y, row in enumerate(mask):
+        ends = np.flatnonzero(np.diff(row.astype(np.int8), prepend=0, append=0)).tolist()
+        runs = []
+        for x0, x1 in zip(ends[::2], ends[1::2], strict=True):
+            own = len(boxes)
+            boxes.append((x0, y, x1, y + 1))
+            owner.append(own)
+            for other in {root(k) for a, b, k in above if a < x1 and x0 < b}:
+                p, q = boxes[own], boxes[other]
+                boxes[other] = min(p[0], q[0]), min(p[1], q[1]), max(p[2], q[2]), max(p[3], q[3])
+                owner[own], own = other, other
+            runs.append((x0, x1, own))
+        above = runs
+    return [box for k, box in enumerate(boxes) if owner[k] == k]
 
 
 def _grow(mask: np.ndarray, by: int) -> np.ndarray:
