@@ -28,6 +28,7 @@ SURFACE = {
         "--password",
         "--figures",
         "--front-matter",
+        "--tables",
         "--formulas",
         "--workers",
         "--timeout",

@@ -228,7 +228,7 @@ def test_sigterm_saves(tmp_path, workers, send) -> None:
 
 
 def test_keyboard_interrupt_midstep(tmp_path, monkeypatch) -> None:
-    settings, steps = recipe(tmp_path / "run"), []
+    settings, steps, handler = recipe(tmp_path / "run"), [], signal.getsignal(signal.SIGINT)
 
     def losses(self, batch):
         steps.append(1)
@@ -242,7 +242,7 @@ def test_keyboard_interrupt_midstep(tmp_path, monkeypatch) -> None:
         run(settings)
     assert len(steps) == len(curve(tmp_path / "run")) == 3
     assert not find_damage(tmp_path / "run" / "step-0-0000003")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
     run(settings)
     run(recipe(tmp_path / "whole"))
     assert_same(tmp_path / "whole", tmp_path / "run")
