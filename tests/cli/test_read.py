@@ -279,6 +279,23 @@ def test_json_lines_of_a_run(run, capsys, tmp_path) -> None:
     assert err.splitlines()[-1] == "vary: 3 pages (1 ok, 1 blank, 1 failed), 3 read now"
 
 
+def test_a_page_of_low_confidence_is_doubtful(monkeypatch, capsys, tmp_path) -> None:
+    """Its text is kept. Ledger, JSON, messages and the last line say so; it is not lost, so the exit code is 0."""
+    monkeypatch.setattr("vary.reading.runs.batch.read_all", partial(read_all, factory=FACTORY))
+    source, out = tiff(tmp_path / "a.tif", "ok", "doubt"), tmp_path / "out"
+    run = ["read", str(source), "--model", str(tmp_path), "--workers", "1", "-o", str(out), "--to", "json"]
+    assert main(run) == 0
+    err = capsys.readouterr().err.splitlines()
+    assert err[0].startswith(f"vary: {source}, page 2: read with a mean confidence of 67% only")
+    assert err[-1] == "vary: 2 pages (1 ok, 1 doubtful), 2 read now"
+    pages = [line for line in map(json.loads, (out / "run.jsonl").read_text().splitlines()) if "page" in line]
+    assert [page["status"] for page in pages] == ["ok", "doubtful"]
+    ok, doubtful = json.loads(next(out.glob("*.json")).read_text())["pages"]
+    assert (ok["status"], doubtful["status"], doubtful["text"]) == ("ok", "doubtful", "doubt <b>")
+    assert main(run) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == "vary: 2 pages (1 ok, 1 doubtful), 0 read now"
+
+
 def test_a_quiet_run(run, capsys, tmp_path) -> None:
     assert main([*run, "-o", str(tmp_path / "out"), "-q"]) == 2
     assert capsys.readouterr() == ("", "")

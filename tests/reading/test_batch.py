@@ -55,11 +55,12 @@ class Scripted:
             raise ValueError("the ink has run")
         status = "ok" if healed or deed not in ("truncated", "repetition") else deed
         box = (0.0, 0.0, 10.0, 10.0)
-        return Page(1, status, *image.size, blocks=[Block([Line(f"{deed} <b>", box, 0.5)], box)])
+        doubted = {"characters": [box] * 9, "character_confidence": [0.67] * 9} if deed == "doubt" else {}
+        return Page(1, status, *image.size, blocks=[Block([Line(f"{deed} <b>", box, 0.5, **doubted)], box)])
 
 
 GREY = 120  # dark pages are inverted before they are read
-DEEDS = ("ok", "blank", "crash", "hang", "raise", "truncated", "repetition")
+DEEDS = ("ok", "blank", "crash", "hang", "raise", "truncated", "repetition", "doubt")
 ENDS = {"crash": "failed", "hang": "timeout", "raise": "failed"}
 
 
