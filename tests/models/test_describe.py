@@ -105,3 +105,10 @@ def test_a_large_model_is_described_without_its_weights() -> None:
     shown = printed_by("from vary.cli import main; main(['info', 'vary-base'])")
     assert "8,123,649,280" in shown
     assert r"user\n<img><imgpad>…</img>QUESTION<|im_end|><|im_start|>assistant\nANSWER<|im_end|>'" in shown
+
+
+def test_sizes_of_language_models_with_names_of_their_own() -> None:
+    for name, width, layers in (("kosmos-2", 2048, 24), ("blip-2-t5", 2048, 24)):
+        found = describe(name)
+        assert (found["language_model"]["hidden_size"], found["language_model"]["num_hidden_layers"]) == (width, layers)
+        assert "None" not in next(line for line in format_description(found).splitlines() if "language model" in line)

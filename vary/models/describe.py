@@ -49,8 +49,7 @@ def describe(model: str) -> dict[str, Any]:
         "vocabularies": [_vocabulary(v) for v in config["vocabularies"]],
         "merge": config.get("merge", "channel"),
         "connector": config["connector"],
-        "language_model": {k: text.get(k) for k in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size",
-                                                    "max_position_embeddings")},
+        "language_model": _language_model(text),
         "reading_head": bool(config.get("reading")),
         "quantised": (config.get("quantization_config") or {}).get("quant_method"),
         "template": {"name": config.get("template", "plain"), "written": _write_turn(template)},
@@ -73,7 +72,8 @@ def format_description(facts: dict[str, Any]) -> str:
     connector = facts["connector"] if isinstance(facts["connector"], list) else [facts["connector"]]
     lines.append(f"  merge {facts['merge']}, connector {', '.join(c['name'] for c in connector)}")
     kind, width, layers, words, positions = facts["language_model"].values()
-    lines.append(f"  language model {kind}, width {width}, {layers} layers, vocabulary {words}, positions {positions}")
+    most = "" if positions is None else f", positions {positions}"
+    lines.append(f"  language model {kind}, width {width}, {layers} layers, vocabulary {words}{most}")
     lines.append(f"  reading head {'yes' if facts['reading_head'] else 'no'}")
     lines.append(f"  template {facts['template']['name']}: {facts['template']['written']!r}")
     return "\n".join([*lines, f"  licence {facts['licence']}"])
@@ -84,6 +84,17 @@ def _write_turn(template: Template) -> str:
     content: list[dict[str, Any]] = [{"type": "image"}, {"type": "text", "text": "QUESTION"}][: 1 + template.question]
     turns: list[dict[str, Any]] = [{"role": "user", "content": content}, {"role": "assistant", "content": "ANSWER"}]
     return "".join("<imgpad>…" if p.kind == "image" else p.text for p in pieces_of(turns, template)[0])
+
+
+def _language_model(text: dict[str, Any]) -> dict[str, Any]:
+    """Return the sizes of a language model; transformers knows them where a model has its own names or defaults."""
+    keys = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size", "max_position_embeddings")
+    if all(key in text for key in keys):
+        return {key: text[key] for key in keys}
+    from transformers import AutoConfig
+
+    whole = AutoConfig.for_model(**text)
+    return {key: getattr(whole, key, None) for key in keys}
 
 
 def _vocabulary(vocabulary: dict[str, Any]) -> dict[str, Any]:
