@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+# Waiting threads of OpenMP must sleep, because test processes share the cores. This halves the time of some files.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 FAST = {"cli", "data", "document", "io", "markup", "serve"}  # folders whose tests load no model
 MODELS = {"tiny_model", "tokenizers"}  # fixtures that build one
 
