@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..io.box import Box, union
+from ..io.box import Box, middle_within, union
 from .elements import Block, Page
 
 Entry = tuple[int, str, int | None]  # level from 1, title, page number
@@ -40,20 +40,20 @@ def apply_tags(page: Page, tags: Iterable[tuple[str, str, Box]]) -> None:
     """
     tags, lines = list(tags), page.lines
     heads = [(int(kind[1:]) if kind[1:].isdigit() else 1, box) for kind, _, box in tags if kind[:1] in "HT"]
-    covered = sum(len(line.text) for line in lines if any(_within(line.box, box) for _, box in heads))
+    covered = sum(len(line.text) for line in lines if any(middle_within(line.box, box) for _, box in heads))
     if heads and covered <= MOST_HEADINGS * sum(len(line.text) for line in lines):
         for level, box in heads:
             page.blocks = [part for block in page.blocks for part in _with_heading(block, level, box)]
     for kind, alt, box in tags:
         if kind == "Figure" and alt:
             for block in page.blocks:
-                if block.kind == "figure" and (_within(block.box, box) or _within(box, block.box)):
+                if block.kind == "figure" and (middle_within(block.box, box) or middle_within(box, block.box)):
                     block.alt = alt
 
 
 def _with_heading(block: Block, level: int, box: Box) -> list[Block]:
     """Return a block with its first lines as a heading when they lie in a box."""
-    inside = [_within(line.box, box) for line in block.lines]
+    inside = [middle_within(line.box, box) for line in block.lines]
     count = inside.index(False) if False in inside else len(inside)
     text = " ".join(line.text for line in block.lines[:count])
     if block.kind not in ("text", "heading", "list") or not 0 < count <= MAX_LINES or len(text) > MAX_HEADING:
@@ -63,12 +63,6 @@ def _with_heading(block: Block, level: int, box: Box) -> list[Block]:
     if not rest:
         return [heading]
     return [heading, Block(rest, union(line.box for line in rest), block.kind, block.level, angle=block.angle)]
-
-
-def _within(box: Box, area: Box) -> bool:
-    """Return whether the middle of a box lies in an area."""
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return area[0] <= x <= area[2] and area[1] <= y <= area[3]
 
 
 def _may_be_heading(block: Block) -> bool:

@@ -17,7 +17,7 @@ from PIL import Image
 from ..document.elements import Block, Page
 from ..document.evidence import Evidence
 from ..document.findings import RejectedText
-from ..document.layout.arrange import find_evidence, lay_out
+from ..document.layout.arrange import find_evidence, lay_out, usual_size
 from ..document.layout.bitmap import erase_rules
 from ..document.lines import TextLine
 from ..document.orientation import Orientation, find_orientation, find_sideways_text, restore_orientation
@@ -151,8 +151,7 @@ class Reader:
         certain = [line for line in lines if line.confidence.mean() > 0.7]
         if sum(len(line.text) for line in certain) < MIN_SAMPLE:
             return 0.0, 0.0
-        em = float(np.median(np.concatenate([[line.em_px] * len(line.text) for line in certain])))
-        return em, float(np.concatenate([line.confidence for line in lines]).mean())
+        return usual_size(certain), float(np.concatenate([line.confidence for line in lines]).mean())
 
     def read(self, image: Image.Image, scale: float = 1.0) -> Page:
         """Read a grey page. Boxes are pixels of `image`.

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..document.elements import Box, Document, Line, Page
+from ..io.box import middle_within
 from ..io.errors import InputError, MissingExtra, VaryError
 from ..io.source import Source
 from ..reading.layer.claims import CharacterOdds, character_odds
@@ -196,7 +197,7 @@ def verify(library: Library, path: str, page: int, box: list[float], text: str) 
     it, with what is seen in their place. Both are null for a page that lies on its side.
     """
     found = library.page(path, page)
-    inside = [line for line in found.lines if _is_inside(_scaled(line.box, found), box)]
+    inside = [line for line in found.lines if middle_within(_scaled(line.box, found), box)]
     shown = " ".join(line.text for line in inside)
     given, read = _plain(text), _plain(shown)
     matcher = SequenceMatcher(None, given, read, autojunk=False)
@@ -212,12 +213,6 @@ def verify(library: Library, path: str, page: int, box: list[float], text: str) 
         "wrong": None if odds is None else [one._asdict() for one in odds if one.odds < CONFIRMED],
         "read": shown,
     }
-
-
-def _is_inside(line: list[float], box: list[float]) -> bool:
-    x0, y0, x1, y1 = line
-    left, top, right, bottom = box
-    return left <= (x0 + x1) / 2 <= right and top <= (y0 + y1) / 2 <= bottom
 
 
 TOOLS = {

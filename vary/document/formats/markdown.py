@@ -36,7 +36,7 @@ def markdown(source: str, model: str, pages: Pages, info: FileInfo | None = None
         parts = [f"<!-- page {page.number} -->"]
         if page.status in LOST:
             parts.append(f"<!-- {_comment(_loss(page))} -->")
-        parts += join_parts([(block, block_markdown(block)) for block in page.blocks])
+        parts.append(page_markdown(page))
         yield ("\n\n" if k else "") + "\n\n".join(part for part in parts if part)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from ...io.box import Box
+from ...io.box import Box, area, shared_area
 from ..blocks import to_block
 from ..elements import Block
 from ..evidence import Evidence
@@ -79,16 +79,10 @@ def _without(lines: Sequence[TextLine], regions: list[PageRegion]) -> list[TextL
 
 def _is_chart(box: Box, evidence: Evidence) -> bool:
     """Return whether drawings or pictures fill much of a grid."""
-    inside = [_shared(box, other) for other in (*evidence.pictures, *evidence.drawings)]
-    return sum(inside) > CHART * (box[2] - box[0]) * (box[3] - box[1])
+    inside = [shared_area(box, other) for other in (*evidence.pictures, *evidence.drawings)]
+    return sum(inside) > CHART * area(box)
 
 
 def _overlaps(box: Box, regions: list[PageRegion]) -> bool:
     """Return whether most of a box lies in a region."""
-    return any(_shared(box, region.box) > 0.5 * (box[2] - box[0]) * (box[3] - box[1]) for region in regions)
-
-
-def _shared(a: Box, b: Box) -> float:
-    """Return the area that two boxes share."""
-    wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    return max(0.0, wide) * max(0.0, high)
+    return any(shared_area(box, region.box) > 0.5 * area(box) for region in regions)

@@ -303,8 +303,3 @@ def without_empty(table: CellTable) -> CellTable | None:
             merged.append((down[0], along[0], len(down), len(along)))
     head = sum(r < table.head_rows for r in rows)
     return CellTable(cells, merged, max(1, min(head, len(cells) - 1)))
-
-
-def area(box: Box) -> float:
-    """Return the area of a box."""
-    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])

@@ -11,10 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ...io.box import Box, union
+from ...io.box import Box, area, middle_within, union
 from ..evidence import Evidence
 from ..lines import PageRegion, TextLine
-from .cells import area
 
 BACKDROP = 0.6  # share of the page from which a picture is its ground, and no figure
 SMALLEST = 0.004  # share of the page; smaller pictures are marks and rules
@@ -46,7 +45,7 @@ def find_figures(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int,
     found: list[PageRegion] = []
     taken: set[int] = set()
     for box in _boxes(lines, evidence, size, em):
-        labels = [line for line in lines if _inside(line.box, box) and id(line) not in taken]
+        labels = [line for line in lines if middle_within(line.box, box) and id(line) not in taken]
         covered = sum(area(line.box) for line in labels)
         if covered > MAX_TEXT * area(box) or sum(len(line.text) for line in labels) > MAX_LABELS:
             continue
@@ -116,11 +115,6 @@ def _continues_text(line: TextLine, lines: Sequence[TextLine], em: float) -> boo
     )
 
 
-def _inside(box: Box, outer: Box) -> bool:
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return outer[0] <= x <= outer[2] and outer[1] <= y <= outer[3]
-
-
 def _boxes(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int], em: float) -> list[Box]:
     """Return the boxes of pictures and drawings; pieces that touch or nearly touch are one."""
     page = max(1.0, float(size[0]) * size[1])
@@ -168,7 +162,9 @@ def _with_axes(box: Box, rules: Sequence[Box], em: float) -> Box:
 def _fit(a: Box, b: Box, prose: list[Box]) -> bool:
     """Return whether two pieces may be one: no running text lies in the box around them that is in neither."""
     both = union([a, b])
-    return not any(_inside(box, both) and not _inside(box, a) and not _inside(box, b) for box in prose)
+    return not any(
+        middle_within(box, both) and not middle_within(box, a) and not middle_within(box, b) for box in prose
+    )
 
 
 def _near(a: Box, b: Box, reach: float) -> bool:

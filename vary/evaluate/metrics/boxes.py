@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...io.box import Box
+from ...io.box import Box, area, shared_area
 from ...markup.boxes import parse_boxes
 from .base import Scores
 
@@ -16,9 +16,8 @@ def iou(a: Box | None, b: Box | None) -> float:
     """
     if a is None or b is None:
         return float(a is b)
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    inside = max(0.0, width) * max(0.0, height)
-    whole = _area(a) + _area(b) - inside
+    inside = shared_area(a, b)
+    whole = area(a) + area(b) - inside
     return inside / whole if whole > 0 else 0.0
 
 
@@ -32,7 +31,3 @@ def box_scores(answer: str, truth: dict[str, Any]) -> Scores:
     x0, y0, x1, y1 = truth["box"]
     overlap = iou(found[0].box if found else None, (x0, y0, x1, y1))
     return {"accuracy": float(overlap >= 0.5), "iou": overlap}
-
-
-def _area(box: Box) -> float:
-    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ...document.elements import MATH, SCRIPTS, STYLES, Box, Page
+from ...document.elements import MATH, SCRIPTS, STYLES, Page
 from ...document.evidence import Evidence
 from ...document.findings import FormulaReading, HiddenText
-from ...document.layout.arrange import find_evidence, lay_out
+from ...document.layout.arrange import find_evidence, lay_out, usual_size
 from ...document.lines import TextLine
 from ...document.orientation import Orientation, restore_orientation, straighten
 from ...document.outline import apply_tags
 from ...document.structure import find_structure
+from ...io.box import area
 from ...io.deadline import time_is_up
 from ...io.pdf_objects import PageContent
 from ...models.images.preprocess import fit
@@ -124,7 +125,7 @@ def _witnesses(source: Source, number: int, reader: Reader, factor: float) -> _W
     found = source.content(number, LAYER_DPI)
     if found is None or not (groups := lines_by_turn(found.text, _size(found))):
         return None
-    em = float(np.median(np.repeat([line.em_px for line in groups[0][1]], [len(line.text) for line in groups[0][1]])))
+    em = usual_size(groups[0][1])
     width, height = _size(found)
     most = max(SCALES[1], (USUAL_PIXELS / max(1, width * height)) ** 0.5)  # a page measured in inches, or by UserUnit
     image, dpi = source.image(number, LAYER_DPI * factor * float(np.clip(EM_PX / max(em, 1e-3), SCALES[0], most)))
@@ -183,7 +184,7 @@ def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent
     formulas: list[FormulaReading] = []
     if (decoder := reader.symbols_decoder) and first and part.turn == Orientation():
         merged, formulas = write_formula_lines(merged, content, partial(write_layer_formulas, decoder))
-    scanned = any(_area(box) > 0.6 * _area((0, 0, *image.size)) for box, _ in content.objects.images)
+    scanned = any(area(box) > 0.6 * area((0, 0, *image.size)) for box, _ in content.objects.images)
     evidence = evidence_of(content, part.turn) if first else Evidence()
     drawn = find_evidence(image, merged) if scanned and first else evidence
     blocks = lay_out(merged, drawn, image.size, STYLES + SCRIPTS + MATH)
@@ -196,10 +197,6 @@ def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent
     apply_tags(page, evidence.tags)
     mark_formulas(page)
     return page
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def align_lines(
