@@ -113,3 +113,19 @@ def test_tables_become_data_frames():
     assert list(frame.columns) == ["year", "sum", "sum"]
     assert frame.values.tolist() == [["2025", "1,200", ""], ["2026", "7", "x"]]
     assert frame.attrs == {"page": 2, "box": (1, 2, 3, 4)}
+
+
+def test_a_long_table_with_merged_cells_is_cut_too():
+    cells = [["name", "amount"], *([f"row {k}", str(k)] for k in range(60))]
+    found = document([Block([], (0, 0, 9, 9), "table", cells=cells, merged=[(50, 0, 2, 1)], head_rows=1)]).chunks(200)
+    assert all(len(chunk.text) <= 200 and chunk.text.startswith("| name | amount |\n") for chunk in found)
+    assert [int(k) for chunk in found for k in re.findall(r"\| row (\d+)", chunk.text)] == list(range(60))
+
+
+def test_a_head_of_two_rows_names_the_columns_in_all_forms():
+    cells = [["", "2025", ""], ["name", "low", "high"], *([f"x{k}", "1", "2"] for k in range(40))]
+    made = document([Block([], (0, 0, 9, 9), "table", cells=cells, merged=[(0, 1, 1, 2)], head_rows=2)])
+    assert all(chunk.text.startswith("| name | 2025: low | 2025: high |\n") for chunk in made.chunks(200))
+    pytest.importorskip("pandas")
+    (frame,) = made.to_pandas()
+    assert (list(frame.columns), len(frame)) == (["name", "2025: low", "2025: high"], 40)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from .elements import Block, Box, Page
+from .formats.markdown import block_markdown
+from .formats.tables import simple_rows
 
 CUTS = ("heading", "page", "size")  # what begins a new chunk before the present one is full
 _SKIPPED = ("header", "footer")
@@ -36,8 +38,8 @@ class Chunk:
 def chunks(pages: Iterable[Page], max_chars: int = 2000, by: str = "heading") -> Iterator[Chunk]:
     """Yield the chunks of pages in reading order. Running heads and figures without a picture are left out.
 
-    Blocks longer than `max_chars` are cut. Tables are cut between rows, and each part repeats the first row. Code is
-    cut between lines. Text is cut at the ends of lines, sentences or words.
+    Blocks longer than `max_chars` are cut. Tables are cut between rows, each part repeats the head in one row, and
+    merged cells are no longer merged. Code is cut between lines. Text is cut at the ends of lines, sentences or words.
 
     Args:
         pages: The pages of one document.
@@ -82,18 +84,14 @@ def _title(block: Block) -> tuple[int, str]:
 
 def _pieces(block: Block, limit: int) -> list[str]:
     """Return the Markdown of a block in parts of at most `limit` characters."""
-    from .formats.markdown import block_markdown
-
     whole = block_markdown(block)
     if len(whole) <= limit:
         return [whole] if whole else []
     parts: list[Block] = []
-    if block.kind == "table" and block.cells and len(block.cells) > 2:
-        middle = (len(block.cells) + 1) // 2
-        parts = [
-            replace(block, cells=block.cells[:middle]),
-            replace(block, cells=[block.cells[0], *block.cells[middle:]]),
-        ]
+    if block.kind == "table" and len(rows := simple_rows(block)) > 2:
+        middle = (len(rows) + 1) // 2
+        halves = rows[:middle], [rows[0], *rows[middle:]]
+        parts = [replace(block, cells=half, merged=[], head_rows=1) for half in halves]
     elif block.kind == "code" and len(block.lines) > 1:
         middle = len(block.lines) // 2
         parts = [replace(block, lines=block.lines[:middle]), replace(block, lines=block.lines[middle:])]

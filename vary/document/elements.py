@@ -299,7 +299,7 @@ class Document:
         return list(chunks(self.pages, max_chars, by))
 
     def to_pandas(self) -> list[pandas.DataFrame]:
-        """Return the tables in reading order as data frames of strings. The first row of a table names the columns.
+        """Return the tables in reading order as data frames of strings. The head of a table names the columns.
 
         `frame.attrs` holds the `page` and the `box` of the table.
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from ...io.errors import MissingExtra
 from ..elements import Page
+from .tables import simple_rows
 
 if TYPE_CHECKING:
     import pandas
 
 
 def data_frames(pages: Iterable[Page]) -> list[pandas.DataFrame]:
-    """Return each table as a frame of strings; its first row names the columns, `attrs` holds `page` and `box`.
+    """Return each table as a frame of strings; its head, in one row, names the columns, `attrs` holds `page` and `box`.
 
     Raises:
         MissingExtra: pandas is not installed.
@@ -26,7 +27,8 @@ def data_frames(pages: Iterable[Page]) -> list[pandas.DataFrame]:
     for page in pages:
         for block in page.blocks:
             if block.cells:
-                frame = pandas.DataFrame(block.cells[1:], columns=block.cells[0])
+                head, *body = simple_rows(block)
+                frame = pandas.DataFrame(body, columns=head)
                 frame.attrs = {"page": page.number, "box": block.box}
                 frames.append(frame)
     return frames
