@@ -1,47 +1,38 @@
-"""The family's stages on miniatures: what is trained and what is not, packing, adapters, optimisers, ranks."""
+"""The family's stages on miniatures: what is trained and what is not, packing, adapters, optimisers."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import math
-import multiprocessing
-import os
-import re
 import resource
-import shutil
-import socket
-import subprocess
-import sys
-from functools import partialmethod
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, AutoProcessor
 
-from vary.data.sample import Sample, Skipped
+from vary.data.sample import Sample
 from vary.models.config import preset
 from vary.models.generate.chat import load_chat_model
 from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.processor import VaryProcessor
 from vary.train.build import build
 from vary.train.distributed import Ranks
-from vary.train.dry_run import describe_run
 from vary.train.export import export
-from vary.train.loop import Run, train
+from vary.train.loop import Run
 from vary.train.optim import build_optimizers, rate_factors, schedule
 from vary.train.recipe import Recipe, Stage
 from vary.train.tasks import chat_task
 from vary.train.tasks.chat_task import ChatData, ChatTask, to_messages
 from vary.train.tasks.task import TaskContext
 
-TRAINED = ["connector", "language_model", "lm_head"]
+from .chat_runs import TRAINED, Pictures, losses, newest, pages, recipe, run
+
+pytestmark = pytest.mark.usefixtures("pictures")
 # Stage -> miniature, what it trains, and the loss of its four steps. PyTorch 2.13 on a CPU printed the losses;
 # `test_golden_losses_are_those_of_a_plain_loop` computes them a second way.
 STAGES = {
@@ -49,74 +40,6 @@ STAGES = {
     "pretrain": ("vary-toy", TRAINED, [6.1753, 5.9746, 5.8093, 5.7122]),
     "tune": ("vary-base", TRAINED, [6.1754, 5.9747, 5.8093, 5.7121]),
 }
-
-
-class Pictures:
-    """Squares of noise; every third asks two things, every fifth shows nothing, every eleventh cannot be read."""
-
-    def sample(self, i: int) -> Sample:
-        rng = np.random.default_rng((3, i))
-        image = rng.integers(0, 255, (40, 60, 3), np.uint8) if i % 5 else np.zeros((0, 0), np.uint8)
-        meta = {}
-        if i % 11 == 10:
-            raise Skipped("pictures", i, "torn")
-        if i % 3 == 2:
-            mark = "<image>\n" if i % 5 else ""
-            turns = [f"{mark}Is it {i}?", "Yes.", "Why?", f"It is {i}."]
-            meta["turns"] = [{"role": ("user", "assistant")[k % 2], "content": t} for k, t in enumerate(turns)]
-        return Sample(image, [], "picture", meta, f"Number {i}.", "Which is it?")
-
-
-@pytest.fixture(scope="session")
-def saved_models(tmp_path_factory, tokenizers) -> Path:
-    """Miniatures with random weights, one folder each."""
-    home = tmp_path_factory.mktemp("models")
-    for name in ("vary-tiny", "vary-toy", "vary-base"):
-        config = preset(f"{name}-test")
-        torch.manual_seed(0)
-        VaryForConditionalGeneration(config).save_pretrained(home / name)
-        VaryProcessor.of(config, tokenizers(config)).save_pretrained(home / name)
-    return home
-
-
-@pytest.fixture
-def model_folder(tmp_path, saved_models):
-    def make(name: str) -> Path:
-        if not (tmp_path / name).exists():
-            shutil.copytree(saved_models / name, tmp_path / name)
-        return tmp_path / name
-
-    return make
-
-
-def recipe(folder: Path, run: str, stage: dict | None = None, **changes) -> Recipe:
-    stages = [{"name": "pretrain", "task": "answer", "mix": "pictures", "steps": 4, "lr": 0.003, "batch": 3,
-               "max_tokens": 250, "trainable": TRAINED, "schedule": "cosine", **(stage or {})}]  # fmt: skip
-    whole = {"model": str(folder), "out": str(folder.parent / run), "workers": 0, "log_every": 1, "eval_every": 100,
-             "save_every": 2, "ema": 0.0, "precision": "float32", "stages": stages, **changes}  # fmt: skip
-    path = folder.parent / f"{run}.yaml"
-    path.write_text(yaml.safe_dump(whole))
-    return Recipe.load(path)
-
-
-@pytest.fixture(autouse=True)
-def pictures(monkeypatch):
-    monkeypatch.setattr(chat_task, "open_mix", lambda stage, seed, held_out=False: Pictures())
-
-
-def run(settings: Recipe, **limits) -> list[str]:
-    lines: list[str] = []
-    train(settings, log=lines.append, **limits)
-    return lines
-
-
-def losses(settings: Recipe) -> list[float]:
-    with (Path(settings.out) / "loss.csv").open() as file:
-        return [float(row["loss"]) for row in csv.DictReader(file)]
-
-
-def newest(settings: Recipe, part: str = "model") -> dict[str, torch.Tensor]:
-    return load_file(sorted(Path(settings.out).glob("step-*"))[-1] / f"{part}.safetensors")
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -372,42 +295,6 @@ def test_shard_is_for_whole_language_models(model_folder, change) -> None:
         recipe(model_folder("vary-toy"), "run", shard=True, **change)
 
 
-def test_plan_says_what_a_stage_will_do(model_folder) -> None:
-    text = describe_run(recipe(model_folder("vary-toy"), "run", {"accumulate": 4}))
-    assert "pretrain: 4 steps of 12 samples" in text
-    assert "vocabularies" in text
-    assert "frozen" in text
-    assert "[Number 0.<|im_end|>]" in text
-    assert not (model_folder("vary-toy").parent / "run").exists()
-
-
-RECIPES = Path(__file__).parents[2] / "recipes"
-
-
-@pytest.mark.parametrize(
-    "name", ["vary-tiny", "vary-tiny-plus", "vary-toy", "vary-toy-lora", "vary-base", "vary-base-qlora"]
-)
-def test_recipes_of_the_paper_can_be_described_without_weights(name, monkeypatch, tmp_path) -> None:
-    monkeypatch.chdir(tmp_path)  # where no models/ are
-    settings = Recipe.load(RECIPES / f"{name}.yaml")
-    text = describe_run(settings)
-    assert f"{settings.model} does not exist: sizes are those of {settings.preset}" in text
-    assert f"make it first: {settings.made_by}" in text
-    assert "GiB" in text
-    assert "TFLOP a step" in text
-    with pytest.raises(ValueError, match=f"{settings.model}: no model folder; make it first: vary "):
-        run(settings)
-    assert settings.made_by.split()[:2] in (["vary", "convert"], ["vary", "train"])
-    assert settings.model in settings.made_by
-
-
-def test_quantised_weights_need_less_memory_in_the_description(monkeypatch, tmp_path) -> None:
-    monkeypatch.chdir(tmp_path)
-    texts = [describe_run(Recipe.load(RECIPES / "vary-base-qlora.yaml", changes)) for changes in ([], ["lora.bits=0"])]
-    four_bits, plain = (float(re.search(r"weights ([\d.]+),", text)[1]) for text in texts)
-    assert four_bits < 0.5 * plain
-
-
 def test_wrong_stages_say_what_is_wrong(model_folder) -> None:
     folder = model_folder("vary-toy")
     for stage, message in [
@@ -419,92 +306,6 @@ def test_wrong_stages_say_what_is_wrong(model_folder) -> None:
             recipe(folder, "run", stage)
     with pytest.raises(ValueError, match="needs a tokenizer"):
         run(recipe(folder, "run", model="vary-toy-test"))
-
-
-def rank(number: int, world: int, port: int, settings: Recipe) -> None:
-    os.environ.update(RANK=str(number), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    chat_task.open_mix = lambda stage, seed, held_out=False: Pictures()
-    train(settings, log=lambda line: None, max_steps=2)
-
-
-@pytest.mark.slow  # three times processes that import PyTorch: a minute of one core each
-@pytest.mark.timeout(1500)
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        ("vary-toy", {}),
-        ("vary-toy", {"shard": True, "ema": 0.5, "checkpointing": True}),
-        ("vary-tiny", {"shard": True, "precision": "bf16"}),  # its head is its embedding
-    ],
-    ids=["ddp", "fsdp", "fsdp-bf16-tied"],
-)
-def test_resume_world_size(model_folder, name, changes) -> None:
-    folder, stage = model_folder(name), {"accumulate": 4, "steps": 6, "batch": 1, "clip": 0.5}
-    stage["trainable"] = ["vocabularies.0", *TRAINED]  # sample 10 is torn: a rank has nothing while the other works
-    same = {k: v for k, v in changes.items() if k in ("ema", "precision")}
-    alone, mixed = recipe(folder, "alone", stage, **same), recipe(folder, "mixed", stage, eval_every=3, **changes)
-    run(alone)
-    for world in (1, 2, 1):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        context = multiprocessing.get_context("spawn")
-        processes = [context.Process(target=rank, args=(n, world, port, mixed)) for n in range(world)]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join(240)
-            assert process.exitcode == 0
-    exact = changes.get("precision") != "bf16"
-    assert losses(mixed) == pytest.approx(losses(alone), abs=2e-4 if exact else 2e-2)
-    for part in ("model", "ema"):
-        one, other = newest(alone, part), newest(mixed, part)
-        assert one.keys() == other.keys()
-        for key in one if exact else ():
-            torch.testing.assert_close(one[key], other[key], atol=1e-4, rtol=1e-3)
-
-
-@pytest.mark.slow  # two compilers of layers: 20 s of one core, and minutes with C++
-@pytest.mark.timeout(1500)
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
-def test_compiled_layers_learn_the_same(model_folder, monkeypatch, backend) -> None:
-    monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(torch.nn.Module.compile, backend=backend))
-    folder = model_folder("vary-toy")
-    stage = {"trainable": ["vocabularies.1", *TRAINED]}
-    plain, other = recipe(folder, "plain", stage), recipe(folder, "other", stage, compile=True)
-    run(plain)
-    run(other, max_steps=2)
-    assert any("resumed" in line for line in run(other))
-    assert losses(other) == pytest.approx(losses(plain), abs=2e-4)
-    assert newest(other).keys() == newest(plain).keys()  # no name says how it was computed
-    for key, tensor in newest(plain).items():
-        torch.testing.assert_close(newest(other)[key], tensor, atol=1e-4, rtol=1e-3)
-
-
-@pytest.mark.slow  # ten processes import PyTorch
-@pytest.mark.timeout(1500)
-def test_launchers(model_folder, tmp_path, monkeypatch) -> None:
-    monkeypatch.undo()
-    folder, shards = model_folder("vary-toy"), pages(tmp_path)
-    stage = {"mix": str(shards), "batch": 1, "accumulate": 2, "steps": 2, "max_tokens": 120}
-    for name, launcher in {
-        "torchrun": ["torch.distributed.run", "--standalone", "--nproc-per-node=2"],
-        "accelerate": ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"],
-        "alone": [],
-    }.items():
-        recipe(folder, name, stage, shard=bool(launcher))
-        command = ["-m", "vary.cli", "train", str(folder.parent / f"{name}.yaml")]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
-        subprocess.run(
-            [sys.executable, *(["-m", *launcher, *command[0:1]] if launcher else command[0:1]), *command[1:]],
-            env=environment, check=True, timeout=700,
-        )  # fmt: skip
-    one, *others = (
-        load_file(tmp_path / n / "step-1-0000000" / "model.safetensors") for n in ("alone", "torchrun", "accelerate")
-    )
-    for other in others:
-        assert all(torch.allclose(one[key], other[key], atol=1e-4) for key in one | other)
 
 
 @pytest.mark.slow  # 223 million parameters, a page of 1024 px, and checkpoints of 2.7 GB
@@ -522,20 +323,6 @@ def test_a_step_at_full_size(tmp_path, tokenizers) -> None:
     print(*lines, f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB", sep="\n")
     assert 9 < losses(settings)[0] < 13  # log 50,268 is 10.8
     assert "resumed" in run(settings)[0]
-
-
-def pages(folder: Path) -> Path:
-    """A mixture of small pages, `mix.yaml`, rendered to shards."""
-    from vary.data.render import render
-
-    texts, mix = folder / "text.txt", folder / "mix.yaml"
-    texts.write_text("Plain words that stand on a page for a test of training. " * 40)
-    fonts = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")
-    page = {"source": "page", "texts": [str(texts)], "fonts": fonts, "height": 128, "width": 128, "max_lines": 2,
-            "prompt": "Read."}  # fmt: skip
-    mix.write_text(yaml.safe_dump({"seed": 1, "mix": {"pretrain": {"pages": page}}}))
-    render(mix, 24, folder / "shards", workers=1)
-    return folder / "shards"
 
 
 def test_a_mix_and_a_folder_of_shards(model_folder, tmp_path, monkeypatch) -> None:
