@@ -121,7 +121,7 @@ def rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_8_bit(image: Image.Image, mode: str) -> Image.Image:
-    """Convert with few copies: the largest image stays under 1 GiB (tests/reading/test_fuzz.py)."""
+    """Convert with few copies: the largest image stays under 1 GiB (tests/reading/test_fuzz_image.py)."""
     if image.mode.startswith(("I", "F")):
         return _scale_deep(image).convert(mode)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
