@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FILES = (
     "models/test_family", "models/test_modeling", "models/test_convert", "models/test_convert_parts",
-    "models/test_rows", "markup/test_prompts", "models/test_chat", "models/test_ecosystem",
+    "models/test_pickles", "models/test_rows", "markup/test_prompts", "models/test_chat", "models/test_ecosystem",
 )  # fmt: skip
 
 
