@@ -124,8 +124,9 @@ def idefics_3(config: VaryConfig) -> dict[str, Any]:
 
 def fuyu(config: VaryConfig) -> dict[str, Any]:
     patch = config.vocabularies[0]["patch"]
+    text = text_of(config)
     return {
-        "text_config": text_of(config), "patch_size": patch, "image_size": 4 * patch,
+        "text_config": text, "hidden_size": text["hidden_size"], "patch_size": patch, "image_size": 4 * patch,
         "image_token_id": config.image_token_id, "tie_word_embeddings": False,
     }  # fmt: skip
 
