@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-# Waiting threads of OpenMP must sleep, because test processes share the cores. This halves the time of some files.
+# Test processes share the cores: each takes its part of them, and threads of OpenMP sleep while they wait.
+os.environ.setdefault(
+    "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))))
+)
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 FAST = {"cli", "data", "document", "io", "markup", "serve"}  # folders whose tests load no model

@@ -119,7 +119,7 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.post_init()
 
     @classmethod
-    def from_pretrained(cls, source: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def from_pretrained(cls, source: Any, *args: Any, **kwargs: Any) -> Any:
         """Load a model as transformers does. Folders that an older version wrote are renamed on the way."""
         folder = Path(source) if isinstance(source, str | Path) else None
         if folder and (folder / "config.json").is_file() and "state_dict" not in kwargs:

@@ -117,7 +117,7 @@ class VaryProcessor(ProcessorMixin):
         given.setdefault("chat_template", getattr(tokenizer, "chat_template", None))
         return cls(tokenizer, **parts, **given)
 
-    def save_pretrained(self, save_directory: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def save_pretrained(self, save_directory: Any, **kwargs: Any) -> Any:
         """Save the processor, and the tokenizer of the words in the folder `words`."""
         words = self.__dict__.pop("words_tokenizer", None)  # transformers would write it as a setting
         saved = super().save_pretrained(save_directory, **kwargs)
@@ -127,7 +127,7 @@ class VaryProcessor(ProcessorMixin):
         return saved
 
     @classmethod
-    def from_pretrained(cls, source: Any, **kwargs: Any) -> VaryProcessor:  # type: ignore[override]
+    def from_pretrained(cls, source: Any, **kwargs: Any) -> VaryProcessor:
         """Load a processor, and the tokenizer of the words if there is one."""
         found = super().from_pretrained(source, **kwargs)
         if (Path(source) / WORDS).is_dir():
@@ -170,7 +170,7 @@ class VaryProcessor(ProcessorMixin):
         ids = [self._ids(start + end, add_special_tokens) for start, end in zip(filled, ends, strict=True)]
         return self._batch(ids, seen, words=[t.replace(self.image_token, "").strip() for t in texts])
 
-    def apply_chat_template(  # type: ignore[override]
+    def apply_chat_template(
         self,
         conversation: Messages | list[Messages],
         chat_template: str | None = None,

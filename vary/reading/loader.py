@@ -69,7 +69,7 @@ def _require_torch(what: str) -> None:
 def _decoder(folder: Path, device: str) -> VaryForConditionalGeneration:
     from ..models.modeling import load_model  # imports transformers, which takes seconds
 
-    return load_model(folder).to(device)  # type: ignore[arg-type]
+    return load_model(folder).to(device)
 
 
 def reader_of(model: VaryForConditionalGeneration, name: str, decoder: bool = False) -> Reader:
