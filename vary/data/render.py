@@ -111,7 +111,7 @@ def render(
         _begin(folder, plan)
         todo = [k for k in range(shard_count(plan)) if not is_done(folder, k)]
         settings: dict[str, Any] = {} if sys.stderr.isatty() else {"mininterval": LOG_EVERY_S}
-        settings |= {"total": plan["count"], "initial": _finished(plan, todo)}
+        settings |= {"total": plan["count"], "initial": _count_done(plan, todo)}
         with tqdm(unit="sample", disable=log is not None, **settings) as bar:
             if todo and ray is not None:
                 _on_ray(folder, plan, todo, bar, ray)
@@ -208,7 +208,7 @@ def _tick() -> None:
 
 
 # -- the run -----------------------------------------------------------------------------------------------------------
-def _finished(plan: Mapping[str, Any], todo: list[int]) -> int:
+def _count_done(plan: Mapping[str, Any], todo: list[int]) -> int:
     """Return how many samples are in shards that are done."""
     return plan["count"] - sum(len(_span(plan, k)) for k in todo)
 
@@ -218,7 +218,7 @@ def _on_cores(folder: Path, plan: dict[str, Any], todo: list[int], bar: tqdm, wo
     context, text, deaths = multiprocessing.get_context("spawn"), json.dumps(plan), 0
     while todo:
         done = context.Value("q", 0)
-        base = _finished(plan, todo)
+        base = _count_done(plan, todo)
         with _environment(OMP_NUM_THREADS="1"), ProcessPoolExecutor(workers, context, _start, (done,)) as pool:
             futures = {pool.submit(_shard, str(folder), text, k) for k in todo}
             try:
@@ -236,7 +236,7 @@ def _on_cores(folder: Path, plan: dict[str, Any], todo: list[int], bar: tqdm, wo
         if todo and deaths > DEATHS:
             names = ", ".join(shard_name(k) for k in todo[:workers])
             raise ConfigError(f"{folder}: {deaths} worker processes died; the last of them in one of {names}")
-        bar.update(_finished(plan, todo) - bar.n)
+        bar.update(_count_done(plan, todo) - bar.n)
 
 
 @contextlib.contextmanager

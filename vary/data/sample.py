@@ -139,7 +139,7 @@ class Source(Protocol):
         ...
 
 
-def shuffled(i: int, total: int, seed: int) -> int:
+def shuffle_index(i: int, total: int, seed: int) -> int:
     """Map i to a row number in [0, total): rows are visited in passes, each pass in its own random order."""
     return int(_order(seed, i // total, total)[i % total])
 

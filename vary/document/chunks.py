@@ -56,7 +56,7 @@ def chunks(pages: Iterable[Page], max_chars: int = 2000, by: str = "heading") ->
     above: list[tuple[int, str]] = []  # level and text of the headings in force
     chunk = Chunk("")
     for page in pages:
-        for k, block in enumerate(_shown(page)):
+        for k, block in enumerate(_text_blocks(page)):
             if block.kind == "heading":
                 above = [*((level, text) for level, text in above if level < block.level), _title(block)]
             begins = (by == "heading" and block.kind == "heading") or (by == "page" and k == 0)
@@ -74,7 +74,7 @@ def chunks(pages: Iterable[Page], max_chars: int = 2000, by: str = "heading") ->
         yield chunk
 
 
-def _shown(page: Page) -> list[Block]:
+def _text_blocks(page: Page) -> list[Block]:
     return [b for b in page.blocks if b.kind not in _SKIPPED and (b.kind != "figure" or b.image or b.lines)]
 
 

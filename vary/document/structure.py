@@ -117,12 +117,12 @@ def _drop_common_style(lines: list[Line]) -> None:
     """Remove a style from all lines when most of the page has it: it emphasises nothing."""
     total = sum(len(line.text) for line in lines)
     for name in STYLES:
-        if 2 * sum(_styled(line, name) for line in lines) > total:
+        if 2 * sum(_count_in_style(line, name) for line in lines) > total:
             for line in lines:
                 line.styles = [span for span in line.styles if span[2] != name]
 
 
-def _styled(line: Line, name: str) -> int:
+def _count_in_style(line: Line, name: str) -> int:
     """Return the number of characters of a line in a style."""
     return sum(end - start for start, end, style in line.styles if style == name)
 
@@ -147,7 +147,7 @@ def _with_code(blocks: list[Block]) -> list[Block]:
 
 def _code_lines(lines: list[Line]) -> set[int]:
     """Return the ids of lines of code: nine tenths in fixed-width type. A short line needs code next to it."""
-    fixed = [_styled(line, "mono") >= 0.9 * len(line.text) > 0 for line in lines]
+    fixed = [_count_in_style(line, "mono") >= 0.9 * len(line.text) > 0 for line in lines]
     code = {k for k, line in enumerate(lines) if fixed[k] and len(line.text) > 5}
     for order in (range(len(lines)), reversed(range(len(lines)))):
         before: int | None = None
@@ -197,7 +197,7 @@ def _is_bold_heading(block: Block, below: Block) -> bool:
 
 
 def _bold_share(lines: list[Line]) -> float:
-    return sum(_styled(line, "bold") for line in lines) / max(1, sum(len(line.text) for line in lines))
+    return sum(_count_in_style(line, "bold") for line in lines) / max(1, sum(len(line.text) for line in lines))
 
 
 # -- lists -----------------------------------------------------------------------------------------------------------

@@ -201,7 +201,7 @@ class _Parser:
             self.raw()
             return [Node("group", parts=(self.group(),))]
         elif name == "\\not":
-            return [self.negated()]
+            return [self.negate()]
         elif name == "\\dots":
             follows = SAME.get(self.peek(), self.peek())
             between = SYMBOLS.get(follows, "")[:1] in tuple("+−⋅×<>∗∘∧∨") or follows in ("\\=", "=", "\\le", "\\ge")
@@ -238,7 +238,7 @@ class _Parser:
             name = "\\" + name[5:]
         return [font(name, parts[0]) if CALLS[name].font else Node("call", name, "", parts)]
 
-    def negated(self) -> Node:
+    def negate(self) -> Node:
         token = self.take()
         if token == "{":
             token = self.take()

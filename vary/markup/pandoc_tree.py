@@ -93,9 +93,9 @@ class TreeReader:
                 theorem = bool({*self.theorems, "proof"} & set(content[0][1]))
                 self.walk([_without_emphasis(block) for block in content[1]] if theorem else content[1])
             else:
-                self._left_out(kind, content)
+                self._count_skipped(kind, content)
 
-    def _left_out(self, kind: str, content: Any) -> None:
+    def _count_skipped(self, kind: str, content: Any) -> None:
         """Count a block that a page cannot be made of."""
         if kind == "RawBlock" and content[0] in ("latex", "tex"):
             name = command_of(content[1])

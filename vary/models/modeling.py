@@ -32,7 +32,7 @@ from .fuse.language import (
     is_first_pass,
     layers_of,
     positions_of,
-    shifted_right,
+    shift_right,
 )
 from .generate.symbols_decoder import SymbolsDecoder
 from .heads.glyphs import GlyphHead
@@ -274,7 +274,7 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
             if self.config.mask == "prefix":
                 attention_mask = first_pass_mask(input_ids, attention_mask, prefix_mask, labels, self.dtype)
         if labels is not None and self.config.is_encoder_decoder:
-            kwargs.setdefault("decoder_input_ids", shifted_right(labels, self.config.text_config))
+            kwargs.setdefault("decoder_input_ids", shift_right(labels, self.config.text_config))
         kwargs |= {"inputs_embeds": inputs_embeds, "attention_mask": attention_mask, "use_cache": use_cache}
         out, logits = self._logits(logits_to_keep, position_ids, kwargs)
         kept = {key: getattr(out, key, None) for key in ("hidden_states", "attentions", CACHE)}

@@ -155,7 +155,7 @@ class VaryProcessor(ProcessorMixin):
         only text, go through `apply_chat_template`. Raises ValueError when the number of `<image>` in the texts is not
         the number of images.
         """
-        nested = [len(_flat(own)) for own in images] if _nested(images) else None
+        nested = [len(_flat(own)) for own in images] if _is_nested(images) else None
         images = _flat(images)
         texts = [text] if isinstance(text, str) else list(text or [self.image_token] * len(images))
         counts = [t.count(self.image_token) for t in texts]
@@ -309,33 +309,33 @@ class VaryProcessor(ProcessorMixin):
     ) -> BatchFeature:
         pad = self.tokenizer.pad_token_id
         data: dict[str, Any] = {
-            "input_ids": _left_padded(ids, pad),
-            "attention_mask": _left_padded([[1] * len(row) for row in ids], 0),
+            "input_ids": _pad_left(ids, pad),
+            "attention_mask": _pad_left([[1] * len(row) for row in ids], 0),
         }
         if labels is not None:
-            data["labels"] = _right_padded(labels, -100) if self.encoder_decoder else _left_padded(labels, -100)
+            data["labels"] = _pad_right(labels, -100) if self.encoder_decoder else _pad_left(labels, -100)
         if seen.pixels:
             data["pixel_values"] = seen.pixels[0] if len(seen.pixels) == 1 else seen.pixels
         if seen.shapes is not None:
             data["image_shapes"] = seen.shapes
         if self.words_tokenizer is not None and words:
             asked = [self.words_tokenizer(text)["input_ids"] for text in words]
-            data["words"] = _right_padded(asked, self.words_tokenizer.pad_token_id or 0)
-            data["words_mask"] = _right_padded([[1] * len(row) for row in asked], 0)
+            data["words"] = _pad_right(asked, self.words_tokenizer.pad_token_id or 0)
+            data["words_mask"] = _pad_right([[1] * len(row) for row in asked], 0)
         return BatchFeature(data)
 
 
-def _left_padded(rows: list[list[int]], pad: int) -> torch.Tensor:
+def _pad_left(rows: list[list[int]], pad: int) -> torch.Tensor:
     long = max(map(len, rows))
     return torch.tensor([[pad] * (long - len(row)) + row for row in rows])
 
 
-def _right_padded(rows: list[list[int]], pad: int) -> torch.Tensor:
+def _pad_right(rows: list[list[int]], pad: int) -> torch.Tensor:
     long = max(map(len, rows))
     return torch.tensor([row + [pad] * (long - len(row)) for row in rows])
 
 
-def _nested(images: Any) -> bool:
+def _is_nested(images: Any) -> bool:
     """Return whether there is one list per prompt."""
     return isinstance(images, list | tuple) and any(isinstance(image, list | tuple) for image in images)
 

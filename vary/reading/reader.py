@@ -179,7 +179,7 @@ class Reader:
             texts = []
         evidence = find_evidence(fitted.pixels, texts)
         blocks = lay_out(texts, evidence, fitted.pixels.shape[::-1], styles, fitted.scale)
-        for block in _scaled(turned, 1 / fitted.scale):
+        for block in _scale_boxes(turned, 1 / fitted.scale):
             _insert(blocks, block)
         page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
         kept = {id(line) for line in texts}
@@ -263,7 +263,7 @@ class Reader:
             image = Image.fromarray(np.where(marked, rest, np.uint8(255)))
             found = {rotation: self._read_marked(image, rotation) for rotation in rotations}
             for rotation in sorted(found, key=lambda r: -sum(len(line.text) for line in found[r] if is_certain(line))):
-                blocks += self._turned_blocks(found[rotation], rotation, rest)
+                blocks += self._rotate_blocks(found[rotation], rotation, rest)
         return blocks
 
     def _read_marked(self, image: Image.Image, rotation: int) -> list[TextLine]:
@@ -272,15 +272,15 @@ class Reader:
         lines, _ = self._read_scales(fit(turned, 1.0, self.preprocess["multiple"]).pixels.copy())
         return take_turned(lines)
 
-    def _turned_blocks(self, lines: list[TextLine], rotation: int, rest: np.ndarray) -> list[Block]:
+    def _rotate_blocks(self, lines: list[TextLine], rotation: int, rest: np.ndarray) -> list[Block]:
         """Return the blocks of lines read from an image turned by `rotation` that are still there, and erase them."""
         height, width = rest.shape
-        turned_size = (height, width) if rotation % 180 else (width, height)
+        rotate_size = (height, width) if rotation % 180 else (width, height)
         turned = np.rot90(rest, rotation // 90)  # a view
         lines = [line for line in lines if has_ink(turned, line)]
         erase(turned, lines)
-        blocks = lay_out(lines, Evidence(), turned_size, self.network.frame_grid.styles)
-        page = Page(1, "ok", *turned_size, blocks=blocks)
+        blocks = lay_out(lines, Evidence(), rotate_size, self.network.frame_grid.styles)
+        page = Page(1, "ok", *rotate_size, blocks=blocks)
         restore_orientation(page, Orientation(rotation), (width, height))
         return page.blocks
 
@@ -319,7 +319,7 @@ def to_rejected(line: TextLine, scale: float) -> RejectedText:
     return RejectedText(line.text, (x0 / scale, y0 / scale, x1 / scale, y1 / scale), float(line.confidence.mean()))
 
 
-def _scaled(blocks: list[Block], by: float) -> list[Block]:
+def _scale_boxes(blocks: list[Block], by: float) -> list[Block]:
     """Scale the boxes of blocks."""
     page = Page(1, "ok", blocks=blocks)
     page.map_boxes(lambda box: (box[0] * by, box[1] * by, box[2] * by, box[3] * by))

@@ -99,8 +99,8 @@ def merge_pass(known: list[TextLine], found: list[TextLine], factor: float) -> l
             continue
         if not any(ch.isalnum() for ch in line.text):
             continue
-        same = [other for other in known if _covered(other, line) > 0.5]
-        if any(_covered(line, other) > 0.5 and not _better(line, [other]) for other in known):
+        same = [other for other in known if _share_in(other, line) > 0.5]
+        if any(_share_in(line, other) > 0.5 and not _better(line, [other]) for other in known):
             continue
         if not same or _better(line, same):
             known = [other for other in known if not any(other is one for one in same)] + [line]
@@ -139,7 +139,7 @@ def drop_covered(lines: list[TextLine], boxes: list[Box]) -> list[TextLine]:
 
 def drop_replaced(lines: list[TextLine], certain: list[TextLine]) -> list[TextLine]:
     """Drop the lines most of whose ink was read with certainty at the size of its own type."""
-    return [line for line in lines if not any(_covered(line, other) > 0.5 for other in certain)]
+    return [line for line in lines if not any(_share_in(line, other) > 0.5 for other in certain)]
 
 
 def _better(line: TextLine, others: list[TextLine]) -> bool:
@@ -149,7 +149,7 @@ def _better(line: TextLine, others: list[TextLine]) -> bool:
     return _mean(line) >= (min(CERTAIN, mean) if fragments else mean + 0.01)
 
 
-def _covered(line: TextLine, by: TextLine) -> float:
+def _share_in(line: TextLine, by: TextLine) -> float:
     """Return the share of a line's box that lies in another one's."""
     x0, y0, x1, y1 = line.box
     a0, b0, a1, b1 = by.box

@@ -123,7 +123,7 @@ class Service:
 
     async def chat(self, asked: ChatRequest, http: Request) -> Response:
         """`POST /v1/chat/completions`: answer a conversation, or read the images in it."""
-        served, limits = self._served(asked.model), self.queue.limits
+        served, limits = self._find_model(asked.model), self.queue.limits
         tokens = asked.max_completion_tokens or asked.max_tokens or limits.tokens
         if tokens > limits.tokens:
             raise APIError(400, f"max_tokens: {tokens}; allowed: up to {limits.tokens}", "limit", "max_tokens")
@@ -145,7 +145,7 @@ class Service:
         head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": asked.model}
         if asked.stream:
             counted = asked.stream_options is not None and asked.stream_options.include_usage
-            return await _streamed(job, partial(_chunks, job, head, counted), "text/event-stream")
+            return await _stream_response(job, partial(_chunks, job, head, counted), "text/event-stream")
         finished = await job.last()
         message = {"role": "assistant", "content": finished.text}
         choice = {"index": 0, "message": message, "finish_reason": finished.reason, "logprobs": None}
@@ -156,17 +156,17 @@ class Service:
     ) -> Response:
         """`POST /v1/parse`: read a file. If a page is lost, the answer is a 422 that holds the rest of the document."""
         name = form.model or next((n for n, s in self.models.items() if s.reader), "")
-        reader = self._served(name).reader if name else None
+        reader = self._find_model(name).reader if name else None
         if reader is None:
             raise APIError(400, f"model: {name!r} does not read pages", "model_cannot_read", "model")
         document = Document(safe_filename(form.file.filename), name)
         data, limit = await form.file.read(), self.queue.limits.pages
         steps = partial(parse_upload, reader, data, document.source, form.pages, form.password, limit)
         job = self.queue.submit(steps, http.receive)
-        wanted = form.format or _accepted(http.headers.get("accept", ""))
+        wanted = form.format or _preferred_format(http.headers.get("accept", ""))
         if wanted == "ndjson":
-            return await _streamed(job, partial(_lines, self._counted(job), document), STREAM)
-        async for page in self._counted(job):
+            return await _stream_response(job, partial(_lines, self._count_pages(job), document), STREAM)
+        async for page in self._count_pages(job):
             document.pages.append(page)
         document.pages = list(mark_running_heads(document.pages))
         if document.lost:
@@ -180,12 +180,12 @@ class Service:
         kind, write = FORMATS[wanted]
         return Response(await asyncio.to_thread(write, document) + "\n", media_type=kind)
 
-    async def _counted(self, job: Job) -> AsyncIterator[Page]:
+    async def _count_pages(self, job: Job) -> AsyncIterator[Page]:
         async for page in job:
             self.queue.metrics.count_page(page.status)
             yield page
 
-    def _served(self, name: str) -> Served:
+    def _find_model(self, name: str) -> Served:
         if name not in self.models:
             raise APIError(
                 404, f"no model {name[:100]!r}; there is {', '.join(self.models)}", "model_not_found", "model"
@@ -207,7 +207,7 @@ class Service:
             raise APIError(400, str(error), "image_url") from None
 
 
-def _accepted(header: str) -> str:
+def _preferred_format(header: str) -> str:
     """Return the format that an Accept header prefers; `json` when it names none of FORMATS."""
     named = {kind: name for name, (kind, _) in FORMATS.items()} | {STREAM: "ndjson"}
     for wanted in header.split(","):
@@ -226,7 +226,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 # -- answers as streams ----------------------------------------------------------------------------------------------
 
 
-async def _streamed(job: Job, write: Callable[[], AsyncIterator[str]], kind: str) -> Response:
+async def _stream_response(job: Job, write: Callable[[], AsyncIterator[str]], kind: str) -> Response:
     """Return a stream after its first event, so that an early failure is an HTTP status and not a broken stream."""
     await job.peek()
     return StreamingResponse(write(), media_type=kind, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})

@@ -137,7 +137,7 @@ def open_document(library: Library, path: str) -> dict[str, Any]:
 def outline(library: Library, path: str) -> list[dict[str, Any]]:
     """List the headings of a document with level, page and box."""
     return [
-        {"text": block.text, "level": block.level, "page": page.number, "box": _scaled(block.box, page)}
+        {"text": block.text, "level": block.level, "page": page.number, "box": _scale_box(block.box, page)}
         for page in library.pages(path)
         for block in page.blocks
         if block.kind == "heading"
@@ -148,7 +148,8 @@ def read_one_page(library: Library, path: str, page: int) -> dict[str, Any]:
     """Read a page, from 1: its Markdown, and its blocks with kind, box and confidence."""
     found = library.page(path, page)
     blocks = [
-        {"kind": b.kind, "text": b.text, "box": _scaled(b.box, found), "confidence": b.confidence} for b in found.blocks
+        {"kind": b.kind, "text": b.text, "box": _scale_box(b.box, found), "confidence": b.confidence}
+        for b in found.blocks
     ]
     markdown = Document(path, library.reader.name, [found]).markdown()
     return {"page": page, "status": found.status, "markdown": markdown, "blocks": blocks}
@@ -163,7 +164,7 @@ def find(library: Library, path: str, text: str) -> list[dict[str, Any]]:
     for page in library.pages(path):
         for block in page.blocks:
             if wanted in _plain(block.text):
-                hits.append({"page": page.number, "box": _scaled(block.box, page), "text": block.text})
+                hits.append({"page": page.number, "box": _scale_box(block.box, page), "text": block.text})
                 if len(hits) == MAX_HITS:
                     return hits
     return hits
@@ -197,7 +198,7 @@ def verify(library: Library, path: str, page: int, box: list[float], text: str) 
     it, with what is seen in their place. Both are null for a page that lies on its side.
     """
     found = library.page(path, page)
-    inside = [line for line in found.lines if middle_within(_scaled(line.box, found), box)]
+    inside = [line for line in found.lines if middle_within(_scale_box(line.box, found), box)]
     shown = " ".join(line.text for line in inside)
     given, read = _plain(text), _plain(shown)
     matcher = SequenceMatcher(None, given, read, autojunk=False)
@@ -226,7 +227,7 @@ def _plain(text: str) -> str:
     return " ".join(text.replace("-\n", "").casefold().split())
 
 
-def _scaled(box: Box, page: Page) -> list[float]:
+def _scale_box(box: Box, page: Page) -> list[float]:
     scale = PICTURE_DPI / page.dpi if page.dpi else 1.0
     return [round(float(side) * scale, 1) for side in box]
 

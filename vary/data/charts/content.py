@@ -76,7 +76,7 @@ class TableCharts:
         if not rest:
             return None
         count = {"pie": 1, "bar": int(rng.integers(1, 4)), "line": int(rng.integers(1, 5))}.get(kind, 2)
-        columns = self._kindred(rng, body, rest, count, kind)
+        columns = self._related_columns(rng, body, rest, count, kind)
         if columns is None:
             return None
         part, note = _one_row_each(rng, header, body, key, [c for c in names if c != key])
@@ -95,7 +95,7 @@ class TableCharts:
         named = title if len(columns) > 1 or rng.random() < 0.5 else f"{title}: {header[columns[0]]}"
         return ChartSpec(kind, tuple(r[key] for r in rows), series, named + note, source, x_title, y_title)
 
-    def _kindred(
+    def _related_columns(
         self, rng: np.random.Generator, body: list[list[str]], rest: list[int], count: int, kind: str
     ) -> list[int] | None:
         """Choose columns that can share an axis: the same unit, medians within a factor of thirty."""

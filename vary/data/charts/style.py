@@ -194,7 +194,7 @@ def _value_axes(rng: np.random.Generator, spec: ChartSpec, style: ChartStyle, pl
     elif spec.kind == "composite" and spec.series[-1].unit != spec.series[0].unit:
         return None
     if plain == 0 and rng.random() < 0.5 and len(axes) == 1:
-        decimals = _printed(axes[0], [v for s in spec.series for v in s.values], int(rng.integers(2, 4)))
+        decimals = _decimals(axes[0], [v for s in spec.series for v in s.values], int(rng.integers(2, 4)))
         if _room(spec, style, axes[0], decimals):
             axes = (_headroom(replace(axes[0], printed=decimals), values, style.horizontal),)
     return axes
@@ -265,7 +265,7 @@ def _are_years(values: list[float]) -> bool:
     return all(1500 <= v <= 2100 and v == int(v) for v in values)
 
 
-def _printed(axis: Axis, values: list[float], digits: int) -> int:
+def _decimals(axis: Axis, values: list[float], digits: int) -> int:
     """Return the decimals of printed values: `digits` digits for the largest, at least those of the ticks.
 
     No more decimals than all values need.
@@ -319,7 +319,7 @@ def _fit_pie(rng: np.random.Generator, spec: ChartSpec, style: ChartStyle) -> tu
         axis = Axis(0, 100, 100, Form("%"), printed=int(rng.integers(3)))
     else:
         axis = linear_axis(list(one.values), _form(rng, spec, 0, list(one.values)), most_ticks=6, zero=True, pixels=99)
-        axis = replace(axis, printed=_printed(axis, list(one.values), int(rng.integers(2, 4))))
+        axis = replace(axis, printed=_decimals(axis, list(one.values), int(rng.integers(2, 4))))
     style = replace(style, axes=(axis,))
     return round_values(replace(spec, series=(one,)), [axis]), style
 

@@ -24,7 +24,7 @@ from PIL import Image
 from ...io.errors import ConfigError, InputError
 from ...io.image import open_image
 from ...markup.prompts import IMAGE_MARK, PROMPTS
-from ..sample import Sample, Skipped, shuffled
+from ..sample import Sample, Skipped, shuffle_index
 from .records import PICTURES, load_json_object, load_rows
 
 Row = dict[str, Any]
@@ -158,7 +158,7 @@ class FileSource:
 
     def conversation(self, i: int) -> Conversation:
         """Return the record of sample i. Raises Skipped."""
-        at = shuffled(i, int(self.ends[-1]), self.seed)
+        at = shuffle_index(i, int(self.ends[-1]), self.seed)
         which = int(np.searchsorted(self.ends, at, side="right"))
         return self.sets[which].sample(at - (int(self.ends[which - 1]) if which else 0))
 

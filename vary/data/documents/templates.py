@@ -168,7 +168,7 @@ def draw_style(
 ) -> DocumentStyle:
     """Choose the style of a document. names: title, author and date for head and footer."""
 
-    def filled(patterns: tuple[str, ...]) -> str:
+    def fill(patterns: tuple[str, ...]) -> str:
         pattern = patterns[int(rng.integers(len(patterns)))]
         for key, value in names.items():
             pattern = pattern.replace("{" + key + "}", value.replace("|", " "))
@@ -176,7 +176,7 @@ def draw_style(
 
     return DocumentStyle(
         families, mono, round(float(rng.uniform(*template.sizes)), 1),
-        round(float(rng.uniform(0.5, 0.9)), 2), filled(template.heads), filled(template.feet), bool(rng.random() < 0.5),
+        round(float(rng.uniform(0.5, 0.9)), 2), fill(template.heads), fill(template.feet), bool(rng.random() < 0.5),
         int(rng.integers(1, 400)) if rng.random() < 0.7 else 1, int(rng.integers(1, 30)) if rng.random() < 0.3 else 1,
         (("•", "◦"), ("–", "·"), ("•", "–"), ("▪", "•"))[int(rng.integers(4))], bool(rng.random() < 0.3), language,
         round(float(rng.uniform(*template.gutter)), 2),

@@ -26,7 +26,7 @@ from ...markup.boxes import Found, format_boxes
 from ...markup.prompts import PROMPTS
 from ..corpus.records import load_json_object
 from ..degrade import degrade
-from ..sample import Region, Sample, Skipped, shuffled
+from ..sample import Region, Sample, Skipped, shuffle_index
 
 MAX_BOXES = 30
 
@@ -146,7 +146,7 @@ def make_question(
     things = sorted(regions, key=lambda r: (r.box[0], r.box[1], r.label))
     if not things:
         raise ValueError("no objects")
-    singled = _singled_out(things, size[0]) if rng.random() < rec else []
+    singled = _identify_objects(things, size[0]) if rng.random() < rec else []
     if singled:
         phrase, thing = singled[int(rng.integers(len(singled)))]
         return PROMPTS["refer"]["en"].format(phrase), format_boxes([Found("", thing.box)], size)
@@ -164,7 +164,7 @@ def make_question(
     return PROMPTS["detect-classes"]["en"].format(", ".join(chosen)), format_boxes(named, size)
 
 
-def _singled_out(things: Sequence[Region], width: int) -> list[tuple[str, Region]]:
+def _identify_objects(things: Sequence[Region], width: int) -> list[tuple[str, Region]]:
     """Find objects that a phrase identifies: the only one of its class, or the left or right one of two."""
     by_label: dict[str, list[Region]] = {}
     for thing in things:
@@ -198,7 +198,7 @@ class DetectionSource:
     def sample(self, i: int) -> Sample:
         """Return image i of an endless sequence of passes. `meta` names its file."""
         of, rng = self.annotations, np.random.default_rng((self.seed, i))
-        k = shuffled(i, len(of), self.seed)
+        k = shuffle_index(i, len(of), self.seed)
         file = of.images + of.files[k]
         part = slice(int(of.starts[k]), int(of.starts[k + 1]))
         try:

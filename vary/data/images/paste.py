@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from ...io.errors import ConfigError, InputError
 from ...io.image import FORMATS, MAX_PIXELS, open_image
 from ..corpus.download import fetch
-from ..sample import Region, Sample, Skipped, shuffled
+from ..sample import Region, Sample, Skipped, shuffle_index
 from .detection import MAX_BOXES, make_sample
 from .photos import crop
 
@@ -69,7 +69,7 @@ class PasteSource:
         if not self.backgrounds:
             soft = rng.integers(60, 230, (4, 4, 3)).astype(np.uint8)
             return cv2.resize(soft, (self.width, self.height), interpolation=cv2.INTER_CUBIC)
-        k = shuffled(i // 16, len(self.backgrounds), self.seed)
+        k = shuffle_index(i // 16, len(self.backgrounds), self.seed)
         try:
             picture = _reduce(str(self.backgrounds[k]), 2 * max(self.height, self.width))
         except (InputError, OSError) as error:

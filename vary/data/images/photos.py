@@ -19,7 +19,7 @@ from ...io.image import open_image
 from ...markup.prompts import PROMPTS
 from ..corpus.download import fetch
 from ..corpus.records import PICTURES
-from ..sample import Sample, Skipped, shuffled
+from ..sample import Sample, Skipped, shuffle_index
 
 SENTENCES = (
     "It's an image of nature",
@@ -107,7 +107,7 @@ class PhotoSource:
 
     def sample(self, i: int) -> Sample:
         """Return image i. `meta` names its file; the kind is `photo` or `caption`."""
-        k = shuffled(i, len(self.files), self.seed)
+        k = shuffle_index(i, len(self.files), self.seed)
         file, rng = self.files[k], np.random.default_rng((self.seed, i))
         try:
             caption = None if self.negatives else self._caption(file)

@@ -56,7 +56,7 @@ def _loss(page: Page) -> str:
 
 
 def _paragraph(block: Block) -> str:
-    return "  \n".join(_begun(_marked(runs)) for runs in _line_runs(block))
+    return "  \n".join(_begun(_write_runs(runs)) for runs in _line_runs(block))
 
 
 _SCRIPTS = frozenset(SCRIPTS)
@@ -92,11 +92,11 @@ def _runs(line: str, looks: list[frozenset[str]]) -> list[Run]:
     return runs
 
 
-def _marked(runs: list[Run]) -> str:
+def _write_runs(runs: list[Run]) -> str:
     """Return a line in Markdown: ** for bold, * for italics, backticks for fixed-width type, and links."""
     out = ""
     for target, group in groupby(runs, key=lambda run: _link(run[1])):
-        inner = _styled(group)
+        inner = _write_emphasis(group)
         out += f"[{inner}]({target})" if target else inner
     return out
 
@@ -107,13 +107,13 @@ def _link(look: frozenset[str]) -> str:
     return "" if target.startswith("#") else re.sub(r"[\s()<>\\]", lambda m: f"%{ord(m[0]):02X}", target)
 
 
-def _styled(runs: Iterable[Run]) -> str:
+def _write_emphasis(runs: Iterable[Run]) -> str:
     """Return runs with their emphasis, in the places where CommonMark reads the marks as marks.
 
     A mark works next to a letter or digit inside it, or next to a blank or punctuation outside it. Where neither is so,
     punctuation and scripts at the ends of an emphasised part are left out of it.
     """
-    parts, out = _emphasised([*runs]), ""
+    parts, out = _group_by_emphasis([*runs]), ""
     for (mark, group), (_, following) in zip(parts, [*parts[1:], ("", [])], strict=True):
         places = _letters(group) if mark else []
         if not mark or out.endswith("*") or not (places or _is_apart(out[-1:])):
@@ -140,7 +140,7 @@ def _is_apart(neighbour: str) -> bool:
     return not neighbour.isalnum() and neighbour != "*"
 
 
-def _emphasised(runs: list[Run]) -> list[tuple[str, list[Run]]]:
+def _group_by_emphasis(runs: list[Run]) -> list[tuple[str, list[Run]]]:
     """Join neighbouring runs of the same emphasis, also across blanks, and return each part with its mark.
 
     Fixed-width type has none: backticks that touch would read as one longer mark.
@@ -189,7 +189,7 @@ def _plain(runs: Iterable[Run]) -> str:
             pad = " " if text[0] == "`" or text[-1] == "`" else ""
             piece = f"{ticks}{pad}{text}{pad}{ticks}"
         else:
-            piece = _escaped(text)
+            piece = _escape(text)
         for name in sorted(_SCRIPTS & look):
             piece = f"<{name[:3]}>{piece}</{name[:3]}>"
         out += piece
@@ -210,10 +210,10 @@ def _begun(text: str) -> str:
 
 def _inline(text: str) -> str:
     """Escape the characters inside lines that are markup for CommonMark and GitHub."""
-    return "\n".join(_escaped(" ".join(line.split())) for line in text.split("\n"))
+    return "\n".join(_escape(" ".join(line.split())) for line in text.split("\n"))
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return _INLINE.sub(r"\\\g<0>", text)
 
 
@@ -227,7 +227,7 @@ def _list(block: Block) -> str:
     for runs in _line_runs(block):
         found = ITEM.match("".join(text for text, _ in runs))
         mark = found[0].strip() if found else ""
-        text = _begun(_marked(_after(runs, len(found[0]) if found else 0)))
+        text = _begun(_write_runs(_after(runs, len(found[0]) if found else 0)))
         if not found and items:
             items.append("  " + text)
             continue

@@ -25,8 +25,8 @@ from .cells import (
     group_rows,
     head_size,
     holds_numbers,
-    printed_rows,
     row_cells,
+    rows_by_height,
 )
 
 MIN_ROWS = 3
@@ -46,7 +46,7 @@ MONO = STYLES.index("mono")
 Strips = list[tuple[float, float]]
 
 
-def find_aligned(zones: Sequence[Sequence[TextLine]], em: float, *, across: bool = False) -> list[PageRegion]:
+def find_aligned_tables(zones: Sequence[Sequence[TextLine]], em: float, *, across: bool = False) -> list[PageRegion]:
     """Return the tables that the alignment of words shows.
 
     Args:
@@ -56,7 +56,7 @@ def find_aligned(zones: Sequence[Sequence[TextLine]], em: float, *, across: bool
     """
     found = []
     for zone in zones:
-        for run in _runs(printed_rows(zone), em):
+        for run in _runs(rows_by_height(zone), em):
             if _is_typed(run):
                 continue
             for part, strips in _tables(run, em):

@@ -15,11 +15,11 @@ from ..blocks import to_block
 from ..elements import Block
 from ..evidence import Evidence
 from ..lines import PageRegion, TextLine
-from .aligned_tables import find_aligned
-from .bitmap import drawn_objects
+from .aligned_tables import find_aligned_tables
+from .bitmap import find_drawn_objects
 from .figures import find_figures
 from .reading_order import order_blocks, split_columns, zones
-from .ruled_tables import find_ruled
+from .ruled_tables import find_ruled_tables
 
 CHART = 0.3  # share of a grid that is drawn in, for it to be no table
 CERTAIN = 0.75  # mean confidence of a line of text; ink that is read with less may be a drawing
@@ -42,21 +42,21 @@ def lay_out(
         scale: the boxes of the blocks are those of the lines divided by it.
     """
     em = usual_size(lines)
-    regions = [one for one in find_ruled(lines, evidence, em) if not _is_chart(one.box, evidence)]
+    regions = [one for one in find_ruled_tables(lines, evidence, em) if not _is_chart(one.box, evidence)]
     rest = _without(lines, regions)
     regions += [one for one in find_figures(rest, evidence, size, em) if not _overlaps(one.box, regions)]
     rest = _without(rest, regions)
-    regions += find_aligned([rest], em, across=True)
+    regions += find_aligned_tables([rest], em, across=True)
     rest = _without(rest, regions)
     rest, gutters = split_columns(rest, [region.box for region in regions], stacks=False)
-    regions += find_aligned(zones(rest, gutters), em)
+    regions += find_aligned_tables(zones(rest, gutters), em)
     return [to_block(block, scale, styles) for block in order_blocks(_without(rest, regions), regions)]
 
 
 def find_evidence(image: Image.Image | np.ndarray, lines: Sequence[TextLine]) -> Evidence:
     """Return what a grey page image shows besides the lines that were read from it."""
     certain = [line.box for line in lines if float(line.confidence.mean()) >= CERTAIN and _is_spelt(line.text)]
-    return drawn_objects(np.asarray(image), certain, [line.box for line in lines], usual_size(lines))
+    return find_drawn_objects(np.asarray(image), certain, [line.box for line in lines], usual_size(lines))
 
 
 def _is_spelt(text: str) -> bool:

@@ -52,7 +52,7 @@ def lighten(image: Image.Image) -> Image.Image:
     found = wide & _grow(wide & (_box_mean(dark, BAR) > DENSE), BAR)
     panels = _grow(~_grow(found, PANEL), PANEL)
     ground = np.zeros_like(found)
-    for x0, y0, x1, y1 in _connected(found):
+    for x0, y0, x1, y1 in _find_components(found):
         if _is_ground(found, dark, (x0, y0, x1, y1)):
             ground[y0:y1, x0:x1] |= found[y0:y1, x0:x1] | ~panels[y0:y1, x0:x1]
     if not ground.any():
@@ -73,7 +73,7 @@ def _is_ground(found: np.ndarray, dark: np.ndarray, box: tuple[int, int, int, in
     return min(float(side.mean()) for side in sides) > FRAME or float(area.sum()) > PART * found.size
 
 
-def _connected(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
+def _find_components(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
     """Return the boxes (x0, y0, x1, y1) of the areas that are connected by sides."""
     boxes: list[tuple[int, int, int, int]] = []
     owner: list[int] = []  # of each run, the box of another one that it has joined, or its own
@@ -124,7 +124,7 @@ def _enlarge(mask: np.ndarray, by: int, shape: tuple[int, ...]) -> np.ndarray:
     return enlarged
 
 
-def drawn_objects(pixels: np.ndarray, lines: Sequence[Box], texts: Sequence[Box], em: float) -> Evidence:
+def find_drawn_objects(pixels: np.ndarray, lines: Sequence[Box], texts: Sequence[Box], em: float) -> Evidence:
     """Return ruling lines and large areas of ink that were not read as text.
 
     Args:

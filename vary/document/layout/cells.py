@@ -114,7 +114,7 @@ def stretches(line: TextLine) -> list[Stretch]:
     return found
 
 
-def printed_rows(lines: Iterable[TextLine]) -> list[PrintedRow]:
+def rows_by_height(lines: Iterable[TextLine]) -> list[PrintedRow]:
     """Return the stretches of lines by their heights, from top to bottom."""
     rows: list[list[Stretch]] = []
     for one in sorted((one for line in lines for one in stretches(line)), key=_middle):

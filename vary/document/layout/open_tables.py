@@ -20,8 +20,8 @@ from .cells import (
     find_strips,
     group_rows,
     is_numeric,
-    printed_rows,
     row_cells,
+    rows_by_height,
     white_strips,
     without_empty,
 )
@@ -71,7 +71,7 @@ def _tables_between(
     """Yield the tables between level rules: runs of bands that hold rows of several cells."""
     left, right, heights = group
     whole = (left, heights[0], right, heights[-1])
-    rows = printed_rows([line for line in lines if share_inside(line, whole) > 0.6])
+    rows = rows_by_height([line for line in lines if share_inside(line, whole) > 0.6])
     run: list[int] = []
     for k, (top, bottom) in enumerate([*pairwise(heights), (heights[-1], np.inf)]):
         band = [row for row in rows if top <= row.middle < bottom]

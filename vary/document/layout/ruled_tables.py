@@ -18,7 +18,7 @@ import numpy as np
 from ...io.box import Box
 from ..evidence import Evidence
 from ..lines import PageRegion, TextLine
-from .cells import LEADER, CellTable, Merged, PrintedRow, Stretch, find_strips, printed_rows, without_empty
+from .cells import LEADER, CellTable, Merged, PrintedRow, Stretch, find_strips, rows_by_height, without_empty
 from .open_tables import NEAR, Segment, distinct, find_open, share_inside, table_of_bands
 
 WORD_CUT_EM = 0.15  # white between characters at which text is cut, within a word
@@ -26,7 +26,7 @@ MIN_SPLIT = 3  # rows that show two columns of words within one of the grid
 WALL = 0.5  # share of a cell's side that a rule covers
 
 
-def find_ruled(lines: Sequence[TextLine], evidence: Evidence, em: float) -> list[PageRegion]:
+def find_ruled_tables(lines: Sequence[TextLine], evidence: Evidence, em: float) -> list[PageRegion]:
     """Return the tables that rules or filled cells show.
 
     Args:
@@ -138,7 +138,7 @@ class _Grid:
         if len(self.xs) == 2 and len(self.ys) == 2:
             return None  # a frame
         if len(self.xs) == 2:  # level rules in a frame
-            return table_of_bands(printed_rows(lines), self.ys, em)
+            return table_of_bands(rows_by_height(lines), self.ys, em)
         self._add_columns(lines, em)
         owner = self._owners()
         pieces = [piece for line in lines for piece in _pieces(line, self.xs, self.ys, owner)]
@@ -158,7 +158,7 @@ class _Grid:
 
     def _add_columns(self, lines: list[TextLine], em: float) -> None:
         """Split columns that hold several columns of words; what runs on over their white is one cell."""
-        rows = printed_rows(lines)
+        rows = rows_by_height(lines)
         for at in range(len(self.xs) - 1, 0, -1):
             left, right = self.xs[at - 1], self.xs[at]
             parts = [PrintedRow([one for one in row.stretches if left < (one.x0 + one.x1) / 2 < right]) for row in rows]

@@ -55,10 +55,10 @@ def chart_similarity(
     found, wanted = _triplets(predicted), _triplets(truth)
     if contained:  # OneChart's script puts the two names in order only where both lists go on
         for k, (a, b) in enumerate(zip(found, wanted, strict=False)):
-            found[k] = _ordered((a[0], "value", a[2]) if b[1] == "value" and "value" not in a[:2] else a)
-            wanted[k] = _ordered(b)
+            found[k] = _order_ends((a[0], "value", a[2]) if b[1] == "value" and "value" not in a[:2] else a)
+            wanted[k] = _order_ends(b)
     else:
-        found, wanted = [_ordered(t) for t in found], [_ordered(t) for t in wanted]
+        found, wanted = [_order_ends(t) for t in found], [_order_ends(t) for t in wanted]
     mine, theirs = set(found), set(wanted)
     agreeing = {t for t in mine if any(_agree(t, other, *TOLERANCES[tolerance], contained) for other in theirs)}
     whole = len((mine | theirs) - (agreeing - (mine & theirs)))
@@ -84,7 +84,7 @@ def _value(text: str) -> float | str:
         return kept
 
 
-def _ordered(triplet: Triplet) -> Triplet:
+def _order_ends(triplet: Triplet) -> Triplet:
     first, second = sorted(triplet[:2])
     return first, second, triplet[2]
 

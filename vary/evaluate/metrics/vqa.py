@@ -34,10 +34,10 @@ def relaxed_match(
     any_format: numbers are also read as `markup.chart_text.number` does ("1,234", "$3.5M", full width), with the
     same unit on both sides or on one alone; that is more lenient than published scores.
     """
-    return float(any(_relaxed(predicted, right, tolerance, any_format) for right in _several(truth)))
+    return float(any(_matches_relaxed(predicted, right, tolerance, any_format) for right in _several(truth)))
 
 
-def _relaxed(predicted: str, truth: str, tolerance: float, any_format: bool) -> bool:
+def _matches_relaxed(predicted: str, truth: str, tolerance: float, any_format: bool) -> bool:
     predicted, truth = predicted.strip(), truth.strip()
     found, wanted = to_number(predicted), to_number(truth)
     if found is not None and wanted:

@@ -34,7 +34,7 @@ def foreign_pieces(
     """
     said: list[tuple[str, bool]] = []
     images: list[Any] = []
-    turns = [_marked(turn, said, images) for turn in messages]
+    turns = [_mark_turns(turn, said, images) for turn in messages]
     text = tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False, add_generation_prompt=ask)
     bos = tokenizer.bos_token
     if bos and not text.startswith(bos) and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]:
@@ -51,7 +51,7 @@ def foreign_pieces(
     return pieces, images
 
 
-def _marked(turn: dict[str, Any], said: list[tuple[str, bool]], images: list[Any]) -> dict[str, Any]:
+def _mark_turns(turn: dict[str, Any], said: list[tuple[str, bool]], images: list[Any]) -> dict[str, Any]:
     """Replace the texts of a turn by marks, and collect them and the images."""
     content = turn["content"]
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content

@@ -143,13 +143,13 @@ def peer_inputs(kind: str, inputs: dict[str, Any], ours: Any) -> dict[str, Any]:
         seen = is_image.long().cumsum(1)[..., None] - 1 == torch.arange(stacked.shape[1])
         return found | {"pixel_values": stacked, "image_attention_mask": seen.long()}
     if kind in ("idefics2", "idefics3"):
-        return found | {"pixel_values": stacked, "pixel_attention_mask": _used(stacked, shapes)}
+        return found | {"pixel_values": stacked, "pixel_attention_mask": _pixel_mask(stacked, shapes)}
     if kind == "instructblip" and "words" in inputs:
         return found | {"qformer_input_ids": inputs["words"], "qformer_attention_mask": inputs["words_mask"]}
     return found
 
 
-def _used(pixels_BICHW: Tensor, shapes_BN4: Tensor) -> Tensor:
+def _pixel_mask(pixels_BICHW: Tensor, shapes_BN4: Tensor) -> Tensor:
     """Return which pixels (B, I, H, W) are not padding; tiles have none."""
     mask = torch.ones(pixels_BICHW.shape[:2] + pixels_BICHW.shape[3:], dtype=torch.long)
     if shapes_BN4.shape[1] == pixels_BICHW.shape[1]:

@@ -67,7 +67,7 @@ def embedding_name(language_model: PreTrainedModel) -> str:
     return next(name for name, parameter in language_model.named_parameters() if parameter is table)
 
 
-def shifted_right(labels_BT: Tensor, config: PreTrainedConfig) -> Tensor:
+def shift_right(labels_BT: Tensor, config: PreTrainedConfig) -> Tensor:
     """Return the inputs of a decoder that should answer `labels`: the start token, then all labels but the last."""
     moved = labels_BT.roll(1, 1)
     moved[:, 0] = config.decoder_start_token_id

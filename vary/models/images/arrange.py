@@ -90,8 +90,8 @@ class AnyRes(Arrange):
     @staticmethod
     def runs(grid: Grid, shape: Shape, size: Grid, **sizes: Any) -> Runs:
         """Return the number of tokens."""
-        _, _, high, wide = _unpadded(grid, shape)
-        high, wide = _limited(grid, (high, wide), sizes.get("limit"))
+        _, _, high, wide = _crop_padding(grid, shape)
+        high, wide = _limit_size(grid, (high, wide), sizes.get("limit"))
         return [grid[0] * grid[1] + high * (wide + 1)]
 
     def forward(self, views_VME: Tensor, grid: Grid, shape: Shape, size: Grid) -> Tensor:
@@ -99,9 +99,9 @@ class AnyRes(Arrange):
         rows, columns, *_ = shape
         cells = views_VME[1:].unflatten(0, (rows, columns)).unflatten(2, grid)
         picture = cells.permute(4, 0, 2, 1, 3).flatten(3, 4).flatten(1, 2)
-        top, left, high, wide = _unpadded(grid, shape)
+        top, left, high, wide = _crop_padding(grid, shape)
         picture = picture[:, top : top + high, left : left + wide]
-        size = _limited(grid, (high, wide), self.limit)
+        size = _limit_size(grid, (high, wide), self.limit)
         if size != (high, wide):
             picture = F.interpolate(picture[None], size, mode="bilinear")[0]
         newline = self.newline.to(picture.dtype)[:, None, None].expand(-1, picture.shape[1], 1)
@@ -155,7 +155,7 @@ def tokens_in(runs: Runs) -> int:
     return sum(run for run in runs if isinstance(run, int))
 
 
-def _unpadded(grid: Grid, shape: Shape) -> tuple[int, int, int, int]:
+def _crop_padding(grid: Grid, shape: Shape) -> tuple[int, int, int, int]:
     """Return top, left, height and width, in cells, of the part of all tiles that is not padding."""
     rows, columns, original_high, original_wide = shape
     high, wide = rows * grid[0], columns * grid[1]
@@ -166,7 +166,7 @@ def _unpadded(grid: Grid, shape: Shape) -> tuple[int, int, int, int]:
     return 0, left, high, wide - 2 * left
 
 
-def _limited(grid: Grid, size: Grid, limit: int | None) -> Grid:
+def _limit_size(grid: Grid, size: Grid, limit: int | None) -> Grid:
     """Return the size in cells after scaling down to the limit; up to 1.1 times too large is left as it is."""
     if limit is None:
         return size

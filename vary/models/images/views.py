@@ -115,7 +115,7 @@ def native(
     return [view], (0, 0, sides[1], sides[0])
 
 
-def padded(image: Image.Image, preprocess: dict[str, Any], multiple: int, height: int, width: int) -> Views:
+def pad_views(image: Image.Image, preprocess: dict[str, Any], multiple: int, height: int, width: int) -> Views:
     """Return the image at its own size, or inside `height` x `width`, padded with white to a `multiple` (Fuyu)."""
     scale = min(1.0, width / image.width, height / image.height)
     size = max(1, int(image.width * scale)), max(1, int(image.height * scale))
@@ -124,7 +124,7 @@ def padded(image: Image.Image, preprocess: dict[str, Any], multiple: int, height
     return [view], (0, 0, view.shape[1], view.shape[2])
 
 
-VIEWS: dict[str, Callable[..., Views]] = {"anyres": anyres, "native": native, "padded": padded, "tiles": tiles}
+VIEWS: dict[str, Callable[..., Views]] = {"anyres": anyres, "native": native, "padded": pad_views, "tiles": tiles}
 
 
 def check_views(where: str, given: dict[str, Any]) -> None:

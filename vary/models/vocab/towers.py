@@ -86,7 +86,7 @@ class TowerVocabulary(Vocabulary):
             ValueError: A side is not a multiple of the stride, or the tower returns too few tokens.
         """
         high, wide = pixels_BCHW.shape[-2:]
-        stored = (high, wide) == _stored(self.tower.config)  # SigLIP's 384 px are 27 patches of 14 px and a rest
+        stored = (high, wide) == _stored_size(self.tower.config)  # SigLIP's 384 px are 27 patches of 14 px and a rest
         if not stored and (high % self.stride[0] or wide % self.stride[1]):
             raise ValueError(f"image of {high}x{wide} px: both sides must be multiples of {self.stride[0]}")
         rows, columns = self.grid(high, wide)
@@ -146,7 +146,7 @@ def _config(config: dict[str, Any]) -> Any:
     return AutoConfig.for_model(values.pop("model_type"), **values)
 
 
-def _stored(config: Any) -> tuple[int, int]:
+def _stored_size(config: Any) -> tuple[int, int]:
     """Return the size of image (height, width) that positions are stored for."""
     size = getattr(config, "image_size", 0)
     return (size, size) if isinstance(size, int) else tuple(size)

@@ -81,7 +81,7 @@ def _tower(config: Settings, k: int) -> tuple[Settings, float]:
     """Shrink the configuration of a tower of transformers."""
     wide = TOWER + 8 * k
     if "embed_dim" in config:
-        return _staged(config)
+        return _shrink_stages(config)
     small = {
         "hidden_size": wide,
         "intermediate_size": wide + 18,
@@ -97,7 +97,7 @@ def _tower(config: Settings, k: int) -> tuple[Settings, float]:
     return found, ratio
 
 
-def _staged(config: Settings) -> tuple[Settings, float]:
+def _shrink_stages(config: Settings) -> tuple[Settings, float]:
     """Shrink a tower of four stages (DaViT), or one whose last layer has the width of the language model."""
     if "depths" not in config:
         return config | {"depth": LAYERS, "embed_dim": 24, "num_heads": 2, "hidden_size": WIDTH, "mlp_ratio": 2}, 1.0

@@ -70,7 +70,7 @@ def _written(
 ) -> tuple[list[LayerLine], list[FormulaReading]]:
     spans = [span for k, line in enumerate(lines) for span in _spans(k, line, content.text)]
     groups = _groups(spans, lines)
-    regions = [_widened(union([span.box(lines) for span in group]), lines[group[0].line].em_px) for group in groups]
+    regions = [_widen(union([span.box(lines) for span in group]), lines[group[0].line].em_px) for group in groups]
     readings, kept = [], list(lines)
     gone: set[int] = set()
     changes: list[tuple[_Span, str, float]] = []
@@ -162,7 +162,7 @@ def _groups(spans: Sequence[_Span], lines: Sequence[LayerLine]) -> list[list[_Sp
     """Return spans that are one formula: those of whole lines that nearly touch, and each of the others alone."""
     groups: list[list[_Span]] = []
     for span in spans:
-        box = _widened(span.box(lines), lines[span.line].em_px)
+        box = _widen(span.box(lines), lines[span.line].em_px)
         near = [
             group for group in groups if span.whole and group[0].whole
             and any(_touch(box, other.box(lines)) for other in group)
@@ -174,7 +174,7 @@ def _groups(spans: Sequence[_Span], lines: Sequence[LayerLine]) -> list[list[_Sp
     return groups
 
 
-def _widened(box: Box, em: float) -> Box:
+def _widen(box: Box, em: float) -> Box:
     y, x = NEAR_EM
     return box[0] - x * em, box[1] - y * em / 3, box[2] + x * em, box[3] + y * em / 3
 

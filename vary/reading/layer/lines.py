@@ -51,7 +51,7 @@ def read_layer(content: PageContent | None, dpi: float) -> Page:
     size = round(content.objects.width), round(content.objects.height)
     page = Page(1, "ok", *size, dpi=dpi, layer="trusted")
     for turn, lines in lines_by_turn(content.text, size):
-        part = Page(1, "ok", *turned_size(size, turn))
+        part = Page(1, "ok", *rotate_size(size, turn))
         evidence = evidence_of(content, turn) if not page.blocks else Evidence()
         part.blocks = lay_out(lines, evidence, (part.width, part.height), STYLES + SCRIPTS)
         find_structure(part, evidence)
@@ -115,7 +115,7 @@ def lines_by_turn(text: TextLayer, size: tuple[int, int]) -> list[tuple[Orientat
     return found
 
 
-def turned_size(size: tuple[int, int], turn: Orientation) -> tuple[int, int]:
+def rotate_size(size: tuple[int, int], turn: Orientation) -> tuple[int, int]:
     """Return width and height of the page turned upright."""
     return (size[1], size[0]) if turn.rotation % 180 else size
 
@@ -178,7 +178,7 @@ class _Glyphs:
 
 def _upright(xy: np.ndarray, turn: Orientation, size: tuple[int, int]) -> np.ndarray:
     """Points of the page image in the image turned upright."""
-    angle, (wide, high) = math.radians(turn.rotation + turn.skew), turned_size(size, turn)
+    angle, (wide, high) = math.radians(turn.rotation + turn.skew), rotate_size(size, turn)
     cos, sin = math.cos(angle), math.sin(angle)
     x, y = xy[..., 0] - size[0] / 2, xy[..., 1] - size[1] / 2
     return np.stack([x * cos + y * sin + wide / 2, -x * sin + y * cos + high / 2], -1)

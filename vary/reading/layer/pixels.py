@@ -76,7 +76,7 @@ def read_both(
         others = sightings_elsewhere(source, doubted, number, lambda page: _sightings(source, page, reader))
         verdicts = judge_all(others) if others else verdicts
     if any(verdict.rejected for verdict in verdicts) and not any(verdict.lines for verdict in verdicts):
-        return _rejected(read_pixels(), witnesses, verdicts)
+        return _reject(read_pixels(), witnesses, verdicts)
     page, late = Page(1, "blank", *witnesses.image.size, dpi=witnesses.dpi), None  # late: why not all pixels were read
     for part, verdict in zip(witnesses.parts, verdicts, strict=True):
         read = _compose(reader, part, verdict, witnesses.content, first=part is witnesses.parts[0])
@@ -146,7 +146,7 @@ def _witnesses(source: Source, number: int, reader: Reader, factor: float) -> _W
     return _Witnesses(content, image, dpi, parts)
 
 
-def _rejected(page: Page, witnesses: _Witnesses, verdicts: Sequence[Verdict]) -> Page:
+def _reject(page: Page, witnesses: _Witnesses, verdicts: Sequence[Verdict]) -> Page:
     """Return a page that was read from pixels, with what the rejected layer says."""
     by = page.width / max(1, witnesses.image.width)
     layer = Page(1, "ok")
@@ -217,7 +217,7 @@ def align_lines(
         paths |= zip(near, _paths(reader, fit(image, 1.0, multiple).pixels, [lines[k] for k in near]), strict=True)
     for far, zoom in _far(lines):
         drawn = larger(zoom) if zoom > 1 else image
-        strips, moved = _strips(drawn, [_enlarged(lines[k], drawn.width / image.width) for k in far])
+        strips, moved = _strips(drawn, [_enlarge(lines[k], drawn.width / image.width) for k in far])
         paths |= zip(far, _paths(reader, fit(strips, 1.0, multiple).pixels, moved), strict=True)
     texts = [line.text.replace(" ", "") for line in lines]
     known = [paths[k] for k in range(len(lines))]
@@ -234,7 +234,7 @@ def _far(lines: Sequence[LayerLine]) -> Iterator[tuple[list[int], float]]:
         yield small, min(MAX_SCALE, EM_PX / max(0.1, min(lines[k].em_px for k in small)))
 
 
-def _enlarged(line: LayerLine, by: float) -> LayerLine:
+def _enlarge(line: LayerLine, by: float) -> LayerLine:
     return replace(line, boxes=(line.boxes * by).astype(np.float32), em_px=line.em_px * by)
 
 

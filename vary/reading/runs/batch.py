@@ -204,7 +204,7 @@ def read_all(
     pool = _open_pool(spec, timeout_s, workers, ray)
     with pool, _open_run(run.out) as ledger, find_files(inputs, run.out) as files:
         run.summary.files = len(files)
-        steps = _ordered(run, ledger, pool, _jobs(run, files, pages, timeout_s, max_pages))
+        steps = _in_order(run, ledger, pool, _jobs(run, files, pages, timeout_s, max_pages))
         for line in _record(run, ledger, steps):
             if on_page:
                 on_page(line | {"expected": run.expected})
@@ -262,7 +262,7 @@ def _jobs(run: _Run, files: list[FoundFile], pages: str | None, timeout_s: float
 Step = LedgerEntry | Outcome | None  # a page read in an earlier run, a page read now, the end of a document
 
 
-def _ordered(
+def _in_order(
     run: _Run, ledger: Ledger, pool: WorkerPool | RayPool, jobs: Iterator[_Job]
 ) -> Iterator[tuple[_Job, Step]]:
     """Yield pages in order while workers read AHEAD pages each further on; None follows a document's last page."""
@@ -309,7 +309,7 @@ def _write_document(run: _Run, ledger: Ledger, job: _Job) -> None:
             with atomic_write(run.out / (job.name + SUFFIXES[form])) as file:
                 if form == "md" and run.front_matter:
                     file.write(front_matter(job.label, job.info, len(job.numbers)).encode("utf-8", "backslashreplace"))
-                for part in WRITERS[form](job.label, run.model, _linked(run, job), job.info):
+                for part in WRITERS[form](job.label, run.model, _link_figures(run, job), job.info):
                     file.write(part.encode("utf-8", "backslashreplace"))
                 file.write(b"\n")
     ledger.add(WrittenEntry(job.name, job.label, state, tuple(sorted({*written, *wanted}))))
@@ -324,7 +324,7 @@ def _write_tables(pages: Iterable[Page], folder: Path) -> None:
                 file.write(csv_table(block).encode("utf-8", "backslashreplace"))
 
 
-def _linked(run: _Run, job: _Job) -> Iterator[Page]:
+def _link_figures(run: _Run, job: _Job) -> Iterator[Page]:
     """Yield pages with links to the pictures of their figures, where these were written."""
     folder = run.out / f"{job.name}_images"
     for page in job.pages:

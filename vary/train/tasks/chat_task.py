@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ...data.mixture import Mixture, load_recipe, read_mix
-from ...data.sample import Sample, Skipped, Source, shuffled
+from ...data.sample import Sample, Skipped, Source, shuffle_index
 from ...data.shards import Shards
 from ...io.errors import ConfigError, InputError
 from ...markup.prompts import IMAGE_MARK
-from ...models.fuse.language import shifted_right
+from ...models.fuse.language import shift_right
 from ...models.modeling import VaryForConditionalGeneration
 from ...models.processor import EXTRAS, VaryProcessor
 from ..recipe import Stage
@@ -200,7 +200,7 @@ class _Epochs:
     def sample(self, i: int) -> Sample:
         """Return sample i of the endless sequence."""
         count = len(self.shards) - self.kept
-        return self.shards.sample(count + i % self.kept if self.held_out else shuffled(i, count, self.seed))
+        return self.shards.sample(count + i % self.kept if self.held_out else shuffle_index(i, count, self.seed))
 
 
 def open_mix(stage: Stage, seed: int, held_out: bool = False) -> Source:
@@ -265,7 +265,7 @@ class ChatTask:
         device, config, labels_BT = self.context.device, self.model.config, batch.inputs["labels"]
         inputs = {key: _to_device(value, device) for key, value in batch.inputs.items() if key != "labels"}
         if config.is_encoder_decoder:
-            inputs["decoder_input_ids"] = _to_device(shifted_right(labels_BT, config.text_config), device)
+            inputs["decoder_input_ids"] = _to_device(shift_right(labels_BT, config.text_config), device)
         elif inputs["attention_mask"].ndim == 2:  # right padding needs no mask, and flash attention takes none
             del inputs["attention_mask"]
         if config.mask == "prefix":  # an answer must not see itself
