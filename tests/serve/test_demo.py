@@ -22,6 +22,7 @@ from starlette.testclient import TestClient
 
 from tests.serve.test_app import FakeChatModel, FakeReader, png
 from vary.document.elements import Block, Line, Page
+from vary.document.findings import Disagreement, HiddenText
 from vary.serve.app import Served, load_models
 from vary.serve.demo import PAGE, PICTURE_SIDE, create_demo, demo
 from vary.serve.limits import Limits
@@ -274,7 +275,7 @@ def browsing(models: dict[str, Served], key: str | None = None):
         thread.join(20)
 
 
-@pytest.mark.slow  # a browser, and real reading: VARY_SCREENSHOT=docs/demo.png pytest tests/test_demo.py -m slow
+@pytest.mark.slow  # a browser, and real reading: VARY_SCREENSHOT=docs/demo.png pytest tests/serve/test_demo.py -m slow
 def test_in_a_browser_reading() -> None:
     with browsing(load_models(["vary-nano"])) as (tab, complaints, expect):
         tab.set_input_files("#file", ROOT / "examples" / "charis.pdf")
@@ -300,6 +301,48 @@ def test_in_a_browser_reading() -> None:
             assert Path(download.value.path()).read_bytes().startswith(begin)
             assert download.value.suggested_filename.startswith("charis.")
         assert complaints == []
+
+
+class AuditReader(FakeReader):
+    """Reads a page whose text layer is repaired in one line, contradicts the pixels in another, and hides a word."""
+
+    def read(self, image, scale=1.0):
+        lines = [line("healed x", 5, sources=[(0, 6, "healed"), (7, 8, "both")]), line("pay 100", 12)]
+        lines.append(line("plain", 20, sources=[(0, 5, "both")]))
+        for one in lines:
+            one.characters, one.character_confidence = [one.box] * len(one.text), [one.confidence] * len(one.text)
+        head = Block([line("a", 30), line("b c", 36)], (5, 30, 35, 40), "table", cells=[["a", ""], ["b", "c"]])
+        head.merged = [(0, 0, 1, 2)]
+        page = Page(1, "ok", *image.size, blocks=[Block(lines, (5, 5, 35, 24)), head], layer="healed")
+        page.disagreements = [Disagreement(f"pay 700{EVIL}", "pay 100", lines[1].box, -9.5)]
+        page.hidden = [HiddenText("ghost", (5.0, 50.0, 20.0, 55.0), "background")]
+        return page
+
+
+@pytest.mark.slow  # a browser
+def test_in_a_browser_the_audit(monkeypatch) -> None:
+    monkeypatch.setattr("vary.reading.pages.find_structure", lambda page: None)
+    with browsing({"audit": Served(AuditReader())}) as (tab, complaints, expect):
+        tab.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": png()})
+        tab.wait_for_selector("#state:has-text('1 page')")
+        assert tab.locator("#findings").count() == 0
+        assert tab.locator("td[colspan='2']").inner_text() == "a"
+        tab.select_option("#colours", "source")
+        assert tab.inner_text("#text .healed .healed") == "healed"
+        assert tab.locator("#text p .both[tabindex]").inner_text() == "plain"
+        assert tab.locator("#sheet .differs").count() == tab.locator("#sheet .hides").count() == 1
+        found = tab.locator("#findings li")
+        assert [one.inner_text() for one in found.all()] == [
+            f"layer pay 700{EVIL}, pixels pay 100, log-odds of the layer -9.5", "hidden (background) ghost",
+        ]  # fmt: skip
+        tab.locator("#text p .pixels[tabindex]").click()
+        assert tab.inner_text("#detail").endswith(
+            f"read from pixels; layer: “pay 700{EVIL}”, pixels: “pay 100”, log-odds of the layer -9.5"
+        )
+        tab.select_option("#colours", "confidence")
+        expect(tab.locator("#detail")).to_be_hidden()
+        assert tab.locator("#findings").count() == 0
+        assert [text for text in complaints if "401" not in text] == []
 
 
 @pytest.mark.slow  # a browser
