@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -58,9 +58,9 @@ def _line(pieces: list[TextLine], scale: float, styles: tuple[str, ...]) -> Line
     return line
 
 
-def _join_values(pieces: list[TextLine], values: list) -> list:
+def _join_values(pieces: list[TextLine], values: list[Any]) -> list[Any]:
     """Values per character of the joined line: the two blanks between pieces take those of the character before."""
-    out: list = []
+    out: list[Any] = []
     at = 0
     for k, piece in enumerate(pieces):
         if k:

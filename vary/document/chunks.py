@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from .elements import Block, Box, Page
+from ..io.box import Box
+from .elements import Block, Page
 from .formats.markdown import block_markdown
 from .formats.tables import simple_rows
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
-from .elements import Block, Box, Line, Page
+from ..io.box import Box
+from .elements import Block, Line, Page
 
 GAP_EM = 12.0  # farthest label of a checkbox on its row, in heights of the line
 BORDER = 0.3  # width of a field's border zone, as a share of its height

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .elements import Box
+from ..io.box import Box
 
 if TYPE_CHECKING:
     from .layout.cells import CellTable

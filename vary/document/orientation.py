@@ -18,7 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .elements import Box, Page
+from ..io.box import Box
+from .elements import Page
 
 MAX_SKEW = 12.0
 MIN_SKEW = 1.5  # the reading head follows about two degrees by itself

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .pdf_objects import Box, read_links
+from .box import Box
+from .pdf_objects import read_links
 from .pdf_text import Frame
 
 

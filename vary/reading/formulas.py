@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..document.elements import Box
+from ..io.box import Box
 from ..io.pdf_objects import PageContent
 from ..io.pdf_text import GLYPH
 from ..markup.math_tokens import left_to_right, math_glyphs

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..document.elements import Box
 from ..document.lines import TextLine
+from ..io.box import Box
 from .field import INK_CONTRAST
 
 EM_READ = (9.0, 26.0)  # px, size of type that the head reads; larger type is read at half the scale

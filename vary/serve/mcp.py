@@ -15,8 +15,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from ..document.elements import Box, Document, Line, Page
-from ..io.box import middle_within
+from ..document.elements import Document, Line, Page
+from ..io.box import Box, middle_within
 from ..io.errors import InputError, MissingExtra, VaryError
 from ..io.source import Source
 from ..reading.layer.claims import CharacterOdds, character_odds

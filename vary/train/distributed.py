@@ -60,11 +60,12 @@ class Ranks:
         Raises:
             ConfigError: This PyTorch cannot sum gradients of shards.
         """
+        from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import FSDPModule, fully_shard
 
         if not hasattr(FSDPModule, "set_force_sum_reduction_for_comms"):
             raise ConfigError("shard needs torch 2.9 or newer")
-        mesh = dist.init_device_mesh(self.device.type, (self.world,))
+        mesh = init_device_mesh(self.device.type, (self.world,))
         for layer in layers:
             fully_shard(layer, mesh=mesh)
         fully_shard(model, mesh=mesh, ignored_params=ignored)

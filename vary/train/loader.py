@@ -69,7 +69,7 @@ class ReadingBatch:
     targets: ReadingTargets
 
 
-class ReadingData(Dataset):
+class ReadingData(Dataset[Any]):
     """Batches of pages for the reading head. Item k is drawn from one of several sources.
 
     Args:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ..elements import Block, Box, Page
+from ...io.box import Box
+from ..elements import Block, Page
 from ..orientation import Orientation, straighten
 
 COLOURS = {

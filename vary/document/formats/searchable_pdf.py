@@ -15,7 +15,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from ..elements import Box, Line, Page
+from ...io.box import Box
+from ..elements import Line, Page
 
 POINTS = 72.0
 IMAGE_DPI = 150.0  # resolution assumed for images that do not state theirs

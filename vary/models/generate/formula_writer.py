@@ -272,7 +272,13 @@ def _write(decoder: SymbolsDecoder, glyphs: Sequence[Glyphs]) -> list[WrittenFor
 
 
 def _next(
-    decoder: SymbolsDecoder, memory: Memory, inputs: Tensor, last: Tensor, used: Tensor, cache: list[Any], pens: list
+    decoder: SymbolsDecoder,
+    memory: Memory,
+    inputs: Tensor,
+    last: Tensor,
+    used: Tensor,
+    cache: list[Any],
+    pens: list[Any],
 ) -> Tensor:
     """Log-probabilities (B, S + N) of the next steps, among those that are allowed."""
     device = memory.states.device

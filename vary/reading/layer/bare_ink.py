@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from ...document.elements import SCRIPTS, STYLES, Box, Page
+from ...document.elements import SCRIPTS, STYLES, Page
 from ...document.findings import HiddenText, RejectedText
 from ...document.lines import TextLine
 from ...document.orientation import Orientation
+from ...io.box import Box
 from ...io.pdf_objects import PageContent
 from ..ctc import ASCENT_EM, DESCENT_EM
 from .lines import LayerLine, evidence_of

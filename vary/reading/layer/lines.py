@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...document.elements import SCRIPTS, SOURCES, STYLES, Box, Page
+from ...document.elements import SCRIPTS, SOURCES, STYLES, Page
 from ...document.evidence import Evidence
 from ...document.findings import HiddenText
 from ...document.layout.arrange import lay_out
@@ -21,6 +21,7 @@ from ...document.lines import TextLine
 from ...document.orientation import Orientation, restore_orientation
 from ...document.outline import apply_tags
 from ...document.structure import find_structure
+from ...io.box import Box
 from ...io.pdf_objects import HIDDEN, PageContent
 from ...io.pdf_text import GENERATED, TextLayer, true_sizes
 from ..ctc import ASCENT_EM, DESCENT_EM, SPLIT_EM

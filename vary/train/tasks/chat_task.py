@@ -65,7 +65,7 @@ class _Encoded:
     extras: dict[str, Tensor] = field(default_factory=dict)
 
 
-class ChatData(Dataset):
+class ChatData(Dataset[Any]):
     """Encoded batches of a source. Item k holds the samples k * batch + 0, 1, ..."""
 
     def __init__(self, source: Source, processor: VaryProcessor, stage: Stage, image_id: int):

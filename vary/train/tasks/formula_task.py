@@ -46,7 +46,7 @@ class FormulaBatch:
         return FormulaBatch(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
 
 
-class FormulaData(Dataset):
+class FormulaData(Dataset[Any]):
     """Batches of noisy formulas. Item k is a pure function of the seed and k.
 
     Args:

@@ -48,7 +48,7 @@ class GlyphBatch:
         return GlyphBatch(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
 
 
-class GlyphData(Dataset):
+class GlyphData(Dataset[Any]):
     """Batches of drawn formulas. Item k is a pure function of the source's seed and k."""
 
     def __init__(self, source: FormulaGlyphs, head: GlyphHead, batch: int):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -103,7 +103,7 @@ def reading_targets(
     return _to_tensors(paths, glyphs, near)
 
 
-def _to_tensors(paths: list[tuple], glyphs: list[tuple], near: np.ndarray) -> ReadingTargets:
+def _to_tensors(paths: list[tuple[Any, ...]], glyphs: list[tuple[Any, ...]], near: np.ndarray) -> ReadingTargets:
     """Pad lines to the longest one and concatenate the characters of all lines."""
     longest = max((len(t) for _, t, _, _ in paths), default=1)
     frames, heights = np.zeros((len(paths), longest), np.int64), np.zeros((len(paths), longest), np.float32)
