@@ -90,7 +90,7 @@ def _forms(to: str | None, tables: str | None, out: Path | None) -> list[str]:
 
 
 def _model_name(model: str | None, layer: bool, pixels: bool) -> str | None:
-    """The model that --model and --layer name. Raises InputError for flags that exclude each other."""
+    """Return the model that --model and --layer name. Raises InputError for flags that exclude each other."""
     if layer and (pixels or model):
         raise InputError(f"--layer and {'--pixels' if pixels else '--model'}: give one of them")
     return "layer" if layer else model
@@ -141,7 +141,7 @@ def _read_to_screen(
 
 
 def _warn_of(path: Path, label: str, quiet: bool) -> Callable[[Page], None]:
-    """A callback that reports pages with an error or a doubt. label: how the user named the file at `path`."""
+    """Return a callback that reports pages with an error or a doubt. label: how the user named the file at `path`."""
 
     def warn(page: Page) -> None:
         if (reason := page.error or page.doubt) and not quiet:
@@ -188,7 +188,7 @@ def _read_into(files: list[str], out: Path, forms: list[str], quiet: bool, as_js
 
 
 def _form_of(out: Path) -> str | None:
-    """The form that a file's ending names; None for a folder."""
+    """Return the form that a file's ending names; None for a folder."""
     from ..document.formats.writers import SUFFIXES
 
     forms = {suffix: form for form, suffix in SUFFIXES.items() if suffix.startswith(".")}

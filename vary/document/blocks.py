@@ -84,7 +84,7 @@ def _sources(pieces: list[TextLine]) -> list[Span]:
 
 
 def _spans(styles_NS: np.ndarray, names: tuple[str, ...]) -> list[Span]:
-    """Runs of characters of each style, in the order in which they begin."""
+    """Return runs of characters of each style, in the order in which they begin."""
     spans = []
     for name, column in zip(names, styles_NS.T, strict=False):
         edges = np.flatnonzero(np.diff(np.concatenate([[0], column, [0]]).astype(int)))

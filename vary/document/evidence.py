@@ -49,6 +49,6 @@ def add_links(lines: list[Line], links: list[tuple[Box, str]]) -> None:
 
 
 def _middle_within(inner: Box, outer: Box) -> bool:
-    """Whether two boxes share most of the lower one's height."""
+    """Return whether two boxes share most of the lower one's height."""
     shared = min(inner[3], outer[3]) - max(inner[1], outer[1])
     return shared > 0.4 * min(inner[3] - inner[1], outer[3] - outer[1])

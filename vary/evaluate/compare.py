@@ -41,7 +41,7 @@ class Difference:
 
 
 def compare(first: str, second: str) -> list[Difference]:
-    """Differences per task of two runs, each `FOLDER` (its model) or `FOLDER:READER` (one of its readers).
+    """Return differences per task of two runs, each `FOLDER` (its model) or `FOLDER:READER` (one of its readers).
 
     95% intervals are of a paired bootstrap over examples. Raises ValueError when they have no example in common, or
     when an example's truth or metric is not the same in both.

@@ -78,7 +78,7 @@ def _list(items: list[str]) -> Composed:
 
 
 def _table(rows: list[list[str]], ruled: bool, span: str = "") -> Composed:
-    """A table with a head row. span: text of a merged cell above the last two columns."""
+    """Return a table with a head row. span: text of a merged cell above the last two columns."""
     wide = len(rows[0])
     above = [[*[""] * (wide - 2), span]] if span else []
     cells = [f"table.cell(colspan: 2, {typst_string(span)})" if text and above and r == 0 else typst_string(text)

@@ -283,7 +283,7 @@ def _add_path(raw: Any, thing: Any, matrix: Matrix, objects: PageObjects, z: int
 
 
 def _level(points: Points) -> bool:
-    """Whether all sides of a piece are level or upright."""
+    """Return whether all sides of a piece are level or upright."""
     steps = [(abs(x1 - x0), abs(y1 - y0)) for (x0, y0), (x1, y1) in pairwise(points)]
     return all(min(step) <= 0.02 * max(step) + 0.05 for step in steps)
 

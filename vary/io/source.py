@@ -137,7 +137,7 @@ class FoundFile(NamedTuple):
 
     @classmethod
     def of(cls, path: str | Path) -> FoundFile:
-        """A file that is called by its path."""
+        """Return a file whose name and label are its path."""
         return cls(Path(path), _stem(Path(path).name), str(path))
 
 

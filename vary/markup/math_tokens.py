@@ -52,7 +52,7 @@ _NAMED = {name: char for name, char in SYMBOLS.items() if len(char) == 1} | {"\\
 
 
 def plain(char: str) -> tuple[str, str]:
-    """The plain form of a printed character, and its style: `𝐱` is ("x", "bold")."""
+    """Return the plain form of a printed character, and its style: `𝐱` is ("x", "bold")."""
     if char in _KEPT:
         return char, "italic"
     tag, _, code = unicodedata.decomposition(char).partition(" ")
@@ -96,7 +96,7 @@ class Steps:
 
 
 def to_steps(row: Row) -> Steps:
-    """The steps of a canonical tree. Raises LatexError for what has no steps (`\\cancel`, `\\hspace{1cm}`)."""
+    """Return the steps of a canonical tree. Raises LatexError for what has no steps (`\\cancel`, `\\hspace{1cm}`)."""
     found = Steps()
     found.order = _row(row, found.steps)
     return found
@@ -279,7 +279,7 @@ def _close(step: str, opener: str, at: int, out: list[str]) -> str:
 
 
 def _widest(pieces: list[str]) -> int:
-    """Columns of an array, from what was written since it was opened."""
+    """Return the columns of an array, from the LaTeX written since it was opened."""
     depth, columns, most = 0, 1, 1
     for piece in pieces:
         depth += piece.startswith("\\begin{") - piece.startswith("\\end{")
@@ -350,7 +350,7 @@ def math_glyphs(
 
 
 def left_to_right(boxes: np.ndarray) -> np.ndarray:
-    """Indices of boxes (N, 4) by their middles, as the decoder wants its glyphs."""
+    """Return the indices of boxes (N, 4) in the order of their middles, the order of the decoder's glyphs."""
     return np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")
 
 

@@ -358,7 +358,7 @@ def load_processor(folder: Path) -> VaryProcessor:
 
 
 def open_picture(image: Any) -> Image.Image:
-    """A Pillow image as it is, a path decoded. Raises ValueError for anything else: nothing is fetched."""
+    """Open a path; return a Pillow image as it is. Raises ValueError for anything else: nothing is fetched."""
     if isinstance(image, Image.Image):
         return image
     if isinstance(image, np.ndarray):

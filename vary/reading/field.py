@@ -217,7 +217,7 @@ def join_fields(shape: tuple[int, int], parts: list[tuple[Field, tuple[slice, sl
 
 
 def _style_odds(features_RKD: np.ndarray, rows: np.ndarray, columns: np.ndarray, head: HeadWeights) -> np.ndarray:
-    """Log-odds (N, S): two layers around a mean over the columns near each cell, then a linear layer."""
+    """Return log-odds (N, S): two layers around a mean over the columns near each cell, then a linear layer."""
     reach, width = head.near_columns // 2, features_RKD.shape[1]
     near_NJ = columns[:, None] + np.arange(-reach, reach + 1)
     inside_NJ = (near_NJ >= 0) & (near_NJ < width)

@@ -76,7 +76,7 @@ def write_layer_formulas(decoder: SymbolsDecoder, content: PageContent, regions:
 
 
 def _glyphs(content: PageContent, region: Box) -> tuple[str, np.ndarray, np.ndarray, float]:
-    """Glyphs of a region from left to right, and the scale of their boxes."""
+    """Return glyphs of a region from left to right, and the scale of their boxes."""
     text = content.text
     keep = (text.kinds == GLYPH) & (text.hidden == 0) & _inside(text.boxes, region)
     text = text.select(keep)

@@ -33,7 +33,7 @@ class _Pinned(http.client.HTTPSConnection):
 
 
 def fetch_image(url: str, hosts: Collection[str] = (), limit: int = MAX_BYTES) -> bytes:
-    """The bytes at an `https:` address of one of `hosts`; of no other, and by default of none.
+    """Fetch the bytes at an `https:` address of one of `hosts`; of no other, and by default of none.
 
     The name is resolved once, all its addresses must be public, and the connection goes to the one that was looked at.
     No redirects, no proxy, FETCH_S seconds and `limit` bytes at most. Raises InputError, before any socket is opened
@@ -71,7 +71,7 @@ def fetch_image(url: str, hosts: Collection[str] = (), limit: int = MAX_BYTES) -
 
 
 def _public_address(host: str) -> str:
-    """The first address of a name, all of which must be public: no loopback, no network of one's own, no tunnel."""
+    """Return the first address of a name. All must be public: no loopback, no private network, no tunnel."""
     try:
         found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError):

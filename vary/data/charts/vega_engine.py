@@ -60,7 +60,7 @@ def _register(folders: tuple[str, ...]) -> None:
 
 
 def chart_spec(spec: ChartSpec, style: ChartStyle) -> Vega:
-    """The chart in Vega-Lite's words."""
+    """Return the Vega-Lite specification of a chart."""
     vega: Vega = {
         # The plot's size is given and text is added around it: fitting all into a picture costs half as much again.
         "width": round(0.78 * style.width), "height": round(0.72 * style.height), "autosize": "pad",
@@ -104,7 +104,7 @@ def _config(spec: ChartSpec, style: ChartStyle) -> Vega:
 
 
 def _value_axis(axis: Axis, title: str, style: ChartStyle, **more: Any) -> Vega:
-    """A scale and axis with exactly our ticks and texts."""
+    """Return a scale and axis with exactly our ticks and texts."""
     place = (
         "log(datum.value) / LN10 - " + str(np.log10(axis.low))
         if axis.log
@@ -143,7 +143,7 @@ def _colour(spec: ChartSpec, style: ChartStyle, names: list[str], field: str = "
 
 
 def _rows(spec: ChartSpec, which: list[int], stacked: bool = False) -> list[Vega]:
-    """One row per mark. i: its number, by which its SVG element is found again. n: the series by number, for places:
+    """Return one row per mark. i: its number, which finds its SVG element. n: the series by number, for places:
     by name it would stand in an expression, where Vega stumbles over words such as "if".
     """
     rows, sums = [], np.zeros(len(spec.labels))
@@ -300,7 +300,7 @@ def _items(mark: Vega, x: float, y: float, orient: str = "") -> Iterator[_Item]:
 
 
 def _regions(scene: Vega, spec: ChartSpec, style: ChartStyle) -> tuple[list[Region], Box]:
-    """Regions of all texts and marks, by the roles and names in the scenegraph, and the box of the plot."""
+    """Return regions of all texts and marks, by the roles and names in the scenegraph, and the box of the plot."""
     regions: list[Region] = []
     plot: Box | None = None
     for item in _items(scene["scenegraph"], *scene["origin"]):

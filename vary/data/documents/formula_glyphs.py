@@ -111,7 +111,7 @@ class FormulaGlyphs:
         return found
 
     def _draw(self, rng: np.random.Generator, page: Any, formula: GlyphFormula) -> GlyphFormula:
-        """The formula with its image."""
+        """Return the formula with its image."""
         low, high = np.log(self.sizes_px or (1.0, 1.0))
         wide, tall = page.get_size()
         room = min(self.max_size[0] / tall, self.max_size[1] / wide)
@@ -127,7 +127,7 @@ class FormulaGlyphs:
         return replace(formula, image=image, image_boxes=boxes.astype(np.float32))
 
     def _choose(self, rng: np.random.Generator) -> tuple[str, Row]:
-        """A kind and a canonical tree of at most `longest` steps."""
+        """Return a kind and a canonical tree of at most `longest` steps."""
         while True:
             kind = str(rng.choice(list(_SHARES), p=self.shares))
             try:
@@ -160,7 +160,7 @@ def _parse(latex: str) -> Row:
 
 
 def _rows(row: Row) -> list[Row]:
-    """A row and all rows inside it."""
+    """Return a row and all rows inside it."""
     found = [row]
     for node in row:
         for part in node.parts:
@@ -225,7 +225,7 @@ def _formula(pdf: Any, number: int, kind: str, row: Row) -> GlyphFormula | None:
 
 
 def _align(printed: list[str], chars: str) -> list[int] | None:
-    """The glyph of each printed step, both in the order of printing; None when a step has no glyph."""
+    """Return the glyph of each printed step, both in the order of printing; None when a step has no glyph."""
     found = [-1] * len(printed)
     for block in SequenceMatcher(None, printed, list(chars), autojunk=False).get_matching_blocks():
         for k in range(block.size):
@@ -268,7 +268,7 @@ _LETTERS = 4  # the first kinds are letters, which also take each other's places
 
 
 def exchange_symbols(row: Row, rng: np.random.Generator, share: float) -> Row:
-    """A tree with a share of its symbols and digits exchanged for others of their kind; words stay as they are."""
+    """Exchange a share of a tree's symbols and digits for others of their kind; words stay as they are."""
 
     def one(node: Node) -> Node:
         if node.kind == "number":

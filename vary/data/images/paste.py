@@ -77,7 +77,7 @@ class PasteSource:
         return np.array(crop(picture, rng).resize((self.width, self.height), Image.Resampling.BILINEAR))
 
     def _turn(self, rgba: np.ndarray, rng: np.random.Generator, smaller: float) -> np.ndarray:
-        """An object at the size and angle at which it is pasted."""
+        """Return an object at the size and angle at which it is pasted."""
         side = max(8.0, min(self.height, self.width) * float(rng.uniform(0.08, 0.45)) * smaller)
         scale = side / max(rgba.shape[:2])
         high, wide = (max(1, round(v * scale)) for v in rgba.shape[:2])

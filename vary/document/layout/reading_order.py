@@ -251,7 +251,7 @@ def _grow(gutter: Gutter, boxes: np.ndarray, em: float) -> Gutter:
 
 
 def _separate(found: list[tuple[int, float, float, float]], apart: float) -> list[Gutter]:
-    """The best strips that are not the same gutter; each in the middle of the places that are as good."""
+    """Return the best strips that are not the same gutter; each in the middle of the places that are as good."""
     kept: list[Gutter] = []
     for score, x, top, bottom in found:
         if all(abs(x - other) > apart or low < top or high > bottom for other, high, low in kept):
@@ -338,7 +338,7 @@ def _reading_order(boxes: np.ndarray, gutters: list[Gutter]) -> list[int]:
 
 
 def _topological(before: np.ndarray, preference: np.ndarray) -> list[int]:
-    """An order that respects `before`; ties and cycles go to the first in `preference`."""
+    """Return an order that respects `before`; ties and cycles go to the first in `preference`."""
     waiting = list(preference)
     blockers = before.sum(0)
     done: list[int] = []

@@ -58,7 +58,7 @@ def teds(predicted: str, truth: str, *, structure: bool = False, groups: bool = 
 
 
 def _size(tree: _Element) -> int:
-    """Elements below one, as the published script counts them: with those inside cells."""
+    """Count the elements below one, as the published script does: with those inside cells."""
     return tree.inner + sum(1 + _size(child) for child in tree.children)
 
 

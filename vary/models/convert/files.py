@@ -71,7 +71,7 @@ def _read(file: Path) -> dict[str, Tensor]:
 
 
 def _read_pickle(file: Path) -> dict[str, Tensor]:
-    """A pickle's tensors by way of a safetensors file that a child process writes."""
+    """Return a pickle's tensors by way of a safetensors file that a child process writes."""
     if file.suffix not in PICKLES:
         raise InputError(f"{file}: not a checkpoint; allowed: .safetensors, {', '.join(PICKLES)}")
     with tempfile.TemporaryDirectory() as folder:

@@ -45,7 +45,7 @@ def reverse(table: Table) -> Table:
 
 
 def check(state: dict[str, Tensor], expected: dict[str, torch.Size], absent: Iterable[str] = ()) -> list[str]:
-    """Names that `state` lacks and may lack (patterns in `absent`). Raises ValueError for any other difference."""
+    """Return names that `state` lacks and may lack (patterns of `absent`). Raises ValueError for other differences."""
     extra = [name for name in state if name not in expected]
     if extra:
         raise InputError(f"{len(extra)} tensors have no place in the model: {_some(extra)}")

@@ -144,7 +144,7 @@ def infer_config(name: str, state: dict[str, Tensor], official: dict[str, Any]) 
 
 
 def _language_sizes(state: dict[str, Tensor], text: Any, official: dict[str, Any]) -> dict[str, Any]:
-    """Sizes of the language model. A head is 64 wide in OPT-125M and Qwen1.5-0.5B, 128 in the larger ones."""
+    """Return the language model's sizes. A head is 64 wide in OPT-125M and Qwen1.5-0.5B, 128 in larger ones."""
     layers = [
         k.split(".layers.")[1].split(".")[0] for k in state if k.startswith("language_model.") and ".layers." in k
     ]

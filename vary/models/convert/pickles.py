@@ -17,7 +17,7 @@ from ...io.errors import InputError
 
 
 def tensors_of(data: Any) -> dict[str, Tensor]:
-    """The state dict of a checkpoint: what lies under `model` or `state_dict`, if that is how it was saved."""
+    """Return the state dict of a checkpoint, from its key `model` or `state_dict` where it has one."""
     if isinstance(data, dict):
         for key in ("model", "state_dict"):
             if isinstance(data.get(key), dict):

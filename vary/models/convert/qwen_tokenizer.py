@@ -91,7 +91,7 @@ def merges_of(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
 
 
 def _last_pair(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes] | None:
-    """What two pieces are left when a token's bytes are joined without the token itself."""
+    """Return the two pieces that are left when a token's bytes are joined without the token itself."""
     pieces = [token[k : k + 1] for k in range(len(token))]
     never = len(ranks)
     while len(pieces) > 2:

@@ -10,13 +10,13 @@ from .key_tables import Table
 
 
 def sam(theirs: str, ours: str) -> Table:
-    """The table under two prefixes; SAM's own checkpoints have neither `net_2` nor `net_3`."""
+    """Return the key table under two prefixes; SAM's own checkpoints have neither `net_2` nor `net_3`."""
     parts = ("pos_embed", "patch_embed.{*}", "blocks.{*}", "neck.{*}", "net_2.weight", "net_3.weight")
     return [(theirs + part, ours + part) for part in parts]
 
 
 def transformers_sam(theirs: str, convs: str, ours: str) -> Table:
-    """The table to transformers' SAM names (`got_ocr2`), the two convolutions under `convs`."""
+    """Return the key table to transformers' SAM names (`got_ocr2`), the two convolutions under `convs`."""
     table: Table = [
         (f"{theirs}pos_embed", f"{ours}pos_embed"),
         (f"{theirs}patch_embed.projection.{{*}}", f"{ours}patch_embed.proj.{{*}}"),

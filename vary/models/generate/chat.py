@@ -132,7 +132,7 @@ class ChatModel:
         return [self.decode(ids[:room], stop[0], own, guard.loops.get(row)) for row, (ids, own, room) in rows]
 
     def chart(self, image: Picture, language: str = "en", **limits: Any) -> Chart:
-        """The chart in an image as data. Raises ValueError when the answer holds none."""
+        """Return the chart in an image as data. Raises ValueError when the answer holds none."""
         return parse_chart(self.ask(image, PROMPTS["chart"][language], **limits).text)
 
     def detect(self, image: Picture, classes: list[str] | None = None, language: str = "en", **limits: Any) -> Boxes:
@@ -195,5 +195,5 @@ class _Streamer(TextStreamer):
         self.enough = self.on_text(text) is True or self.enough
 
     def should_stop(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        """A stopping criterion: the listener has heard enough."""
+        """Return a stopping criterion that ends generation when the listener wants no more."""
         return torch.full((input_ids.shape[0],), self.enough, device=input_ids.device)

@@ -68,19 +68,19 @@ class StepGrammar:
     done: bool = False
 
     def _ink(self, kind: frozenset[str] | None = None, but: frozenset[str] = frozenset()) -> int:
-        """How many characters are left: of a kind, or all but some."""
+        """Return how many characters are left: of a kind, or all but some."""
         if self.left is None:
             return 1 << 20
         return sum(n for char, n in self.left.items() if (kind is None or char in kind) and char not in but)
 
     def _owed(self) -> tuple[int, int]:
-        """Steps that it takes to close everything, the end included, and how many of them are ink."""
+        """Return the number of steps that close everything, with the end, and how many of them are ink."""
         second = sum(item.opener in _TWO and not item.second for item in self.stack)
         ink = self.delimiter + (not self.stack[-1].filled) + second  # what is below the top is filled by the top
         return len(self.stack) + ink + second, ink
 
     def allows(self, step: str) -> bool:
-        """Whether a step may come next; a step of one character is ink."""
+        """Return whether a step may come next; a step of one character is ink."""
         if self.done or self.room < 1:
             return False
         top = self.stack[-1]
@@ -134,7 +134,7 @@ class StepGrammar:
 
     @staticmethod
     def _cost(step: str) -> tuple[int, int]:
-        """Steps that this one makes necessary, itself included, and ink among them."""
+        """Return the number of steps that this one needs, itself included, and how many of them are ink."""
         if step in _OPENERS:
             return 3 + 2 * (step in _TWO) + (step == "\\left"), 1 + (step in _TWO) + (step == "\\left")
         return (2, 1) if step in TAKE_DELIMITER else (1, 0)
@@ -280,7 +280,7 @@ def _next(
     cache: list[Any],
     pens: list[Any],
 ) -> Tensor:
-    """Log-probabilities (B, S + N) of the next steps, among those that are allowed."""
+    """Return log-probabilities (B, S + N) of the next steps, among those that are allowed."""
     device = memory.states.device
     logits = decoder.logits(memory, inputs.to(device), last.to(device), used.to(device), cache)[:, 0].cpu()
     allowed = torch.zeros(logits.shape, dtype=torch.bool)
@@ -332,7 +332,7 @@ class _Pen:
         return max(at, -1)
 
     def result(self) -> WrittenFormula:
-        """The formula, checked against its ink."""
+        """Return the formula, checked against its ink."""
         try:
             latex = from_steps(self.steps)
         except LatexError:

@@ -44,7 +44,7 @@ class Attention(nn.Module):
         return x if position is None else _rotate(x, position)
 
     def keys(self, x_BTD: Tensor, position: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Keys and values (B, H, T, D/H)."""
+        """Return keys and values (B, H, T, D/H)."""
         key, value = self.key_value(x_BTD).chunk(2, -1)
         return self.split(key, position), self.split(value)
 
@@ -161,7 +161,7 @@ class SymbolsDecoder(nn.Module):
         return classes.to(device), styles.to(device), boxes.to(device), real.to(device)
 
     def encode(self, classes_BN: Tensor, styles_BN: Tensor, boxes_BN4: Tensor, real_BN: Tensor) -> Memory:
-        """Glyphs from left to right -> `Memory`. real: False where a row is filled up."""
+        """Encode glyphs, sorted from left to right, as a `Memory`. real: False where a row is filled up."""
         corners = boxes_BN4[..., :2].masked_fill(~real_BN[..., None], torch.inf).amin(1, keepdim=True)
         x0, y0, x1, y1 = (boxes_BN4 - torch.cat([corners, corners], -1)).masked_fill(~real_BN[..., None], 0).unbind(-1)
         places = torch.stack([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], -1)
@@ -183,7 +183,7 @@ class SymbolsDecoder(nn.Module):
         return Memory(states, mask, pairs, cross)
 
     def inputs(self, memory: Memory, steps_BT: Tensor) -> Tensor:
-        """Embeddings of written steps: those below S are structure, S + k is glyph k."""
+        """Return embeddings of written steps: those below S are structure, S + k is glyph k."""
         structure = len(self.structure)
         at = (steps_BT - structure).clamp_min(0)
         glyph = self.written(memory.states.gather(1, at[..., None].expand(-1, -1, self.width)))
@@ -192,7 +192,7 @@ class SymbolsDecoder(nn.Module):
     def logits(
         self, memory: Memory, inputs_BT: Tensor, last_BT: Tensor, used_BTN: Tensor, cache: list[Any] | None = None
     ) -> Tensor:
-        """Logits (B, T, S + N) of the next step.
+        """Return logits (B, T, S + N) of the next step.
 
         Args:
             inputs_BT: the step before each; `inputs` says how steps are numbered.

@@ -103,7 +103,7 @@ class GlyphHead(nn.Module):
         return images
 
     def _join_rules(self, found: FoundGlyphs) -> FoundGlyphs:
-        """Rules are found in pieces of a cell each; pieces that touch become one."""
+        """Join pieces of rules that touch; a cell sees one piece."""
         boxes, keep = found.boxes.copy(), np.ones(len(found.classes), bool)
         for char, along in ((RULE, 0), (BAR, 1)):
             pieces = np.flatnonzero(found.classes == self.class_of.get(char, -1))
@@ -120,7 +120,7 @@ class GlyphHead(nn.Module):
 
 
 def _without_doubles(boxes: np.ndarray) -> np.ndarray:
-    """Indices of boxes that no better one overlaps."""
+    """Return indices of boxes that no better one overlaps."""
     kept: list[int] = []
     for k, box in enumerate(boxes):
         if kept:

@@ -14,7 +14,7 @@ from ...io.image import MAX_PIXELS, grey, rgb
 
 
 def normalise(pixels: Any, preprocess: dict[str, Any]) -> Any:
-    """Pixels 0 to 255, channels last for colour (a float array or tensor) -> the range the weights were trained in."""
+    """Scale pixels 0 to 255 (floats, channels last for colour) to the range the weights were trained in."""
     mean, std = preprocess["mean"], preprocess["std"]
     if isinstance(mean, list):
         mean, std = np.asarray(mean, np.float32), np.asarray(std, np.float32)

@@ -184,7 +184,7 @@ def relative(table: Tensor, side: int) -> Tensor:
 
 
 def in_pieces(x: Tensor) -> bool:
-    """A CPU goes through the work piece by piece, as far as its cache reaches; a GPU and a compiler want it whole."""
+    """Split the work to fit the cache of a CPU; a GPU and a compiler get all of it."""
     return x.is_cpu and not torch.compiler.is_compiling()
 
 
@@ -198,15 +198,15 @@ def by_bands(step: Callable[[Tensor], Tensor], x_BHWD: Tensor, rows: int) -> Ten
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
-    """The one place that chooses."""
+    """Compute attention with relative positions by the fastest way for this device and size."""
     if not q.is_cpu:
         return attend_flash(q, k, v, rel_h, rel_w)
     return (attend_small if q.shape[2] <= SMALL else attend_blocks)(q, k, v, rel_h, rel_w)
 
 
 def widen(q: Tensor, k: Tensor, rel_h: Tensor, rel_w: Tensor) -> tuple[Tensor, Tensor]:
-    """q and k whose plain inner products are the logits: a query brings its bias of every row and every column, a key
-    says by ones which row and column is its own. Exact, and E + H + W wide.
+    """Return q and k whose inner products are the logits with bias. A query carries its bias of every row and column,
+    a key a one at its own row and column. Exact, and E + H + W wide.
     """
     high, wide = rel_h.shape[-1], rel_w.shape[-1]
     row, column = (torch.eye(n, dtype=k.dtype, device=k.device) for n in (high, wide))
@@ -254,7 +254,7 @@ def attend_blocks(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor)
 def _blocks_backward(
     grad: Tensor, out: Tensor, q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor
 ) -> list[Tensor]:
-    """Gradients of q, k, v, rel_h, rel_w: the probabilities anew, block by block, then as in FlashAttention."""
+    """Return gradients of q, k, v, rel_h, rel_w. Probabilities are computed anew by block, as in FlashAttention."""
     grads = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v, rel_h, rel_w)]
     scale, grid = q.shape[-1] ** -0.5, (rel_h.shape[-1], rel_w.shape[-1])
     exact = torch.promote_types(q.dtype, torch.float32)  # bfloat16 would lose most of a sum over many blocks
@@ -286,7 +286,7 @@ def _heads(q: Tensor) -> list[tuple[int, int]]:
 
 
 def _rows(q: Tensor) -> list[slice]:
-    """Blocks of queries."""
+    """Return the blocks of queries."""
     step = max(1, BLOCK // q.shape[2])
     return [slice(start, start + step) for start in range(0, q.shape[2], step)]
 

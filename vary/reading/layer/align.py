@@ -88,7 +88,7 @@ class Alphabet:
         return ch not in SHAKY and bool(self._classes_of(ch)[0])
 
     def is_alike(self, a: str, b: str) -> bool:
-        """Whether two characters look so alike that the head may take one for the other."""
+        """Return whether two characters look so alike that the head may take one for the other."""
         index = self.alphabet.find(b) + 1
         own, alike = self._classes_of(a)
         return b in (a, unicodedata.normalize("NFKD", a)) or (index > 0 and (index in own or index in alike))

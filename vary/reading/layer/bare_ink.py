@@ -41,7 +41,7 @@ def without_ink(image: Image.Image, lines: Sequence[LayerLine]) -> tuple[list[La
 
 
 def bare_ink(image: Image.Image, lines: Sequence[TextLine], content: PageContent, turn: Orientation) -> bool:
-    """Whether the page has ink that no line covers: pictures, outlines, text that the layer lacks."""
+    """Return whether the page has ink that no line covers: pictures, outlines, text that the layer lacks."""
     pixels = np.asarray(image)
     high, wide = (side // CELL for side in pixels.shape)
     if not high or not wide:

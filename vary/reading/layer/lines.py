@@ -178,7 +178,7 @@ class _Glyphs:
 
 
 def _upright(xy: np.ndarray, turn: Orientation, size: tuple[int, int]) -> np.ndarray:
-    """Points of the page image in the image turned upright."""
+    """Return points of the page image in the image turned upright."""
     angle, (wide, high) = math.radians(turn.rotation + turn.skew), rotate_size(size, turn)
     cos, sin = math.cos(angle), math.sin(angle)
     x, y = xy[..., 0] - size[0] / 2, xy[..., 1] - size[1] / 2
@@ -186,7 +186,7 @@ def _upright(xy: np.ndarray, turn: Orientation, size: tuple[int, int]) -> np.nda
 
 
 def _runs(glyphs: _Glyphs) -> list[np.ndarray]:
-    """Places of glyphs that follow one another in the content and on a baseline."""
+    """Return places of glyphs that follow one another in the content and on a baseline."""
     if not len(glyphs.index):
         return []
     em = np.maximum(glyphs.em[:-1], glyphs.em[1:])
@@ -225,7 +225,7 @@ def _rows(glyphs: _Glyphs, runs: list[np.ndarray]) -> Iterator[list[np.ndarray]]
 
 
 def _line(glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray]) -> LayerLine | None:
-    """The line of some runs, from left to right."""
+    """Return the line of some runs, from left to right."""
     places = np.concatenate(row)
     pitch = _pitch(glyphs, places, text)
     em = float(np.median(glyphs.em[places]))
@@ -294,7 +294,7 @@ def _letter_gap(glyphs: _Glyphs, row: list[np.ndarray]) -> float:
 
 
 def _dense(ch: str) -> bool:
-    """Whether a character belongs to a script that is written without blanks between words."""
+    """Return whether a character belongs to a script that is written without blanks between words."""
     return "\u2e80" <= ch <= "\u9fff" or "\uf900" <= ch <= "\ufaff" or "\uff00" <= ch <= "\uffef" or ch >= "\U00020000"
 
 

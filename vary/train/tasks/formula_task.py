@@ -42,7 +42,7 @@ class FormulaBatch:
     targets_BT: Tensor
 
     def to(self, device: torch.device) -> FormulaBatch:
-        """All tensors on a device."""
+        """Return all tensors on a device."""
         return FormulaBatch(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
 
 
@@ -78,7 +78,7 @@ class FormulaData(Dataset[Any]):
 
 
 def add_noise(formula: GlyphFormula, rng: np.random.Generator) -> GlyphFormula:
-    """A formula as a glyph head might report it: moved and resized boxes, some glyphs missing, doubled or mistaken.
+    """Return a formula as a glyph head may report it: boxes moved and resized, glyphs missing, double or wrong.
 
     A step whose glyph is missing goes, for nothing can be pointed at.
     """
@@ -159,7 +159,7 @@ class FormulaTask:
         return self.decoder.logits(memory, batch.inputs_BT, batch.last_BT, batch.used_BTN)
 
     def size(self, batch: FormulaBatch) -> tuple[int, int, list[str]]:
-        """Formulas and their steps."""
+        """Return the number of formulas and of their steps."""
         return len(batch.real_BN), int((batch.targets_BT != IGNORED).sum()), []
 
     def state(self) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class FormulaTask:
         return {}
 
     def evaluate(self) -> dict[str, float]:
-        """Measures on formulas of at most N steps, by bucket.
+        """Measure accuracy on formulas of at most N steps, by bucket.
 
         next_N: accuracy of the next step behind the true ones. exact_N: share of formulas that are written without a
         fault. edit: mean edit distance over the length, of all formulas.

@@ -44,7 +44,7 @@ class GlyphBatch:
     boxes: Tensor
 
     def to(self, device: torch.device) -> GlyphBatch:
-        """All tensors on a device."""
+        """Return all tensors on a device."""
         return GlyphBatch(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
 
 
@@ -97,7 +97,7 @@ def make_batch(formulas: list[GlyphFormula], class_of: dict[str, int], stride: t
 
 
 def _pieces(formula: GlyphFormula, stride: tuple[int, int]) -> list[tuple[str, int, np.ndarray]]:
-    """Glyphs of a drawn formula; rules in pieces of one cell each, for a cell sees no more of them."""
+    """Return glyphs of a drawn formula; rules in pieces of one cell each, for a cell sees no more of them."""
     found: list[tuple[str, int, np.ndarray]] = []
     boxes = formula.image_boxes if formula.image_boxes is not None else formula.boxes
     for char, style, box in zip(formula.chars, formula.styles.tolist(), boxes, strict=True):
@@ -156,7 +156,7 @@ class GlyphTask:
             return vocabulary(pixels)
 
     def losses(self, batch: GlyphBatch) -> tuple[dict[str, Tensor], float]:
-        """Means over cells and glyphs; every batch has the weight of its glyphs."""
+        """Return means over cells and glyphs; every batch has the weight of its glyphs."""
         batch = batch.to(self.device)
         found = self.head(self._tokens(batch))
         image, cell = batch.at.T
@@ -176,7 +176,7 @@ class GlyphTask:
         return losses, float(len(batch.classes))
 
     def size(self, batch: GlyphBatch) -> tuple[int, int, list[str]]:
-        """Formulas and their cells."""
+        """Return the number of formulas and of their cells."""
         return len(batch.images), batch.gate.numel(), []
 
     def state(self) -> dict[str, Any]:
@@ -205,7 +205,7 @@ class GlyphTask:
 
 
 def match_glyphs(formula: GlyphFormula, seen: FoundGlyphs, class_of: dict[str, int]) -> list[tuple[int, int]]:
-    """Pairs of a glyph of the formula and the one that was seen: same class, nearest middle within `NEAR_PX`.
+    """Pair each glyph of the formula with the one found: same class, nearest middle within `NEAR_PX`.
 
     Rules may be found longer or shorter: across them the distance counts, along them they must overlap.
     """
