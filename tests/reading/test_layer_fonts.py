@@ -7,6 +7,7 @@ import pytest
 from tests.pdfs import as_type3, pdf_of, show, with_map, without_map
 from vary.reading.api import load
 from vary.reading.layer.align import Alphabet
+from vary.reading.layer.document_votes import sightings_elsewhere
 from vary.reading.layer.glyphs import Sighting, judge_glyphs
 from vary.reading.pages import read_document
 
@@ -107,3 +108,44 @@ def test_an_accent_that_the_head_misses_is_no_lie() -> None:
     found = sightings("abcdefgh", "abcdefgh", 3) + sightings("ö", "o", 5)
     (verdict,) = {v for s, v in zip(found, judge_glyphs(found, alphabet), strict=True) if s.character == "ö"}
     assert verdict.kind == "unknown"
+
+
+class Book:
+    """A file of 40 pages whose even ones have the font F."""
+
+    def __init__(self) -> None:
+        self.kept: dict = {}
+
+    def __len__(self) -> int:
+        return 40
+
+    def fonts(self, number: int) -> list[str]:
+        return [] if number % 2 else ["F"]
+
+
+def looks(each: int) -> tuple[list[int], list[Sighting]]:
+    """Pages that are looked at for a glyph that each has so many times, and what is returned for page 3."""
+    pages: list[int] = []
+    book, found = Book(), sightings("a", "a", each)
+
+    def look(page, glyph):
+        pages.append(page)
+        return {0: found}
+
+    result = sightings_elsewhere(book, {("F", "a")}, 3, look)
+    assert sightings_elsewhere(book, {("F", "a")}, 3, look) == result  # what is known is not looked at again
+    return pages, result
+
+
+def test_other_pages_are_looked_at_until_a_glyph_was_sighted_often_enough() -> None:
+    assert len(looks(10)[0]) == 1
+    pages, found = looks(2)
+    assert (len(pages), len(found)) == (3, 6)
+    assert all(page % 2 == 0 for page in pages)
+    assert max(pages) - min(pages) > 10  # spread over the file
+
+
+def test_a_glyph_that_is_nowhere_else_is_sought_on_few_pages() -> None:
+    pages, found = looks(0)
+    assert len(pages) == len(set(pages)) == 6
+    assert not found

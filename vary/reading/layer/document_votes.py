@@ -1,66 +1,81 @@
-"""Sightings of a font's glyphs on other pages of a document, for a page that says too little about the font.
+"""Sightings of a font's glyphs on other pages of a document, for a page that says too little about the glyphs.
 
-The pages are chosen by the file alone: up to PAGES of those that have the font, evenly spread. So a page reads the same
-whether others were read before it or not. Each page is looked at once per file that is open.
+Pages are tried in an order that depends on the file alone and spreads evenly over it, until a glyph was sighted often
+enough. So a page reads the same whether others were read before it or not. Each glyph is looked for once per page and
+open file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ...io.deadline import time_is_up
-from .glyphs import Sighting
+from .glyphs import Glyph, Sighting
 
 if TYPE_CHECKING:
     from ...io.source import Source
 
-PAGES = 6  # on which a font is sighted
-INDEX = 500  # pages of a file, evenly spread, whose fonts are listed
-KEPT = 64  # pages whose sightings are kept
+PAGES = 6  # with the font, on which a glyph is sought
+LISTED = 64  # pages whose fonts are listed, for one font
+ENOUGH = 6  # sightings of a glyph
+KEPT = 1024  # glyphs on pages whose sightings are kept
 
-See = Callable[[int], list[Sighting]]
+Look = Callable[[int, Glyph], dict[int, list[Sighting]]]
 
 
-def sightings_elsewhere(source: Source, fonts: Iterable[str], number: int, see: See) -> list[Sighting]:
-    """Return sightings of fonts on other pages than `number`.
+def sightings_elsewhere(source: Source, glyphs: Iterable[Glyph], number: int, look: Look) -> list[Sighting]:
+    """Return sightings of glyphs, and of others of their fonts next to them, on other pages than `number`.
 
     Args:
         source: The file.
-        fonts: Identities, as `TextLayer.font_ids`.
+        glyphs: What is sought.
         number: The page that is read.
-        see: Returns all sightings of a page; called at most once per page.
+        look: Returns the sightings on some lines of a page that have the glyph, by line.
     """
-    wanted = set(fonts)
-    seen: dict[int, list[Sighting]] = source.kept.setdefault("sightings", {})
-    found: list[Sighting] = []
-    for page in sorted({page for font in wanted for page in _pages_of(source, font)} - {number}):
-        if page not in seen:
-            sightings = see(page)
-            if time_is_up():  # what was not looked at to its end is not kept
-                return found
-            seen[page] = sightings
-            while len(seen) > KEPT:
-                del seen[next(iter(seen))]
-        found += [one for one in seen[page] if one.font in wanted]
-    return found
+    wanted = sorted(set(glyphs))
+    fonts, found = {font for font, _ in wanted}, dict[tuple[int, int], list[Sighting]]()
+    for glyph in wanted:
+        count = 0
+        for page in _pages_of(source, glyph[0], number):
+            if count >= ENOUGH:
+                break
+            sightings = _look(source, page, glyph, look)
+            if time_is_up():  # what was not looked at to its end is not used
+                return []
+            for line, row in sightings.items():
+                found.setdefault((page, line), row)
+                count += sum((one.font, one.character) == glyph for one in row)
+    return [one for place in sorted(found) for one in found[place] if one.font in fonts]
 
 
-def _pages_of(source: Source, font: str) -> list[int]:
-    """Return the pages on which a font is sighted."""
-    if "fonts" not in source.kept:
-        listed: dict[str, list[int]] = {}
-        for number in _spread(list(range(1, len(source) + 1)), INDEX):
-            for known in source.fonts(number):
-                listed.setdefault(known, []).append(number)
-        source.kept["fonts"] = listed
-    return _spread(source.kept["fonts"].get(font, []), PAGES)
+def _look(source: Source, page: int, glyph: Glyph, look: Look) -> dict[int, list[Sighting]]:
+    kept: dict[tuple[int, Glyph], dict[int, list[Sighting]]] = source.kept.setdefault("sightings", {})
+    if (page, glyph) not in kept:
+        sightings = look(page, glyph)
+        if time_is_up():
+            return {}
+        kept[page, glyph] = sightings
+        while len(kept) > KEPT:
+            del kept[next(iter(kept))]
+    return kept[page, glyph]
 
 
-def _spread(numbers: list[int], most: int) -> list[int]:
-    """Return at most some of the numbers, evenly spread, the first and last among them."""
-    if len(numbers) <= most:
-        return numbers
-    return [numbers[k] for k in np.linspace(0, len(numbers) - 1, most).round().astype(int).tolist()]
+def _pages_of(source: Source, font: str, number: int) -> Iterator[int]:
+    """Yield up to PAGES pages other than `number` that have a font."""
+    known: dict[int, list[str]] = source.kept.setdefault("fonts", {})
+    count = 0
+    for page in _spread(len(source))[:LISTED]:
+        if page not in known:
+            known[page] = source.fonts(page)
+        if page != number and font in known[page]:
+            yield page
+            count += 1
+            if count == PAGES:
+                return
+
+
+def _spread(count: int) -> list[int]:
+    """Return the numbers from 1 to count so that any first part of them is evenly spread: by their reversed bits."""
+    bits = max(1, (count - 1).bit_length())
+    return sorted(range(1, count + 1), key=lambda page: int(f"{page - 1:0{bits}b}"[::-1], 2))

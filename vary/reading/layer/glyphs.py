@@ -36,6 +36,9 @@ INVISIBLE = (3, 7)  # text rendering modes
 POINTS = 72.0
 
 
+Glyph = tuple[str, str]  # identity of the font, and the character that it claims to be
+
+
 class Sighting(NamedTuple):
     """A glyph at one place.
 
@@ -133,6 +136,19 @@ def find_sightings(
             row.append(Sighting(font, ch, tuple(shapes[k].tolist()), float(points[k]), odds, seen))
         rows.append(row)
     return rows
+
+
+def lines_with(lines: Sequence[LayerLine], text: TextLayer, glyph: Glyph) -> list[LayerLine]:
+    """Return the lines in which a glyph is drawn in the line's own size, and not raised or lowered."""
+    fonts = [k for k, known in enumerate(text.font_ids) if known == glyph[0]]
+    found = []
+    for line in lines:
+        assert line.indices is not None
+        scripts = line.styles[:, len(STYLES) : len(STYLES + SCRIPTS)].any(1) if line.styles is not None else [False]
+        own = np.isin(text.fonts[line.indices], fonts) & (line.indices >= 0) & ~np.asarray(scripts)
+        if any(line.text[k] == glyph[1] for k in np.flatnonzero(own).tolist()):
+            found.append(line)
+    return found
 
 
 def agrees(character: str, odds: float, seen: str, alphabet: Alphabet) -> bool:

@@ -30,10 +30,10 @@ from ...models.images.preprocess import fit
 from ..ctc import DESCENT_EM, X_HEIGHT_EM, mix_rows
 from ..formulas import write_layer_formulas
 from .align import Aligned, Alphabet, align
-from .bare_ink import add_bare_lines, bare_ink, without_ink, without_lines
+from .bare_ink import add_bare_lines, bare_ink, only_lines, without_ink, without_lines
 from .document_votes import sightings_elsewhere
 from .formula_lines import mark_formulas, write_formula_lines
-from .glyphs import Sighting, find_sightings, without_unclear
+from .glyphs import Glyph, Sighting, find_sightings, lines_with, without_unclear
 from .lines import LAYER_DPI, LayerLine, evidence_of, hidden_text, lines_by_turn
 from .verify import Verdict, judge
 
@@ -47,6 +47,7 @@ PAD_EM = 0.15  # before and behind a line
 REACH_EM = 0.12  # beside its box, where a character may show
 STRIP_EM = 1.6  # height of a strip
 MAX_SCALE = 4.0
+LOOKED_AT = 3  # lines of a page on which a glyph is looked at for another page
 SCALES = 0.45, 3.5  # of the page image against LAYER_DPI
 USUAL_PIXELS = 1_200_000  # of a page of A4 at LAYER_DPI
 
@@ -72,8 +73,8 @@ def read_both(
         return [judge(one.shown, one.aligned, one.sightings, alphabet, others) for one in witnesses.parts]
 
     verdicts = judge_all(())
-    if doubted := {font for verdict in verdicts for font in verdict.doubted}:
-        others = sightings_elsewhere(source, doubted, number, lambda page: _sightings(source, page, reader))
+    if doubted := {glyph for verdict in verdicts for glyph in verdict.doubted}:
+        others = sightings_elsewhere(source, doubted, number, lambda page, glyph: _look(source, page, reader, glyph))
         verdicts = judge_all(others) if others else verdicts
     if any(verdict.rejected for verdict in verdicts) and not any(verdict.lines for verdict in verdicts):
         return _reject(read_pixels(), witnesses, verdicts)
@@ -120,10 +121,15 @@ class _Witnesses:
     parts: list[_Part]
 
 
-def _witnesses(source: Source, number: int, reader: Reader, factor: float) -> _Witnesses | None:
-    """Draw a page at the size at which its own type is read best, and align its layer; None without a layer."""
+def _witnesses(
+    source: Source, number: int, reader: Reader, factor: float, glyph: Glyph | None = None
+) -> _Witnesses | None:
+    """Draw a page at the size at which its own type is read best, and align its layer; None without a layer.
+
+    glyph: align only the first lines that have it; nothing else of the page is read.
+    """
     found = source.content(number, LAYER_DPI)
-    if found is None or not (groups := lines_by_turn(found.text, _size(found))):
+    if found is None or not (groups := _groups(found, _size(found), glyph)):
         return None
     em = usual_size(groups[0][1])
     width, height = _size(found)
@@ -133,9 +139,10 @@ def _witnesses(source: Source, number: int, reader: Reader, factor: float) -> _W
     if content is None or dpi is None:
         return None
     parts = []
-    for turn, lines in lines_by_turn(content.text, image.size):
+    for turn, lines in _groups(content, image.size, glyph):
         level = straighten(image, turn)
         shown, hidden = without_ink(level, lines)
+        level = only_lines(level, shown) if glyph else level
 
         def larger(scale: float, turn: Orientation = turn) -> Image.Image:
             return straighten(source.image(number, dpi * scale)[0], turn)
@@ -162,10 +169,24 @@ def _reject(page: Page, witnesses: _Witnesses, verdicts: Sequence[Verdict]) -> P
     return page
 
 
-def _sightings(source: Source, number: int, reader: Reader) -> list[Sighting]:
-    """Return all sightings of glyphs on a page."""
-    found = _witnesses(source, number, reader, 1.0)
-    return [one for part in found.parts for row in part.sightings for one in row if one] if found else []
+def _look(source: Source, number: int, reader: Reader, glyph: Glyph) -> dict[int, list[Sighting]]:
+    """Return the sightings on the first lines of a page that have a glyph, by the place of the line in the layer."""
+    witnesses = _witnesses(source, number, reader, 1.0, glyph)
+    known = (
+        [pair for part in witnesses.parts for pair in zip(part.shown, part.sightings, strict=True)] if witnesses else []
+    )
+    return {max(line.indices.tolist()): [one for one in row if one] for line, row in known if line.indices is not None}
+
+
+def _groups(
+    content: PageContent, size: tuple[int, int], glyph: Glyph | None
+) -> list[tuple[Orientation, list[LayerLine]]]:
+    """Return the visible lines of a page by their direction: all, or the first of each that have a glyph."""
+    groups = lines_by_turn(content.text, size)
+    if glyph is None:
+        return groups
+    chosen = [(turn, lines_with(lines, content.text, glyph)[:LOOKED_AT]) for turn, lines in groups]
+    return [(turn, lines) for turn, lines in chosen if lines]
 
 
 def _size(content: PageContent) -> tuple[int, int]:

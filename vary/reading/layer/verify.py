@@ -16,9 +16,21 @@ from ...document.elements import SOURCES
 from ...document.findings import Disagreement
 from ...io.box import union
 from .align import Aligned, Alphabet
-from .glyphs import CONFIRMED, CONTRADICTED, OFTEN, STRONG, GlyphVerdict, Sighting, agrees, judge_glyphs, same_letter
+from .glyphs import (
+    CONFIRMED,
+    CONTRADICTED,
+    OFTEN,
+    STRONG,
+    Glyph,
+    GlyphVerdict,
+    Sighting,
+    agrees,
+    judge_glyphs,
+    same_letter,
+)
 from .lines import LayerLine
 
+SETTLED = 12  # sightings that settle what a glyph of an honest font shows; the head may misread one in each place
 GOOD_LINE = 0.7  # share of a line's characters that are confirmed or healed; below, the line is not used
 LAYER, BOTH, HEALED, PIXELS = (SOURCES.index(name) for name in ("layer", "both", "healed", "pixels"))
 INVISIBLE = GlyphVerdict("mixed", "", 1)  # no glyph is drawn: each place counts for itself
@@ -33,14 +45,14 @@ class Verdict:
         rejected: Lines that are not used.
         disagreements: Where text layer and pixels differ.
         healed: Whether anything was replaced.
-        doubted: Fonts of which this page says too little; other pages of the document may say more.
+        doubted: Glyphs of which this page says too little; other pages of the document may say more.
     """
 
     lines: list[LayerLine] = field(default_factory=list)
     rejected: list[LayerLine] = field(default_factory=list)
     disagreements: list[Disagreement] = field(default_factory=list)
     healed: bool = False
-    doubted: set[str] = field(default_factory=set)
+    doubted: set[Glyph] = field(default_factory=set)
 
 
 def judge(
@@ -79,17 +91,15 @@ def _judge_line(
     characters, sources, good = list(line.text), np.full(len(line.text), LAYER, np.uint8), 0
     odds = [0.0] * len(line.text)
     inked = [k for k, ch in enumerate(line.text) if ch != " "]
-    doubted: set[str] = set()
     for k, one, glyph, value, seen in zip(inked, row, glyphs, aligned.odds.tolist(), aligned.seen, strict=True):
         new, source, certain = _judge_character(line.text[k], one, glyph, value, seen, alphabet)
-        if one is not None and (source in (PIXELS, HEALED) or (source == LAYER and not glyph.trusted)):
-            doubted.add(one.font)
+        if one is not None and _is_doubted(one, glyph, source, alphabet):
+            verdict.doubted.add((one.font, one.character))
         characters[k], sources[k], odds[k] = new, source, value
         good += certain
     for k in range(1, len(characters)):
         if characters[k] == " ":
             sources[k] = sources[k - 1]
-    verdict.doubted |= doubted
     if good < GOOD_LINE * max(1, len(inked)):
         verdict.rejected.append(line)
         spelt = "".join(aligned.seen)
@@ -124,6 +134,19 @@ def _judge_character(
     if glyph.trusted and (odds > STRONG or not seen or alphabet.is_alike(ch, seen)):
         return ch, LAYER, True
     return (seen or " ", PIXELS, False) if odds < CONTRADICTED else (ch, LAYER, False)
+
+
+def _is_doubted(one: Sighting, glyph: GlyphVerdict, source: int, alphabet: Alphabet) -> bool:
+    """Return whether sightings on other pages may change what becomes of a character.
+
+    A glyph that is true here stays, and one that many sightings heal is healed. A letter that the head cannot spell
+    tells nothing elsewhere either, unless it is clearly seen as a plain letter, as in a font that lies.
+    """
+    if source != LAYER:
+        return source == PIXELS or (source == HEALED and glyph.count < (OFTEN if glyph.lying else SETTLED))
+    if glyph.trusted or glyph.kind == "true" or same_letter(one.character, one.seen):
+        return False
+    return alphabet.spells(one.character) or (one.odds < STRONG and one.seen.isalnum())
 
 
 def _disagreements(
