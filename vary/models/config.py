@@ -298,7 +298,6 @@ def _check_transformers(where: str, given: dict[str, Any]) -> None:
     own = CONFIG_MAPPING[kind]
     known = {*own().to_dict(), *getattr(own, "attribute_map", {}), *inspect.signature(own.__init__).parameters}
     known |= {
-        "vision_use_head",  # of SigLIP, not named by transformers 5.17
         "rope_theta",
         "rope_scaling",
         "torch_dtype",

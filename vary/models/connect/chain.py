@@ -4,24 +4,49 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, cast
 
+import torch
 from torch import Tensor, nn
 
-from .plain import Activation, Connector, Fold, Gated, Grid, Linear, MeanFirst, Mlp, Norm, Positions, Shuffle
+from .cells import Depthwise, EndToken, InvertedResidual, Pool, Transpose
+from .plain import (
+    Activation,
+    Connector,
+    Fold,
+    Gated,
+    Grid,
+    Linear,
+    MeanFirst,
+    Mlp,
+    Norm,
+    Positions,
+    Select,
+    Shuffle,
+    Split,
+)
 from .qformer import QFormer
+from .query import Query
 from .resampler import Resampler
 
 STEPS: dict[str, type[Connector]] = {
     "act": Activation,
+    "depthwise": Depthwise,
+    "end-token": EndToken,
     "fold": Fold,
     "gated": Gated,
+    "inverted-residual": InvertedResidual,
     "linear": Linear,
     "mean-first": MeanFirst,
     "mlp": Mlp,
     "norm": Norm,
+    "pool": Pool,
     "positions": Positions,
     "qformer": QFormer,
+    "query": Query,
     "resampler": Resampler,
+    "select": Select,
     "shuffle": Shuffle,
+    "split": Split,
+    "transpose": Transpose,
 }
 
 
@@ -66,6 +91,35 @@ class Chain(Connector):
             tokens_BND = run(cast(Connector, module), tokens_BND, grid, inputs)
             grid = STEPS[step["name"]].grid(grid, **_sizes(step))
         return tokens_BND
+
+
+class Parallel(Connector):
+    """Run several chains on the same tokens and put their tokens one after the other (BLIVA, arXiv 2308.09936).
+
+    Args:
+        width: D.
+        out_width: E; every chain must end at it.
+        branches: The steps of each chain.
+    """
+
+    takes: ClassVar = Chain.takes
+
+    def __init__(self, width: int, out_width: int, branches: list[list[dict[str, Any]]]):
+        super().__init__()
+        self.branches = nn.ModuleList(Chain(width, out_width, steps) for steps in branches)
+
+    @staticmethod
+    def grid(grid: Grid, branches: list[list[dict[str, Any]]] | None = None, **_: Any) -> Grid:
+        """Return one row with the tokens of all chains."""
+        ends = [Chain.grid(grid, steps) for steps in branches or []]
+        return 1, sum(rows * columns for rows, columns in ends)
+
+    def forward(self, tokens_BND: Tensor, grid: Grid, **inputs: Any) -> Tensor:
+        """Map (B, N, D) to (B, M, E)."""
+        return torch.cat([branch(tokens_BND, grid, **inputs) for branch in self.branches], 1)
+
+
+STEPS["parallel"] = Parallel
 
 
 def run(connector: Connector, tokens_BND: Tensor, grid: Grid, inputs: dict[str, Any]) -> Tensor:

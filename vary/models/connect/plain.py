@@ -5,9 +5,11 @@ Shapes: B images, N vision tokens, D their width, M image tokens, E width of the
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Grid = tuple[int, int]
@@ -52,13 +54,24 @@ class Mlp(Connector):
         out_width: E.
         depth: Number of linear layers.
         act: Name of the activation, as transformers spells it.
+        hidden: Width between the layers; E by default.
+        bias: Whether the layers have a bias.
     """
 
-    def __init__(self, width: int, out_width: int, depth: int = 2, act: str = "gelu"):
+    def __init__(
+        self,
+        width: int,
+        out_width: int,
+        depth: int = 2,
+        act: str = "gelu",
+        hidden: int | None = None,
+        bias: bool = True,
+    ):
         super().__init__()
-        layers: list[nn.Module] = [nn.Linear(width, out_width)]
-        for _ in range(depth - 1):
-            layers += [activation(act), nn.Linear(out_width, out_width)]
+        widths = [width, *[hidden or out_width] * (depth - 1), out_width]
+        layers: list[nn.Module] = [nn.Linear(widths[0], widths[1], bias)]
+        for before, after in pairwise(widths[1:]):
+            layers += [activation(act), nn.Linear(before, after, bias)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
@@ -74,16 +87,21 @@ class Gated(Connector):
         out_width: E.
         hidden: Width of the product.
         act: Name of the activation, as transformers spells it.
+        bias: Whether the projections have a bias.
+        norm: Constant of a norm of the product; None has no norm.
     """
 
-    def __init__(self, width: int, out_width: int, hidden: int, act: str = "silu"):
+    def __init__(
+        self, width: int, out_width: int, hidden: int, act: str = "silu", bias: bool = False, norm: float | None = None
+    ):
         super().__init__()
-        self.gate, self.up = nn.Linear(width, hidden, False), nn.Linear(width, hidden, False)
-        self.down, self.act = nn.Linear(hidden, out_width, False), activation(act)
+        self.gate, self.up = nn.Linear(width, hidden, bias), nn.Linear(width, hidden, bias)
+        self.down, self.act = nn.Linear(hidden, out_width, bias), activation(act)
+        self.norm = nn.Identity() if norm is None else nn.LayerNorm(hidden, norm)
 
     def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
         """Map (B, N, D) to (B, N, E)."""
-        return self.down(self.act(self.gate(tokens_BND)) * self.up(tokens_BND))
+        return self.down(self.norm(self.act(self.gate(tokens_BND)) * self.up(tokens_BND)))
 
 
 class SameWidth(Connector):
@@ -151,6 +169,53 @@ class MeanFirst(SameWidth):
         return torch.cat([tokens_BND.mean(1, keepdim=True), tokens_BND], 1)
 
 
+class Select(Connector):
+    """Keep some of the channels, and the tokens after the first ones.
+
+    Args:
+        width: D.
+        out_width: Ignored.
+        channels: First channel, and the one after the last.
+        skip: Tokens in front that are dropped.
+    """
+
+    def __init__(self, width: int, out_width: int, channels: tuple[int, int], skip: int = 0):
+        super().__init__()
+        self.channels, self.skip = slice(*channels), skip
+
+    @staticmethod
+    def width(width: int, out_width: int, channels: tuple[int, int] = (0, 0), **_: Any) -> int:
+        """Return the number of channels that are kept."""
+        return channels[1] - channels[0]
+
+    def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
+        """Map (B, N, D) to (B, M, channels)."""
+        return tokens_BND[:, self.skip :, self.channels]
+
+
+class Split(Connector):
+    """Make several tokens of each by one linear layer (Frozen, arXiv 2106.13884 section 3.1).
+
+    Args:
+        width: D.
+        out_width: E.
+        count: Tokens that one becomes.
+    """
+
+    def __init__(self, width: int, out_width: int, count: int):
+        super().__init__()
+        self.linear, self.count = nn.Linear(width, count * out_width), count
+
+    @staticmethod
+    def grid(grid: Grid, count: int = 1, **_: Any) -> Grid:
+        """Return one row of all tokens."""
+        return 1, grid[0] * grid[1] * count
+
+    def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
+        """Map (B, N, D) to (B, M, E)."""
+        return self.linear(tokens_BND).unflatten(-1, (self.count, -1)).flatten(1, 2)
+
+
 class Norm(SameWidth):
     """Layer norm; the width stays."""
 
@@ -164,15 +229,24 @@ class Norm(SameWidth):
 
 
 class Fold(Connector):
-    """Stack the channels of a window of cells in one token, in the order row, column, channel (pixel shuffle)."""
+    """Stack the channels of a window of cells in one token, in the order row, column, channel (pixel shuffle).
 
-    def __init__(self, width: int, out_width: int, window: tuple[int, int] = (2, 2)):
+    Args:
+        width: D.
+        out_width: Ignored.
+        window: Rows and columns of cells per token.
+        pad: Add cells of zeros below and right, where the window does not divide the grid.
+    """
+
+    def __init__(self, width: int, out_width: int, window: tuple[int, int] = (2, 2), pad: bool = False):
         super().__init__()
-        self.window = (window[0], window[1])
+        self.window, self.pad = (window[0], window[1]), pad
 
     @staticmethod
-    def grid(grid: Grid, window: tuple[int, int] = (2, 2), **_: Any) -> Grid:
+    def grid(grid: Grid, window: tuple[int, int] = (2, 2), pad: bool = False, **_: Any) -> Grid:
         """Return one token per window."""
+        if pad:
+            return -(-grid[0] // window[0]), -(-grid[1] // window[1])
         return grid[0] // window[0], grid[1] // window[1]
 
     @staticmethod
@@ -182,6 +256,10 @@ class Fold(Connector):
 
     def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
         """Map (B, N, D) to (B, M, D * cells of a window)."""
+        if self.pad:
+            below, right = (-cells % side for cells, side in zip(grid, self.window, strict=True))
+            tokens_BND = F.pad(tokens_BND.unflatten(1, grid), (0, 0, 0, right, 0, below)).flatten(1, 2)
+            grid = grid[0] + below, grid[1] + right
         return fold(tokens_BND, grid, self.window)
 
 

@@ -1,6 +1,7 @@
 """Connect by learnt latents that attend to all tokens of an image and to each other: the Perceiver Resampler.
 
-Source: Flamingo, arXiv 2204.14198 section 3.1. The options cover those of Idefics, Idefics2 and Kosmos-2.
+Source: Flamingo, arXiv 2204.14198 section 3.1. The options cover those of Idefics, Idefics2, Kosmos-2
+and the visual abstractor of mPLUG-Owl (arXiv 2304.14178 section 3.1).
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ class ResamplerBlock(nn.Module):
         )  # fmt: skip
         self.norm = kinds[norm or "layer"](width, eps=eps) if ff else None
         self.ff: nn.Module | None = None
+        self.add_normed = options["add_normed"]
         if ff == "gated":
-            self.ff = Gated(width, width, hidden)
+            self.ff = Gated(width, width, hidden, bias=options["bias"], norm=options["ff_norm"])
         elif ff:
             self.ff = nn.Sequential(nn.Linear(width, hidden, False), activation(ff), nn.Linear(hidden, width, False))
 
@@ -39,7 +41,7 @@ class ResamplerBlock(nn.Module):
         found = self.attention(queries, torch.cat([context, queries], 1), mask)
         if self.ff is None or self.norm is None:
             return found
-        latents = latents + found
+        latents = (queries if self.add_normed else latents) + found
         normed = self.norm(latents)
         return latents + (self.ff(normed, (1, 1)) if isinstance(self.ff, Gated) else self.ff(normed))
 
@@ -59,8 +61,10 @@ class Resampler(SameWidth):
         ff: Feed-forward layer: `gated`, the name of an activation, or None for none (and no residual connection).
         hidden: Width of the feed-forward layer; four times D by default.
         head_norm: Norm queries and keys by head.
-        bias: Whether the attention has biases.
+        bias: Whether the attention, and a gated feed-forward layer, have biases.
         final: Whether a norm ends the layers.
+        ff_norm: Constant of a norm inside a gated feed-forward layer; None has no norm.
+        add_normed: Add the attention to its normed queries, not to the queries.
         eps: Constant of the norms.
     """
 
@@ -81,12 +85,15 @@ class Resampler(SameWidth):
         head_norm: bool = False,
         bias: bool = False,
         final: bool = True,
+        ff_norm: float | None = None,
+        add_normed: bool = False,
         eps: float = 1e-5,
     ):
         super().__init__()
         options = {
             "heads": heads, "head_dim": head_dim, "kv_heads": kv_heads, "norm": norm, "ff": ff,
             "hidden": hidden or 4 * width, "head_norm": head_norm, "bias": bias, "eps": eps,
+            "ff_norm": ff_norm, "add_normed": add_normed,
         }  # fmt: skip
         self.latents = nn.Parameter(torch.randn(latents, width) * 0.02)
         self.blocks = nn.ModuleList(ResamplerBlock(width, options) for _ in range(depth))

@@ -1,20 +1,20 @@
 """Let layers of the language model look at image tokens: gated cross-attention before some of them.
 
 The modules are next to the language model and reach its layers by PyTorch's forward hooks, so its own tensors keep
-their names. Source: Flamingo, arXiv 2204.14198 section 3.2; the options are those of IDEFICS.
+their names. Source: Flamingo, arXiv 2204.14198 section 3.2; the options are those of IDEFICS and OpenFlamingo.
 Shapes: B prompts, T text tokens, I images, M tokens of an image, D their width, E width of the language model.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
 from ..connect.attention import Attention, RMSNorm
-from ..connect.plain import Gated
+from ..connect.plain import Gated, Mlp
 from .base import Fusion, seen_images
 
 
@@ -28,13 +28,22 @@ class Sight:
 class GatedCross(nn.Module):
     """Add what a layer's input sees in the images, scaled by learnt gates that start at 0."""
 
-    def __init__(self, sight: Sight, width: int, text: PreTrainedConfig, head_norm: bool, vector: bool):
+    def __init__(self, sight: Sight, width: int, text: PreTrainedConfig, options: dict[str, Any]):
         super().__init__()
-        wide, heads, eps = text.hidden_size, text.num_attention_heads, getattr(text, "rms_norm_eps", 1e-6)
+        wide, eps, vector = text.hidden_size, getattr(text, "rms_norm_eps", 1e-6), options["vector"]
+        heads = options["heads"] or text.num_attention_heads
         self.sight = sight
-        self.norm, self.ff_norm = RMSNorm(wide, eps), RMSNorm(wide, eps)
-        self.attention = Attention(wide, width, heads, wide // heads, head_norm=RMSNorm if head_norm else None, eps=eps)
-        self.ff = Gated(wide, wide, text.intermediate_size, text.hidden_act)
+        plain = options["norm"] == "layer"
+        self.norm, self.ff_norm = (nn.LayerNorm(wide) if plain else RMSNorm(wide, eps) for _ in range(2))
+        self.attention = Attention(
+            wide, width, heads, options["head_dim"] or wide // heads,
+            head_norm=RMSNorm if options["head_norm"] else None, eps=eps,
+        )  # fmt: skip
+        self.ff: nn.Module
+        if options["ff"] == "gated":
+            self.ff = Gated(wide, wide, text.intermediate_size, text.hidden_act)
+        else:
+            self.ff = Mlp(wide, wide, 2, options["ff"], 4 * wide, bias=False)
         shape = (1, 1, wide) if vector else (1,)
         self.gate, self.ff_gate = nn.Parameter(torch.zeros(shape)), nn.Parameter(torch.zeros(shape))
 
@@ -68,6 +77,10 @@ class Cross(Fusion):
         text: Configuration of the language model.
         layers: Its layers.
         every: Layers from one cross-attention to the next.
+        first: Layer before which the first one is.
+        heads, head_dim: Heads and their width; those of the language model by default.
+        norm: Kind of the norms.
+        ff: Feed-forward layer: `gated`, of the size of the language model's, or an activation and four times E.
         head_norm: Norm queries and keys by head.
         vector: One gate per channel in place of one per layer.
     """
@@ -80,13 +93,26 @@ class Cross(Fusion):
         text: PreTrainedConfig,
         layers: list[nn.Module],
         every: int = 4,
+        first: int = 0,
+        heads: int | None = None,
+        head_dim: int | None = None,
+        norm: Literal["layer", "rms"] = "rms",
+        ff: str = "gated",
         head_norm: bool = False,
         vector: bool = False,
     ):
         super().__init__(width, text, layers)
         self.sight = Sight()
-        chosen = [layer for k, layer in enumerate(layers) if k % every == 0]
-        blocks = [GatedCross(self.sight, width, text, head_norm, vector) for _ in chosen]
+        chosen = layers[first::every]
+        options = {
+            "heads": heads,
+            "head_dim": head_dim,
+            "norm": norm,
+            "ff": ff,
+            "head_norm": head_norm,
+            "vector": vector,
+        }
+        blocks = [GatedCross(self.sight, width, text, options) for _ in chosen]
         self.blocks = nn.ModuleList(blocks)
         for block, layer in zip(blocks, chosen, strict=True):
             layer.register_forward_pre_hook(block.before, with_kwargs=True)

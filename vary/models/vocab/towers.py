@@ -31,10 +31,11 @@ class TowerVocabulary(Vocabulary):
     Args:
         config: Configuration of the tower, with its `model_type`.
         layer: Hidden state to return, counted as transformers does (0 is before the first layer, -2 before the last).
-            None is the output of the tower. A list concatenates the channels of several layers.
+            None is the output of the tower. A list concatenates the channels of several.
         stride: Pixels per token, for a tower whose configuration has no `patch_size`.
         width: D, for a tower whose configuration has no `hidden_size`.
         pick: `patches` drops class and register tokens; `all` keeps them.
+        class_token: Whether a CLIP has its class token; that of Qwen-VL has none.
         norm: Name of a norm inside the tower to apply to the chosen layer.
         unit: Scale every token to length 1.
     """
@@ -42,15 +43,27 @@ class TowerVocabulary(Vocabulary):
     def __init__(
         self,
         config: dict[str, Any],
-        layer: int | list[int] | None = None,
+        layer: int | list[int | None] | None = None,
         stride: int | None = None,
         width: int | None = None,
         pick: Literal["patches", "all"] = "patches",
         norm: str | None = None,
         unit: bool = False,
+        class_token: bool = True,
     ):
-        super().__init__(config=config, layer=layer, stride=stride, width=width, pick=pick, norm=norm, unit=unit)
+        super().__init__(
+            config=config,
+            layer=layer,
+            stride=stride,
+            width=width,
+            pick=pick,
+            norm=norm,
+            unit=unit,
+            class_token=class_token,
+        )
         self.tower = _build(config)
+        if not class_token:
+            self.tower.pre_layrnorm.register_forward_pre_hook(_drop_first)
         own = self.tower.config
         self.layers = layer if isinstance(layer, list) else [layer]
         depth = getattr(own, "num_hidden_layers", None)
@@ -95,7 +108,7 @@ class TowerVocabulary(Vocabulary):
             options["interpolate_pos_encoding"] = True
         if self.native and sizes_B2 is not None:
             options["patch_attention_mask"] = self.used(sizes_B2, high, wide).unflatten(1, (rows, columns))
-        deep = self.layers != [None]
+        deep = any(layer is not None for layer in self.layers)
         out = self.tower(pixels_BCHW, **({"output_hidden_states": True} if deep else {}), **options)
         found = [out.last_hidden_state if k is None else out.hidden_states[k] for k in self.layers]
         return self._pick([tokens.flatten(2).mT if tokens.ndim == 4 else tokens for tokens in found], rows * columns)
@@ -123,9 +136,14 @@ class TowerVocabulary(Vocabulary):
         return kept[0] if len(kept) == 1 else torch.cat(kept, -1)
 
 
+def _drop_first(module: nn.Module, given: tuple[Tensor]) -> tuple[Tensor]:
+    """Drop the first token of a module's input."""
+    return (given[0][:, 1:],)
+
+
 def _width(config: Any) -> int:
     """Return the width of the tokens of a tower; a tower of several stages has that of the last one."""
-    stages = getattr(config, "embed_dim", None)
+    stages = getattr(config, "embed_dim", None) or getattr(config, "hidden_sizes", None)
     return stages[-1] if isinstance(stages, list | tuple) else config.hidden_size
 
 

@@ -35,14 +35,16 @@ class About:
     """Facts of a row that do not change the model.
 
     `row` is its number in the list of systems (docs/family.md), `paper` its source, `licence` that of its weights.
-    `reference` is the model type of transformers that computes the same. `level` says what a test shows: `equal` to
-    that reference, or `shape`. `trains` names the parts that its training changes. `note` names what differs.
+    `reference` is the model type of transformers that computes the same, `code` the authors' public code: repository,
+    file and commit. `level` says what a test shows: `equal` to the reference, `transcribed` (equal to that code, which
+    the test writes again), or `shape`. `trains` names the parts that its training changes. `note` names what differs.
     """
 
     row: int | None = None
     paper: str = ""
     licence: str = RESEARCH
     reference: str = ""
+    code: str = ""
     level: str = "shape"
     trains: tuple[str, ...] = ()
     note: str = ""

@@ -10,9 +10,10 @@ from ...io.errors import ConfigError
 from . import about, names, settings
 
 AXES = ("vocabularies", "views", "connector", "arrange", "fusion", "positions", "language_model", "reference")
-LEVELS = ("equal", "shape")
+LEVELS = ("equal", "transcribed", "shape")
 LEVEL_MEANS = {
     "equal": "logits and greedy tokens equal those of a class of transformers, and its folder converts",
+    "transcribed": "logits and greedy tokens equal those of the authors' public code, which the tests write again",
     "shape": "it builds, runs, trains and saves; parts are compared with transformers where it has them",
 }
 
@@ -54,7 +55,7 @@ systems; several of our own models share one.
     text += "|---|---|---|---|---|---|---|---|---|---|---|---|\n"
     for row in rows():
         cells = [f"`{row['name']}`", row["row"] or "–", *(row[axis] for axis in AXES[:-1])]
-        cells += [row["level"], row["reference"] or "–", row["paper"] or "–"]
+        cells += [row["level"], row["reference"] or row["code"] or "–", row["paper"] or "–"]
         text += f"| {' | '.join(map(str, cells))} |\n"
     notes = [f"- `{row['name']}`: {row['note']}." for row in rows() if row["note"]]
     return text + "\nWhat differs from the authors' model:\n\n" + "\n".join(notes) + "\n"
@@ -95,13 +96,14 @@ def _row(name: str) -> dict[str, Any]:
         "language_model": _language(found["text_config"]),
         "level": facts.level,
         "reference": facts.reference,
+        "code": facts.code,
         "paper": facts.paper,
         "note": facts.note,
     }
 
 
 def _fusion(found: dict[str, Any]) -> str:
-    if found["text_config"]["model_type"] in ("t5", "bart"):
+    if found["text_config"]["model_type"] in ("t5", "mt5", "bart"):
         return "encoder-decoder"
     return found.get("fusion", {"name": "prefix"})["name"] + (", prefix mask" if found.get("mask") == "prefix" else "")
 
@@ -125,6 +127,8 @@ def _vocabulary(vocabulary: dict[str, Any]) -> str:
 def _connector(connector: dict[str, Any]) -> str:
     if "steps" in connector:
         return " > ".join(map(_connector, connector["steps"])) or "none"
+    if "branches" in connector:
+        return " + ".join(f"({_connector({'steps': steps})})" for steps in connector["branches"])
     sizes = [str(connector[key]) for key in ("depth", "queries", "latents") if key in connector]
     return " ".join([connector["name"], *sizes])
 

@@ -24,8 +24,9 @@ def shrink(settings: Settings) -> Settings:
     connectors = settings["connector"] if several else [settings.get("connector", {"name": "shuffle"})]
     small = [_connector(connector) for connector in connectors]
     found["connector"] = small if several else small[0]
-    if "every" in settings.get("fusion", {}):
-        found["fusion"] = settings["fusion"] | {"every": LAYERS - 1}
+    if "every" in (fusion := settings.get("fusion", {})):
+        inside = {"every": LAYERS - 1, "first": 1, "heads": 3, "head_dim": 10}
+        found["fusion"] = fusion | {key: value for key, value in inside.items() if key in fusion}
     if settings.get("formulas"):
         found["formulas"] = settings["formulas"] | {"width": 36, "inner": 46, "heads": 2, "encoder": 1, "decoder": 2}
     if settings.get("glyph_head"):
@@ -49,7 +50,8 @@ def _vocabulary(vocabulary: Settings, k: int) -> Settings:
         found["patch"], ratio = 6, 6 / vocabulary["patch"]
     preprocess = dict(vocabulary.get("preprocess", {}))
     if size := preprocess.get("size"):
-        preprocess["size"] = round(size * ratio)
+        stride = vocabulary.get("stride")
+        preprocess["size"] = _image(size, stride)[0] if stride else round(size * ratio)
     if views := preprocess.get("views"):
         preprocess["views"] = _views(views, ratio, found)
     return found | ({"preprocess": preprocess} if preprocess else {})
@@ -80,7 +82,7 @@ def _image(size: int, cell: int) -> tuple[int, float]:
 def _tower(config: Settings, k: int) -> tuple[Settings, float]:
     """Shrink the configuration of a tower of transformers."""
     wide = TOWER + 8 * k
-    if "embed_dim" in config:
+    if "embed_dim" in config or "hidden_sizes" in config:
         return _shrink_stages(config)
     small = {
         "hidden_size": wide,
@@ -98,7 +100,12 @@ def _tower(config: Settings, k: int) -> tuple[Settings, float]:
 
 
 def _shrink_stages(config: Settings) -> tuple[Settings, float]:
-    """Shrink a tower of four stages (DaViT), or one whose last layer has the width of the language model."""
+    """Shrink a tower of several stages, or one whose last layer has the width of the language model."""
+    if "hidden_sizes" in config:
+        stages = len(config["hidden_sizes"])
+        sizes: Settings = {"hidden_sizes": [8 * (k + 1) for k in range(stages)], "depths": [1] * stages}
+        sizes |= {"num_groups": 2, "embedding_size": 8} if "embedding_size" in config else {}
+        return config | sizes, 1 / SIDE
     if "depths" not in config:
         return config | {"depth": LAYERS, "embed_dim": 24, "num_heads": 2, "hidden_size": WIDTH, "mlp_ratio": 2}, 1.0
     heads = {"num_heads": [1, 2, 3, 4], "num_groups": [1, 2, 3, 4], "depths": [1, 1, 1, 1]}
@@ -112,7 +119,17 @@ def _connector(connector: Settings) -> Settings:
         found["squeeze"] = 12
     if "steps" in connector:
         found["steps"] = [_connector(step) for step in connector["steps"]]
-    if "queries" in connector:
+    if "branches" in connector:
+        found["branches"] = [[_connector(step) for step in steps] for steps in connector["branches"]]
+    if connector["name"] == "pool":
+        found["to"] = [max(1, -(-side // SIDE)) for side in connector["to"]]
+    if connector["name"] == "select":
+        found["channels"] = [
+            bound * TOWER // (connector["channels"][1] - connector["channels"][0]) for bound in connector["channels"]
+        ]
+    if connector["name"] == "query":
+        found |= {"queries": 4, "heads": 4}
+    elif "queries" in connector:
         sizes = {"hidden_size": 44, "intermediate_size": 34, "num_hidden_layers": 2, "num_attention_heads": 2}
         sizes |= {"vocab_size": 2 * BYTES + 88} if "vocab_size" in connector["config"] else {}
         found |= {"queries": 6, "config": connector["config"] | sizes}
@@ -121,7 +138,8 @@ def _connector(connector: Settings) -> Settings:
             {"heads": 2, "head_dim": 10} if connector.get("norm", "layer") != "rms" else {"heads": 4, "head_dim": 10}
         )
         found |= {"latents": 5, "depth": min(2, connector["depth"]), **inside}
-        found |= {"heads": 4, "head_dim": WIDTH // 4} if connector.get("bias") else {}
+        if connector.get("bias"):
+            found |= {"heads": 4, "head_dim": WIDTH // 4}
         found |= {"kv_heads": 2} if "kv_heads" in connector else {}
     if connector["name"] == "gated":
         found["hidden"] = 2 * WIDTH
@@ -150,6 +168,7 @@ def _language(settings: Settings) -> Settings:
         **{"encoder_ffn_dim": 40, "decoder_ffn_dim": 52, "encoder_layers": 2, "decoder_layers": 1},
         **{"encoder_attention_heads": 4, "decoder_attention_heads": 4, "attention_heads": 4},
         **{"embed_dim": WIDTH, "layers": 2},
+        **{"n_heads": 4, "n_layers": 2, "expansion_ratio": 2, "max_seq_len": POSITIONS},  # of MPT
     }
     text = text | {key: value for key, value in small.items() if key in text}
     if "partial_rotary_factor" in text.get("rope_parameters", {}):

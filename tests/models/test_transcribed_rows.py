@@ -1,0 +1,95 @@
+"""Rows without a class of transformers equal the authors' public code; all rows answer, train, and come back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+from vary.models.config import preset
+from vary.models.modeling import VaryForConditionalGeneration
+from vary.models.zoo import about, names
+
+from .references import randomised
+from .test_rows import DARK, answered, check_batches_caches_and_beams, check_training, decoder_of, inputs_of
+from .transcripts import LOGITS, TOKENS
+
+OWN = [name for name in names() if not about(name).reference and about(name).trains]  # of other authors
+
+
+def row(name: str) -> VaryForConditionalGeneration:
+    return randomised(VaryForConditionalGeneration(preset(f"{name}-test")))
+
+
+def language_of(model: VaryForConditionalGeneration) -> torch.nn.Module:
+    """The causal language model of transformers with the weights of ours."""
+    made = AutoModelForCausalLM.from_config(model.config.text_config).eval()
+    made.base_model.load_state_dict(model.language_model.state_dict())
+    made.get_output_embeddings().load_state_dict(model.lm_head.state_dict())
+    return made
+
+
+@pytest.mark.parametrize("name", [*TOKENS, *LOGITS])
+@torch.no_grad()
+def test_row_equals_the_code_of_its_authors(name) -> None:
+    ours = row(name)
+    inputs = inputs_of(ours.config, 1)
+    logits, language = ours(**inputs).logits, language_of(ours)
+    if name in TOKENS:
+        embedded = language.get_input_embeddings()(inputs["input_ids"])
+        places = (inputs["input_ids"] == ours.config.image_token_id)[..., None]
+        embedded = embedded.masked_scatter(places, TOKENS[name](ours, inputs))
+        given = {"inputs_embeds": embedded, "attention_mask": inputs["attention_mask"]}
+        assert (logits - language(**given).logits).abs().max() <= 1e-4
+        assert answered(ours, ours.config, inputs) == answered(language, ours.config, given)
+    else:
+        assert (logits - LOGITS[name](ours, inputs, language)).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize("name", OWN)
+@torch.no_grad()
+def test_the_picture_is_seen(name) -> None:
+    ours = row(name)
+    decoder = decoder_of(ours.config)
+    one, other = (ours(**inputs_of(ours.config, k), **decoder).logits[0, -1] for k in (1, DARK))
+    assert (one - other).abs().max() >= 1e-2
+
+
+@pytest.mark.parametrize("name", OWN)
+@torch.no_grad()
+def test_batches_caches_and_beams(name) -> None:
+    check_batches_caches_and_beams(row(name))
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_training_changes_what_the_row_trains_and_lowers_the_loss(name) -> None:
+    check_training(name)
+
+
+@pytest.mark.parametrize("name", OWN)
+@torch.no_grad()
+def test_a_row_comes_back_from_its_folder(name, tmp_path) -> None:
+    ours = row(name)
+    ours.save_pretrained(tmp_path)
+    again = AutoModelForImageTextToText.from_pretrained(tmp_path).eval()
+    inputs, decoder = inputs_of(ours.config, 1), decoder_of(ours.config)
+    assert (again(**inputs, **decoder).logits - ours(**inputs, **decoder).logits).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_size_of_the_full_model_fits(name) -> None:
+    """It is built without memory."""
+    config = preset(name)
+    with torch.device("meta"):
+        model = VaryForConditionalGeneration(config)
+    assert sum(p.numel() for p in model.parameters()) > 1e9
+    assert model.config.image_token_id < config.text_config.vocab_size
+
+
+def test_transcribed_rows_cite_the_code_that_was_read() -> None:
+    assert {name for name in names() if about(name).level == "transcribed"} == {*TOKENS, *LOGITS}
+    for name in (*TOKENS, *LOGITS):
+        place, file, commit = about(name).code.split(" (")[0].split(", ")
+        assert place.count("/") == 1, name
+        assert file.endswith(".py"), name
+        assert len(commit) == 7, name

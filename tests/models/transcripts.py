@@ -1,0 +1,236 @@
+"""Compute the image tokens of rows as the authors' public code does, written again from reading it.
+
+Each function takes a model of ours and its inputs and returns the image tokens (B, L, E) of one image per prompt. It
+shares the weights and the classes of transformers with the model, and none of our own parts. `about.code` of a row
+names the file that was read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Weights = dict[str, Tensor]
+
+
+def under(weights: Weights, prefix: str) -> Weights:
+    """The weights whose names begin with a prefix, without it."""
+    return {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+
+
+def step(model: Any, k: int) -> Weights:
+    return under(model.state_dict(), f"connector.steps.{k}.")
+
+
+def affine(weights: Weights, name: str, x: Tensor) -> Tensor:
+    return F.linear(x, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
+
+
+def normed(weights: Weights, name: str, x: Tensor, eps: float = 1e-5) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"], eps)
+
+
+def hidden(model: Any, inputs: dict[str, Any], layer: int) -> Tensor:
+    """A hidden state of the first tower, with its class token."""
+    return model.vocabularies[0].tower(inputs["pixel_values"], output_hidden_states=True).hidden_states[layer]
+
+
+def heads_of(x: Tensor, heads: int) -> Tensor:
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def softmax_attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+    q, k, v = (heads_of(x, heads) for x in (q, k, v))
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+
+
+def yi_vl(model: Any, inputs: dict[str, Any]) -> Tensor:
+    x = hidden(model, inputs, -2)[:, 1:]
+    x = normed(step(model, 1), "norm", affine(step(model, 0), "linear", x))
+    return normed(step(model, 4), "norm", affine(step(model, 3), "linear", F.gelu(x)))
+
+
+def minigpt_v2(model: Any, inputs: dict[str, Any]) -> Tensor:
+    x = model.vocabularies[0].tower(inputs["pixel_values"]).last_hidden_state[:, 1:]
+    return affine(step(model, 1), "linear", x.reshape(len(x), x.shape[1] // 4, -1))
+
+
+def convllava(model: Any, inputs: dict[str, Any]) -> Tensor:
+    tower = model.vocabularies[0].tower
+    x = tower.embeddings(inputs["pixel_values"])
+    for stage in tower.encoder.stages:
+        x = stage(x)
+    x = x.permute(0, 2, 3, 1).flatten(1, 2)
+    weights = model.state_dict()
+    return affine(weights, "connector.layers.2", F.gelu(affine(weights, "connector.layers.0", x)))
+
+
+def two_layers(weights: Weights, x: Tensor) -> Tensor:
+    return affine(weights, "layers.2", F.gelu(affine(weights, "layers.0", x)))
+
+
+def square(x: Tensor) -> Tensor:
+    side = math.isqrt(x.shape[1])
+    return x.transpose(1, 2).reshape(len(x), -1, side, side)
+
+
+def mobilevlm(model: Any, inputs: dict[str, Any]) -> Tensor:
+    x = square(two_layers(step(model, 0), hidden(model, inputs, -2)[:, 1:]))
+    for k, stride in ((1, 1), (2, 2)):
+        w, width = step(model, k), x.shape[1]
+        y = F.conv2d(x, w["depthwise.weight"], stride=stride, padding=1, groups=width)
+        y = F.hardswish(normed(w, "norms.0", y.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
+        scale = F.conv2d(F.adaptive_avg_pool2d(y, 1), w["squeeze.weight"], w["squeeze.bias"]).relu()
+        y = y * F.hardsigmoid(F.conv2d(scale, w["excite.weight"], w["excite.bias"]))
+        y = normed(w, "norms.1", F.conv2d(y, w["project.weight"]).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x = x + y if stride == 1 else y
+    return x.flatten(2).transpose(1, 2)
+
+
+def mobilevlm_v2(model: Any, inputs: dict[str, Any]) -> Tensor:
+    x = square(two_layers(step(model, 0), hidden(model, inputs, -2)[:, 1:]))
+    x, w = F.adaptive_avg_pool2d(x, tuple(model.config.connector["steps"][1]["to"])), step(model, 2)
+    x = F.conv2d(x, w["conv.weight"], w["conv.bias"], padding=1, groups=x.shape[1]) + x
+    return x.flatten(2).transpose(1, 2)
+
+
+def vila(model: Any, inputs: dict[str, Any]) -> Tensor:
+    x = hidden(model, inputs, -2)
+    side = math.isqrt(x.shape[1])
+    x = x.reshape(len(x), side, side, -1)
+    if side % 2:
+        x = torch.cat([x, torch.zeros_like(x[:, :1])], 1)
+        x = torch.cat([x, torch.zeros_like(x[:, :, :1])], 2)
+    n, rows, columns, width = x.shape
+    x = x.reshape(n, rows, columns // 2, 2 * width).permute(0, 2, 1, 3)
+    x = x.reshape(n, columns // 2, rows // 2, 4 * width).flatten(1, 2)
+    return two_layers(step(model, 3), normed(step(model, 2), "norm", x))
+
+
+def sines(width: int, places: Tensor) -> Tensor:
+    omega = 1 / 10000 ** (torch.arange(width // 2).float() / (width / 2))
+    angles = places.flatten().float()[:, None] * omega
+    return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+def sine_table(width: int, rows: int, columns: int) -> Tensor:
+    """Positions of a grid: the column first, then the row."""
+    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    return torch.cat([sines(width // 2, column), sines(width // 2, row)], 1)
+
+
+def qwen_vl(model: Any, inputs: dict[str, Any]) -> Tensor:
+    tower, w = model.vocabularies[0].tower, step(model, 0)
+    patches = tower.embeddings.patch_embedding(inputs["pixel_values"]).flatten(2).transpose(1, 2)
+    x = tower.pre_layrnorm.forward(patches + tower.embeddings.position_embedding.weight[1:])  # without our hook
+    x = tower.encoder(inputs_embeds=x).last_hidden_state
+    queries, width = w["queries"].shape
+    table, cells = sine_table(width, math.isqrt(queries), math.isqrt(queries)), math.isqrt(x.shape[1])
+    wide = table.reshape(1, math.isqrt(queries), -1, width).permute(0, 3, 1, 2)
+    there = F.interpolate(wide, (cells, cells), mode="bicubic", align_corners=False).permute(0, 2, 3, 1).flatten(0, 2)
+    x = normed(w, "key_norm", affine(w, "project", x), 1e-6)
+    asked = (normed(w, "query_norm", w["queries"], 1e-6) + table).expand(len(x), -1, -1)
+    parts = zip(w["attention.in_proj_weight"].chunk(3), w["attention.in_proj_bias"].chunk(3), strict=True)
+    q, k, v = (F.linear(given, *own) for given, own in zip((asked, x + there, x), parts, strict=True))
+    x = affine(w, "attention.out_proj", softmax_attention(q, k, v, model.config.connector["steps"][0]["heads"]))
+    return normed(step(model, 1), "norm", x, 1e-6) @ step(model, 2)["linear.weight"].T
+
+
+def mplug_owl(model: Any, inputs: dict[str, Any]) -> Tensor:
+    tower, sizes = model.vocabularies[0].tower, model.config.connector["steps"][0]
+    seen = tower.post_layernorm(tower(inputs["pixel_values"]).last_hidden_state)
+    x = step(model, 0)["latents"].expand(len(seen), -1, -1)
+    for k in range(sizes["depth"]):
+        w = under(step(model, 0), f"blocks.{k}.")
+        x = normed(w, "query", x)
+        keys = torch.cat([x, normed(w, "context", seen)], 1)
+        given = (affine(w, f"attention.{part}_proj", y) for part, y in (("q", x), ("k", keys), ("v", keys)))
+        x = x + affine(w, "attention.o_proj", softmax_attention(*given, sizes["heads"]))
+        y = normed(w, "norm", x)
+        y = normed(w, "ff.norm", F.silu(affine(w, "ff.gate", y)) * affine(w, "ff.up", y), 1e-6)
+        x = x + affine(w, "ff.down", y)
+    return torch.cat([affine(step(model, 1), "linear", x), step(model, 2)["end"].expand(len(x), -1, -1)], 1)
+
+
+def bliva(model: Any, inputs: dict[str, Any]) -> Tensor:
+    out = model.vocabularies[0].tower(inputs["pixel_values"], output_hidden_states=True)
+    former, linear, patches = (step(model, 0), "branches.0.steps.2.linear", "branches.1.steps.1.linear")
+    part = model.connector.steps[0].branches[0].steps[1]
+    queries = part.queries.expand(len(out.last_hidden_state), -1, -1)
+    mask = torch.cat([torch.ones(queries.shape[:2], dtype=torch.long), inputs["words_mask"]], 1)
+    found = part.qformer(
+        input_ids=inputs["words"], attention_mask=mask, query_embeds=queries,
+        encoder_hidden_states=out.last_hidden_state,
+    ).last_hidden_state[:, : queries.shape[1]]  # fmt: skip
+    return torch.cat([affine(former, linear, found), affine(former, patches, out.hidden_states[-2][:, 1:])], 1)
+
+
+TOKENS: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {
+    "bliva": bliva,
+    "convllava": convllava,
+    "minigpt-v2": minigpt_v2,
+    "mobilevlm": mobilevlm,
+    "mobilevlm-v2": mobilevlm_v2,
+    "mplug-owl": mplug_owl,
+    "qwen-vl": qwen_vl,
+    "vila2": vila,
+    "yi-vl": yi_vl,
+}
+
+
+class FlamingoLayer(torch.nn.Module):
+    """A layer of a language model behind gated cross-attention to the last image before each token."""
+
+    def __init__(self, layer: Any, weights: Weights, media: Tensor, time: Tensor, heads: int):
+        super().__init__()
+        self.layer, self.weights, self.media, self.time, self.heads = layer, weights, media, time, heads
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        w, images, each = self.weights, *self.media.shape[1:3]
+        media = self.media.flatten(1, 2)
+        q = heads_of(affine(w, "attention.q_proj", normed(w, "norm", x)), self.heads)
+        k, v = (heads_of(affine(w, f"attention.{part}_proj", media), self.heads) for part in "kv")
+        scores = q @ k.mT / math.sqrt(q.shape[-1])
+        own = torch.arange(1, images + 1).repeat_interleave(each)
+        scores = scores.masked_fill(self.time[:, None, :, None] != own, torch.finfo(scores.dtype).min)
+        weights = scores.softmax(-1).masked_fill(self.time[:, None, :, None] == 0, 0.0)
+        found = affine(w, "attention.o_proj", (weights @ v).transpose(1, 2).flatten(2))
+        x = x + found * w["gate"].tanh()
+        inner = affine(w, "ff.layers.2", F.gelu(affine(w, "ff.layers.0", normed(w, "ff_norm", x))))
+        return self.layer(x + inner * w["ff_gate"].tanh(), *args, **kwargs)
+
+
+def flamingo_media(model: Any, inputs: dict[str, Any]) -> Tensor:
+    """The latents (B, 1, M, D) of one image per prompt."""
+    seen = model.vocabularies[0].tower(inputs["pixel_values"].flatten(0, -4)).last_hidden_state[:, 1:]
+    sizes, weights = model.config.connector["steps"][0], step(model, 0)
+    x = weights["latents"].expand(len(seen), -1, -1)
+    for k in range(sizes["depth"]):
+        w = under(weights, f"blocks.{k}.")
+        asked = normed(w, "query", x)
+        keys = torch.cat([normed(w, "context", seen), asked], 1)
+        given = (affine(w, f"attention.{part}_proj", y) for part, y in (("q", asked), ("k", keys), ("v", keys)))
+        x = x + affine(w, "attention.o_proj", softmax_attention(*given, sizes["heads"]))
+        x = x + affine(w, "ff.2", F.gelu(affine(w, "ff.0", normed(w, "norm", x))))
+    return normed(weights, "norm", x)[:, None]
+
+
+def flamingo_logits(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
+    """The logits of a causal language model of transformers whose layers are wrapped."""
+    layers, fusion = language.transformer.blocks, model.config.fusion
+    time = (inputs["input_ids"] == model.config.image_token_id).cumsum(-1)
+    media = flamingo_media(model, inputs)
+    for k in range(len(layers)):
+        if (k + 1) % fusion["every"] == 0:
+            own = under(model.state_dict(), f"fusion.blocks.{k // fusion['every']}.")
+            layers[k] = FlamingoLayer(layers[k], own, media, time, fusion["heads"])
+    return language(inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False).logits
+
+
+LOGITS: dict[str, Callable[[Any, dict[str, Any], Any], Tensor]] = {"openflamingo": flamingo_logits}
