@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+import pypdfium2
 import pytest
 
 from tests.conftest import printed_by
 from tests.pdfs import pdf_of, show
+from vary.io.pdf_text import ARRAYS, GENERATED, read_text_layer
 from vary.reading.api import load
+from vary.reading.layer.lines import lines_by_turn
 from vary.reading.pages import read_document
 
 READER = load("layer")
@@ -31,6 +37,19 @@ def test_glyphs_placed_one_by_one_in_any_order_are_words(tmp_path) -> None:
     letters = [show(ch, 50 + 8 * k, 200, 12, "F3") for k, ch in enumerate("Nine sheep") if ch != " "]
     path = pdf_of(tmp_path / "a.pdf", ["".join(letters[::-1])])
     assert read_document(path, READER).text() == "Nine sheep"
+
+
+def test_line_breaks_within_a_word_are_no_blanks(tmp_path) -> None:
+    """PDFium adds a line break after each character of a page that it takes for vertical writing."""
+    pdf = pypdfium2.PdfDocument(pdf_of(tmp_path / "a.pdf", [show("Upper level", 50, 200)]))
+    layer = read_text_layer(pdf[0])
+    pdf.close()
+    count = len(layer.text)
+    broken = {name: np.repeat(getattr(layer, name), 3, 0) for name, _, _ in ARRAYS}
+    broken["kinds"][np.arange(3 * count) % 3 > 0] = GENERATED
+    text = "".join(f"{ch}\r\n" for ch in layer.text)
+    ((_, lines),) = lines_by_turn(replace(layer, text=text, **broken), (400, 300))
+    assert [line.text for line in lines] == ["Upper level"]
 
 
 def test_white_between_words_is_a_blank_though_the_file_has_none(tmp_path) -> None:

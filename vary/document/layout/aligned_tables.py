@@ -28,11 +28,16 @@ from .cells import (
     row_cells,
     rows_by_height,
 )
+from .side_by_side import is_keyed, split_side_by_side
 
 MIN_ROWS = 3
 STEP_EM = 3.2  # between rows
 MAX_HEAD = 3  # printed rows of a head
-LOOSE = 2  # rows of one cell in a row, within a table
+LOOSE = 2  # rows of one cell in a row, within a table, which stand below no cell
+BELOW_EM = 0.5  # between the left edges of a cell's lines
+NEXT = 1.1  # step to a further line of a cell, as a multiple of the step between rows
+LARGER = 1.25  # type of a title, as a multiple of the table's
+TITLE_STEP = 2.0  # from a title to the table, as a multiple of the step between rows
 FILLED = 0.4  # least share of places with text
 APART_EM = 1.5  # between rows of words that are a table
 SHORT = 2  # words in a cell of a table of words
@@ -59,12 +64,36 @@ def find_aligned_tables(zones: Sequence[Sequence[TextLine]], em: float, *, acros
         for run in _runs(rows_by_height(zone), em):
             if _is_typed(run):
                 continue
-            for part, strips in _tables(run, em):
-                table = assemble(group_rows(part, strips), strips)
-                if _is_table(part, strips, table) and not (across and _may_be_prose(table)):
-                    lines = {id(one.line): one.line for row in part for one in row.stretches}
-                    found.append(PageRegion("table", union(row.box for row in part), list(lines.values()), table))
+            for whole, strips in _tables(run, em):
+                sides = split_side_by_side(whole, strips, em)
+                parts = (
+                    [found for side in sides for found in _tables(side, em)] if len(sides) > 1 else [(whole, strips)]
+                )
+                found += [one for part in parts if (one := _region(*part, across=across)) is not None]
     return found
+
+
+def _region(rows: list[PrintedRow], strips: Strips, *, across: bool) -> PageRegion | None:
+    """Return the table of rows; None where they are text in columns."""
+    keyed = is_keyed(rows, strips)
+    groups = group_rows(rows, strips)
+    if keyed and not all(any(row_cells(row, strips)[0][0] == 0 for row in group) for group in groups):
+        groups = _by_key(rows, strips)
+    table = assemble(groups, strips)
+    if not keyed and (not _is_table(rows, strips, table) or (across and _may_be_prose(table))):
+        return None
+    lines = {id(one.line): one.line for row in rows for one in row.stretches}
+    return PageRegion("table", union(row.box for row in rows), list(lines.values()), table)
+
+
+def _by_key(rows: list[PrintedRow], strips: Strips) -> list[list[PrintedRow]]:
+    """Return rows in groups that begin where the first column holds text."""
+    groups: list[list[PrintedRow]] = []
+    for row in rows:
+        if not groups or row_cells(row, strips)[0][0] == 0:
+            groups.append([])
+        groups[-1].append(row)
+    return groups
 
 
 def _is_typed(rows: list[PrintedRow]) -> bool:
@@ -91,15 +120,54 @@ def _runs(rows: list[PrintedRow], em: float) -> Iterator[list[PrintedRow]]:
     loose = 0
     for row in [*rows, None]:
         far = row is None or (bool(run) and row.middle - run[-1].middle > STEP_EM * max(em, row.em))
-        loose = loose + 1 if row is not None and len(row.stretches) < 2 else 0
+        far = far or (row is not None and bool(run) and _largest(row) > LARGER * _largest(run[-1]))  # a heading
+        loose = 0 if row is None or len(row.stretches) > 1 or _is_below_cell(row, run) else loose + 1
         if far or loose > LOOSE:
-            while run and len(run[-1].stretches) < 2:
-                run.pop()
+            run = _without_text_below(run)
             if len(run) >= MIN_ROWS:
                 yield run
             run = []
         if row is not None and (run or len(row.stretches) > 1):
             run.append(row)
+
+
+def _is_below_cell(row: PrintedRow, above: Sequence[PrintedRow]) -> bool:
+    """Return whether a row of one stretch begins where a cell begins that is not the first of the last full row."""
+    full = next((other for other in reversed(above) if len(other.stretches) > 1), None)
+    return full is not None and any(abs(row.stretches[0].x0 - one.x0) < BELOW_EM * row.em for one in full.stretches[1:])
+
+
+def _without_text_below(rows: list[PrintedRow]) -> list[PrintedRow]:
+    """Return rows up to the last of several cells, with the further lines of its cells."""
+    full = [k for k, row in enumerate(rows) if len(row.stretches) > 1]
+    if not full:
+        return []
+    usual = float(np.median([rows[b].middle - rows[b - 1].middle for b in full if b] or [0.0]))
+    end = full[-1] + 1
+    while (
+        end < len(rows)
+        and rows[end].middle - rows[end - 1].middle < NEXT * usual
+        and _is_below_cell(rows[end], rows[:end])
+    ):
+        end += 1
+    return rows[:end]
+
+
+def _largest(row: PrintedRow) -> float:
+    """Return the size of the largest type in a row, px."""
+    return max(one.line.em_px for one in row.stretches)
+
+
+def _without_titles(rows: list[PrintedRow]) -> list[PrintedRow]:
+    """Return rows without those above the table: in larger type, or far from the next."""
+    while len(rows) > MIN_ROWS:
+        full = [row.middle for row in rows[1:] if len(row.stretches) > 1]
+        usual = float(np.median([b - a for a, b in pairwise(full)] or [np.inf]))
+        larger = _largest(rows[0]) > LARGER * float(np.median([row.em for row in rows[1:]]))
+        if not larger and rows[1].middle - rows[0].middle <= TITLE_STEP * usual:
+            break
+        rows = rows[1:]
+    return rows
 
 
 def _tables(run: list[PrintedRow], em: float) -> Iterator[tuple[list[PrintedRow], Strips]]:
@@ -112,9 +180,7 @@ def _tables(run: list[PrintedRow], em: float) -> Iterator[tuple[list[PrintedRow]
                 break
             best = end, strips if len(strips) >= len(best[1]) or end > 2 * MIN_ROWS else best[1]
         if best[0]:
-            part = run[: best[0]]
-            while len(part[-1].stretches) < 2:
-                part.pop()
+            part = _without_titles(_without_text_below(run[: best[0]]))
             part = _from_head(part, find_strips(part, em))
             if len(part) >= MIN_ROWS:
                 yield part, find_strips(part, em)

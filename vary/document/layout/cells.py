@@ -24,6 +24,7 @@ MIN_CELLS = 4  # with text
 LEVEL_EM = 0.4  # between the middles of cells of one row
 LEADER = re.compile(r"(?:\. ?){4,}|…{2,}|_{4,}|·{4,}")
 CLOSE = 0.85  # a line within a cell is nearer to the one above than this share of the usual step between rows
+LINE_EM = 0.8  # rows closer than lines of text: a cell of one line stands in the middle of a higher one
 HEAD_EM = 1.5  # between the lines of a name in the head
 _NUMBER = re.compile(r"[\d.,:%$€£¥()+/–−-]*\d[\d.,:%$€£¥()+/–−-]*|[–—-]+|n/?a|[A-Z]{3} ?[\d.,]+", re.I)
 
@@ -272,7 +273,8 @@ def group_rows(
         elif k < head:
             joined = steps[k - 1] < HEAD_EM * row.em and not any(last > first for first, last, _ in places[k - 1])
         else:
-            joined = k != head and steps[k - 1] < CLOSE * typical and len(places[k]) < 0.7 * full
+            near = steps[k - 1] < CLOSE * typical and len(places[k]) < 0.7 * full
+            joined = k != head and (near or steps[k - 1] < LINE_EM * row.em)
         if joined:
             groups[-1].append(row)
         else:

@@ -28,6 +28,8 @@ from .cells import (
 
 NEAR = 3.0  # px, between rules that are one, or that touch
 MIN_RULES = 3
+HEAD_EM = 1.2  # from names of columns to the rule below them
+SAME_EM = 0.5  # between the left edges of the lines of a cell
 SIDE_EM = 1.0  # by which the ends of the rules of one table differ
 
 Segment = tuple[float, float, float]  # place, start, end of a level or upright rule
@@ -72,6 +74,9 @@ def _tables_between(
     left, right, heights = group
     whole = (left, heights[0], right, heights[-1])
     rows = rows_by_height([line for line in lines if share_inside(line, whole) > 0.6])
+    named = _names_above(lines, whole, rows)
+    if named is not None:
+        rows, heights = [named, *rows], [named.box[1], *heights]
     run: list[int] = []
     for k, (top, bottom) in enumerate([*pairwise(heights), (heights[-1], np.inf)]):
         band = [row for row in rows if top <= row.middle < bottom]
@@ -88,11 +93,26 @@ def _tables_between(
             yield (left, edges[0], right, edges[-1]), table
 
 
+def _names_above(lines: Sequence[TextLine], box: Box, rows: list[PrintedRow]) -> PrintedRow | None:
+    """Return the row of names close above the first rule of a table, one for each column; None where there is none."""
+    left, top, right, _ = box
+    near = [line for line in lines if line.box[3] > top - HEAD_EM * line.em_px and line.box[3] < top + NEAR]
+    above = rows_by_height([line for line in near if left - NEAR < line.box[0] and line.box[2] < right + NEAR])
+    full = [row for row in rows if len(row.stretches) > 1]
+    if len(above) != 1 or not full or len(above[0].stretches) < 2:
+        return None
+    strips = find_strips([*above, *rows], above[0].em)
+    places = row_cells(above[0], strips)
+    return above[0] if len(places) > 0.6 * (len(strips) + 1) and all(a == b for a, b, _ in places) else None
+
+
 def _is_tabular(band: list[PrintedRow], em: float) -> bool:
     """Return whether the rows between two rules may be a part of a table: few, or with numbers or short words."""
     if len(band) <= 2:
         return True
     several = [row for row in band if len(row.stretches) > 1]
+    if several and several[0] is band[0] and all(_is_below(row, band[0]) for row in band[1:]):
+        return True
     strips = white_strips(several, em)
     if len(several) < 0.5 * len(band):
         return False
@@ -100,6 +120,12 @@ def _is_tabular(band: list[PrintedRow], em: float) -> bool:
         return True
     cells = [text for row in several for _, _, text in row_cells(row, strips)]
     return sum(is_numeric(text) for text in cells) > 0.2 * len(cells) or all(len(text.split()) < 3 for text in cells)
+
+
+def _is_below(row: PrintedRow, first: PrintedRow) -> bool:
+    """Return whether all stretches of a row begin where cells of the first row begin: they are their further lines."""
+    starts = [one.x0 for one in first.stretches]
+    return all(min(abs(one.x0 - x) for x in starts) < SAME_EM * row.em for one in row.stretches)
 
 
 def _is_title(rows: list[PrintedRow], top: float, bottom: float, areas: list[Box]) -> bool:

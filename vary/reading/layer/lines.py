@@ -144,7 +144,9 @@ class _Glyphs:
         ink = np.array([not (ch.isspace() or ch in "\x00\ufeff\u200b") for ch in text.text], bool)
         ink &= (text.boxes[:, 2] > text.boxes[:, 0]) & (text.boxes[:, 3] > text.boxes[:, 1])  # a font may lie of blanks
         index = chosen[ink[chosen]]
-        blanks = np.concatenate([[0], np.cumsum(~ink)])
+        # PDFium adds a line break after each character when it takes a page of few lines for vertical writing.
+        added = (text.kinds == GENERATED) & np.array([ch in "\r\n" for ch in text.text], bool)
+        blanks = np.concatenate([[0], np.cumsum(~ink & ~added)])
         previous = np.concatenate([[-1], index[:-1]])
         blank = blanks[index] - blanks[np.maximum(previous, 0)] > 0
         em = true_sizes(text)[index]

@@ -1,0 +1,133 @@
+"""Tables without a grid: next to each other, of terms and meanings, with wrapped cells, under a title."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+import pytest
+
+from tests.document.test_layout import STEP, laid_out, line, row, tables
+from vary.document.elements import STYLES
+from vary.document.evidence import Evidence
+from vary.document.layout.arrange import lay_out
+from vary.document.lines import TextLine
+
+RAIN = [["Month", "Rain"], ["April", "41"], ["May", "57"], ["June", "63"], ["July", "80"]]
+TOWNS = [["Town", "Height", "Since"], ["Ark", "212", "1931"], ["Bren", "87", "1954"], ["Coy", "43", "1988"]]
+
+
+def in_style(one: TextLine, name: str) -> TextLine:
+    styles = np.zeros((len(one.text), len(STYLES)), bool)
+    styles[:, STYLES.index(name)] = True
+    return replace(one, styles=styles)
+
+
+def upright(one: TextLine) -> TextLine:
+    return replace(one, styles=np.zeros((len(one.text), len(STYLES)), bool))
+
+
+def placed(rows: list[list[str]], xs: list[float], step: float = 22) -> list[TextLine]:
+    return [line(text, x, 80 + step * k) for k, texts in enumerate(rows) for x, text in zip(xs, texts, strict=True)]
+
+
+def test_two_tables_next_to_each_other() -> None:
+    lines = [*placed(RAIN, [10, 90]), *placed(TOWNS, [290, 370, 450])]
+    assert [one.cells for one in tables(laid_out(*lines))] == [RAIN, TOWNS]
+
+
+def test_a_table_folded_in_two_becomes_two() -> None:
+    years = [["Year", "Sum"], ["1931", "7"], ["1932", "9"], ["1933", "4"]]
+    more = [["Year", "Sum"], ["1934", "12"], ["1935", "1"], ["1936", "3"]]
+    lines = [*placed(years, [10, 90]), *placed(more, [290, 370])]
+    assert [one.cells for one in tables(laid_out(*lines))] == [years, more]
+
+
+def test_columns_at_equal_distances_are_one_table() -> None:
+    lines = [*placed(RAIN[:4], [10, 120]), *placed(TOWNS, [230, 340, 450])]
+    assert [one.cells for one in tables(laid_out(*lines))] == [[a + b for a, b in zip(RAIN[:4], TOWNS, strict=True)]]
+
+
+@pytest.mark.parametrize("style", ["mono", "bold"])
+def test_names_and_meanings_in_two_columns_are_two_tables(style) -> None:
+    sides = [
+        [["dd", "delete the whole line"], ["yy", "copy the line"], ["p", "put it after that"]],
+        [["/", "search for words below"], ["n", "search again"], ["N", "search from here upwards"]],
+    ]
+    blocks = lay_out(
+        [
+            change(line(text, x, 80 + 22 * k))
+            for left, rows in zip((10, 300), sides, strict=True)
+            for k, texts in enumerate(rows)
+            for x, text, change in zip(
+                (left, left + 50), texts, (lambda one: in_style(one, style), upright), strict=True
+            )
+        ],
+        Evidence(),
+        (600, 800),
+        STYLES,
+    )
+    assert [block.cells for block in blocks] == sides
+
+
+def test_meanings_of_many_lines_stay_with_their_names() -> None:
+    words = "what it does in many words that fill the whole of the line"
+    lines = []
+    for k, name in enumerate(["-a, --all", "-q", "-o FILE"]):
+        lines.append(in_style(line(name, 10, 80 + 62 * k), "mono"))
+        lines += [upright(line(f"{n} {words}", 130, 80 + 62 * k + 19 * n)) for n in range(3)]
+    (block,) = lay_out(lines, Evidence(), (600, 800), STYLES)
+    whole = " ".join(f"{n} {words}" for n in range(3))
+    assert block.cells == [[name, whole] for name in ("-a, --all", "-q", "-o FILE")]
+
+
+def test_the_last_cell_keeps_its_further_lines() -> None:
+    rows = chain(
+        *(row(80 + 60 * k, (10, f"Post {k}"), (110, "keeps the ledgers of"), (400, f"20{k}1")) for k in range(3))
+    )
+    more = [line("the whole valley", 110, 98 + 60 * k) for k in range(3)]
+    (table,) = tables(laid_out(*rows, *more))
+    assert table.cells == [[f"Post {k}", "keeps the ledgers of the whole valley", f"20{k}1"] for k in range(3)]
+
+
+def test_a_name_in_the_middle_of_its_row() -> None:
+    lines = [in_style(line("dd", 10, 80), "mono"), upright(line("delete the line", 110, 80))]
+    lines += [in_style(line("yy", 10, 110), "mono")]
+    lines += [upright(line("copy the line, and those", 110, 102)), upright(line("below", 110, 118))]
+    lines += [in_style(line("p", 10, 140), "mono"), upright(line("put it after that", 110, 140))]
+    (block,) = lay_out(lines, Evidence(), (600, 800), STYLES)
+    wanted = [["dd", "delete the line"], ["yy", "copy the line, and those below"], ["p", "put it after that"]]
+    assert block.cells == wanted
+
+
+def test_a_title_and_a_date_above_a_table_are_no_row_of_it() -> None:
+    title, date = line("Roofers", 10, 30, 22), line("Issued 12.06.2025", 380, 36)
+    items = [
+        ["Code", "Item", "Net"],
+        ["A-1", "Roof", "280.00"],
+        ["A-2", "Gutters", "330.00"],
+        ["B-1", "Skip", "191.00"],
+    ]
+    page = laid_out(title, date, *placed(items, [10, 150, 450]))
+    assert [one.cells for one in tables(page)] == [items]
+    assert page.blocks[0].text.startswith("Roofers")
+
+
+def test_names_above_the_first_rule_are_the_head() -> None:
+    items = [["Item", "Count", "Amount"], ["Boards of oak", "12", "222.00"], ["Hinges", "8", "34.00"]]
+    rules = [(8.0, y, 500.0, y + 1) for y in (99.0, 121.0, 143.0)]
+    page = laid_out(*placed(items, [10, 250, 420]), evidence=Evidence(rules=rules))
+    assert [one.cells for one in tables(page)] == [items]
+
+
+def test_rules_between_cells_of_many_lines() -> None:
+    words = ["Opens the gates at sunrise, then", "walks along the lower path and", "reports fallen trees"]
+    lines = row(70, (10, "Role"), (110, "Duties"), (450, "Since"))
+    for k in range(3):
+        lines += row(102 + 70 * k, (10, f"Post {k}"), (450, f"20{k}1"))
+        lines += [line(text, 110, 102 + 70 * k + 18 * n) for n, text in enumerate(words)]
+    rules = [(8.0, y, 520.0, y + 1) for y in (92.0, 160.0, 230.0, 300.0)]
+    (table,) = tables(laid_out(*lines, evidence=Evidence(rules=rules)))
+    assert table.cells == [["Role", "Duties", "Since"], *([f"Post {k}", " ".join(words), f"20{k}1"] for k in range(3))]
+    assert table.box[2] - table.box[0] > 60 * STEP

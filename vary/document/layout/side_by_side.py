@@ -1,0 +1,98 @@
+"""Split rows of words into the tables that stand next to each other.
+
+Rows of two tables are often level, so that their columns look like those of one table. What shows two tables: the white
+between them is much wider than between their columns, or names in another type begin again in the middle of a row.
+
+Frame: pixels of the page image, turned upright.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from ..elements import STYLES
+from .cells import PrintedRow, Stretch, holds_numbers, is_numeric
+
+APART_EM = 3.0  # least white between two tables
+LIKE = 0.7  # least white between two tables, as a share of the widest
+WIDER = 2.0  # its least width, as a multiple of the white between columns
+KEYED = 0.8  # share of a column in bold or fixed-width type, and of the next one in other type
+KEY_STYLES = (STYLES.index("bold"), STYLES.index("mono"))
+
+Strips = Sequence[tuple[float, float]]
+
+
+def split_side_by_side(rows: Sequence[PrintedRow], strips: Strips, em: float) -> list[list[PrintedRow]]:
+    """Return the rows of each table, from left to right; one list where all is one table.
+
+    Args:
+        rows: of one or several tables.
+        strips: white between their columns.
+        em: size of the page's text, px.
+    """
+    edges = [(strips[k][0] + strips[k][1]) / 2 for k in _borders(rows, strips, em)]
+    sides = []
+    for left, right in pairwise([-np.inf, *edges, np.inf]):
+        parts = [[one for one in row.stretches if left < (one.x0 + one.x1) / 2 < right] for row in rows]
+        sides.append([PrintedRow(part) for part in parts if part])
+    owners = [{id(one.line) for row in side for one in row.stretches} for side in sides]
+    shared = sum(map(len, owners)) > len(set[int]().union(*owners))  # a line that runs on over a border
+    return [list(rows)] if shared else sides
+
+
+def is_keyed(rows: Sequence[PrintedRow], strips: Strips) -> bool:
+    """Return whether two columns are names in bold or fixed-width type and what they mean."""
+    return len(strips) == 1 and _keys(_columns(rows, strips)) == [True, False]
+
+
+def _borders(rows: Sequence[PrintedRow], strips: Strips, em: float) -> list[int]:
+    """Return the numbers of the strips that separate tables."""
+    columns = _columns(rows, strips)
+    count = len(columns) // 2
+    if count > 1 and _keys(columns) == [True, False] * count:
+        return list(range(1, len(strips), 2))
+    widths = [right - left for left, right in strips]
+    least = max([APART_EM * em, *(LIKE * width for width in widths)])
+    wide = [k for k, width in enumerate(widths) if width >= least]
+    narrow = [width for k, width in enumerate(widths) if k not in wide]
+    if not wide or not narrow or min(widths[k] for k in wide) < WIDER * max(narrow):
+        return []
+    parts = [columns[a:b] for a, b in pairwise([0, *(k + 1 for k in wide), len(columns)])]
+    if any(len(part) < 2 for part in parts):
+        return []
+    texts = [[[one.text for one in column] for column in part] for part in parts]
+    heads = [[column[0] for column in part if column] for part in texts]
+    named = all(holds_numbers(part) and not _is_number_column(part[0]) for part in texts)
+    return wide if named or all(head == heads[0] for head in heads) else []
+
+
+def _is_number_column(texts: Sequence[str]) -> bool:
+    return bool(texts) and sum(map(is_numeric, texts)) >= 0.5 * len(texts)
+
+
+def _columns(rows: Sequence[PrintedRow], strips: Strips) -> list[list[Stretch]]:
+    """Return the stretches of each column, from top to bottom."""
+    columns: list[list[Stretch]] = [[] for _ in range(len(strips) + 1)]
+    for row in rows:
+        for one in row.stretches:
+            columns[sum(one.x0 > (a + b) / 2 for a, b in strips)].append(one)
+    return columns
+
+
+def _keys(columns: Sequence[Sequence[Stretch]]) -> list[bool | None]:
+    """Return for each column whether it is in bold or fixed-width type; None where its type is mixed."""
+    found: list[bool | None] = []
+    for column in columns:
+        share = float(np.mean([_is_in_key_style(one) for one in column])) if column else 0.5
+        found.append(True if share >= KEYED else False if share <= 1 - KEYED else None)
+    return found
+
+
+def _is_in_key_style(one: Stretch) -> bool:
+    styles = one.line.styles
+    if styles is None or styles.shape[1] <= max(KEY_STYLES):
+        return False
+    return float(styles[one.start : one.end][:, KEY_STYLES].any(1).mean()) > 0.5
