@@ -12,7 +12,7 @@ from vary.models.zoo import about, names
 
 from .references import randomised
 from .test_rows import DARK, answered, check_batches_caches_and_beams, check_training, decoder_of, inputs_of
-from .transcripts import LOGITS, TOKENS
+from .transcripts import LOGITS, TOKENS, c_abstractor, step
 
 OWN = [name for name in names() if not about(name).reference and about(name).trains]  # of other authors
 
@@ -44,6 +44,20 @@ def test_row_equals_the_code_of_its_authors(name) -> None:
         assert answered(ours, ours.config, inputs) == answered(language, ours.config, given)
     else:
         assert (logits - LOGITS[name](ours, inputs, language)).abs().max() <= 1e-4
+
+
+@torch.no_grad()
+def test_the_connector_of_mm1_equals_the_c_abstractor() -> None:
+    """The model itself has no public code, its connector has."""
+    ours = row("mm1")
+    steps = ours.config.connector["steps"]
+    tokens = torch.randn(2, 9, ours.vocabularies[0].width)
+    expected = c_abstractor([step(ours, 0), step(ours, 2)], tokens, steps[0]["depth"], tuple(steps[1]["to"]))
+    found, grid = tokens, (3, 3)
+    for made, sizes in zip(ours.connector.steps[:3], steps, strict=False):
+        found = made(found, grid)
+        grid = tuple(sizes.get("to", grid))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -83,7 +83,7 @@ def square(x: Tensor) -> Tensor:
 def mobilevlm(model: Any, inputs: dict[str, Any]) -> Tensor:
     x = square(two_layers(step(model, 0), hidden(model, inputs, -2)[:, 1:]))
     for k, stride in ((1, 1), (2, 2)):
-        w, width = step(model, k), x.shape[1]
+        w, width = under(step(model, k), "block."), x.shape[1]
         y = F.conv2d(x, w["depthwise.weight"], stride=stride, padding=1, groups=width)
         y = F.hardswish(normed(w, "norms.0", y.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
         scale = F.conv2d(F.adaptive_avg_pool2d(y, 1), w["squeeze.weight"], w["squeeze.bias"]).relu()
@@ -111,6 +111,32 @@ def vila(model: Any, inputs: dict[str, Any]) -> Tensor:
     x = x.reshape(n, rows, columns // 2, 2 * width).permute(0, 2, 1, 3)
     x = x.reshape(n, columns // 2, rows // 2, 4 * width).flatten(1, 2)
     return two_layers(step(model, 3), normed(step(model, 2), "norm", x))
+
+
+def c_abstractor(stages: list[Weights], x: Tensor, depth: int, to: tuple[int, int]) -> Tensor:
+    """Two stages of blocks with pooling between them: khanrc/honeybee, honeybee/projectors/projectors.py, 2658d5a.
+
+    The blocks are timm's `regnet.Bottleneck` (1.0.31) with SiLU, layer norms, and groups of one channel.
+    """
+
+    def norm(name: str, w: Weights, y: Tensor) -> Tensor:
+        return normed(w, name, y.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    x = square(x)
+    for k, stage in enumerate(stages):
+        for block in range(depth):
+            w = under(stage, f"blocks.{block}.")
+            y = F.silu(norm("norms.2", w, F.conv2d(x, w["expand.weight"])))
+            y = F.conv2d(y, w["depthwise.weight"], padding=1, groups=y.shape[1])
+            y = F.silu(norm("norms.0", w, y))
+            gate = F.silu(F.conv2d(y.mean((2, 3), keepdim=True), w["squeeze.weight"], w["squeeze.bias"]))
+            y = y * F.conv2d(gate, w["excite.weight"], w["excite.bias"]).sigmoid()
+            y = norm("norms.1", w, F.conv2d(y, w["project.weight"]))
+            if "shortcut.conv.weight" in w:
+                x = norm("shortcut.norm", w, F.conv2d(x, w["shortcut.conv.weight"]))
+            x = F.silu(x + y)
+        x = F.adaptive_avg_pool2d(x, to) if k == 0 else x
+    return x.flatten(2).transpose(1, 2)
 
 
 def sines(width: int, places: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..models.config import VaryConfig
+from ..models.fuse.language import layers_of
 from ..models.generate.symbols_decoder import SymbolsDecoder
 from ..models.modeling import VaryForConditionalGeneration
 from ..reading.engines.torch import fast_bf16
@@ -43,7 +44,7 @@ class Cost:
 def cost_of(model: VaryForConditionalGeneration, stage: Stage, recipe: Recipe, tokens: int) -> Cost:
     """Count the cost of one image and `tokens` tokens of text in a stage.
 
-    Towers that take images of any size look at values, which this count has not; they are left out.
+    Towers that take images of any size look at values, which this count has not; their cost is estimated (`_estimate`).
     For `read` and `write` the image is a page of the first view. Types are bfloat16 with `precision: bf16`, else
     float32.
     """
@@ -68,14 +69,12 @@ def _cost_of(
         return Cost(found.flops * 3, found.activations)
     flops = bytes_kept = 0.0
     for k, (eye, vocabulary) in enumerate(zip(copy.vocabularies, copy.config.vocabularies, strict=True)):
-        if eye.native:
-            continue
         size = vocabulary["preprocess"].get("size")
         high, wide = (views[0].height, views[0].width) if views else (size or 1024, size or 1024)
         high, wide = FORMULA_SIZE if task == "glyphs" else (high, wide)
         trained = any(f"vocabularies.{k}".startswith(t) or t.startswith(f"vocabularies.{k}") for t in trainable)
-        channels = type(eye).channels
-        found = _run(eye.requires_grad_(trained), torch.empty(1, channels, high, wide, dtype=dtype, device="meta"))
+        pixels = torch.empty(1, type(eye).channels, high, wide, dtype=dtype, device="meta")
+        found = _estimate(eye, pixels) if eye.native else _run(eye.requires_grad_(trained), pixels)
         flops, bytes_kept = flops + found.flops * (3 if trained else 1), bytes_kept + found.activations * trained
     if task == "answer":
         found = _run(_Text(copy), torch.empty(1, tokens, dtype=torch.long, device="meta"))
@@ -114,6 +113,20 @@ class _Formula(nn.Module):
         boxes, real = steps_BT.new_empty((1, count, 4), dtype=dtype), steps_BT.new_ones((1, count), dtype=torch.bool)
         memory = self.decoder.encode(steps_BT, steps_BT, boxes, real)
         return self.decoder.logits(memory, steps_BT, steps_BT, steps_BT.new_zeros((1, count, count), dtype=torch.bool))
+
+
+def _estimate(tower: Any, pixels_BCHW: torch.Tensor) -> Cost:
+    """Estimate one forward pass of a tower of any size: 2 operations per weight and patch, 4 D per pair of patches.
+
+    Activations are 34 bytes per patch, channel and layer in 2-byte numbers (arXiv 2205.05198, equation 2, without the
+    matrix of attention). Layers behind a merge of patches count as if they saw every patch: 5% too much for Qwen2-VL.
+    """
+    own, layers = tower.tower.config, len(layers_of(tower))
+    width = getattr(own, "embed_dim", own.hidden_size)
+    patches = (pixels_BCHW.shape[-2] // own.patch_size) * (pixels_BCHW.shape[-1] // own.patch_size)
+    weights = sum(m.weight.numel() for m in tower.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.Conv3d))
+    flops = 2.0 * weights * patches + 4.0 * patches**2 * width * layers
+    return Cost(flops, 34.0 * patches * width * layers * pixels_BCHW.element_size() / 2)
 
 
 def _run(module: nn.Module, given: torch.Tensor) -> Cost:

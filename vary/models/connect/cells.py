@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .plain import Grid, SameWidth
+from .plain import Connector, Grid, SameWidth
 
 
 class Transpose(SameWidth):
@@ -66,24 +66,61 @@ class Depthwise(SameWidth):
         return _tokens(self.conv(cells) + cells)
 
 
-class InvertedResidual(SameWidth):
-    """Mix neighbours in each channel, weigh the channels, and mix these: the block of MobileNetV3, arXiv 1905.02244.
+class ConvBlock(nn.Module):
+    """Mix neighbours in each channel, weigh the channels, and mix these; with layer norms.
 
-    MobileVLM, arXiv 2312.16886 section 3.3, has layer norms in it and no expansion.
+    Args:
+        width: Channels before it.
+        out: Channels after it.
+        stride: Cells per cell and side; with 1 the input is added.
+        regnet: Mix channels before the neighbours too, and end with an activation, as RegNet-Y does.
+    """
+
+    def __init__(self, width: int, out: int, stride: int = 1, regnet: bool = False):
+        super().__init__()
+        self.regnet, self.stride = regnet, stride
+        self.expand = nn.Conv2d(width, out, 1, bias=False) if regnet else nn.Identity()
+        self.depthwise = nn.Conv2d(out, out, 3, stride, 1, groups=out, bias=False)
+        self.squeeze, self.excite = nn.Conv2d(out, width // 4, 1), nn.Conv2d(width // 4, out, 1)
+        self.project = nn.Conv2d(out, out, 1, bias=False)
+        self.norms = nn.ModuleList(nn.LayerNorm(out) for _ in range(3 if regnet else 2))
+        self.shortcut = _Shortcut(width, out) if width != out else nn.Identity()
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Map (B, D, rows, columns) to (B, E, rows, columns)."""
+        act, squeeze_act, gate = (F.silu, F.silu, F.sigmoid) if self.regnet else (F.hardswish, F.relu, F.hardsigmoid)
+        mixed = act(_norm(self.norms[2], self.expand(cells))) if self.regnet else cells
+        mixed = act(_norm(self.norms[0], self.depthwise(mixed)))
+        weights = gate(self.excite(squeeze_act(self.squeeze(mixed.mean((2, 3), keepdim=True)))))
+        out = _norm(self.norms[1], self.project(mixed * weights))
+        out = out + self.shortcut(cells) if self.stride == 1 else out
+        return act(out) if self.regnet else out
+
+
+class _Shortcut(nn.Module):
+    """Mix channels, then norm them."""
+
+    def __init__(self, width: int, out: int):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(width, out, 1, bias=False), nn.LayerNorm(out)
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Map (B, D, rows, columns) to (B, E, rows, columns)."""
+        return _norm(self.norm, self.conv(cells))
+
+
+class InvertedResidual(SameWidth):
+    """Run a block of MobileNetV3, arXiv 1905.02244, as MobileVLM has it: no expansion (arXiv 2312.16886 section 3.3).
 
     Args:
         width: D.
         out_width: Ignored; the width stays.
-        stride: Cells per token and side; with 1 the input is added.
+        stride: Cells per token and side.
     """
 
     def __init__(self, width: int, out_width: int, stride: int = 1):
         super().__init__()
-        self.stride = stride
-        self.depthwise = nn.Conv2d(width, width, 3, stride, 1, groups=width, bias=False)
-        self.squeeze, self.excite = nn.Conv2d(width, width // 4, 1), nn.Conv2d(width // 4, width, 1)
-        self.project = nn.Conv2d(width, width, 1, bias=False)
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+        self.block = ConvBlock(width, width, stride)
 
     @staticmethod
     def grid(grid: Grid, stride: int = 1, **_: Any) -> Grid:
@@ -92,11 +129,32 @@ class InvertedResidual(SameWidth):
 
     def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
         """Map (B, N, D) to (B, M, D)."""
-        cells = _map(tokens_BND, grid)
-        mixed = F.hardswish(_norm(self.norms[0], self.depthwise(cells)))
-        weights = F.hardsigmoid(self.excite(F.relu(self.squeeze(mixed.mean((2, 3), keepdim=True)))))
-        out = _norm(self.norms[1], self.project(mixed * weights))
-        return _tokens(out + cells if self.stride == 1 else out)
+        return _tokens(self.block(_map(tokens_BND, grid)))
+
+
+class RegNet(Connector):
+    """Run blocks of RegNet-Y, arXiv 2003.13678, as the C-Abstractor has them (Honeybee, arXiv 2312.06742 section 3.2).
+
+    Args:
+        width: D.
+        out_width: Ignored.
+        depth: Number of blocks.
+        hidden: Their width.
+    """
+
+    def __init__(self, width: int, out_width: int, depth: int, hidden: int):
+        super().__init__()
+        blocks = (ConvBlock(hidden if k else width, hidden, regnet=True) for k in range(depth))
+        self.blocks = nn.Sequential(*blocks)
+
+    @staticmethod
+    def width(width: int, out_width: int, hidden: int = 0, **_: Any) -> int:
+        """Return the width of the blocks."""
+        return hidden
+
+    def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
+        """Map (B, N, D) to (B, N, hidden)."""
+        return _tokens(self.blocks(_map(tokens_BND, grid)))
 
 
 class EndToken(SameWidth):

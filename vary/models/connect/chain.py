@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from .cells import Depthwise, EndToken, InvertedResidual, Pool, Transpose
+from .cells import Depthwise, EndToken, InvertedResidual, Pool, RegNet, Transpose
 from .plain import (
     Activation,
     Connector,
@@ -42,6 +42,7 @@ STEPS: dict[str, type[Connector]] = {
     "positions": Positions,
     "qformer": QFormer,
     "query": Query,
+    "regnet": RegNet,
     "resampler": Resampler,
     "select": Select,
     "shuffle": Shuffle,

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel
 
 from ..config import VaryConfig
 from ..images.arrange import runs_of, tokens_in
-from ..images.views import cut_views
+from ..images.views import cut_views, views_of
 from ..processor import VaryProcessor
 from ..vocab.merge import token_grid
 from .key_tables import rename
@@ -129,9 +129,13 @@ def peer_inputs(kind: str, inputs: dict[str, Any], ours: Any) -> dict[str, Any]:
     is_image = ids == ours.config.image_token_id
     stacked = pixels if pixels.ndim == 5 else pixels[:, None]
     if kind in ("llava_next", "llava_onevision"):
-        return found | {"pixel_values": stacked, "image_sizes": shapes[:, :, 2:].flatten(0, 1)}
+        counts = [views_of((*tiles, 0, 0)) for tiles in shapes[:, :, :2].flatten(0, 1).tolist()]
+        views = nn.utils.rnn.pad_sequence(list(_used_views(stacked, shapes).split(counts)), batch_first=True)
+        return found | {"pixel_values": views, "image_sizes": shapes[:, :, 2:].flatten(0, 1)}
+    if kind in ("llava", "deepseek_vl"):
+        return found | {"pixel_values": stacked.flatten(0, 1)}
     if kind == "paligemma":
-        return found | {"token_type_ids": torch.zeros_like(ids)}
+        return found | {"token_type_ids": torch.zeros_like(ids), "pixel_values": stacked.flatten(0, 1)}
     if kind == "fuyu":
         return found | {"pixel_values": ours.vocabularies[0](stacked.flatten(0, 1))}
     if kind == "qwen2_vl":
@@ -147,6 +151,12 @@ def peer_inputs(kind: str, inputs: dict[str, Any], ours: Any) -> dict[str, Any]:
     if kind == "instructblip" and "words" in inputs:
         return found | {"qformer_input_ids": inputs["words"], "qformer_attention_mask": inputs["words_mask"]}
     return found
+
+
+def _used_views(pixels_BICHW: Tensor, shapes_BN4: Tensor) -> Tensor:
+    """Return the views (P, C, H, W) of all images, without those that a row lacks."""
+    views = torch.tensor([sum(views_of((*tiles, 0, 0)) for tiles in row) for row in shapes_BN4[:, :, :2].tolist()])
+    return pixels_BICHW[torch.arange(pixels_BICHW.shape[1]) < views[:, None]]
 
 
 def _pixel_mask(pixels_BICHW: Tensor, shapes_BN4: Tensor) -> Tensor:

@@ -143,6 +143,8 @@ def _connector(connector: Settings) -> Settings:
         found |= {"kv_heads": 2} if "kv_heads" in connector else {}
     if connector["name"] == "gated":
         found["hidden"] = 2 * WIDTH
+    if connector["name"] == "regnet":
+        found |= {"hidden": 20, "depth": 2}
     if "side" in connector:
         found["side"] = 6
     return found
