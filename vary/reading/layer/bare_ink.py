@@ -73,16 +73,6 @@ def without_lines(image: Image.Image, lines: Sequence[TextLine]) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def only_lines(image: Image.Image, lines: Sequence[TextLine]) -> Image.Image:
-    """Return a grey page that is white but for the lines."""
-    pixels, shown = np.asarray(image), np.full((image.height, image.width), 255, np.uint8)
-    for line in lines:
-        (x0, y0, x1, y1), pad = line.box, 0.1 * line.em_px
-        part = slice(max(0, int(y0 - pad)), int(y1 + pad) + 1), slice(max(0, int(x0 - pad)), int(x1 + pad) + 1)
-        shown[part] = pixels[part]
-    return Image.fromarray(shown)
-
-
 def add_bare_lines(lines: Sequence[LayerLine], read: Page, drawings: Sequence[Box]) -> list[TextLine]:
     """Return the lines of the layer, and those read from pixels where the layer has none.
 

@@ -1,13 +1,14 @@
 """Read a PDF page by both witnesses: the text layer as a draft, checked line by line against the pixels.
 
-The page is drawn once, at the size at which its own type is read best. Lines of much larger or smaller type are drawn
-again and laid out as strips on an image of their own. Ink that the layer says nothing about is read from the pixels.
+The page is drawn once, at the size at which its own type is read best, and scaled down for a first look. Lines that
+this leaves unsettled, and lines of much larger or smaller type, are laid out as strips on an image of their own, at the
+size at which they are read best. Ink that the layer says nothing about is read from the pixels.
 Frame: pixels of the page image, turned upright.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -30,12 +31,12 @@ from ...models.images.preprocess import fit
 from ..ctc import DESCENT_EM, X_HEIGHT_EM, mix_rows
 from ..formulas import write_layer_formulas
 from .align import Aligned, Alphabet, align
-from .bare_ink import add_bare_lines, bare_ink, only_lines, without_ink, without_lines
+from .bare_ink import add_bare_lines, bare_ink, without_ink, without_lines
 from .document_votes import sightings_elsewhere
 from .formula_lines import mark_formulas, write_formula_lines
 from .glyphs import Glyph, Sighting, find_sightings, lines_with, without_unclear
 from .lines import LAYER_DPI, LayerLine, evidence_of, hidden_text, lines_by_turn
-from .verify import Verdict, judge
+from .verify import Verdict, find_unsettled, judge
 
 if TYPE_CHECKING:
     from ...io.source import Source
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 EM_RANGE = 11.0, 22.0  # px per em that the head reads in place
 EM_PX = 16.0  # of strips
+FIRST_EM = 8.0, 11.0  # px per em of the first look: the least that is tried, and that of a page's usual type
+FEW = 0.5  # share of a page's lines up to which strips cost less than the page
 PAD_EM = 0.15  # before and behind a line
 REACH_EM = 0.12  # beside its box, where a character may show
 STRIP_EM = 1.6  # height of a strip
@@ -99,6 +102,9 @@ def read_both(
     return page
 
 
+_Sighted = tuple[list[Aligned], list[list[Sighting | None]]]
+
+
 @dataclass
 class _Part:
     """The lines of one direction, on the page turned so that they are level: those that show, and their alignment."""
@@ -142,15 +148,41 @@ def _witnesses(
     for turn, lines in _groups(content, image.size, glyph):
         level = straighten(image, turn)
         shown, hidden = without_ink(level, lines)
-        level = only_lines(level, shown) if glyph else level
 
         def larger(scale: float, turn: Orientation = turn) -> Image.Image:
             return straighten(source.image(number, dpi * scale)[0], turn)
 
-        against = align_lines(reader, level, shown, larger)
-        aligned = [without_unclear(line, one) for line, one in zip(shown, against, strict=True)]
-        parts.append(_Part(turn, level, shown, hidden, aligned, find_sightings(shown, aligned, content.text, dpi)))
+        def sight(lines: list[LayerLine], found: list[Aligned]) -> _Sighted:
+            aligned = [without_unclear(line, one) for line, one in zip(lines, found, strict=True)]
+            return aligned, find_sightings(lines, aligned, content.text, dpi)
+
+        if glyph:
+            sighted = sight(shown, align_strips(reader, level, shown, larger))
+        else:
+            sighted = _align_twice(reader, level, shown, larger, sight)
+        parts.append(_Part(turn, level, shown, hidden, *sighted))
     return _Witnesses(content, image, dpi, parts)
+
+
+def _align_twice(
+    reader: Reader,
+    image: Image.Image,
+    lines: list[LayerLine],
+    larger: Callable[[float], Image.Image],
+    sight: Callable[[list[LayerLine], list[Aligned]], _Sighted],
+) -> _Sighted:
+    """Align lines to the page scaled down to FIRST_EM, then those that this leaves unsettled at their best size.
+
+    Most lines of a true layer are settled at first, at half the cost.
+    """
+    first = align_lines(reader, image, lines, larger, min(1.0, FIRST_EM[1] / usual_size(lines)))
+    aligned, sightings = sight(lines, first)
+    unsettled = find_unsettled(lines, aligned, sightings, Alphabet(reader.network.frame_grid.alphabet))
+    if not unsettled:
+        return aligned, sightings
+    again = align_strips if len(unsettled) < FEW * len(lines) else align_lines
+    known = dict(zip(unsettled, again(reader, image, [lines[k] for k in unsettled], larger), strict=True))
+    return sight(lines, [known.get(k, one) for k, one in enumerate(first)])
 
 
 def _reject(page: Page, witnesses: _Witnesses, verdicts: Sequence[Verdict]) -> Page:
@@ -221,38 +253,52 @@ def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent
 
 
 def align_lines(
-    reader: Reader, image: Image.Image, lines: Sequence[LayerLine], larger: Callable[[float], Image.Image]
+    reader: Reader,
+    image: Image.Image,
+    lines: Sequence[LayerLine],
+    larger: Callable[[float], Image.Image],
+    scale: float = 1.0,
 ) -> list[Aligned]:
-    """Align the lines of a text layer to the pixels.
+    """Align the lines of a text layer to the pixels: in place, or as strips where the type is too large or too small.
 
     Args:
         reader: Reads the pixels.
         image: Upright grey page.
         lines: Of the layer.
         larger: Returns the same page drawn larger by a factor.
+        scale: Of the page when lines are aligned in place. Below 1 it costs less, and more characters stay unsure.
     """
-    alphabet, multiple = Alphabet(reader.network.frame_grid.alphabet), reader.preprocess["multiple"]
-    near = [k for k, line in enumerate(lines) if EM_RANGE[0] <= line.em_px <= EM_RANGE[1]]
-    paths: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    low, high = (EM_RANGE[0] if scale == 1.0 else FIRST_EM[0]), EM_RANGE[1]
+    near = [k for k, line in enumerate(lines) if low <= scale * line.em_px <= high]
+    found: dict[int, Aligned] = {}
     if near:
-        paths |= zip(near, _paths(reader, fit(image, 1.0, multiple).pixels, [lines[k] for k in near]), strict=True)
-    for far, zoom in _far(lines):
-        drawn = larger(zoom) if zoom > 1 else image
-        strips, moved = _strips(drawn, [_enlarge(lines[k], drawn.width / image.width) for k in far])
-        paths |= zip(far, _paths(reader, fit(strips, 1.0, multiple).pixels, moved), strict=True)
-    texts = [line.text.replace(" ", "") for line in lines]
-    known = [paths[k] for k in range(len(lines))]
-    return align([path for path, _ in known], texts, [places for _, places in known], alphabet)
+        fitted, own = fit(image, scale, reader.preprocess["multiple"]), [lines[k] for k in near]
+        moved = [_enlarge(line, fitted.scale) for line in own]
+        found |= zip(near, _align(reader, own, _paths(reader, fitted.pixels, moved)), strict=True)
+    far = [k for k in range(len(lines)) if k not in found]
+    found |= zip(far, align_strips(reader, image, [lines[k] for k in far], larger), strict=True)
+    return [found[k] for k in range(len(lines))]
 
 
-def _far(lines: Sequence[LayerLine]) -> Iterator[tuple[list[int], float]]:
-    """Yield the lines of type that is too large, then those too small, with the factor at which they are drawn."""
-    large = [k for k, line in enumerate(lines) if line.em_px > EM_RANGE[1]]
+def align_strips(
+    reader: Reader, image: Image.Image, lines: Sequence[LayerLine], larger: Callable[[float], Image.Image]
+) -> list[Aligned]:
+    """Align lines as strips below one another, each at the size that is read best. Arguments as of `align_lines`."""
+    paths: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     small = [k for k, line in enumerate(lines) if line.em_px < EM_RANGE[0]]
-    if large:
-        yield large, 1.0
-    if small:
-        yield small, min(MAX_SCALE, EM_PX / max(0.1, min(lines[k].em_px for k in small)))
+    zoom = min(MAX_SCALE, EM_PX / max(0.1, min((lines[k].em_px for k in small), default=EM_PX)))
+    for chosen, by in ([k for k in range(len(lines)) if lines[k].em_px >= EM_RANGE[0]], 1.0), (small, zoom):
+        if chosen:
+            drawn = larger(by) if by > 1 else image
+            strips, moved = _strips(drawn, [_enlarge(lines[k], drawn.width / image.width) for k in chosen])
+            pixels = fit(strips, 1.0, reader.preprocess["multiple"]).pixels
+            paths |= zip(chosen, _paths(reader, pixels, moved), strict=True)
+    return _align(reader, lines, [paths[k] for k in range(len(lines))])
+
+
+def _align(reader: Reader, lines: Sequence[LayerLine], paths: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[Aligned]:
+    alphabet, texts = Alphabet(reader.network.frame_grid.alphabet), [line.text.replace(" ", "") for line in lines]
+    return align([path for path, _ in paths], texts, [places for _, places in paths], alphabet)
 
 
 def _enlarge(line: LayerLine, by: float) -> LayerLine:

@@ -136,6 +136,38 @@ def _judge_character(
     return (seen or " ", PIXELS, False) if odds < CONTRADICTED else (ch, LAYER, False)
 
 
+def find_unsettled(
+    lines: Sequence[LayerLine],
+    found: Sequence[Aligned],
+    sightings: Sequence[Sequence[Sighting | None]],
+    alphabet: Alphabet,
+) -> list[int]:
+    """Return the lines with a character that would not stay, or that pixels read at a better size may yet confirm.
+
+    Arguments are those of `judge`.
+    """
+    verdicts = iter(judge_glyphs([one for row in sightings for one in row if one is not None], alphabet))
+    unsettled = []
+    for k, (line, row, aligned) in enumerate(zip(lines, sightings, found, strict=True)):
+        glyphs = [INVISIBLE if one is None else next(verdicts) for one in row]
+        characters = zip(line.text.replace(" ", ""), row, glyphs, aligned.odds.tolist(), aligned.seen, strict=True)
+        if not all(_is_settled(*known, alphabet) for known in characters):
+            unsettled.append(k)
+    return unsettled
+
+
+def _is_settled(ch: str, one: Sighting | None, glyph: GlyphVerdict, odds: float, seen: str, alphabet: Alphabet) -> bool:
+    new, source, _ = _judge_character(ch, one, glyph, odds, seen, alphabet)
+    if source == BOTH:
+        return new == ch
+    return source == LAYER and (
+        glyph.kind == "true"
+        or same_letter(ch, seen)
+        or (glyph.trusted and odds > CONTRADICTED)
+        or (glyph.kind == "foreign" and not (odds < STRONG and seen.isalnum()))
+    )
+
+
 def _is_doubted(one: Sighting, glyph: GlyphVerdict, source: int, alphabet: Alphabet) -> bool:
     """Return whether sightings on other pages may change what becomes of a character.
 
