@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -85,12 +86,20 @@ def shown(k: int) -> Image.Image:
     return picture(k, size) if k != DARK else picture(k, size).point(lambda value: value // 4)
 
 
+def film(k: int) -> Image.Image:
+    """An animation of seven frames."""
+    frames, file = [shown(k).rotate(10 * turn) for turn in range(7)], io.BytesIO()
+    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    return Image.open(file)
+
+
 def inputs_of(config: VaryConfig, *pictures: int) -> dict:
     """One prompt per picture, of different lengths; short, so that the picture is not lost among the words."""
     processor = VaryProcessor.of(config, tokenizer_of(config))
     if '"words": true' in json.dumps(config.connector):
         processor.words_tokenizer = tokenizer_of(config)
-    images = [shown(k) for k in pictures]
+    moves = (config.vocabularies[0]["preprocess"].get("views") or {}).get("name") == "frames"
+    images = [film(k) if moves else shown(k) for k in pictures]
     return dict(processor(images, ["<image>what?" + "!" * k for k in range(len(pictures))]))
 
 

@@ -197,6 +197,16 @@ def bliva(model: Any, inputs: dict[str, Any]) -> Tensor:
     return torch.cat([affine(former, linear, found), affine(former, patches, out.hidden_states[-2][:, 1:])], 1)
 
 
+def slowfast(model: Any, inputs: dict[str, Any]) -> Tensor:
+    frames = inputs["pixel_values"][0]
+    seen = model.vocabularies[0].tower(frames, output_hidden_states=True).hidden_states[-2][:, 1:]
+    x, sizes = two_layers(under(model.state_dict(), "connector."), seen), model.config.arrange
+    chosen = torch.linspace(0, len(x), sizes["slow"] + 1).to(torch.int32).tolist()[:-1]
+    slow = F.avg_pool1d(x[chosen].transpose(1, 2), kernel_size=2, stride=2).transpose(1, 2).reshape(-1, x.shape[-1])
+    cells = F.adaptive_avg_pool2d(square(x), tuple(sizes["fast"]))
+    return torch.cat([slow, cells.permute(0, 2, 3, 1).reshape(-1, x.shape[-1])])[None]
+
+
 TOKENS: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {
     "bliva": bliva,
     "convllava": convllava,
@@ -205,6 +215,7 @@ TOKENS: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {
     "mobilevlm-v2": mobilevlm_v2,
     "mplug-owl": mplug_owl,
     "qwen-vl": qwen_vl,
+    "slowfast-llava": slowfast,
     "vila2": vila,
     "yi-vl": yi_vl,
 }

@@ -136,7 +136,39 @@ class Cells(Arrange):
         return views_VME[0].unflatten(0, grid)[:rows, :columns].flatten(0, 1)
 
 
-ARRANGES: dict[str, type[Arrange]] = {"plain": Arrange, "anyres": AnyRes, "cells": Cells}
+class SlowFast(Arrange):
+    """Put some frames of a video with most of their tokens first, then all frames with few (arXiv 2407.15841).
+
+    Args:
+        width: E.
+        slow: Frames of the first part; neighbouring tokens are averaged in pairs.
+        fast: Rows and columns of tokens of each frame of the second part.
+    """
+
+    def __init__(self, width: int, slow: int = 10, fast: tuple[int, int] = (4, 4)):
+        super().__init__(width)
+        self.slow, self.fast = slow, (fast[0], fast[1])
+
+    @staticmethod
+    def runs(grid: Grid, shape: Shape, size: Grid, **sizes: Any) -> Runs:
+        """Return the number of tokens."""
+        slow, (high, wide) = sizes.get("slow", 10), sizes.get("fast", (4, 4))
+        return [slow * (grid[0] * grid[1] // 2) + views_of(shape) * high * wide]
+
+    def forward(self, views_VME: Tensor, grid: Grid, shape: Shape, size: Grid) -> Tensor:
+        """Return the tokens (L, E) of one video."""
+        chosen = [k * len(views_VME) // self.slow for k in range(self.slow)]
+        slow = F.avg_pool1d(views_VME[chosen].mT, 2).mT.flatten(0, 1)
+        fast = F.adaptive_avg_pool2d(views_VME.mT.unflatten(2, grid), self.fast).flatten(2).mT.flatten(0, 1)
+        return torch.cat([slow, fast])
+
+
+ARRANGES: dict[str, type[Arrange]] = {
+    "plain": Arrange,
+    "anyres": AnyRes,
+    "cells": Cells,
+    "slowfast": SlowFast,
+}
 
 
 def used_cells(grid: Grid, shape: Shape, size: Grid) -> Grid:

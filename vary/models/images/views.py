@@ -2,7 +2,8 @@
 
 Everything follows from sizes in pixels, so the processor can lay out a prompt without a model. A `Shape` holds what an
 arrangement needs later: rows and columns of tiles (0 without tiles), then a height and a width in pixels: those of the
-original image for tiles, else those of the view without its padding.
+original image for tiles, else those of the view without its padding. The frames of a video are one view and a column
+of tiles.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def cut_views(image: Image.Image, preprocess: dict[str, Any], channels: int) -> 
     if not given:
         view = prepare(image, preprocess, channels)
         return [view], (0, 0, view.shape[1], view.shape[2])
-    image = grey(image) if channels == 1 else rgb(image)
+    if given["name"] != "frames":  # these need all images of a file, not the first one alone
+        image = grey(image) if channels == 1 else rgb(image)
     return VIEWS[given["name"]](image, preprocess, **{k: v for k, v in given.items() if k != "name"})
 
 
@@ -124,7 +126,26 @@ def pad_views(image: Image.Image, preprocess: dict[str, Any], multiple: int, hei
     return [view], (0, 0, view.shape[1], view.shape[2])
 
 
-VIEWS: dict[str, Callable[..., Views]] = {"anyres": anyres, "native": native, "padded": pad_views, "tiles": tiles}
+def frames(image: Image.Image, preprocess: dict[str, Any], count: int) -> Views:
+    """Return `count` images of an animation, at equal steps from the first one, each squashed to a square.
+
+    An image that does not move is repeated.
+    """
+    held, views, side = getattr(image, "n_frames", 1), [], preprocess["size"]
+    for k in range(count):
+        if held > 1:
+            image.seek(k * held // count)
+        views.append(to_array(resize(rgb(image), (side, side), preprocess["resample"]), preprocess))
+    return views, (count - 1, 1, image.height, image.width)
+
+
+VIEWS: dict[str, Callable[..., Views]] = {
+    "anyres": anyres,
+    "frames": frames,
+    "native": native,
+    "padded": pad_views,
+    "tiles": tiles,
+}
 
 
 def check_views(where: str, given: dict[str, Any]) -> None:

@@ -27,6 +27,8 @@ def shrink(settings: Settings) -> Settings:
     if "every" in (fusion := settings.get("fusion", {})):
         inside = {"every": LAYERS - 1, "first": 1, "heads": 3, "head_dim": 10}
         found["fusion"] = fusion | {key: value for key, value in inside.items() if key in fusion}
+    if "slow" in (arrange := settings.get("arrange", {})):
+        found["arrange"] = arrange | {"slow": 2, "fast": [2, 2]}
     if settings.get("formulas"):
         found["formulas"] = settings["formulas"] | {"width": 36, "inner": 46, "heads": 2, "encoder": 1, "decoder": 2}
     if settings.get("glyph_head"):
@@ -65,6 +67,8 @@ def _views(views: Settings, ratio: float, vocabulary: Settings) -> Settings:
             found[key] = round(views[key] * ratio)
     if "pinpoints" in views:
         found["pinpoints"] = [[round(side * ratio) for side in size] for size in views["pinpoints"]]
+    if "count" in views:
+        found["count"] = 5
     if "most" in views:
         found["most"] = 8 * views["multiple"] ** 2
     if "patch" in vocabulary:
