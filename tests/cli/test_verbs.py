@@ -65,6 +65,7 @@ SURFACE = {
         "--ray",
     },
     "train": {"-h", "--help", "--set", "--max-steps", "--export", "--dry-run"},
+    "bench": {"-h", "--help", "-o", "--out", "--arms", "--set"},
     "eval": {
         "-h",
         "--help",

@@ -20,13 +20,14 @@ from .console import INTERRUPTED, OK, USAGE, complain, escape_unprintable, write
 from .documents import read
 from .models import ask, chart, convert, detect, family, info
 from .servers import demo, mcp, serve
-from .training import evaluate, render, train
+from .training import bench, evaluate, render, train
 
 __all__ = ["VERBS", "app", "main"]
 
 VERBS: dict[str, Callable[..., int]] = {
     "read": read, "audit": audit, "ask": ask, "chart": chart, "detect": detect, "info": info, "family": family,
-    "convert": convert, "serve": serve, "demo": demo, "mcp": mcp, "render": render, "train": train, "eval": evaluate,
+    "convert": convert, "serve": serve, "demo": demo, "mcp": mcp, "render": render, "train": train, "bench": bench,
+    "eval": evaluate,
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The verbs that make and measure models: `render`, `train`, `eval`."""
+"""The verbs that make and measure models: `render`, `train`, `bench`, `eval`."""
 
 from __future__ import annotations
 
@@ -76,6 +76,25 @@ def train(
         from ..train import loop
 
         loop.train(loaded, max_steps=max_steps)
+    return OK
+
+
+def bench(
+    bench: Annotated[Path, typer.Argument(metavar="BENCH.yaml", help="Arms, data and budget; recipes/bench-*.yaml.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="DIR", help="Folder of the runs and tables; run again to go on.")
+    ] = Path("bench"),
+    arms: Annotated[str | None, typer.Option(metavar="A,B", help="Only these arms.", show_default="all")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated.")
+    ] = None,
+) -> int:
+    """Compare models at one budget: train each arm with several seeds, measure, and write a table and a picture."""
+    from ..evaluate.bench import write_report
+    from ..train.bench import Bench, run_bench
+
+    run_bench(Bench.load(bench, changes), out, write, arms.split(",") if arms else None)
+    write(write_report(out))
     return OK
 
 

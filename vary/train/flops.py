@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -130,7 +131,15 @@ def _estimate(tower: Any, pixels_BCHW: torch.Tensor) -> Cost:
 
 
 def _run(module: nn.Module, given: torch.Tensor) -> Cost:
-    """Count one forward pass on the meta device. Saved weights are not counted as activations."""
+    """Count one forward pass on the meta device."""
+    return count_cost(module, lambda: module(given))
+
+
+def count_cost(module: nn.Module, call: Callable[[], Any]) -> Cost:
+    """Count the operations of a call, and the bytes that it saves for a backward pass.
+
+    Saved weights of the module are not counted as activations.
+    """
     weights = {p.untyped_storage()._cdata for p in module.parameters()}
     kept: dict[int, torch.Tensor] = {}  # by storage: views of one tensor count once
 
@@ -139,7 +148,7 @@ def _run(module: nn.Module, given: torch.Tensor) -> Cost:
         return tensor
 
     with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-        module(given)
+        call()
     held = sum(tensor.untyped_storage().nbytes() for key, tensor in kept.items() if key not in weights)
     return Cost(float(counter.get_total_flops()), float(held))
 

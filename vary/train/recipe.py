@@ -215,7 +215,7 @@ class Recipe:
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
         for change in changes or []:
-            _apply(data, change)
+            apply_change(data, change)
         name = data.get("model") if isinstance(data, dict) else None
         if isinstance(name, str) and name.startswith(SHIPPED):
             data["model"] = _shipped(name)
@@ -228,7 +228,8 @@ def _shipped(name: str) -> str:
     return str(weights_dir(name.removeprefix(SHIPPED))) if name.startswith(SHIPPED) else name
 
 
-def _apply(data: Any, change: str) -> None:
+def apply_change(data: Any, change: str) -> None:
+    """Change one key of a loaded recipe, given as `key=value`; raise ConfigError if there is no such place."""
     key, found, value = change.partition("=")
     if not found:
         raise ConfigError(f"--set {change}: expected key=value")

@@ -256,11 +256,11 @@ class ChatTask:
         self.metrics = {"accuracy": float("nan"), "cut": self.cut / max(1, self.samples)}
         if not batch.learnt:
             return {}, 0.0
-        loss, right = self._loss(batch)
+        loss, right = self.measure_batch(batch)
         self.metrics["accuracy"] = right / batch.learnt
         return {"loss": loss}, float(batch.learnt)
 
-    def _loss(self, batch: ChatBatch) -> tuple[Tensor, Tensor]:
+    def measure_batch(self, batch: ChatBatch) -> tuple[Tensor, Tensor]:
         """Return the mean loss and the number of right next tokens. Logits are computed only where a label counts."""
         device, config, labels_BT = self.context.device, self.model.config, batch.inputs["labels"]
         inputs = {key: _to_device(value, device) for key, value in batch.inputs.items() if key != "labels"}
@@ -284,7 +284,7 @@ class ChatTask:
         total = right = learnt = 0.0
         for batch in self.held_out:
             if batch.learnt:
-                loss, hits = self._loss(batch)
+                loss, hits = self.measure_batch(batch)
                 total, right, learnt = total + float(loss) * batch.learnt, right + int(hits), learnt + batch.learnt
         if not learnt:
             return {"loss": float("nan"), "wrong": float("nan")}
