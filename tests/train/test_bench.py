@@ -120,6 +120,8 @@ def test_a_bench_that_was_interrupted_ends_as_one_that_was_not(tmp_path) -> None
         ({"arms": {"odd": {"fusion": {"name": "crossed"}}}}, "arm 'odd': unknown fusion 'crossed'"),
         ({"step": {}}, "bench.yaml: unknown key 'step'; did you mean"),
         ({"stage": {"steps": 1, "trainable": ["conector"]}}, "stage.trainable: 'conector'; allowed: vocabularies"),
+        ({"stage": {"stepz": 1}}, "stages.0: unknown key 'stepz'; did you mean 'steps'"),
+        ({"recipe": {"precision": "half"}}, "precision 'half'; allowed: auto, bf16, float32"),
         ({"mix": {"other": {}}}, "no stage 'bench'; allowed: other"),
     ],
 )

@@ -36,14 +36,14 @@ from .distributed import Ranks
 from .export import export
 from .flops import count_cost
 from .loop import Log, train
-from .recipe import Recipe, Stage, apply_change
+from .recipe import Recipe, apply_change
 from .tasks.chat_task import EVAL_BATCHES, ChatBatch, ChatData, ChatTask
 from .tasks.task import HELD_OUT_SEED, TaskContext
 
 STAGE = "bench"  # name of the stage, and of its mix
 PARTS = ("vocabularies", "connector", "arrange", "fusion", "language_model", "lm_head")
 NEW_TOKENS = 64  # longest answer that is written, in characters
-_RUN = {
+_RUN: dict[str, Any] = {
     "precision": "auto",
     "ema": 0.9,
     "workers": 0,
@@ -52,7 +52,7 @@ _RUN = {
     "log_every": 25,
     "keep": 1,
 }
-_STAGE = {"batch": 16, "lr": 2e-3, "max_tokens": 512, "trainable": list(PARTS)}
+_STAGE: dict[str, Any] = {"batch": 16, "lr": 2e-3, "max_tokens": 512, "trainable": list(PARTS)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +101,7 @@ class Bench:
             if not str(prefix).startswith(PARTS):
                 raise ConfigError(f"{path}: stage.trainable: {prefix!r}; allowed: {', '.join(PARTS)}, or a name in one")
         read_mix({"mix": bench.mix}, STAGE, str(path))
+        Recipe.from_dict(bench.run(bench.trainable), str(path))
         for name in bench.arms:
             bench.config(name)
         return bench
@@ -109,6 +110,13 @@ class Bench:
     def trainable(self) -> list[str]:
         """Prefixes of the parameters that are trained."""
         return list((_STAGE | self.stage)["trainable"])
+
+    def run(
+        self, trainable: list[str], model: str = "", mix: str = STAGE, out: str = "", seed: int = 1
+    ) -> dict[str, Any]:
+        """Return the recipe of a run as YAML holds it."""
+        stage = _STAGE | self.stage | {"name": STAGE, "task": "answer", "mix": mix, "trainable": trainable}
+        return _RUN | self.recipe | {"model": model, "out": out, "seed": seed, "stages": [stage]}
 
     def config(self, arm: str) -> VaryConfig:
         """Return the configuration of an arm, with the tokenizer of characters that all arms have.
@@ -156,7 +164,7 @@ def run_bench(bench: Bench, out: Path, log: Log = print, arms: list[str] | None 
     for seed in range(1, bench.seeds + 1):
         todo = [arm for arm in arms or bench.arms if not (_folder(out, arm, seed) / "result.json").is_file()]
         if todo:
-            stage = Stage(name=STAGE, task="answer", mix=STAGE, **_STAGE | bench.stage)
+            stage = Recipe.from_dict(bench.run(bench.trainable), str(file)).stages[0]
             count = (stage.steps * stage.accumulate + EVAL_BATCHES) * stage.batch
             render({"mix": bench.mix}, count, out / "data" / f"seed-{seed}", seed=seed, log=log)
         for arm in todo:
@@ -201,9 +209,7 @@ def _write_recipe(bench: Bench, arm: str, seed: int, out: Path) -> Recipe:
         _processor(model.config).save_pretrained(start)
         names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
         here = [prefix for prefix in bench.trainable if any(name.startswith(prefix) for name in names)]
-        stage = _STAGE | bench.stage
-        stage |= {"name": STAGE, "task": "answer", "mix": str(out / "data" / f"seed-{seed}"), "trainable": here}
-        whole = _RUN | bench.recipe | {"model": str(start), "out": str(folder / "run"), "seed": seed, "stages": [stage]}
+        whole = bench.run(here, str(start), str(out / "data" / f"seed-{seed}"), str(folder / "run"), seed)
         _write(file, yaml.safe_dump(whole, sort_keys=False))
     return Recipe.load(file)
 
@@ -287,7 +293,7 @@ def _measure(bench: Bench, name: str, task: ChatTask) -> tuple[dict[str, float],
         other_total, other_right = other_total + float(loss) * batch.learnt, other_right + int(hits)
         samples = [source.sample(i) for i in range(k * task.stage.batch, (k + 1) * task.stage.batch)]
         chat = ChatModel(task.model, task.context.processor)
-        asked = [([Image.fromarray(sample.image)], sample.prompt or "") for sample in samples]
+        asked: list[Any] = [([Image.fromarray(sample.image)], sample.prompt or "") for sample in samples]
         written = chat.ask_all(asked, max_tokens=NEW_TOKENS, no_repeat=0)
         answers += [{"task": name, "truth": s.text, "answer": a.text} for s, a in zip(samples, written, strict=True)]
     found = {"loss": total, "accuracy": right, "loss_of_another_picture": other_total, "another_picture": other_right}

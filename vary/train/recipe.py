@@ -221,7 +221,16 @@ class Recipe:
             data["model"] = _shipped(name)
         if isinstance(data, dict) and isinstance(data.get("start"), list):
             data["start"] = [_shipped(str(s)) for s in data["start"]]
-        return _build(cls, data, str(path))
+        return cls.from_dict(data, str(path))
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str) -> Recipe:
+        """Build a recipe from what YAML holds. `where` names its source in errors.
+
+        Raises:
+            ConfigError: A key or value is wrong.
+        """
+        return _build(cls, data, where)
 
 
 def _shipped(name: str) -> str:
