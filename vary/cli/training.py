@@ -90,11 +90,11 @@ def bench(
     ] = None,
 ) -> int:
     """Compare models at one budget: train each arm with several seeds, measure, and write a table and a picture."""
-    from ..evaluate.bench import write_report
+    from ..evaluate.bench import write_bench_tables
     from ..train.bench import Bench, run_bench
 
     run_bench(Bench.load(bench, changes), out, write, arms.split(",") if arms else None)
-    write(write_report(out))
+    write(write_bench_tables(out))
     return OK
 
 

@@ -132,7 +132,7 @@ def as_markdown(rows: list[BenchRow]) -> str:
     return "\n\n".join(found)
 
 
-def write_report(folder: Path) -> str:
+def write_bench_tables(folder: Path) -> str:
     """Write `table.md`, `table.csv` and `accuracy.png` into the folder of a bench. Return the Markdown."""
     rows = read_bench(folder)
     text = as_markdown(rows)
@@ -163,4 +163,4 @@ def draw(rows: list[BenchRow], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-__all__ = ["BenchRow", "as_markdown", "interval", "read_bench", "write_report"]
+__all__ = ["BenchRow", "as_markdown", "interval", "read_bench", "write_bench_tables"]
