@@ -14,7 +14,8 @@ from rapidfuzz.distance import Levenshtein
 
 from vary.data.corpus.formulas import real_formulas
 from vary.data.documents.formula_glyphs import FormulaGlyphs
-from vary.models.generate.formula_writer import load_symbols_decoder, write_formulas
+from vary.models.generate.formula_writer import write_formulas
+from vary.train.export import load_symbols_decoder
 
 ROOT = Path(__file__).parents[1]
 BUCKETS = (10, 25, 60, 152)
@@ -47,7 +48,10 @@ def main() -> None:
     for name, own in (
         ("accounted for", [r for r in rows if r[3]]),
         ("not accounted for", [r for r in rows if not r[3]]),
-        ("accounted for, probability over 0.5", [r for r in rows if r[3] and r[4] > 0.5]),
+        *(
+            (f"accounted for, probability over {p}", [r for r in rows if r[3] and r[4] > p])
+            for p in (0.5, 0.7, 0.8, 0.9)
+        ),
     ):
         print(f"{name}: {len(own)} formulas, {sum(r[1] for r in own)} of them exact")
 

@@ -76,7 +76,7 @@ def test_markdown_of_each_kind() -> None:
     found = written("• one\ntwo\n2. three", "list").markdown()
     assert found == "<!-- page 1 -->\n\n- one two\n2. three"
     assert written("Title", "heading", level=2).markdown().endswith("\n\n## Title")
-    assert written("x^2", "formula").markdown().endswith("$$\nx^2\n$$")
+    assert written("x^2", "formula").markdown().endswith("\n\n$$x^2$$")
     figure = Block([], (1, 1, 9, 9), "figure", image="a_images/0001-1.png")
     assert Document("a", "m", [Page(1, "ok", blocks=[figure])]).markdown().endswith("![figure](a_images/0001-1.png)")
 

@@ -8,7 +8,7 @@ import pypdfium2.raw as raw
 import pytest
 
 from vary.data.documents.typst import draw, load_fonts, print_pdf
-from vary.markup.math import normalise, to_typst
+from vary.markup.math import is_complete, normalise, readable, to_typst
 from vary.markup.math_nodes import LatexError
 from vary.markup.math_symbols import CALLS, DELIMITERS, NEGATED, OPERATORS, SAME, SIZES, SYMBOLS, TABLES
 
@@ -195,3 +195,26 @@ def _pages(markup: list[str]) -> str:
 def test_thousands_of_nested_arguments_are_an_error_and_no_crash() -> None:
     with pytest.raises(LatexError, match="nested"):
         normalise("\\frac" * 20_000)
+
+
+def test_readable_latex_means_the_same() -> None:
+    formulas = [
+        r"b^{2}+9=25",
+        r"x_{1}2+y_{i+1}-(-1)",
+        r"e^{-x^{2}}\lt \alpha_{i}",
+        r"\operatorname{vec}(A)_{i}^{\prime}",
+    ]
+    formulas += [r"\begin{pmatrix}a&-b\\c&d\end{pmatrix}", r"\mathrm{a-b}+\sqrt[3]{x=1}", r"\frac{a+b}{2}\in [0,1)"]
+    for latex in formulas:
+        canonical = normalise(latex)
+        assert normalise(readable(canonical)) == canonical
+    assert readable(r"b^{2}+9=25") == "b^2 + 9 = 25"
+    assert readable(r"x_{12}+x_{1}2-(-1)") == "x_{12} + x_{1}2 - (-1)"
+    assert readable(r"-x^{a+1}\le \mathrm{a-b}") == r"-x^{a+1} \le \mathrm{a-b}"
+
+
+@pytest.mark.parametrize(("latex", "complete"), [
+    ("a+b", True), ("a+", False), (r"x\in ", False), ("f(x)", True), ("f(x", False), (r"\ldots)\{", False), ("", False),
+])  # fmt: skip
+def test_what_can_be_a_whole_formula(latex, complete) -> None:
+    assert is_complete(latex) is complete

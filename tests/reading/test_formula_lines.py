@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.pdfs import pdf_of, show
 from vary.data.documents.typst import load_fonts, print_pdf
 from vary.document.elements import Block, Document, Line, Page
 from vary.document.findings import FormulaReading
 from vary.document.formats.writers import WRITERS
 from vary.document.orientation import Orientation
-from vary.io.errors import InputError
 from vary.io.pdf_objects import read_content
 from vary.reading.api import load, read
 from vary.reading.formulas import Formula
 from vary.reading.layer.formula_lines import mark_formulas, write_formula_lines
 from vary.reading.layer.lines import find_lines
 
-WEIGHTS = Path(__file__).parents[2] / "checkpoints" / "vary-nano-3"
 SOURCE = """#set page(width: 420pt, height: 260pt, margin: 30pt)
 The harbour keeps a ledger of $x_i$ vessels, and each entry names the captain. The cargo weighs this much:
 $ b^2 + 9 = 25 $
@@ -74,14 +70,15 @@ def test_glyphs_that_the_pixels_corrected_are_no_formula(content) -> None:
 def test_from_the_file_to_markdown(tmp_path) -> None:
     path = tmp_path / "a.pdf"
     print_pdf(SOURCE, load_fonts()).save(path)
-    document = read(path, load("vary-nano", formulas=WEIGHTS))
+    document = read(path, load("vary-nano"))
     (page,) = document.pages
-    assert "$$\nb^{2}+9=25\n$$" in document.markdown()
-    assert [block.text for block in page.blocks if block.kind == "formula"] == ["b^{2}+9=25"]
-    assert "ledger of $x_{i}$ vessels" in document.markdown()
+    assert "$$b^2 + 9 = 25$$" in document.markdown()
+    assert [block.text for block in page.blocks if block.kind == "formula"] == ["b^2 + 9 = 25"]
+    assert "ledger of $x_i$ vessels" in document.markdown()
+    assert read(path, load("vary-nano", formulas=False)).pages[0].formulas == []
     assert [one.latex for one in page.formulas if one.used] == ["x_{i}", "b^{2}+9=25"]
     assert Page.from_dict(json.loads(json.dumps(page.to_dict()))).formulas[0].latex == page.formulas[0].latex
-    assert "\\(x_{i}\\)" in "".join(WRITERS["html"]("a", "m", iter([page])))
+    assert "\\(x_i\\)" in "".join(WRITERS["html"]("a", "m", iter([page])))
 
 
 def test_a_formula_that_could_not_be_written_links_its_picture() -> None:
@@ -94,9 +91,3 @@ def test_a_formula_that_could_not_be_written_links_its_picture() -> None:
     assert Document("a", "m", [page]).markdown().endswith("\n\nb2 + 9")
     block.image = "a_images/0001-1.png"
     assert Document("a", "m", [page]).markdown().endswith("\n\n![formula](a_images/0001-1.png)")
-
-
-def test_a_folder_without_weights(tmp_path) -> None:
-    pdf_of(tmp_path / "a.pdf", [show("a", 10, 10)])
-    with pytest.raises(InputError, match=r"no model\.safetensors"):
-        load("vary-nano", formulas=tmp_path)

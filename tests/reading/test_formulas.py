@@ -14,8 +14,10 @@ from vary.io.pdf_objects import PageContent, read_content
 from vary.markup.math import write_typst
 from vary.markup.math_parser import parse
 from vary.markup.math_tokens import GLYPHS, STRUCTURE
+from vary.models.generate.export_onnx import export_formulas
 from vary.models.generate.formula_writer import write_formulas
 from vary.models.generate.symbols_decoder import SymbolsDecoder
+from vary.reading.engines.symbols import open_symbols
 from vary.reading.formulas import MAX_GLYPHS, join_tex_glyphs, tex_character, write_layer_formulas
 from vary.train.tasks.formula_task import IGNORED, collate
 
@@ -99,6 +101,23 @@ def test_what_is_not_there_is_never_written(decoder) -> None:
         assert set(written.unexplained) <= left
         if not written.unexplained and not written.missing:
             assert all(chars[k] in "√─()" for k in left)  # drawn by roots, fractions and brackets
+
+
+@pytest.mark.slow  # the export takes ten seconds and more; tests/train/test_tracked_weights.py has the shipped files
+def test_the_onnx_files_write_the_same(decoder, tmp_path) -> None:
+    """One formula and several, whose number and sizes differ from those of the export."""
+    export_formulas(decoder, tmp_path)
+    exported = open_symbols(tmp_path, 1)
+    assert (exported.glyphs, exported.structure) == (decoder.glyphs, decoder.structure)
+    rng, sets = np.random.default_rng(1), []
+    for count in (1, 7, 12, 3):
+        chars = "".join(rng.choice(list("xyab12+=()√─"), count))
+        sets.append((chars, np.zeros(count, np.uint8), rng.uniform(0, 60, (count, 4)).astype(np.float32)))
+    for some in (sets[:1], sets):
+        for own, theirs in zip(write_formulas(decoder, some), write_formulas(exported, some), strict=True):
+            assert own.steps == theirs.steps
+            assert own.pointers == theirs.pointers
+            assert own.confidence == pytest.approx(theirs.confidence, abs=2e-3)  # weights are stored in float16
 
 
 def test_a_rule_that_no_step_explains_is_told(decoder) -> None:

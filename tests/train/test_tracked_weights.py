@@ -1,4 +1,4 @@
-"""The tracked weights of the third edition fit its recipe and write simple formulas."""
+"""The tracked weights of the third edition fit its recipe, write simple formulas, and are those of the package."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from vary.data.documents.formula_glyphs import FormulaGlyphs
 from vary.models.config import preset
 from vary.models.generate.formula_writer import write_formulas
 from vary.models.generate.symbols_decoder import SymbolsDecoder
+from vary.models.hub import weights_dir
+from vary.reading.engines.symbols import open_symbols
 from vary.train.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +35,10 @@ def test_they_write_simple_formulas() -> None:
     latex = ["a+b=c", "x_{i}^{2}", r"f(x)=\frac{1}{x}", r"\alpha\le\beta"]
     source = FormulaGlyphs(latex, shares=(0, 1, 0), swapped=0.0)
     formulas = [{f.latex: f for f in map(source.sample, range(48))}[one] for one in latex]
-    written = write_formulas(decoder.eval(), [(f.chars, f.styles, f.boxes) for f in formulas])
+    glyphs = [(f.chars, f.styles, f.boxes) for f in formulas]
+    written = write_formulas(decoder.eval(), glyphs)
     assert [w.latex for w in written] == latex
     assert all(w.accounted and w.probability > 0.5 for w in written)
+    for own, shipped in zip(written, write_formulas(open_symbols(weights_dir("vary-nano"), 1), glyphs), strict=True):
+        assert own.steps == shipped.steps
+        assert own.confidence == pytest.approx(shipped.confidence, abs=1e-4)

@@ -50,7 +50,7 @@ def read(
     model: ReaderModel = None,
     decoder: Decoder = False,
     pixels: Pixels = False,
-    formulas: Formulas = None,
+    formulas: Formulas = True,
     layer: Annotated[bool, typer.Option("--layer", help="Take the PDFs' own text, without a model.")] = False,
     device: Device = "cpu",
     password: Password = None,

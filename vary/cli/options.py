@@ -34,8 +34,7 @@ Out = Annotated[
     typer.Option("-o", "--out", metavar="PATH", help="A file (paper.md), or a folder; run again to go on."),
 ]
 Formulas = Annotated[
-    str | None,
-    typer.Option(metavar="DIR", help="Write formulas of PDFs as LaTeX with the weights in DIR (needs PyTorch)."),
+    bool, typer.Option("--formulas/--no-formulas", help="Write formulas of PDFs as LaTeX.", show_default=True)
 ]
 FrontMatter = Annotated[
     bool, typer.Option("--front-matter", help="Begin Markdown with title, author and number of pages.")

@@ -51,11 +51,19 @@ def _line(pieces: list[TextLine], scale: float, styles: tuple[str, ...]) -> Line
     mean = sum(confidence) / len(confidence)
     writers = {p.writer for p in pieces}
     writer = next(name for name in ("decoder", "head", "layer") if name in writers)
-    known = [s for p in pieces for s in (p.styles if p.styles is not None else [()] * len(p.text))]
+    known = [style for piece in pieces for style in _style_rows(piece, len(styles))]
     spans = _spans(np.array(_join_values(pieces, known), bool), styles)
     line = Line(text, box, mean, _join_values(pieces, boxes), _join_values(pieces, confidence), writer, spans)
     line.sources = _sources(pieces)
     return line
+
+
+def _style_rows(piece: TextLine, count: int) -> np.ndarray:
+    """Return which of `count` styles each character has; a piece may know of the first ones only."""
+    rows = np.zeros((len(piece.text), count), bool)
+    if piece.styles is not None:
+        rows[:, : piece.styles.shape[1]] = piece.styles
+    return rows
 
 
 def _join_values(pieces: list[TextLine], values: list[Any]) -> list[Any]:

@@ -38,6 +38,46 @@ def normalise(latex: str, display: bool = True) -> str:
     return write_latex(parse(latex, display))
 
 
+_TOKEN = re.compile(r"\\(?:[A-Za-z]+\*?|.)\s*|.", re.S)
+_VERBATIM = re.compile(r"\\(?:text\w*|operatorname\*?|math(?:rm|it|bf|sf|tt)|begin|end)$")
+_SPACED = frozenset(
+    ["=", "+", "-", *(f"\\{name}" for name in ("lt", "gt", "le", "ge", "ne", "approx", "sim", "in", "to"))]
+)
+
+
+def readable(latex: str) -> str:
+    r"""Write canonical LaTeX as people do: `b^{2}+9=25` becomes `b^2 + 9 = 25`. What it means stays the same.
+
+    Blanks are set around relations, sums and differences, but not inside scripts. A script of one character loses its
+    braces, except before another letter or digit.
+    """
+    latex = re.sub(r"(?<!\\)([_^])\{([A-Za-z0-9])\}(?![A-Za-z0-9'])", r"\1\2", latex)
+    out: list[str] = []
+    plain: list[bool] = []  # of each open brace: whether blanks may be set inside
+    last = ""
+    for token in _TOKEN.findall(latex):
+        bare = token.strip()
+        if bare == "{":
+            plain.append(all(plain) and last not in ("_", "^") and not _VERBATIM.search(last))
+        elif bare == "}" and plain:
+            plain.pop()
+        sign = bare in "+-" and (last in _SPACED or last in ("", "(", "[", "{", ",", "|", "&", "_", "^", "\\left"))
+        out.append(f" {bare} " if bare in _SPACED and all(plain) and not sign and out else token)
+        last = bare
+    return re.sub(r" {2,}", " ", "".join(out)).strip()
+
+
+_JOINING = _SPACED | {"(", "[", ",", "\\{", "\\times", "\\cdot", "\\pm", "\\equiv", "\\subset", "\\cup", "\\cap", "/"}
+
+
+def is_complete(latex: str) -> bool:
+    r"""Return whether LaTeX can be a whole formula: it closes what it opens, and does not end with an operator."""
+    tokens = [token.strip() for token in _TOKEN.findall(latex)]
+    opened = sum(token in ("(", "[", "\\{", "\\langle") for token in tokens)
+    closed = sum(token in (")", "]", "\\}", "\\rangle") for token in tokens)
+    return bool(tokens) and opened == closed and tokens[-1] not in _JOINING
+
+
 def to_typst(latex: str, display: bool = True) -> str | None:
     """Return the Typst markup of a formula, without its dollar signs; None if it is outside the supported subset."""
     try:

@@ -15,6 +15,7 @@ from typing import Any
 from ..io.errors import ConfigError, InputError
 
 ONNX_FILE = "trunk.onnx"  # input `pixels` (1, C, H, W) float32, normalised; output `features` (1, D, rows, columns)
+FORMULA_FILES = ("formulas_begin.onnx", "formulas_next.onnx")  # see `generate/export_onnx.py`
 REGISTERING = {  # module of transformers -> module of ours that registers a class with it
     "transformers.models.auto.configuration_auto": "vary.models.config",
     "transformers.models.auto.modeling_auto": "vary.models.modeling",

@@ -24,7 +24,7 @@ def load(
     device: str = "cpu",
     decoder: bool = False,
     pixels: bool = False,
-    formulas: str | Path | None = None,
+    formulas: bool = True,
 ) -> Reader | LayerReader:
     """Load a model that reads pages. Weights are safetensors; nothing is downloaded.
 
@@ -34,7 +34,7 @@ def load(
         decoder: rescore uncertain spans with the decoder. It needs PyTorch and doubles the time of a page with many
             of them, for 3 to 16 percent fewer errors (docs/results.md).
         pixels: read pixels alone. By default the text layer of a PDF is the draft that the pixels check.
-        formulas: folder with weights that write the formulas of text layers as LaTeX; needs PyTorch.
+        formulas: write the formulas of PDFs with a text layer as LaTeX.
 
     Raises:
         ValueError: unknown name; the message lists the known ones.

@@ -19,8 +19,7 @@ from ..io.pdf_text import GLYPH
 from ..markup.math_tokens import left_to_right, math_glyphs
 
 if TYPE_CHECKING:
-    from ..models.generate.formula_writer import WrittenFormula
-    from ..models.generate.symbols_decoder import SymbolsDecoder
+    from ..models.generate.formula_writer import StepModel, WrittenFormula
 
 EM = 16.0  # size of the type in the unit of the decoder
 MAX_GLYPHS = 200  # the decoder learns from formulas of up to about 100
@@ -54,18 +53,18 @@ class Formula:
     accounted: bool
 
 
-def write_layer_formulas(decoder: SymbolsDecoder, content: PageContent, regions: Sequence[Box]) -> list[Formula]:
+def write_layer_formulas(decoder: StepModel, content: PageContent, regions: Sequence[Box]) -> list[Formula]:
     """Write the formula in each region of a page.
 
     Args:
-        decoder: Trained weights.
+        decoder: A trained network.
         content: Text layer and objects of the page.
         regions: Boxes in the frame of the content. Glyphs count when their middle lies inside.
 
     Returns:
         One formula per region. It is empty where a region holds no glyph, or more than MAX_GLYPHS.
     """
-    from ..models.generate.formula_writer import write_formulas  # brings torch
+    from ..models.generate.formula_writer import write_formulas  # not above: most pages have no formula
 
     glyphs = [_glyphs(content, region) for region in regions]
     found = write_formulas(decoder, [(chars, styles, boxes) for chars, styles, boxes, _ in glyphs])

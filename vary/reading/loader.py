@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from ..document.lines import FrameGrid
 from ..io.errors import MissingExtra
-from ..models.hub import weights_dir
+from ..models.hub import FORMULA_FILES, weights_dir
+from .engines.base import thread_count
 from .field import HeadWeights
 from .network import ReadingNetwork, load_network
 from .reader import Reader
 
 if TYPE_CHECKING:
-    from ..models.generate.symbols_decoder import SymbolsDecoder
+    from ..models.generate.formula_writer import StepModel
     from ..models.modeling import VaryForConditionalGeneration
 
 
@@ -29,7 +30,7 @@ def load_reader(
     engine: str | None = None,
     threads: int | None = None,
     pixels: bool = False,
-    formulas: str | Path | None = None,
+    formulas: bool = True,
 ) -> Reader:
     """Load a reader from a shipped model's name or a folder.
 
@@ -40,22 +41,23 @@ def load_reader(
         engine: `openvino`, `onnx` or `torch`; None takes $VARY_ENGINE, or else the best one that is installed.
         threads: CPU threads of the network; None takes all cores, within $OMP_NUM_THREADS and $OMP_THREAD_LIMIT.
         pixels: read pixels alone, without the text layers of PDFs.
-        formulas: folder with weights that write the formulas of text layers as LaTeX; needs PyTorch.
+        formulas: write the formulas of text layers as LaTeX, with a model that has the files for it.
     """
     folder = weights_dir(name)
-    if decoder or formulas:
-        _require_torch("reading with the decoder" if decoder else "writing formulas")
+    if decoder:
+        _require_torch("reading with the decoder")
     network = load_network(folder, engine, threads, device)
-    symbols = _symbols_decoder(formulas) if formulas else None
+    writes = formulas and all((folder / name).is_file() for name in FORMULA_FILES)
+    symbols = partial(_open_symbols, folder, threads or thread_count()) if writes else None
     reader = Reader(network, name, partial(_decoder, folder, device) if decoder else None, symbols)
     reader.uses_layer = not pixels
     return reader
 
 
-def _symbols_decoder(folder: str | Path) -> SymbolsDecoder:
-    from ..models.generate.formula_writer import load_symbols_decoder  # imports torch
+def _open_symbols(folder: Path, threads: int) -> StepModel:
+    from .engines.symbols import open_symbols  # imports onnxruntime
 
-    return load_symbols_decoder(Path(folder))
+    return open_symbols(folder, threads)
 
 
 def _require_torch(what: str) -> None:

@@ -43,8 +43,8 @@ from .scales import (
 )
 
 if TYPE_CHECKING:
+    from ..models.generate.formula_writer import StepModel
     from ..models.generate.strip_decoder import StripDecoder
-    from ..models.generate.symbols_decoder import SymbolsDecoder
     from ..models.modeling import VaryForConditionalGeneration
 
 EM_RANGE = (13.0, 19.5)  # px per em that are read unscaled; a page with other type is scaled to the model's em_px
@@ -80,7 +80,8 @@ class Reader:
         network: pixels to class probabilities.
         name: of the model.
         decoder: loads the whole model; called at the first page with many uncertain spans.
-        formulas: writes formulas of text layers as LaTeX; None leaves them as they are.
+        formulas: opens the network that writes formulas of text layers as LaTeX; called at the first formula. None
+            leaves formulas as they are.
     """
 
     uses_layer = False
@@ -90,10 +91,11 @@ class Reader:
         network: ReadingNetwork,
         name: str,
         decoder: Callable[[], VaryForConditionalGeneration] | None = None,
-        formulas: SymbolsDecoder | None = None,
+        formulas: Callable[[], StepModel] | None = None,
     ):
         self.name, self.network, self.preprocess = name, network, network.preprocess
-        self._decoder, self.symbols_decoder = decoder, formulas
+        self._decoder, self._formulas = decoder, formulas
+        self.writes_formulas = formulas is not None
         self.decoder_weight = float(network.reading.get("decoder_weight", 0.0)) if decoder else 0.0
         self._measured: tuple[Image.Image | None, tuple[float, float, float]] = None, (0.0, 1.0, 0.0)
 
@@ -105,6 +107,13 @@ class Reader:
         from ..models.generate.strip_decoder import StripDecoder
 
         return StripDecoder(self._decoder())
+
+    @cached_property
+    def symbols_decoder(self) -> StepModel:
+        """The network that writes formulas, loaded on first use. Raises an InputError for a reader without one."""
+        if self._formulas is None:
+            raise InputError(f"{self.name}: this reader was made without its formulas")
+        return self._formulas()
 
     def wanted_scale(self, image: Image.Image) -> float:
         """Return the scale at which the page's type has the size that the head reads best."""

@@ -1,6 +1,8 @@
 """Export a training run as a model folder with plain weights.
 
 `python -m vary.train.export FOLDER` writes `trunk.onnx` alone, for a model folder that has none.
+`python -m vary.train.export WEIGHTS FOLDER` writes the files with which a model folder writes formulas, from tracked
+weights such as checkpoints/vary-nano-3.
 """
 
 from __future__ import annotations
@@ -10,11 +12,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..io.errors import InputError, MissingExtra
+from ..models.config import preset
+from ..models.generate.export_onnx import export_formulas
+from ..models.generate.symbols_decoder import SymbolsDecoder
 from ..models.modeling import load_model
 from .build import build
 from .checkpoint import Checkpoints, load_tensors
@@ -107,5 +112,38 @@ def merge_adapters(model: nn.Module) -> None:
             setattr(model.get_submodule(parent), own, module.base_layer)
 
 
+def load_symbols_decoder(folder: Path) -> SymbolsDecoder:
+    """Load the decoder from a folder with `model.safetensors`.
+
+    Raises:
+        InputError: The folder holds no symbols decoder.
+    """
+    path, prefix = folder / "model.safetensors", "symbols_decoder."
+    if not path.is_file():
+        raise InputError(f"{folder}: no model.safetensors in it")
+    tensors = {k.removeprefix(prefix): v.float() for k, v in load_file(path).items() if k.startswith(prefix)}
+    decoder = SymbolsDecoder(**(preset("vary-nano-formulas").formulas or {}))
+    try:
+        decoder.load_state_dict(tensors)
+    except RuntimeError:
+        raise InputError(f"{path}: holds no symbols decoder of vary-nano-formulas") from None
+    return decoder.eval()
+
+
+def export_formula_files(weights: Path, folder: Path) -> list[Path]:
+    """Write the ONNX files of a folder's symbols decoder into a model folder; returns their paths.
+
+    Raises:
+        InputError: The weights hold no symbols decoder.
+        MissingExtra: onnx or onnxscript is not installed.
+    """
+    try:
+        return export_formulas(load_symbols_decoder(weights), folder)
+    except ModuleNotFoundError as error:
+        raise MissingExtra("exporting formulas", error.name, "train") from None
+
+
 if __name__ == "__main__":
-    print(export_reader(Path(sys.argv[1])))
+    given = [Path(argument) for argument in sys.argv[1:]]
+    for path in [export_reader(given[0])] if len(given) == 1 else export_formula_files(*given):
+        print(path)

@@ -286,7 +286,7 @@ def _figure(block: Block) -> str:
 def _formula(block: Block) -> str:
     if block.is_picture:
         return f"![formula]({block.image})" if block.image else _paragraph(block)
-    return f"$$\n{_latex(block.text)}\n$$"
+    return f"$${_latex(block.text)}$$"
 
 
 def _latex(text: str) -> str:

@@ -4,6 +4,8 @@ A grammar tells which step may come next, so that every formula that ends is wel
 its own kind, `\\frac` has two arguments, a delimiter is printed after `\\left`, a base has one subscript and one
 superscript, names hold letters only. A formula is marked as not accounted for when a glyph is left that no step
 explains, or when a step needs a glyph that is not there (a fraction without its rule).
+
+Shapes: B formulas, N glyphs of the longest one, S structure steps. Needs no PyTorch: see `StepModel`.
 """
 
 from __future__ import annotations
@@ -12,18 +14,13 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from ...io.errors import InputError
 from ...markup.math_nodes import LatexError
 from ...markup.math_symbols import BIG_OPERATORS, SPACES, SYMBOLS, TEXTS
 from ...markup.math_tokens import CLOSERS, END, OPENERS, RULE, TAKE_DELIMITER, TWO_ARGUMENTS, from_steps
-from .symbols_decoder import Memory, SymbolsDecoder
 
 DELIMITERS = frozenset("()[]{}|‖⟨⟩⌊⌋⌈⌉⟦⟧")
 _NAMES = frozenset(("\\operatorname{", "\\operatorname*{", *(f"{name}{{" for name in TEXTS)))
@@ -185,28 +182,6 @@ class StepGrammar:
             top.filled, top.scripts = True, 0
 
 
-def load_symbols_decoder(folder: Path) -> SymbolsDecoder:
-    """Load the decoder from a folder with `model.safetensors`.
-
-    Raises:
-        InputError: The folder holds no symbols decoder.
-    """
-    from safetensors.torch import load_file
-
-    from ..config import preset  # not above: config imports the decoder
-
-    path, prefix = folder / "model.safetensors", "symbols_decoder."
-    if not path.is_file():
-        raise InputError(f"{folder}: no model.safetensors in it")
-    tensors = {k.removeprefix(prefix): v.float() for k, v in load_file(path).items() if k.startswith(prefix)}
-    decoder = SymbolsDecoder(**(preset("vary-nano-formulas").formulas or {}))
-    try:
-        decoder.load_state_dict(tensors)
-    except RuntimeError:
-        raise InputError(f"{path}: holds no symbols decoder of vary-nano-formulas") from None
-    return decoder.eval()
-
-
 # -- writing -----------------------------------------------------------------------------------------------------------
 Glyphs = tuple[str, np.ndarray, np.ndarray]  # plain characters, styles (N,), boxes (N, 4) from left to right
 STEPS_PER_GLYPH, SPARE_STEPS = 5, 12  # a formula of N glyphs takes at most 5 N + 12 steps: fewer than 0.1% take more
@@ -239,61 +214,85 @@ class WrittenFormula:
         return float(np.prod(self.confidence)) if self.confidence else 0.0
 
 
-@torch.inference_mode()
-def write_formulas(decoder: SymbolsDecoder, glyphs: Sequence[Glyphs]) -> list[WrittenFormula]:
+class StepModel(Protocol):
+    """A network that scores the next step of each formula: `SymbolsDecoder`, or its ONNX files.
+
+    glyphs: characters of its classes from 1. structure: names of its structure steps; the first one ends a formula.
+    """
+
+    glyphs: str
+    structure: tuple[str, ...]
+
+    def begin(self, classes_BN: np.ndarray, styles_BN: np.ndarray, boxes_BN4: np.ndarray, real_BN: np.ndarray) -> Any:
+        """Encode glyphs, sorted from left to right. real: False where a row is filled up. Return a state for `next`."""
+        ...
+
+    def next(self, state: Any, steps_B: np.ndarray, last_B: np.ndarray, used_BN: np.ndarray) -> np.ndarray:
+        """Return logits (B, S + N) of the next step, and extend the state.
+
+        steps: the step before; those below S are structure, S + k is glyph k. last: the glyph that was written last,
+        -1 for none. used: glyphs that are written already.
+        """
+        ...
+
+
+def stack_glyphs(known: str, glyphs: Sequence[Glyphs]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return classes, styles (B, N) int64, boxes (B, N, 4) float32 and which glyphs are real (B, N) of formulas.
+
+    known: the character of each class from 1. Characters that it lacks have class 0.
+    """
+    class_of = {char: k + 1 for k, char in enumerate(known)}
+    count, wide = len(glyphs), max(1, *(len(chars) for chars, _, _ in glyphs))
+    classes, styles = np.zeros((count, wide), np.int64), np.zeros((count, wide), np.int64)
+    boxes, real = np.zeros((count, wide, 4), np.float32), np.zeros((count, wide), bool)
+    for k, (chars, style, box) in enumerate(glyphs):
+        n = len(chars)
+        classes[k, :n] = [class_of.get(char, 0) for char in chars]
+        styles[k, :n], boxes[k, :n], real[k, :n] = style, box, True
+    return classes, styles, boxes, real
+
+
+def write_formulas(model: StepModel, glyphs: Sequence[Glyphs]) -> list[WrittenFormula]:
     """Write formulas greedily; every step is one that the grammar allows. A formula without glyphs is empty."""
     wanted = [k for k, (chars, _, _) in enumerate(glyphs) if chars]
     found = [WrittenFormula("", [], [], [], [], []) for _ in glyphs]
     if wanted:
-        for k, written in zip(wanted, _write(decoder, [glyphs[k] for k in wanted]), strict=True):
+        for k, written in zip(wanted, _write(model, [glyphs[k] for k in wanted]), strict=True):
             found[k] = written
     return found
 
 
-def _write(decoder: SymbolsDecoder, glyphs: Sequence[Glyphs]) -> list[WrittenFormula]:
-    device = decoder.step.weight.device
-    memory = decoder.encode(*decoder.glyph_tensors(glyphs, device))
-    pens = [_Pen(decoder, chars) for chars, _, _ in glyphs]
-    count, wide = memory.states.shape[:2]
-    inputs, last = torch.zeros(count, 1, dtype=torch.long), torch.full((count, 1), -1)
-    used = torch.zeros(count, 1, wide, dtype=torch.bool)
-    cache: list[Any] = [None] * len(decoder.decoder)
+def _write(model: StepModel, glyphs: Sequence[Glyphs]) -> list[WrittenFormula]:
+    arrays = stack_glyphs(model.glyphs, glyphs)
+    state = model.begin(*arrays)
+    pens = [_Pen(model.structure, chars) for chars, _, _ in glyphs]
+    steps, last = np.zeros(len(pens), np.int64), np.full(len(pens), -1)
+    used = np.zeros(arrays[0].shape, bool)
     while not all(pen.done for pen in pens):
-        log_probs = _next(decoder, memory, inputs, last, used, cache, pens)
-        chosen = log_probs.argmax(-1)
+        log_probs = _mask(model.next(state, steps, last, used), pens)
+        steps = log_probs.argmax(-1)
         for k, pen in enumerate(pens):
-            if pen.done:
-                continue
-            at = pen.take(int(chosen[k]), float(log_probs[k, chosen[k]].exp()))
-            inputs[k] = chosen[k]
-            if at >= 0:
-                last[k], used[k, 0, at] = at, True
+            if not pen.done and (at := pen.take(int(steps[k]), float(np.exp(log_probs[k, steps[k]])))) >= 0:
+                last[k], used[k, at] = at, True
     return [pen.result() for pen in pens]
 
 
-def _next(
-    decoder: SymbolsDecoder,
-    memory: Memory,
-    inputs: Tensor,
-    last: Tensor,
-    used: Tensor,
-    cache: list[Any],
-    pens: list[Any],
-) -> Tensor:
+def _mask(logits: np.ndarray, pens: Sequence[_Pen]) -> np.ndarray:
     """Return log-probabilities (B, S + N) of the next steps, among those that are allowed."""
-    device = memory.states.device
-    logits = decoder.logits(memory, inputs.to(device), last.to(device), used.to(device), cache)[:, 0].cpu()
-    allowed = torch.zeros(logits.shape, dtype=torch.bool)
+    allowed = np.zeros(logits.shape, bool)
     for k, pen in enumerate(pens):
-        allowed[k, : len(pen.allowed())] = torch.tensor(pen.allowed())
-    return logits.masked_fill(~allowed, -1e4).log_softmax(-1)
+        found = pen.allowed()
+        allowed[k, : len(found)] = found
+    masked = np.where(allowed, logits, -1e4)
+    masked -= masked.max(-1, keepdims=True)
+    return masked - np.log(np.exp(masked).sum(-1, keepdims=True))
 
 
 class _Pen:
     """What one formula of a batch has written."""
 
-    def __init__(self, decoder: SymbolsDecoder, chars: str):
-        self.chars, self.structure, self.left = chars, decoder.structure, [True] * len(chars)
+    def __init__(self, structure: tuple[str, ...], chars: str):
+        self.chars, self.structure, self.left = chars, structure, [True] * len(chars)
         room = STEPS_PER_GLYPH * len(chars) + SPARE_STEPS
         self.grammar = StepGrammar(room, Counter(chars))
         self.drawn: Counter[str] = Counter()  # glyphs that structure draws itself
@@ -312,7 +311,7 @@ class _Pen:
         ink = {char: self.grammar.allows(char) for char in set(self.chars)}
         glyphs = [free and ink[char] for char, free in zip(self.chars, self.left, strict=True)]
         spare = Counter(char for char, free in zip(self.chars, self.left, strict=True) if free) - self.drawn
-        drawable = (not Counter(INK_OF.get(step, "")) - spare for step in self.structure)
+        drawable = (step not in INK_OF or not Counter(INK_OF[step]) - spare for step in self.structure)
         return [can and self.grammar.allows(step) for step, can in zip(self.structure, drawable, strict=True)] + glyphs
 
     def take(self, number: int, probability: float) -> int:

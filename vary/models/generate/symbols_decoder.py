@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...io.errors import ConfigError
+from .formula_writer import stack_glyphs
 
 FREQUENCIES, LONGEST, SHORTEST = 16, 2000.0, 6.0  # wavelengths of positions, in the unit of boxes
 PAIR_FREQUENCIES, PAIR_LONGEST = 6, 400.0
@@ -119,7 +120,6 @@ class SymbolsDecoder(nn.Module):
         if len(set(structure)) != len(structure) or not structure:
             raise ConfigError("the structure of a symbols decoder must name each step once")
         self.glyphs, self.structure = glyphs, tuple(structure)
-        self.class_of = {char: k + 1 for k, char in enumerate(glyphs)}
         self.step_of = {name: k for k, name in enumerate(structure)}
         self.glyph, self.style = nn.Embedding(len(glyphs) + 1, width), nn.Embedding(styles, width)
         self.place = nn.Linear(8 * FREQUENCIES, width)
@@ -149,16 +149,27 @@ class SymbolsDecoder(nn.Module):
     def glyph_tensors(
         self, glyphs: Sequence[tuple[str, np.ndarray, np.ndarray]], device: torch.device | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Characters, styles (N,) and boxes (N, 4) of each formula -> what `encode` takes, filled up."""
-        count, wide = len(glyphs), max(1, *(len(chars) for chars, _, _ in glyphs))
-        classes, styles = torch.zeros(count, wide, dtype=torch.long), torch.zeros(count, wide, dtype=torch.long)
-        boxes, real = torch.zeros(count, wide, 4), torch.zeros(count, wide, dtype=torch.bool)
-        for k, (chars, style, box) in enumerate(glyphs):
-            n = len(chars)
-            classes[k, :n] = torch.tensor([self.class_of.get(c, 0) for c in chars], dtype=torch.long)
-            styles[k, :n] = torch.from_numpy(style.astype(np.int64))
-            boxes[k, :n], real[k, :n] = torch.from_numpy(box.astype(np.float32)), True
-        return classes.to(device), styles.to(device), boxes.to(device), real.to(device)
+        """Return what `encode` takes, from characters, styles (N,) and boxes (N, 4) of each formula."""
+        classes, styles, boxes, real = (torch.from_numpy(one).to(device) for one in stack_glyphs(self.glyphs, glyphs))
+        return classes, styles, boxes, real
+
+    @torch.inference_mode()
+    def begin(self, *arrays: np.ndarray) -> tuple[Memory, list[Any]]:
+        """See `StepModel.begin`."""
+        memory = self.encode(*(torch.from_numpy(one).to(self.step.weight.device) for one in arrays))
+        return memory, [None] * len(self.decoder)
+
+    @torch.inference_mode()
+    def next(
+        self, state: tuple[Memory, list[Any]], steps_B: np.ndarray, last_B: np.ndarray, used_BN: np.ndarray
+    ) -> np.ndarray:
+        """See `StepModel.next`."""
+        steps, last, used = (
+            torch.from_numpy(one)[:, None].to(self.step.weight.device) for one in (steps_B, last_B, used_BN)
+        )
+        memory, cache = state
+        found: np.ndarray = self.logits(memory, steps, last, used, cache)[:, 0].cpu().numpy()
+        return found
 
     def encode(self, classes_BN: Tensor, styles_BN: Tensor, boxes_BN4: Tensor, real_BN: Tensor) -> Memory:
         """Encode glyphs, sorted from left to right, as a `Memory`. real: False where a row is filled up."""

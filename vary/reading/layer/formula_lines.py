@@ -20,6 +20,7 @@ from ...document.lines import TextLine
 from ...io.box import Box, union
 from ...io.pdf_objects import PageContent
 from ...io.pdf_text import TextLayer
+from ...markup.math import is_complete, readable
 from ..formulas import Formula
 from .lines import LayerLine
 
@@ -30,21 +31,29 @@ FUNCTIONS = frozenset(
     ("arg", "cos", "cosh", "cot", "det", "dim", "exp", "gcd", "inf", "ker", "lim", "ln", "log", "max", "min", "mod",
      "sin", "sinh", "sup", "tan", "tanh")
 )  # fmt: skip
-CERTAIN = 0.5  # probability from which a formula is written
+CERTAIN = 0.7  # probability from which a formula is written; 95% of them are right (benchmarks/formulas.py)
+CLOSE_EM = 2.0  # of lines that go on with a formula
 NEAR_EM = 0.9, 0.3  # between lines of one formula, above each other and next to each other
 ENDS = ".,;:"  # that close the sentence, not the formula
+APART_EM = 1.6  # of words that are not of one formula
+NUMBER = re.compile(r"\((?:[A-Z]\.?)?\d+(?:\.\d+)*[a-z]?\)")  # of a displayed formula
+OPERATORS = frozenset("=<>≤≥≪≫≈≡∼≃≅≠∈∉⊂⊆∪∩×·⋅∗*/+-−±∓→←↔⇒⇔↦∘⊕⊗|∝")
 
 Write = Callable[[PageContent, Sequence[Box]], list[Formula]]
 
 
+_Word = tuple[int, int, str]  # start, end and kind
+
+
 @dataclass
 class _Span:
-    """Characters [start, end) of a line that are a formula."""
+    """Characters [start, end) of a line that are a formula. whole: nothing else is on it, but for `number`."""
 
     line: int
     start: int
     end: int
     whole: bool
+    number: str = ""
 
     def box(self, lines: Sequence[LayerLine]) -> Box:
         return union([tuple(box) for box in lines[self.line].boxes[self.start : self.end].tolist()])
@@ -70,7 +79,7 @@ def _written(
 ) -> tuple[list[LayerLine], list[FormulaReading]]:
     spans = [span for k, line in enumerate(lines) for span in _spans(k, line, content.text)]
     groups = _groups(spans, lines)
-    regions = [_widen(union([span.box(lines) for span in group]), lines[group[0].line].em_px) for group in groups]
+    regions = [_region(group, lines) for group in groups]
     readings, kept = [], list(lines)
     gone: set[int] = set()
     changes: list[tuple[_Span, str, float]] = []
@@ -78,15 +87,40 @@ def _written(
         if not formula.latex:
             continue
         used = formula.accounted and formula.confidence >= CERTAIN
+        used = used and is_complete(formula.latex) and not _is_part(group, lines)
         readings.append(FormulaReading(formula.latex, formula.box, formula.confidence, used))
         if used and group[0].whole:
-            kept[group[0].line] = _display(lines[group[0].line], formula)
-            gone |= {span.line for span in group[1:]}
+            numbers = _numbers(formula.box, lines)
+            number = next((span.number for span in group if span.number), "")
+            number = number or next((lines[k].text.strip()[1:-1] for k in numbers), "")
+            latex = readable(formula.latex) + (f" \\tag{{{number}}}" if number else "")
+            kept[group[0].line] = _display(lines[group[0].line], replace(formula, latex=latex))
+            gone |= {span.line for span in group[1:]} | set(numbers)
         elif used:
-            changes.append((group[0], formula.latex, formula.confidence))
+            changes.append((group[0], readable(formula.latex), formula.confidence))
     for span, latex, confidence in sorted(changes, key=lambda change: -change[0].start):
         kept[span.line] = _with_latex(kept[span.line], span, latex, confidence)
     return [line for k, line in enumerate(kept) if k not in gone], readings
+
+
+def _is_part(group: Sequence[_Span], lines: Sequence[LayerLine]) -> bool:
+    """Return whether a formula set on its own goes on in a line that is no formula, so that it would be cut."""
+    if not group[0].whole:
+        return False
+    box, em, own = union([span.box(lines) for span in group]), lines[group[0].line].em_px, {span.line for span in group}
+    wide = box[0] - CLOSE_EM * em, box[1], box[2] + CLOSE_EM * em, box[3]
+    others = (line for k, line in enumerate(lines) if k not in own and not NUMBER.fullmatch(line.text.strip()))
+    return any(wide[1] < (line.box[1] + line.box[3]) / 2 < wide[3] and _touch(wide, line.box) for line in others)
+
+
+def _numbers(box: Box, lines: Sequence[LayerLine]) -> list[int]:
+    """Return the lines that hold only the number of a displayed formula: next to it, at its height."""
+    return [
+        k
+        for k, line in enumerate(lines)
+        if NUMBER.fullmatch(line.text.strip()) and box[1] < (line.box[1] + line.box[3]) / 2 < box[3]
+        and (line.box[0] >= box[2] or line.box[2] <= box[0])
+    ][:1]  # fmt: skip
 
 
 def mark_formulas(page: Page) -> None:
@@ -118,30 +152,60 @@ def _stands_alone(line: Line, unwritten: Sequence[Box]) -> bool:
     return any(b[0] - 1 <= x0 + slack and b[2] + 1 >= x1 - slack and b[1] < middle < b[3] for b in unwritten)
 
 
-def _spans(number: int, line: LayerLine, text: TextLayer) -> Iterator[_Span]:
+def _spans(number_of_line: int, line: LayerLine, text: TextLayer) -> Iterator[_Span]:
     """Yield the formulas of a line. Lines that the pixels corrected have none: their glyphs are not what they claim."""
     if line.indices is None or (line.sources is not None and (line.sources == SOURCES.index("pixels")).any()):
         return
     if line.sources is not None and (line.sources == SOURCES.index("healed")).any():
         return
     words = [(m.start(), m.end(), _kind(line, m.start(), m.end(), text)) for m in re.finditer(r"\S+", line.text)]
-    run: list[tuple[int, int, str]] = []
-    for word in [*words, (0, 0, "text")]:
-        if word[2] != "text":
-            run.append(word)
-            continue
-        while run and run[0][2] != "math" and (run[0][2] == "word" or run[0][0] > 0):
-            run.pop(0)  # what stands between words belongs to them
-        while run and run[-1][2] != "math" and run[-1][1] < len(line.text):
-            run.pop()
+    number = ""
+    if len(words) > 1 and NUMBER.fullmatch(line.text, *words[-1][:2]) and _gap(line, words[-2], words[-1]) > APART_EM:
+        start, end, _ = words.pop()
+        number = line.text[start + 1 : end - 1]
+    last = words[-1][1] if words else 0
+    for run in _runs(words, line):
+        run = _trim(run, line.text, last)
         if any(kind == "math" for _, _, kind in run):
             start, end = run[0][0], run[-1][1]
-            whole = (start, end) == (0, len(line.text))
+            whole = (start, end) == (0, last)
             while line.text[end - 1] in ENDS and end - start > 1:
                 end -= 1
-            if any(ch.isalnum() for ch in line.text[start:end]):
-                yield _Span(number, start, end, whole)
-        run = []
+            if any(char.isalnum() for char in line.text[start:end]):
+                yield _Span(number_of_line, start, end, whole, number if whole else "")
+
+
+def _runs(words: Sequence[_Word], line: LayerLine) -> Iterator[list[_Word]]:
+    """Yield runs of words without text between them, and without a wide gap."""
+    run: list[_Word] = []
+    for word in words:
+        if run and (word[2] == "text" or _gap(line, run[-1], word) > APART_EM):
+            yield run
+            run = []
+        if word[2] != "text":
+            run.append(word)
+    yield run
+
+
+def _trim(run: list[_Word], text: str, last: int) -> list[_Word]:
+    """Return a run without the digits and signs at its ends that belong to the sentence: no operator joins them."""
+    while run and run[0][2] != "math":
+        joined = len(run) > 1 and (text[run[1][0]] in OPERATORS or text[run[0][1] - 1] in OPERATORS)
+        if run[0][2] == "word" or (run[0][0] > 0 and not (joined and text[run[0][0]] not in OPERATORS)):
+            run = run[1:]
+        else:
+            break
+    while run and run[-1][2] != "math" and run[-1][1] < last:
+        joined = len(run) > 1 and (text[run[-2][1] - 1] in OPERATORS or text[run[-1][0]] in OPERATORS)
+        if joined and text[run[-1][1] - 1] not in OPERATORS:
+            break
+        run = run[:-1]
+    return run
+
+
+def _gap(line: LayerLine, left: _Word, right: _Word) -> float:
+    """Return the width of the white between two words, in em."""
+    return float(line.boxes[right[0], 0] - line.boxes[left[1] - 1, 2]) / max(line.em_px, 1e-3)
 
 
 def _kind(line: LayerLine, start: int, end: int, text: TextLayer) -> str:
@@ -153,9 +217,19 @@ def _kind(line: LayerLine, start: int, end: int, text: TextLayer) -> str:
     letters = "".join(ch if ch.isalpha() else " " for ch in plain).split()
     if any(len(run) > 1 and run not in FUNCTIONS for run in letters):
         return "text"
+    math = [
+        is_math or "\u0391" <= ch <= "\u03c9" or ch == "\u2126"
+        for ch, is_math in zip(line.text[start:end], math, strict=True)
+    ]
     if any(is_math and not ch.isspace() for is_math, ch in zip(math, line.text[start:end], strict=True)):
         return "math"
+    if line.styles is not None and all(line.styles[start:end, STYLES.index("bold")] | ~_letters(line.text[start:end])):
+        return "neutral"  # vectors between symbols
     return "word" if letters and letters[0] in FUNCTIONS else "text" if letters else "neutral"
+
+
+def _letters(text: str) -> np.ndarray:
+    return np.array([char.isalpha() for char in text])
 
 
 def _groups(spans: Sequence[_Span], lines: Sequence[LayerLine]) -> list[list[_Span]]:
@@ -172,6 +246,16 @@ def _groups(spans: Sequence[_Span], lines: Sequence[LayerLine]) -> list[list[_Sp
     for group in groups:
         group.sort(key=lambda span: -lines[span.line].em_px * len(lines[span.line].text))  # the main line comes first
     return groups
+
+
+def _region(group: Sequence[_Span], lines: Sequence[LayerLine]) -> Box:
+    """Return the box in which the glyphs of a formula are: up to its neighbours on the line when it is not alone."""
+    span, line = group[0], lines[group[0].line]
+    x0, y0, x1, y1 = _widen(union([one.box(lines) for one in group]), line.em_px)
+    before = [float(line.boxes[k, 2]) for k in range(span.start) if not line.text[k].isspace()]
+    after = [float(line.boxes[k, 0]) for k in range(span.end, len(line.text)) if not line.text[k].isspace()]
+    own = span.box(lines)
+    return max([x0, *(min(edge, own[0]) for edge in before)]), y0, min([x1, *(max(edge, own[2]) for edge in after)]), y1
 
 
 def _widen(box: Box, em: float) -> Box:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -235,8 +234,10 @@ def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent
         read = reader.read(rest, reader.wanted_scale(rest) if not verdict.lines else 1.0)
         merged = add_bare_lines(verdict.lines, read, evidence_of(content, part.turn).drawings)
     formulas: list[FormulaReading] = []
-    if (decoder := reader.symbols_decoder) and first and part.turn == Orientation():
-        merged, formulas = write_formula_lines(merged, content, partial(write_layer_formulas, decoder))
+    if reader.writes_formulas and first and part.turn == Orientation():
+        merged, formulas = write_formula_lines(
+            merged, content, lambda *at: write_layer_formulas(reader.symbols_decoder, *at)
+        )
     scanned = any(area(box) > 0.6 * area((0, 0, *image.size)) for box, _ in content.objects.images)
     evidence = evidence_of(content, part.turn) if first else Evidence()
     drawn = find_evidence(image, merged) if scanned and first else evidence

@@ -177,7 +177,7 @@ def read_all(
     front_matter: bool = False,
     decoder: bool = False,
     pixels: bool = False,
-    formulas: str | None = None,
+    formulas: bool = True,
     on_page: Callable[[dict[str, Any]], None] | None = None,
     factory: str = ReaderSpec.factory,
 ) -> Summary:
@@ -376,12 +376,12 @@ def _safe_part(part: str) -> str:
 
 def _settings_digest(spec: ReaderSpec) -> str:
     """Hash all that the text of a page depends on except its pixels: weights, way of reading, stored schema."""
-    known = [spec.model, spec.remote, spec.decoder, spec.pixels, spec.factory, SCHEMA, LADDER]
+    known = [spec.model, spec.remote, spec.decoder, spec.pixels, spec.formulas, spec.factory, SCHEMA, LADDER]
     digest = hashlib.sha256(json.dumps(known).encode())
     files: list[Path] = []
     with contextlib.suppress(ValueError):  # a server's model; or an unknown name, which the worker reports
         files = sorted(weights_dir(spec.model).glob("*"))
-    for path in [*files, *(Path(spec.formulas).glob("*.safetensors") if spec.formulas else ())]:
-        if path.suffix == ".safetensors" or path.name == "config.json":
+    for path in files:
+        if path.suffix in (".safetensors", ".onnx") or path.name == "config.json":
             digest.update(f"{path.name} {sha256(path)}".encode())
     return digest.hexdigest()[:12]

@@ -21,7 +21,7 @@ class ReaderSpec:
         device: `cpu`, `cuda`, or the address of an OpenAI-compatible server that reads.
         decoder: rescore uncertain spans with the model's decoder.
         pixels: read pixels alone, without the text layers of PDFs.
-        formulas: folder with weights that write the formulas of text layers as LaTeX.
+        formulas: write the formulas of text layers as LaTeX.
         factory: `module:function` that opens the reader from a spec.
     """
 
@@ -29,7 +29,7 @@ class ReaderSpec:
     device: str = "cpu"
     decoder: bool = False
     pixels: bool = False
-    formulas: str | None = None
+    formulas: bool = True
     factory: str = "vary.reading.runs.spec:open_reader"
 
     @property

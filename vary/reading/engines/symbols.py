@@ -1,0 +1,60 @@
+"""Run a symbols decoder, which writes formulas, with ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from ...models.hub import FORMULA_FILES
+
+
+@dataclass
+class _State:
+    """memory: outputs of the encoder by name. past: keys and values of the steps so far."""
+
+    memory: dict[str, np.ndarray]
+    past: np.ndarray
+
+
+class OnnxSymbols:
+    """The two files of `models.generate.export_onnx` in sessions of ONNX Runtime. See `formula_writer.StepModel`."""
+
+    def __init__(self, folder: Path, threads: int):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.enable_cpu_mem_arena = False
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        self._begin, self._next = (
+            onnxruntime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
+            for name in FORMULA_FILES
+        )
+        about = self._begin.get_modelmeta().custom_metadata_map
+        self.glyphs: str = about["glyphs"]
+        self.structure: tuple[str, ...] = tuple(json.loads(about["structure"]))
+        self._past = next(one.shape for one in self._next.get_inputs() if one.name == "past")
+
+    def begin(
+        self, classes_BN: np.ndarray, styles_BN: np.ndarray, boxes_BN4: np.ndarray, real_BN: np.ndarray
+    ) -> _State:
+        """See `StepModel.begin`."""
+        inputs = {"classes": classes_BN, "styles": styles_BN, "boxes": boxes_BN4, "real": real_BN}
+        names = [one.name for one in self._begin.get_outputs()]
+        memory = dict(zip(names, self._begin.run(None, inputs), strict=True))
+        layers, two, _, heads, _, width = self._past
+        return _State(memory, np.zeros((layers, two, len(classes_BN), heads, 0, width), np.float32))
+
+    def next(self, state: _State, steps_B: np.ndarray, last_B: np.ndarray, used_BN: np.ndarray) -> np.ndarray:
+        """See `StepModel.next`."""
+        inputs = {"steps": steps_B, "last": last_B, "used": used_BN, "past": state.past, **state.memory}
+        logits, state.past = self._next.run(None, inputs)
+        return np.asarray(logits)
+
+
+def open_symbols(folder: Path, threads: int) -> OnnxSymbols:
+    """Open the symbols decoder of a model folder."""
+    return OnnxSymbols(folder, threads)
