@@ -121,11 +121,12 @@ def _align(path: np.ndarray, text: str, places: np.ndarray, alphabet: Alphabet) 
     count, frames = len(text), len(path)
     if not count or frames < count:
         return Aligned(np.full(count, np.log(FLOOR)), [""] * count)
-    known = {ch: alphabet.emission(path, ch) for ch in set(text)}
-    emit = np.empty((frames, 2 * count + 1))
-    emit[:, 0::2] = path[:, :1]
-    emit[:, 1::2] = np.stack([known[ch] for ch in text], 1)
-    logs = np.log(np.maximum(emit, FLOOR))
+    distinct = sorted(set(text))
+    emit = np.stack([path[:, 0], *(alphabet.emission(path, ch) for ch in distinct)], 1)
+    column = {ch: k for k, ch in enumerate(distinct, 1)}
+    states_of = np.zeros(2 * count + 1, int)
+    states_of[1::2] = [column[ch] for ch in text]
+    logs = np.log(np.maximum(emit, FLOOR))[:, states_of]
     t = np.arange(frames)[:, None]
     logs[:, 1::2] += np.where((t < places[:, 0]) | (t > places[:, 1]), OUT_OF_PLACE, 0.0)
     states = _viterbi(logs, text)

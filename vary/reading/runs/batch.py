@@ -34,7 +34,6 @@ from ...io.source import MAX_PAGES, FoundFile, Source, find_files
 from ...models.hub import weights_dir
 from ..engines import usable_cores
 from ..pages import LADDER, file_info
-from ..remote import load_server
 from .ledger import Ledger, LedgerEntry, WrittenEntry
 from .pictures import write_images, write_searchable_pdf
 from .spec import ReaderSpec
@@ -160,6 +159,13 @@ class _StoredPages:
             yield page
 
 
+def _name_on_server(model: str | None, url: str) -> str:
+    """Return the name of a server's model; None names its first one."""
+    from ..remote import load_server  # its HTTP client takes 0.1 s to import
+
+    return load_server(model, url).name
+
+
 def read_all(
     inputs: Sequence[str | Path],
     out: str | Path,
@@ -199,7 +205,7 @@ def read_all(
     _check_forms(to)
     spec = ReaderSpec(model or "vary-nano", device, decoder, pixels, formulas, factory)
     if spec.remote:
-        spec = replace(spec, model=load_server(model, device).name)
+        spec = replace(spec, model=_name_on_server(model, device))
     run = _Run(Path(out), to, spec.model, password, figures, front_matter, _settings_digest(spec))
     pool = _open_pool(spec, timeout_s, workers, ray)
     with pool, _open_run(run.out) as ledger, find_files(inputs, run.out) as files:
