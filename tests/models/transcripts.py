@@ -207,9 +207,43 @@ def slowfast(model: Any, inputs: dict[str, Any]) -> Tensor:
     return torch.cat([slow, cells.permute(0, 2, 3, 1).reshape(-1, x.shape[-1])])[None]
 
 
+def inf_llava(model: Any, inputs: dict[str, Any]) -> Tensor:
+    n, w = model.config.connector["steps"][0]["parts"], step(model, 0)
+    heads = model.config.connector["steps"][0]["heads"]
+    views = model.vocabularies[0].tower(inputs["pixel_values"][0], output_hidden_states=True).hidden_states[-2][:, 1:]
+    side = math.isqrt(views.shape[1])
+    cells = views.reshape(len(views), side, side, -1)
+    crop, stride = cells[1 : n * n + 1], cells[n * n + 1 :]
+    big = side * n
+    local = torch.cat([torch.cat(list(crop[i * n : (i + 1) * n]), 1) for i in range(n)], 0)
+    wide = torch.zeros_like(local)
+    for i in range(n):
+        for j in range(n):
+            wide[i::n, j::n] = stride[i * n + j]
+
+    def look(asked: Tensor, seen: Tensor) -> Tensor:
+        asked, seen = asked.flatten(0, 1)[None], seen.flatten(0, 1)[None]
+        given = (affine(w, f"attention.{part}_proj", x) for part, x in (("q", asked), ("k", seen), ("v", seen)))
+        found = affine(w, "attention.o_proj", softmax_attention(*given, heads)) + asked
+        return normed(w, "attention_norm", found).reshape(side, side, -1)
+
+    a, b = torch.zeros_like(local), torch.zeros_like(local)
+    for i in range(n):
+        for j in range(n):
+            block = slice(i * side, (i + 1) * side), slice(j * side, (j + 1) * side)
+            a[block] = look(wide[block], local[block])
+            b[i::n, j::n] = look(local[i::n, j::n], wide[i::n, j::n])
+    down = [affine(w, f"{k}.2", F.gelu(affine(w, f"{k}.0", x))) for k, x in (("local", b), ("strided", a))]
+    fused = normed(w, "norm", torch.cat(down, -1) + a + b).permute(2, 0, 1)[None]
+    assert fused.shape[-2:] == (big, big)
+    small = F.interpolate(fused, (side, side), mode="bilinear", align_corners=False)[0].permute(1, 2, 0).flatten(0, 1)
+    return affine(step(model, 1), "linear", torch.stack([views[0], small]).mean(0))[None]
+
+
 TOKENS: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {
     "bliva": bliva,
     "convllava": convllava,
+    "inf-llava": inf_llava,
     "minigpt-v2": minigpt_v2,
     "mobilevlm": mobilevlm,
     "mobilevlm-v2": mobilevlm_v2,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .cells import Depthwise, EndToken, InvertedResidual, Pool, RegNet, Transpose
+from .dual import DualEnhance
 from .plain import (
     Activation,
     Connector,
@@ -30,6 +31,7 @@ from .resampler import Resampler
 STEPS: dict[str, type[Connector]] = {
     "act": Activation,
     "depthwise": Depthwise,
+    "dual-enhance": DualEnhance,
     "end-token": EndToken,
     "fold": Fold,
     "gated": Gated,

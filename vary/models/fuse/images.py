@@ -124,7 +124,8 @@ def encode_images_of_prompts(
     }
     unpadded = torch.tensor([shape[2:] for shape in flat for _ in range(views_of(shape))], device=views.device)
     tokens_PME = model.get_image_features([stack[used] for stack in stacks], unpadded, **inputs)
-    own = zip(tokens_PME.split([views_of(shape) for shape in flat]), flat, strict=True)
+    merged = len(tokens_PME) == len(flat)  # the connector may have made one view of all
+    own = zip(tokens_PME.split([1 if merged else views_of(shape) for shape in flat]), flat, strict=True)
     arranged = iter([model.arrange(tokens, grid, shape, sizes[0]) for tokens, shape in own])
     grids = [[used_cells(grid, shape, sizes[0]) for shape in row] for row in shapes]
     return PromptImages([[next(arranged) for _ in row] for row in shapes], grids, beams, tokens_PME)

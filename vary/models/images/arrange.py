@@ -136,6 +136,15 @@ class Cells(Arrange):
         return views_VME[0].unflatten(0, grid)[:rows, :columns].flatten(0, 1)
 
 
+class Merged(Arrange):
+    """Keep the tokens of an image whose views the connector has merged into one."""
+
+    @staticmethod
+    def runs(grid: Grid, shape: Shape, size: Grid, **texts: Any) -> Runs:
+        """Return the number of tokens."""
+        return [grid[0] * grid[1]]
+
+
 class SlowFast(Arrange):
     """Put some frames of a video with most of their tokens first, then all frames with few (arXiv 2407.15841).
 
@@ -167,6 +176,7 @@ ARRANGES: dict[str, type[Arrange]] = {
     "plain": Arrange,
     "anyres": AnyRes,
     "cells": Cells,
+    "merged": Merged,
     "slowfast": SlowFast,
 }
 

@@ -89,6 +89,16 @@ def tiles(image: Image.Image, preprocess: dict[str, Any], longest: int) -> Views
     return [to_array(part, preprocess) for part in [*_tiles(pixels, size), whole]], (rows, columns, high, wide)
 
 
+def crops_and_strides(image: Image.Image, preprocess: dict[str, Any], parts: int) -> Views:
+    """Return the whole image, `parts` x `parts` parts of it, and as many copies of every n-th pixel (INF-LLaVA)."""
+    size, (wide, high) = preprocess["size"], image.size
+    pixels = resize(image, (parts * size, parts * size), preprocess["resample"])
+    whole = resize(image, (size, size), preprocess["resample"])
+    copies = [pixels[row::parts, column::parts] for row in range(parts) for column in range(parts)]
+    views = [to_array(view, preprocess) for view in [whole, *_tiles(pixels, size), *copies]]
+    return views, (2 * parts, parts, high, wide)
+
+
 def native(
     image: Image.Image,
     preprocess: dict[str, Any],
@@ -141,6 +151,7 @@ def frames(image: Image.Image, preprocess: dict[str, Any], count: int) -> Views:
 
 VIEWS: dict[str, Callable[..., Views]] = {
     "anyres": anyres,
+    "crops-and-strides": crops_and_strides,
     "frames": frames,
     "native": native,
     "padded": pad_views,

@@ -147,6 +147,8 @@ def _connector(connector: Settings) -> Settings:
         found |= {"kv_heads": 2} if "kv_heads" in connector else {}
     if connector["name"] == "gated":
         found["hidden"] = 2 * WIDTH
+    if connector["name"] == "dual-enhance":
+        found["heads"] = 4
     if connector["name"] == "regnet":
         found |= {"hidden": 20, "depth": 2}
     if "side" in connector:
