@@ -60,6 +60,19 @@ def test_the_connector_of_mm1_equals_the_c_abstractor() -> None:
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
+@torch.no_grad()
+def test_a_router_that_reads_the_prompt_does_not_read_the_answer() -> None:
+    ours = row("parrot")
+    asked = inputs_of(ours.config, 1)
+    with_answer = dict(asked)
+    for key, more in (("input_ids", [[7, 9]]), ("attention_mask", [[1, 1]])):
+        with_answer[key] = torch.cat([asked[key], torch.tensor(more)], 1)
+    labels = torch.cat([torch.full_like(asked["input_ids"], -100), torch.tensor([[7, 9]])], 1)
+    alone = ours(**asked).image_hidden_states
+    assert torch.equal(ours(**with_answer, labels=labels).image_hidden_states, alone)
+    assert not torch.equal(ours(**with_answer).image_hidden_states, alone)
+
+
 @pytest.mark.parametrize("name", OWN)
 @torch.no_grad()
 def test_the_picture_is_seen(name) -> None:

@@ -240,6 +240,20 @@ def inf_llava(model: Any, inputs: dict[str, Any]) -> Tensor:
     return affine(step(model, 1), "linear", torch.stack([views[0], small]).mean(0))[None]
 
 
+def parrot(model: Any, inputs: dict[str, Any]) -> Tensor:
+    """For one prompt without padding."""
+    w, ids = step(model, 1), inputs["input_ids"][0]
+    x = two_layers(step(model, 0), hidden(model, inputs, -2))[0]
+    text = model.language_model.get_input_embeddings()(ids[ids != model.config.image_token_id])
+    weight = (x[:1] @ text.T / math.sqrt(x.shape[-1])).softmax(-1)
+    routing = affine(w, "gate", weight @ text).softmax(-1)[0]
+    merged = x * model.config.connector["steps"][1].get("residual", 1.0)
+    for k, share in enumerate(routing):
+        e = under(w, f"experts.{k}.")
+        merged = merged + share * affine(e, "down", F.silu(affine(e, "gate", x)) * affine(e, "up", x))
+    return merged[None]
+
+
 TOKENS: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {
     "bliva": bliva,
     "convllava": convllava,
@@ -248,6 +262,7 @@ TOKENS: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {
     "mobilevlm": mobilevlm,
     "mobilevlm-v2": mobilevlm_v2,
     "mplug-owl": mplug_owl,
+    "parrot": parrot,
     "qwen-vl": qwen_vl,
     "slowfast-llava": slowfast,
     "vila2": vila,

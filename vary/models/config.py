@@ -16,7 +16,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from ..io.errors import ConfigError
-from .connect import CONNECTORS, STEPS
+from .connect import CONNECTORS, STEPS, LanguageMoe
 from .fuse import FUSIONS
 from .generate.symbols_decoder import SymbolsDecoder
 from .heads.glyphs import GlyphHead
@@ -164,7 +164,13 @@ class VaryConfig(PreTrainedConfig):
     def is_special(self) -> bool:
         """Whether `generate` needs more of the prompt than its embeddings."""
         plain = self.fusion["name"] == "prefix" and self.positions == {"name": "plain"} and self.mask == "causal"
-        return self.is_encoder_decoder or not plain
+        return self.is_encoder_decoder or not plain or self.reads_prompt
+
+    @property
+    def reads_prompt(self) -> bool:
+        """Whether a connector looks at the embeddings of the prompt."""
+        steps = self.connector.get("steps", []) if isinstance(self.connector, dict) else []
+        return any(STEPS[step["name"]] is LanguageMoe for step in steps)
 
     def check(self) -> None:
         """Check the keys, names and types of every part.

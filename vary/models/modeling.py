@@ -32,6 +32,7 @@ from .fuse.language import (
     is_first_pass,
     layers_of,
     positions_of,
+    prefix_of,
     shift_right,
 )
 from .generate.symbols_decoder import SymbolsDecoder
@@ -250,20 +251,20 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
     ) -> VaryOutput:
         """Return next-token logits, and the loss over `labels` that are not -100 if labels are given.
 
-        The processor gives `image_shapes` (B, N, 4), `words` and `words_mask` (B, Q) where a model has them, `generate`
-        the three after them. The cache comes and goes in `kwargs`, under the name that this transformers has for it.
+        The processor gives `image_shapes`, `words` and `words_mask`, `generate` the three after them and the cache.
 
         Raises:
             ValueError: A prompt holds another number of `<imgpad>` tokens than its images give.
         """
         if (input_ids is None) == (inputs_embeds is None) and kwargs.get("encoder_outputs") is None:
             raise ValueError("give exactly one of input_ids and inputs_embeds")
-        inputs_embeds = self.get_input_embeddings()(input_ids) if input_ids is not None else inputs_embeds
         images: PromptImages | None = None
+        inputs_embeds = self.get_input_embeddings()(input_ids) if input_ids is not None else inputs_embeds
         if pixel_values is not None:
             if input_ids is None or inputs_embeds is None:
                 raise ValueError("pixel_values need input_ids: the places of the image are marked in the ids")
-            images = encode_images_of_prompts(self, input_ids, pixel_values, image_shapes, words, words_mask)
+            asked = prefix_of(input_ids, attention_mask, prefix_mask, labels) if self.config.reads_prompt else None
+            images = encode_images_of_prompts(self, input_ids, pixel_values, image_shapes, words, words_mask, asked)
             if self.fusion.places is None:
                 inputs_embeds = place_image_tokens(self.is_image(input_ids), inputs_embeds, images.in_order())
             else:
@@ -278,8 +279,8 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         kwargs |= {"inputs_embeds": inputs_embeds, "attention_mask": attention_mask, "use_cache": use_cache}
         out, logits = self._logits(logits_to_keep, position_ids, kwargs)
         kept = {key: getattr(out, key, None) for key in ("hidden_states", "attentions", CACHE)}
-        flat = images.flat if images else None
-        return VaryOutput(loss=self._loss(logits, labels, kwargs), logits=logits, image_hidden_states=flat, **kept)
+        kept["image_hidden_states"] = images.flat if images else None
+        return VaryOutput(loss=self._loss(logits, labels, kwargs), logits=logits, **kept)
 
     def _logits(self, keep: int | Tensor, position_ids: Tensor | None, inputs: dict[str, Any]) -> tuple[Any, Tensor]:
         """Run the language model. Returns its output and the logits of the last tokens, or of chosen ones."""
@@ -299,7 +300,8 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
             return super().generate(inputs, **kwargs)
         with torch.no_grad():
             found, pixels = {}, kwargs.get("pixel_values")
-            given = [kwargs.get(key) for key in ("image_shapes", "words", "words_mask")]
+            prefix = prefix_of(ids, kwargs.get("attention_mask"), None, None)
+            given = [*(kwargs.get(key) for key in ("image_shapes", "words", "words_mask")), prefix]
             images = None if pixels is None else encode_images_of_prompts(self, ids, pixels, *given)
             if self.config.is_encoder_decoder:
                 found["inputs_embeds"] = self.get_input_embeddings()(ids)
@@ -310,8 +312,8 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 return super().generate(**found, **{k: v for k, v in kwargs.items() if k not in unused})
             mask = kwargs.get("attention_mask")
             found["position_ids"] = self._positions(ids, mask, images)
-            if self.config.mask == "prefix":
-                found["prefix_mask"] = torch.ones_like(ids) if mask is None else mask
+            if self.config.mask == "prefix" or self.config.reads_prompt:
+                found["prefix_mask"] = prefix.long()
             if self.fusion.places is not None and images is not None:
                 found["image_states"], found["image_mask"] = images.stacked()
                 kwargs.pop("pixel_values")

@@ -8,6 +8,7 @@ can lay out a prompt without a model.
 from __future__ import annotations
 
 from .chain import STEPS, Chain, run
+from .experts import LanguageMoe
 from .plain import Connector, Fold, Grid, Linear, Mlp, Norm, Shuffle
 from .qformer import QFormer
 
@@ -20,6 +21,7 @@ __all__ = [
     "Connector",
     "Fold",
     "Grid",
+    "LanguageMoe",
     "Linear",
     "Mlp",
     "Norm",

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .cells import Depthwise, EndToken, InvertedResidual, Pool, RegNet, Transpose
 from .dual import DualEnhance
+from .experts import LanguageMoe
 from .plain import (
     Activation,
     Connector,
@@ -36,6 +37,7 @@ STEPS: dict[str, type[Connector]] = {
     "fold": Fold,
     "gated": Gated,
     "inverted-residual": InvertedResidual,
+    "language-moe": LanguageMoe,
     "linear": Linear,
     "mean-first": MeanFirst,
     "mlp": Mlp,
@@ -62,7 +64,7 @@ class Chain(Connector):
         steps: Mappings with a `name` of `STEPS` and its sizes.
     """
 
-    takes: ClassVar = ("used_BN", "words_BQ", "words_mask_BQ")
+    takes: ClassVar = ("used_BN", "words_BQ", "words_mask_BQ", "prompt_BTE", "asked_BT")
 
     def __init__(self, width: int, out_width: int, steps: list[dict[str, Any]]):
         super().__init__()

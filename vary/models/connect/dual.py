@@ -43,10 +43,10 @@ class DualEnhance(SameWidth):
         """Map the tokens of all views (B * V, N, D) to those of the images (B, N, D)."""
         side, count = self.side, self.side**2
         whole, parts, copies = tokens_BND.unflatten(0, (-1, 2 * count + 1)).split([1, count, count], 1)
-        local, strided = join_parts(parts, grid, side), join_copies(copies, grid, side)
+        local, strided = place_parts(parts, grid, side), place_copies(copies, grid, side)
         by_part = self._look(cut_parts(strided, side), cut_parts(local, side))
         by_copy = self._look(cut_copies(local, side), cut_copies(strided, side))
-        strided, local = join_parts(by_part, grid, side), join_copies(by_copy, grid, side)
+        strided, local = place_parts(by_part, grid, side), place_copies(by_copy, grid, side)
         fused = self.norm(torch.cat([self.local(local), self.strided(strided)], -1) + strided + local)
         small = F.interpolate(fused.permute(0, 3, 1, 2).float(), grid, mode="bilinear", align_corners=False)
         return (whole[:, 0] + small.flatten(2).mT.to(whole.dtype)) / 2
@@ -58,25 +58,25 @@ class DualEnhance(SameWidth):
         return found.unflatten(0, queries.shape[:2])
 
 
-def join_parts(views: Tensor, grid: Grid, side: int) -> Tensor:
+def place_parts(views: Tensor, grid: Grid, side: int) -> Tensor:
     """Put parts (B, parts, N, D) next to each other: (B, rows, columns, D)."""
     cells = views.unflatten(2, grid).unflatten(1, (side, side))
     return cells.permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(1, 2)
 
 
-def join_copies(views: Tensor, grid: Grid, side: int) -> Tensor:
+def place_copies(views: Tensor, grid: Grid, side: int) -> Tensor:
     """Put strided copies (B, parts, N, D) between each other: (B, rows, columns, D)."""
     cells = views.unflatten(2, grid).unflatten(1, (side, side))
     return cells.permute(0, 3, 1, 4, 2, 5).flatten(3, 4).flatten(1, 2)
 
 
 def cut_parts(picture: Tensor, side: int) -> Tensor:
-    """Undo `join_parts`: (B, parts, N, D)."""
+    """Undo `place_parts`: (B, parts, N, D)."""
     cells = picture.unflatten(2, (side, -1)).unflatten(1, (side, -1))
     return cells.permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(1, 2)
 
 
 def cut_copies(picture: Tensor, side: int) -> Tensor:
-    """Undo `join_copies`: (B, parts, N, D)."""
+    """Undo `place_copies`: (B, parts, N, D)."""
     cells = picture.unflatten(2, (-1, side)).unflatten(1, (-1, side))
     return cells.permute(0, 2, 4, 1, 3, 5).flatten(3, 4).flatten(1, 2)

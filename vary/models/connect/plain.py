@@ -19,7 +19,7 @@ class Connector(nn.Module):
     """Turn tokens on a grid into image tokens. `window` holds the rows and columns of cells that become one token."""
 
     given: ClassVar = ("width", "out_width")  # arguments that come from the model, not from the configuration
-    takes: ClassVar[tuple[str, ...]] = ()  # further inputs of `forward`: `used_BN`, `words_BQ`, `words_mask_BQ`
+    takes: ClassVar[tuple[str, ...]] = ()  # further inputs of `forward`: the keys of `Chain.takes`
 
     window: tuple[int, int] = (1, 1)
 

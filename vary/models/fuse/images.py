@@ -95,8 +95,11 @@ def encode_images_of_prompts(
     image_shapes: Tensor | None = None,
     words: Tensor | None = None,
     words_mask: Tensor | None = None,
+    asked_BT: Tensor | None = None,
 ) -> PromptImages:
     """Encode, connect and arrange the images that prompts use. The arguments are those of the model's `forward`.
+
+    `asked_BT` says which tokens a connector may read that looks at the prompt; it gets their embeddings.
 
     Raises:
         ValueError: A prompt holds another number of `<imgpad>` tokens than its images give.
@@ -122,6 +125,10 @@ def encode_images_of_prompts(
         for key, given in (("words_BQ", words), ("words_mask_BQ", words_mask))
         if given is not None
     }
+    if config.reads_prompt and asked_BT is not None:
+        asked = (asked_BT & ~model.is_image(input_ids))[::beams]
+        embedded = model.get_input_embeddings()(input_ids[::beams])
+        inputs |= {"prompt_BTE": embedded.repeat_interleave(views, 0), "asked_BT": asked.repeat_interleave(views, 0)}
     unpadded = torch.tensor([shape[2:] for shape in flat for _ in range(views_of(shape))], device=views.device)
     tokens_PME = model.get_image_features([stack[used] for stack in stacks], unpadded, **inputs)
     merged = len(tokens_PME) == len(flat)  # the connector may have made one view of all

@@ -79,10 +79,8 @@ def is_first_pass(cache: Any) -> bool:
     return cache is None or cache.get_seq_length() == 0
 
 
-def first_pass_mask(
-    ids_BT: Tensor, mask_BT: Tensor | None, prefix_BP: Tensor | None, labels_BT: Tensor | None, dtype: torch.dtype
-) -> Tensor:
-    """Return the mask (B, 1, T, T) by which all tokens of a prefix see each other, and the others what is before.
+def prefix_of(ids_BT: Tensor, mask_BT: Tensor | None, prefix_BP: Tensor | None, labels_BT: Tensor | None) -> Tensor:
+    """Return which tokens (B, T) are before the first answer.
 
     Args:
         ids_BT: The tokens.
@@ -90,18 +88,27 @@ def first_pass_mask(
         prefix_BP: The prefix. It may be shorter than the tokens, when `generate` runs without a cache. Without one it
             is everything before the first answer.
         labels_BT: -100 for what is no answer. Without labels there is no answer.
-        dtype: Type of the mask.
     """
     there = torch.ones_like(ids_BT, dtype=torch.bool) if mask_BT is None else mask_BT.bool()
     if prefix_BP is None:
-        prefix = there if labels_BT is None else there & ((labels_BT != -100).cumsum(1) == 0)
-    else:
-        prefix = F.pad(prefix_BP.bool(), (0, ids_BT.shape[1] - prefix_BP.shape[1]))
-    square = torch.ones(ids_BT.shape[1], ids_BT.shape[1], dtype=torch.bool, device=ids_BT.device)
-    seen = (square.tril() | (prefix[:, None] & prefix[:, :, None])) & there[:, None]
+        return there if labels_BT is None else there & ((labels_BT != -100).cumsum(1) == 0)
+    return F.pad(prefix_BP.bool(), (0, ids_BT.shape[1] - prefix_BP.shape[1]))
+
+
+def first_pass_mask(
+    ids_BT: Tensor, mask_BT: Tensor | None, prefix_BP: Tensor | None, labels_BT: Tensor | None, dtype: torch.dtype
+) -> Tensor:
+    """Return the mask (B, 1, T, T) by which all tokens of a prefix see each other, and the others what is before.
+
+    The arguments are those of `prefix_of`, and the type of the mask.
+    """
+    prefix_BT = prefix_of(ids_BT, mask_BT, prefix_BP, labels_BT)
+    there = torch.ones_like(prefix_BT) if mask_BT is None else mask_BT.bool()
+    square = torch.ones(prefix_BT.shape[1], prefix_BT.shape[1], dtype=torch.bool, device=prefix_BT.device)
+    seen = (square.tril() | (prefix_BT[:, None] & prefix_BT[:, :, None])) & there[:, None]
     seen = seen | (square.tril() & square.triu())  # padding sees itself, so nothing is NaN
     lowest = torch.finfo(dtype).min
-    return torch.zeros(seen.shape, dtype=dtype, device=ids_BT.device).masked_fill(~seen, lowest)[:, None]
+    return torch.zeros(seen.shape, dtype=dtype, device=prefix_BT.device).masked_fill(~seen, lowest)[:, None]
 
 
 def positions_of(rule: dict[str, Any], mask_BT: Tensor, images_BT: Tensor, grids: list[list[Grid]]) -> Tensor | None:

@@ -145,7 +145,7 @@ def _connector(connector: Settings) -> Settings:
         if connector.get("bias"):
             found |= {"heads": 4, "head_dim": WIDTH // 4}
         found |= {"kv_heads": 2} if "kv_heads" in connector else {}
-    if connector["name"] == "gated":
+    if connector["name"] in ("gated", "language-moe"):
         found["hidden"] = 2 * WIDTH
     if connector["name"] == "dual-enhance":
         found["heads"] = 4
