@@ -76,6 +76,7 @@ class TextLine:
         styles: (N, S) bool for the S style names of the reading head; None when the head has no styles.
         alternatives: Other spellings of uncertain characters.
         sources: (N,) uint8, index into `elements.SOURCES`; None when all characters come from pixels.
+        digits: (N, 10), probability of each digit, letters that look like it included; None for longer lines.
     """
 
     text: str
@@ -87,6 +88,7 @@ class TextLine:
     styles: np.ndarray | None = None
     alternatives: Sequence[Alternative] = ()
     sources: np.ndarray | None = None
+    digits: np.ndarray | None = None
 
     @property
     def box(self) -> Box:
@@ -98,9 +100,12 @@ class TextLine:
         """Return the line with some of its characters."""
         styles = None if self.styles is None else self.styles[characters]
         sources = None if self.sources is None else self.sources[characters]
+        digits = None if self.digits is None else self.digits[characters]
         boxes, confidence = self.boxes[characters], self.confidence[characters]
         text = self.text[characters]
-        return replace(self, text=text, boxes=boxes, confidence=confidence, styles=styles, sources=sources)
+        return replace(
+            self, text=text, boxes=boxes, confidence=confidence, styles=styles, sources=sources, digits=digits
+        )
 
 
 @dataclass

@@ -90,10 +90,13 @@ def find_sideways_text(pixels_HW: np.ndarray) -> np.ndarray:
     Each square of TILE px is judged by the edges across its strokes: text makes some rows of pixels much richer in
     vertical strokes than others, sideways text does so with columns and horizontal strokes. Rules make no difference.
     """
-    pixels = np.pad(pixels_HW.astype(np.int16), [(0, 1 + -side % TILE) for side in pixels_HW.shape], mode="edge")
-    upright, _ = _tile_sharpness(np.abs(np.diff(pixels[:-1], axis=1)) > TILE_EDGE)
-    sideways, count = _tile_sharpness((np.abs(np.diff(pixels[:, :-1], axis=0)) > TILE_EDGE).T)
-    marked = ((sideways > np.maximum(TILE_SHARP, SIDEWAYS * upright.T)) & (count >= TILE_POINTS)).T
+    pixels = np.pad(pixels_HW, [(0, 1 + -side % TILE) for side in pixels_HW.shape], mode="edge")
+    marked = np.zeros([side // TILE for side in pixels.shape], bool)
+    for y, row in enumerate(marked):  # a row of squares at a time, which bounds the memory
+        band = pixels[y * TILE : (y + 1) * TILE + 1].astype(np.int16)
+        upright, _ = _tile_sharpness(np.abs(np.diff(band[:-1], axis=1)) > TILE_EDGE)
+        sideways, count = _tile_sharpness((np.abs(np.diff(band[:, :-1], axis=0)) > TILE_EDGE).T)
+        row[:] = ((sideways > np.maximum(TILE_SHARP, SIDEWAYS * upright.T)) & (count >= TILE_POINTS))[:, 0]
     grown = np.zeros_like(marked)
     for y, x in np.argwhere(marked):  # short cells of a table have too few edges themselves
         grown[max(0, y - AROUND) : y + AROUND + 1, max(0, x - AROUND) : x + AROUND + 1] = True

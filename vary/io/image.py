@@ -48,6 +48,8 @@ def open_image(
         raise InputError(f"{name}: {width}x{height} px; images may have up to {MAX_PIXELS / 1e6:.0f} million pixels")
     try:
         deep = _has_16_bit_channels(image)
+        if not colour:
+            image.draft("L", image.size)  # a JPEG is decoded to its grey channel, a quarter of the memory
         image.load()
         ImageOps.exif_transpose(image, in_place=True)  # a copy of 80 million pixels is 300 MiB
         image = _to_8_bit(image, "RGB" if colour else "L")

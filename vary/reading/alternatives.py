@@ -1,22 +1,35 @@
-"""Find the uncertain spans of a line: where the reading head sees more than one spelling, and the odds of each.
+"""Find what else a line may say: uncertain spans with the odds of each spelling, and digits for letters like them.
 
 A span runs from one certain CTC blank to the next, so its spellings are independent of the text around it.
 Source: CTC prefix beam search, Graves et al. 2006 and Hannun et al. 2014 (arXiv 1408.2873).
+Of `1` and `l`, `0` and `o`, a cell of one character does not say which it shows. The other cells of its column do:
+`spell_digits` takes the probability of a letter among digits for that of the digit that looks like it.
+
 Shapes: T frames of a line, A classes (0 is CTC's blank).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 from math import exp, inf, log, log1p
 
 import numpy as np
 
-from ..document.lines import Alternative
+from ..document.lines import Alternative, TextLine
 
 SURE_BLANK = 0.95  # least blank probability of a frame that separates two spans
 RIVAL = 0.12  # least probability of another character that makes a span uncertain
 BEAM, CLASSES = 6, 3  # prefixes kept, and classes tried per frame
 FAINTEST = 4.0  # nats; spellings less likely than the line's own by more than this are dropped
+
+SHORT = 6  # characters of the longest cell
+PEERS = 3  # least number of digits in a column
+DIGITS = 0.8  # their least share; characters that may be digits do not count
+LIKELY = 0.3  # least probability of a digit
+ALIGNED_EM = 0.7  # em between the left or right sides of the cells of a column
+LOOKALIKES = ("0OoDQ°Cc", "1lI|!i]", "2Zz", "3", "4", "5Ss", "6b", "7?", "8B", "9gq")  # of each digit, itself first
 
 
 def find_alternatives(path_TA: np.ndarray, text: str, at: np.ndarray, alphabet: str) -> list[Alternative]:
@@ -88,3 +101,64 @@ def _log_add(a: float, b: float) -> float:
     """Return log(exp a + exp b)."""
     low, high = min(a, b), max(a, b)
     return high if low == -inf else high + log1p(exp(low - high))
+
+
+@cache
+def _weights(alphabet: str) -> np.ndarray:
+    """Return (A, 10), which classes count for which digit."""
+    weights = np.zeros((len(alphabet) + 1, 10), np.float32)
+    for digit, group in enumerate(LOOKALIKES):
+        weights[[alphabet.index(ch) + 1 for ch in group if ch in alphabet], digit] = 1
+    return weights
+
+
+def digit_odds(path_NA: np.ndarray, alphabet: str) -> np.ndarray:
+    """Return (N, 10), the probability of each digit, letters that look like it included.
+
+    Args:
+        path_NA: probabilities of all classes; class 0 is the CTC blank.
+        alphabet: character of each class from 1.
+    """
+    odds: np.ndarray = path_NA @ _weights(alphabet)
+    return odds
+
+
+def spell_digits(lines: Sequence[TextLine]) -> list[TextLine]:
+    """Return the lines of a page; cells in columns of numbers have digits where they are ambiguous.
+
+    A character is compared with those of the same place in other cells of the column that begin alike, so `RO` below
+    `R1` and `R2` becomes `R0`.
+    """
+    spelt = list(lines)
+    for place in range(SHORT):
+        cells = [k for k, line in enumerate(spelt) if line.digits is not None and len(line.text) > place]
+        if len(cells) <= PEERS:
+            break
+        boxes = np.array([spelt[k].box for k in cells])
+        is_digit = np.array([spelt[k].text[place] in "0123456789" for k in cells])
+        could_be = np.array([float(spelt[k].digits[place].max()) >= LIKELY for k in cells])  # type: ignore[index]
+        heads = [spelt[k].text[:place] for k in cells]
+        changed = []
+        for row, k in enumerate(cells):
+            apart = np.abs(boxes[:, [0, 2]] - boxes[row, [0, 2]]).min(1)
+            peers = (apart < ALIGNED_EM * spelt[k].em_px) & np.array([head == heads[row] for head in heads])
+            peers[row] = False
+            count = int((peers & is_digit).sum())
+            if count >= PEERS and count >= DIGITS * (peers & (is_digit | ~could_be)).sum():
+                changed.append((k, _with_digit(spelt[k], place)))
+        for k, line in changed:
+            spelt[k] = line
+    return spelt
+
+
+def _with_digit(line: TextLine, place: int) -> TextLine:
+    """Return a line with the most probable digit at a place, if it is likely."""
+    assert line.digits is not None
+    digit = int(line.digits[place].argmax())
+    likely = float(line.digits[place, digit])
+    if likely < max(LIKELY, float(line.confidence[place])):
+        return line
+    confidence = line.confidence.copy()
+    confidence[place] = min(1.0, likely)
+    text = line.text[:place] + str(digit) + line.text[place + 1 :]
+    return replace(line, text=text, confidence=confidence)

@@ -17,12 +17,13 @@ from difflib import SequenceMatcher
 import numpy as np
 
 from ..document.lines import FrameGrid, TextLine
-from .alternatives import find_alternatives
+from .alternatives import SHORT, digit_odds, find_alternatives, spellings
 from .field import Field
 
 SPLIT_EM = 1.3  # training ends a line at gaps of 1.6 em and more; two spikes stand up to 0.3 em inside their letters
 SAME_LINE_EM = 0.4  # spikes this near in height may follow one another
 MIN_MASS = 0.35  # least probability of not being blank for a spike
+LOG_DOUBLED = 1.0  # nats by which both must be more likely than one
 MIN_TYPEWRITER = 8  # characters; shorter lines may stand on a grid by chance
 ASCENT_EM, DESCENT_EM, X_HEIGHT_EM = 0.74, 0.22, 0.45  # box of a character about its baseline, in em
 
@@ -54,7 +55,7 @@ def with_text(line: TextLine, text: str, writer: str) -> TextLine:
         confidence.append(line.confidence[a0:a1] if a1 - a0 == b1 - b0 else np.full(b1 - b0, near.min(), np.float32))
     return replace(
         line, text=text, boxes=np.concatenate(boxes), confidence=np.concatenate(confidence), writer=writer,
-        styles=np.concatenate(styles) if styles else None, alternatives=(),
+        styles=np.concatenate(styles) if styles else None, alternatives=(), digits=None,
     )  # fmt: skip
 
 
@@ -135,19 +136,22 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid, with_alterna
     t = np.arange(first, last)
     path = mix_rows(field, height + slope * ((t + 0.5) * frame_px - middle), t, row_px)
     spelt, peaks, confidence = best_path(path, frame_grid.alphabet)
+    if len(spelt.strip()) <= SHORT:
+        spelt, peaks, confidence = merge_doubled(path, spelt, peaks, confidence, frame_grid.alphabet)
     text, at, confidence = space_by_pitch(spelt, peaks, confidence)
     keep = _trim(text)
     if keep.stop <= keep.start:
         return None
     alternatives = find_alternatives(path, text, at, frame_grid.alphabet) if with_alternatives and text == spelt else []
     alternatives = [d.shift(keep.start) for d in alternatives if keep.start <= d.start and d.end <= keep.stop]
+    digits = digit_odds(path[at[keep]], frame_grid.alphabet) if keep.stop - keep.start <= SHORT else None
     text, at, confidence = text[keep], first + at[keep], confidence[keep]
     boxes, styles = _boxes(at, height, slope, middle, em_px, frame_px), None
     rows = ((height + slope * ((at + 0.5) * frame_px - middle)) / row_px).astype(int).clip(0, field.rows - 1)
     odds_NS = field.style_odds(rows, at)
     if odds_NS is not None:
         styles = _by_words(text, odds_NS)
-    return TextLine(text, boxes, confidence, em_px, slope, styles=styles, alternatives=alternatives)
+    return TextLine(text, boxes, confidence, em_px, slope, styles=styles, alternatives=alternatives, digits=digits)
 
 
 def _by_words(text: str, odds_NS: np.ndarray) -> np.ndarray:
@@ -193,6 +197,39 @@ def best_path(path_TA: np.ndarray, alphabet: str) -> tuple[str, np.ndarray, np.n
             at.append(k)
             confidence.append(peak[k])
     return "".join(text), np.array(at, int), np.array(confidence, np.float32)
+
+
+def merge_doubled(
+    path: np.ndarray, text: str, at: np.ndarray, confidence: np.ndarray, alphabet: str
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """Replace two characters of the best path of a short line by one where they are two readings of one glyph.
+
+    The best path has `9g` where one frame shows a 9 rather than a g and the next a g rather than a 9. The peaks of two
+    characters are seldom in neighbouring frames, so one is taken unless both are much more likely than either.
+
+    Args:
+        path: probabilities (T, A) along the line.
+        text: of the best path, as `best_path`.
+        at: frame of each character.
+        confidence: of each character.
+        alphabet: character of each class from 1.
+    """
+    out, frames, sure, k = [], [], [], 0
+    while k < len(text):
+        step = 1
+        ch, frame, value = text[k], int(at[k]), float(confidence[k])
+        if k + 1 < len(text) and at[k + 1] == frame + 1 and " " not in text[k : k + 2]:
+            part = path[frame : frame + 2]
+            likely = spellings(part, alphabet)
+            one = max((other for other in likely if len(other) == 1), key=likely.__getitem__, default="")
+            if one.isalnum() and likely[one] + LOG_DOUBLED > likely.get(text[k : k + 2], -np.inf):
+                column = part[:, alphabet.index(one) + 1]
+                ch, frame, value, step = one, frame + int(column.argmax()), float(column.max()), 2
+        out.append(ch)
+        frames.append(frame)
+        sure.append(value)
+        k += step
+    return "".join(out), np.array(frames, int), np.array(sure, np.float32)
 
 
 def space_by_pitch(text: str, at: np.ndarray, confidence: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..document.lines import FrameGrid
 from ..io.errors import MissingExtra
+from ..io.memory import return_large_blocks
 from ..models.hub import FORMULA_FILES, weights_dir
 from .engines.base import thread_count
 from .field import HeadWeights
@@ -43,6 +44,7 @@ def load_reader(
         pixels: read pixels alone, without the text layers of PDFs.
         formulas: write the formulas of text layers as LaTeX, with a model that has the files for it.
     """
+    return_large_blocks()
     folder = weights_dir(name)
     if decoder:
         _require_torch("reading with the decoder")

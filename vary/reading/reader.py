@@ -24,6 +24,7 @@ from ..document.orientation import Orientation, find_orientation, find_sideways_
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
 from ..models.images.preprocess import fit
+from .alternatives import spell_digits
 from .ctc import drop_echoes, find_lines, with_text
 from .field import Field
 from .network import ReadingNetwork
@@ -36,9 +37,11 @@ from .scales import (
     has_ink,
     is_certain,
     is_read,
+    is_stacked,
     is_text,
     merge_pass,
     prove_text,
+    reread_cells,
     take_turned,
 )
 
@@ -56,12 +59,7 @@ MIN_SIDE = 20  # px, shorter side of the smallest pass
 SMALL_TYPE = 10.0  # px per em below which lines are read again, enlarged
 EDGE = 40  # grey levels between neighbouring pixels
 STROKE = 4, 8  # px, height of the lowest letters of small type, and width of the columns in which they are sought
-FINER = (
-    2.0,
-    4.0,
-    8.0,
-    16.0,
-)  # multiples of a page's scale at which much smaller type is sought, up to the page's own pixels
+FINER = (2.0, 4.0, 8.0, 16.0)  # multiples of a page's scale at which smaller type is sought, up to its own pixels
 SEAM = 4  # px: a line so near to the edge of a band counts for both, and its echo is dropped
 MIN_ALTERNATIVES = 0.02  # per character of a page; with fewer, rescoring gains next to nothing (docs/results.md)
 MAX_STRIP_EM = 26  # px; a strip holds no larger type, and the decoder has not seen any
@@ -182,6 +180,9 @@ class Reader:
             lines = self._read_small(lines, image, fitted.scale)
         turned = self._read_turned(rest, lines) if complete else []
         lines = drop_covered(lines, [block.box for block in turned])
+        if complete:
+            lines = reread_cells(lines, rest, lambda pixels: self._read_pass(pixels)[0])
+        lines = spell_digits(lines)
         styles = self.network.frame_grid.styles
         texts = [line for line in lines if is_text(line)]
         if not prove_text(texts):
@@ -266,20 +267,21 @@ class Reader:
                 x0, y0, x1, y1 = (max(0, round(v)) for v in line.box)
                 doubted[max(0, y0 - 8) : y1 + 8, max(0, x0 - 16) : x1 + 16] = True
         blocks: list[Block] = []
+        upright = [line for line in lines if is_text(line)]
         for rotations, marked in (((90, 270), find_sideways_text(rest)), ((180,), doubted)):
             if not marked.any():
                 continue
             image = Image.fromarray(np.where(marked, rest, np.uint8(255)))
-            found = {rotation: self._read_marked(image, rotation) for rotation in rotations}
+            found = {rotation: self._read_marked(image, rotation, upright) for rotation in rotations}
             for rotation in sorted(found, key=lambda r: -sum(len(line.text) for line in found[r] if is_certain(line))):
                 blocks += self._rotate_blocks(found[rotation], rotation, rest)
         return blocks
 
-    def _read_marked(self, image: Image.Image, rotation: int) -> list[TextLine]:
-        """Return the text of an image turned by `rotation`, in its pixels then."""
+    def _read_marked(self, image: Image.Image, rotation: int, upright: list[TextLine]) -> list[TextLine]:
+        """Return the text of an image turned by `rotation`, in its pixels then, but what reads better upright."""
         turned = image.transpose(getattr(Image.Transpose, f"ROTATE_{rotation}"))
         lines, _ = self._read_scales(fit(turned, 1.0, self.preprocess["multiple"]).pixels.copy())
-        return take_turned(lines)
+        return take_turned([line for line in lines if not is_stacked(line, rotation, upright, turned.size[::-1])])
 
     def _rotate_blocks(self, lines: list[TextLine], rotation: int, rest: np.ndarray) -> list[Block]:
         """Return the blocks of lines read from an image turned by `rotation` that are still there, and erase them."""
@@ -344,7 +346,8 @@ def _insert(blocks: list[Block], block: Block) -> None:
 
 def _edges(pixels: np.ndarray) -> np.ndarray:
     """Mark pixels that differ clearly from their left neighbour."""
-    edges: np.ndarray = np.abs(np.diff(pixels.astype(np.int16), axis=1)) > EDGE
+    left, right = pixels[:, :-1], pixels[:, 1:]
+    edges: np.ndarray = np.maximum(left, right) - np.minimum(left, right) > EDGE
     return edges
 
 

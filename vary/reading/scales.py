@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,9 +20,17 @@ PROOF = 0.75, 0.85  # least mean confidence, for three letters and for one, of a
 PROVEN = 0.1  # share of a page's characters in such lines, for the page to have text
 NEAR_EM = 8.0, 2.0  # em, across and down: how near to a certain line of a turned image other text counts
 PROOF_LETTERS = 4  # in a certain line of a turned image that has text
+STACKED = 0.5  # of a sideways line's characters, from which upright ones in its place may be what is meant
 MIN_TEXT = 0.45  # mean confidence of a line; below, it is ink that is not text
 MIN_CHARACTER = 0.5  # the same for one or two letters or digits
 MIN_MARK = 0.75  # the same for one or two other characters: ends of rules and specks look like dashes
+SURE_CELL = 0.8  # confidence from which a cell is not read again
+LONGEST_CELL = 2  # characters of a cell
+CELL_SLOT = 64  # px, side of a cell's place
+CELLS_A_ROW = 10  # cells in a row
+CELL_INSET = 8  # px from the corner of a place to the cell
+CELL_PAD_EM = 0.6, 0.3  # around a cell, across and down
+MOST_CELLS = 400  # cells of a page
 
 
 def is_text(line: TextLine) -> bool:
@@ -127,6 +136,33 @@ def take_turned(found: list[TextLine]) -> list[TextLine]:
     return [line for line in found if is_text(line) and near(line)]
 
 
+def is_stacked(turned: TextLine, rotation: int, upright: list[TextLine], size: tuple[int, int]) -> bool:
+    """Return whether a sideways line is a stack of upright characters, such as a column of digits.
+
+    Args:
+        turned: a line of the image turned by `rotation`.
+        rotation: 90 or 270 degrees; lines that are upside down are no stacks.
+        upright: text of the upright image.
+        size: height and width of the turned image.
+    """
+    height, width = size
+    x0, y0, x1, y1 = turned.box
+    if rotation == 90:
+        x0, y0, x1, y1 = height - y1, x0, height - y0, x1
+    elif rotation == 270:
+        x0, y0, x1, y1 = y0, width - x1, y1, width - x0
+    else:
+        return False
+    inside = [
+        line
+        for line in upright
+        if x0 < (line.box[0] + line.box[2]) / 2 < x1 and y0 < (line.box[1] + line.box[3]) / 2 < y1
+    ]
+    if sum(len(line.text) for line in inside) < STACKED * len(turned.text.replace(" ", "")):
+        return False
+    return float(np.concatenate([line.confidence for line in inside]).mean()) >= _mean(turned)
+
+
 def drop_covered(lines: list[TextLine], boxes: list[Box]) -> list[TextLine]:
     """Drop uncertain lines whose middle lies in one of the boxes, where text of another direction was read."""
 
@@ -159,3 +195,50 @@ def _share_in(line: TextLine, by: TextLine) -> float:
 
 def _mean(line: TextLine) -> float:
     return float(line.confidence.mean())
+
+
+def reread_cells(
+    lines: Sequence[TextLine], pixels: np.ndarray, read: Callable[[np.ndarray], list[TextLine]]
+) -> list[TextLine]:
+    """Return the lines of a page. Uncertain cells of one or two characters are read again; the better reading stays.
+
+    A character between two frames of the network may be read as another one, and a cell has no neighbours to help.
+    The cells are pasted into one image, where the frames fall on other pixels of them.
+
+    Args:
+        lines: of the page.
+        pixels: (H, W) uint8, the page.
+        read: reads an image.
+    """
+    places: list[tuple[int, int, int, np.ndarray]] = []  # line, left and top on the page, pixels
+    for k, line in enumerate(lines):
+        if line.digits is None or len(line.text) > LONGEST_CELL or float(line.confidence.min()) >= SURE_CELL:
+            continue
+        x0, y0, x1, y1 = line.box
+        across, down = (pad * line.em_px for pad in CELL_PAD_EM)
+        left, top = max(0, int(x0 - across)), max(0, int(y0 - down))
+        part = pixels[top : int(y1 + down), left : int(x1 + across)]
+        if part.size and max(part.shape) <= CELL_SLOT - 2 * CELL_INSET and len(places) < MOST_CELLS:
+            places.append((k, left, top, part))
+    if not places:
+        return list(lines)
+    canvas = np.full((-(-len(places) // CELLS_A_ROW) * CELL_SLOT, CELLS_A_ROW * CELL_SLOT), 255, np.uint8)
+    for n, (_, _, _, part) in enumerate(places):
+        y, x = n // CELLS_A_ROW * CELL_SLOT + CELL_INSET, n % CELLS_A_ROW * CELL_SLOT + CELL_INSET
+        canvas[y : y + part.shape[0], x : x + part.shape[1]] = part
+    found: dict[int, list[TextLine]] = {}
+    for line in read(canvas):
+        x0, y0, x1, y1 = line.box
+        found.setdefault(int((y0 + y1) / 2 // CELL_SLOT) * CELLS_A_ROW + int((x0 + x1) / 2 // CELL_SLOT), []).append(
+            line
+        )
+    spelt = list(lines)
+    for n, (k, left, top, _) in enumerate(places):
+        again = found.get(n, [])
+        if len(again) == 1 and float(again[0].confidence.min()) > float(lines[k].confidence.min()):
+            shift = np.array(
+                [left - n % CELLS_A_ROW * CELL_SLOT - CELL_INSET, top - n // CELLS_A_ROW * CELL_SLOT - CELL_INSET] * 2,
+                np.float32,
+            )
+            spelt[k] = replace(again[0], boxes=again[0].boxes + shift)
+    return spelt

@@ -17,6 +17,7 @@ CONTRAST = 30  # grey levels between a rule and the paper on both of its sides
 THICK_EM = 0.3  # thickest rule
 LEVEL_EM, UPRIGHT_EM = 2.4, 1.4  # shortest level and upright rules
 LONG_EM = 8.0  # length from which a level rule is no stroke of a letter
+BAND_PIXELS = 1_000_000  # of a page that are compared at once
 EDGE_PX = 2  # blurred edge of a rule
 GAP_PX = 3  # breaks in a rule
 INK = 40  # grey levels between ink and paper
@@ -176,31 +177,39 @@ def _touch(upright: Box, level: Box) -> bool:
 def _rules(pixels: np.ndarray, em: float, shortest_em: float) -> Iterator[Box]:
     """Yield level rules: thin, and darker or lighter than what lies above and below."""
     thick = max(2, round(THICK_EM * em))
-    page = pixels.astype(np.int16)
-    if page.shape[0] <= 2 * thick:
-        return
-    middle = page[thick:-thick]
-    above, below = middle - page[: -2 * thick], middle - page[2 * thick :]
-    ridge = ((above < -CONTRAST) & (below < -CONTRAST)) | ((above > CONTRAST) & (below > CONTRAST))
     least = int(shortest_em * em)
     runs: list[list[int]] = []  # left, top, right, bottom of open rules
-    for y in np.flatnonzero(ridge.sum(1) >= least).tolist():
-        x = np.flatnonzero(ridge[y])
+    for y, ridge in _ridges(pixels, thick, least):
+        x = np.flatnonzero(ridge)
         cuts = np.flatnonzero(np.diff(x) > GAP_PX)
         starts, ends = x[np.concatenate([[0], cuts + 1])], x[np.concatenate([cuts, [len(x) - 1]])]
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
             if end - start < least:
                 continue
-            top = y + thick
             for run in runs:
-                if top - run[3] <= 2 and start < run[2] + least and end > run[0] - least:
-                    run[0], run[2], run[3] = min(run[0], start), max(run[2], end), top
+                if y - run[3] <= 2 and start < run[2] + least and end > run[0] - least:
+                    run[0], run[2], run[3] = min(run[0], start), max(run[2], end), y
                     break
             else:
-                runs.append([start, top, end, top])
+                runs.append([start, y, end, y])
     for left, top, right, bottom in runs:
         if bottom - top <= max(thick, 0.01 * (right - left)):
             yield float(left), float(top), float(right), float(bottom + 1)
+
+
+def _ridges(pixels: np.ndarray, thick: int, least: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield rows of a page, and where they are darker or lighter than what lies above and below: `least` px or more.
+
+    The page is taken in bands, which bounds the memory.
+    """
+    step = max(thick, BAND_PIXELS // max(1, pixels.shape[1]))
+    for start in range(thick, len(pixels) - thick, step):
+        end = min(start + step, len(pixels) - thick)
+        band = pixels[start - thick : end + thick].astype(np.int16)
+        above, below = band[thick:-thick] - band[: -2 * thick], band[thick:-thick] - band[2 * thick :]
+        ridge = ((above < -CONTRAST) & (below < -CONTRAST)) | ((above > CONTRAST) & (below > CONTRAST))
+        for y in np.flatnonzero(ridge.sum(1) >= least).tolist():
+            yield start + y, ridge[y]
 
 
 def _is_within(inner: Box, outer: Box) -> bool:
@@ -219,16 +228,10 @@ def find_pictures(
     high, wide = (side // grid for side in pixels.shape)
     if not high or not wide:
         return []
-    page = pixels[: high * grid, : wide * grid]
-    ink = np.abs(page.astype(np.int16) - float(np.median(pixels))) > INK
-    for x0, y0, x1, y1 in rules:
-        ink[max(0, int(y0 - 2)) : int(y1 + 2), max(0, int(x0 - 2)) : int(x1 + 2)] = False
     text_HW = np.zeros((high, wide), bool)
     for x0, y0, x1, y1 in ([max(0.0, v) / grid for v in box] for box in lines):
         text_HW[int(max(0.0, y0 - 0.3)) : int(np.ceil(y1 + 0.3)), int(x0) : int(np.ceil(x1))] = True
-    ink_HW = ink.reshape(high, grid, wide, grid).mean((1, 3)) > 0.02
-    cells = page.reshape(high, grid, wide, grid)
-    busy_HW = cells.max((1, 3)).astype(int) - cells.min((1, 3)) > INK
+    ink_HW, busy_HW = _find_ink(pixels, rules, grid)
     found = []
     for x0, y0, x1, y1 in _patches(ink_HW & ~text_HW):
         share, read = (x1 - x0) * (y1 - y0) / (high * wide), text_HW[y0:y1, x0:x1].mean()
@@ -240,6 +243,24 @@ def find_pictures(
         if not (flat and any(_is_within(line, box) for line in texts)):
             found.append(box)
     return sorted(found, key=lambda box: (box[1], box[0]))
+
+
+def _find_ink(pixels: np.ndarray, rules: Sequence[Box], grid: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return which cells of `grid` px have ink besides rules, and which have more than one colour."""
+    high, wide = (side // grid for side in pixels.shape)
+    paper, step = float(np.median(pixels)), max(1, BAND_PIXELS // (wide * grid * grid))
+    ink_HW, busy_HW = np.zeros((high, wide), bool), np.zeros((high, wide), bool)
+    for first in range(0, high, step):
+        last, top = min(high, first + step), first * grid
+        page = pixels[top : last * grid, : wide * grid].astype(np.int16)
+        ink = (page > paper + INK) | (page < paper - INK)
+        for x0, y0, x1, y1 in rules:
+            if y1 + 2 > top and y0 - 2 < last * grid:
+                ink[max(0, int(y0 - 2) - top) : int(y1 + 2) - top, max(0, int(x0 - 2)) : int(x1 + 2)] = False
+        cells = page.reshape(last - first, grid, wide, grid)
+        ink_HW[first:last] = ink.reshape(cells.shape).mean((1, 3)) > 0.02
+        busy_HW[first:last] = cells.max((1, 3)) - cells.min((1, 3)) > INK
+    return ink_HW, busy_HW
 
 
 def _patches(mask_HW: np.ndarray) -> Iterator[tuple[int, int, int, int]]:
