@@ -65,7 +65,7 @@ SURFACE = {
         "--ray",
     },
     "train": {"-h", "--help", "--set", "--max-steps", "--export", "--dry-run"},
-    "bench": {"-h", "--help", "-o", "--out", "--arms", "--set"},
+    "bench": {"-h", "--help", "-o", "--out", "--arms", "--eye", "--set"},
     "eval": {
         "-h",
         "--help",

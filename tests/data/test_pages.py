@@ -24,6 +24,12 @@ def test_seeds_and_indices_differ(page_source) -> None:
     assert len({image.tobytes() for image in images}) == 4
 
 
+@pytest.mark.parametrize("px", [9.0, 12.0, 24.0])
+def test_type_can_have_one_size(page_source, px) -> None:
+    source = page_source(seed=1, height=64, width=256, sizes_px=(px, px))
+    assert {source.sample(i).meta["size_px"] for i in range(12)} == {px}
+
+
 @pytest.mark.parametrize("size", [(1024, 1024), (256, 512), (64, 320)])
 def test_boxes_hold_the_ink(page_source, size) -> None:
     source = page_source(seed=1, height=size[0], width=size[1], degraded=0.0)

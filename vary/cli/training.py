@@ -85,6 +85,10 @@ def bench(
         Path, typer.Option("-o", "--out", metavar="DIR", help="Folder of the runs and tables; run again to go on.")
     ] = Path("bench"),
     arms: Annotated[str | None, typer.Option(metavar="A,B", help="Only these arms.", show_default="all")] = None,
+    eye: Annotated[
+        list[str] | None,
+        typer.Option(metavar="EYE", help="Instead of the arms: a model or a folder with a tower; may be repeated."),
+    ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated.")
     ] = None,
@@ -93,7 +97,8 @@ def bench(
     from ..evaluate.bench import write_bench_tables
     from ..train.bench import Bench, run_bench
 
-    run_bench(Bench.load(bench, changes), out, write, arms.split(",") if arms else None)
+    loaded = Bench.load(bench, changes)
+    run_bench(loaded.with_eyes(eye, out) if eye else loaded, out, write, arms.split(",") if arms else None)
     write(write_bench_tables(out))
     return OK
 

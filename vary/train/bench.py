@@ -34,6 +34,7 @@ from ..models.zoo import settings
 from .checkpoint import load_tensors, read_start
 from .distributed import Ranks
 from .export import export
+from .eyes import read_eye
 from .flops import count_cost
 from .loop import Log, train
 from .recipe import Recipe, apply_change
@@ -106,6 +107,10 @@ class Bench:
             bench.config(name)
         return bench
 
+    def with_eyes(self, eyes: list[str], out: Path) -> Bench:
+        """Return the bench with an arm for each eye in place of its own arms: the reading probe (`eyes.read_eye`)."""
+        return replace(self, arms={Path(name).name: read_eye(name, out / "eyes" / Path(name).name) for name in eyes})
+
     @property
     def trainable(self) -> list[str]:
         """Prefixes of the parameters that are trained."""
@@ -156,6 +161,8 @@ def run_bench(bench: Bench, out: Path, log: Log = print, arms: list[str] | None 
     for arm in arms or []:
         if arm not in bench.arms:
             raise ConfigError(f"unknown arm {arm!r}; allowed: {', '.join(bench.arms)}")
+    if not bench.arms:
+        raise ConfigError("the bench has no arms; the reading probe needs --eye")
     file, text = out / "bench.yaml", yaml.safe_dump(vars(bench), sort_keys=False)
     if file.exists() and yaml.safe_load(file.read_text(encoding="utf-8")) != yaml.safe_load(text):
         raise ConfigError(f"{file}: another bench is in this folder; give another one")
@@ -221,8 +228,7 @@ def _write(file: Path, text: str) -> None:
 
 def _processor(config: VaryConfig) -> VaryProcessor:
     tokenizer = character_tokenizer(LATIN)
-    steps = config.connector.get("steps", []) if isinstance(config.connector, dict) else []
-    words = any(step.get("words") for step in steps)
+    words = '"words": true' in json.dumps(config.connector)  # a step that looks at the words of the prompt
     return VaryProcessor.of(config, tokenizer, **({"words_tokenizer": tokenizer} if words else {}))
 
 

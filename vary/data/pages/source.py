@@ -104,7 +104,7 @@ class PageSource:
         low, high = self.sizes_px
         band = rng.random()
         if band < 0.65:  # most text of a page scaled for reading is 12 to 22 px per em
-            low, high = max(low, 11.5), max(low, min(high, 22.0))
+            low, high = min(max(low, 11.5), high), max(low, min(high, 22.0))
         elif band < 0.85:
             high = max(low, min(high, 13.0))
         size = round(float(rng.uniform(low, high)) * 4) / 4
