@@ -254,6 +254,38 @@ def parrot(model: Any, inputs: dict[str, Any]) -> Tensor:
     return merged[None]
 
 
+def conv_tokens(tower: Any, pixels: Tensor, repeat: int) -> Tensor:
+    """The map of a ConvNeXt, each cell repeated, behind its mean."""
+    x = tower(pixels).last_hidden_state.permute(0, 2, 3, 1)
+    x = tower.layernorm(x).permute(0, 3, 1, 2).repeat_interleave(repeat, -1).repeat_interleave(repeat, -2)
+    x = x.flatten(-2).permute(0, 2, 1)
+    return torch.cat([x.mean(1, keepdim=True), x], 1)
+
+
+def bracketed(views: Tensor, w: Weights) -> Tensor:
+    return torch.cat([torch.cat([w["start"][0], view, w["end"][0]]) for view in views])[None]
+
+
+def sphinx_x(model: Any, inputs: dict[str, Any]) -> Tensor:
+    convnext, dino = (vocabulary.tower for vocabulary in model.vocabularies)
+    pixels = [given[0] for given in inputs["pixel_values"]]
+    x = torch.cat([conv_tokens(convnext, pixels[0], 1), dino(pixels[1]).last_hidden_state], -1)
+    return bracketed(normed(step(model, 1), "norm", affine(step(model, 0), "linear", x)), step(model, 2))
+
+
+def sphinx(model: Any, inputs: dict[str, Any]) -> Tensor:
+    blip, clip, convnext, dino = (vocabulary.tower for vocabulary in model.vocabularies)
+    pixels, w, former = [given[0] for given in inputs["pixel_values"]], step(model, 0), model.connector.steps[0]
+    seen, part = blip(pixels[0]).last_hidden_state, former.branches[0].steps[1]
+    queries = part.queries.expand(len(seen), -1, -1)
+    found = part.qformer(query_embeds=queries, encoder_hidden_states=seen).last_hidden_state
+    found = normed(w, "branches.0.steps.3.norm", affine(w, "branches.0.steps.2.linear", found))
+    whole = clip.post_layernorm(clip(pixels[1]).last_hidden_state)
+    x = torch.cat([whole, conv_tokens(convnext, pixels[2], 2), dino(pixels[3]).last_hidden_state], -1)
+    x = normed(w, "branches.1.steps.2.norm", affine(w, "branches.1.steps.1.linear", x))
+    return bracketed(torch.cat([found, x], 1), step(model, 1))
+
+
 TOKENS: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {
     "bliva": bliva,
     "convllava": convllava,
@@ -265,6 +297,8 @@ TOKENS: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {
     "parrot": parrot,
     "qwen-vl": qwen_vl,
     "slowfast-llava": slowfast,
+    "sphinx": sphinx,
+    "sphinx-x": sphinx_x,
     "vila2": vila,
     "yi-vl": yi_vl,
 }

@@ -174,6 +174,30 @@ class EndToken(SameWidth):
         return torch.cat([tokens_BND, self.end.expand(len(tokens_BND), -1, -1)], 1)
 
 
+class Brackets(SameWidth):
+    """Put one learnt vector before all tokens and one after them (SPHINX-X, arXiv 2402.05935).
+
+    Args:
+        width: D.
+        out_width: Ignored; the width stays.
+        extra: Tokens of its input that are not cells, such as a class token.
+    """
+
+    def __init__(self, width: int, out_width: int, extra: int = 0):
+        super().__init__()
+        self.start, self.end = (nn.Parameter(torch.randn(1, 1, width) * 0.02) for _ in range(2))
+
+    @staticmethod
+    def grid(grid: Grid, extra: int = 0, **_: Any) -> Grid:
+        """Return one row with all tokens."""
+        return 1, grid[0] * grid[1] + extra + 2
+
+    def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
+        """Map (B, N, D) to (B, N + 2, D)."""
+        start, end = (vector.expand(len(tokens_BND), -1, -1) for vector in (self.start, self.end))
+        return torch.cat([start, tokens_BND, end], 1)
+
+
 def _map(tokens_BND: Tensor, grid: Grid) -> Tensor:
     """Return (B, D, rows, columns)."""
     return tokens_BND.mT.unflatten(2, grid)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from .cells import Depthwise, EndToken, InvertedResidual, Pool, RegNet, Transpose
+from .cells import Brackets, Depthwise, EndToken, InvertedResidual, Pool, RegNet, Transpose
 from .dual import DualEnhance
 from .experts import LanguageMoe
 from .plain import (
@@ -31,6 +31,7 @@ from .resampler import Resampler
 
 STEPS: dict[str, type[Connector]] = {
     "act": Activation,
+    "brackets": Brackets,
     "depthwise": Depthwise,
     "dual-enhance": DualEnhance,
     "end-token": EndToken,

@@ -175,18 +175,18 @@ class Select(Connector):
     Args:
         width: D.
         out_width: Ignored.
-        channels: First channel, and the one after the last.
+        channels: First channel, and the one after the last; None is all that follow.
         skip: Tokens in front that are dropped.
     """
 
-    def __init__(self, width: int, out_width: int, channels: tuple[int, int], skip: int = 0):
+    def __init__(self, width: int, out_width: int, channels: tuple[int, int | None], skip: int = 0):
         super().__init__()
         self.channels, self.skip = slice(*channels), skip
 
     @staticmethod
-    def width(width: int, out_width: int, channels: tuple[int, int] = (0, 0), **_: Any) -> int:
+    def width(width: int, out_width: int, channels: tuple[int, int | None] = (0, None), **_: Any) -> int:
         """Return the number of channels that are kept."""
-        return channels[1] - channels[0]
+        return (channels[1] or width) - channels[0]
 
     def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
         """Map (B, N, D) to (B, M, channels)."""

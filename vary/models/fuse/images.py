@@ -88,6 +88,33 @@ def place_image_tokens(mask_BT: Tensor, embeds_BTE: Tensor, tokens: Tensor) -> T
     return embeds_BTE.masked_scatter(mask_BT[..., None], tokens.to(embeds_BTE.dtype))
 
 
+def rows_of(given: Tensor | None, rows: int) -> Tensor | None:
+    """Return one row of a tensor per row of pixels: `generate` repeats tensors for beams, not a list of pixels."""
+    return given if given is None else given[:: max(1, len(given) // rows)]
+
+
+def prompt_inputs(
+    model: Any, ids_RT: Tensor, views: Tensor, words: Tensor | None, mask: Tensor | None, asked_BT: Tensor | None
+) -> dict[str, Tensor]:
+    """Return the inputs of connectors that read the prompt, one row per view.
+
+    Args:
+        model: The model.
+        ids_RT: The prompt of each row of pixels.
+        views: Number of views of each row.
+        words: Its words in the second tokenizer.
+        mask: Which of these are not padding.
+        asked_BT: Which tokens of the prompts a connector may read; prompts may be repeated for beams.
+    """
+    inputs = {"words_BQ": words, "words_mask_BQ": mask}
+    if model.config.reads_prompt:
+        asked = rows_of(asked_BT, len(ids_RT))
+        inputs |= {"prompt_BTE": model.get_input_embeddings()(ids_RT), "asked_BT": asked}
+        if asked is not None:
+            inputs["asked_BT"] = asked & ~model.is_image(ids_RT)
+    return {key: given.repeat_interleave(views, 0) for key, given in inputs.items() if given is not None}
+
+
 def encode_images_of_prompts(
     model: Any,
     input_ids: Tensor,
@@ -108,6 +135,7 @@ def encode_images_of_prompts(
     stacks = pixel_values if isinstance(pixel_values, list) else [pixel_values]
     stacks = [stack if stack.ndim == 5 else stack[:, None] for stack in stacks]
     sizes = [(int(stack.shape[-2]), int(stack.shape[-1])) for stack in stacks]
+    image_shapes, words, words_mask = (rows_of(given, len(stacks[0])) for given in (image_shapes, words, words_mask))
     grid = token_grid(config.vocabularies, config.merge, config.connector, sizes)
     shapes = shapes_of(stacks[0], image_shapes)
     counts = [len(row) for row in shapes]
@@ -120,15 +148,7 @@ def encode_images_of_prompts(
     flat = [shape for row in shapes for shape in row]
     views = torch.tensor([sum(map(views_of, row)) for row in shapes], device=stacks[0].device)
     used = torch.arange(stacks[0].shape[1], device=views.device) < views[:, None]
-    inputs = {
-        key: given.repeat_interleave(views, 0)
-        for key, given in (("words_BQ", words), ("words_mask_BQ", words_mask))
-        if given is not None
-    }
-    if config.reads_prompt and asked_BT is not None:
-        asked = (asked_BT & ~model.is_image(input_ids))[::beams]
-        embedded = model.get_input_embeddings()(input_ids[::beams])
-        inputs |= {"prompt_BTE": embedded.repeat_interleave(views, 0), "asked_BT": asked.repeat_interleave(views, 0)}
+    inputs = prompt_inputs(model, input_ids[::beams], views, words, words_mask, asked_BT)
     unpadded = torch.tensor([shape[2:] for shape in flat for _ in range(views_of(shape))], device=views.device)
     tokens_PME = model.get_image_features([stack[used] for stack in stacks], unpadded, **inputs)
     merged = len(tokens_PME) == len(flat)  # the connector may have made one view of all

@@ -99,6 +99,14 @@ def crops_and_strides(image: Image.Image, preprocess: dict[str, Any], parts: int
     return views, (2 * parts, parts, high, wide)
 
 
+def parts(image: Image.Image, preprocess: dict[str, Any], rows: int, columns: int) -> Views:
+    """Return the whole image and `rows` x `columns` parts of it, all squashed to the same square (SPHINX)."""
+    size, (wide, high) = preprocess["size"], image.size
+    whole = resize(image, (size, size), preprocess["resample"])
+    pixels = resize(image, (columns * size, rows * size), preprocess["resample"])
+    return [to_array(view, preprocess) for view in [whole, *_tiles(pixels, size)]], (rows, columns, high, wide)
+
+
 def native(
     image: Image.Image,
     preprocess: dict[str, Any],
@@ -155,6 +163,7 @@ VIEWS: dict[str, Callable[..., Views]] = {
     "frames": frames,
     "native": native,
     "padded": pad_views,
+    "parts": parts,
     "tiles": tiles,
 }
 

@@ -34,7 +34,8 @@ class TowerVocabulary(Vocabulary):
             None is the output of the tower. A list concatenates the channels of several.
         stride: Pixels per token, for a tower whose configuration has no `patch_size`.
         width: D, for a tower whose configuration has no `hidden_size`.
-        pick: `patches` drops class and register tokens; `all` keeps them.
+        pick: `patches` drops class and register tokens, `all` keeps them, `mean` puts the mean of all before them.
+        repeat: Times that each token of a map is repeated on each side; `stride` is that of the repeated ones.
         class_token: Whether a CLIP has its class token; that of Qwen-VL has none.
         norm: Name of a norm inside the tower to apply to the chosen layer.
         unit: Scale every token to length 1.
@@ -46,10 +47,11 @@ class TowerVocabulary(Vocabulary):
         layer: int | list[int | None] | None = None,
         stride: int | None = None,
         width: int | None = None,
-        pick: Literal["patches", "all"] = "patches",
+        pick: Literal["patches", "all", "mean"] = "patches",
         norm: str | None = None,
         unit: bool = False,
         class_token: bool = True,
+        repeat: int = 1,
     ):
         super().__init__(
             config=config,
@@ -60,6 +62,7 @@ class TowerVocabulary(Vocabulary):
             norm=norm,
             unit=unit,
             class_token=class_token,
+            repeat=repeat,
         )
         self.tower = _build(config)
         if not class_token:
@@ -70,7 +73,7 @@ class TowerVocabulary(Vocabulary):
         for chosen in self.layers:
             if chosen is not None and depth is not None and not -depth - 1 <= chosen <= depth:
                 raise ValueError(f"layer {chosen}: allowed are {-depth - 1} to {depth} for {depth} blocks")
-        self.pick, self.norm, self.unit = pick, norm, unit
+        self.pick, self.norm, self.unit, self.repeat = pick, norm, unit, repeat
         self.width = len(self.layers) * int(width or _width(own))
         self.channels = int(getattr(own, "num_channels", 3))  # type: ignore[misc]  # a tower may differ from its class
         self.native = "patch_attention_mask" in inspect.signature(self.tower.forward).parameters
@@ -111,7 +114,7 @@ class TowerVocabulary(Vocabulary):
         deep = any(layer is not None for layer in self.layers)
         out = self.tower(pixels_BCHW, **({"output_hidden_states": True} if deep else {}), **options)
         found = [out.last_hidden_state if k is None else out.hidden_states[k] for k in self.layers]
-        return self._pick([tokens.flatten(2).mT if tokens.ndim == 4 else tokens for tokens in found], rows * columns)
+        return self._pick([self._flatten(tokens) if tokens.ndim == 4 else tokens for tokens in found], rows * columns)
 
     def from_tokens(self, tokens_BND: Tensor, grid: tuple[int, int]) -> Tensor:
         """Encode the tokens of another vocabulary in place of patch embeddings (DeepSeek-OCR, arXiv 2510.18234)."""
@@ -124,6 +127,10 @@ class TowerVocabulary(Vocabulary):
         finally:
             handle.remove()
 
+    def _flatten(self, map_BDHW: Tensor) -> Tensor:
+        repeated = map_BDHW.repeat_interleave(self.repeat, 2).repeat_interleave(self.repeat, 3)
+        return repeated.flatten(2).mT
+
     def _pick(self, found: list[Tensor], cells: int) -> Tensor:
         kept = []
         for tokens in found:
@@ -131,7 +138,8 @@ class TowerVocabulary(Vocabulary):
             if extra < 0:
                 raise ValueError(f"the tower gives {tokens.shape[1]} tokens for a grid of {cells} cells")
             tokens = self.tower.get_submodule(self.norm)(tokens) if self.norm else tokens
-            tokens = tokens if self.pick == "all" else tokens[:, extra:]
+            tokens = tokens[:, extra:] if self.pick == "patches" else tokens
+            tokens = torch.cat([tokens.mean(1, keepdim=True), tokens], 1) if self.pick == "mean" else tokens
             kept.append(F.normalize(tokens, dim=-1) if self.unit else tokens)
         return kept[0] if len(kept) == 1 else torch.cat(kept, -1)
 

@@ -127,10 +127,8 @@ def _connector(connector: Settings) -> Settings:
         found["branches"] = [[_connector(step) for step in steps] for steps in connector["branches"]]
     if connector["name"] == "pool":
         found["to"] = [max(1, -(-side // SIDE)) for side in connector["to"]]
-    if connector["name"] == "select":
-        found["channels"] = [
-            bound * TOWER // (connector["channels"][1] - connector["channels"][0]) for bound in connector["channels"]
-        ]
+    if connector["name"] == "select":  # bounds are the width of the first tower
+        found["channels"] = [TOWER if bound else bound for bound in connector["channels"]]
     if connector["name"] == "query":
         found |= {"queries": 4, "heads": 4}
     elif "queries" in connector:
