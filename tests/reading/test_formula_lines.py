@@ -55,6 +55,28 @@ def test_inline_and_displayed_formulas_are_found(content) -> None:
     assert all(len(line.text) == len(line.boxes) == len(line.confidence) == len(line.styles) for line in lines)
 
 
+ITALIC = """#set page(width: 420pt, height: 260pt, margin: 30pt)
+#set text(font: "Libertinus Serif")
+The cargo is weighed on the quay before the tide turns, and the *clerk* writes _each_ entry twice.
+#let half(it) = align(center, it)
+#let rule = line(length: 20pt, stroke: 0.5pt)
+#align(center)[_w_ = #box(baseline: 40%, stack(spacing: 4pt, half[_Po_], rule, half[_Pin_]))]
+No ship may leave before the dues of 1,374 are paid, and _n_ = 4 pilots wait for the tide."""
+
+
+def test_an_equation_in_italics_is_found_where_it_is_set_alone() -> None:
+    pdf = print_pdf(ITALIC, load_fonts())
+    content, seen = read_content(pdf, pdf[0], 2.0), []
+    before = lines_of(content)
+    lines, readings = write_formula_lines(before, content, writer(0.9, seen))
+    assert len(readings) == len(seen) == 1
+    x0, y0, x1, y1 = seen[0]
+    parts = [line.box for line in before if line.text.strip() in ("w =", "Po", "Pin")]
+    assert len(parts) == 3
+    assert all(x0 <= box[0] and box[2] <= x1 and y0 <= box[1] and box[3] <= y1 for box in parts)
+    assert {line.text for line in lines} >= {"F_0"}
+
+
 def test_what_is_uncertain_stays_and_is_kept_apart(content) -> None:
     before = lines_of(content)
     lines, readings = write_formula_lines(before, content, writer(0.2, []))

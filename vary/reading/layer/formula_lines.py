@@ -1,7 +1,8 @@
 r"""Find the formulas in the lines of a text layer and replace them by LaTeX.
 
 A formula is a run of words whose characters are set in a font for mathematics, with the digits, operators and brackets
-between them. A line that is a formula is set on its own; such lines one above the other, as in a fraction, are one
+between them. Italic words of few letters count, too, on lines without other words near an equals sign. A line that is a
+formula is set on its own; such lines one above the other, as in a fraction, are one
 formula. What cannot be written with confidence stays as it is, and the reading is kept apart.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import combinations, groupby
 
 import numpy as np
 
@@ -32,6 +33,8 @@ FUNCTIONS = frozenset(
      "sin", "sinh", "sup", "tan", "tanh")
 )  # fmt: skip
 CERTAIN = 0.7  # probability from which a formula is written; 95% of them are right (benchmarks/formulas.py)
+MOST_LETTERS = 4  # of an italic name of a quantity
+ALONE_EM = 12.0  # of other lines than an equation in italics, which may be cells of its row
 CLOSE_EM = 2.0  # of lines that go on with a formula
 NEAR_EM = 0.9, 0.3  # between lines of one formula, above each other and next to each other
 ENDS = ".,;:"  # that close the sentence, not the formula
@@ -54,6 +57,8 @@ class _Span:
     end: int
     whole: bool
     number: str = ""
+    italic: bool = False  # no font for mathematics, but italics
+    sign: bool = False  # an operator on a line of its own
 
     def box(self, lines: Sequence[LayerLine]) -> Box:
         return union([tuple(box) for box in lines[self.line].boxes[self.start : self.end].tolist()])
@@ -78,7 +83,7 @@ def _written(
     lines: Sequence[LayerLine], content: PageContent, write: Write
 ) -> tuple[list[LayerLine], list[FormulaReading]]:
     spans = [span for k, line in enumerate(lines) for span in _spans(k, line, content.text)]
-    groups = _groups(spans, lines)
+    groups = [group for group in _groups(spans, lines, content.objects.rules) if _is_formula(group, lines)]
     regions = [_region(group, lines) for group in groups]
     readings, kept = [], list(lines)
     gone: set[int] = set()
@@ -108,7 +113,8 @@ def _is_part(group: Sequence[_Span], lines: Sequence[LayerLine]) -> bool:
     if not group[0].whole:
         return False
     box, em, own = union([span.box(lines) for span in group]), lines[group[0].line].em_px, {span.line for span in group}
-    wide = box[0] - CLOSE_EM * em, box[1], box[2] + CLOSE_EM * em, box[3]
+    near = em * (CLOSE_EM if not all(span.italic for span in group) else ALONE_EM)
+    wide = box[0] - near, box[1], box[2] + near, box[3]
     others = (line for k, line in enumerate(lines) if k not in own and not NUMBER.fullmatch(line.text.strip()))
     return any(wide[1] < (line.box[1] + line.box[3]) / 2 < wide[3] and _touch(wide, line.box) for line in others)
 
@@ -164,6 +170,11 @@ def _spans(number_of_line: int, line: LayerLine, text: TextLayer) -> Iterator[_S
         start, end, _ = words.pop()
         number = line.text[start + 1 : end - 1]
     last = words[-1][1] if words else 0
+    italic = all(kind != "math" for _, _, kind in words) and any(kind == "symbol" for _, _, kind in words)
+    named = "math" if all(kind != "text" for _, _, kind in words) else "text"
+    words = [(start, end, named if kind == "symbol" else kind) for start, end, kind in words]
+    if words and all(kind == "neutral" for _, _, kind in words) and line.text.strip() in OPERATORS:
+        yield _Span(number_of_line, 0, last, True, number, italic=True, sign=True)
     for run in _runs(words, line):
         run = _trim(run, line.text, last)
         if any(kind == "math" for _, _, kind in run):
@@ -172,7 +183,7 @@ def _spans(number_of_line: int, line: LayerLine, text: TextLayer) -> Iterator[_S
             while line.text[end - 1] in ENDS and end - start > 1:
                 end -= 1
             if any(char.isalnum() for char in line.text[start:end]):
-                yield _Span(number_of_line, start, end, whole, number if whole else "")
+                yield _Span(number_of_line, start, end, whole, number if whole else "", italic)
 
 
 def _runs(words: Sequence[_Word], line: LayerLine) -> Iterator[list[_Word]]:
@@ -216,7 +227,7 @@ def _kind(line: LayerLine, start: int, end: int, text: TextLayer) -> str:
     plain = "".join(ch for ch, is_math in zip(line.text[start:end], math, strict=True) if not is_math)
     letters = "".join(ch if ch.isalpha() else " " for ch in plain).split()
     if any(len(run) > 1 and run not in FUNCTIONS for run in letters):
-        return "text"
+        return "symbol" if _is_symbol(line, start, end, letters) else "text"
     math = [
         is_math or "\u0391" <= ch <= "\u03c9" or ch == "\u2126"
         for ch, is_math in zip(line.text[start:end], math, strict=True)
@@ -225,27 +236,73 @@ def _kind(line: LayerLine, start: int, end: int, text: TextLayer) -> str:
         return "math"
     if line.styles is not None and all(line.styles[start:end, STYLES.index("bold")] | ~_letters(line.text[start:end])):
         return "neutral"  # vectors between symbols
+    if letters and letters[0] not in FUNCTIONS and _is_symbol(line, start, end, letters):
+        return "symbol"
     return "word" if letters and letters[0] in FUNCTIONS else "text" if letters else "neutral"
+
+
+def _is_symbol(line: LayerLine, start: int, end: int, letters: Sequence[str]) -> bool:
+    """Return whether a word can be the name of a quantity: few letters, all italic."""
+    if line.styles is None or max(map(len, letters)) > MOST_LETTERS:
+        return False
+    return bool(np.all(line.styles[start:end, STYLES.index("italic")] | ~_letters(line.text[start:end])))
+
+
+def _is_formula(group: Sequence[_Span], lines: Sequence[LayerLine]) -> bool:
+    """Return whether a group is a formula: by its fonts, or an equation set on its own in italics."""
+    if not all(span.italic for span in group):
+        return True
+    if all(span.sign for span in group):
+        return False
+    return all(span.whole for span in group) and any("=" in lines[span.line].text for span in group)
 
 
 def _letters(text: str) -> np.ndarray:
     return np.array([char.isalpha() for char in text])
 
 
-def _groups(spans: Sequence[_Span], lines: Sequence[LayerLine]) -> list[list[_Span]]:
-    """Return spans that are one formula: those of whole lines that nearly touch, and each of the others alone."""
-    groups: list[list[_Span]] = []
-    for span in spans:
-        box = _widen(span.box(lines), lines[span.line].em_px)
-        near = [
-            group for group in groups if span.whole and group[0].whole
-            and any(_touch(box, other.box(lines)) for other in group)
-        ]  # fmt: skip
-        groups = [group for group in groups if group not in near]
-        groups.append([one for group in near for one in group] + [span])
+def _groups(spans: Sequence[_Span], lines: Sequence[LayerLine], rules: Sequence[Box]) -> list[list[_Span]]:
+    """Return spans that are one formula: those of whole lines that nearly touch, and each of the others alone.
+
+    rules: ruling lines of the page; a fraction's joins what is above and below it.
+    """
+    groups = [[span] for span in spans]
+    boxes = [span.box(lines) for span in spans]
+    merged = True
+    while merged:
+        merged = False
+        for j, i in combinations(range(len(groups)), 2):
+            first, second = groups[j], groups[i]
+            em = max(lines[span.line].em_px for span in first + second)
+            if first[0].whole and second[0].whole and _belong(boxes[j], boxes[i], em, rules):
+                groups[j], boxes[j] = first + second, _with_rules(union([boxes[j], boxes[i]]), rules)
+                del groups[i], boxes[i]
+                merged = True
+                break
     for group in groups:
         group.sort(key=lambda span: -lines[span.line].em_px * len(lines[span.line].text))  # the main line comes first
     return groups
+
+
+def _with_rules(box: Box, rules: Sequence[Box]) -> Box:
+    """Return a box that holds the rules of its fractions, too."""
+    inside = [
+        rule for rule in rules
+        if box[1] < rule[1] < box[3] and min(box[2], rule[2]) - max(box[0], rule[0]) > (rule[2] - rule[0]) / 2
+    ]  # fmt: skip
+    return union([box, *inside])
+
+
+def _belong(a: Box, b: Box, em: float, rules: Sequence[Box]) -> bool:
+    """Return whether the boxes of two lines are of one formula: they nearly touch, or a fraction's rule is between."""
+    if _touch(_widen(a, em), b) or (_touch(_widen(a, 3 * em), b) and abs(a[1] + a[3] - b[1] - b[3]) < em):
+        return True
+    upper, lower = sorted((a, b), key=lambda box: box[1])
+    return any(
+        upper[3] - em / 4 < rule[1] < lower[1] + em / 4 and max(lower[1] - rule[3], rule[1] - upper[3]) < em
+        and all(rule[0] - em / 4 < box[0] and box[2] < rule[2] + em / 4 for box in (upper, lower))
+        for rule in rules
+    )  # fmt: skip
 
 
 def _region(group: Sequence[_Span], lines: Sequence[LayerLine]) -> Box:
