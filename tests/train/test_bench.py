@@ -200,6 +200,17 @@ def test_a_probe_without_an_eye_or_with_a_folder_without_one_is_refused(tmp_path
         bench.with_eyes([str(tmp_path / "text")], tmp_path / "out")
 
 
+@pytest.mark.parametrize("row", ["kosmos-2", "instructblip"])
+def test_rows_that_need_other_masks_or_the_words_of_the_prompt_train(tmp_path, row) -> None:
+    stage = {"steps": 1, "batch": 2}
+    run_bench(
+        Bench.load(spec(tmp_path, arms={row: {"row": f"{row}-test"}}, stage=stage, seeds=1, held_out=2)),
+        tmp_path / "out",
+        print,
+    )
+    assert results(tmp_path / "out")[row, 1]["samples"] == 2
+
+
 @pytest.mark.slow  # minutes: every row of the family is trained
 @pytest.mark.timeout(3600)
 def test_every_row_of_the_family_learns_and_looks(tmp_path) -> None:

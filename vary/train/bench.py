@@ -229,7 +229,9 @@ def _write(file: Path, text: str) -> None:
 def _processor(config: VaryConfig) -> VaryProcessor:
     tokenizer = character_tokenizer(LATIN)
     words = '"words": true' in json.dumps(config.connector)  # a step that looks at the words of the prompt
-    return VaryProcessor.of(config, tokenizer, **({"words_tokenizer": tokenizer} if words else {}))
+    processor = VaryProcessor.of(config, tokenizer)
+    processor.words_tokenizer = tokenizer if words else None
+    return processor
 
 
 def _start(bench: Bench, arm: str, seed: int) -> VaryForConditionalGeneration:

@@ -90,10 +90,12 @@ class _Text(nn.Module):
         super().__init__()
         self.language_model, self.lm_head = model.language_model, model.lm_head
         self.encoder_decoder = bool(model.config.is_encoder_decoder)
+        self.flat_mask = model.config.text_config.model_type == "kosmos_2_text_model"  # it expands the mask itself
 
     def forward(self, ids_BT: torch.Tensor) -> torch.Tensor:
         long = ids_BT.shape[1]  # transformers would inspect the values of a 2-d mask; meta tensors have none
-        mask = torch.ones(1, 1, long, long, dtype=torch.bool, device=ids_BT.device)
+        shape = (1, long) if self.flat_mask else (1, 1, long, long)
+        mask = torch.ones(*shape, dtype=torch.bool, device=ids_BT.device)
         inputs = {"position_ids": torch.zeros_like(ids_BT)}
         if self.encoder_decoder:  # as many tokens on both sides: an upper bound
             inputs = {"decoder_input_ids": ids_BT, "decoder_attention_mask": mask}
