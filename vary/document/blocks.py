@@ -9,7 +9,7 @@ import numpy as np
 
 from ..io.box import Box, union
 from .elements import SOURCES, Block, Line, Span
-from .layout.reading_order import TextBlock
+from .layout.paragraphs import TextBlock
 from .lines import TextLine
 
 

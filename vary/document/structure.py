@@ -27,6 +27,11 @@ MAX_HEADING = 200  # characters
 _NUMBER = re.compile(r"(\d+(?:\.\d+)*)\.?\s+(?=[^\W\d])")
 _CELLS = re.compile(r"(?<! ) {2,}(?! )")  # the reader writes two blanks between cells
 MAX_BOLD, BOLD_LINES = 100, 2  # characters and lines of a heading in bold
+SENTENCE = 6  # words of running text
+HANG = 1.2  # indent of the meaning below a term, as a multiple of the size
+_BETWEEN_NAMES = frozenset(
+    ("and", "et", "und", "y", "de", "da", "di", "del", "der", "van", "von", "la", "le", "of", "the")
+)
 BODY_SHARE, BODY_CHARACTERS = 0.2, 400  # of the characters of a page, for a size of running text
 
 
@@ -50,10 +55,12 @@ def find_structure(page: Page, evidence: Evidence | None = None) -> None:
         size = float(np.median([_size(line) for line in block.lines]))
         text = block.text
         alone = len(block.lines) > 2 and size < LEVELS[1] * body and is_of_short_lines(block)  # an address
+        alone = alone or (size < LEVELS[1] * body and _is_sentence(text))
         if size >= HEADING * body and not alone and len(text) <= MAX_HEADING and any(ch.isalpha() for ch in text):
             block.kind, block.level = "heading", 1 + sum(size < least * body for least in LEVELS)
         elif ITEM.match(text):
             block.kind = "list"
+    _unmark_authors(page.blocks)
     page.blocks = _with_lists(page.blocks)
     page.blocks = _with_bold_headings(page.blocks)
     _mark_continued(page.blocks)
@@ -161,6 +168,33 @@ def _code_lines(lines: list[Line]) -> set[int]:
 # -- headings --------------------------------------------------------------------------------------------------------
 
 
+def _is_sentence(text: str) -> bool:
+    """Return whether a text is running text: it ends with a full stop."""
+    return text.rstrip().endswith(".") and len(text.split()) >= SENTENCE
+
+
+def _unmark_authors(blocks: list[Block]) -> None:
+    """Make text of the names of authors and their places, which stand below a title in type larger than the text."""
+    heads = [k for k, block in enumerate(blocks) if block.kind == "heading"]
+    if not heads:
+        return
+    title = max(heads, key=lambda k: _size(blocks[k].lines[0]))
+    for block in blocks[title + 1 :]:
+        if block.kind != "heading" or not _names_authors(block):
+            break
+        block.kind, block.level = "text", 0
+
+
+def _names_authors(block: Block) -> bool:
+    """Return whether a block has marks of notes, an address of mail, or names with commas between them."""
+    text = block.text
+    if "@" in text or any(style == "superscript" for line in block.lines for _, _, style in line.styles):
+        return True
+    words = [word for word in re.findall(r"[^\W\d_]+\.?", text) if word.lower() not in _BETWEEN_NAMES]
+    names = len(words) > 3 and all(word[0].isupper() for word in words)
+    return names and re.search(r",\s|\b(?:and|et|und|y)\b|&", text) is not None and ":" not in text
+
+
 def _with_bold_headings(blocks: list[Block]) -> list[Block]:
     """Return the blocks with headings that have the size of the text: bold lines above text that is not bold.
 
@@ -192,7 +226,9 @@ def _is_bold_heading(block: Block, below: Block) -> bool:
         return False
     if not any(ch.isalpha() for ch in text) or _bold_share(block.lines) < 0.9 or _bold_share(below.lines) > 0.5:
         return False
-    near = 0 < below.box[1] - block.lines[-1].box[1] < 3.5 * size and abs(block.box[0] - below.box[0]) < 3 * size
+    hang = HANG if _NUMBER.match(text) is None else 3.0  # a term stands to the left of its meaning
+    beside = -hang * size < block.box[0] - below.box[0] < 3 * size or below.kind == "list"
+    near = 0 < below.box[1] - block.lines[-1].box[1] < 3.5 * size and beside
     return near and (_NUMBER.match(text) is not None or below.kind == "list" or len(below.lines) > 1)
 
 

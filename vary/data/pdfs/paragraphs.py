@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from ...document.layout import reading_order as layout
+from ...document.layout.paragraphs import Row, TextBlock
 from ...document.lines import TextLine
 from ...io.pdf_text import HYPHENATED, TextLayer, true_sizes
 from ..sample import LabelledLine
@@ -83,7 +84,7 @@ def _blocks(lines: list[LabelledLine], ends: set[tuple[float, ...]]) -> tuple[li
     return [[_to_row(row, places, ends) for row in block.rows] for block in content], how
 
 
-def _to_row(row: layout.Row, places: dict[bytes, LabelledLine], ends: set[tuple[float, ...]]) -> _Row:
+def _to_row(row: Row, places: dict[bytes, LabelledLine], ends: set[tuple[float, ...]]) -> _Row:
     parts = [
         places.get(p.boxes.tobytes())  # a line that was cut at a gutter is none of the page's own lines
         or LabelledLine(p.text, p.boxes, float(p.boxes[:, 3].max()), 0.45 * p.em_px, p.em_px)
@@ -93,10 +94,10 @@ def _to_row(row: layout.Row, places: dict[bytes, LabelledLine], ends: set[tuple[
     return _Row(" ".join(part.text for part in parts), row.box, row.em_px, soft, parts)
 
 
-def _split(rows: list[layout.Row]) -> list[layout.TextBlock]:
+def _split(rows: list[Row]) -> list[TextBlock]:
     """Split rows into blocks at white space, at a new column, at another font size and at an indent."""
     steps = [(a.em_px, b.box[1] - a.box[1]) for a, b in pairwise(rows) if 0 < b.box[1] - a.box[1] < 2 * a.em_px]
-    blocks: list[layout.TextBlock] = []
+    blocks: list[TextBlock] = []
     for before, row in zip([None, *rows], rows, strict=False):
         new = before is None
         if before is not None:
@@ -106,12 +107,12 @@ def _split(rows: list[layout.Row]) -> list[layout.TextBlock]:
             wide = step > 1.3 * max(float(np.median(alike)) if alike else 0.0, 1.1 * em)
             new = step <= 0 or beside or wide or abs(before.em_px - em) > 0.18 * em or 0.9 * em < indent < 4 * em
         if new:
-            blocks.append(layout.TextBlock())
+            blocks.append(TextBlock())
         blocks[-1].rows.append(row)
     return blocks
 
 
-def _runs_back(blocks: list[layout.TextBlock]) -> bool:
+def _runs_back(blocks: list[TextBlock]) -> bool:
     """Return whether running text continues higher up without moving right: the content is not in reading order.
 
     Short blocks (heads, feet, margin notes) may come at any time.

@@ -7,9 +7,12 @@ __all__ = [
     "aligned_tables",
     "arrange",
     "bitmap",
+    "bullets",
     "cells",
     "figures",
     "open_tables",
+    "paragraphs",
     "reading_order",
     "ruled_tables",
+    "side_by_side",
 ]

@@ -17,6 +17,7 @@ from ..evidence import Evidence
 from ..lines import PageRegion, TextLine
 from .aligned_tables import find_aligned_tables
 from .bitmap import find_drawn_objects
+from .bullets import add_bullets
 from .figures import find_figures
 from .reading_order import order_blocks, split_columns, zones
 from .ruled_tables import find_ruled_tables
@@ -42,6 +43,7 @@ def lay_out(
         scale: the boxes of the blocks are those of the lines divided by it.
     """
     em = usual_size(lines)
+    lines, evidence = add_bullets(lines, evidence)
     regions = [one for one in find_ruled_tables(lines, evidence, em) if not _is_chart(one.box, evidence)]
     rest = _without(lines, regions)
     regions += [one for one in find_figures(rest, evidence, size, em) if not _overlaps(one.box, regions)]

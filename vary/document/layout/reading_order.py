@@ -10,13 +10,14 @@ Frame: pixels of the page image.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
 from ...io.box import Box, union
 from ..lines import PageRegion, TextLine
+from .cells import is_numeric
+from .paragraphs import Row, TextBlock, split_paragraphs
 
 Gutter = tuple[float, float, float]  # x, top, bottom of a white strip between columns of running text
 JUT_EM = (
@@ -26,28 +27,11 @@ KEPT_EM = 0.5
 SPAN_EM = 2.0  # such pieces are no farther from each other
 STRIP_EM = 0.55  # least width of a word gap that may belong to a gutter
 STRIP_ROWS = 5
+LEAST_EM = 2.5  # least height of a gutter: three lines
 PARTED_EM = 0.5  # white at which a line that runs on across a gutter is cut
 STACK_EM, STACK_STEP, STACK_LINES = 0.3, 3.5, 3  # indent and step (heights) in a stack of short lines; its least length
 NARROW_EM = 1.6  # a number or a mark, and no text
 WIDE_EM = 10  # a piece at least this wide is running text; narrower ones are cells, numbers, labels
-
-
-@dataclass
-class Row:
-    """Pieces of one printed row, left to right; or a region, which has none."""
-
-    pieces: list[TextLine]
-    box: Box
-    em_px: float
-    region: PageRegion | None = None
-
-
-@dataclass
-class TextBlock:
-    """Rows that belong together: a paragraph, a heading, a list item; or a region, which has none."""
-
-    rows: list[Row] = field(default_factory=list)
-    region: PageRegion | None = None
 
 
 def order_blocks(lines: list[TextLine], regions: Sequence[PageRegion] = ()) -> list[TextBlock]:
@@ -60,7 +44,7 @@ def order_blocks(lines: list[TextLine], regions: Sequence[PageRegion] = ()) -> l
     if not rows:
         return []
     ordered = [rows[k] for k in _reading_order(np.array([row.box for row in rows]), gutters)]
-    return _blocks(ordered)
+    return split_paragraphs(ordered)
 
 
 def split_columns(
@@ -169,6 +153,7 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
     boxes = np.array([*(line.box for line in lines), *filled])
     em = usual_em(lines)
     wide = _solid(boxes, em) if stacks else boxes[:, 2] - boxes[:, 0] > WIDE_EM * em
+    wide[: len(lines)] &= [not is_numeric(line.text) for line in lines]  # amounts next to their items
     if wide.sum() < 6:
         return []
     found = []
@@ -181,14 +166,14 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
         cross = (boxes[:, 0] < x - 0.3 * em) & (boxes[:, 2] > x + 0.3 * em)
         if len(white):
             cross[white[(white[:, 1] < x) & (x < white[:, 2]), 0].astype(int)] = False
-        for top, bottom in _free(boxes[cross], 4 * em):
+        for top, bottom in _free(boxes[cross], LEAST_EM * em):
             inside = (boxes[:, 1] > top) & (boxes[:, 3] < bottom)
             if min((inside & left).sum(), (inside & right).sum()) < 3:
                 continue
             top = max(boxes[inside & left, 1].min(), boxes[inside & right, 1].min())
             bottom = min(boxes[inside & left, 3].max(), boxes[inside & right, 3].max())
             inside = (boxes[:, 1] > top - 0.5 * em) & (boxes[:, 3] < bottom + 0.5 * em)
-            if bottom - top >= 4 * em and min((inside & left).sum(), (inside & right).sum()) >= 3:
+            if bottom - top >= LEAST_EM * em and min((inside & left).sum(), (inside & right).sum()) >= 3:
                 found.append((int((inside & (left | right)).sum()), float(x), float(top), float(bottom)))
     return [_grow(gutter, boxes, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
 
@@ -349,41 +334,3 @@ def _topological(before: np.ndarray, preference: np.ndarray) -> list[int]:
         blockers = blockers - before[ready]
         blockers[ready] = 0
     return done
-
-
-def _blocks(rows: list[Row]) -> list[TextBlock]:
-    """Start a block where the type changes, the column changes, or the white between rows is wider than usual."""
-    steps = [
-        (a.em_px, b.box[1] - a.box[1])
-        for a, b in pairwise(rows)
-        if a.pieces and 0 < b.box[1] - a.box[1] < 3 * a.em_px and abs(a.em_px - b.em_px) < 0.15 * a.em_px
-    ]
-    usual_of: dict[float, float] = {}  # leading of the rows of about one size
-
-    def usual(em: float) -> float:
-        if em not in usual_of:
-            alike = [step for size, step in steps if abs(size - em) < 0.1 * em]
-            usual_of[em] = float(np.median(alike if len(alike) > 3 else [step for _, step in steps] or [0.0]))
-        return usual_of[em]
-
-    blocks: list[TextBlock] = []
-    for before, row in zip([None, *rows], rows, strict=False):
-        new = before is None or row.region is not None or before.region is not None
-        if row.region is not None:
-            blocks.append(TextBlock(region=row.region))
-            continue
-        if before is not None and not new:
-            step = row.box[1] - before.box[1]
-            other_column = row.box[0] > before.box[2] or row.box[2] < before.box[0]
-            indented = row.box[0] - before.box[0] > 0.9 * row.em_px and row.box[0] - before.box[0] < 4 * row.em_px
-            new = (
-                step <= 0
-                or other_column
-                or step > 1.25 * max(usual(row.em_px), row.em_px)
-                or abs(row.em_px - before.em_px) > 0.18 * row.em_px
-                or indented
-            )
-        if new:
-            blocks.append(TextBlock())
-        blocks[-1].rows.append(row)
-    return blocks

@@ -1,0 +1,93 @@
+"""Rows -> paragraphs, entries with hanging indents, items with drawn bullets; short columns; lines of authors."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.document import test_structure as lines_of
+from tests.document.test_layout import PROSE, laid_out, line, row, tables
+from vary.document.elements import Document
+from vary.document.evidence import Evidence
+
+WIDE = "words that fill the line of an entry up to the right edge of it"
+
+
+def texts(*lines, evidence: Evidence | None = None) -> list[str]:
+    return [block.text for block in laid_out(*lines, evidence=evidence).blocks[:-1]]
+
+
+def test_entries_with_hanging_indents_are_paragraphs_of_their_own() -> None:
+    names = ["Adams 1931", "Borg 1954", "Crane 1988"]
+    lines = [line(f"{name} {WIDE}", 10, 60 + 36 * k) for k, name in enumerate(names)]
+    lines += [line("and its last words.", 34, 78 + 36 * k) for k in range(3)]
+    assert texts(*lines) == [f"{name} {WIDE} and its last words." for name in names]
+
+
+def test_indented_first_lines_begin_paragraphs() -> None:
+    lines = [line(f"{k} {WIDE}", 34 if k % 3 == 0 else 10, 60 + 18 * k) for k in range(9) if k % 3 < 2]
+    lines += [line("and its last words.", 10, 60 + 18 * k) for k in (2, 5, 8)]
+    assert [text[:1] for text in texts(*lines)] == ["0", "3", "6"]
+
+
+def test_a_term_is_not_part_of_the_meaning_above_it() -> None:
+    lines = []
+    for k, name in enumerate(("Gallery", "Adit", "Kerf")):
+        lines += [line(name, 10, 60 + 54 * k), line(WIDE, 40, 78 + 54 * k), line("to its end.", 40, 96 + 54 * k)]
+    assert texts(*lines) == [text for name in ("Gallery", "Adit", "Kerf") for text in (name, f"{WIDE} to its end.")]
+
+
+def test_three_short_lines_next_to_three_are_two_columns() -> None:
+    left, right = ["Ms Jo Farrow", "8 Quay Road", "Port of Ellis"], ["Sort code 20-11", "Account 66 94", "Sheet C of D"]
+    lines = [line(text, x, 60 + 18 * k) for x, some in ((10, left), (420, right)) for k, text in enumerate(some)]
+    assert [one.text for one in laid_out(*lines).lines[:6]] == left + right
+
+
+def test_amounts_are_no_column_of_text() -> None:
+    items = [("Rye loaf", "7.80"), ("Plum tart", "3.45"), ("Roll", "4.20")]
+    lines = [one for k, (name, sum_) in enumerate(items) for one in row(60 + 18 * k, (10, name), (520, sum_))]
+    page = laid_out(*lines)
+    assert tables(page) or [one.text for one in page.lines[:3]] == [f"{name}  {sum_}" for name, sum_ in items]
+
+
+@pytest.mark.parametrize("drawn", ["drawings", "areas"])
+def test_drawn_bullets_are_list_marks(drawn) -> None:
+    items = [("rope", 40.0), ("two lamps", 40.0), ("with batteries", 70.0), ("whistle", 40.0)]
+    lines = [line(text, x, 60 + 20 * k) for k, (text, x) in enumerate(items)]
+    boxes = [(x - 16, 65.0 + 20 * k, x - 11, 70.0 + 20 * k) for k, (_, x) in enumerate(items)]
+    evidence = Evidence(drawings=boxes) if drawn == "drawings" else Evidence(areas=[(box, 0) for box in boxes])
+    page = laid_out(*lines, evidence=evidence)
+    assert "- rope\n- two lamps\n  - with batteries\n- whistle" in Document("a", "m", [page]).markdown()
+    assert all(len(one.characters) == len(one.text) for one in page.lines)
+
+
+def test_a_shape_that_is_no_bullet_adds_nothing() -> None:
+    shapes = [(4.0, 62.0, 34.0, 70.0), (24.0, 90.0, 29.0, 95.0), (44.0, 64.0, 49.0, 69.0)]
+    shapes += [(24.0, 64.0, 29.0, 69.0), (27.0, 60.0, 32.0, 70.0)]  # parts of an icon
+    page = laid_out(line("rope", 40, 60), evidence=Evidence(drawings=shapes))
+    assert page.blocks[0].text == "rope"
+    assert len(page.blocks[-1].lines) == len(PROSE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Marta Oliveira, Jens Falk and Ruth Adeyemi", "marta@mines.example", "Interest is paid at the end of each year."],
+)
+def test_authors_and_sentences_below_a_title_are_no_headings(text) -> None:
+    title = lines_of.block(lines_of.line("Creep of wet slate", 10, 60, 28))
+    found = lines_of.page(title, lines_of.block(lines_of.line(text, 10, 110, 17)), lines_of.PROSE)
+    assert lines_of.kinds(found)[:2] == ["heading", "text"]
+
+
+def test_a_section_below_a_title_is_a_heading() -> None:
+    title = lines_of.block(lines_of.line("Creep of wet slate", 10, 60, 28))
+    found = lines_of.page(title, lines_of.block(lines_of.line("Loads and their causes", 10, 110, 20)), lines_of.PROSE)
+    assert lines_of.kinds(found)[:2] == ["heading", "heading"]
+
+
+@pytest.mark.parametrize(("indent", "kind"), [(0, "heading"), (30, "text")])
+def test_a_bold_term_above_its_indented_meaning_is_no_heading(indent, kind) -> None:
+    term = lines_of.line("Gallery", 10, 60)
+    term.styles = [(0, 7, "bold")]
+    meaning = [lines_of.line("words that say what it is " * 2, 10 + indent, 78 + 18 * k) for k in range(2)]
+    found = lines_of.page(lines_of.block(term), lines_of.block(*meaning), lines_of.PROSE)
+    assert found.blocks[0].kind == kind

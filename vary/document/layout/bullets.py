@@ -1,0 +1,82 @@
+"""Bullets that are drawn, not written: small shapes next to the first line of a list item. Browsers print them so.
+
+Frame: pixels of the page image, turned upright.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ...io.box import Box, middle_within
+from ..elements import ITEM
+from ..evidence import Evidence
+from ..lines import TextLine
+
+SMALL_EM, LARGE_EM = 0.15, 0.6  # sides of a bullet
+NEAR_EM, FAR_EM = 0.15, 2.0  # white between a bullet and its line
+LEVEL_EM = 0.35  # between the middles of both
+APART_EM, SAME_EM = 0.4, 0.15  # white around a bullet; by which a shape drawn twice differs
+ROUND = 1.5  # longer side, as a multiple of the shorter one
+MARK = "• "
+
+
+def add_bullets(lines: Sequence[TextLine], evidence: Evidence) -> tuple[list[TextLine], Evidence]:
+    """Return the lines with a written bullet for each drawn one, and the evidence without these drawings."""
+    shapes = [*evidence.drawings, *(box for box, _ in evidence.areas)]
+    found: dict[int, Box] = {}  # by the line
+    for shape in shapes:
+        if any(middle_within(shape, line.box) for line in lines):
+            continue
+        near = [(line.box[0], k) for k, line in enumerate(lines) if _is_bullet_of(shape, line)]
+        if near and not _is_part(shape, shapes, lines[min(near)[1]].em_px):
+            found.setdefault(min(near)[1], shape)
+    used = set(found.values())
+    marked = [_with_mark(line, found[k]) if k in found else line for k, line in enumerate(lines)]
+    drawings = [box for box in evidence.drawings if box not in used]
+    return marked, replace(evidence, drawings=drawings, areas=[one for one in evidence.areas if one[0] not in used])
+
+
+def _is_part(shape: Box, shapes: Sequence[Box], em: float) -> bool:
+    """Return whether another shape lies close, as in a drawing; the same shape drawn twice does not count."""
+    reach = APART_EM * em
+    return any(
+        shape[0] - reach < other[2]
+        and other[0] < shape[2] + reach
+        and shape[1] - reach < other[3]
+        and other[1] < shape[3] + reach
+        and max(abs(a - b) for a, b in zip(shape, other, strict=True)) > SAME_EM * em
+        for other in shapes
+    )
+
+
+def _is_bullet_of(shape: Box, line: TextLine) -> bool:
+    """Return whether a shape is small and about as high as wide, and stands before a line without a mark."""
+    wide, high = shape[2] - shape[0], shape[3] - shape[1]
+    x0, y0, _, y1 = line.box
+    em = line.em_px
+    return (
+        SMALL_EM * em < min(wide, high)
+        and max(wide, high) < min(LARGE_EM * em, ROUND * min(wide, high))
+        and NEAR_EM * em < x0 - shape[2] < FAR_EM * em
+        and abs((y0 + y1) / 2 - (shape[1] + shape[3]) / 2) < LEVEL_EM * em
+        and ITEM.match(line.text) is None
+    )
+
+
+def _with_mark(line: TextLine, shape: Box) -> TextLine:
+    """Return a line that begins with a bullet in the place of a shape."""
+    _, top, _, bottom = line.box
+    boxes = np.array([(shape[0], top, shape[2], bottom), (shape[2], top, line.box[0], bottom)], np.float32)
+    count = len(MARK)
+    return replace(
+        line,
+        text=MARK + line.text,
+        boxes=np.concatenate([boxes, line.boxes]),
+        confidence=np.concatenate([np.ones(count, line.confidence.dtype), line.confidence]),
+        styles=None if line.styles is None else np.pad(line.styles, ((count, 0), (0, 0))),
+        sources=None if line.sources is None else np.pad(line.sources, (count, 0)),
+        alternatives=[one.shift(-count) for one in line.alternatives],
+    )

@@ -1,0 +1,148 @@
+"""Rows in reading order -> blocks: paragraphs, headings, list items.
+
+A block ends where the type or the column changes, at wide white, and where a row is indented. In lists of references
+and of terms the first row of an entry stands out to the left instead; then an entry ends before such a row.
+
+Frame: pixels of the page image, turned upright.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+
+from ...io.box import Box
+from ..lines import PageRegion, TextLine
+
+INDENT_EM, MAX_INDENT_EM = 0.9, 4.0
+MAX_HANG_EM = 8.0  # of the further rows of an entry
+MIN_VOTES = 3  # changes of the left edge that show hanging indents: two entries
+WHITE = 1.25  # step between blocks, as a multiple of the usual one
+SIZE = 0.18  # by which the type of two blocks differs
+LARGE = 1.15  # type of a heading, as a multiple of the usual one
+CENTRE_EM = 1.0  # between the middles of centred rows
+BLANK_EM = 0.25
+SENTENCE_ENDS = frozenset(".!?:;")
+
+
+@dataclass
+class Row:
+    """Pieces of one printed row, left to right; or a region, which has none."""
+
+    pieces: list[TextLine]
+    box: Box
+    em_px: float
+    region: PageRegion | None = None
+
+
+@dataclass
+class TextBlock:
+    """Rows that belong together: a paragraph, a heading, a list item; or a region, which has none."""
+
+    rows: list[Row] = field(default_factory=list)
+    region: PageRegion | None = None
+
+
+def split_paragraphs(rows: Sequence[Row]) -> list[TextBlock]:
+    """Return ordered rows in blocks; each region is a block of its own."""
+    leading = _Leading(rows)
+    large = LARGE * float(np.median([row.em_px for row in rows if row.pieces] or [0.0]))
+    blocks: list[TextBlock] = []
+    for run in _runs(rows, leading):
+        if run[0].region is not None:
+            blocks.append(TextBlock(region=run[0].region))
+            continue
+        right = max(row.box[2] for row in run)
+        hangs = _hangs(run, right)
+        left = min(row.box[0] for row in run)
+        for before, row in zip([None, *run], run, strict=False):
+            alone = len(blocks[-1].rows) == 1 if blocks else True
+            if before is None or _begins(before, row, right, left if hangs else None, large, alone=alone):
+                blocks.append(TextBlock())
+            blocks[-1].rows.append(row)
+    return blocks
+
+
+class _Leading:
+    """The usual step between rows of about one size, px."""
+
+    def __init__(self, rows: Sequence[Row]):
+        self.steps = [
+            (a.em_px, b.box[1] - a.box[1])
+            for a, b in pairwise(rows)
+            if a.pieces and 0 < b.box[1] - a.box[1] < 3 * a.em_px and abs(a.em_px - b.em_px) < 0.15 * a.em_px
+        ]
+        self.known: dict[float, float] = {}
+
+    def of(self, em: float) -> float:
+        """Return the step of rows of this size."""
+        if em not in self.known:
+            alike = [step for size, step in self.steps if abs(size - em) < 0.1 * em]
+            self.known[em] = float(np.median(alike if len(alike) > 3 else [step for _, step in self.steps] or [0.0]))
+        return self.known[em]
+
+
+def _runs(rows: Sequence[Row], leading: _Leading) -> list[list[Row]]:
+    """Return rows of one column and one size without wide white between them; each region is alone."""
+    runs: list[list[Row]] = []
+    for before, row in zip([None, *rows], rows, strict=False):
+        if before is None or row.region is not None or before.region is not None or _parts(before, row, leading):
+            runs.append([])
+        runs[-1].append(row)
+    return runs
+
+
+def _parts(before: Row, row: Row, leading: _Leading) -> bool:
+    """Return whether white, another column or other type lies between two rows."""
+    step = row.box[1] - before.box[1]
+    other_column = row.box[0] > before.box[2] or row.box[2] < before.box[0]
+    other_type = abs(row.em_px - before.em_px) > SIZE * row.em_px
+    return step <= 0 or other_column or step > WHITE * max(leading.of(row.em_px), row.em_px) or other_type
+
+
+def _begins(before: Row, row: Row, right: float, left: float | None, large: float, *, alone: bool) -> bool:
+    """Return whether a row begins a block.
+
+    Args:
+        before: the row above.
+        row: in the same run.
+        right: right edge of the run.
+        left: left edge of a run with hanging indents; None for others.
+        large: least size of a heading, px.
+        alone: the row above is the only one of its block; it may be the first of a paragraph.
+    """
+    if left is not None:
+        return row.box[0] < left + 0.5 * row.em_px and _is_short(before, row, right)
+    middles = (before.box[0] + before.box[2]) / 2, (row.box[0] + row.box[2]) / 2
+    if row.em_px >= large and abs(middles[0] - middles[1]) < CENTRE_EM * row.em_px:
+        return False
+    shift = row.box[0] - before.box[0]
+    if INDENT_EM * row.em_px < shift < MAX_INDENT_EM * row.em_px:
+        return True
+    ends = not alone or before.pieces[-1].text.rstrip()[-1:] in SENTENCE_ENDS
+    return shift < -INDENT_EM * row.em_px and ends and _is_short(before, row, right)
+
+
+def _hangs(run: Sequence[Row], right: float) -> bool:
+    """Return whether most changes of the left edge are those of hanging indents.
+
+    The row before an indented one is full when both belong to an entry, and often short when a paragraph ends there.
+    """
+    hanging = indented = 0
+    for a, b in pairwise(run):
+        shift, short = b.box[0] - a.box[0], _is_short(a, b, right)
+        if INDENT_EM * b.em_px < abs(shift) < MAX_HANG_EM * b.em_px:
+            hanging += short == (shift < 0)
+            indented += short == (shift > 0)
+    return hanging >= MIN_VOTES and hanging > indented
+
+
+def _is_short(row: Row, below: Row, right: float) -> bool:
+    """Return whether the first word of the row below had room in a row."""
+    first = below.pieces[0]
+    end = (first.text.strip() + " ").find(" ")
+    word = float(first.boxes[min(end, len(first.boxes)) - 1, 2] - first.boxes[0, 0])
+    return row.box[2] + BLANK_EM * row.em_px + word < right
