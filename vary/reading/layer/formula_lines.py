@@ -93,6 +93,7 @@ def _written(
             continue
         used = formula.accounted and formula.confidence >= CERTAIN
         used = used and is_complete(formula.latex) and not _is_part(group, lines)
+        used = used and not (group[0].whole and len(formula.latex) == 1)  # a piece of a formula that was torn
         readings.append(FormulaReading(formula.latex, formula.box, formula.confidence, used))
         if used and group[0].whole:
             numbers = _numbers(formula.box, lines)
