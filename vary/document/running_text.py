@@ -67,7 +67,7 @@ def join_parts(parts: list[tuple[Block, str]]) -> list[str]:
 
 
 def is_of_short_lines(block: Block) -> bool:
-    """Return whether each line stands for itblock, as in an address: short, and none begins within a sentence."""
+    """Return whether each line is on its own, as in an address: short, and none begins within a sentence."""
     if block.kind not in ("text", "heading") or len(block.lines) < 2 or block.angle:
         return False
     short = block.box[2] - block.box[0] < SHORT_LINES * max(line.box[3] - line.box[1] for line in block.lines)
