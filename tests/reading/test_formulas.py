@@ -131,7 +131,8 @@ def test_a_rule_that_no_step_explains_is_told(decoder) -> None:
 @pytest.mark.parametrize(("char", "font", "found"), [
     ("X", "ABCDEF+CMEX10", "∑"), ("Z", "CMEX10", "∫"), ("\x12", "CMEX10", "("), ("¡", "CMEX10", "("),
     ("(", "CMEX10", "("),
-    ("³", "CMEX10", "("), ("p", "CMEX10", "√"), ("h", "CMSY10", "⟨"), ("A", "CMSY10", "A"), ("\x00", "CMSY7", "-"),
+    ("³", "CMEX10", "("), ("p", "CMEX10", "√"), ("h", "CMSY10", "⟨"), ("±", "CMSY10", "±"),
+    ("A", "CMSY10", "A"), ("\x00", "CMSY7", "-"),
     ("\x0f", "CMMI10", "ϵ"), ("x", "CMMI10", "x"), ("X", "CMR10", "X"), ("∑", "CMEX10", "∑"), ("h", "Times", "h"),
 ])  # fmt: skip
 def test_codes_of_tex_fonts(char, font, found) -> None:

@@ -133,7 +133,7 @@ def tex_character(char: str, font: str) -> str:
     if name.startswith("CMEX"):
         return _OMX[code] if code < len(_OMX) and char not in "()[]{}|/\\" else _OMX_LATER.get(char, char)
     if name.startswith("CMSY"):
-        return _OMS[code] if code < len(_OMS) and char != "·" else _OMS_LATER.get(char, char)
+        return _OMS[code] if code < len(_OMS) and char not in "·±" else _OMS_LATER.get(char, char)
     if name.startswith("CMMI"):
         return _OML[code] if code < len(_OML) and char != "µ" else char
     return char
