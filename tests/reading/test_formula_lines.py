@@ -77,6 +77,18 @@ def test_an_equation_in_italics_is_found_where_it_is_set_alone() -> None:
     assert {line.text for line in lines} >= {"F_0"}
 
 
+def test_limits_are_no_formulas_of_their_own() -> None:
+    source = SOURCE.replace("b^2 + 9 = 25", "integral_(a)^(b + c) f(t) dif t = sum_(k = 1)^n product_(j in J) x_(k j)")
+    pdf = print_pdf(source, load_fonts())
+    content, seen = read_content(pdf, pdf[0], 2.0), []
+    before = lines_of(content)
+    small = [line.box for line in before if line.em_px < 0.85 * max(one.em_px for one in before)]
+    assert small  # limits that came as lines of their own
+    _, readings = write_formula_lines(before, content, writer(0.9, seen))
+    used = [one.box for one in readings if one.used]
+    assert not [box for box in used if any(abs(box[1] - one[1]) < 9 and abs(box[3] - one[3]) < 9 for one in small)]
+
+
 def test_what_is_uncertain_stays_and_is_kept_apart(content) -> None:
     before = lines_of(content)
     lines, readings = write_formula_lines(before, content, writer(0.2, []))

@@ -12,12 +12,13 @@ import io
 import json
 import logging
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..hub import FORMULA_FILES
+from ..vocab.export_onnx import rewrite_onnx
 from .symbols_decoder import Memory, SymbolsDecoder
 
 Sizes = dict[int, Any]
@@ -77,8 +78,8 @@ def export_formulas(decoder: SymbolsDecoder, folder: Path) -> list[Path]:
     paths = [folder / name for name in FORMULA_FILES]
     _export(_Begin(decoder), begin, ["states", "mask", "pairs", "cross"], sizes, paths[0])
     _export(_Next(decoder), following, ["logits", "present"], sizes | {steps: torch.export.Dim.DYNAMIC}, paths[1])
-    _shrink(paths[0], {"glyphs": decoder.glyphs, "structure": json.dumps(decoder.structure)})
-    _shrink(paths[1], {})
+    rewrite_onnx(paths[0], LARGE, {"glyphs": decoder.glyphs, "structure": json.dumps(decoder.structure)})
+    rewrite_onnx(paths[1], LARGE)
     return paths
 
 
@@ -95,27 +96,3 @@ def _export(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], si
             module.eval(), tuple(inputs.values()), str(path), input_names=list(inputs), output_names=outputs,
             dynamic_shapes=shapes, dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
-
-
-def _shrink(path: Path, about: dict[str, str]) -> None:
-    """Store large weights in float16, and add metadata."""
-    import numpy as np
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    model = onnx.load(path)
-    casts = []
-    for weight in model.graph.initializer:
-        values = numpy_helper.to_array(weight)
-        if weight.data_type == TensorProto.FLOAT and values.size >= LARGE:
-            name = weight.name
-            weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
-            casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *cast(Any, model.graph.node)]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    del model.graph.value_info[:]
-    for key, value in about.items():
-        entry = model.metadata_props.add()
-        entry.key, entry.value = key, value
-    onnx.save(model, path)

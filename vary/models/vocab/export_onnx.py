@@ -53,4 +53,36 @@ def export_trunk(vocabulary: Vocabulary, folder: Path) -> Path:
             external_data=False,
             verbose=False,
         )
+    rewrite_onnx(path)
     return path
+
+
+def rewrite_onnx(path: Path, half_from: int | None = None, properties: dict[str, str] | None = None) -> None:
+    """Remove the exporter's notes from an ONNX file: they name source files by path.
+
+    Args:
+        path: The file.
+        half_from: Store weights of at least so many numbers in float16; they are computed with in float32.
+        properties: Metadata to add.
+    """
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(path)
+    graph, casts = model.graph, []
+    for weight in graph.initializer:
+        name = weight.name
+        values = numpy_helper.to_array(weight)
+        if half_from is not None and weight.data_type == TensorProto.FLOAT and values.size >= half_from:
+            weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+            casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    for part in (*nodes, *graph.input, *graph.output, *graph.initializer, graph, model):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    del graph.value_info[:]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    helper.set_model_props(model, properties or {})
+    onnx.save(model, path)

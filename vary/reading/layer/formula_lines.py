@@ -20,7 +20,7 @@ from ...document.findings import FormulaReading
 from ...document.lines import TextLine
 from ...io.box import Box, union
 from ...io.pdf_objects import PageContent
-from ...io.pdf_text import TextLayer
+from ...io.pdf_text import GLYPH, TextLayer
 from ...markup.math import is_complete, readable
 from ..formulas import Formula
 from .lines import LayerLine
@@ -32,9 +32,11 @@ FUNCTIONS = frozenset(
     ("arg", "cos", "cosh", "cot", "det", "dim", "exp", "gcd", "inf", "ker", "lim", "ln", "log", "max", "min", "mod",
      "sin", "sinh", "sup", "tan", "tanh")
 )  # fmt: skip
-CERTAIN = 0.7  # probability from which a formula is written; 95% of them are right (benchmarks/formulas.py)
+CERTAIN = 0.7  # probability from which a formula is written (docs/training.md)
 MOST_LETTERS = 4  # of an italic name of a quantity
 ALONE_EM = 12.0  # of other lines than an equation in italics, which may be cells of its row
+SMALL_TYPE = 0.85  # of the page's type: limits, sub- and superscripts
+CUT_EM = 0.7, 0.6  # across and down, to other mathematics that belongs to a formula
 CLOSE_EM = 2.0  # of lines that go on with a formula
 NEAR_EM = 0.9, 0.3  # between lines of one formula, above each other and next to each other
 ENDS = ".,;:"  # that close the sentence, not the formula
@@ -93,7 +95,7 @@ def _written(
             continue
         used = formula.accounted and formula.confidence >= CERTAIN
         used = used and is_complete(formula.latex) and not _is_part(group, lines)
-        used = used and not (group[0].whole and len(formula.latex) == 1)  # a piece of a formula that was torn
+        used = used and not _is_cut(group, formula.box, lines, content.text)
         readings.append(FormulaReading(formula.latex, formula.box, formula.confidence, used))
         if used and group[0].whole:
             numbers = _numbers(formula.box, lines)
@@ -118,6 +120,29 @@ def _is_part(group: Sequence[_Span], lines: Sequence[LayerLine]) -> bool:
     wide = box[0] - near, box[1], box[2] + near, box[3]
     others = (line for k, line in enumerate(lines) if k not in own and not NUMBER.fullmatch(line.text.strip()))
     return any(wide[1] < (line.box[1] + line.box[3]) / 2 < wide[3] and _touch(wide, line.box) for line in others)
+
+
+def _is_cut(group: Sequence[_Span], box: Box, lines: Sequence[LayerLine], text: TextLayer) -> bool:
+    """Return whether a formula is a piece of a larger one: other mathematics touches it, or it is small as limits."""
+    span, line = group[0], lines[group[0].line]
+    if not span.whole and {line.text[: span.start].rstrip()[-1:], line.text[span.end :].lstrip()[:1]} & OPERATORS:
+        return True
+    usual = float(np.median([line.em_px for line in lines for _ in line.text]))
+    if span.whole and len(group) == 1 and (line.em_px < SMALL_TYPE * usual or len(line.text.strip()) == 1):
+        return True
+    own = {
+        int(lines[one.line].indices[k])  # type: ignore[index]
+        for one in group
+        for k in range(one.start, min(one.end, len(lines[one.line].text)))
+    }
+    across, down = CUT_EM[0] * line.em_px, CUT_EM[1] * line.em_px * span.whole
+    boxes = text.boxes
+    near = (boxes[:, 0] < box[2] + across) & (boxes[:, 2] > box[0] - across) & (text.hidden == 0)
+    near &= (boxes[:, 1] < box[3] + down) & (boxes[:, 3] > box[1] - down) & (text.kinds == GLYPH)
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    inside = (middle >= np.array(box[:2])).all(1) & (middle <= np.array(box[2:])).all(1)
+    others = [k for k in np.flatnonzero(near & ~inside).tolist() if k not in own]
+    return any(text.fonts[k] >= 0 and MATH_FONT.search(text.font_names[text.fonts[k]]) for k in others)
 
 
 def _numbers(box: Box, lines: Sequence[LayerLine]) -> list[int]:
