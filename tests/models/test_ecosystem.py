@@ -71,7 +71,14 @@ def test_trainer_learns_one_answer_by_heart(made, tmp_path) -> None:
     assert model.eval()(**one).loss.item() < before / 2
 
 
-@pytest.mark.parametrize(("dtype", "bits", "bound"), [("int8", 8, 0.02), ("int4", 4, 0.2)])
+@pytest.mark.parametrize(
+    ("dtype", "bits", "bound"),
+    [
+        ("int8", 8, 0.02),
+        # slow: the library compiles a kernel at the first use in an environment, which takes a minute and more
+        pytest.param("int4", 4, 0.2, marks=pytest.mark.slow),
+    ],
+)
 def test_quantised_weights_answer_nearly_the_same(made, dtype, bits, bound, tmp_path) -> None:
     model, processor = made
     model.save_pretrained(tmp_path)

@@ -19,7 +19,11 @@ from vary.models.zoo import about, names, settings
 
 from ..conftest import printed_by
 
-TIED = {  # sizes that these models have twice: the tower ends, or the gated layer is, as wide as the language model's
+# sizes that these models have twice: the tower ends, or the gated layer or the experts are, as wide as a layer of the
+# language model; MM1 has two equal stages
+TIED = {
+    "mm1": [20],
+    "parrot": [64],
     "qwen2-vl": [32],
     "idefics2": [64],
 }
