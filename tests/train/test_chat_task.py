@@ -252,7 +252,8 @@ def test_groups_have_their_own_rates() -> None:
     assert rates[101] < 0.001
 
 
-@pytest.mark.parametrize("bits", [0, 8, 4])
+# slow: for 4 bits the library compiles a kernel at the first use in an environment, which takes a minute and more
+@pytest.mark.parametrize("bits", [0, 8, pytest.param(4, marks=pytest.mark.slow)])
 def test_lora(model_folder, bits) -> None:
     folder = model_folder("vary-toy")
     stage = {"trainable": ["connector", "language_model"], "steps": 6, "lr": 0.02}
