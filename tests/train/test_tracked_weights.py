@@ -6,14 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
 
 from vary.data.documents.formula_glyphs import FormulaGlyphs
-from vary.models.config import preset
 from vary.models.generate.formula_writer import write_formulas
-from vary.models.generate.symbols_decoder import SymbolsDecoder
 from vary.models.hub import weights_dir
 from vary.reading.engines.symbols import open_symbols
+from vary.train.export import load_symbols_decoder
 from vary.train.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -29,14 +27,12 @@ def test_the_recipe_goes_on_from_them(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_they_write_simple_formulas() -> None:
-    decoder = SymbolsDecoder(**preset("vary-nano-formulas").formulas)
-    tensors = load_file(FOLDER / "model.safetensors")
-    decoder.load_state_dict({k.removeprefix("symbols_decoder."): v.float() for k, v in tensors.items()})
+    decoder = load_symbols_decoder(FOLDER)
     latex = ["a+b=c", "x_{i}^{2}", r"f(x)=\frac{1}{x}", r"\alpha\le\beta"]
     source = FormulaGlyphs(latex, shares=(0, 1, 0), swapped=0.0)
     formulas = [{f.latex: f for f in map(source.sample, range(48))}[one] for one in latex]
     glyphs = [(f.chars, f.styles, f.boxes) for f in formulas]
-    written = write_formulas(decoder.eval(), glyphs)
+    written = write_formulas(decoder, glyphs)
     assert [w.latex for w in written] == latex
     assert all(w.accounted and w.probability > 0.5 for w in written)
     for own, shipped in zip(written, write_formulas(open_symbols(weights_dir("vary-nano"), 1), glyphs), strict=True):

@@ -77,12 +77,12 @@ def write_layer_formulas(decoder: StepModel, content: PageContent, regions: Sequ
 def _glyphs(content: PageContent, region: Box) -> tuple[str, np.ndarray, np.ndarray, float]:
     """Return glyphs of a region from left to right, and the scale of their boxes."""
     text = content.text
-    keep = (text.kinds == GLYPH) & (text.hidden == 0) & _inside(text.boxes, region)
+    keep = (text.kinds == GLYPH) & (text.hidden == 0) & middles_inside(text.boxes, region)
     text = text.select(keep)
     scale = EM / max(1e-3, float(text.ems.max(initial=0.0)))
     fonts = [text.font_names[k] if k >= 0 else "" for k in text.fonts.tolist()]
     rules = np.array(content.objects.rules, np.float32).reshape(-1, 4)
-    rules = rules[_inside(rules, region)]
+    rules = rules[middles_inside(rules, region)]
     drawn = "".join(tex_character(char, font) for char, font in zip(text.text, fonts, strict=True))
     chars, styles, boxes = math_glyphs(*join_tex_glyphs(drawn, text.boxes), fonts, rules.tolist(), scale)
     order = left_to_right(boxes)
@@ -91,7 +91,8 @@ def _glyphs(content: PageContent, region: Box) -> tuple[str, np.ndarray, np.ndar
     return "".join(chars[k] for k in order), styles[order], boxes[order], scale
 
 
-def _inside(boxes: np.ndarray, region: Box) -> np.ndarray:
+def middles_inside(boxes: np.ndarray, region: Box) -> np.ndarray:
+    """Return which of some boxes (N, 4) have their middle in a region."""
     x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
     return (x >= region[0]) & (x <= region[2]) & (y >= region[1]) & (y <= region[3])
 

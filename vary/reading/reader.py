@@ -286,12 +286,12 @@ class Reader:
     def _rotate_blocks(self, lines: list[TextLine], rotation: int, rest: np.ndarray) -> list[Block]:
         """Return the blocks of lines read from an image turned by `rotation` that are still there, and erase them."""
         height, width = rest.shape
-        rotate_size = (height, width) if rotation % 180 else (width, height)
+        turned_size = (height, width) if rotation % 180 else (width, height)
         turned = np.rot90(rest, rotation // 90)  # a view
         lines = [line for line in lines if has_ink(turned, line)]
         erase(turned, lines)
-        blocks = lay_out(lines, Evidence(), rotate_size, self.network.frame_grid.styles)
-        page = Page(1, "ok", *rotate_size, blocks=blocks)
+        blocks = lay_out(lines, Evidence(), turned_size, self.network.frame_grid.styles)
+        page = Page(1, "ok", *turned_size, blocks=blocks)
         restore_orientation(page, Orientation(rotation), (width, height))
         return page.blocks
 

@@ -153,11 +153,7 @@ def is_stacked(turned: TextLine, rotation: int, upright: list[TextLine], size: t
         x0, y0, x1, y1 = y0, width - x1, y1, width - x0
     else:
         return False
-    inside = [
-        line
-        for line in upright
-        if x0 < (line.box[0] + line.box[2]) / 2 < x1 and y0 < (line.box[1] + line.box[3]) / 2 < y1
-    ]
+    inside = [line for line in upright if _has_middle(line, (x0, y0, x1, y1))]
     if sum(len(line.text) for line in inside) < STACKED * len(turned.text.replace(" ", "")):
         return False
     return float(np.concatenate([line.confidence for line in inside]).mean()) >= _mean(turned)
@@ -165,12 +161,12 @@ def is_stacked(turned: TextLine, rotation: int, upright: list[TextLine], size: t
 
 def drop_covered(lines: list[TextLine], boxes: list[Box]) -> list[TextLine]:
     """Drop uncertain lines whose middle lies in one of the boxes, where text of another direction was read."""
+    return [line for line in lines if is_certain(line, np.inf) or not any(_has_middle(line, box) for box in boxes)]
 
-    def covered(line: TextLine) -> bool:
-        x0, y0, x1, y1 = line.box
-        return any(a < (x0 + x1) / 2 < c and b < (y0 + y1) / 2 < d for a, b, c, d in boxes)
 
-    return [line for line in lines if is_certain(line, np.inf) or not covered(line)]
+def _has_middle(line: TextLine, box: Box) -> bool:
+    """Return whether the middle of a line lies in a box, not on its edge."""
+    return box[0] < (line.box[0] + line.box[2]) / 2 < box[2] and box[1] < (line.box[1] + line.box[3]) / 2 < box[3]
 
 
 def drop_replaced(lines: list[TextLine], certain: list[TextLine]) -> list[TextLine]:

@@ -7,10 +7,7 @@ Shapes: as in `symbols_decoder`; L decoder layers, the two of a pair are keys an
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from ..hub import FORMULA_FILES
-from ..vocab.export_onnx import rewrite_onnx
+from ..vocab.export_onnx import write_onnx
 from .symbols_decoder import Memory, SymbolsDecoder
 
-Sizes = dict[int, Any]
 LARGE = 1024  # weights from this count on are stored in float16
+# dimensions of inputs that may be free; all of those that are not named here
+FREE = {"past": (2, 4), "cross": (2, 4), "boxes": (0, 1), "mask": (0, 3), "states": (0, 1)}
 
 
 class _Begin(nn.Module):
@@ -74,25 +72,18 @@ def export_formulas(decoder: SymbolsDecoder, folder: Path) -> list[Path]:
         "used": torch.zeros(count, wide, dtype=torch.bool), **memory,
         "past": torch.zeros(layers, 2, count, decoder.heads, steps, width),
     }  # fmt: skip
-    sizes: Sizes = {count: torch.export.Dim.DYNAMIC, wide: torch.export.Dim.DYNAMIC}
     paths = [folder / name for name in FORMULA_FILES]
-    _export(_Begin(decoder), begin, ["states", "mask", "pairs", "cross"], sizes, paths[0])
-    _export(_Next(decoder), following, ["logits", "present"], sizes | {steps: torch.export.Dim.DYNAMIC}, paths[1])
-    rewrite_onnx(paths[0], LARGE, {"glyphs": decoder.glyphs, "structure": json.dumps(decoder.structure)})
-    rewrite_onnx(paths[1], LARGE)
+    about = {"glyphs": decoder.glyphs, "structure": json.dumps(decoder.structure)}
+    free = _free_sizes(begin, {count, wide})
+    write_onnx(paths[0], _Begin(decoder), begin, ["states", "mask", "pairs", "cross"], free, LARGE, about)
+    free = _free_sizes(following, {count, wide, steps})
+    write_onnx(paths[1], _Next(decoder), following, ["logits", "present"], free, LARGE)
     return paths
 
 
-def _export(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], sizes: Sizes, path: Path) -> None:
-    """Write a module. sizes: sizes of the example that are free."""
-    batched = {"past": (2, 4), "cross": (2, 4), "boxes": (0, 1), "mask": (0, 3), "states": (0, 1)}
-    shapes = tuple(
-        {at: torch.export.Dim.DYNAMIC for at in batched.get(name, range(one.ndim)) if one.shape[at] in sizes}
+def _free_sizes(inputs: dict[str, Tensor], sizes: set[int]) -> tuple[dict[int, Any], ...]:
+    """Return the free dimensions of each input: those among FREE that have one of the example's free sizes."""
+    return tuple(
+        {at: torch.export.Dim.DYNAMIC for at in FREE.get(name, range(one.ndim)) if one.shape[at] in sizes}
         for name, one in inputs.items()
     )
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with contextlib.redirect_stdout(io.StringIO()), torch.inference_mode():
-        torch.onnx.export(
-            module.eval(), tuple(inputs.values()), str(path), input_names=list(inputs), output_names=outputs,
-            dynamic_shapes=shapes, dynamo=True, external_data=False, verbose=False,
-        )  # fmt: skip

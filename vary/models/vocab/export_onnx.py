@@ -1,11 +1,13 @@
-"""Export the convolutional part of a model's reading vocabulary as `trunk.onnx`, for readers without PyTorch."""
+"""Write ONNX files for readers without PyTorch: `trunk.onnx` is the convolutional part of a reading vocabulary."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,31 +42,44 @@ def export_trunk(vocabulary: Vocabulary, folder: Path) -> Path:
     example = torch.zeros(1, vocabulary.channels, 8 * rows, 24 * columns)
     sizes = {2: rows * torch.export.Dim("rows", min=2), 3: columns * torch.export.Dim("columns", min=2)}
     path = folder / ONNX_FILE
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with contextlib.redirect_stdout(io.StringIO()), torch.inference_mode():
-        torch.onnx.export(
-            _Trunk(vocabulary.for_inference()).eval(),
-            (example,),
-            str(path),
-            input_names=["pixels"],
-            output_names=["features"],
-            dynamic_shapes=(sizes,),
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    rewrite_onnx(path)
+    write_onnx(path, _Trunk(vocabulary.for_inference()), {"pixels": example}, ["features"], (sizes,))
     return path
 
 
-def rewrite_onnx(path: Path, half_from: int | None = None, properties: dict[str, str] | None = None) -> None:
-    """Remove the exporter's notes from an ONNX file: they name source files by path.
+def write_onnx(
+    path: Path,
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    sizes: tuple[dict[int, Any], ...],
+    half_from: int | None = None,
+    properties: dict[str, str] | None = None,
+) -> None:
+    """Write a module as an ONNX file.
 
     Args:
-        path: The file.
+        path: The new file.
+        module: Takes `inputs` in their order.
+        inputs: An example, by name.
+        outputs: Names of the results.
+        sizes: The free dimensions of each input, as `torch.export` wants them.
         half_from: Store weights of at least so many numbers in float16; they are computed with in float32.
         properties: Metadata to add.
+
+    Raises:
+        ImportError: onnx or onnxscript is not installed.
     """
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with contextlib.redirect_stdout(io.StringIO()), torch.inference_mode():
+        torch.onnx.export(
+            module.eval(), tuple(inputs.values()), str(path), input_names=list(inputs), output_names=list(outputs),
+            dynamic_shapes=sizes, dynamo=True, external_data=False, verbose=False,
+        )  # fmt: skip
+    _rewrite(path, half_from, properties or {})
+
+
+def _rewrite(path: Path, half_from: int | None, properties: dict[str, str]) -> None:
+    """Remove the exporter's notes, which name source files by path; store weights as asked for."""
     import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -84,5 +99,5 @@ def rewrite_onnx(path: Path, half_from: int | None = None, properties: dict[str,
     del graph.value_info[:]
     del graph.node[:]
     graph.node.extend(nodes)
-    helper.set_model_props(model, properties or {})
+    helper.set_model_props(model, properties)
     onnx.save(model, path)

@@ -12,23 +12,28 @@ from .base import measure_stride
 
 
 class OnnxEngine:
-    """`trunk.onnx` in an ONNX Runtime session. The memory arena is off, so memory is returned after each image."""
+    """`trunk.onnx` in an ONNX Runtime session."""
 
     name = "onnx"
 
     def __init__(self, path: Path, threads: int):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.enable_cpu_mem_arena = False
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads must not use the CPU
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = open_session(path, threads)
         self.stride = measure_stride(self)
 
     def features(self, pixels_HW: np.ndarray) -> np.ndarray:
         """See `Engine.features`."""
         (features_1DRK,) = self._session.run(None, {"pixels": pixels_HW[None, None]})
         return np.ascontiguousarray(features_1DRK[0].transpose(1, 2, 0))
+
+
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """Open an ONNX file. The memory arena is off, so memory is returned after each run."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.enable_cpu_mem_arena = False
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads must not use the CPU
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def open_network(folder: Path, threads: int) -> OnnxEngine:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from ...models.hub import FORMULA_FILES
+from .onnx import open_session
 
 
 @dataclass
@@ -24,15 +24,7 @@ class OnnxSymbols:
     """The two files of `models.generate.export_onnx` in sessions of ONNX Runtime. See `formula_writer.StepModel`."""
 
     def __init__(self, folder: Path, threads: int):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.enable_cpu_mem_arena = False
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        self._begin, self._next = (
-            onnxruntime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
-            for name in FORMULA_FILES
-        )
+        self._begin, self._next = (open_session(folder / name, threads) for name in FORMULA_FILES)
         about = self._begin.get_modelmeta().custom_metadata_map
         self.glyphs: str = about["glyphs"]
         self.structure: tuple[str, ...] = tuple(json.loads(about["structure"]))

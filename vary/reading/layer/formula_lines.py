@@ -22,7 +22,7 @@ from ...io.box import Box, union
 from ...io.pdf_objects import PageContent
 from ...io.pdf_text import GLYPH, TextLayer
 from ...markup.math import is_complete, readable
-from ..formulas import Formula
+from ..formulas import Formula, middles_inside
 from .lines import LayerLine
 
 MATH_FONT = re.compile(
@@ -87,6 +87,7 @@ def _written(
     spans = [span for k, line in enumerate(lines) for span in _spans(k, line, content.text)]
     groups = [group for group in _groups(spans, lines, content.objects.rules) if _is_formula(group, lines)]
     regions = [_region(group, lines) for group in groups]
+    usual = float(np.median([line.em_px for line in lines for _ in line.text] or [0.0]))
     readings, kept = [], list(lines)
     gone: set[int] = set()
     changes: list[tuple[_Span, str, float]] = []
@@ -95,7 +96,7 @@ def _written(
             continue
         used = formula.accounted and formula.confidence >= CERTAIN
         used = used and is_complete(formula.latex) and not _is_part(group, lines)
-        used = used and not _is_cut(group, formula.box, lines, content.text)
+        used = used and not _is_cut(group, formula.box, lines, content.text, usual)
         readings.append(FormulaReading(formula.latex, formula.box, formula.confidence, used))
         if used and group[0].whole:
             numbers = _numbers(formula.box, lines)
@@ -122,26 +123,22 @@ def _is_part(group: Sequence[_Span], lines: Sequence[LayerLine]) -> bool:
     return any(wide[1] < (line.box[1] + line.box[3]) / 2 < wide[3] and _touch(wide, line.box) for line in others)
 
 
-def _is_cut(group: Sequence[_Span], box: Box, lines: Sequence[LayerLine], text: TextLayer) -> bool:
-    """Return whether a formula is a piece of a larger one: other mathematics touches it, or it is small as limits."""
+def _is_cut(group: Sequence[_Span], box: Box, lines: Sequence[LayerLine], text: TextLayer, usual: float) -> bool:
+    """Return whether a formula is a piece of a larger one: other mathematics touches it, or it is small as limits.
+
+    usual: size of most characters of the page, px.
+    """
     span, line = group[0], lines[group[0].line]
     if not span.whole and {line.text[: span.start].rstrip()[-1:], line.text[span.end :].lstrip()[:1]} & OPERATORS:
         return True
-    usual = float(np.median([line.em_px for line in lines for _ in line.text]))
     if span.whole and len(group) == 1 and (line.em_px < SMALL_TYPE * usual or len(line.text.strip()) == 1):
         return True
-    own = {
-        int(lines[one.line].indices[k])  # type: ignore[index]
-        for one in group
-        for k in range(one.start, min(one.end, len(lines[one.line].text)))
-    }
+    own = [lines[one.line].indices[one.start : one.end] for one in group]  # type: ignore[index]
     across, down = CUT_EM[0] * line.em_px, CUT_EM[1] * line.em_px * span.whole
     boxes = text.boxes
     near = (boxes[:, 0] < box[2] + across) & (boxes[:, 2] > box[0] - across) & (text.hidden == 0)
     near &= (boxes[:, 1] < box[3] + down) & (boxes[:, 3] > box[1] - down) & (text.kinds == GLYPH)
-    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
-    inside = (middle >= np.array(box[:2])).all(1) & (middle <= np.array(box[2:])).all(1)
-    others = [k for k in np.flatnonzero(near & ~inside).tolist() if k not in own]
+    others = np.setdiff1d(np.flatnonzero(near & ~middles_inside(boxes, box)), np.concatenate(own)).tolist()
     return any(text.fonts[k] >= 0 and MATH_FONT.search(text.font_names[text.fonts[k]]) for k in others)
 
 
@@ -297,10 +294,10 @@ def _groups(spans: Sequence[_Span], lines: Sequence[LayerLine], rules: Sequence[
     merged = True
     while merged:
         merged = False
-        for j, i in combinations(range(len(groups)), 2):
+        for j, i in combinations([k for k, group in enumerate(groups) if group[0].whole], 2):
             first, second = groups[j], groups[i]
             em = max(lines[span.line].em_px for span in first + second)
-            if first[0].whole and second[0].whole and _belong(boxes[j], boxes[i], em, rules):
+            if _belong(boxes[j], boxes[i], em, rules):
                 groups[j], boxes[j] = first + second, _with_rules(union([boxes[j], boxes[i]]), rules)
                 del groups[i], boxes[i]
                 merged = True
