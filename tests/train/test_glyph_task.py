@@ -18,7 +18,7 @@ from vary.markup.math_tokens import GLYPHS, RULE
 from vary.models.config import preset
 from vary.models.heads.glyphs import GlyphHead
 from vary.models.modeling import VaryForConditionalGeneration
-from vary.train.export import export_start
+from vary.train.export import export, export_start
 from vary.train.loop import train
 from vary.train.recipe import Recipe
 from vary.train.tasks import formula_task, glyph_task
@@ -175,6 +175,23 @@ def test_a_run_is_exported_to_go_on_elsewhere(formulas: None, tmp_path: Path) ->
     assert any("stage 0, step 2" in line for line in lines)
     with pytest.raises(InputError, match="no checkpoint"):
         export_start(recipe(tmp_path / "empty"), tmp_path / "out", ("glyph_head",))
+
+
+def test_frozen_weights_of_start_survive_resuming_and_export(formulas: None, tmp_path: Path) -> None:
+    torch.manual_seed(6)
+    base, given = tmp_path / "base", tmp_path / "given"
+    model = VaryForConditionalGeneration(preset("vary-nano-formulas-test"))
+    model.save_pretrained(base)
+    given.mkdir()
+    frozen = "vocabularies.0.stem.0.0.weight"
+    save_file({frozen: model.state_dict()[frozen] + 1}, given / "model.safetensors")
+    settings = replace(recipe(tmp_path / "run", f"start: [{given}]"), model=str(base))
+    train(settings, log=lambda _: None, max_steps=2)
+    train(settings, log=lambda _: None)  # resumes
+    assert frozen not in newest(tmp_path / "run")
+    export(settings, tmp_path / "out", half=False)
+    written = load_file(tmp_path / "out" / "model.safetensors")
+    assert torch.equal(written[frozen], model.state_dict()[frozen] + 1)
 
 
 def test_weights_that_cannot_be_read_are_named(formulas: None, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from ..models.fuse.language import layers_of
 from ..models.modeling import VaryForConditionalGeneration, load_model
 from ..models.processor import VaryProcessor, character_tokenizer, load_processor
 from ..models.quantize import quantize
+from .checkpoint import load_tensors, read_start
 from .distributed import Ranks
 from .optim import is_trained
 from .recipe import Lora, Recipe
@@ -24,11 +25,12 @@ def build(recipe: Recipe, training: bool = True) -> tuple[VaryForConditionalGene
     """Build the model and processor of a recipe. The processor is None if the model has no tokenizer.
 
     Args:
-        recipe: Names a model folder or a named model, which gets random weights.
+        recipe: Names a model folder or a named model, which gets random weights. Those of `start` replace them.
         training: Store frozen weights as `lora.bits` and `hold` say. Otherwise all weights keep their type.
 
     Raises:
-        InputError: There is no such model. If the recipe has `made_by`, the message gives that command.
+        InputError: There is no such model, or a folder of `start` cannot be read. If the recipe has
+            `made_by`, the message gives that command.
     """
     torch.manual_seed(recipe.seed)
     processor: VaryProcessor | None = None
@@ -44,6 +46,8 @@ def build(recipe: Recipe, training: bool = True) -> tuple[VaryForConditionalGene
         if model.config.reading:
             processor = VaryProcessor.of(model.config, character_tokenizer(model.config.reading["alphabet"]))
     _prepare(model, recipe, hold, training)
+    if started := read_start(recipe.start, model):  # a checkpoint of a model folder holds trained weights only
+        load_tensors(model, started.tensors["model"], started.folder)
     return model, processor
 
 
