@@ -76,8 +76,10 @@ class TowerVocabulary(Vocabulary):
         self.pick, self.norm, self.unit, self.repeat = pick, norm, unit, repeat
         self.width = len(self.layers) * int(width or _width(own))
         self.channels = int(getattr(own, "num_channels", 3))  # type: ignore[misc]  # a tower may differ from its class
-        self.native = "patch_attention_mask" in inspect.signature(self.tower.forward).parameters
-        self.interpolates = "interpolate_pos_encoding" in inspect.signature(self.tower.forward).parameters
+        asked = inspect.signature(self.tower.forward).parameters
+        self.asks = "pixel_values" if "pixel_values" in asked else next(iter(asked))  # LayoutLMv3 has it after its text
+        self.native = "patch_attention_mask" in asked
+        self.interpolates = "interpolate_pos_encoding" in asked
 
     @classmethod
     def stride_of(cls, **sizes: Any) -> tuple[int, int]:
@@ -112,7 +114,8 @@ class TowerVocabulary(Vocabulary):
         if self.native and sizes_B2 is not None:
             options["patch_attention_mask"] = self.used(sizes_B2, high, wide).unflatten(1, (rows, columns))
         deep = any(layer is not None for layer in self.layers)
-        out = self.tower(pixels_BCHW, **({"output_hidden_states": True} if deep else {}), **options)
+        options |= {self.asks: pixels_BCHW} | ({"output_hidden_states": True} if deep else {})
+        out = self.tower(**options)
         found = [out.last_hidden_state if k is None else out.hidden_states[k] for k in self.layers]
         return self._pick([self._flatten(tokens) if tokens.ndim == 4 else tokens for tokens in found], rows * columns)
 

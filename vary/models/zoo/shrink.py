@@ -95,11 +95,12 @@ def _tower(config: Settings, k: int) -> tuple[Settings, float]:
         "num_attention_heads": 2,
     }
     found = config | {key: value for key, value in small.items() if key in config}
-    size, patch = config.get("image_size"), config.get("patch_size")
+    key = "input_size" if "input_size" in config else "image_size"
+    size, patch = config.get(key), config.get("patch_size")
     if not isinstance(size, int) or not isinstance(patch, int):
         return found, 1.0
     even = 2 if config["model_type"] == "idefics3_vision" else 1  # its grid is folded in windows of 2
-    found["image_size"], ratio = _image(size, even * patch)
+    found[key], ratio = _image(size, even * patch)
     return found, ratio
 
 
