@@ -24,6 +24,7 @@ SPLIT_EM = 1.3  # training ends a line at gaps of 1.6 em and more; two spikes st
 SAME_LINE_EM = 0.4  # spikes this near in height may follow one another
 MIN_MASS = 0.35  # least probability of not being blank for a spike
 LOG_DOUBLED = 1.0  # nats by which both must be more likely than one
+PERCENT_EM = 0.35, 0.4  # from a peak to that of %, before and after it: nearer ink is a part of the %
 MIN_TYPEWRITER = 8  # characters; shorter lines may stand on a grid by chance
 ASCENT_EM, DESCENT_EM, X_HEIGHT_EM = 0.74, 0.22, 0.45  # box of a character about its baseline, in em
 
@@ -138,6 +139,7 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid, with_alterna
     spelt, peaks, confidence = best_path(path, frame_grid.alphabet)
     if len(spelt.strip()) <= SHORT:
         spelt, peaks, confidence = merge_doubled(path, spelt, peaks, confidence, frame_grid.alphabet)
+    spelt, peaks, confidence = merge_percent(spelt, peaks, confidence, em_px / frame_px)
     text, at, confidence = space_by_pitch(spelt, peaks, confidence)
     keep = _trim(text)
     if keep.stop <= keep.start:
@@ -230,6 +232,28 @@ def merge_doubled(
         sure.append(value)
         k += step
     return "".join(out), np.array(frames, int), np.array(sure, np.float32)
+
+
+def merge_percent(
+    text: str, at: np.ndarray, confidence: np.ndarray, em_frames: float
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """Drop characters that are a part of a percent sign, such as the 9 and the 6 of `5.39%6` for `5.3%`.
+
+    The halves of a percent sign look like small characters. Their peaks lie within its width, nearer than a neighbour's
+    peak may be. In 38 fonts at 14 and 17 px the parts lie up to 0.3 em before it and 0.4 em after it, and neighbours
+    lie 0.45 em or more from it.
+
+    Args:
+        text: of the best path, as `best_path`.
+        at: frame of each character.
+        confidence: of each character.
+        em_frames: frames per em.
+    """
+    before, after = (share * em_frames for share in PERCENT_EM)
+    parts = {k - 1 for k in range(1, len(text)) if text[k] == "%" != text[k - 1] and at[k] - at[k - 1] < before}
+    parts |= {k for k in range(1, len(text)) if text[k - 1] == "%" and text[k].isalnum() and at[k] - at[k - 1] < after}
+    kept = [k for k in range(len(text)) if text[k] == " " or k not in parts]
+    return "".join(text[k] for k in kept), at[kept], confidence[kept]
 
 
 def space_by_pitch(text: str, at: np.ndarray, confidence: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:

@@ -1,0 +1,51 @@
+"""Percent signs, whose halves look like small characters."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.pdfs import pdf_of, show
+from vary.reading.ctc import merge_percent
+from vary.reading.loader import load_reader
+from vary.reading.pages import read_document
+
+EM_FRAMES = 12.0
+
+
+def merged(text: str, at: list[int]) -> str:
+    confidence = np.linspace(0.5, 0.9, len(at), dtype=np.float32)
+    spelt, frames, sure = merge_percent(text, np.array(at), confidence, EM_FRAMES)
+    assert [at.index(frame) for frame in frames] == [int(np.argmin(np.abs(confidence - one))) for one in sure]
+    return spelt
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "expected"),
+    [
+        ("97.3V%", [6, 12, 16, 20, 24, 26], "97.3%"),
+        ("5.39%6, n=1", [6, 10, 14, 18, 20, 24, 30, 35, 40, 48, 56], "5.3%, n=1"),
+        ("50%o", [6, 12, 21, 25], "50%"),
+        ("97.3%", [6, 12, 16, 20, 28], "97.3%"),
+        ("path%20file", [6, 12, 16, 20, 28, 36, 42, 47, 51, 54, 59], "path%20file"),
+        ("as %s, %d", [6, 12, 18, 23, 30, 35, 40, 45, 53], "as %s, %d"),
+        ("100 %, or %", [6, 12, 18, 23, 26, 30, 35, 40, 45, 50, 53], "100 %, or %"),
+    ],
+)
+def test_parts_of_a_percent_sign_are_dropped_and_its_neighbours_kept(text, at, expected) -> None:
+    assert merged(text, at) == expected
+
+
+@pytest.mark.parametrize(("face", "size"), [("F1", 10), ("F2", 11)])
+def test_shares_are_read_without_further_digits(tmp_path, face, size) -> None:
+    random = np.random.default_rng(size)
+    shares = [f"{random.integers(10, 99)}.{random.integers(0, 9)}%, n={k % 9 + 1}" for k in range(48)]
+    text = "".join(show(share, 40 + 180 * (k % 3), 780 - 24 * (k // 3), size, face) for k, share in enumerate(shares))
+    page = read_document(
+        pdf_of(tmp_path / "shares.pdf", [text], (595, 842)), load_reader("vary-nano", pixels=True)
+    ).pages[0]
+    words = " ".join(line.text for line in page.lines).split()
+    read = [word for word in words if "%" in word]
+    assert len(read) == len(shares)
+    wanted = {share.split()[0] for share in shares}
+    assert sum(word in wanted for word in read) >= 0.9 * len(read)
