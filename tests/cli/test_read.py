@@ -308,7 +308,7 @@ def test_what_needs_a_folder_says_so(run, capsys) -> None:
 
 
 def test_a_file_with_a_known_ending_is_written_in_that_form(run, capsys, tmp_path) -> None:
-    for name in ("paper.md", "paper.json", "deeper/paper.pdf"):
+    for name in ("paper.md", "paper.json", "deeper/paper.pdf", "long.markdown", "short.HTM"):
         out = tmp_path / "new" / name
         assert main([*run, "-o", str(out)]) == 2
         assert out.is_file()
@@ -327,6 +327,14 @@ def test_a_file_takes_one_input_and_its_own_form(run, capsys, tmp_path) -> None:
     assert form == f"vary: -o {out}: a md file, but --to json; give -o DIR for other forms"
     assert folder == f"vary: -o {out}: one file is written from one file; give -o DIR for {tmp_path}"
     assert figures == "vary: --figures needs -o DIR"
+    assert not out.exists()
+
+
+def test_tables_are_not_one_file(run, capsys, tmp_path) -> None:
+    out = tmp_path / "paper.csv"
+    assert main([*run, "-o", str(out)]) == 1
+    expected = f"vary: -o {out}: each table is a file of its own; give -o DIR --tables csv\n"
+    assert capsys.readouterr().err == expected
     assert not out.exists()
 
 

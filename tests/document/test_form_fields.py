@@ -66,3 +66,24 @@ def test_styles_follow_their_characters() -> None:
     found = page(made)
     place_form_fields(found, [("checkbox", (80, 52, 92, 64), True)])
     assert (made.text, made.styles) == ("[x] Engine", [(4, 10, "bold")])
+
+
+def table(*rows: list[str]) -> Page:
+    lines = [line("  ".join(cell for cell in row if cell), y=50 + 40 * k) for k, row in enumerate(rows)]
+    block = Block(lines, (90, 40, 500, 60 + 40 * len(rows)), "table", cells=[list(row) for row in rows])
+    return Page(1, "ok", 600, 400, blocks=[block])
+
+
+def test_marks_of_a_table_go_into_its_cells() -> None:
+    found = table(["Colour", "green"], ["Gift wrap", ""], ["Express", ""], ["Gift wrap", ""])
+    boxes = [(400, 92 + 40 * k, 412, 104 + 40 * k) for k in range(3)]
+    place_form_fields(found, [("checkbox", box, k == 1) for k, box in enumerate(boxes)])
+    rows = [["Colour", "green"], ["Gift wrap", "[ ]"], ["Express", "[x]"], ["Gift wrap", "[ ]"]]
+    assert found.blocks[0].cells == rows
+    found = table(["Lamp", "Yes", "No"], ["Mill", "Yes", "No"])
+    marks = [(190, 52), (240, 52), (190, 92), (240, 92)]
+    place_form_fields(found, [("checkbox", (x, y, x + 10, y + 12), k in (0, 3)) for k, (x, y) in enumerate(marks)])
+    assert found.blocks[0].cells == [["Lamp", "Yes [x]", "No [ ]"], ["Mill", "Yes [ ]", "No [x]"]]
+    found = table(["4", "Wood"], ["5", "Coal"])
+    place_form_fields(found, [("checkbox", (118, 92, 128, 104), True)])
+    assert found.blocks[0].cells == [["4", "Wood"], ["5", "[x] Coal"]]

@@ -98,7 +98,9 @@ NEUTRAL = {
     "temperature": 0, "top_p": 1, "n": 1, "stop": None, "presence_penalty": 0, "frequency_penalty": 0.0,
     "logit_bias": {}, "logprobs": False, "top_logprobs": 0, "response_format": {"type": "text"}, "modalities": ["text"],
     "tools": [], "tool_choice": "none", "parallel_tool_calls": True, "store": False, "metadata": None,
-    "service_tier": "auto", "seed": 7, "user": "u",
+    "service_tier": "auto", "seed": 7, "user": "u", "functions": [], "function_call": "none", "audio": None,
+    "prediction": None, "reasoning_effort": "none", "verbosity": "medium", "web_search_options": None,
+    "prompt_cache_key": "k", "safety_identifier": "s",
 }  # fmt: skip
 
 
@@ -115,6 +117,8 @@ def test_fields_of_openai_are_accepted_where_they_change_nothing(client) -> None
         ("frequency_penalty", -0.5), ("logit_bias", {"5": 1}), ("logprobs", True), ("top_logprobs", 2),
         ("response_format", {"type": "json_object"}), ("modalities", ["audio"]), ("tools", [{"type": "function"}]),
         ("tool_choice", "required"), ("store", True), ("metadata", {"a": "b"}), ("service_tier", "flex"),
+        ("functions", [{"name": "f"}]), ("audio", {"voice": "x"}), ("prediction", {"type": "content"}),
+        ("reasoning_effort", "high"), ("verbosity", "low"), ("web_search_options", {}),
     ],
 )  # fmt: skip
 def test_fields_of_openai_that_would_change_the_answer_are_refused_by_name(client, field, value) -> None:

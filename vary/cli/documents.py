@@ -192,13 +192,19 @@ def _form_of(out: Path) -> str | None:
     from ..document.formats.writers import SUFFIXES
 
     forms = {suffix: form for form, suffix in SUFFIXES.items() if suffix.startswith(".")}
-    return None if out.is_dir() else forms.get(out.suffix.lower())
+    if out.is_dir():
+        return None
+    if out.suffix.lower() == ".csv":
+        raise InputError(f"-o {out}: each table is a file of its own; give -o DIR --tables csv")
+    return (forms | {".markdown": "md", ".htm": "html"}).get(out.suffix.lower())
 
 
 def _read_to_file(
     files: list[str], out: Path, to: str | None, quiet: bool, as_json: bool, run: dict[str, Any]
 ) -> int:  # fmt: skip
     """Read one file into one file, in the form that its ending names."""
+    from ..document.formats.writers import SUFFIXES
+
     form = _form_of(out)
     assert form
     if to not in (None, form):
@@ -210,6 +216,6 @@ def _read_to_file(
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".vary-", dir=out.parent) as scratch:
         code = _read_into(files, Path(scratch), [form], quiet, as_json, run)
-        for path in Path(scratch).glob(f"*{out.suffix.lower()}"):
+        for path in Path(scratch).glob(f"*{SUFFIXES[form]}"):
             path.replace(out)
     return code

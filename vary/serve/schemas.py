@@ -144,6 +144,15 @@ class ChatRequest(_Strict):
     store: Annotated[Any, only(False)] = None
     metadata: Annotated[Any, only({})] = None
     service_tier: Annotated[Any, only("auto", "default")] = None
+    functions: Annotated[Any, only([])] = None
+    function_call: Annotated[Any, only("none", "auto")] = None
+    audio: Annotated[Any, only()] = None
+    prediction: Annotated[Any, only()] = None
+    reasoning_effort: Annotated[Any, only("none")] = None
+    verbosity: Annotated[Any, only("medium")] = None
+    web_search_options: Annotated[Any, only()] = None
+    prompt_cache_key: str | None = None
+    safety_identifier: str | None = None
     seed: int | None = None
     user: str | None = None
 
