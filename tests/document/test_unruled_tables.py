@@ -131,3 +131,35 @@ def test_rules_between_cells_of_many_lines() -> None:
     (table,) = tables(laid_out(*lines, evidence=Evidence(rules=rules)))
     assert table.cells == [["Role", "Duties", "Since"], *([f"Post {k}", " ".join(words), f"20{k}1"] for k in range(3))]
     assert table.box[2] - table.box[0] > 60 * STEP
+
+
+def joined(left: TextLine, right: TextLine) -> TextLine:
+    """One line of two, with a blank as wide as a letter between them, so that white is left on its sides."""
+    middle = (left.boxes[-1, 2] + right.boxes[0, 0]) / 2
+    blank = np.array([[middle, left.boxes[0, 1], middle, left.boxes[0, 3]]], np.float32)
+    boxes = np.concatenate([left.boxes, blank, right.boxes])
+    return TextLine(f"{left.text} {right.text}", boxes, np.full(len(boxes), 0.9, np.float32), left.em_px)
+
+
+def test_numbers_of_two_columns_close_together_in_small_type_are_two_cells() -> None:
+    high, gap = 10, 7.2  # em of 10.4 px; the prose of the page has 14.6
+    rows = [["Ark", "71,204", "52,881"], ["Bren", "70,466", "59,317"], ["Coy", "13,209", "12,318"], ["Dun", "7", "9"]]
+    lines = []
+    for k, (name, first, second) in enumerate(rows):
+        y = 80 + 16 * k
+        left, right = line(first, 0, y, high), line(second, 0, y, high)
+        left = replace(left, boxes=left.boxes + np.array([200 - left.box[2], 0] * 2, np.float32))
+        right = replace(right, boxes=right.boxes + np.array([200 + gap, 0] * 2, np.float32))
+        lines += [line(name, 10, y, high), joined(left, right)]
+    assert [one.cells for one in tables(laid_out(*lines))] == [rows]
+
+
+def test_numbers_with_a_blank_as_wide_as_in_prose_are_one_cell() -> None:
+    rows = [["Ark", "71 204"], ["Bren", "70 466"], ["Coy", "13 209"], ["Dun", "12 318"]]
+    lines = []
+    for k, (name, number) in enumerate(rows):
+        left, right = (line(part, 0, 80 + 16 * k, 10) for part in number.split())
+        left = replace(left, boxes=left.boxes + np.array([200 - left.box[2], 0] * 2, np.float32))
+        right = replace(right, boxes=right.boxes + np.array([203.5, 0] * 2, np.float32))
+        lines += [line(name, 10, 80 + 16 * k, 10), joined(left, right)]
+    assert [one.cells for one in tables(laid_out(*lines))] == [rows]

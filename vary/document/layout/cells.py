@@ -16,6 +16,7 @@ from ...io.box import Box, union
 from ..lines import TextLine
 
 WORD_EM = 0.7  # white inside of a cell; wider white separates cells
+NUMBER_EM = 0.5  # the same between two numbers, which are no phrase
 CUT_EM = 0.45  # white at which text that runs on across two columns is cut
 BLANK_EM = 0.15  # the same in a row of several cells: a blank
 STRIP_EM = 0.5  # narrowest white between columns
@@ -108,11 +109,18 @@ def stretches(line: TextLine) -> list[Stretch]:
     inked = [k for k, ch in enumerate(line.text) if ch != " " and not any(a <= k < b for a, b in leaders)]
     found: list[Stretch] = []
     for k in inked:
-        if found and line.boxes[k, 0] - line.boxes[found[-1].end - 1, 2] < WORD_EM * line.em_px:
+        white = (line.boxes[k, 0] - line.boxes[found[-1].end - 1, 2]) / line.em_px if found else np.inf
+        if white < NUMBER_EM or (white < WORD_EM and not _are_numbers(line.text, found[-1].end, k)):
             found[-1] = Stretch(line, found[-1].start, k + 1)
         else:
             found.append(Stretch(line, k, k + 1))
     return found
+
+
+def _are_numbers(text: str, end: int, start: int) -> bool:
+    """Return whether the words before `end` and from `start` on are numbers."""
+    before, after = text[:end].split(" ")[-1], text[start:].split(" ")[0]
+    return is_numeric(before) and is_numeric(after)
 
 
 def rows_by_height(lines: Iterable[TextLine]) -> list[PrintedRow]:
@@ -134,9 +142,15 @@ def _middle(one: Stretch) -> float:
 
 
 def white_strips(rows: Sequence[PrintedRow], em: float) -> list[tuple[float, float]]:
-    """Return left and right of the strips that nearly all rows leave white, between inked columns."""
+    """Return left and right of the strips that nearly all rows leave white, between inked columns.
+
+    Args:
+        rows: printed rows of one part of a page.
+        em: size of the page's text, px; the size of the rows' own type counts where that is smaller.
+    """
     if not rows:
         return []
+    em = min(em, float(np.median([row.em for row in rows])))
     left, right = min(row.stretches[0].x0 for row in rows), max(row.stretches[-1].x1 for row in rows)
     step = max(0.5, 0.125 * em)
     covered = np.zeros(int((right - left) / step) + 2)
