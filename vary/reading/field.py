@@ -198,19 +198,24 @@ def join_fields(shape: tuple[int, int], parts: list[tuple[Field, tuple[slice, sl
 
     Args:
         shape: rows and columns of the page's cells.
-        parts: for each tile its field, from `Field.crop`, and where its cells lie on the page.
+        parts: for each tile its field, from `Field.crop`, and where its cells lie on the page. The list is emptied, so
+            that no cell is in memory twice.
         styles: number of styles that the head predicts.
     """
     index_RK, odds_RKS = np.full(shape, -1, np.intp), np.zeros((*shape, styles), np.float32)
-    count = 0
-    for field, place in parts:
+    total, count, first = sum(len(field.probs_MFA) for field, _ in parts), 0, parts[0][0]
+    probs = np.empty((total, *first.probs_MFA.shape[1:]), first.probs_MFA.dtype)
+    geometry = np.empty((total, *first.geometry_MFG.shape[1:]), first.geometry_MFG.dtype)
+    parts.reverse()
+    while parts:
+        field, place = parts.pop()
         row, column = np.nonzero(field.index_RK >= 0)
-        index_RK[place][row, column] = np.arange(count, count + len(row))
+        cells = slice(count, count + len(row))
+        index_RK[place][row, column] = np.arange(cells.start, cells.stop)
+        probs[cells], geometry[cells] = field.probs_MFA, field.geometry_MFG
         if field.odds_MS is not None:
             odds_RKS[place][row, column] = field.odds_MS
-        count += len(row)
-    probs = np.concatenate([field.probs_MFA for field, _ in parts])
-    geometry = np.concatenate([field.geometry_MFG for field, _ in parts])
+        count = cells.stop
     frames = probs.shape[1]
     odds = (lambda rows, t: odds_RKS[rows, t // frames]) if styles else None
     return Field(index_RK, probs, geometry, odds)

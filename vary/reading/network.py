@@ -124,8 +124,9 @@ class ReadingNetwork:
             own = field.crop(slice((y0 - top) // y, (y1 - top) // y), slice((x0 - left) // x, (x1 - left) // x))
             parts.append((own, (slice((y0 - above) // y, (y1 - above) // y), slice(x0 // x, x1 // x))))
         shape = (tiles[-1].core[2] - above) // y, pixels_HW.shape[1] // x
+        complete = len(parts) == len(tiles)
         joined = join_fields(shape, parts, len(self.frame_grid.styles))
-        joined.complete = len(parts) == len(tiles)
+        joined.complete = complete
         return joined
 
     def features(self, pixels_HW: np.ndarray, near_RK: np.ndarray) -> np.ndarray:
