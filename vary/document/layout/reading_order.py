@@ -270,16 +270,17 @@ def _split_at_gutters(lines: list[TextLine], gutters: list[Gutter]) -> list[Text
 def _rows(lines: list[TextLine], gutters: list[Gutter], white: list[tuple[float, float]]) -> list[Row]:
     """Join pieces at the same height unless a gutter lies between them; two that belong to no column span it."""
     rows: list[list[TextLine]] = []
+    ends = np.zeros((len(lines), 4))  # of the rows: right edge, middle, slope and size of the last piece
     for line in sorted(lines, key=lambda piece: piece.box[0]):
-        x0, y0, _, y1 = line.box
+        x0, y0, x1, y1 = line.box
         middle = (y0 + y1) / 2
-        best, best_gap = None, float("inf")
-        for row in rows:
-            last = row[-1]
-            _, ey0, ex1, ey1 = last.box
-            size = min(last.em_px, line.em_px)
-            drift = abs((ey0 + ey1) / 2 + last.slope * (x0 - ex1) - middle)
-            if drift > 0.35 * size or x0 < ex1 - 0.6 * size or x0 - ex1 >= best_gap:
+        best, best_gap = len(rows), float("inf")
+        right, height, slope, em = ends[: len(rows)].T
+        sizes = np.minimum(em, line.em_px)
+        drift = np.abs(height + slope * (x0 - right) - middle)
+        for k in np.flatnonzero((drift <= 0.35 * sizes) & (x0 >= right - 0.6 * sizes)).tolist():
+            ex1, size = float(right[k]), float(sizes[k])
+            if x0 - ex1 >= best_gap:
                 continue
             parted = [
                 (ex1 - begin, end - x0)
@@ -289,11 +290,11 @@ def _rows(lines: list[TextLine], gutters: list[Gutter], white: list[tuple[float,
             kept = any(max(juts) < JUT_EM * size or min(abs(j) for j in juts) < KEPT_EM * size for juts in parted)
             if kept or (parted and x0 - ex1 > SPAN_EM * size):
                 continue
-            best, best_gap = row, x0 - ex1
-        if best is None:
-            rows.append([line])
-        else:
-            best.append(line)
+            best, best_gap = k, x0 - ex1
+        if best == len(rows):
+            rows.append([])
+        rows[best].append(line)
+        ends[best] = x1, middle, line.slope, line.em_px
     return [_row(row) for row in rows]
 
 
