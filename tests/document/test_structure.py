@@ -176,3 +176,70 @@ def test_a_sentence_goes_on_in_the_next_column() -> None:
     assert shown[3].startswith("5 a note")
     assert "often taken leads" in found.text
     assert [one.text for one in found.blocks[3].lines] == ["ken leads past the kiln."]
+
+
+def raised(text: str, mark: str, *where: float, high: float = HIGH) -> Line:
+    """A line of text with a raised mark in it, which is given in the text in braces."""
+    before, after = text.split("{}")
+    made = line(before + mark + after, *where, high=high)
+    made.styles = [(len(before), len(before) + len(mark), "superscript")]
+    return made
+
+
+def note_page(number: int, mark: str = "1", text: str = "an old harbour{} of stone", note_high: float = 11) -> Page:
+    made = page(
+        block(*PROSE.lines[:4], raised(text, mark, 10, 372), *PROSE.lines[5:]),
+        block(
+            raised("{}A note in smaller type, which is long and", mark, 10, 700, high=note_high),
+            line("runs on over another line of this note", 10, 714, high=note_high),
+        ),
+    )
+    made.number = number
+    return made
+
+
+@pytest.mark.parametrize("mark", ["1", "12", "*", "†"])
+def test_notes_with_a_mark_in_the_text_are_footnotes(mark: str) -> None:
+    made = Document("a.pdf", "m", [note_page(1, mark)])
+    assert kinds(made.pages[0]) == ["text", "footnote"]
+    written = made.markdown()
+    assert f"harbour[^{mark}] of stone" in written
+    assert f"\n\n[^{mark}]: A note in smaller type, which is long and runs on" in written
+    assert f"harbour<sup>{mark}</sup>" in made.html()
+
+
+def test_labels_that_an_earlier_page_has_get_the_page_number() -> None:
+    written = Document("a.pdf", "m", [note_page(1), note_page(2), note_page(3, "2")]).markdown()
+    assert [written.count(f"harbour[^{label}]") for label in ("1", "2-1", "2")] == [1, 1, 1]
+    assert [written.count(f"\n[^{label}]: ") for label in ("1", "2-1", "2")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("other", [dict(text="area of x{} in all"), dict(note_high=HIGH)])
+def test_powers_and_lines_of_the_text_size_are_no_footnotes(other: dict) -> None:
+    made = note_page(1, "2", **other)
+    assert kinds(made)[-1] == "text"
+    assert "[^" not in Document("a.pdf", "m", [made]).markdown()
+
+
+def test_notes_of_one_mark_are_left_as_they_are() -> None:
+    first = note_page(1)
+    twice = page(*first.blocks[:1], *(block(raised(f"{{}}Note {k}", "1", 10, 700 + 40 * k, high=11)) for k in (1, 2)))
+    assert kinds(twice) == ["text", "text", "text"]
+
+
+def test_two_notes_in_one_block_are_two() -> None:
+    made = page(
+        block(
+            *PROSE.lines[:4],
+            raised("an old harbour{} of stone", "1", 10, 372),
+            raised("with ships{} and", "2", 10, 390),
+        ),
+        block(*(raised(f"{{}}Note {k} in smaller type", str(k), 10, 700 + 14 * k, high=11) for k in (1, 2))),
+    )
+    assert kinds(made) == ["text", "footnote", "footnote"]
+    assert "[^2]: Note 2" in Document("a.pdf", "m", [made]).markdown()
+
+
+def test_a_printed_footnote_mark_is_escaped() -> None:
+    made = Document("a.pdf", "m", [page(block(line("as in [^1] and [^1]: there", 10, 300)))])
+    assert r"\[^1] and \[^1\]: there" in made.markdown()

@@ -28,9 +28,10 @@ ITEM = re.compile(
 DOUBTFUL = 0.88  # mean confidence of a page below which it gets a warning; docs/results.md lists pages of all kinds
 HYPHENS = ("-", "\u2010", "\u00ad")  # at the end of a line
 LEADER = re.compile(r"(\. ?){4,}|…{2,}|_{4,}")  # dots of a table of contents, blanks of a form
-KINDS = ("text", "heading", "list", "code", "table", "formula", "figure", "caption", "header", "footer")
+KINDS = ("text", "heading", "list", "code", "table", "formula", "figure", "caption", "footnote", "header", "footer")
 SOURCES = ("pixels", "layer", "both", "healed")  # witnesses of a character: the image, the PDF's text layer
 LAYERS = ("none", "verified", "healed", "rejected", "trusted")  # what became of a page's text layer
+NOTE_MARK = "note "  # begins the name of a span that is the mark of a footnote; its label follows
 LINK = "link "  # begins the name of a span that is a link; its target follows
 STYLES = ("bold", "italic", "mono")  # mono: a fixed-width font
 MATH = ("math",)  # LaTeX of a formula, without its dollars
@@ -50,7 +51,7 @@ class Line:
         characters: One box for each character of `text`; may be empty.
         character_confidence: One value for each box.
         writer: `head` (the reading head), `decoder` (corrected by the decoder) or `layer` (the PDF's text layer).
-        styles: Spans of `text` in a style of STYLES or SCRIPTS.
+        styles: Spans of `text` in a style of STYLES or SCRIPTS, and marks of footnotes (NOTE_MARK and a label).
         sources: Spans and their witness, one of SOURCES; empty when all characters come from pixels.
         links: Spans and their targets.
     """

@@ -18,6 +18,7 @@ from ..io.box import Box, union
 from .elements import HYPHENS, ITEM, STYLES, Block, Line, Page
 from .evidence import Evidence, add_links
 from .layout.figures import CAPTION
+from .layout.footnotes import mark_footnotes
 from .running_text import NOTE, is_of_short_lines
 
 REGIONS = ("table", "figure")  # blocks from `layout/`
@@ -69,6 +70,7 @@ def find_structure(page: Page, evidence: Evidence | None = None) -> None:
             other.kind in ("table", "figure") and _gap(block.box, other.box) < 3 * body for other in page.blocks
         ):  # fmt: skip
             block.kind = "caption"
+    mark_footnotes(page)
 
 
 def _mark_continued(blocks: list[Block]) -> None:

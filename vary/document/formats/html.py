@@ -85,6 +85,7 @@ _HTML: dict[str, Callable[[Block], str]] = {
     "formula": lambda block: f"<pre>{_safe(block.text)}</pre>",
     "code": lambda block: f"<pre><code>{html_lib.escape(block.text)}</code></pre>",
     "caption": lambda block: f"<p><small>{_safe(block.text)}</small></p>",
+    "footnote": lambda block: f"<p><small>{'<br>'.join(_html_lines(block))}</small></p>",
     "header": lambda block: f"<header>{_safe(block.text)}</header>",
     "footer": lambda block: f"<footer>{_safe(block.text)}</footer>",
 }  # fmt: skip

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import groupby
 
-from ..elements import ITEM, LINK, LOST, MATH, SCRIPTS, Block, Page
+from ..elements import ITEM, LINK, LOST, MATH, NOTE_MARK, SCRIPTS, Block, Line, Page
 from ..findings import FileInfo
 from ..running_text import join_parts
 from .tables import has_merged_body, html_table, simple_rows
@@ -19,7 +20,7 @@ from .tables import has_merged_body, html_table, simple_rows
 Pages = Iterator[Page]
 BULLETS = frozenset("•‣▪●○◦■□◆❖▶►➢➤–*·-")  # marks of list items that Markdown writes itself
 # Inside a line: emphasis, code, math, strikethrough; what closes a link; tags; entities. Then at its beginning.
-_INLINE = re.compile(r"[\\`*$]|(?<!\w)_|_(?!\w)|~~|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#|\w+;)")
+_INLINE = re.compile(r"[\\`*$]|\[(?=\^)|(?<!\w)_|_(?!\w)|~~|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#|\w+;)")
 _BEGINNING = re.compile(r"(?m)^(?:(\d{1,9})(?=[.)](?:\s|$))|(?=[#>+=|~-]|:-))")
 
 
@@ -31,13 +32,33 @@ def front_matter(source: str, info: FileInfo, pages: int) -> str:
 
 
 def markdown(source: str, model: str, pages: Pages, info: FileInfo | None = None) -> Iterator[str]:
-    """Yield the parts of a CommonMark text with tables. Comments hold page numbers, headers, footers and lost pages."""
+    """Yield the parts of a CommonMark text with tables. Comments hold page numbers, headers, footers and lost pages.
+
+    Footnotes keep their marks as labels. One that an earlier page has used gets the page's number before it.
+    """
+    labels: set[str] = set()
     for k, page in enumerate(pages):
+        page = _with_new_labels(page, labels)
         parts = [f"<!-- page {page.number} -->"]
         if page.status in LOST:
             parts.append(f"<!-- {_comment(_loss(page))} -->")
         parts.append(page_markdown(page))
         yield ("\n\n" if k else "") + "\n\n".join(part for part in parts if part)
+
+
+def _with_new_labels(page: Page, taken: set[str]) -> Page:
+    """Return the page with labels of footnotes that are not taken, and add them to `taken`."""
+    notes = [line for block in page.blocks if block.kind == "footnote" for line in block.lines]
+    labels = {style for line in notes for _, _, style in line.styles if style.startswith(NOTE_MARK)}
+    changed = {name: f"{NOTE_MARK}{page.number}-{name.removeprefix(NOTE_MARK)}" for name in labels & taken}
+    taken |= {changed.get(name, name) for name in labels}
+    if not changed:
+        return page
+
+    def renamed(line: Line) -> Line:
+        return replace(line, styles=[(start, end, changed.get(style, style)) for start, end, style in line.styles])
+
+    return replace(page, blocks=[replace(b, lines=[renamed(line) for line in b.lines]) for b in page.blocks])
 
 
 def page_markdown(page: Page) -> str:
@@ -180,8 +201,11 @@ def _cut(runs: list[Run], begin: Place, end: Place) -> list[Run]:
 def _plain(runs: Iterable[Run]) -> str:
     """Return runs without emphasis: fixed-width type in backticks, scripts in tags, formulas in dollars."""
     out = ""
-    for look, group in groupby(runs, key=lambda run: run[1] & {"mono", *_SCRIPTS, *MATH}):
+    for look, group in groupby(runs, key=lambda run: _plain_look(run[1])):
         text = "".join(piece for piece, _ in group)
+        if label := _note_label(look):
+            out += f"[^{label}]"
+            continue
         if look & {*MATH}:
             piece = f"${_latex(text)}$"
         elif "mono" in look:
@@ -194,6 +218,21 @@ def _plain(runs: Iterable[Run]) -> str:
             piece = f"<{name[:3]}>{piece}</{name[:3]}>"
         out += piece
     return out
+
+
+def _plain_look(look: frozenset[str]) -> frozenset[str]:
+    return frozenset(name for name in look if name in {"mono", *_SCRIPTS, *MATH} or name.startswith(NOTE_MARK))
+
+
+def _note_label(look: frozenset[str]) -> str:
+    return next((name.removeprefix(NOTE_MARK) for name in look if name.startswith(NOTE_MARK)), "")
+
+
+def _footnote(block: Block) -> str:
+    """Return the text of a footnote after its mark. Its lines go on in one paragraph."""
+    (mark, *first), *others = _line_runs(block)
+    texts = [_write_runs(_after(first, 0)), *map(_write_runs, others)]
+    return f"[^{_note_label(mark[1])}]: " + "  \n    ".join(texts)
 
 
 def _code(block: Block) -> str:
@@ -300,6 +339,7 @@ def _comment(text: str) -> str:
 
 _MARKDOWN: dict[str, Callable[[Block], str]] = {
     "heading": _heading, "list": _list, "code": _code, "table": _table, "figure": _figure, "formula": _formula,
+    "footnote": _footnote,
     "header": lambda block: f"<!-- header: {_comment(block.text)} -->",
     "footer": lambda block: f"<!-- footer: {_comment(block.text)} -->",
 }  # fmt: skip

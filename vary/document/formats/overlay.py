@@ -17,6 +17,7 @@ COLOURS = {
     "formula": "#e377c2",
     "figure": "#ff7f0e",
     "caption": "#8c564b",
+    "footnote": "#bcbd22",
     "header": "#7f7f7f",
     "footer": "#7f7f7f",
 }
