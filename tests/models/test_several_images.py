@@ -26,6 +26,8 @@ WAYS = {  # row: whether its class of transformers takes several images in a pro
     "fuyu": True,  # padded, a token after each row
     "idefics": True,  # cross-attention
     "openflamingo": False,  # no class
+    "llava-uhd": False,  # slices of several sizes
+    "minicpm-v": False,
     "blip-2": False,  # the class takes one image
 }
 

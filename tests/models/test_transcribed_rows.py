@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from PIL import Image
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from vary.models.config import preset
+from vary.models.images.arrange import runs_of
+from vary.models.images.views import cut_views
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.models.zoo import about, names
 
 from .references import randomised
 from .test_rows import DARK, answered, check_batches_caches_and_beams, check_training, decoder_of, inputs_of
-from .transcripts import LOGITS, TOKENS, c_abstractor, step
+from .transcripts import LOGITS, TOKENS, authors_slices, c_abstractor, step
 
 OWN = [name for name in names() if not about(name).reference and about(name).trains]  # of other authors
 
@@ -58,6 +63,35 @@ def test_the_connector_of_mm1_equals_the_c_abstractor() -> None:
         found = made(found, grid)
         grid = tuple(sizes.get("to", grid))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "most", "cut"), [("llava-uhd", 6, math.floor), ("minicpm-v", 9, round)])
+@pytest.mark.parametrize("size", [(300, 200), (500, 700), (1200, 400), (333, 1999), (2000, 1500), (90, 1500)])
+def test_an_image_is_sliced_as_by_the_authors(name, most, cut, size) -> None:
+    preprocess = preset(name).vocabularies[0]["preprocess"]
+    views, shape = cut_views(Image.new("RGB", size), preprocess, 3)
+    grid, whole, own = authors_slices(*size, preprocess["size"], most, cut)
+    columns, rows = grid or (0, 0)
+    slices = [own[::-1]] * (rows * columns)
+    expected = [*slices, whole[::-1]] if name == "llava-uhd" else [whole[::-1], *slices]
+    assert ([view.shape[1:] for view in views], shape) == (expected, (rows, columns, size[1], size[0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "sliced"),
+    [
+        ("llava-uhd", "#", "#,#,#\n#,#,#\n#"),
+        (
+            "minicpm-v",
+            "<image>#</image>",
+            "<image>#</image><slice>" + "\n".join(["<image>#</image>" * 3] * 2) + "</slice>",
+        ),
+    ],
+)
+def test_the_text_around_slices_is_that_of_the_authors(name, one, sliced) -> None:
+    for expected, shape in ((one, (0, 0, 300, 200)), (sliced, (2, 3, 800, 1200))):
+        runs = runs_of(preset(name).arrange, (8, 8), shape, (336, 336))
+        assert "".join("#" if run == 64 else str(run) for run in runs) == expected
 
 
 @torch.no_grad()

@@ -1,12 +1,12 @@
 """Connect by one layer of attention from learnt queries that know their place on a grid.
 
-Source: Qwen-VL, arXiv 2308.12966 section 2.1.
+Sources: Qwen-VL, arXiv 2308.12966 section 2.1; for images of any size, LLaVA-UHD, arXiv 2403.11703.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from .plain import Connector, Grid
 class Query(Connector):
     """Turn the tokens of an image into a square of queries, as wide as the language model.
 
-    Sines and cosines of row and column are added to queries and keys; those of the keys are interpolated.
+    Sines and cosines of row and column are added to queries and keys. `used_BN` says which tokens are not padding.
 
     Args:
         width: D.
@@ -26,30 +26,47 @@ class Query(Connector):
         queries: Number of image tokens, a square number.
         heads: Heads of the attention.
         eps: Constant of the norms.
+        interpolate: Whether the keys have the places of the queries, interpolated, or count rows and columns.
     """
 
-    def __init__(self, width: int, out_width: int, queries: int, heads: int, eps: float = 1e-6):
+    takes: ClassVar = ("used_BN",)
+
+    def __init__(
+        self, width: int, out_width: int, queries: int, heads: int, eps: float = 1e-6, interpolate: bool = True
+    ):
         super().__init__()
         self.queries = nn.Parameter(torch.randn(queries, out_width) * 0.02)
         self.project = nn.Linear(width, out_width, bias=False) if width != out_width else nn.Identity()
         self.attention = nn.MultiheadAttention(out_width, heads, batch_first=True)
         self.query_norm, self.key_norm = nn.LayerNorm(out_width, eps), nn.LayerNorm(out_width, eps)
-        self.side = math.isqrt(queries)
+        self.side, self.interpolate = math.isqrt(queries), interpolate
 
     @staticmethod
     def grid(grid: Grid, queries: int = 256, **_: Any) -> Grid:
         """Return the square of queries."""
         return math.isqrt(queries), math.isqrt(queries)
 
-    def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
+    def forward(self, tokens_BND: Tensor, grid: Grid, used_BN: Tensor | None = None) -> Tensor:
         """Map (B, N, D) to (B, queries, E)."""
-        places = grid_positions((self.side, self.side), self.queries)
         keys = self.key_norm(self.project(tokens_BND))
-        there = places.T.unflatten(1, (self.side, self.side))[None].float()
-        if grid != (self.side, self.side):
-            there = F.interpolate(there, grid, mode="bicubic", align_corners=False)
+        places = grid_positions((self.side, self.side), self.queries)
         asked = (self.query_norm(self.queries) + places).expand(len(tokens_BND), -1, -1)
-        return self.attention(asked, keys + there[0].flatten(1).T.to(keys.dtype), keys, need_weights=False)[0]
+        there, padding = self._places(grid).flatten(0, 1), None
+        if used_BN is not None:
+            cells, padding = used_BN.unflatten(1, grid), ~used_BN
+            sizes = zip(cells.any(2).sum(1).tolist(), cells.any(1).sum(1).tolist(), strict=True)
+            own = [F.pad(self._places(size), (0, 0, 0, grid[1] - size[1], 0, grid[0] - size[0])) for size in sizes]
+            there = torch.stack(own).flatten(1, 2)
+        return self.attention(asked, keys + there, keys, key_padding_mask=padding, need_weights=False)[0]
+
+    def _places(self, grid: Grid) -> Tensor:
+        """Return the positions (rows, columns, E) of the keys of a grid."""
+        own = (self.side, self.side)
+        if not self.interpolate or grid == own:
+            return grid_positions(grid, self.queries).unflatten(0, grid)
+        there = grid_positions(own, self.queries).T.unflatten(1, own)[None].float()
+        wide = F.interpolate(there, grid, mode="bicubic", align_corners=False)
+        return wide[0].permute(1, 2, 0).to(self.queries.dtype)
 
 
 def grid_positions(grid: Grid, like: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..connect import Grid
 from ..images.arrange import runs_of, tokens_in, used_cells
-from ..images.views import Shape, views_of
+from ..images.views import Shape, view_sizes, views_of
 from ..vocab.merge import token_grid
 
 
@@ -149,7 +149,8 @@ def encode_images_of_prompts(
     views = torch.tensor([sum(map(views_of, row)) for row in shapes], device=stacks[0].device)
     used = torch.arange(stacks[0].shape[1], device=views.device) < views[:, None]
     inputs = prompt_inputs(model, input_ids[::beams], views, words, words_mask, asked_BT)
-    unpadded = torch.tensor([shape[2:] for shape in flat for _ in range(views_of(shape))], device=views.device)
+    preprocess = config.vocabularies[0].get("preprocess", {})
+    unpadded = torch.tensor([size for shape in flat for size in view_sizes(preprocess, shape)], device=views.device)
     tokens_PME = model.get_image_features([stack[used] for stack in stacks], unpadded, **inputs)
     merged = len(tokens_PME) == len(flat)  # the connector may have made one view of all
     own = zip(tokens_PME.split([1 if merged else views_of(shape) for shape in flat]), flat, strict=True)

@@ -26,6 +26,7 @@ class Arrange(nn.Module):
     Args:
         width: E.
         before_tile: Text before a tile; `{row}` and `{column}` count from 1.
+        between_tiles: Text between two tiles of a row.
         after_row: Text after the last tile of a row.
         before_whole: Text before the whole image, if there are tiles.
         before_single: Text before an image without tiles.
@@ -38,6 +39,7 @@ class Arrange(nn.Module):
         self,
         width: int,
         before_tile: str = "",
+        between_tiles: str = "",
         after_row: str = "",
         before_whole: str = "",
         before_single: str = "",
@@ -63,6 +65,7 @@ class Arrange(nn.Module):
         found: Runs = []
         for row in range(1, rows + 1):
             for column in range(1, columns + 1):
+                found.append(texts.get("between_tiles", "") if column > 1 else "")
                 found += [texts.get("before_tile", "").format(row=row, column=column), each]
             found.append(texts.get("after_row", ""))
         return [*found, texts.get("before_whole", ""), each, texts.get("after", "")]
@@ -70,6 +73,41 @@ class Arrange(nn.Module):
     def forward(self, views_VME: Tensor, grid: Grid, shape: Shape, size: Grid) -> Tensor:
         """Return the tokens (L, E) of one image, in the order of `runs`."""
         return views_VME.flatten(0, 1)
+
+
+class WholeFirst(Arrange):
+    """Put the whole image first, then its tiles row by row, with the same texts around every view (MiniCPM-V).
+
+    Args:
+        width: E.
+        before: Text before every view.
+        after: Text after every view.
+        before_tiles: Text before the first tile.
+        between_rows: Text between two rows of tiles.
+        after_tiles: Text after the last tile.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        before: str = "",
+        after: str = "",
+        before_tiles: str = "",
+        between_rows: str = "",
+        after_tiles: str = "",
+    ):
+        super().__init__(width)
+
+    @staticmethod
+    def runs(grid: Grid, shape: Shape, size: Grid, **texts: Any) -> Runs:
+        """Return the runs of an image."""
+        view: Runs = [texts.get("before", ""), grid[0] * grid[1], texts.get("after", "")]
+        rows, columns, *_ = shape
+        if not rows * columns:
+            return view
+        row, between = view * columns, [texts.get("between_rows", "")]
+        tiles = row + (between + row) * (rows - 1)
+        return [*view, texts.get("before_tiles", ""), *tiles, texts.get("after_tiles", "")]
 
 
 class AnyRes(Arrange):
@@ -178,6 +216,7 @@ ARRANGES: dict[str, type[Arrange]] = {
     "cells": Cells,
     "merged": Merged,
     "slowfast": SlowFast,
+    "whole-first": WholeFirst,
 }
 
 

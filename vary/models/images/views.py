@@ -107,6 +107,69 @@ def parts(image: Image.Image, preprocess: dict[str, Any], rows: int, columns: in
     return [to_array(view, preprocess) for view in [whole, *_tiles(pixels, size)]], (rows, columns, high, wide)
 
 
+def slices(
+    image: Image.Image, preprocess: dict[str, Any], patch: int, limit: int, whole_first: bool = True, down: bool = False
+) -> Views:
+    """Return the whole image and slices of it, each in its own proportions with about `size` x `size` pixels.
+
+    Sources: LLaVA-UHD, arXiv 2403.11703; MiniCPM-V, arXiv 2408.01800.
+
+    Args:
+        image: Any image of Pillow.
+        preprocess: The keys of `config.Preprocess`.
+        patch: Pixels that divide the sides of every view.
+        limit: Most slices.
+        whole_first: Whether the whole image comes before its slices, or after them.
+        down: Whether sides are rounded down, or to the nearest multiple.
+    """
+    layout = slice_layout((image.height, image.width), preprocess["size"], patch, limit, down)
+    rows, columns, (high, wide), (slice_high, slice_wide) = layout
+    views = [resize(image, (wide, high), preprocess["resample"])]
+    if rows:
+        pixels = resize(image, (columns * slice_wide, rows * slice_high), preprocess["resample"])
+        own = _tiles(pixels, slice_high, slice_wide)
+        views = [*views, *own] if whole_first else [*own, *views]
+    return [to_array(view, preprocess) for view in views], (rows, columns, image.height, image.width)
+
+
+def slice_layout(
+    shape: tuple[int, int], size: int, patch: int, limit: int, down: bool = False
+) -> tuple[int, int, tuple[int, int], tuple[int, int]]:
+    """Return rows and columns of slices, and the (height, width) of the whole image and of a slice, in pixels.
+
+    Of the grids with about as many slices as the image has areas of `size` x `size`, the one nearest to its proportions
+    is taken. An image of one area has no slices.
+    """
+    high, wide = shape
+
+    def rounded(side: float, multiple: int) -> int:
+        return max(multiple, (math.floor if down else round)(side / multiple) * multiple)
+
+    def scaled(wide: float, high: float) -> tuple[int, int]:
+        short = int(size / math.sqrt(wide / high))
+        return rounded(short, patch), rounded(int(short * (wide / high)), patch)
+
+    wanted = min(math.ceil(wide * high / size**2), limit)
+    if wanted <= 1:
+        return 0, 0, scaled(wide, high), (0, 0)
+    counts = [n for n in (wanted - 1, wanted, wanted + 1) if 1 < n <= limit]
+    grids = [(n // columns, columns) for n in counts for columns in range(1, n + 1) if n % columns == 0]
+    rows, columns = min(grids, key=lambda grid: abs(math.log(wide / high) - math.log(grid[1] / grid[0])))
+    slice_size = scaled(rounded(wide, columns) / columns, rounded(high, rows) / rows)
+    return rows, columns, scaled(wide, high), slice_size
+
+
+def view_sizes(preprocess: dict[str, Any], shape: Shape) -> list[tuple[int, int]]:
+    """Return the height and width in pixels, without padding, of each view of an image."""
+    given = dict(preprocess.get("views") or {})
+    if given.pop("name", None) != "slices":
+        return [shape[2:]] * views_of(shape)
+    whole_first = given.pop("whole_first", True)
+    rows, columns, whole, own = slice_layout(shape[2:], preprocess["size"], **given)
+    cut = [own] * (rows * columns)
+    return [whole, *cut] if whole_first else [*cut, whole]
+
+
 def native(
     image: Image.Image,
     preprocess: dict[str, Any],
@@ -164,6 +227,7 @@ VIEWS: dict[str, Callable[..., Views]] = {
     "native": native,
     "padded": pad_views,
     "parts": parts,
+    "slices": slices,
     "tiles": tiles,
 }
 
@@ -174,6 +238,7 @@ def check_views(where: str, given: dict[str, Any]) -> None:
         raise ConfigError(f"{where}: unknown views {given.get('name')!r}; allowed: {', '.join(VIEWS)}")
 
 
-def _tiles(pixels: np.ndarray, size: int) -> list[np.ndarray]:
-    rows, columns = pixels.shape[0] // size, pixels.shape[1] // size
-    return [pixels[r * size : (r + 1) * size, c * size : (c + 1) * size] for r in range(rows) for c in range(columns)]
+def _tiles(pixels: np.ndarray, high: int, wide: int | None = None) -> list[np.ndarray]:
+    wide = wide or high
+    rows, columns = pixels.shape[0] // high, pixels.shape[1] // wide
+    return [pixels[r * high : (r + 1) * high, c * wide : (c + 1) * wide] for r in range(rows) for c in range(columns)]

@@ -39,6 +39,7 @@ class TowerVocabulary(Vocabulary):
         class_token: Whether a CLIP has its class token; that of Qwen-VL has none.
         norm: Name of a norm inside the tower to apply to the chosen layer.
         unit: Scale every token to length 1.
+        unpad: Encode every image without its padding; the tokens of padding are 0.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class TowerVocabulary(Vocabulary):
         unit: bool = False,
         class_token: bool = True,
         repeat: int = 1,
+        unpad: bool = False,
     ):
         super().__init__(
             config=config,
@@ -63,6 +65,7 @@ class TowerVocabulary(Vocabulary):
             unit=unit,
             class_token=class_token,
             repeat=repeat,
+            unpad=unpad,
         )
         self.tower = _build(config)
         if not class_token:
@@ -78,7 +81,8 @@ class TowerVocabulary(Vocabulary):
         self.channels = int(getattr(own, "num_channels", 3))  # type: ignore[misc]  # a tower may differ from its class
         asked = inspect.signature(self.tower.forward).parameters
         self.asks = "pixel_values" if "pixel_values" in asked else next(iter(asked))  # LayoutLMv3 has it after its text
-        self.native = "patch_attention_mask" in asked
+        self.masks, self.unpad = "patch_attention_mask" in asked, unpad
+        self.native = self.masks or unpad
         self.interpolates = "interpolate_pos_encoding" in asked
 
     @classmethod
@@ -103,6 +107,8 @@ class TowerVocabulary(Vocabulary):
         Raises:
             ValueError: A side is not a multiple of the stride, or the tower returns too few tokens.
         """
+        if self.unpad and sizes_B2 is not None:
+            return self._unpadded(pixels_BCHW, sizes_B2)
         high, wide = pixels_BCHW.shape[-2:]
         stored = (high, wide) == _stored_size(self.tower.config)  # SigLIP's 384 px are 27 patches of 14 px and a rest
         if not stored and (high % self.stride[0] or wide % self.stride[1]):
@@ -111,13 +117,21 @@ class TowerVocabulary(Vocabulary):
         options: dict[str, Any] = {}
         if self.interpolates and not stored:
             options["interpolate_pos_encoding"] = True
-        if self.native and sizes_B2 is not None:
+        if self.masks and sizes_B2 is not None:
             options["patch_attention_mask"] = self.used(sizes_B2, high, wide).unflatten(1, (rows, columns))
         deep = any(layer is not None for layer in self.layers)
         options |= {self.asks: pixels_BCHW} | ({"output_hidden_states": True} if deep else {})
         out = self.tower(**options)
         found = [out.last_hidden_state if k is None else out.hidden_states[k] for k in self.layers]
         return self._pick([self._flatten(tokens) if tokens.ndim == 4 else tokens for tokens in found], rows * columns)
+
+    def _unpadded(self, pixels_BCHW: Tensor, sizes_B2: Tensor) -> Tensor:
+        """Encode the images of each size together."""
+        found = pixels_BCHW.new_zeros(len(pixels_BCHW), *self.grid(*pixels_BCHW.shape[-2:]), self.width)
+        for high, wide in sorted({(high, wide) for high, wide in sizes_B2.tolist()}):
+            own, (rows, columns) = (sizes_B2 == sizes_B2.new_tensor((high, wide))).all(1), self.grid(high, wide)
+            found[own, :rows, :columns] = self(pixels_BCHW[own, :, :high, :wide]).unflatten(1, (rows, columns))
+        return found.flatten(1, 2)
 
     def from_tokens(self, tokens_BND: Tensor, grid: tuple[int, int]) -> Tensor:
         """Encode the tokens of another vocabulary in place of patch embeddings (DeepSeek-OCR, arXiv 2510.18234)."""

@@ -5,6 +5,7 @@ Sizes that differ from each other make a mistake in the wiring of parts an error
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 Settings = dict[str, Any]
@@ -178,6 +179,9 @@ def _language(settings: Settings) -> Settings:
         **{"n_heads": 4, "n_layers": 2, "expansion_ratio": 2, "max_seq_len": POSITIONS},  # of MPT
     }
     text = text | {key: value for key, value in small.items() if key in text}
+    if "residual_multiplier" in text:  # Granite's is in proportion to 1 / sqrt(layers)
+        ratio = settings["text_config"]["num_hidden_layers"] / text["num_hidden_layers"]
+        text["residual_multiplier"] *= math.sqrt(ratio)
     if "partial_rotary_factor" in text.get("rope_parameters", {}):
         text["rope_parameters"] = text["rope_parameters"] | {"partial_rotary_factor": 0.5}  # of a head 8 wide
     if "mrope_section" in text.get("rope_parameters", {}):
