@@ -31,7 +31,7 @@ from ..models.hub import weights_dir
 from ..models.modeling import VaryForConditionalGeneration, load_model
 from ..models.processor import VaryProcessor, character_tokenizer, load_processor
 from ..models.zoo import settings
-from .checkpoint import load_tensors, read_start
+from .checkpoint import load_start, load_tensors
 from .distributed import Ranks
 from .export import export
 from .eyes import read_eye
@@ -244,8 +244,7 @@ def _start(bench: Bench, arm: str, seed: int) -> VaryForConditionalGeneration:
         own, shared = model.state_dict(), _start(bench, first, seed).state_dict()
         load_tensors(model, {k: v for k, v in shared.items() if k in own and v.shape == own[k].shape}, first)
     folders = [str(weights_dir(name)) for name in bench.arms[arm].get("start", bench.start)]
-    if found := read_start(folders, model):
-        load_tensors(model, found.tensors["model"], found.folder)
+    load_start(folders, model)
     return model
 
 

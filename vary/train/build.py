@@ -15,7 +15,7 @@ from ..models.fuse.language import layers_of
 from ..models.modeling import VaryForConditionalGeneration, load_model
 from ..models.processor import VaryProcessor, character_tokenizer, load_processor
 from ..models.quantize import quantize
-from .checkpoint import load_tensors, read_start
+from .checkpoint import load_start
 from .distributed import Ranks
 from .optim import is_trained
 from .recipe import Lora, Recipe
@@ -46,8 +46,7 @@ def build(recipe: Recipe, training: bool = True) -> tuple[VaryForConditionalGene
         if model.config.reading:
             processor = VaryProcessor.of(model.config, character_tokenizer(model.config.reading["alphabet"]))
     _prepare(model, recipe, hold, training)
-    if started := read_start(recipe.start, model):  # a checkpoint of a model folder holds trained weights only
-        load_tensors(model, started.tensors["model"], started.folder)
+    load_start(recipe.start, model)
     return model, processor
 
 

@@ -143,34 +143,39 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         raise InputError(f"{folder}: {' '.join(str(error).split())}") from None
 
 
-def read_start(folders: Sequence[str], model: nn.Module, saved: Path | None = None) -> Checkpoint | None:
-    """Read the weights that a run begins with: all tensors of some folders that the model has. Later folders win.
+def load_start(folders: Sequence[str], model: nn.Module) -> None:
+    """Load the weights that a run begins with: all tensors of some folders that the model has. Later folders win.
 
     Args:
-        folders: Model folders, or folders with `model.safetensors` and, to go on at a stage and step, `state.json`.
-        model: The model of the run.
-        saved: The folder that another rank resumes: the last of `folders`, or a checkpoint to read instead.
+        folders: Model folders, or folders with `model.safetensors`.
+        model: The model of the run; it is changed.
 
     Raises:
         InputError: A folder cannot be read.
     """
-    if saved and (not folders or saved != Path(folders[-1])):
-        return read_checkpoint(saved)
-    if not folders:
-        return None
-    own, found = model.state_dict(), dict[str, Tensor]()
-    state: dict[str, Any] = {"stage": 0, "step": 0, "seen": 0, "seconds": 0.0, "task": {}}
+    own = {name: tensor.shape for name, tensor in model.state_dict().items()}
     for folder in map(Path, folders):
         try:
-            tensors = (
-                read_model(folder) if (folder / "config.json").is_file() else load_file(folder / "model.safetensors")
-            )
-            if (folder / "state.json").is_file():
-                state |= json.loads((folder / "state.json").read_text(encoding="utf-8"))
+            is_model = (folder / "config.json").is_file()
+            tensors = read_model(folder) if is_model else load_file(folder / "model.safetensors")
         except (OSError, ValueError, SafetensorError) as error:
             raise InputError(f"start: {folder}: {' '.join(str(error).split())}") from None
-        found |= {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
-    return Checkpoint(Path(folders[-1]), {"model": found, "ema": found, "optimizer": {}}, state)
+        load_tensors(model, {k: v for k, v in tensors.items() if own.get(k) == v.shape}, folder)
+
+
+def start_position(folders: Sequence[str]) -> dict[str, Any]:
+    """Return the stage, step and samples at which the weights of `start` were taken: from `state.json` where it is.
+
+    Raises:
+        InputError: A `state.json` cannot be read.
+    """
+    state: dict[str, Any] = {"stage": 0, "step": 0, "seen": 0, "seconds": 0.0, "task": {}}
+    for file in (Path(folder) / "state.json" for folder in folders):
+        try:
+            state |= json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        except (OSError, ValueError) as error:
+            raise InputError(f"start: {file}: {' '.join(str(error).split())}") from None
+    return state
 
 
 def named_tensors(model: nn.Module, wanted: Callable[[str], bool] = lambda name: True) -> Tensors:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import contextlib
 import random
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,13 +24,13 @@ from ..io.files import lock_folder
 from ..reading.engines.torch import fast_bf16
 from .build import build, shard_model, trained_names
 from .checkpoint import (
-    Checkpoint,
     Checkpoints,
     load_optimizer_state,
     load_tensors,
     named_tensors,
     optimizer_state,
-    read_start,
+    read_checkpoint,
+    start_position,
 )
 from .distributed import Ranks, distribute_like, local_shard
 from .flops import ThroughputMeter
@@ -39,6 +38,7 @@ from .loader import iterate_batches, next_batch
 from .optim import build_optimizers, is_trained, schedule, set_rate
 from .recipe import Recipe, Stage
 from .run_log import RunLog
+from .stop_signal import StopSignal, catch_signals
 from .tasks.chat_task import ChatTask
 from .tasks.formula_task import FormulaTask
 from .tasks.glyph_task import GlyphTask
@@ -49,19 +49,6 @@ Log = Callable[[str], Any]
 TASKS: dict[str, Any] = dict(read=ReadTask, write=StripTask, answer=ChatTask, formula=FormulaTask, glyphs=GlyphTask)
 MAX_SKIPPED_SHARE = 0.05  # of all samples, checked from the thousandth on
 MAX_EMPTY_STEPS = 3  # steps in a row in which no sample had a label
-
-
-class StopSignal:
-    """The first SIGTERM or SIGINT that the process received. A second one raises KeyboardInterrupt."""
-
-    def __init__(self) -> None:
-        self.number = 0
-
-    def handle(self, number: int, frame: Any) -> None:
-        """Handle a signal."""
-        if self.number:
-            raise KeyboardInterrupt
-        self.number = number
 
 
 def train(recipe: Recipe, log: Log = print, max_steps: int | None = None, assets: TextAssets | None = None) -> Path:
@@ -79,7 +66,7 @@ def train(recipe: Recipe, log: Log = print, max_steps: int | None = None, assets
         KeyboardInterrupt: After SIGINT, after saving.
     """
     ranks, out = Ranks.join(), Path(recipe.out)
-    with lock_folder(out, "training in it") if ranks.first else contextlib.nullcontext(), _catch_signals() as stop:
+    with lock_folder(out, "training in it") if ranks.first else contextlib.nullcontext(), catch_signals() as stop:
         run = Run(recipe, ranks, log if ranks.first else lambda _: None, stop, assets)
         run.resume()
         done = 0
@@ -120,22 +107,25 @@ class Run:
         self.logs = RunLog(self.out)
 
     def resume(self) -> None:
-        """Load the newest valid checkpoint, or the weights that the recipe starts with, if there are any."""
-        found = (self.checkpoints.load() or read_start(self.recipe.start, self.model)) if self.ranks.first else None
+        """Load the newest valid checkpoint. Without one, take the position of the weights of `start`."""
+        found = self.checkpoints.load() if self.ranks.first else None
         folder = self.ranks.broadcast(found.folder if found else None)
-        if not folder:
+        if folder:
+            found = found or read_checkpoint(folder)
+            load_tensors(self.model, found.tensors["model"], found.folder)
+            for name, tensor in found.tensors["ema"].items():
+                if name in self.ema:
+                    self.ema[name].copy_(distribute_like(tensor, self.ema[name]))
+            state, self.moments = found.state, found.tensors["optimizer"]
+        elif self.recipe.start:  # `build` has loaded the weights
+            folder, state = self.recipe.start[-1], start_position(self.recipe.start)
+        else:
             return self.logs.truncate({}) if self.ranks.first else None
-        found = found or cast(Checkpoint, read_start(self.recipe.start, self.model, folder))
-        load_tensors(self.model, found.tensors["model"], found.folder)
-        for name, tensor in found.tensors["ema"].items():
-            if name in self.ema:
-                self.ema[name].copy_(distribute_like(tensor, self.ema[name]))
-        state, self.moments = found.state, found.tensors["optimizer"]
         self.index, self.step, self.seen, self.seconds = (state[k] for k in ("stage", "step", "seen", "seconds"))
         self.task_state, self.bad_samples = state["task"], state.get("bad_samples", 0)
         if "logs" in state and self.ranks.first:  # version 0.1.0 saved none
             self.logs.truncate(state["logs"])
-        self.log(f"resumed {found.folder} at stage {self.index}, step {self.step}")
+        self.log(f"resumed {folder} at stage {self.index}, step {self.step}")
 
     def stage(self, limit: int | None) -> int:
         """Train one stage to its end, for `limit` steps, or until a stop signal. Return the number of steps done."""
@@ -383,18 +373,3 @@ def _seed_all(number: int) -> None:
     torch.manual_seed(number)
     np.random.seed(number % 2**32)
     random.seed(number)
-
-
-@contextlib.contextmanager
-def _catch_signals() -> Iterator[StopSignal]:
-    """Handle SIGTERM and SIGINT by a `StopSignal` inside the context. Does nothing outside the main thread."""
-    stop = StopSignal()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.signal(number, stop.handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
