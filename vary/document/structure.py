@@ -53,7 +53,7 @@ def find_structure(page: Page, evidence: Evidence | None = None) -> None:
     for block in page.blocks:
         if block.kind in REGIONS or block.kind == "code":
             continue
-        size = float(np.median([_size(line) for line in block.lines]))
+        size = float(np.median([line.height for line in block.lines]))
         text = block.text
         alone = len(block.lines) > 2 and size < LEVELS[1] * body and is_of_short_lines(block)  # an address
         alone = alone or (size < LEVELS[1] * body and _is_sentence(text))
@@ -83,19 +83,13 @@ def _mark_continued(blocks: list[Block]) -> None:
         elif block.kind != "text" or not block.lines:
             before = None if block.kind in ("heading", "list", "code") else before
         else:
-            if before is not None and _size(block.lines[0]) < NOTE * _size(before.lines[-1]):
+            if before is not None and block.lines[0].height < NOTE * before.lines[-1].height:
                 continue  # a note
             if before is not None and (apart or block.box[1] < before.box[1]) and not CAPTION.match(block.text):
-                ends, alike = before.text.rstrip(), _size(before.lines[-1]) < _size(block.lines[0]) / NOTE
+                ends, alike = before.text.rstrip(), before.lines[-1].height < block.lines[0].height / NOTE
                 open_end = ends[-1:].isalpha() or ends[-1:] in (",", *HYPHENS)
                 block.continues = alike and open_end and block.text[:1].islower()
             before, apart = block, False
-
-
-def _size(line: Line) -> float:
-    """Return the font size of a line in pixels: the median height of its character boxes, 0.96 em."""
-    heights = [y1 - y0 for _, y0, _, y1 in line.characters] or [line.box[3] - line.box[1]]
-    return float(np.median(heights))
 
 
 def _body_size(lines: list[Line]) -> float:
@@ -105,7 +99,7 @@ def _body_size(lines: list[Line]) -> float:
     """
     if not lines:
         return 16.0
-    sizes = np.repeat([_size(line) for line in lines], [max(1, len(line.text)) for line in lines])
+    sizes = np.repeat([line.height for line in lines], [max(1, len(line.text)) for line in lines])
     median = float(np.median(sizes))
     large = [float(size) for size in np.unique(sizes) if size > median]
     shares = {size: float((np.abs(sizes - size) < 0.06 * size).mean()) for size in large}
@@ -147,7 +141,7 @@ def _with_code(blocks: list[Block]) -> list[Block]:
         for code, run in groupby(block.lines, lambda line: id(line) in codes):
             lines = list(run)
             above = out[-1] if code and out and out[-1].kind == "code" else None
-            if above and _gap(above.box, union(line.box for line in lines)) < 3 * _size(lines[0]):
+            if above and _gap(above.box, union(line.box for line in lines)) < 3 * lines[0].height:
                 lines = [*out.pop().lines, *lines]
             whole = len(lines) == len(block.lines) and not code
             out.append(block if whole else Block(lines, union(line.box for line in lines), "code" if code else "text"))
@@ -161,7 +155,7 @@ def _code_lines(lines: list[Line]) -> set[int]:
     for order in (range(len(lines)), reversed(range(len(lines)))):
         before: int | None = None
         for k in order:
-            if fixed[k] and before in code and abs(lines[k].box[1] - lines[before].box[1]) < 4 * _size(lines[k]):
+            if fixed[k] and before in code and abs(lines[k].box[1] - lines[before].box[1]) < 4 * lines[k].height:
                 code.add(k)
             before = k
     return {id(lines[k]) for k in code}
@@ -180,7 +174,7 @@ def _unmark_authors(blocks: list[Block]) -> None:
     heads = [k for k, block in enumerate(blocks) if block.kind == "heading"]
     if not heads:
         return
-    title = max(heads, key=lambda k: _size(blocks[k].lines[0]))
+    title = max(heads, key=lambda k: blocks[k].lines[0].height)
     for block in blocks[title + 1 :]:
         if block.kind != "heading" or not _names_authors(block):
             break
@@ -221,7 +215,7 @@ def _with_bold_headings(blocks: list[Block]) -> list[Block]:
 
 
 def _is_bold_heading(block: Block, below: Block) -> bool:
-    text, size = block.text.strip(), _size(block.lines[0]) if block.lines else 0.0
+    text, size = block.text.strip(), block.lines[0].height if block.lines else 0.0
     if block.kind != "text" or not 0 < len(block.lines) <= BOLD_LINES or below.kind not in ("text", "list"):
         return False
     if not 1 < len(text) <= MAX_BOLD or text[-1] in ".,;:" or _CELLS.search(text) or CAPTION.match(text):
@@ -295,14 +289,14 @@ def _continues(block: Block, lines: list[Line]) -> bool:
     item = next(line for line in reversed(block.lines) if _is_item(line))
     text = _text_start(item)
     full = block.lines[-1].box[2] > lines[0].box[0] + 0.6 * (block.box[2] - block.box[0])
-    return full and all(abs(line.box[0] - text) < 0.8 * _size(line) for line in lines)
+    return full and all(abs(line.box[0] - text) < 0.8 * line.height for line in lines)
 
 
 def _follows(block: Block, line: Line) -> bool:
     """Return whether a line is below a list, close to it and of its size."""
     last = block.lines[-1]
     return (
-        0 < line.box[1] - last.box[1] < 3.2 * _size(last)
+        0 < line.box[1] - last.box[1] < 3.2 * last.height
         and line.box[0] < block.box[2]
-        and abs(_size(line) - _size(last)) < 0.15 * _size(last)
+        and abs(line.height - last.height) < 0.15 * last.height
     )

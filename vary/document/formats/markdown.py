@@ -124,7 +124,7 @@ def _write_runs(runs: list[Run]) -> str:
 
 def _link(look: frozenset[str]) -> str:
     """Return the address of a run's link, fit for Markdown. Links inside the file are left out: it has no anchors."""
-    target = next((name.removeprefix(LINK) for name in sorted(look) if name.startswith(LINK)), "")
+    target = _after_prefix(look, LINK)
     return "" if target.startswith("#") else re.sub(r"[\s()<>\\]", lambda m: f"%{ord(m[0]):02X}", target)
 
 
@@ -203,7 +203,7 @@ def _plain(runs: Iterable[Run]) -> str:
     out = ""
     for look, group in groupby(runs, key=lambda run: _plain_look(run[1])):
         text = "".join(piece for piece, _ in group)
-        if label := _note_label(look):
+        if label := _after_prefix(look, NOTE_MARK):
             out += f"[^{label}]"
             continue
         if look & {*MATH}:
@@ -224,15 +224,16 @@ def _plain_look(look: frozenset[str]) -> frozenset[str]:
     return frozenset(name for name in look if name in {"mono", *_SCRIPTS, *MATH} or name.startswith(NOTE_MARK))
 
 
-def _note_label(look: frozenset[str]) -> str:
-    return next((name.removeprefix(NOTE_MARK) for name in look if name.startswith(NOTE_MARK)), "")
+def _after_prefix(look: frozenset[str], prefix: str) -> str:
+    """Return what follows a prefix in the name of a style; empty without such a style."""
+    return next((name.removeprefix(prefix) for name in sorted(look) if name.startswith(prefix)), "")
 
 
 def _footnote(block: Block) -> str:
-    """Return the text of a footnote after its mark. Its lines go on in one paragraph."""
+    """Return a footnote with its label before the text. Its lines go on in one paragraph."""
     (mark, *first), *others = _line_runs(block)
-    texts = [_write_runs(_after(first, 0)), *map(_write_runs, others)]
-    return f"[^{_note_label(mark[1])}]: " + "  \n    ".join(texts)
+    texts = [_write_runs(first).lstrip(), *map(_write_runs, others)]
+    return f"[^{_after_prefix(mark[1], NOTE_MARK)}]: " + "  \n    ".join(texts)
 
 
 def _code(block: Block) -> str:

@@ -81,13 +81,8 @@ def _marks(line: Line) -> list[Place]:
 def _is_above(line: Line, note: Block) -> bool:
     """Return whether a line is larger than those of a note, and above it or in another column."""
     apart = line.box[2] < note.box[0] or line.box[0] > note.box[2]
-    high = float(np.median([_height(one) for one in note.lines]))
-    return (line.box[3] <= note.box[1] or apart) and high < SMALLER * _height(line)
-
-
-def _height(line: Line) -> float:
-    heights = [box[3] - box[1] for box in line.characters] or [line.box[3] - line.box[1]]
-    return float(np.median(heights))
+    high = float(np.median([one.height for one in note.lines]))
+    return (line.box[3] <= note.box[1] or apart) and high < SMALLER * line.height
 
 
 def _choose(places: list[Place], mark: str) -> list[Place]:
