@@ -16,8 +16,10 @@ from vary.models.modeling import VaryForConditionalGeneration
 from vary.models.zoo import about, names
 
 from .references import randomised
+from .resampler_transcripts import authors_slices
 from .test_rows import DARK, answered, check_batches_caches_and_beams, check_training, decoder_of, inputs_of
-from .transcripts import LOGITS, TOKENS, authors_slices, c_abstractor, step
+from .transcript_parts import step
+from .transcripts import LOGITS, TOKENS, c_abstractor
 
 OWN = [name for name in names() if not about(name).reference and about(name).trains]  # of other authors
 

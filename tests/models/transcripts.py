@@ -15,39 +15,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Weights = dict[str, Tensor]
-
-
-def under(weights: Weights, prefix: str) -> Weights:
-    """The weights whose names begin with a prefix, without it."""
-    return {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-
-
-def step(model: Any, k: int) -> Weights:
-    return under(model.state_dict(), f"connector.steps.{k}.")
-
-
-def affine(weights: Weights, name: str, x: Tensor) -> Tensor:
-    return F.linear(x, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
-
-
-def normed(weights: Weights, name: str, x: Tensor, eps: float = 1e-5) -> Tensor:
-    return F.layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"], eps)
-
-
-def hidden(model: Any, inputs: dict[str, Any], layer: int) -> Tensor:
-    """A hidden state of the first tower, with its class token."""
-    return model.vocabularies[0].tower(inputs["pixel_values"], output_hidden_states=True).hidden_states[layer]
-
-
-def heads_of(x: Tensor, heads: int) -> Tensor:
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-def softmax_attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
-    q, k, v = (heads_of(x, heads) for x in (q, k, v))
-    scores = q @ k.mT / math.sqrt(q.shape[-1])
-    return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+from .resampler_transcripts import llava_uhd, minicpm_v, qwen_vl
+from .transcript_parts import (
+    Weights,
+    affine,
+    heads_of,
+    hidden,
+    normed,
+    softmax_attention,
+    square,
+    step,
+    two_layers,
+    under,
+)
 
 
 def yi_vl(model: Any, inputs: dict[str, Any]) -> Tensor:
@@ -69,15 +49,6 @@ def convllava(model: Any, inputs: dict[str, Any]) -> Tensor:
     x = x.permute(0, 2, 3, 1).flatten(1, 2)
     weights = model.state_dict()
     return affine(weights, "connector.layers.2", F.gelu(affine(weights, "connector.layers.0", x)))
-
-
-def two_layers(weights: Weights, x: Tensor) -> Tensor:
-    return affine(weights, "layers.2", F.gelu(affine(weights, "layers.0", x)))
-
-
-def square(x: Tensor) -> Tensor:
-    side = math.isqrt(x.shape[1])
-    return x.transpose(1, 2).reshape(len(x), -1, side, side)
 
 
 def mobilevlm(model: Any, inputs: dict[str, Any]) -> Tensor:
@@ -137,120 +108,6 @@ def c_abstractor(stages: list[Weights], x: Tensor, depth: int, to: tuple[int, in
             x = F.silu(x + y)
         x = F.adaptive_avg_pool2d(x, to) if k == 0 else x
     return x.flatten(2).transpose(1, 2)
-
-
-def sines(width: int, places: Tensor) -> Tensor:
-    omega = 1 / 10000 ** (torch.arange(width // 2).float() / (width / 2))
-    angles = places.flatten().float()[:, None] * omega
-    return torch.cat([angles.sin(), angles.cos()], 1)
-
-
-def sine_table(width: int, rows: int, columns: int) -> Tensor:
-    """Positions of a grid: the column first, then the row."""
-    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    return torch.cat([sines(width // 2, column), sines(width // 2, row)], 1)
-
-
-def qwen_vl(model: Any, inputs: dict[str, Any]) -> Tensor:
-    tower, w = model.vocabularies[0].tower, step(model, 0)
-    patches = tower.embeddings.patch_embedding(inputs["pixel_values"]).flatten(2).transpose(1, 2)
-    x = tower.pre_layrnorm.forward(patches + tower.embeddings.position_embedding.weight[1:])  # without our hook
-    x = tower.encoder(inputs_embeds=x).last_hidden_state
-    queries, width = w["queries"].shape
-    table, cells = sine_table(width, math.isqrt(queries), math.isqrt(queries)), math.isqrt(x.shape[1])
-    wide = table.reshape(1, math.isqrt(queries), -1, width).permute(0, 3, 1, 2)
-    there = F.interpolate(wide, (cells, cells), mode="bicubic", align_corners=False).permute(0, 2, 3, 1).flatten(0, 2)
-    x = normed(w, "key_norm", affine(w, "project", x), 1e-6)
-    asked = (normed(w, "query_norm", w["queries"], 1e-6) + table).expand(len(x), -1, -1)
-    parts = zip(w["attention.in_proj_weight"].chunk(3), w["attention.in_proj_bias"].chunk(3), strict=True)
-    q, k, v = (F.linear(given, *own) for given, own in zip((asked, x + there, x), parts, strict=True))
-    x = affine(w, "attention.out_proj", softmax_attention(q, k, v, model.config.connector["steps"][0]["heads"]))
-    return normed(step(model, 1), "norm", x, 1e-6) @ step(model, 2)["linear.weight"].T
-
-
-def authors_slices(
-    wide: int, high: int, scale: int, most: int, cut: Callable[[float], int]
-) -> tuple[list[int] | None, tuple[int, int], tuple[int, int]]:
-    """The grid [columns, rows] of slices, and the (width, height) of the whole image and of a slice."""
-
-    def ensure(length: float, unit: int) -> int:
-        return max(cut(length / unit) * unit, unit)
-
-    def best(width: float, height: float) -> tuple[int, int]:
-        r = width / height
-        height = int(scale / math.sqrt(r))
-        return ensure(int(height * r), 14), ensure(height, 14)
-
-    multiple = min(math.ceil(wide * high / (scale * scale)), most)
-    if multiple <= 1:
-        return None, best(wide, high), (0, 0)
-    chosen, least = [1, 1], math.inf
-    for number in (multiple - 1, multiple, multiple + 1):
-        if number == 1 or number > most:
-            continue
-        for m in range(1, number + 1):
-            if number % m:
-                continue
-            error = abs(math.log(wide / high) - math.log(m / (number // m)))
-            if error < least:
-                chosen, least = [m, number // m], error
-    return chosen, best(wide, high), best(ensure(wide, chosen[0]) / chosen[0], ensure(high, chosen[1]) / chosen[1])
-
-
-def patches_of(tower: Any, pixels: Tensor, classes: int) -> Tensor:
-    """The state before the last layer of a tower, with positions interpolated to the size of an image (1, C, H, W)."""
-    maps, stored = tower.embeddings.patch_embedding(pixels), tower.embeddings.position_embedding.weight
-    side = math.isqrt(len(stored) - classes)
-    square = stored[classes:].T.reshape(1, -1, side, side)
-    there = F.interpolate(square, maps.shape[-2:], mode="bicubic", align_corners=False)
-    x = (maps + there).flatten(2).transpose(1, 2)
-    if classes:
-        x = torch.cat([(tower.embeddings.class_embedding + stored[0])[None, None], x], 1)
-        x = tower.pre_layrnorm(x)
-    for layer in tower.encoder.layers[:-1]:
-        x = layer(x, attention_mask=None)
-    return x[:, classes:]
-
-
-def resampled(model: Any, x: Tensor, grid: tuple[int, int], adaptive: bool) -> Tensor:
-    w = step(model, 0)
-    queries, width = w["queries"].shape
-    side = math.isqrt(queries)
-    table = sine_table(width, side, side)
-    there = sine_table(width, *grid)
-    if not adaptive:
-        wide = table.reshape(1, side, side, width).permute(0, 3, 1, 2)
-        there = F.interpolate(wide, grid, mode="bicubic", align_corners=False).permute(0, 2, 3, 1).flatten(0, 2)
-    x = normed(w, "key_norm", affine(w, "project", x), 1e-6)
-    asked = (normed(w, "query_norm", w["queries"], 1e-6) + table)[None]
-    parts = zip(w["attention.in_proj_weight"].chunk(3), w["attention.in_proj_bias"].chunk(3), strict=True)
-    q, k, v = (F.linear(given, *own) for given, own in zip((asked, x + there, x), parts, strict=True))
-    x = affine(w, "attention.out_proj", softmax_attention(q, k, v, model.config.connector["steps"][0]["heads"]))
-    return normed(step(model, 1), "norm", x, 1e-6) @ step(model, 2)["linear.weight"].T
-
-
-def llava_uhd(model: Any, inputs: dict[str, Any]) -> Tensor:
-    high, wide = inputs["image_shapes"][0, 0, 2:].tolist()
-    scale, views = model.config.vocabularies[0]["preprocess"]["size"], inputs["pixel_values"][0]
-    grid, whole, own = authors_slices(wide, high, scale, 6, math.floor)
-    assert grid == [2, 2]
-    found = []
-    for view, (width, height) in zip(views, [own] * 4 + [whole], strict=True):
-        x = patches_of(model.vocabularies[0].tower, view[None, :, :height, :width], 1)
-        found.append(resampled(model, x, (height // 14, width // 14), False))
-    return torch.cat(found, 1)
-
-
-def minicpm_v(model: Any, inputs: dict[str, Any]) -> Tensor:
-    high, wide = inputs["image_shapes"][0, 0, 2:].tolist()
-    scale, views = model.config.vocabularies[0]["preprocess"]["size"], inputs["pixel_values"][0]
-    grid, whole, own = authors_slices(wide, high, scale, 9, round)
-    assert grid == [2, 1]
-    tower, found = model.vocabularies[0].tower, []
-    for view, (width, height) in zip(views, [whole, own, own], strict=True):
-        x = tower.post_layernorm(patches_of(tower, view[None, :, :height, :width], 0))
-        found.append(resampled(model, x, (height // 14, width // 14), True))
-    return torch.cat(found, 1)
 
 
 def mplug_owl(model: Any, inputs: dict[str, Any]) -> Tensor:
