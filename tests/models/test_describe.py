@@ -22,7 +22,7 @@ _MERGED = {"vocabularies.0": _CLIP, "vocabularies.1": _SAM}
 _NANO = {"vocabularies.0": 1_297_600, "reading_head": 105_931, "connector": 998_624, "language_model": 3_468_032}
 COUNTS: dict[str, dict[str, int]] = {  # counted once on the built models, and in the papers
     "vary-nano": _NANO,
-    "vary-nano-formulas": {**_NANO, "glyph_head": 74829, "symbols_decoder": 5_476_928},
+    "vary-nano-formulas": {**_NANO, "glyph_head": 350_829, "symbols_decoder": 5_476_928},
     "vary-tiny": _TINY,
     "vary-tiny-paper": _TINY,
     "vary-tiny-600k": {**_TINY, "language_model": 125_239_296},

@@ -79,7 +79,7 @@ def test_what_the_head_says_is_found_again() -> None:
     formulas = [source(degraded=0.0).sample(k) for k in range(6)]
     batch = make_batch(formulas, head.class_of, head.stride)
     grid = batch.images.shape[2] // 8, batch.images.shape[3] // 4
-    found = head(torch.zeros(len(formulas), grid[0] * grid[1], 8))
+    found = head(torch.zeros(len(formulas), grid[0] * grid[1], 8), grid)
     found.gate[:] = torch.where(batch.gate == 1, 9.0, -9.0)
     found.gate[batch.gate == -1] = 5.0  # a neighbour that says the same
     image, cell = batch.at.T
@@ -101,7 +101,7 @@ def test_what_the_head_says_is_found_again() -> None:
 
 def test_doubles_are_found_once() -> None:
     head = GlyphHead(8, (8, 4), "ab")
-    found = head(torch.zeros(1, 4, 8))
+    found = head(torch.zeros(1, 4, 8), (1, 4))
     found.gate[:] = torch.tensor([[3.0, 2.0, -9.0, 1.0]])
     found.boxes = torch.tensor([[[-2.0, -3, 2, 3], [-6, -3, -2, 3], [0, 0, 0, 0], [-2, -3, 2, 3]]])
     (seen,) = head.find(found, (1, 4))

@@ -1,32 +1,36 @@
 """The glyph head: find printed characters in two dimensions, each with class, style and box.
 
 It serves formulas, labels and tables of digits, where there are no lines to read along. Each glyph belongs to the cell
-of its middle. A gate tells cells with a glyph from blank ones, so that classes are only computed at its peaks, and
-classes go through a narrow layer, so that thousands of them cost little.
+of its middle. A gate tells cells with a glyph from blank ones, so that classes are only computed at its peaks. All
+outputs come from a narrow field, so that thousands of classes cost little. Two convolutions over neighbouring cells
+make that field: a cell alone hardly tells the middle of a glyph from the rest of it (docs/training.md).
 
 Shapes: B batch, N = R * K cells of R rows and K columns, D width, G glyph classes (0 for unknown), S styles.
-Sources: centre cells as in CenterNet (arXiv 1904.07850); peaks and suppression of doubles are ours.
+Sources: centre cells as in CenterNet (arXiv 1904.07850); the convolutions and the removal of doubles are ours.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...markup.math_tokens import BAR, RULE
 
 BOX_UNIT = 8.0  # pixels of a box coordinate of 1
 RULE_SPREAD = 2.5  # pixels by which pieces of one rule may differ across it
-SAME_GLYPH = 0.4  # overlap (intersection over union) from which two peaks are one glyph
+SAME_MIDDLE = 0.5, 1.0  # distance of two middles within one glyph, as a share of its sides, and in pixels
+SAME_AREA = 0.5  # share of the smaller of two boxes that lies in the other, when both are of one glyph
+KERNEL = 3, 5  # cells: 24 x 20 pixels at 8 x 4
 
 
 @dataclass
 class GlyphMap:
-    """Per cell: gate (B, N), the narrow features (B, N, rank) that classes come from, styles (B, N, S), boxes (B, N, 4)
-    from the middle of the cell, in pixels."""
+    """Per cell: gate (B, N), features (B, N, rank) that classes come from, styles (B, N, S), boxes (B, N, 4) from the
+    middle of the cell, in pixels."""
 
     gate: Tensor
     features: Tensor
@@ -43,16 +47,20 @@ class FoundGlyphs:
     boxes: np.ndarray
     confidence: np.ndarray
 
+    def select(self, which: np.ndarray) -> FoundGlyphs:
+        """Return some of the glyphs, by indices or a mask."""
+        return FoundGlyphs(self.classes[which], self.styles[which], self.boxes[which], self.confidence[which])
+
 
 class GlyphHead(nn.Module):
-    """Tokens (B, N, D) -> `GlyphMap`.
+    """Tokens (B, N, D) of a grid of cells -> `GlyphMap`.
 
     Args:
         width: D.
         stride: Pixels of a cell, rows and columns.
         glyphs: Characters that have a class; class 0 is for all others.
         styles: How many styles glyphs have.
-        rank: Width of the layer before the classes.
+        rank: Width of the field that all outputs come from.
     """
 
     given = ("width", "stride")
@@ -61,15 +69,20 @@ class GlyphHead(nn.Module):
         super().__init__()
         self.glyphs, self.stride = glyphs, stride
         self.class_of = {char: k + 1 for k, char in enumerate(glyphs)}
-        self.gate, self.squeeze = nn.Linear(width, 1), nn.Linear(width, rank)
-        self.classes = nn.Linear(rank, len(glyphs) + 1)
-        self.style, self.box = nn.Linear(width, styles), nn.Linear(width, 4)
+        self.squeeze = nn.Linear(width, rank)
+        padding = KERNEL[0] // 2, KERNEL[1] // 2
+        self.near, self.far = (nn.Conv2d(rank, rank, KERNEL, padding=padding) for _ in range(2))
+        self.gate, self.classes = nn.Linear(rank, 1), nn.Linear(rank, len(glyphs) + 1)
+        self.style, self.box = nn.Linear(rank, styles), nn.Linear(rank, 4)
 
-    def forward(self, tokens_BND: Tensor) -> GlyphMap:
-        """See the class."""
-        tokens = tokens_BND
-        gate = self.gate(tokens)[..., 0].float()
-        return GlyphMap(gate, self.squeeze(tokens), self.style(tokens).float(), self.box(tokens).float() * BOX_UNIT)
+    def forward(self, tokens_BND: Tensor, grid: tuple[int, int]) -> GlyphMap:
+        """Return what each cell holds. grid: rows and columns of cells."""
+        narrow = self.squeeze(tokens_BND)
+        field = F.gelu(narrow).transpose(1, 2).unflatten(2, grid)
+        field = F.gelu(self.far(F.gelu(self.near(field)))).flatten(2).transpose(1, 2)
+        features = narrow + field
+        gate = self.gate(features)[..., 0].float()
+        return GlyphMap(gate, features, self.style(features).float(), self.box(features).float() * BOX_UNIT)
 
     def cell_middles(self, grid: tuple[int, int]) -> Tensor:
         """(R * K, 4): the middle of each cell in pixels, as x, y, x, y."""
@@ -91,15 +104,14 @@ class GlyphHead(nn.Module):
         images = []
         for gate, features, styles, boxes in zip(found.gate, found.features, found.styles, found.boxes, strict=True):
             cells = torch.nonzero(gate.sigmoid() > threshold)[:, 0]
-            cells = cells[gate[cells].argsort(descending=True)]
+            sure, classes = self.classes(features[cells]).float().softmax(-1).max(-1)
+            confidence, order = (sure * gate[cells].sigmoid()).sort(descending=True, stable=True)
+            cells, classes = cells[order], classes[order]
             places = (boxes[cells] + middles[cells]).cpu().numpy()
-            kept = torch.from_numpy(_without_doubles(places)).to(cells.device)
-            cells, places = cells[kept], places[kept.cpu().numpy()]
-            odds = self.classes(features[cells]).float().softmax(-1)
-            sure, classes = odds.max(-1)
-            confidence = (sure * gate[cells].sigmoid()).cpu().numpy()
-            of_style = styles[cells].argmax(-1).cpu().numpy()
-            images.append(self._join_rules(FoundGlyphs(classes.cpu().numpy(), of_style, places, confidence)))
+            found_all = FoundGlyphs(
+                classes.cpu().numpy(), styles[cells].argmax(-1).cpu().numpy(), places, confidence.cpu().numpy()
+            )
+            images.append(self._join_rules(found_all.select(_without_doubles(places))))
         return images
 
     def _join_rules(self, found: FoundGlyphs) -> FoundGlyphs:
@@ -116,21 +128,17 @@ class GlyphHead(nn.Module):
                         boxes[before, along + 2] = max(boxes[before, along + 2], boxes[piece, along + 2])
                         keep[piece] = False
                         break
-        return FoundGlyphs(found.classes[keep], found.styles[keep], boxes[keep], found.confidence[keep])
+        return replace(found, boxes=boxes).select(keep)
 
 
 def _without_doubles(boxes: np.ndarray) -> np.ndarray:
-    """Return indices of boxes that no better one overlaps."""
-    kept: list[int] = []
-    for k, box in enumerate(boxes):
-        if kept:
-            others = boxes[kept]
-            wide = np.minimum(box[2], others[:, 2]) - np.maximum(box[0], others[:, 0])
-            high = np.minimum(box[3], others[:, 3]) - np.maximum(box[1], others[:, 1])
-            both = np.maximum(wide, 0) * np.maximum(high, 0)
-            areas = (others[:, 2] - others[:, 0]) * (others[:, 3] - others[:, 1])
-            either = areas + (box[2] - box[0]) * (box[3] - box[1]) - both
-            if (both > SAME_GLYPH * np.maximum(either, 1e-6)).any():
-                continue
-        kept.append(k)
-    return np.array(kept, np.int64)
+    """Return indices of boxes (N, 4), best first, that are not another sight of a better one."""
+    middles, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).clip(1)
+    kept = np.zeros(0, np.int64)
+    for k in range(len(boxes)):
+        near = np.abs(middles[kept] - middles[k]) < SAME_MIDDLE[0] * sides[kept] + SAME_MIDDLE[1]
+        shared = np.minimum(boxes[kept, 2:], boxes[k, 2:]) - np.maximum(boxes[kept, :2], boxes[k, :2])
+        smaller = np.minimum(sides[kept].prod(1), sides[k].prod())
+        if not (near.all(1) | (shared.clip(0).prod(1) > SAME_AREA * smaller)).any():
+            kept = np.append(kept, k)
+    return kept

@@ -16,7 +16,7 @@ from ...data.corpus.formulas import real_formulas
 from ...data.documents.formula_glyphs import FormulaGlyphs, GlyphFormula
 from ...io.errors import ConfigError
 from ...markup.math_tokens import BAR, RULE
-from ...models.heads.glyphs import BOX_UNIT, FoundGlyphs, GlyphHead
+from ...models.heads.glyphs import BOX_UNIT, FoundGlyphs, GlyphHead, GlyphMap
 from ...models.images.preprocess import normalise
 from ...models.modeling import VaryForConditionalGeneration
 from ..recipe import Stage
@@ -148,17 +148,19 @@ class GlyphTask:
         found = self.context.draw(lambda: [source.sample(k) for k in range(MEASURED)])
         return sorted(found, key=lambda f: f.image.shape if f.image is not None else ())
 
-    def _tokens(self, batch: GlyphBatch) -> Tensor:
+    def _find(self, batch: GlyphBatch) -> tuple[GlyphMap, tuple[int, int]]:
         vocabulary = self.model.reading_vocabulary
         settings = self.model.config.vocabularies[self.model.reading_vocabulary_index]["preprocess"]
         pixels = normalise(batch.images.float(), settings)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            return vocabulary(pixels)
+            tokens = vocabulary(pixels)
+        grid = vocabulary.grid(*pixels.shape[-2:])
+        return self.head(tokens, grid), grid
 
     def losses(self, batch: GlyphBatch) -> tuple[dict[str, Tensor], float]:
         """Return means over cells and glyphs; every batch has the weight of its glyphs."""
         batch = batch.to(self.device)
-        found = self.head(self._tokens(batch))
+        found, _ = self._find(batch)
         image, cell = batch.at.T
         asked = batch.gate >= 0
         wanted = batch.gate.clamp_min(0).float()
@@ -191,9 +193,7 @@ class GlyphTask:
         for k in range(0, MEASURED, 16):
             some = self.held_out[k : k + 16]
             batch = make_batch(some, self.head.class_of, self.head.stride).to(self.device)
-            grid = self.model.reading_vocabulary.grid(*batch.images.shape[-2:])
-            glyphs = self.head.find(self.head(self._tokens(batch)), grid)
-            for formula, seen in zip(some, glyphs, strict=True):
+            for formula, seen in zip(some, self.head.find(*self._find(batch)), strict=True):
                 pairs = match_glyphs(formula, seen, self.head.class_of)
                 right, found_all = right + len(pairs), found_all + len(seen.classes)
                 wanted_all += len(formula.chars)
