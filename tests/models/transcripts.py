@@ -297,4 +297,4 @@ def flamingo_logits(model: Any, inputs: dict[str, Any], language: Any) -> Tensor
     return language(inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False).logits
 
 
-LOGITS: dict[str, Callable[[Any, dict[str, Any], Any], Tensor]] = {"openflamingo": flamingo_logits}
+FLAMINGOS: dict[str, Callable[[Any, dict[str, Any], Any], Tensor]] = {"openflamingo": flamingo_logits}

@@ -30,7 +30,7 @@ class BenchRow:
     """What one arm reached on one task: means over seeds, with the 95% interval of the accuracy.
 
     Attributes:
-        own: Parameters of connector, arrangement and fusion.
+        own: Parameters of connector, arrangement, fusion and routes.
         trained: All parameters that were trained.
         tokens: Image tokens of a picture.
         gflop: Operations of a training step, forward and backward, per sample.

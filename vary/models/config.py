@@ -17,7 +17,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from ..io.errors import ConfigError
 from .connect import CONNECTORS, STEPS, LanguageMoe
-from .fuse import FUSIONS
+from .fuse import BRANCHES, FUSIONS, Where, split_route
 from .generate.symbols_decoder import SymbolsDecoder
 from .heads.glyphs import GlyphHead
 from .images.arrange import ARRANGES
@@ -55,9 +55,10 @@ class Preprocess:
 @strict
 @dataclass
 class PositionIds:
-    """How tokens of the prompt are numbered: `plain` from `first`, or `mrope` (time, row and column)."""
+    """How tokens of the prompt are numbered: `plain` from `first`, `mrope` (time, row and column), or `shared` by the
+    inner tokens of an image."""
 
-    name: Literal["plain", "mrope"] = "plain"
+    name: Literal["plain", "mrope", "shared"] = "plain"
     first: int = 0
 
 
@@ -99,6 +100,7 @@ class VaryConfig(PreTrainedConfig):
             (Vary's own order) instead of the merged tokens.
         arrange: Order of the tokens of an image: `name` and sizes.
         fusion: How the language model sees images: `name` and sizes.
+        routes: Which tokens take other parameters: the keys of `Where`, and `name` and sizes of a branch.
         positions: The keys of `PositionIds`.
         mask: `causal`, or `prefix` (tokens before the first answer see each other).
         head: The keys of `HeadSizes`.
@@ -124,6 +126,7 @@ class VaryConfig(PreTrainedConfig):
         text_config: dict[str, Any] | PreTrainedConfig | None = None,
         arrange: dict[str, Any] | None = None,
         fusion: dict[str, Any] | None = None,
+        routes: list[dict[str, Any]] | None = None,
         positions: dict[str, Any] | None = None,
         mask: str = "causal",
         head: dict[str, Any] | None = None,
@@ -147,6 +150,7 @@ class VaryConfig(PreTrainedConfig):
         self.text_config = _text_config(text_config or {"model_type": "llama"})
         self.arrange = arrange or {"name": "plain"}
         self.fusion = fusion or {"name": "prefix"}
+        self.routes = routes or []
         self.positions = positions or {"name": "plain"}
         self.mask = mask
         self.head = head or {}
@@ -190,6 +194,10 @@ class VaryConfig(PreTrainedConfig):
                     check_views(f"{where}.preprocess.views", views)
         check_part("arrange", "arrangement", self.arrange, ARRANGES)
         check_part("fusion", "fusion", self.fusion, FUSIONS)
+        for k, route in enumerate(self.routes):
+            where, sizes = split_route(route)
+            check_values(f"routes.{k}", Where, where)
+            check_part(f"routes.{k}", "branch", sizes, BRANCHES)
         check_values("positions", PositionIds, self.positions)
         check_values("head", HeadSizes, self.head)
         if self.mask not in ("causal", "prefix"):

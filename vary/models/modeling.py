@@ -7,7 +7,7 @@ Source: Vary, arXiv 2312.06109 sections 3.1 and 3.3. The reading head is ours (`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,14 +15,14 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForImageTextToText, GenerationMixin, PreTrainedModel
-from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils import logging as transformers_logging
 
 from ..io.errors import ConfigError, InputError, VaryError
 from .config import VaryConfig
 from .connect import Connector, run
-from .fuse import FUSIONS, PromptImages, encode_images_of_prompts, place_image_tokens
+from .fuse import FUSIONS, PromptImages, Routes, Sight, encode_images_of_prompts, place_image_tokens
 from .fuse.language import (
     HEADED,
     Head,
@@ -41,32 +41,9 @@ from .heads.reading import ReadingHead, vocabulary_index
 from .heads.reading import build as build_reading_head
 from .hub import read_config
 from .images.arrange import ARRANGES
+from .outputs import CACHE, VaryOutput, VisionFeatures
 from .vocab import Vocabulary, build_vocabulary
 from .vocab.merge import MERGES, build_connectors, connected_width
-
-
-@dataclass
-class VaryOutput(CausalLMOutputWithPast):
-    """Hold loss (scalar), logits (B, T, V), the cache, and image tokens (P, M, E) if images were given."""
-
-    image_hidden_states: Tensor | None = None
-
-
-# transformers renames the cache: `past_key_values` before 5.24, `cache` since
-CACHE = "cache" if "cache" in {field.name for field in fields(CausalLMOutputWithPast)} else "past_key_values"
-
-
-@dataclass
-class VisionFeatures:
-    """Hold the tokens (B, N, D) of each vocabulary and its grid (rows, columns).
-
-    With a reading head also its logits (B, R, F, A) and geometry (B, R, F, M).
-    """
-
-    tokens: list[Tensor]
-    grids: list[tuple[int, int]]
-    logits: Tensor | None = None
-    geometry: Tensor | None = None
 
 
 class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
@@ -106,10 +83,12 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         text = config.text_config
         self.arrange = _built(ARRANGES, config.arrange, text.hidden_size)
         self.language_model: Any = build_language_model(text)
+        self.sight = Sight()
         self.fusion = _built(
             FUSIONS, config.fusion, connected_width(config.merge, config.connector, widths, text.hidden_size),
-            text, layers_of(self.language_model),
+            text, layers_of(self.language_model), self.sight,
         )  # fmt: skip
+        self.routes = Routes(self, config.routes, self.sight)
         self.lm_head: Any = None
         if text.model_type in HEADED:  # its own names of tied tensors
             tied = self.language_model._tied_weights_keys.items()
@@ -118,6 +97,15 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
             self.lm_head = Head(text.hidden_size, text.vocab_size, **config.head)
             self._tied_weights_keys = {"lm_head.weight": f"language_model.{embedding_name(self.language_model)}"}
         self.post_init()
+        self.routes.start(self)
+
+    def _set_gradient_checkpointing(
+        self, enable: bool = True, gradient_checkpointing_func: Any = checkpoint, **kwargs: Any
+    ) -> None:
+        """Let a layer that is computed again in the backward pass see what it saw in the forward pass."""
+        if not getattr(gradient_checkpointing_func, "keywords", {}).get("use_reentrant"):
+            gradient_checkpointing_func = partial(gradient_checkpointing_func, context_fn=self.sight.remember)
+        super()._set_gradient_checkpointing(enable, gradient_checkpointing_func, **kwargs)
 
     @classmethod
     def from_pretrained(cls, source: Any, *args: Any, **kwargs: Any) -> Any:
@@ -269,6 +257,9 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 inputs_embeds = place_image_tokens(self.is_image(input_ids), inputs_embeds, images.in_order())
             else:
                 image_states, image_mask = images.stacked()
+        if self.routes:
+            marks = self._marks(input_ids, images) if images and input_ids is not None else None
+            self.routes.show(self, marks, is_first_pass(kwargs.get(CACHE)))
         kwargs |= self.fusion.look(image_states, image_mask, None if input_ids is None else self.is_image(input_ids))
         if input_ids is not None and not self.config.is_encoder_decoder and is_first_pass(kwargs.get(CACHE)):
             position_ids = self._positions(input_ids, attention_mask, images) if position_ids is None else position_ids
@@ -326,7 +317,12 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def _positions(self, ids: Tensor, mask: Tensor | None, images: PromptImages | None) -> Tensor | None:
         there = torch.ones_like(ids) if mask is None else mask
         grids = [[]] * len(ids) if images is None else [row for row in images.grids for _ in range(images.beams)]
-        return positions_of(self.config.positions, there, self.is_image(ids), grids)
+        return positions_of(self.config.positions, there, self._marks(ids, images), grids)
+
+    def _marks(self, ids: Tensor, images: PromptImages | None) -> Tensor:
+        """Return what each token is: text, or a token of an image (`fuse.images.Mark`)."""
+        is_image = self.is_image(ids)
+        return is_image.long() if images is None or self.fusion.places is not None else images.marks(is_image)
 
     def _loss(self, logits: Tensor, labels: Tensor | None, kwargs: dict[str, Any]) -> Tensor | None:
         if labels is None:

@@ -42,7 +42,7 @@ from .tasks.chat_task import EVAL_BATCHES, ChatBatch, ChatData, ChatTask
 from .tasks.task import HELD_OUT_SEED, TaskContext
 
 STAGE = "bench"  # name of the stage, and of its mix
-PARTS = ("vocabularies", "connector", "arrange", "fusion", "language_model", "lm_head")
+PARTS = ("vocabularies", "connector", "arrange", "fusion", "routes", "language_model", "lm_head")
 NEW_TOKENS = 64  # longest answer that is written, in characters
 _RUN: dict[str, Any] = {
     "precision": "auto",
@@ -261,7 +261,7 @@ def _describe(model: VaryForConditionalGeneration, task: ChatTask) -> dict[str, 
         images = model.eval()(**_inputs(batch, task.context.device)).image_hidden_states
     return {
         "parameters": count,
-        "own_parameters": count["connector"] + count["arrange"] + count["fusion"],
+        "own_parameters": sum(count[part] for part in ("connector", "arrange", "fusion", "routes")),
         "trained_parameters": trained,
         "image_tokens": round(images.numel() / images.shape[-1] / batch.samples),
         "gflops_per_sample": cost.flops / batch.samples / 1e9,

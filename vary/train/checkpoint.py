@@ -154,13 +154,18 @@ def load_start(folders: Sequence[str], model: nn.Module) -> None:
         InputError: A folder cannot be read.
     """
     own = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    loaded: set[str] = set()
     for folder in map(Path, folders):
         try:
             is_model = (folder / "config.json").is_file()
             tensors = read_model(folder) if is_model else load_file(folder / "model.safetensors")
         except (OSError, ValueError, SafetensorError) as error:
             raise InputError(f"start: {folder}: {' '.join(str(error).split())}") from None
-        load_tensors(model, {k: v for k, v in tensors.items() if own.get(k) == v.shape}, folder)
+        tensors = {k: v for k, v in tensors.items() if own.get(k) == v.shape}
+        load_tensors(model, tensors, folder)
+        loaded |= tensors.keys()
+    if routes := getattr(model, "routes", None):  # a checkpoint without routes: they begin as its language model
+        routes.start(model, loaded)
 
 
 def start_position(folders: Sequence[str]) -> dict[str, Any]:

@@ -151,12 +151,15 @@ def _assemble(sources: list[Path], target: Path, name: str) -> list[str]:
     _tie(found, config)
     missing = check(found, expected, ("{*}",))
     model.load_state_dict(found, strict=False)
+    started = tuple(model.routes.start(model, found))
+    missing = [name for name in missing if not name.startswith(started)]
     model.save_pretrained(target, max_shard_size=SHARD)
     _generation(config).save_pretrained(target)
     groups = sorted(
         {".".join(n.split(".")[:2]) for n in missing if not (n == "lm_head.weight" and config.tie_word_embeddings)}
     )
     report.append(f"random: {', '.join(groups) or 'nothing'}")
+    report += [f"{route.rstrip('.')}: as without" for route in started]
     return report + (save_tokenizer(language, target, config) if language else [])
 
 

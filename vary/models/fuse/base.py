@@ -5,10 +5,42 @@ Shapes: B prompts, T text tokens, I images, M tokens of an image, D their width.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
+
+
+@dataclass
+class Sight:
+    """What the hooks of one model look at; set before every forward of the part that they change.
+
+    `tokens_BIMD` are the image tokens for cross-attention, and `seen_BT` is the image that each text token sees (-1
+    sees none). `places` holds, for each kind of tokens that a route can take, the indices of those tokens: one tensor
+    for each branch of the route; None is all tokens. `losses` are further terms of the loss.
+    """
+
+    tokens_BIMD: Tensor | None = None
+    seen_BT: Tensor | None = None
+    places: dict[str, list[Tensor | None]] = field(default_factory=lambda: {"all": [None]})
+    losses: list[Tensor] = field(default_factory=list)
+
+    @contextmanager
+    def showing(self, **values: Any) -> Iterator[None]:
+        """Hold other values inside a `with` block."""
+        before = dict(vars(self))
+        vars(self).update(values)
+        try:
+            yield
+        finally:
+            vars(self).update(before)
+
+    def remember(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """Return the contexts of a checkpointed layer: the backward pass computes it again with the values of now."""
+        return nullcontext(), self.showing(**vars(self) | {"losses": []})
 
 
 class Fusion(nn.Module):
@@ -17,10 +49,10 @@ class Fusion(nn.Module):
     `places` is how many tokens of the prompt one image has; None is one for each of its image tokens.
     """
 
-    given: ClassVar = ("width", "text", "layers")
+    given: ClassVar = ("width", "text", "layers", "sight")
     places: ClassVar[int | None] = None
 
-    def __init__(self, width: int, text: PreTrainedConfig, layers: list[nn.Module]):
+    def __init__(self, width: int, text: PreTrainedConfig, layers: list[nn.Module], sight: Sight):
         super().__init__()
 
     def look(self, tokens_BIMD: Tensor | None, present_BI: Tensor | None, is_image_BT: Tensor | None) -> dict[str, Any]:

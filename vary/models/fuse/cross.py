@@ -15,14 +15,7 @@ from transformers import PreTrainedConfig
 
 from ..connect.attention import Attention, RMSNorm
 from ..connect.plain import Gated, Mlp
-from .base import Fusion, seen_images
-
-
-class Sight:
-    """What the hooks of one model look at; set before every forward of the language model."""
-
-    tokens_BIMD: Tensor | None = None
-    seen_BT: Tensor | None = None  # the image that each text token sees; -1 sees none
+from .base import Fusion, Sight, seen_images
 
 
 class GatedCross(nn.Module):
@@ -76,6 +69,7 @@ class Cross(Fusion):
         width: D.
         text: Configuration of the language model.
         layers: Its layers.
+        sight: What its hooks look at.
         every: Layers from one cross-attention to the next.
         first: Layer before which the first one is.
         heads, head_dim: Heads and their width; those of the language model by default.
@@ -92,6 +86,7 @@ class Cross(Fusion):
         width: int,
         text: PreTrainedConfig,
         layers: list[nn.Module],
+        sight: Sight,
         every: int = 4,
         first: int = 0,
         heads: int | None = None,
@@ -101,8 +96,8 @@ class Cross(Fusion):
         head_norm: bool = False,
         vector: bool = False,
     ):
-        super().__init__(width, text, layers)
-        self.sight = Sight()
+        super().__init__(width, text, layers, sight)
+        self.sight = sight
         chosen = layers[first::every]
         options = {
             "heads": heads,

@@ -15,6 +15,7 @@ from ..connect import Grid
 from ..images.arrange import runs_of, tokens_in, used_cells
 from ..images.views import Shape, view_sizes, views_of
 from ..vocab.merge import token_grid
+from .language import FIRST, LAST
 
 
 @dataclass
@@ -32,6 +33,15 @@ class PromptImages:
     def in_order(self) -> Tensor:
         """Return the tokens of all images of all prompts, one after the other."""
         return torch.cat([tokens for row in self.rows for _ in range(self.beams) for tokens in row])
+
+    def marks(self, is_image_BT: Tensor) -> Tensor:
+        """Mark the tokens (B, T) of prompts: 0 is text, an image token is the first, the last or an inner one."""
+        marks, places = is_image_BT.long(), is_image_BT.flatten().nonzero()[:, 0]
+        counts = [len(tokens) for row in self.rows for _ in range(self.beams) for tokens in row]
+        ends = torch.tensor(counts, device=places.device).cumsum(0)
+        marks.view(-1)[places[ends - torch.tensor(counts, device=places.device)]] = FIRST
+        marks.view(-1)[places[ends - 1]] = LAST
+        return marks
 
     def stacked(self) -> tuple[Tensor, Tensor]:
         """Return the tokens (B, I, L, E), zeros where a prompt has fewer images, and which images are there (B, I).

@@ -21,6 +21,7 @@ INSIDE: dict[str, tuple[str, str, dict[str, Any]]] = {  # model type -> the mode
         {"vision_config": {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}},
     ),
 }  # fmt: skip
+INNER, FIRST, LAST = 1, 2, 3  # marks of image tokens: between the first and the last of their image, or one of these
 HEADED = {"blip_text_model": "BlipTextLMHeadModel"}  # classes that return logits
 
 
@@ -111,22 +112,28 @@ def first_pass_mask(
     return torch.zeros(seen.shape, dtype=dtype, device=prefix_BT.device).masked_fill(~seen, lowest)[:, None]
 
 
-def positions_of(rule: dict[str, Any], mask_BT: Tensor, images_BT: Tensor, grids: list[list[Grid]]) -> Tensor | None:
+def positions_of(rule: dict[str, Any], mask_BT: Tensor, marks_BT: Tensor, grids: list[list[Grid]]) -> Tensor | None:
     """Return position ids: None for those that every language model counts by itself.
 
     Args:
-        rule: `positions` of the configuration: `plain` from `first`, or `mrope`.
+        rule: `positions` of the configuration: `plain` from `first`, `shared` or `mrope`.
         mask_BT: Which tokens are not padding.
-        images_BT: Which tokens are image tokens.
+        marks_BT: Which tokens are image tokens (`PromptImages.marks`).
         grids: Rows and columns of image tokens of the images of each prompt.
 
     Returns:
         (B, T), or (3, B, T) for `mrope`: time, row and column. An image token has the time of its image and its own
-        row and column; text goes on after the largest of them (Qwen2-VL, arXiv 2409.12191 section 2.1).
+        row and column; text goes on after the largest of them (Qwen2-VL, arXiv 2409.12191 section 2.1). With `shared`
+        all tokens of an image but its first and last have one position (CogVLM, arXiv 2311.03079 section 2.1).
     """
     if rule["name"] == "mrope":
-        rows = zip(mask_BT.bool(), images_BT, grids, strict=True)
+        rows = zip(mask_BT.bool(), marks_BT > 0, grids, strict=True)
         return torch.stack([_mrope(mask, images, own) for mask, images, own in rows], 1)
+    if rule["name"] == "shared":
+        inner = marks_BT == INNER
+        repeated = F.pad(inner[:, 1:] & inner[:, :-1], (1, 0))
+        mask_BT = mask_BT * ~repeated
+        return (mask_BT.long().cumsum(1) - 1).clamp(min=0)
     if not rule.get("first"):
         return None
     return (mask_BT.long().cumsum(1) - 1).clamp(min=0) + rule["first"]

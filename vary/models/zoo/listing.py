@@ -105,7 +105,9 @@ def _row(name: str) -> dict[str, Any]:
 def _fusion(found: dict[str, Any]) -> str:
     if found["text_config"]["model_type"] in ("t5", "mt5", "bart"):
         return "encoder-decoder"
-    return found.get("fusion", {"name": "prefix"})["name"] + (", prefix mask" if found.get("mask") == "prefix" else "")
+    routes = "".join(f", {route['name']} for {route.get('tokens', 'image')}" for route in found.get("routes", []))
+    name = found.get("fusion", {"name": "prefix"})["name"]
+    return name + routes + (", prefix mask" if found.get("mask") == "prefix" else "")
 
 
 def _positions(found: dict[str, Any]) -> str:

@@ -30,6 +30,8 @@ def shrink(settings: Settings) -> Settings:
         found["fusion"] = fusion | {key: value for key, value in inside.items() if key in fusion}
     if "slow" in (arrange := settings.get("arrange", {})):
         found["arrange"] = arrange | {"slow": 2, "fast": [2, 2]}
+    if routes := settings.get("routes"):
+        found["routes"] = [route | ({"rank": 6 + k} if "rank" in route else {}) for k, route in enumerate(routes)]
     if settings.get("formulas"):
         found["formulas"] = settings["formulas"] | {"width": 36, "inner": 46, "heads": 2, "encoder": 1, "decoder": 2}
     if settings.get("glyph_head"):

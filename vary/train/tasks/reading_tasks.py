@@ -18,7 +18,8 @@ from ...data.sample import Sample, Source
 from ...io.errors import ConfigError
 from ...models.generate.strip_decoder import IGNORED, Strip, StripDecoder, generate_text, strip_embeddings, strip_of
 from ...models.images.preprocess import normalise
-from ...models.modeling import VaryForConditionalGeneration, VisionFeatures
+from ...models.modeling import VaryForConditionalGeneration
+from ...models.outputs import VisionFeatures
 from ...reading.ctc import best_path, mix_rows
 from ...reading.field import Field
 from ..loader import ReadingBatch, ReadingData
