@@ -13,7 +13,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .transcript_parts import Weights, affine, heads_of, hidden, normed, step, two_layers, under
+from .transcript_parts import (
+    Weights,
+    affine,
+    heads_of,
+    hidden,
+    normed,
+    sine_table,
+    sines,
+    softmax_attention,
+    square,
+    step,
+    two_layers,
+    under,
+)
 
 Module = Callable[[int, str, Tensor], Tensor]  # layer, name of a module in it, input -> output
 
@@ -74,11 +87,15 @@ def llama_logits(model: Any, inputs: dict[str, Any], image: Tensor, module: Modu
 
 
 def cogvlm(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
-    tower = model.vocabularies[0].tower
-    x = affine(step(model, 0), "linear", tower(inputs["pixel_values"]).last_hidden_state[:, 1:])
-    x, w = F.gelu(normed(step(model, 1), "norm", x)), step(model, 3)
+    x, first = model.vocabularies[0].tower(inputs["pixel_values"]).last_hidden_state[:, 1:], 0
+    if model.config.connector["steps"][0]["name"] == "fold":  # CogVLM2
+        w, first = step(model, 1), 2
+        kernel = w["linear.weight"].unflatten(1, (2, 2, -1)).permute(0, 3, 1, 2)
+        x = F.conv2d(square(x), kernel, w["linear.bias"], stride=2).flatten(2).transpose(1, 2)
+    x = affine(step(model, first), "linear", x)
+    x, w = F.gelu(normed(step(model, first + 1), "norm", x)), step(model, first + 3)
     x = affine(w, "down", F.silu(affine(w, "gate", x)) * affine(w, "up", x))
-    ends = step(model, 4)
+    ends = step(model, first + 4)
     image = torch.cat([ends["start"], x, ends["end"]], 1)
     at = (inputs["input_ids"][0] == model.config.image_token_id).nonzero()[:, 0].tolist()
     expert = torch.zeros(inputs["input_ids"].shape[1], dtype=torch.bool)
@@ -119,4 +136,109 @@ def xcomposer2(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
     return llama_logits(model, inputs, image, module, None)
 
 
-ROUTED: dict[str, Callable[[Any, dict[str, Any], Any], Tensor]] = {"cogvlm": cogvlm, "xcomposer2": xcomposer2}
+def mplug_owl2(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
+    tower, sizes = model.vocabularies[0].tower, model.config.connector["steps"][0]
+    seen = tower.post_layernorm(tower(inputs["pixel_values"]).last_hidden_state)
+    x, side = step(model, 0)["latents"].expand(len(seen), -1, -1), math.isqrt(seen.shape[1])
+    grid = torch.cat([torch.zeros(1, seen.shape[-1]), sine_table(seen.shape[-1], side, side)])
+    line = sines(x.shape[-1], torch.arange(x.shape[1]))
+    for k in range(sizes["depth"]):
+        w = under(step(model, 0), f"blocks.{k}.")
+        x = normed(w, "query", x)
+        values = torch.cat([x, normed(w, "context", seen)], 1)
+        asked = (x + line, values + torch.cat([line, grid]), values)
+        given = (affine(w, f"attention.{part}_proj", y) for part, y in zip("qkv", asked, strict=True))
+        x = x + affine(w, "attention.o_proj", softmax_attention(*given, sizes["heads"]))
+        y = normed(w, "norm", x)
+        y = normed(w, "ff.norm", F.silu(affine(w, "ff.gate", y)) * affine(w, "ff.up", y), 1e-6)
+        x = x + affine(w, "ff.down", y)
+    image = torch.cat([affine(step(model, 1), "linear", x), step(model, 2)["end"].expand(len(x), -1, -1)], 1)
+    kinds = (inputs["input_ids"] == model.config.image_token_id).long()
+
+    def module(k: int, name: str, x: Tensor) -> Tensor:
+        words = plain(model, k, name, x)
+        if not name.endswith(("norm", "k_proj", "v_proj")):
+            return words
+        w = under(branch_of(model, k, name), "module.")
+        if name.endswith("norm"):
+            both = [words, x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5) * w["weight"]]
+        else:
+            both = [words, F.linear(x, w["weight"])]
+        return torch.stack(both).gather(0, kinds[None, ..., None].expand(1, *words.shape))[0]
+
+    return llama_logits(model, inputs, image, module, None)
+
+
+def lynx(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
+    w, sizes = step(model, 0), model.config.connector["steps"][0]
+    seen = hidden(model, inputs, -1)
+    x = w["latents"].expand(len(seen), -1, -1)
+    for k in range(sizes["depth"]):
+        own = under(w, f"blocks.{k}.")
+        asked, media = normed(own, "query", x), normed(own, "context", seen)
+        given = (affine(own, f"attention.{part}_proj", y) for part, y in (("q", asked), ("k", media), ("v", media)))
+        x = affine(own, "attention.o_proj", softmax_attention(*given, sizes["heads"])) + x
+        x = affine(own, "ff.2", F.gelu(affine(own, "ff.0", normed(own, "norm", x)))) + x
+    image = normed(w, "norm", x)
+    for k, layer in enumerate(language.model.layers):
+        if k % model.config.routes[0]["every"] == 0:
+            language.model.layers[k] = Lynx(layer, under(model.state_dict(), f"routes.0.blocks.{k // 2}.branches.0."))
+    return spoken(model, inputs, image, language)
+
+
+class Lynx(torch.nn.Module):
+    """A layer with an adapter behind it."""
+
+    def __init__(self, layer: Any, weights: Weights):
+        super().__init__()
+        self.layer, self.weights = layer, weights
+
+    def forward(self, x: Tensor, **kwargs: Any) -> Tensor:
+        x, w = self.layer(x, **kwargs), self.weights
+        return affine(w, "up", F.silu(affine(w, "down", normed(w, "norm", x)))) * w["scale"] + x
+
+
+def spoken(model: Any, inputs: dict[str, Any], image: Tensor, language: Any) -> Tensor:
+    """The logits of a causal language model of transformers with image tokens at their places."""
+    embedded = language.get_input_embeddings()(inputs["input_ids"])
+    places = (inputs["input_ids"] == model.config.image_token_id)[..., None]
+    return language(inputs_embeds=embedded.masked_scatter(places, image), use_cache=False).logits
+
+
+def moe_llava(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
+    image = two_layers(under(model.state_dict(), "connector."), hidden(model, inputs, -2)[:, 1:])
+    for k, layer in enumerate(language.model.layers):
+        if k % 2 == 0:
+            layer.mlp = Top2(layer.mlp, under(model.state_dict(), f"routes.0.blocks.{k // 2}.branches.0."))
+    return spoken(model, inputs, image, language)
+
+
+class Top2(torch.nn.Module):
+    """Two of four experts for each token, chosen and weighted by their probabilities; every expert has room for all."""
+
+    def __init__(self, mlp: Any, weights: Weights):
+        super().__init__()
+        self.mlp, self.weights = mlp, weights
+        self.l_aux: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens, w = x.reshape(-1, x.shape[-1]), self.weights
+        logits = affine(w, "router", tokens)
+        gates = F.softmax(logits, dim=1)
+        mask1 = F.one_hot(gates.argmax(1), gates.shape[1])
+        mask2 = F.one_hot(logits.masked_fill(mask1.bool(), -math.inf).argmax(1), gates.shape[1])
+        self.l_aux = torch.mean(gates.mean(0) * mask1.float().mean(0)) * gates.shape[1] ** 2
+        gates1, gates2 = (gates * mask1).sum(1), (gates * mask2).sum(1)
+        combined = (gates1[:, None] * mask1 + gates2[:, None] * mask2) / (gates1 + gates2)[:, None]
+        outputs = torch.stack([self.mlp(tokens), *(gated(under(w, f"experts.{k}."), tokens) for k in range(3))])
+        return torch.einsum("se,esm->sm", combined, outputs).reshape(x.shape)
+
+
+ROUTED: dict[str, Callable[[Any, dict[str, Any], Any], Tensor]] = {
+    "cogvlm": cogvlm,
+    "cogvlm2": cogvlm,
+    "lynx": lynx,
+    "moe-llava": moe_llava,
+    "mplug-owl2": mplug_owl2,
+    "xcomposer2": xcomposer2,
+}

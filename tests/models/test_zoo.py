@@ -22,6 +22,8 @@ from ..conftest import printed_by
 # sizes that these models have twice: the tower ends, or the gated layer or the experts are, as wide as a layer of the
 # language model; MM1 has two equal stages
 TIED = {
+    "cogvlm": [64],
+    "cogvlm2": [64],
     "mm1": [20],
     "parrot": [64],
     "qwen2-vl": [32],

@@ -24,8 +24,10 @@ from .config import VaryConfig
 from .connect import Connector, run
 from .fuse import FUSIONS, PromptImages, Routes, Sight, encode_images_of_prompts, place_image_tokens
 from .fuse.language import (
+    CACHE,
     HEADED,
     Head,
+    VaryOutput,
     build_language_model,
     embedding_name,
     first_pass_mask,
@@ -41,8 +43,7 @@ from .heads.reading import ReadingHead, vocabulary_index
 from .heads.reading import build as build_reading_head
 from .hub import read_config
 from .images.arrange import ARRANGES
-from .outputs import CACHE, VaryOutput, VisionFeatures
-from .vocab import Vocabulary, build_vocabulary
+from .vocab import VisionFeatures, Vocabulary, build_vocabulary
 from .vocab.merge import MERGES, build_connectors, connected_width
 
 
@@ -257,20 +258,17 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 inputs_embeds = place_image_tokens(self.is_image(input_ids), inputs_embeds, images.in_order())
             else:
                 image_states, image_mask = images.stacked()
-        if self.routes:
-            marks = self._marks(input_ids, images) if images and input_ids is not None else None
-            self.routes.show(self, marks, is_first_pass(kwargs.get(CACHE)))
+        self.routes.show(self, self._marks(input_ids, images), is_first_pass(kwargs.get(CACHE)))
         kwargs |= self.fusion.look(image_states, image_mask, None if input_ids is None else self.is_image(input_ids))
         if input_ids is not None and not self.config.is_encoder_decoder and is_first_pass(kwargs.get(CACHE)):
             position_ids = self._positions(input_ids, attention_mask, images) if position_ids is None else position_ids
-            if self.config.mask == "prefix":
-                attention_mask = first_pass_mask(input_ids, attention_mask, prefix_mask, labels, self.dtype)
+            attention_mask = self._mask(input_ids, attention_mask, prefix_mask, labels)
         if labels is not None and self.config.is_encoder_decoder:
             kwargs.setdefault("decoder_input_ids", shift_right(labels, self.config.text_config))
         kwargs |= {"inputs_embeds": inputs_embeds, "attention_mask": attention_mask, "use_cache": use_cache}
         out, logits = self._logits(logits_to_keep, position_ids, kwargs)
         kept = {key: getattr(out, key, None) for key in ("hidden_states", "attentions", CACHE)}
-        kept["image_hidden_states"] = images.flat if images else None
+        kept |= {"image_hidden_states": images.flat if images else None, "aux_loss": self.sight.loss()}
         return VaryOutput(loss=self._loss(logits, labels, kwargs), logits=logits, **kept)
 
     def _logits(self, keep: int | Tensor, position_ids: Tensor | None, inputs: dict[str, Any]) -> tuple[Any, Tensor]:
@@ -317,12 +315,18 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def _positions(self, ids: Tensor, mask: Tensor | None, images: PromptImages | None) -> Tensor | None:
         there = torch.ones_like(ids) if mask is None else mask
         grids = [[]] * len(ids) if images is None else [row for row in images.grids for _ in range(images.beams)]
-        return positions_of(self.config.positions, there, self._marks(ids, images), grids)
+        marks = self._marks(ids, images)
+        return positions_of(self.config.positions, there, torch.zeros_like(ids) if marks is None else marks, grids)
 
-    def _marks(self, ids: Tensor, images: PromptImages | None) -> Tensor:
-        """Return what each token is: text, or a token of an image (`fuse.images.Mark`)."""
+    def _mask(self, ids: Tensor, mask: Tensor | None, prefix: Tensor | None, labels: Tensor | None) -> Tensor | None:
+        return first_pass_mask(ids, mask, prefix, labels, self.dtype) if self.config.mask == "prefix" else mask
+
+    def _marks(self, ids: Tensor | None, images: PromptImages | None) -> Tensor | None:
+        """Return which tokens are image tokens, as `PromptImages.marks` does; None without images."""
+        if ids is None or images is None:
+            return None
         is_image = self.is_image(ids)
-        return is_image.long() if images is None or self.fusion.places is not None else images.marks(is_image)
+        return is_image.long() if self.fusion.places is not None else images.marks(is_image)
 
     def _loss(self, logits: Tensor, labels: Tensor | None, kwargs: dict[str, Any]) -> Tensor | None:
         if labels is None:
@@ -330,7 +334,8 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if self.config.is_encoder_decoder:  # its inputs are shifted, not its labels
             return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten())
         scale = {k: v for k, v in kwargs.items() if k == "num_items_in_batch"}
-        return self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **scale)
+        loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **scale)
+        return loss if self.sight.loss() is None else loss + self.sight.loss()
 
 
 def sizes_of(vocabulary: dict[str, Any]) -> dict[str, Any]:

@@ -54,10 +54,17 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(heads * head_dim, width, bias)
         self.q_norm, self.k_norm = (head_norm(head_dim, eps=eps) if head_norm else nn.Identity() for _ in range(2))
 
-    def forward(self, queries_BQD: Tensor, context_BKC: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return (B, Q, D). The mask is True where a query may look, of a shape that broadcasts to (B, heads, Q, K)."""
+    def forward(
+        self, queries_BQD: Tensor, context_BKC: Tensor, mask: Tensor | None = None, places_KC: Tensor | None = None
+    ) -> Tensor:
+        """Return (B, Q, D).
+
+        The mask is True where a query may look, of a shape that broadcasts to (B, heads, Q, K). `places_KC` is added to
+        what keys are made of, not to values.
+        """
         q = self.q_norm(self.q_proj(queries_BQD).unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2))
-        k = self.k_norm(self.k_proj(context_BKC).unflatten(-1, (self.kv_heads, self.head_dim)).transpose(1, 2))
+        keyed = context_BKC if places_KC is None else context_BKC + places_KC
+        k = self.k_norm(self.k_proj(keyed).unflatten(-1, (self.kv_heads, self.head_dim)).transpose(1, 2))
         v = self.v_proj(context_BKC).unflatten(-1, (self.kv_heads, self.head_dim)).transpose(1, 2)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=self.heads != self.kv_heads)
         return self.o_proj(mixed.transpose(1, 2).flatten(2))

@@ -35,11 +35,23 @@ class Connector(nn.Module):
 
 
 class Linear(Connector):
-    """One linear layer; M = N (Vary: 1024 -> 768 for OPT-125M, arXiv 2312.06109 section 3.2)."""
+    """One linear layer; M = N (Vary: 1024 -> 768 for OPT-125M, arXiv 2312.06109 section 3.2).
 
-    def __init__(self, width: int, out_width: int, bias: bool = True):
+    Args:
+        width: D.
+        out_width: E.
+        bias: Whether the layer has a bias.
+        out: Width of the tokens, if it is not E.
+    """
+
+    def __init__(self, width: int, out_width: int, bias: bool = True, out: int | None = None):
         super().__init__()
-        self.linear = nn.Linear(width, out_width, bias)
+        self.linear = nn.Linear(width, out or out_width, bias)
+
+    @staticmethod
+    def width(width: int, out_width: int, out: int | None = None, **_: Any) -> int:
+        """Return `out`, or E."""
+        return out or out_width
 
     def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
         """Map (B, N, D) to (B, N, E)."""

@@ -71,9 +71,14 @@ class Query(Connector):
 
 def grid_positions(grid: Grid, like: Tensor) -> Tensor:
     """Return (cells, width) sines and cosines: half of the channels for the column, half for the row."""
-    width = like.shape[-1] // 2
-    steps = 10000.0 ** -(torch.arange(width // 2, device=like.device) / (width / 2))
-    rows, columns = (torch.arange(side, device=like.device)[:, None] * steps for side in grid)
-    rows, columns = (torch.cat([angles.sin(), angles.cos()], 1) for angles in (rows, columns))
+    rows, columns = (line_positions(side, like[..., : like.shape[-1] // 2]) for side in grid)
     wide = torch.cat([columns[None].expand(grid[0], -1, -1), rows[:, None].expand(-1, grid[1], -1)], -1)
-    return wide.flatten(0, 1).to(like.dtype)
+    return wide.flatten(0, 1)
+
+
+def line_positions(count: int, like: Tensor) -> Tensor:
+    """Return (count, width) sines and cosines of the numbers from 0."""
+    width = like.shape[-1]
+    steps = 10000.0 ** -(torch.arange(width // 2, device=like.device) / (width / 2))
+    angles = torch.arange(count, device=like.device)[:, None] * steps
+    return torch.cat([angles.sin(), angles.cos()], 1).to(like.dtype)

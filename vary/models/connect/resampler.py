@@ -1,7 +1,7 @@
 """Connect by learnt latents that attend to all tokens of an image and to each other: the Perceiver Resampler.
 
-Source: Flamingo, arXiv 2204.14198 section 3.1. The options cover those of Idefics, Idefics2, Kosmos-2
-and the visual abstractor of mPLUG-Owl (arXiv 2304.14178 section 3.1).
+Source: Flamingo, arXiv 2204.14198 section 3.1. The options cover those of Idefics, Idefics2, Kosmos-2, Lynx
+and the visual abstractors of mPLUG-Owl (arXiv 2304.14178 section 3.1) and mPLUG-Owl2.
 """
 
 from __future__ import annotations
@@ -9,22 +9,25 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import Attention, RMSNorm
-from .plain import Gated, Grid, SameWidth, activation
+from .plain import Connector, Gated, Grid, activation
+from .query import grid_positions, line_positions
 
 
 class ResamplerBlock(nn.Module):
     """One layer of attention and, if there is one, a feed-forward layer."""
 
-    def __init__(self, width: int, options: dict[str, Any]):
+    def __init__(self, width: int, context: int, options: dict[str, Any]):
         super().__init__()
+        self.alone = context != width
         norm, ff, hidden, eps = options["norm"], options["ff"], options["hidden"], options["eps"]
         kinds = {"layer": nn.LayerNorm, "rms": RMSNorm}
-        self.context, self.query = (kinds[norm](width, eps=eps) if norm else nn.Identity() for _ in range(2))
+        self.context, self.query = (kinds[norm](w, eps=eps) if norm else nn.Identity() for w in (context, width))
         self.attention = Attention(
-            width, width, options["heads"], options["head_dim"], options["kv_heads"], options["bias"],
+            width, context, options["heads"], options["head_dim"], options["kv_heads"], options["bias"],
             nn.LayerNorm if options["head_norm"] else None, eps,
         )  # fmt: skip
         self.norm = kinds[norm or "layer"](width, eps=eps) if ff else None
@@ -35,10 +38,12 @@ class ResamplerBlock(nn.Module):
         elif ff:
             self.ff = nn.Sequential(nn.Linear(width, hidden, False), activation(ff), nn.Linear(hidden, width, False))
 
-    def forward(self, latents: Tensor, tokens_BND: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the latents (B, M, D) after this layer."""
+    def forward(self, latents: Tensor, tokens_BND: Tensor, mask: Tensor | None, places: Tensor | None) -> Tensor:
+        """Return the latents (B, M, D) after this layer. `places` are those of the tokens, then of the latents."""
         context, queries = self.context(tokens_BND), self.query(latents)
-        found = self.attention(queries, torch.cat([context, queries], 1), mask)
+        seen = context if self.alone else torch.cat([context, queries], 1)
+        asked = queries if places is None else queries + places[-queries.shape[1] :]
+        found = self.attention(asked, seen, mask, places)
         if self.ff is None or self.norm is None:
             return found
         latents = (queries if self.add_normed else latents) + found
@@ -46,12 +51,12 @@ class ResamplerBlock(nn.Module):
         return latents + (self.ff(normed, (1, 1)) if isinstance(self.ff, Gated) else self.ff(normed))
 
 
-class Resampler(SameWidth):
-    """Turn the tokens of an image into a fixed number of tokens of the same width.
+class Resampler(Connector):
+    """Turn the tokens of an image into a fixed number of tokens, of the same width unless it is `wide`.
 
     Args:
         width: D.
-        out_width: Ignored; the width stays.
+        out_width: E, used if `wide`.
         latents: Number of image tokens.
         depth: Number of layers.
         heads: Heads of a layer.
@@ -66,6 +71,8 @@ class Resampler(SameWidth):
         ff_norm: Constant of a norm inside a gated feed-forward layer; None has no norm.
         add_normed: Add the attention to its normed queries, not to the queries.
         eps: Constant of the norms.
+        places: Add sines and cosines of row and column to keys, and of the number of the latent to queries.
+        wide: The latents are as wide as the language model, and look at the tokens of the image alone.
     """
 
     takes: ClassVar = ("used_BN",)
@@ -88,15 +95,19 @@ class Resampler(SameWidth):
         ff_norm: float | None = None,
         add_normed: bool = False,
         eps: float = 1e-5,
+        places: bool = False,
+        wide: bool = False,
     ):
         super().__init__()
+        context, width = width, out_width if wide else width
+        self.places = places
         options = {
             "heads": heads, "head_dim": head_dim, "kv_heads": kv_heads, "norm": norm, "ff": ff,
             "hidden": hidden or 4 * width, "head_norm": head_norm, "bias": bias, "eps": eps,
             "ff_norm": ff_norm, "add_normed": add_normed,
         }  # fmt: skip
         self.latents = nn.Parameter(torch.randn(latents, width) * 0.02)
-        self.blocks = nn.ModuleList(ResamplerBlock(width, options) for _ in range(depth))
+        self.blocks = nn.ModuleList(ResamplerBlock(width, context, options) for _ in range(depth))
         self.norm: nn.Module = nn.Identity()
         if final:
             self.norm = RMSNorm(width, eps) if norm == "rms" else nn.LayerNorm(width, eps)
@@ -106,12 +117,21 @@ class Resampler(SameWidth):
         """Return one row of latents."""
         return 1, latents
 
+    @staticmethod
+    def width(width: int, out_width: int, wide: bool = False, **_: Any) -> int:
+        """Return the width of the latents."""
+        return out_width if wide else width
+
     def forward(self, tokens_BND: Tensor, grid: Grid, used_BN: Tensor | None = None) -> Tensor:
         """Map (B, N, D) to (B, latents, D). `used_BN` says which tokens are not padding."""
         latents = self.latents.expand(len(tokens_BND), -1, -1)
         mask = None
         if used_BN is not None:
             mask = torch.cat([used_BN, used_BN.new_ones(latents.shape[:2])], 1)[:, None, None]
+        places = None
+        if self.places:  # a class token has no place
+            cells = F.pad(grid_positions(grid, tokens_BND), (0, 0, tokens_BND.shape[1] - grid[0] * grid[1], 0))
+            places = torch.cat([cells, line_positions(latents.shape[1], latents)])
         for block in self.blocks:
-            latents = block(latents, tokens_BND, mask)
+            latents = block(latents, tokens_BND, mask, places)
         return self.norm(latents)

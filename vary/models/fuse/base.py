@@ -28,6 +28,10 @@ class Sight:
     places: dict[str, list[Tensor | None]] = field(default_factory=lambda: {"all": [None]})
     losses: list[Tensor] = field(default_factory=list)
 
+    def loss(self) -> Tensor | None:
+        """Return the sum of the further terms of the loss of the last forward; None without any."""
+        return sum(self.losses[1:], self.losses[0]) if self.losses else None
+
     @contextmanager
     def showing(self, **values: Any) -> Iterator[None]:
         """Hold other values inside a `with` block."""

@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..connect.plain import activation
 from .base import Sight
 
 
@@ -76,7 +77,74 @@ class LowRank(Branch):
         return y + self.up(self.down(x)) * self.scale
 
 
-BRANCHES: dict[str, type[Branch]] = {"copy": Copy, "low-rank": LowRank}
+class Adapter(Branch):
+    """Add a norm and two linear layers with an activation between them (adapters, arXiv 1902.00751; Lynx).
+
+    Args:
+        module, width, sight: As in `Branch`.
+        rank: Width between the layers.
+        act: Name of the activation, as transformers spells it.
+    """
+
+    def __init__(self, module: nn.Module, width: int, sight: Sight, rank: int, act: str = "silu"):
+        super().__init__()
+        self.norm, self.act = nn.LayerNorm(width), activation(act)
+        self.down, self.up = nn.Linear(width, rank), nn.Linear(rank, width)
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def start(self, module: nn.Module) -> None:
+        """Set the second layer to 0."""
+        nn.init.normal_(self.down.weight, std=0.02)
+        for parameter in (self.down.bias, self.up.weight, self.up.bias):
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the sum of the output of the module and the adapter of it."""
+        return y + self.up(self.act(self.down(self.norm(y)))) * self.scale
+
+
+class Experts(Branch):
+    """Choose among several modules for each token; the module itself is the first (MoE-LLaVA, arXiv 2401.15947).
+
+    The probabilities of the chosen ones, scaled to the sum 1, weight their outputs. A term of the loss balances them:
+    E times the sum, over experts, of the mean probability and the share of tokens that have it as their first choice.
+
+    Args:
+        module, width, sight: As in `Branch`.
+        count: E, the number of modules.
+        top: How many a token takes.
+        balance: Weight of the term of the loss.
+    """
+
+    def __init__(
+        self, module: nn.Module, width: int, sight: Sight, count: int = 4, top: int = 2, balance: float = 0.01
+    ):
+        super().__init__()
+        self.router = nn.Linear(width, count, bias=False)
+        self.experts = nn.ModuleList(copy.deepcopy(module) for _ in range(count - 1))
+        self.top, self.balance, self.sight = top, balance, sight
+
+    def start(self, module: nn.Module) -> None:
+        """Copy the module to the others; the router begins at random."""
+        nn.init.normal_(self.router.weight, std=0.02)
+        for expert in self.experts:
+            copy_parameters(module, expert)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the weighted sum."""
+        flat, shares = x.flatten(0, -2), self.router(x).flatten(0, -2).float().softmax(-1)
+        best, chosen = shares.topk(self.top, -1)
+        weights = torch.zeros_like(shares).scatter(-1, chosen, best / best.sum(-1, keepdim=True)).to(y.dtype)
+        first = torch.zeros_like(shares).scatter(-1, chosen[:, :1], 1.0)
+        self.sight.losses.append(self.balance * shares.shape[-1] * (shares.mean(0) * first.mean(0)).sum())
+        found = y.flatten(0, -2) * weights[:, :1]
+        for k, expert in enumerate(self.experts, 1):
+            taken = weights[:, k].nonzero()[:, 0]
+            found = found.index_add(0, taken, expert(flat[taken]) * weights[taken, k, None])
+        return found.view_as(y)
+
+
+BRANCHES: dict[str, type[Branch]] = {"adapter": Adapter, "copy": Copy, "experts": Experts, "low-rank": LowRank}
 
 
 def widths_of(module: nn.Module, width: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ Most come from AutoModel. Some are no model of their own in transformers; they a
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import torch
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 import transformers  # its Auto classes are looked up late: importing them imports `modeling.py`
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from ..connect import Grid
 
@@ -36,6 +38,21 @@ def build_language_model(config: PreTrainedConfig) -> PreTrainedModel:
     whole_config = transformers.AutoConfig.for_model(whole, text_config=config.to_dict(), **sizes)
     around = transformers.AutoModel.from_config(whole_config)
     return cast(PreTrainedModel, around.get_submodule(path))
+
+
+# transformers renames the cache: `past_key_values` before 5.24, `cache` since
+CACHE = "cache" if "cache" in {field.name for field in fields(CausalLMOutputWithPast)} else "past_key_values"
+
+
+@dataclass
+class VaryOutput(CausalLMOutputWithPast):
+    """Hold loss (scalar), logits (B, T, V), the cache, and image tokens (P, M, E) if images were given.
+
+    `aux_loss` is the part of the loss that does not depend on the labels, such as the balance of experts.
+    """
+
+    image_hidden_states: Tensor | None = None
+    aux_loss: Tensor | None = None
 
 
 class Head(nn.Linear):

@@ -19,16 +19,18 @@ from .base import Sight
 from .branches import BRANCHES, Branch
 from .language import LAST, layers_of
 
+LAYER = "layer"  # name of a layer itself in the patterns of a route
+
 
 @strict
 @dataclass
 class Where:
     """Where a route is: the keys of its mapping that are no arguments of its branches.
 
-    `at` are patterns of the names of modules in a layer, such as `self_attn.*_proj`. `tokens` are those that take the
-    branches: `image`, `image-but-last` (the last one of an image counts as text), `tile` (each tile of an image has
-    branches of its own, the whole image has none) or `all`. `part` is the part of the model. `first` and `every`
-    choose layers, and `tiles` is the number of tiles.
+    `at` are patterns of the names of modules in a layer, such as `self_attn.*_proj`; `layer` is the layer itself.
+    `tokens` are those that take the branches: `image`, `image-but-last` (the last one of an image counts as text),
+    `tile` (each tile of an image has branches of its own, the whole image has none) or `all`. `part` is the part of the
+    model. `first` and `every` choose layers, and `tiles` is the number of tiles.
     """
 
     at: list[str]
@@ -91,12 +93,13 @@ class Route(nn.Module):
         names = {module: name for name, module in part.named_modules()}
         self.paths: list[str] = []
         for layer in layers_of(part)[where.first :: where.every]:
-            inside = [name for name, _ in layer.named_modules() if name]
+            inside = [name or LAYER for name, _ in layer.named_modules()]
             for pattern in where.at:
                 if not (found := [name for name in inside if fnmatch(name, pattern)]):
                     known = ", ".join(inside)
                     raise ConfigError(f"route {pattern!r}: no such module in a layer; it has {known}")
-                self.paths += [f"{where.part}.{names[layer]}.{name}" for name in found]
+                path = f"{where.part}.{names[layer]}"
+                self.paths += [path if name == LAYER else f"{path}.{name}" for name in found]
         count = where.tiles if where.tokens == "tile" else 1
         modules = [part.get_submodule(path.removeprefix(f"{where.part}.")) for path in self.paths]
         self.blocks = nn.ModuleList(

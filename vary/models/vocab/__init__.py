@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...io.errors import ConfigError
-from .base import Vocabulary
+from .base import VisionFeatures, Vocabulary
 from .nano import NanoVocabulary
 from .native import PackedVocabulary, PatchVocabulary
 from .sam import SamVocabulary
@@ -77,6 +77,7 @@ __all__ = [
     "PatchVocabulary",
     "SamVocabulary",
     "TowerVocabulary",
+    "VisionFeatures",
     "Vocabulary",
     "build_vocabulary",
     "upgrade",

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+
+
+@dataclass
+class VisionFeatures:
+    """Hold the tokens (B, N, D) of each vocabulary and its grid (rows, columns).
+
+    With a reading head also its logits (B, rows, frames, classes) and geometry (B, rows, frames, measures).
+    """
+
+    tokens: list[Tensor]
+    grids: list[tuple[int, int]]
+    logits: Tensor | None = None
+    geometry: Tensor | None = None
 
 
 class Vocabulary(nn.Module):

@@ -153,6 +153,8 @@ def _connector(connector: Settings) -> Settings:
         found["heads"] = 4
     if connector["name"] == "regnet":
         found |= {"hidden": 20, "depth": 2}
+    if "out" in connector:
+        found["out"] = 22
     if "side" in connector:
         found["side"] = 6
     return found

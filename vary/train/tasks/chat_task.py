@@ -276,8 +276,10 @@ class ChatTask:
         places = learnt_BT[:, columns].flatten().nonzero()[:, 0]
         labels = targets_BT[learnt_BT].to(device, non_blocking=True)
         kept = {"logits_to_keep": _to_device(columns, device), "use_cache": False}
-        logits = self.model(**inputs, **kept).logits.flatten(0, 1)[_to_device(places, device)]
-        return F.cross_entropy(logits.float(), labels), (logits.argmax(-1) == labels).sum()
+        out = self.model(**inputs, **kept)
+        logits = out.logits.flatten(0, 1)[_to_device(places, device)]
+        loss = F.cross_entropy(logits.float(), labels)
+        return loss if out.aux_loss is None else loss + out.aux_loss, (logits.argmax(-1) == labels).sum()
 
     def evaluate(self) -> dict[str, float]:
         """Measure the mean loss and the share of wrong next tokens. Both are NaN if no label counts."""

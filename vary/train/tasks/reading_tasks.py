@@ -19,7 +19,7 @@ from ...io.errors import ConfigError
 from ...models.generate.strip_decoder import IGNORED, Strip, StripDecoder, generate_text, strip_embeddings, strip_of
 from ...models.images.preprocess import normalise
 from ...models.modeling import VaryForConditionalGeneration
-from ...models.outputs import VisionFeatures
+from ...models.vocab import VisionFeatures
 from ...reading.ctc import best_path, mix_rows
 from ...reading.field import Field
 from ..loader import ReadingBatch, ReadingData
