@@ -195,9 +195,9 @@ class VaryConfig(PreTrainedConfig):
         check_part("arrange", "arrangement", self.arrange, ARRANGES)
         check_part("fusion", "fusion", self.fusion, FUSIONS)
         for k, route in enumerate(self.routes):
-            where, sizes = split_route(route)
-            check_values(f"routes.{k}", Where, where)
-            check_part(f"routes.{k}", "branch", sizes, BRANCHES)
+            chosen, branch = split_route(route)
+            check_values(f"routes.{k}", Where, chosen)
+            check_part(f"routes.{k}", "branch", branch, BRANCHES)
         check_values("positions", PositionIds, self.positions)
         check_values("head", HeadSizes, self.head)
         if self.mask not in ("causal", "prefix"):

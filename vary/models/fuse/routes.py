@@ -9,7 +9,7 @@ Shapes: B prompts, T tokens, P views, N tokens of a view, D E widths.
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from fnmatch import fnmatch
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
@@ -88,7 +88,7 @@ class Route(nn.Module):
         given, sizes = split_route(route)
         self.where = where = Where(**given)
         kind = BRANCHES[sizes.pop("name")]
-        part = model.get_submodule(where.part)
+        part: Any = model.get_submodule(where.part)
         width = getattr(part, "width", None) or part.config.hidden_size
         names = {module: name for name, module in part.named_modules()}
         self.paths: list[str] = []
@@ -102,10 +102,11 @@ class Route(nn.Module):
                 self.paths += [path if name == LAYER else f"{path}.{name}" for name in found]
         count = where.tiles if where.tokens == "tile" else 1
         modules = [part.get_submodule(path.removeprefix(f"{where.part}.")) for path in self.paths]
-        self.blocks = nn.ModuleList(
+        blocks = nn.ModuleList(
             Block([kind(module, width, sight, **sizes) for _ in range(count)], where.tokens, sight)
             for module in modules
         )
+        self.blocks = cast("list[Block]", blocks)  # an nn.ModuleList of blocks
         self.hooked: list[nn.Module | None] = [None] * len(self.paths)
 
     def attach(self, model: nn.Module) -> None:
@@ -114,13 +115,13 @@ class Route(nn.Module):
             module, old = model.get_submodule(path), self.hooked[k]
             if module is old or (old is not None and any(inner is old for inner in module.modules())):  # PEFT wraps it
                 continue
-            module.register_forward_hook(block.after, with_kwargs=True)  # type: ignore[operator]
+            module.register_forward_hook(block.after, with_kwargs=True)
             self.hooked[k] = module
 
     def start(self, model: nn.Module) -> None:
         """Set all branches so that the model computes what it does without them."""
         for path, block in zip(self.paths, self.blocks, strict=True):
-            for branch in block.branches:  # type: ignore[union-attr]
+            for branch in cast("list[Branch]", block.branches):
                 module = model.get_submodule(path)
                 branch.start(getattr(module, "base_layer", module))  # PEFT's name of what it wraps
 
@@ -140,17 +141,17 @@ class Routes(nn.ModuleList):
             loaded: Names of tensors that were loaded: only routes start whose part is among them and that are not.
         """
         names, started = None if loaded is None else list(loaded), []
-        for k, route in enumerate(self):
+        for k, route in enumerate(cast("list[Route]", self)):
             own, part = f"routes.{k}.", f"{route.where.part}."
             if names is None or (_any_in(names, part) and not _any_in(names, own)):
-                route.start(model)  # type: ignore[operator]
+                route.start(model)
                 started.append(own)
         return started
 
     def show(self, model: nn.Module, marks_BT: Tensor | None, first: bool) -> None:
         """Show the hooks which tokens are image tokens, and attach them in the first pass over a prompt."""
         self.sight.places, self.sight.losses = places_of(marks_BT), []
-        for route in self if first else ():
+        for route in cast("list[Route]", self) if first else ():
             route.attach(model)
 
 
