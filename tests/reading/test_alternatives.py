@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from vary.document.lines import Alternative
-from vary.reading.alternatives import find_alternatives, spellings
 from vary.reading.ctc import best_path
+from vary.reading.spelling.alternatives import find_alternatives, spellings
 
 ALPHABET = " mnrcl"
 

@@ -7,11 +7,11 @@ import pytest
 
 from tests.pdfs import pdf_of, show
 from vary.document.lines import TextLine
-from vary.reading.alternatives import digit_odds, spell_digits
 from vary.reading.ctc import merge_doubled
 from vary.reading.loader import load_reader
 from vary.reading.pages import read_document
 from vary.reading.reader import Reader
+from vary.reading.spelling.alternatives import digit_odds, spell_digits
 
 ALPHABET = "0123456789RoOIlg "
 

@@ -77,6 +77,7 @@ class TextLine:
         alternatives: Other spellings of uncertain characters.
         sources: (N,) uint8, index into `elements.SOURCES`; None when all characters come from pixels.
         digits: (N, 10), probability of each digit, letters that look like it included; None for longer lines.
+        other_case: (N,), probability of the same letter in the other case; None where it is not known.
     """
 
     text: str
@@ -89,6 +90,7 @@ class TextLine:
     alternatives: Sequence[Alternative] = ()
     sources: np.ndarray | None = None
     digits: np.ndarray | None = None
+    other_case: np.ndarray | None = None
 
     @property
     def box(self) -> Box:
@@ -101,11 +103,13 @@ class TextLine:
         styles = None if self.styles is None else self.styles[characters]
         sources = None if self.sources is None else self.sources[characters]
         digits = None if self.digits is None else self.digits[characters]
+        other_case = None if self.other_case is None else self.other_case[characters]
         boxes, confidence = self.boxes[characters], self.confidence[characters]
         text = self.text[characters]
         return replace(
-            self, text=text, boxes=boxes, confidence=confidence, styles=styles, sources=sources, digits=digits
-        )
+            self, text=text, boxes=boxes, confidence=confidence, styles=styles, sources=sources, digits=digits,
+            other_case=other_case,
+        )  # fmt: skip
 
 
 @dataclass

@@ -17,8 +17,9 @@ from difflib import SequenceMatcher
 import numpy as np
 
 from ..document.lines import FrameGrid, TextLine
-from .alternatives import SHORT, digit_odds, find_alternatives, spellings
 from .field import Field
+from .spelling.alternatives import SHORT, digit_odds, find_alternatives, spellings
+from .spelling.letter_case import odds_of_other_case
 
 SPLIT_EM = 1.3  # training ends a line at gaps of 1.6 em and more; two spikes stand up to 0.3 em inside their letters
 SAME_LINE_EM = 0.4  # spikes this near in height may follow one another
@@ -57,6 +58,7 @@ def with_text(line: TextLine, text: str, writer: str) -> TextLine:
     return replace(
         line, text=text, boxes=np.concatenate(boxes), confidence=np.concatenate(confidence), writer=writer,
         styles=np.concatenate(styles) if styles else None, alternatives=(), digits=None,
+        other_case=None,
     )  # fmt: skip
 
 
@@ -147,13 +149,17 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid, with_alterna
     alternatives = find_alternatives(path, text, at, frame_grid.alphabet) if with_alternatives and text == spelt else []
     alternatives = [d.shift(keep.start) for d in alternatives if keep.start <= d.start and d.end <= keep.stop]
     digits = digit_odds(path[at[keep]], frame_grid.alphabet) if keep.stop - keep.start <= SHORT else None
+    other_case = odds_of_other_case(path[at[keep]], text[keep], frame_grid.alphabet)
     text, at, confidence = text[keep], first + at[keep], confidence[keep]
     boxes, styles = _boxes(at, height, slope, middle, em_px, frame_px), None
     rows = ((height + slope * ((at + 0.5) * frame_px - middle)) / row_px).astype(int).clip(0, field.rows - 1)
     odds_NS = field.style_odds(rows, at)
     if odds_NS is not None:
         styles = _by_words(text, odds_NS)
-    return TextLine(text, boxes, confidence, em_px, slope, styles=styles, alternatives=alternatives, digits=digits)
+    return TextLine(
+        text, boxes, confidence, em_px, slope, styles=styles, alternatives=alternatives, digits=digits,
+        other_case=other_case,
+    )  # fmt: skip
 
 
 def _by_words(text: str, odds_NS: np.ndarray) -> np.ndarray:

@@ -24,7 +24,6 @@ from ..document.orientation import Orientation, find_orientation, find_sideways_
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
 from ..models.images.preprocess import fit
-from .alternatives import spell_digits
 from .ctc import drop_echoes, find_lines, with_text
 from .field import Field
 from .network import ReadingNetwork
@@ -44,6 +43,8 @@ from .scales import (
     reread_cells,
     take_turned,
 )
+from .spelling.alternatives import spell_digits
+from .spelling.letter_case import correct_case
 
 if TYPE_CHECKING:
     from ..models.generate.formula_writer import StepModel
@@ -182,7 +183,7 @@ class Reader:
         lines = drop_covered(lines, [block.box for block in turned])
         if complete:
             lines = reread_cells(lines, rest, lambda pixels: self._read_pass(pixels)[0])
-        lines = spell_digits(lines)
+        lines = correct_case(spell_digits(lines), fitted.pixels)
         styles = self.network.frame_grid.styles
         texts = [line for line in lines if is_text(line)]
         if not prove_text(texts):

@@ -53,7 +53,7 @@ def lighten(image: Image.Image) -> Image.Image:
     found = wide & _grow(wide & (_box_mean(dark, BAR) > DENSE), BAR)
     panels = _grow(~_grow(found, PANEL), PANEL)
     ground = np.zeros_like(found)
-    for x0, y0, x1, y1 in _find_components(found):
+    for x0, y0, x1, y1 in find_components(found):
         if _is_ground(found, dark, (x0, y0, x1, y1)):
             ground[y0:y1, x0:x1] |= found[y0:y1, x0:x1] | ~panels[y0:y1, x0:x1]
     if not ground.any():
@@ -74,7 +74,7 @@ def _is_ground(found: np.ndarray, dark: np.ndarray, box: tuple[int, int, int, in
     return min(float(side.mean()) for side in sides) > FRAME or float(area.sum()) > PART * found.size
 
 
-def _find_components(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
+def find_components(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
     """Return the boxes (x0, y0, x1, y1) of the areas that are connected by sides."""
     boxes: list[tuple[int, int, int, int]] = []
     owner: list[int] = []  # of each run, the box of another one that it has joined, or its own

@@ -17,7 +17,7 @@ from math import exp, inf, log, log1p
 
 import numpy as np
 
-from ..document.lines import Alternative, TextLine
+from ...document.lines import Alternative, TextLine
 
 SURE_BLANK = 0.95  # least blank probability of a frame that separates two spans
 RIVAL = 0.12  # least probability of another character that makes a span uncertain

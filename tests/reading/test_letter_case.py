@@ -1,0 +1,91 @@
+"""Letters with one shape in both cases, such as c and C, are chosen by the height of their ink."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from vary.document.lines import TextLine
+from vary.reading.ctc import with_text
+from vary.reading.spelling.letter_case import ALIKE, correct_case, odds_of_other_case
+
+SIZE = 20  # px per em
+FACES = ("DejaVuSans.ttf", "DejaVuSerif.ttf", "LiberationSerif-Regular.ttf", "DejaVuSansMono.ttf")
+
+
+def draw(text: str, face: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image of a line whose letters do not touch, and the boxes of its characters."""
+    font = ImageFont.truetype(face, SIZE)
+    image = Image.new("L", (600, 60), 255)
+    x = [20 + 2 * k + font.getlength(text[:k]) for k in range(len(text) + 1)]
+    for left, ch in zip(x, text, strict=False):
+        ImageDraw.Draw(image).text((left, 45), ch, font=font, fill=0, anchor="ls")
+    top, bottom = 45 - 0.74 * SIZE, 45 + 0.22 * SIZE
+    boxes = np.array([[a, top, b, bottom] for a, b in pairwise(x)], np.float32)
+    return np.asarray(image), boxes
+
+
+def corrected(shown: str, read: str, face: str, other: float = 0.3) -> str:
+    pixels, boxes = draw(shown, face)
+    line = TextLine(read, boxes, np.full(len(read), 0.6, np.float32), SIZE)
+    line.other_case = np.where([ch in ALIKE for ch in read], other, 0.0)
+    return correct_case([line], pixels)[0].text
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize(
+    ("shown", "read"),
+    [
+        ("Outcome", "outcome"),
+        ("Zone of Value", "zone of value"),
+        ("SUBTOTAL 17", "sUBToTAL 17"),
+        ("cows and wax", "Cows and waX"),
+        ("CO2", "co2"),
+        ("season", "Season"),
+    ],
+)
+def test_the_height_of_a_letter_decides_its_case(shown, read, face) -> None:
+    assert corrected(shown, read, face) == shown
+
+
+def test_only_letters_whose_other_case_is_likely_change() -> None:
+    assert corrected("Outcome", "outcome", FACES[0], other=0.001) == "outcome"
+
+
+@pytest.mark.parametrize(
+    ("shown", "read"),
+    [("voxo", "Voxo"), ("Ox", "ox")],  # no other character shows a height
+)
+def test_a_line_without_other_letters_stays(shown, read) -> None:
+    assert corrected(shown, read, FACES[0]) == read
+
+
+def test_letters_that_touch_their_neighbours_stay() -> None:
+    pixels, boxes = draw("Outcome", FACES[0])
+    joined = pixels.copy()
+    joined[40:44, 20:140] = 0  # a line through all letters
+    line = TextLine("outcome", boxes, np.full(7, 0.6, np.float32), SIZE, other_case=np.full(7, 0.3))
+    assert correct_case([line], joined)[0].text == "outcome"
+
+
+def test_a_line_of_another_writer_and_a_corrected_text_stay() -> None:
+    pixels, boxes = draw("Outcome", FACES[0])
+    line = TextLine("outcome", boxes, np.full(7, 0.6, np.float32), SIZE, other_case=np.full(7, 0.3))
+    assert correct_case([with_text(line, "outcomes", "decoder")], pixels)[0].text == "outcomes"
+
+
+def test_the_corrected_letter_has_its_own_confidence() -> None:
+    pixels, boxes = draw("Outcome", FACES[0])
+    confidence, other = np.full(7, 0.6, np.float32), np.array([0.3] + [0.0] * 6)
+    line = correct_case([TextLine("outcome", boxes, confidence, SIZE, other_case=other)], pixels)[0]
+    assert line.confidence.tolist() == pytest.approx([0.3] + [0.6] * 6)
+    assert confidence.tolist() == pytest.approx([0.6] * 7)  # the input is not changed
+
+
+def test_probabilities_of_the_other_case_come_from_the_alphabet() -> None:
+    path = np.array([[0.1, 0.5, 0.4, 0.0], [0.1, 0.0, 0.3, 0.6], [0.2, 0.2, 0.2, 0.4]])
+    assert odds_of_other_case(path, "oOa", "oOa").tolist() == pytest.approx([0.4, 0.0, 0.0])
+    assert odds_of_other_case(path[:1], "s", "soa").tolist() == [0.0]  # no capital in the alphabet
