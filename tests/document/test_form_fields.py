@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from vary.document.elements import Block, Line, Page
-from vary.document.form_fields import place_form_fields
+from vary.document.evidence import Evidence
+from vary.document.layout.arrange import lay_out
+from vary.document.layout.form_fields import place_form_fields
+from vary.document.lines import TextLine
 
 STEP = 10.0
 
 
-def line(text: str, x: float = 100.0, y: float = 50.0) -> Line:
-    boxes = [(x + STEP * k, y, x + STEP * (k + 1), y + 16) for k in range(len(text))]
-    return Line(text, (x, y, x + STEP * len(text), y + 16), 0.9, boxes, [0.9] * len(text))
+def line(text: str, x: float = 100.0, y: float = 50.0, step: float = STEP) -> TextLine:
+    boxes = [(x + step * k, y, x + step * (k + 1), y + 16) for k in range(len(text))]
+    confidence = np.full(len(text), 0.9, np.float32)
+    return TextLine(text, np.array(boxes, np.float32), confidence, 16.0, styles=np.zeros((len(text), 1), bool))
 
 
-def page(*lines: Line) -> Page:
-    return Page(1, "ok", 600, 400, blocks=[Block([one], one.box) for one in lines])
-
-
-def texts(found: Page) -> list[str]:
-    return [one.text for one in found.lines]
+def texts(found: list[TextLine]) -> list[str]:
+    return [one.text for one in found]
 
 
 @pytest.mark.parametrize(
@@ -33,57 +33,63 @@ def texts(found: Page) -> list[str]:
     ],
 )
 def test_a_mark_goes_to_its_place_in_the_line(label, box, expected) -> None:
-    found = page(line(label), line("below", y=90))
-    place_form_fields(found, [("checkbox", box, True)])
+    found = place_form_fields([line(label), line("below", y=90)], [("checkbox", box, True)])
     assert texts(found) == [expected, "below"]
-    assert all(len(one.characters) == len(one.character_confidence) == len(one.text) for one in found.lines)
+    for one in found:
+        assert len(one.boxes) == len(one.confidence) == len(one.styles) == len(one.text)
+        assert (np.diff(one.boxes[:, 0]) >= 0).all(), "the boxes run from left to right"
 
 
 def test_a_label_on_the_right_comes_first() -> None:
-    found = page(line("left", 20), line("right", 120))
-    place_form_fields(found, [("checkbox", (80, 52, 92, 64), False)])
+    found = place_form_fields([line("left", 20), line("right", 120)], [("checkbox", (80, 52, 92, 64), False)])
     assert texts(found) == ["left", "[ ] right"]
 
 
 def test_a_checkbox_alone_is_a_line() -> None:
-    found = page(line("above", y=10), line("below", y=300))
-    place_form_fields(found, [("checkbox", (80, 152, 92, 164), True)])
-    assert texts(found) == ["above", "[x]", "below"]
+    lines, fields = [line("above", y=10), line("below", y=300)], [("checkbox", (80, 152, 92, 164), True)]
+    blocks = lay_out(lines, Evidence(fields=fields), (600, 400), ("bold",))
+    assert [one.text for block in blocks for one in block.lines] == ["above", "[x]", "below"]
+    (block,) = lay_out([], Evidence(fields=fields), (600, 400), ("bold",))
+    assert block.lines[0].text == "[x]"
 
 
 def test_borders_and_buttons_are_no_text() -> None:
-    found = page(line("[North quay   x", 100))
-    place_form_fields(found, [("choice", (105, 45, 245, 70), False)])
+    found = place_form_fields([line("[North quay   x", 100)], [("choice", (105, 45, 245, 70), False)])
     assert texts(found) == ["North quay"]
-    found = page(line("[12] or 3|", 100))  # brackets inside the field stay
-    place_form_fields(found, [("text", (60, 45, 195, 70), False)])
+    apart = [line("North quay", 110), line("v", 230)]
+    assert texts(place_form_fields(apart, [("choice", (105, 45, 245, 70), False)])) == ["North quay"]
+    found = place_form_fields([line("[12] or 3|", 100)], [("text", (60, 45, 195, 70), False)])  # brackets inside stay
     assert texts(found) == ["[12] or 3"]
 
 
 def test_styles_follow_their_characters() -> None:
     made = line("Engine")
-    made.styles = [(0, 6, "bold")]
-    found = page(made)
-    place_form_fields(found, [("checkbox", (80, 52, 92, 64), True)])
-    assert (made.text, made.styles) == ("[x] Engine", [(4, 10, "bold")])
+    made.styles[:] = True
+    (found,) = place_form_fields([made], [("checkbox", (80, 52, 92, 64), True)])
+    assert found.text == "[x] Engine"
+    assert found.styles[:, 0].tolist() == [False] * 4 + [True] * 6
 
 
-def table(*rows: list[str]) -> Page:
-    lines = [line("  ".join(cell for cell in row if cell), y=50 + 40 * k) for k, row in enumerate(rows)]
-    block = Block(lines, (90, 40, 500, 60 + 40 * len(rows)), "table", cells=[list(row) for row in rows])
-    return Page(1, "ok", 600, 400, blocks=[block])
+def cells(rows: list[list[str]], columns: list[float], fields: list[tuple[str, tuple, bool]]) -> list[list[str]]:
+    """Return the cells of a table of words that begin at the given columns, 40 px from row to row."""
+    places = [(text, x, 50.0 + 40 * k) for k, row in enumerate(rows) for x, text in zip(columns, row, strict=True)]
+    lines = [line(text, x, y, 8.0) for text, x, y in places if text]
+    xs, ys = [90, *(x - 12 for x in columns[1:]), 560], [40 + 40 * k for k in range(len(rows) + 1)]
+    rules = [(xs[0], y, xs[-1], y) for y in ys] + [(x, ys[0], x, ys[-1]) for x in xs]
+    (block,) = lay_out(lines, Evidence(rules=rules, fields=fields), (600, 400), ("bold",))
+    assert block.cells is not None
+    return block.cells
 
 
-def test_marks_of_a_table_go_into_its_cells() -> None:
-    found = table(["Colour", "green"], ["Gift wrap", ""], ["Express", ""], ["Gift wrap", ""])
-    boxes = [(400, 92 + 40 * k, 412, 104 + 40 * k) for k in range(3)]
-    place_form_fields(found, [("checkbox", box, k == 1) for k, box in enumerate(boxes)])
-    rows = [["Colour", "green"], ["Gift wrap", "[ ]"], ["Express", "[x]"], ["Gift wrap", "[ ]"]]
-    assert found.blocks[0].cells == rows
-    found = table(["Lamp", "Yes", "No"], ["Mill", "Yes", "No"])
-    marks = [(190, 52), (240, 52), (190, 92), (240, 92)]
-    place_form_fields(found, [("checkbox", (x, y, x + 10, y + 12), k in (0, 3)) for k, (x, y) in enumerate(marks)])
-    assert found.blocks[0].cells == [["Lamp", "Yes [x]", "No [ ]"], ["Mill", "Yes [ ]", "No [x]"]]
-    found = table(["4", "Wood"], ["5", "Coal"])
-    place_form_fields(found, [("checkbox", (118, 92, 128, 104), True)])
-    assert found.blocks[0].cells == [["4", "Wood"], ["5", "[x] Coal"]]
+def test_marks_of_a_table_are_in_its_cells() -> None:
+    """In the cell of their label, or in a cell of their own; no other cell changes."""
+    rows = [["Colour", "green"], ["Gift wrap", ""], ["Express", ""], ["Gift wrap", ""]]
+    marks = [("checkbox", (400, 92 + 40 * k, 412, 104 + 40 * k), k == 1) for k in range(3)]
+    found = cells(rows, [100, 380], marks)
+    assert found == [["Colour", "green"], ["Gift wrap", "[ ]"], ["Express", "[x]"], ["Gift wrap", "[ ]"]]
+    rows = [["Lamp", "Yes", "No"], ["Mill", "Yes", "No"]]
+    places = [(234, 52), (374, 52), (234, 92), (374, 92)]
+    marks = [("checkbox", (x, y, x + 10, y + 12), k in (0, 3)) for k, (x, y) in enumerate(places)]
+    assert cells(rows, [100, 200, 350], marks) == [["Lamp", "Yes [x]", "No [ ]"], ["Mill", "Yes [ ]", "No [x]"]]
+    found = cells([["4", "Wood"], ["5", "Coal"]], [100, 160], [("checkbox", (144, 92, 156, 104), True)])
+    assert found == [["4", "Wood"], ["5", "[x] Coal"]]

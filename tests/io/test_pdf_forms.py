@@ -31,16 +31,27 @@ def named(**entries) -> DictionaryObject:
     return DictionaryObject({NameObject(f"/{key}"): value for key, value in entries.items()})
 
 
-def form(path: Path, appearance: bool = False, need: bool = False) -> Path:
-    """A page of 400 x 300 points with a text field, a choice, two checkboxes and a link."""
+PROSE = ["The harbour office keeps a ledger of every vessel", "that enters the bay, with the hour of its arrival."]
+
+
+def form(path: Path, appearance: bool = False, need: bool = False, rotate: int = 0) -> Path:
+    """A page of 400 x 300 points with prose, a text field, a choice, two checkboxes with labels and a link."""
     writer = PdfWriter()
     page = writer.add_blank_page(400, 300)
+    if rotate:
+        page.rotate(rotate)
     fonts = {
         name: writer._add_object(
             named(Type=NameObject("/Font"), Subtype=NameObject("/Type1"), BaseFont=NameObject(base))
         )
         for name, base in (("Helv", "/Helvetica"), ("ZaDb", "/ZapfDingbats"))
     }
+    printed = StreamObject()
+    lines = [(text, 30, 110 - 16 * k) for k, text in enumerate(PROSE * 3)] + [("Engine", 98, 210), ("Sails", 188, 210)]
+    shown = "".join(f"BT /Helv 12 Tf {x} {y} Td ({text}) Tj ET\n" for text, x, y in lines)
+    printed.set_data(shown.encode())
+    page[NameObject("/Contents")] = writer._add_object(printed)
+    page[NameObject("/Resources")] = named(Font=named(**fonts))
     helvetica = TextStringObject("/Helv 12 Tf 0 g")
     widget = {"Type": NameObject("/Annot"), "Subtype": NameObject("/Widget"), "F": NumberObject(4), "DA": helvetica}
     text = named(

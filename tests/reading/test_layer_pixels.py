@@ -52,6 +52,20 @@ def test_a_true_layer_is_verified(tmp_path, reader) -> None:
     assert witnesses <= {"both", "layer"}
 
 
+@pytest.mark.parametrize("degrees", [20, -35])
+def test_a_true_layer_at_an_angle_is_verified(tmp_path, reader, degrees) -> None:
+    """The page grows when it is straightened; its lines still lie on their ink."""
+    turn = np.radians(degrees)
+    cos, sin = np.cos(turn), np.sin(turn)
+    shown = "".join(
+        f"BT /F1 12 Tf {cos} {sin} {-sin} {cos} {60 + 16 * k * sin} {200 - 190 * sin - 16 * k * cos} Tm ({line}) Tj ET "
+        for k, line in enumerate(PROSE)
+    )
+    page = read_document(pdf_of(tmp_path / "a.pdf", [shown], (500, 400)), reader).pages[0]
+    assert page.layer == "verified"
+    assert page.text == " ".join(PROSE)
+
+
 def test_a_shifted_font_is_healed(tmp_path, reader) -> None:
     shift = {chr(code): chr(code + 2) for code in range(32, 124)}
     page = read_document(with_map(pdf_of(tmp_path / "a.pdf", [prose()], SIZE), shift), reader).pages[0]

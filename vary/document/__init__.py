@@ -8,7 +8,6 @@ __all__ = [
     "blocks",
     "elements",
     "evidence",
-    "form_fields",
     "formats",
     "layout",
     "lines",

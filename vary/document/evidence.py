@@ -5,6 +5,7 @@ It comes from the objects of a PDF. Frame: pixels of the page image, turned upri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..io.box import Box
@@ -22,6 +23,7 @@ class Evidence:
         drawings: other paths.
         links: areas and their targets.
         tags: of a tagged PDF: type (`H1`, `Figure`), alternative text, area.
+        fields: form fields: kind as in `FormField`, box, whether it is ticked.
     """
 
     rules: list[Box] = field(default_factory=list)
@@ -30,6 +32,7 @@ class Evidence:
     drawings: list[Box] = field(default_factory=list)
     links: list[tuple[Box, str]] = field(default_factory=list)
     tags: list[tuple[str, str, Box]] = field(default_factory=list)
+    fields: Sequence[tuple[str, Box, bool]] = ()
 
 
 def add_links(lines: list[Line], links: list[tuple[Box, str]]) -> None:

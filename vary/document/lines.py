@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
 from ..io.box import Box
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from .layout.cells import CellTable
+
+L = TypeVar("L", bound="TextLine")
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ class TextLine:
     sources: np.ndarray | None = None
     digits: np.ndarray | None = None
     other_case: np.ndarray | None = None
+    # arrays with a row for each character
+    PER_CHARACTER: ClassVar[tuple[str, ...]] = ("boxes", "confidence", "styles", "sources", "digits", "other_case")
 
     @property
     def box(self) -> Box:
@@ -98,18 +104,30 @@ class TextLine:
         (x0, y0), (x1, y1) = self.boxes[:, :2].min(0).tolist(), self.boxes[:, 2:].max(0).tolist()
         return x0, y0, x1, y1
 
-    def part(self, characters: slice) -> TextLine:
+    def part(self: L, characters: slice) -> L:
         """Return the line with some of its characters."""
-        styles = None if self.styles is None else self.styles[characters]
-        sources = None if self.sources is None else self.sources[characters]
-        digits = None if self.digits is None else self.digits[characters]
-        other_case = None if self.other_case is None else self.other_case[characters]
-        boxes, confidence = self.boxes[characters], self.confidence[characters]
-        text = self.text[characters]
-        return replace(
-            self, text=text, boxes=boxes, confidence=confidence, styles=styles, sources=sources, digits=digits,
-            other_case=other_case,
-        )  # fmt: skip
+        arrays = {name: getattr(self, name) for name in self.PER_CHARACTER}
+        parts: dict[str, Any] = {name: None if array is None else array[characters] for name, array in arrays.items()}
+        return replace(self, text=self.text[characters], **parts)
+
+    def put(self: L, start: int, end: int, text: str, boxes: ArrayLike, **values: np.ndarray) -> L:
+        """Return the line with other text in place of the characters [start, end).
+
+        Args:
+            start: First character that is replaced.
+            end: The character after the last one that is replaced.
+            text: The new characters.
+            boxes: A box for each of them.
+            values: Their values in other arrays. Without these, they are certain, have no style, and are in no layer.
+        """
+        values["boxes"] = np.array(boxes, np.float32).reshape(-1, 4)
+        values.setdefault("confidence", np.ones(len(text)))
+        arrays: dict[str, Any] = {}
+        for name in self.PER_CHARACTER:
+            if (old := getattr(self, name)) is not None:
+                new = values.get(name, np.full((len(text), *old.shape[1:]), -1 if name == "indices" else 0))
+                arrays[name] = np.concatenate([old[:start], new.astype(old.dtype), old[end:]])
+        return replace(self, text=self.text[:start] + text + self.text[end:], alternatives=(), **arrays)
 
 
 @dataclass

@@ -131,6 +131,29 @@ def straighten(image: Image.Image, orientation: Orientation) -> Image.Image:
     return image
 
 
+def straighten_size(size: tuple[int, int], orientation: Orientation) -> tuple[int, int]:
+    """Return width and height of the straightened image of a page image of `size`."""
+    width, height = size[::-1] if orientation.rotation % 180 else size
+    cos, sin = (abs(part(math.radians(orientation.skew))) for part in (math.cos, math.sin))
+    return math.ceil(width * cos + height * sin), math.ceil(width * sin + height * cos)
+
+
+def straighten_box(box: Box, orientation: Orientation, size: tuple[int, int]) -> Box:
+    """Return a box of a page image of `size` in the straightened image: the smallest upright box around it."""
+    x0, y0, x1, y1 = box
+    points = straighten_points(np.array([(x0, y0), (x0, y1), (x1, y0), (x1, y1)]), orientation, size)
+    (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
+    return left, top, right, bottom
+
+
+def straighten_points(xy: np.ndarray, orientation: Orientation, size: tuple[int, int]) -> np.ndarray:
+    """Return points (..., 2) of a page image of `size` in the straightened image."""
+    angle, (wide, high) = math.radians(orientation.rotation + orientation.skew), straighten_size(size, orientation)
+    cos, sin = math.cos(angle), math.sin(angle)
+    x, y = xy[..., 0] - size[0] / 2, xy[..., 1] - size[1] / 2
+    return np.stack([x * cos + y * sin + wide / 2, -x * sin + y * cos + high / 2], -1)
+
+
 def restore_orientation(page: Page, orientation: Orientation, size: tuple[int, int]) -> None:
     """Map the boxes of a page from its straightened image to the original image of `size`.
 

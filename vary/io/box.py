@@ -18,6 +18,11 @@ def area(box: Box) -> float:
     return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
 
 
+def scale_box(box: Box, by: float) -> Box:
+    """Return a box with its coordinates multiplied by a factor."""
+    return box[0] * by, box[1] * by, box[2] * by, box[3] * by
+
+
 def shared_area(a: Box, b: Box) -> float:
     """Return the area that two boxes share."""
     return area((max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])))

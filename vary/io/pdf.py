@@ -21,9 +21,9 @@ from PIL import Image
 
 from .child import Child, ChildDied, send
 from .errors import InputError, PageTimeout
-from .pdf_forms import FormField, FormPages
+from .pdf_forms import FormPages
 from .pdf_info import PdfInfo, read_info
-from .pdf_objects import PageContent, PageObjects, read_content, read_fonts
+from .pdf_objects import FormField, PageContent, PageObjects, read_content, read_fonts
 from .pdf_text import TextLayer
 
 POINTS_PER_INCH = 72
@@ -188,13 +188,13 @@ def _answer(pages: FormPages, request: dict[str, Any]) -> tuple[dict[str, Any], 
         width, height = page.get_size()
         return {"width": width, "height": height}, b""
     if kind == "fields":
-        return {"fields": [[one.kind, one.box, one.checked] for one in pages.form_fields(number, scale)]}, b""
+        return {"fields": pages.form_fields(number, scale)}, b""
     if kind == "fonts":
         return {"fonts": read_fonts(page)}, b""
     if kind == "content":
         content = read_content(pages.pdf, page, scale)
-        links = pages.links(number, scale)
-        objects = content.objects if links is None else replace(content.objects, links=links)
+        links, fields = pages.links(number, scale), pages.form_fields(number, scale)
+        objects = replace(content.objects, fields=fields, links=content.objects.links if links is None else links)
         text = content.text
         known = {"characters": len(text.text), "fonts": text.font_names, "font_ids": text.font_ids}
         return known | {"objects": objects.to_dict()}, text.pack()

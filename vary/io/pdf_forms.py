@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from .box import Box
-from .pdf_objects import read_links
+from .box import Box, scale_box
+from .pdf_objects import FormField, read_links
 from .pdf_text import Frame
-
-
-@dataclass(frozen=True)
-class FormField:
-    """A form field of a page.
-
-    Args:
-        kind: `checkbox` (also a radio button), `choice` (a list with a button at its right end) or `text`.
-        box: Box in pixels.
-        checked: Whether a checkbox is ticked.
-    """
-
-    kind: str
-    box: Box
-    checked: bool = False
 
 
 class FormPages:
@@ -68,12 +52,12 @@ class FormPages:
     def form_fields(self, number: int, scale: float) -> list[FormField]:
         """Return the fields of a page, at `scale` pixels per point."""
         self.page(number)
-        return [replace(one, box=_scale(one.box, scale)) for one in self._fields.get(number, [])]
+        return [one._replace(box=scale_box(one.box, scale)) for one in self._fields.get(number, [])]
 
     def links(self, number: int, scale: float) -> list[tuple[Box, str]] | None:
         """Return the links that a page had before it was flattened; None for a page without form fields."""
         links = self._links.get(number)
-        return None if links is None else [(_scale(box, scale), target) for box, target in links]
+        return None if links is None else [(scale_box(box, scale), target) for box, target in links]
 
 
 def _read_widgets(raw: Any, pdf: Any, page: Any) -> tuple[int, list[FormField]]:
@@ -101,8 +85,3 @@ def _read_widgets(raw: Any, pdf: Any, page: Any) -> tuple[int, list[FormField]]:
         finally:
             raw.FPDFPage_CloseAnnot(annotation)
     return count, found
-
-
-def _scale(box: Box, scale: float) -> Box:
-    x0, y0, x1, y1 = (value * scale for value in box)
-    return x0, y0, x1, y1

@@ -9,7 +9,7 @@ import ctypes
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,20 @@ ALIKE = 12  # greatest difference of a colour channel between type and backgroun
 MAX_DEPTH = 6  # of forms within forms
 
 
+class FormField(NamedTuple):
+    """A form field of a page.
+
+    Args:
+        kind: `checkbox` (also a radio button), `choice` (a list with a button at its right end) or `text`.
+        box: Box in pixels.
+        checked: Whether a checkbox is ticked.
+    """
+
+    kind: str
+    box: Box
+    checked: bool = False
+
+
 @dataclass
 class PageObjects:
     """What a page shows besides its text.
@@ -40,6 +54,7 @@ class PageObjects:
         curves: boxes of other paths (drawings).
         links: box and target (a URI, or `#page=N`).
         tags: headings and pictures of a tagged PDF: type, alternative text, box.
+        fields: form fields: kind as in `FormField`, box, whether it is ticked.
         scale: pixels per point.
         partial: the page has more objects than MAX_OBJECTS, or their drawing could not be read.
     """
@@ -52,6 +67,7 @@ class PageObjects:
     curves: list[Box] = field(default_factory=list)
     links: list[tuple[Box, str]] = field(default_factory=list)
     tags: list[Tag] = field(default_factory=list)
+    fields: list[FormField] = field(default_factory=list)
     scale: float = 1.0
     partial: bool = False
 
@@ -68,6 +84,7 @@ class PageObjects:
         known["fills"] = [(tuple(box), colour, z) for box, colour, z in found["fills"]]
         known["images"] = [(tuple(box), z) for box, z in found["images"]]
         known["links"] = [(tuple(box), target) for box, target in found["links"]]
+        known["fields"] = [FormField(kind, tuple(box), checked) for kind, box, checked in found["fields"]]
         known["tags"] = [(kind, alt, tuple(box)) for kind, alt, box in found["tags"]]
         return cls(**known)
 

@@ -19,9 +19,8 @@ from PIL import Image
 from .errors import InputError, VaryError
 from .image import count_frames, image_dpi, open_image
 from .pdf import MAX_PAGE_PIXELS, PAGE_TIMEOUT_S, POINTS_PER_INCH, PdfFile, looks_like_pdf
-from .pdf_forms import FormField
 from .pdf_info import PdfInfo
-from .pdf_objects import PageContent
+from .pdf_objects import FormField, PageContent
 
 MAX_PAGES = 20_000  # of one file
 SUFFIXES = (".pdf", ".pdf.gz", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")  # read in folders

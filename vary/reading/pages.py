@@ -16,9 +16,8 @@ from PIL import Image
 
 from ..document.elements import STATUSES, Document, Page
 from ..document.findings import FileInfo
-from ..document.form_fields import place_form_fields
 from ..document.layout.bitmap import lighten
-from ..document.orientation import Orientation, restore_orientation, straighten
+from ..document.orientation import Orientation, restore_orientation, straighten, straighten_box
 from ..document.outline import apply_outline
 from ..document.running_heads import mark_running_heads
 from ..document.structure import find_structure
@@ -87,14 +86,9 @@ def file_info(source: Source) -> FileInfo:
 
 def _read(source: Source, number: int, reader: AnyReader, factor: float) -> Page:
     if isinstance(reader, LayerReader):
-        page = read_layer(source.content(number, LAYER_DPI), LAYER_DPI)
-        _add_form_fields(source, number, page)
-        return page
+        return read_layer(source.content(number, LAYER_DPI), LAYER_DPI)
     if isinstance(reader, Reader) and reader.uses_layer and source.pdf:
-        page = read_both(source, number, reader, factor, lambda: _read_pixels(source, number, reader, factor))
-        if page.layer not in ("none", "rejected"):
-            _add_form_fields(source, number, page)
-        return page
+        return read_both(source, number, reader, factor, lambda: _read_pixels(source, number, reader, factor))
     return _read_pixels(source, number, reader, factor)
 
 
@@ -112,22 +106,19 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
         image, used = source.image(number, dpi * min(SCALES[1], max(least, scale)))
         image, dpi, left = lighten(image), used, wanted / (used or wanted)
         straight, scale = straighten(image, turn), left if abs(left - 1) > 0.01 else 1.0
-    page = reader.read(straight, scale)
+    if isinstance(reader, Reader):
+        fields = source.form_fields(number, dpi) if dpi else []
+        page = reader.read(
+            straight, scale, [one._replace(box=straighten_box(one.box, turn, image.size)) for one in fields]
+        )
+    else:
+        page = reader.read(straight, scale)
     page.dpi = dpi
-    if turn == Orientation():
-        _add_form_fields(source, number, page)
     if not page.structured:
         find_structure(page)
     if turn != Orientation():
         restore_orientation(page, turn, image.size)
     return page
-
-
-def _add_form_fields(source: Source, number: int, page: Page) -> None:
-    """Write the checkboxes of an upright page of a PDF into its text."""
-    if page.dpi and not page.rotation and not page.skew:
-        fields = source.form_fields(number, page.dpi)
-        place_form_fields(page, ((one.kind, one.box, one.checked) for one in fields))
 
 
 def _shows_nothing(image: Image.Image) -> bool:

@@ -7,7 +7,7 @@ turned by 90, 270 and 180 degrees. Large images are read in tiles, so memory doe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from ..document.layout.arrange import find_evidence, lay_out, usual_size
 from ..document.layout.bitmap import erase_rules
 from ..document.lines import TextLine
 from ..document.orientation import Orientation, find_orientation, find_sideways_text, restore_orientation
+from ..io.box import scale_box
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
 from ..models.images.preprocess import fit
@@ -47,6 +48,7 @@ from .spelling.alternatives import spell_digits
 from .spelling.letter_case import correct_case
 
 if TYPE_CHECKING:
+    from ..io.pdf_objects import FormField
     from ..models.generate.formula_writer import StepModel
     from ..models.generate.strip_decoder import StripDecoder
     from ..models.modeling import VaryForConditionalGeneration
@@ -161,12 +163,13 @@ class Reader:
             return 0.0, 0.0
         return usual_size(certain), float(np.concatenate([line.confidence for line in lines]).mean())
 
-    def read(self, image: Image.Image, scale: float = 1.0) -> Page:
+    def read(self, image: Image.Image, scale: float = 1.0, fields: Sequence[FormField] = ()) -> Page:
         """Read a grey page. Boxes are pixels of `image`.
 
         Args:
             image: the page, upright.
             scale: as from `wanted_scale`.
+            fields: form fields of the page.
 
         Raises:
             InputError: the page is too large.
@@ -189,6 +192,7 @@ class Reader:
         if not prove_text(texts):
             texts = []
         evidence = find_evidence(fitted.pixels, texts)
+        evidence.fields = [one._replace(box=scale_box(one.box, fitted.scale)) for one in fields]
         blocks = lay_out(texts, evidence, fitted.pixels.shape[::-1], styles, fitted.scale)
         for block in _scale_boxes(turned, 1 / fitted.scale):
             _insert(blocks, block)
@@ -334,7 +338,7 @@ def to_rejected(line: TextLine, scale: float) -> RejectedText:
 def _scale_boxes(blocks: list[Block], by: float) -> list[Block]:
     """Scale the boxes of blocks."""
     page = Page(1, "ok", blocks=blocks)
-    page.map_boxes(lambda box: (box[0] * by, box[1] * by, box[2] * by, box[3] * by))
+    page.map_boxes(lambda box: scale_box(box, by))
     return page.blocks
 
 

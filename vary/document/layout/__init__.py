@@ -10,6 +10,7 @@ __all__ = [
     "bullets",
     "cells",
     "figures",
+    "form_fields",
     "open_tables",
     "paragraphs",
     "reading_order",

@@ -19,6 +19,7 @@ from .aligned_tables import find_aligned_tables
 from .bitmap import find_drawn_objects
 from .bullets import add_bullets
 from .figures import find_figures
+from .form_fields import place_form_fields
 from .reading_order import order_blocks, split_columns, zones
 from .ruled_tables import find_ruled_tables
 
@@ -37,11 +38,12 @@ def lay_out(
 
     Args:
         lines: in any order.
-        evidence: drawn objects of the page.
+        evidence: drawn objects and form fields of the page.
         size: width and height of the page.
         styles: names of the columns of `TextLine.styles`.
         scale: the boxes of the blocks are those of the lines divided by it.
     """
+    lines = place_form_fields(lines, evidence.fields)
     em = usual_size(lines)
     lines, evidence = add_bullets(lines, evidence)
     regions = [one for one in find_ruled_tables(lines, evidence, em) if not _is_chart(one.box, evidence)]

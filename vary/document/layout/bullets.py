@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from ...io.box import Box, middle_within
 from ..elements import ITEM
 from ..evidence import Evidence
@@ -69,14 +67,4 @@ def _is_bullet_of(shape: Box, line: TextLine) -> bool:
 def _with_mark(line: TextLine, shape: Box) -> TextLine:
     """Return a line that begins with a bullet in the place of a shape."""
     _, top, _, bottom = line.box
-    boxes = np.array([(shape[0], top, shape[2], bottom), (shape[2], top, line.box[0], bottom)], np.float32)
-    count = len(MARK)
-    return replace(
-        line,
-        text=MARK + line.text,
-        boxes=np.concatenate([boxes, line.boxes]),
-        confidence=np.concatenate([np.ones(count, line.confidence.dtype), line.confidence]),
-        styles=None if line.styles is None else np.pad(line.styles, ((count, 0), (0, 0))),
-        sources=None if line.sources is None else np.pad(line.sources, (count, 0)),
-        alternatives=[one.shift(-count) for one in line.alternatives],
-    )
+    return line.put(0, 0, MARK, [(shape[0], top, shape[2], bottom), (shape[2], top, line.box[0], bottom)])

@@ -349,9 +349,8 @@ def _touch(a: Box, b: Box) -> bool:
 
 def _display(line: LayerLine, formula: Formula) -> LayerLine:
     """Return the line that a formula set on its own becomes."""
-    whole = replace(line, text=line.text[:1], boxes=np.array([formula.box], np.float32), indices=None)
-    first = {name: getattr(line, name)[:1] for name in ("confidence", "styles", "sources")}
-    return _with_latex(replace(whole, **first), _Span(0, 0, 1, True), formula.latex, formula.confidence)
+    whole = replace(line.part(slice(1)), boxes=np.array([formula.box], np.float32), indices=None)
+    return _with_latex(whole, _Span(0, 0, 1, True), formula.latex, formula.confidence)
 
 
 def _with_latex(line: LayerLine, span: _Span, latex: str, confidence: float) -> LayerLine:
@@ -359,20 +358,16 @@ def _with_latex(line: LayerLine, span: _Span, latex: str, confidence: float) -> 
     start, end, count = span.start, span.end, len(latex)
     x0, y0, x1, y1 = union([tuple(box) for box in line.boxes[start:end].tolist()])
     edges = np.linspace(x0, x1, count + 1)
-    boxes = np.stack([edges[:-1], np.full(count, y0), edges[1:], np.full(count, y1)], 1).astype(np.float32)
+    boxes = np.stack([edges[:-1], np.full(count, y0), edges[1:], np.full(count, y1)], 1)
     columns = len(STYLES + SCRIPTS + MATH)
     styles = np.zeros((len(line.text), columns), bool)
     if line.styles is not None:
         styles[:, : line.styles.shape[1]] = line.styles
     math = np.zeros((count, columns), bool)
     math[:, -1] = True
-
-    def put(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-        return np.concatenate([old[:start], new.astype(old.dtype), old[end:]])
-
-    sources = None if line.sources is None else put(line.sources, np.full(count, SOURCES.index("layer")))
-    return replace(
-        line, text=line.text[:start] + latex + line.text[end:], boxes=put(line.boxes, boxes),
-        confidence=put(line.confidence, np.full(count, confidence)), styles=put(styles, math), sources=sources,
-        indices=None if line.indices is None else put(line.indices, np.full(count, -1)),
-    )  # fmt: skip
+    values = {
+        "confidence": np.full(count, confidence),
+        "styles": math,
+        "sources": np.full(count, SOURCES.index("layer")),
+    }
+    return replace(line, styles=styles).put(start, end, latex, boxes, **values)

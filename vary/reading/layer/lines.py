@@ -7,9 +7,9 @@ Frame: pixels of the page image, turned so that the lines run from left to right
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from ...document.evidence import Evidence
 from ...document.findings import HiddenText
 from ...document.layout.arrange import lay_out
 from ...document.lines import TextLine
-from ...document.orientation import Orientation, restore_orientation
+from ...document.orientation import Orientation, restore_orientation, straighten_box, straighten_points, straighten_size
 from ...document.outline import apply_tags
 from ...document.structure import find_structure
 from ...io.box import Box
@@ -43,6 +43,7 @@ class LayerLine(TextLine):
     """A line of the text layer; `indices`: of each character in the layer, -1 for a blank between words."""
 
     indices: np.ndarray | None = None
+    PER_CHARACTER: ClassVar[tuple[str, ...]] = (*TextLine.PER_CHARACTER, "indices")
 
 
 def read_layer(content: PageContent | None, dpi: float) -> Page:
@@ -51,8 +52,8 @@ def read_layer(content: PageContent | None, dpi: float) -> Page:
         return Page(1, "failed", dpi=dpi, error="no text layer: an image, or a PDF page whose text cannot be read")
     size = round(content.objects.width), round(content.objects.height)
     page = Page(1, "ok", *size, dpi=dpi, layer="trusted")
-    for turn, lines in lines_by_turn(content.text, size):
-        part = Page(1, "ok", *rotate_size(size, turn))
+    for turn, lines in lines_by_turn(content.text, size) or [(Orientation(), [])]:
+        part = Page(1, "ok", *straighten_size(size, turn))
         evidence = evidence_of(content, turn) if not page.blocks else Evidence()
         part.blocks = lay_out(lines, evidence, (part.width, part.height), STYLES + SCRIPTS)
         find_structure(part, evidence)
@@ -80,20 +81,19 @@ class LayerReader:
 
 
 def evidence_of(content: PageContent, turn: Orientation) -> Evidence:
-    """Return the drawn objects of a page, in the image turned upright."""
+    """Return the drawn objects and form fields of a page, in the image turned upright."""
     objects = content.objects
     size = round(objects.width), round(objects.height)
 
     def up(box: Box) -> Box:
-        a, b = _upright(np.array([box[:2], box[2:]], float), turn, size)
-        (x0, y0), (x1, y1) = np.minimum(a, b).tolist(), np.maximum(a, b).tolist()
-        return x0, y0, x1, y1
+        return straighten_box(box, turn, size)
 
     return Evidence(
         [up(box) for box in objects.rules], [(up(box), colour) for box, colour, _ in objects.fills],
         [up(box) for box, _ in objects.images], [up(box) for box in objects.curves],
         [(up(box), target) for box, target in objects.links],
         [(kind, alt, up(box)) for kind, alt, box in objects.tags],
+        [(kind, up(box), ticked) for kind, box, ticked in objects.fields],
     )  # fmt: skip
 
 
@@ -114,11 +114,6 @@ def lines_by_turn(text: TextLayer, size: tuple[int, int]) -> list[tuple[Orientat
         if lines:
             found.append((turn, lines))
     return found
-
-
-def rotate_size(size: tuple[int, int], turn: Orientation) -> tuple[int, int]:
-    """Return width and height of the page turned upright."""
-    return (size[1], size[0]) if turn.rotation % 180 else size
 
 
 def find_lines(text: TextLayer, chosen: np.ndarray, turn: Orientation, size: tuple[int, int]) -> list[LayerLine]:
@@ -150,8 +145,10 @@ class _Glyphs:
         previous = np.concatenate([[-1], index[:-1]])
         blank = blanks[index] - blanks[np.maximum(previous, 0)] > 0
         em = true_sizes(text)[index]
-        origin = _upright(text.origins[index], turn, size)
-        corners = np.stack([_upright(text.advances[index][:, sides], turn, size) for sides in ([0, 1], [2, 3])], 1)
+        origin = straighten_points(text.origins[index], turn, size)
+        corners = np.stack(
+            [straighten_points(text.advances[index][:, sides], turn, size) for sides in ([0, 1], [2, 3])], 1
+        )
         left, right = corners[..., 0].min(1), corners[..., 0].max(1)
         if turn.skew:  # an axis-parallel box around slanting type is too wide
             left = origin[:, 0]
@@ -177,14 +174,6 @@ class _Glyphs:
 
     def select(self, keep: np.ndarray) -> _Glyphs:
         return _Glyphs(*(getattr(self, name)[keep] for name in ("index", "left", "right", "baseline", "em", "blank")))
-
-
-def _upright(xy: np.ndarray, turn: Orientation, size: tuple[int, int]) -> np.ndarray:
-    """Return points of the page image in the image turned upright."""
-    angle, (wide, high) = math.radians(turn.rotation + turn.skew), rotate_size(size, turn)
-    cos, sin = math.cos(angle), math.sin(angle)
-    x, y = xy[..., 0] - size[0] / 2, xy[..., 1] - size[1] / 2
-    return np.stack([x * cos + y * sin + wide / 2, -x * sin + y * cos + high / 2], -1)
 
 
 def _runs(glyphs: _Glyphs) -> list[np.ndarray]:

@@ -23,7 +23,7 @@ from ...document.lines import TextLine
 from ...document.orientation import Orientation, restore_orientation, straighten
 from ...document.outline import apply_tags
 from ...document.structure import find_structure
-from ...io.box import area
+from ...io.box import area, scale_box
 from ...io.deadline import time_is_up
 from ...io.pdf_objects import PageContent
 from ...models.images.preprocess import fit
@@ -195,7 +195,7 @@ def _reject(page: Page, witnesses: _Witnesses, verdicts: Sequence[Verdict]) -> P
         layer.hidden += turned.hidden
         layer.disagreements += turned.disagreements
     layer.hidden += hidden_text(witnesses.content.text)
-    layer.map_boxes(lambda box: (box[0] * by, box[1] * by, box[2] * by, box[3] * by))
+    layer.map_boxes(lambda box: scale_box(box, by))
     page.layer, page.hidden, page.disagreements = "rejected", layer.hidden, layer.disagreements
     return page
 
@@ -240,7 +240,7 @@ def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent
         )
     scanned = any(area(box) > 0.6 * area((0, 0, *image.size)) for box, _ in content.objects.images)
     evidence = evidence_of(content, part.turn) if first else Evidence()
-    drawn = find_evidence(image, merged) if scanned and first else evidence
+    drawn = replace(find_evidence(image, merged), fields=evidence.fields) if scanned and first else evidence
     blocks = lay_out(merged, drawn, image.size, STYLES + SCRIPTS + MATH)
     page = Page(1, "ok", *image.size, blocks=blocks, hidden=part.hidden, disagreements=verdict.disagreements)
     page.formulas = formulas
