@@ -13,7 +13,7 @@ from PIL import Image
 from vary.document.elements import Block, Line, Page
 from vary.document.formats.overlay import COLOURS, crop_block, draw_overlay
 from vary.document.formats.searchable_pdf import SearchablePdf, judge_layer, split_words
-from vary.document.orientation import Orientation, restore_orientation
+from vary.document.orientation import Orientation, restore_orientation, straighten_box, straighten_size
 
 STEP = 10
 
@@ -109,8 +109,8 @@ def turned(made: Page, angle: Orientation, size: tuple[int, int]) -> Page:
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 @pytest.mark.parametrize("skew", [0.0, 4.0])
-def test_words_of_turned_pages_run_along_their_lines(rotation, skew) -> None:
-    """Two libraries give the reading order of a page that lies sideways or upside down."""
+def test_turned_pages_are_shown_upright_with_their_words(rotation, skew) -> None:
+    """Two libraries give the reading order of a page that lies sideways, upside down or aslant; its paper is kept."""
     lines = [
         line(text, 60, 60 + 60 * k) for k, text in enumerate(("first of the lines", "second of them", "the third"))
     ]
@@ -121,12 +121,17 @@ def test_words_of_turned_pages_run_along_their_lines(rotation, skew) -> None:
     pdf = pypdfium2.PdfDocument(data)
     assert pdf[0].get_size() == pytest.approx((600, 400), abs=0.1)  # shown upright
     assert pdf[0].get_textpage().get_text_range().split() == [word for one in lines for word in one.text.split()]
-    for k, one in enumerate(lines):  # the middle of each character is where its box is
+    found = pypdf.PdfReader(BytesIO(data)).pages[0]
+    assert found.extract_text().split() == [word for one in lines for word in one.text.split()]
+    assert [float(v) for v in found.cropbox] == pytest.approx([0, 0, *size], abs=0.1)
+    for k, one in enumerate(lines):  # the middle of each character is where its box is in the straightened picture
         start = sum(len(before.text) for before in lines[:k])
         found = [pdf[0].get_textpage().get_charbox(start + 2 * k + at) for at in (0, 3)]
         for at, (x0, y0, x1, y1) in zip((0, 3), found, strict=True):
-            bx0, by0, bx1, by1 = one.characters[at]
-            assert ((x0 + x1) / 2, size[1] - (y0 + y1) / 2) == pytest.approx(((bx0 + bx1) / 2, (by0 + by1) / 2), abs=4)
+            bx0, by0, bx1, by1 = straighten_box(one.characters[at], Orientation(0, skew), size)
+            wide, high = straighten_size(size, Orientation(0, skew))
+            middle = (bx0 + bx1 - wide + size[0]) / 2, (by0 + by1 - high + size[1]) / 2
+            assert ((x0 + x1) / 2, size[1] - (y0 + y1) / 2) == pytest.approx(middle, abs=1)
     pdf.close()
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pypdf
+import pypdf.annotations
 import pypdfium2
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from pypdf.generic import DictionaryObject, NameObject, StreamObject
 
 from vary.document.elements import Block, Line, Page
+from vary.document.orientation import Orientation, restore_orientation
+from vary.io.box import union
 from vary.io.source import Source
 from vary.reading.runs.pictures import write_searchable_pdf
 
@@ -107,3 +111,45 @@ def test_the_paper_of_an_image_file_is_kept(tmp_path, dpi, size) -> None:
     found = pypdfium2.PdfDocument(tmp_path / "out.pdf")
     assert found[0].get_size() == pytest.approx(size, abs=0.2)
     found.close()
+
+
+@pytest.mark.parametrize("scan", ["pdf", "png"])
+@pytest.mark.parametrize("skew", [3.0, -3.0])
+def test_a_scan_that_leans_is_shown_straight(tmp_path, scan, skew) -> None:
+    """Its words lie on level lines, on their ink; the paper keeps its size, and no part of the picture is lost."""
+    size, texts = (620, 877), [f"line {k} " + "of a page that leans " * 3 for k in range(20)]
+    upright = Image.new("L", size, 255)
+    page = Page(1, "ok", *size)
+    for k, text in enumerate(texts):
+        boxes = [(60.0 + 7 * n, 100 + 30.0 * k, 67.0 + 7 * n, 116 + 30.0 * k) for n in range(len(text))]
+        ImageDraw.Draw(upright).rectangle((60, 100 + 30 * k, 60 + 7 * len(text.rstrip()), 116 + 30 * k), 0)
+        page.blocks.append(Block([Line(text, union(boxes), 0.9, boxes, [0.9] * len(text))], union(boxes)))
+    path = tmp_path / f"scan.{scan}"
+    upright.rotate(-skew, fillcolor=255).save(path, **({"resolution": 75} if scan == "pdf" else {"dpi": (75, 75)}))
+    if scan == "pdf":
+        writer = pypdf.PdfWriter(path)
+        writer.add_annotation(0, pypdf.annotations.Link(rect=(280, 700, 315, 720), url="http://example.org/"))
+        writer.write(path)
+    restore_orientation(page, Orientation(0, skew), size)
+    with Source(path) as source:
+        write_searchable_pdf(source, [page], None, tmp_path / "out.pdf")
+    pdf = pypdfium2.PdfDocument(tmp_path / "out.pdf")
+    found, shown = pdf[0], pdf[0].render(scale=1).to_pil().convert("L")
+    assert found.get_size() == pytest.approx((595.2, 841.9), abs=0.5)
+    words = found.get_textpage()
+    assert words.get_text_range().split() == " ".join(texts).split()
+    places = [words.get_charbox(k) for k, ch in enumerate(words.get_text_range()) if not ch.isspace()]
+    for k, text in enumerate(texts):
+        start = sum(len(before.replace(" ", "")) for before in texts[:k])
+        line = places[start : start + len(text.replace(" ", ""))]
+        assert max(y for _, y, _, _ in line) - min(y for _, y, _, _ in line) < 0.5, "the line is level"
+        assert all(
+            shown.getpixel((round((x0 + x1) / 2), round(841.9 - (y0 + y1) / 2))) < 128 for x0, y0, x1, y1 in line
+        )
+    reader = pypdf.PdfReader(tmp_path / "out.pdf").pages[0]
+    assert reader.extract_text().split() == " ".join(texts).split()
+    assert reader.mediabox.width > reader.cropbox.width + 30
+    if scan == "pdf":
+        x0, y0, x1, y1 = map(float, reader.annotations[0].get_object()["/Rect"])
+        assert ((x0 + x1) / 2, (y0 + y1) / 2) == pytest.approx((297.6 - 289 * np.sin(np.radians(skew)), 709.6), abs=1)
+    pdf.close()

@@ -68,7 +68,9 @@ class SearchablePdf:
         self._write(b"%PDF-1.5\n%\xe2\xe3\xcf\xd3\n")
 
     def add(self, page: Page, image: Image.Image | None, paper: Size | None = None) -> None:
-        """Add a page with its picture. A page that lies on its side or upside down is shown upright.
+        """Add a page with its picture. A page that lies on its side, upside down or aslant is shown upright.
+
+        Its paper keeps its size. What leaves the paper when an aslant page is straightened is kept outside of it.
 
         Args:
             page: The page with its text.
@@ -89,12 +91,12 @@ class SearchablePdf:
         )
         text, fonts = self._text(page, image.size, size)
         content = f"q {size[0]:.2f} 0 0 {size[1]:.2f} 0 0 cm /I Do Q\n".encode() + text
-        self._page(size, content, f"/XObject<</I {picture} 0 R>>{fonts}", -page.rotation % 360)
+        self._page(size, content, f"/XObject<</I {picture} 0 R>>{fonts}", -page.rotation % 360, page.skew)
 
     def add_text(self, page: Page, paper: Size) -> None:
-        """Add a page with the text alone, to be laid over a page of that size that has a picture."""
+        """Add a page with the text alone, to be laid over a straightened page of that size that has a picture."""
         text, fonts = self._text(page, (page.width, page.height), paper)
-        self._page(paper, text, fonts)
+        self._page(paper, text, fonts, skew=page.skew)
 
     def close(self) -> None:
         """Write the fonts, the list of pages and the cross-reference table."""
@@ -159,12 +161,21 @@ class SearchablePdf:
             out += f"{place % CODES + 1:02x}"
         return out + "> Tj\n"
 
-    def _page(self, size: Size, content: bytes, resources: str, turn: int = 0) -> None:
+    def _page(self, size: Size, content: bytes, resources: str, turn: int = 0, skew: float = 0.0) -> None:
+        """Write a page that is turned back by `skew` degrees about its middle and shown turned by `turn` degrees."""
+        wide, high = size
+        across = down = 0.0
+        if skew:
+            cos, sin = math.cos(math.radians(skew)), math.sin(math.radians(skew))
+            x, y = (wide - cos * wide + sin * high) / 2, (high - sin * wide - cos * high) / 2
+            content = f"q {cos:.6f} {sin:.6f} {-sin:.6f} {cos:.6f} {x:.3f} {y:.3f} cm\n".encode() + content + b"\nQ"
+            across, down = (abs(sin) * high + cos * wide - wide) / 2, (abs(sin) * wide + cos * high - high) / 2
+        boxes = f"/MediaBox[{-across:.2f} {-down:.2f} {wide + across:.2f} {high + down:.2f}]"
+        boxes += f"/CropBox[0 0 {wide:.2f} {high:.2f}]"
         stream = self._stream("/Filter/FlateDecode", zlib.compress(content))
         self._pages.append(
             self._object(
-                f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 {size[0]:.2f} {size[1]:.2f}]/Contents {stream} 0 R"
-                f"/Rotate {turn}/Resources<<{resources}>>>>"
+                f"<</Type/Page/Parent 2 0 R{boxes}/Contents {stream} 0 R/Rotate {turn}/Resources<<{resources}>>>>"
             )
         )
 

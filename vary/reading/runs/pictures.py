@@ -14,7 +14,7 @@ from ...document.formats.overlay import crop_block, draw_overlay
 from ...document.formats.searchable_pdf import SearchablePdf, judge_layer
 from ...io.errors import InputError
 from ...io.files import atomic_write
-from ...io.pdf_pages import COPY, OVERLAY, REPLACE, assemble_pages
+from ...io.pdf_pages import COPY, OVERLAY, REPLACE, Step, assemble_pages
 from ...io.source import Source
 
 PICTURE_DPI = 150.0
@@ -58,7 +58,7 @@ def add_picture(pdf: SearchablePdf, source: Source, page: Page) -> None:
 
 def _copy_pages(source: Source, pages: Iterable[Page], password: str | None, out: Path) -> None:
     assert source.pdf is not None
-    plan: list[tuple[int, str, int]] = []
+    plan: list[Step] = []
     with tempfile.TemporaryDirectory(prefix="vary-") as folder:
         added, assembled = Path(folder) / "added.pdf", Path(folder) / "assembled.pdf"
         with added.open("wb") as file:
@@ -67,17 +67,17 @@ def _copy_pages(source: Source, pages: Iterable[Page], password: str | None, out
                 try:
                     layer, size = source.pdf.text(page.number), source.pdf.size(page.number)
                 except InputError:
-                    plan.append((page.number, REPLACE, 0))
+                    plan.append((page.number, REPLACE, 0, 0.0))
                     pdf.add(page, None)
                     continue
                 judged = judge_layer(layer, page)
                 if judged == "good" or (judged == "none" and not page.lines):
-                    plan.append((page.number, COPY, 0))
+                    plan.append((page.number, COPY, 0, 0.0))
                 elif judged == "none":
-                    plan.append((page.number, OVERLAY, -page.rotation % 360))
+                    plan.append((page.number, OVERLAY, page.rotation, page.skew))
                     pdf.add_text(page, size)
                 else:
-                    plan.append((page.number, REPLACE, 0))
+                    plan.append((page.number, REPLACE, 0, 0.0))
                     add_picture(pdf, source, page)
             pdf.close()
         assemble_pages(source.path, password, plan, added, assembled, COPY_TIMEOUT_S)
