@@ -118,6 +118,28 @@ def test_any_tower_of_transformers(kind) -> None:
         TowerVocabulary.stride_of(config={"model_type": "resnet"})
 
 
+def test_gpt2_can_be_the_language_model() -> None:
+    """No row has it, so nothing else builds it."""
+    text = {
+        "model_type": "gpt2",
+        "n_embd": 24,
+        "n_layer": 2,
+        "n_head": 2,
+        "vocab_size": 40,
+        "eos_token_id": 1,
+        "bos_token_id": 1,
+    }
+    nano = {"name": "nano", "stem": [6, 10], "width": 18, "depth": 1}
+    model = randomised(VaryForConditionalGeneration(VaryConfig([nano], text_config=text)))
+    alone = AutoModelForCausalLM.from_config(model.config.text_config).eval()
+    alone.transformer.load_state_dict(model.language_model.state_dict())
+    ids = torch.tensor([[7, 9, 11]])
+    with torch.no_grad():
+        torch.testing.assert_close(model(ids).logits, alone(ids).logits)
+        seen = model(torch.tensor([[7, 5, 5, 9]]), pixel_values=torch.randn(1, 1, 32, 32)).logits
+    assert (seen - model(torch.tensor([[7, 6, 6, 9]])).logits)[0, -1].abs().max() > 1e-4
+
+
 def test_vary_tiny_equals_its_encoder_and_opt(tokenizers) -> None:
     model, processor = family("vary-tiny", tokenizers)
     inputs = processor.apply_chat_template(chat("read", picture(1)), tokenize=True, return_dict=True)

@@ -16,6 +16,7 @@ from tokenizers.decoders import ByteLevel as Decoder
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
+    CONFIG_MAPPING,
     AutoModelForImageTextToText,
     AutoProcessor,
     BlipForConditionalGeneration,
@@ -30,7 +31,7 @@ from vary.models.generate.chat import load_chat_model
 from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.processor import VaryProcessor
 from vary.models.zoo import about, names
-from vary.models.zoo.listing import markdown, rows
+from vary.models.zoo.listing import STATE_MEANS, markdown, rows
 
 from ..conftest import printed_by
 from .references import REFERENCES, reference
@@ -295,6 +296,23 @@ def test_the_family_is_listed(capsys) -> None:
     assert [row["connector"] for row in rows("connector")] == sorted(row["connector"] for row in rows())
     assert main(["family", "--axis", "colour"]) == 1
     assert "unknown axis 'colour'; allowed: vocabularies, views, connector" in capsys.readouterr().err
+
+
+def test_every_system_of_the_list_has_a_state_and_a_reason(capsys) -> None:
+    assert main(["family", "--all", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [system["row"] for system in found] == list(range(1, 133))
+    states = {system["state"] for system in found}
+    assert states <= {"equal", "transcribed", "shape", *STATE_MEANS}
+    assert all(system["reason"] for system in found if system["state"] in ("missing", "out"))
+    parts = [system for system in found if system["state"] in ("part", "text")]
+    assert {system["by"] for system in parts} - {"", "timm_wrapper"} <= set(CONFIG_MAPPING)
+    assert main(["family", "--all"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^89 +ImageBind +out +transformers does not have it", shown, re.M)
+    assert re.search(r"^6 +llava-1.5 +equal +llava-1.5$", shown, re.M)
+    assert main(["family", "--all", "--level", "equal"]) == 1
+    assert "--all lists systems, not models" in capsys.readouterr().err
 
 
 def test_the_page_of_the_family_is_generated() -> None:

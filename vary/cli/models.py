@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..io.errors import InputError
+from ..io.errors import ConfigError, InputError
 from ..markup.prompts import PROMPTS
 from .console import OK, SOME_LOST, complain, write
 from .options import Device, Folder, Image, Language, MaxTokens, NoRepeat, Weights
@@ -138,12 +138,20 @@ def family(
         str | None,
         typer.Option(metavar="AXIS", help="Group by vocabularies, views, connector, arrange, fusion, positions, ..."),
     ] = None,
-    level: Annotated[str | None, typer.Option(metavar="LEVEL", help="Only rows of this level: equal or shape.")] = None,
+    level: Annotated[
+        str | None, typer.Option(metavar="LEVEL", help="Only rows of this level: equal, transcribed or shape.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="List all 132 systems, also those without a model, each with its state.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """List the models of the zoo: what each is made of, and what shows that it is right."""
-    from ..models.zoo.listing import format_table, rows
+    from ..models.zoo.listing import format_systems, format_table, rows, systems
 
-    found = rows(axis, level)
-    write(json.dumps(found, ensure_ascii=False, indent=2) if as_json else format_table(found))
+    if everything and (axis or level):
+        raise ConfigError("--all lists systems, not models; it goes without --axis and --level")
+    found = systems() if everything else rows(axis, level)
+    table = format_systems if everything else format_table
+    write(json.dumps(found, ensure_ascii=False, indent=2) if as_json else table(found))
     return OK

@@ -1,4 +1,4 @@
-"""The zoo: one YAML file per named model, and `parts.yaml` with the parts that they share.
+"""The zoo: one YAML file per named model, `parts.yaml` with the parts that they share, `systems.yaml` with the rest.
 
 Belongs here: sizes, names and facts of models. Imports neither torch nor transformers, so listing models is quick.
 Never here: code for one model. A file has the keys of `VaryConfig` and `about` (see `About`). `of: NAME` takes a part
@@ -62,7 +62,7 @@ def names() -> list[str]:
         "vary-base",
         "vary-base-vicuna",
     )
-    found = sorted(file.stem for file in FOLDER.glob("*.yaml") if file.name != "parts.yaml")
+    found = sorted(file.stem for file in FOLDER.glob("*.yaml") if file.stem not in ("parts", "systems"))
     return [*own, *(name for name in found if name not in own)]
 
 

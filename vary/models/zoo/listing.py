@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ...io.errors import ConfigError
-from . import about, names, settings
+from . import FOLDER, about, names, settings
 
 AXES = ("vocabularies", "views", "connector", "arrange", "fusion", "positions", "language_model", "reference")
 LEVELS = ("equal", "transcribed", "shape")
@@ -15,6 +18,13 @@ LEVEL_MEANS = {
     "equal": "logits and greedy tokens equal those of a class of transformers, and its folder converts",
     "transcribed": "logits and greedy tokens equal those of the authors' public code, which the tests write again",
     "shape": "it builds, runs, trains and saves; parts are compared with transformers where it has them",
+}
+
+STATE_MEANS = {
+    "part": "its image tower can be a vocabulary of any model; `by` is its model type in transformers",
+    "text": "it can be the language model of any model; `by` is its model type in transformers",
+    "missing": "not built; the reason says what it needs",
+    "out": "not planned",
 }
 
 
@@ -32,9 +42,46 @@ def rows(axis: str | None = None, level: str | None = None) -> list[dict[str, An
     return sorted(found, key=lambda row: str(row[axis])) if axis else found
 
 
+def systems() -> list[dict[str, Any]]:
+    """Return one mapping per system of the list: `row`, `name`, `state`, `by` (models or a part) and `reason`.
+
+    The state is the level of its models, or else `part`, `text`, `missing` or `out` (see `STATE_MEANS`).
+    """
+    by_row: dict[int, list[dict[str, Any]]] = {}
+    for row in rows():
+        if row["row"] is not None:
+            by_row.setdefault(row["row"], []).append(row)
+    found = [
+        {
+            "row": number,
+            "name": models[0]["name"],
+            "state": min((model["level"] for model in models), key=LEVELS.index),
+            "by": ", ".join(model["name"] for model in models),
+            "reason": next((model["note"] for model in models if model["note"]), ""),
+        }
+        for number, models in by_row.items()
+    ]
+    for other in yaml.safe_load((FOLDER / "systems.yaml").read_text(encoding="utf-8")):
+        found.append({"by": other.pop("config", ""), **other})
+    return sorted(found, key=lambda system: system["row"])
+
+
+def format_systems(found: list[dict[str, Any]]) -> str:
+    """Write all systems as a table for a terminal, with the number of each state."""
+    counts = Counter(system["state"] for system in found)
+    states = [*LEVELS, *STATE_MEANS]
+    return f"{_columns(('row', 'name', 'state', 'by', 'reason'), found)}\n\n" + ", ".join(
+        f"{counts[state]} {state}" for state in states
+    )
+
+
 def format_table(found: list[dict[str, Any]]) -> str:
     """Write rows as a table for a terminal."""
     keys = ("name", "vocabularies", "views", "connector", "fusion", "language_model", "level", "reference")
+    return _columns(keys, found)
+
+
+def _columns(keys: tuple[str, ...], found: list[dict[str, Any]]) -> str:
     lines = [keys, *(tuple(str(row[key]) for key in keys) for row in found)]
     widths = [max(len(line[k]) for line in lines) for k in range(len(keys))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
@@ -58,7 +105,15 @@ systems; several of our own models share one.
         cells += [row["level"], row["reference"] or row["code"] or "–", row["paper"] or "–"]
         text += f"| {' | '.join(map(str, cells))} |\n"
     notes = [f"- `{row['name']}`: {row['note']}." for row in rows() if row["note"]]
-    return text + "\nWhat differs from the authors' model:\n\n" + "\n".join(notes) + "\n"
+    text += "\nWhat differs from the authors' model:\n\n" + "\n".join(notes) + "\n"
+    text += "\n## Systems without a model of their own\n\n`vary family --all` prints all 132 systems of the list.\n\n"
+    text += "\n".join(f"- `{state}`: {meaning}." for state, meaning in STATE_MEANS.items())
+    text += "\n\n| row | system | state | by | reason |\n|---|---|---|---|---|\n"
+    for system in systems():
+        if system["state"] in STATE_MEANS:
+            by = f"`{system['by']}`" if system["by"] else "–"
+            text += f"| {system['row']} | {system['name']} | {system['state']} | {by} | {system['reason'] or '–'} |\n"
+    return text
 
 
 def summary() -> str:
