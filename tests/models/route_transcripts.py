@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .resampler_transcripts import resampled
 from .transcript_parts import (
     Weights,
     affine,
@@ -121,6 +122,11 @@ def cogvlm(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
 
 def xcomposer2(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
     image = two_layers(under(model.state_dict(), "connector."), hidden(model, inputs, -1)[:, 1:])
+    return partial_lora(model, inputs, image)
+
+
+def partial_lora(model: Any, inputs: dict[str, Any], image: Tensor) -> Tensor:
+    """Image tokens take low-rank branches in every linear layer."""
     mask = inputs["input_ids"] == model.config.image_token_id
 
     def module(k: int, name: str, x: Tensor) -> Tensor:
@@ -129,11 +135,37 @@ def xcomposer2(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
             return module(k, "mlp.down_proj", F.silu(gate) * up)
         found = plain(model, k, name, x)
         if not name.endswith("norm"):
-            w = branch_of(model, k, name)
-            found[mask] += affine(w, "up", affine(w, "down", x[mask]))
+            path = f"language_model.layers.{k}.{name}"
+            route = next(r for r, own in enumerate(model.routes) if path in own.paths)
+            w, scaling = branch_of(model, k, name, route), model.config.routes[route].get("scale", 1.0)
+            found[mask] += affine(w, "up", affine(w, "down", x[mask])) * scaling
         return found
 
     return llama_logits(model, inputs, image, module, None)
+
+
+def xcomposer2_hd(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
+    """The whole image, then its tiles, both row by row with an end of row; four patches per token."""
+    views, (h, w) = inputs["pixel_values"][0], inputs["image_shapes"][0, 0, :2].tolist()
+    x = model.vocabularies[0].tower(views, output_hidden_states=True).hidden_states[-1][:, 1:]
+    side, width = math.isqrt(x.shape[1]), x.shape[2]
+    maps = x.reshape(len(x), side, side, width)
+    if side % 2:  # of the miniature alone
+        maps, side = F.pad(maps, (0, 0, 0, 1, 0, 1)), side + 1
+    half = side // 2
+    maps = (
+        maps.reshape(len(x), half, 2, half, 2, width).permute(0, 1, 3, 2, 4, 5).reshape(len(x), half, half, 4 * width)
+    )
+    maps = two_layers(step(model, 1), maps)
+    end, separator = model.arrange.newline, model.arrange.separator
+    assert h * w + 1 == len(maps)
+
+    def rows(found: Tensor) -> Tensor:
+        ends = end.expand(len(found), 1, -1)
+        return torch.cat([found, ends], 1).flatten(0, 1)
+
+    tiles = maps[1:].reshape(h, w, half, half, -1).permute(0, 2, 1, 3, 4).reshape(h * half, w * half, -1)
+    return partial_lora(model, inputs, torch.cat([rows(maps[0]), separator, rows(tiles)])[None])
 
 
 def mplug_owl2(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
@@ -234,11 +266,69 @@ class Top2(torch.nn.Module):
         return torch.einsum("se,esm->sm", combined, outputs).reshape(x.shape)
 
 
+def tinygpt_v(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
+    seen, part = model.vocabularies[0].tower(inputs["pixel_values"]).last_hidden_state, model.connector.steps[0]
+    queries = part.queries.expand(len(seen), -1, -1)
+    found = part.qformer(query_embeds=queries, encoder_hidden_states=seen).last_hidden_state
+    image = affine(step(model, 2), "linear", affine(step(model, 1), "linear", found))
+    for k, layer in enumerate(language.model.layers):
+        layer.self_attn = NormedAttention(layer.self_attn, branch_of(model, k, "self_attn"))
+    return spoken(model, inputs, image, language)
+
+
+class NormedAttention(torch.nn.Module):
+    """The attention of a layer with an RMS norm behind it."""
+
+    def __init__(self, attention: Any, weights: Weights):
+        super().__init__()
+        self.attention, self.weights = attention, weights
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        found, *rest = self.attention(*args, **kwargs)
+        return (rms(self.weights, "norm", found, 1e-6), *rest)
+
+
+def monkey(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
+    """Every tile goes through the tower alone, with its own branches, and the whole image without them, at last."""
+    tower, found = model.vocabularies[0].tower, []
+    for idx, view in enumerate(inputs["pixel_values"][0]):
+        patches = tower.embeddings.patch_embedding(view[None]).flatten(2).transpose(1, 2)
+        x = tower.pre_layrnorm.forward(patches + tower.embeddings.position_embedding.weight[1:])  # without our hook
+        for k, layer in enumerate(tower.encoder.layers):
+            branches = [lora(model, f"vocabularies.0.tower.encoder.layers.{k}.", idx, route) for route in range(2)]
+            y = layer.layer_norm1(x)
+            q, key, v = (
+                getattr(layer.self_attn, f"{p}_proj")(y) + branches[0](f"self_attn.{p}_proj", y) for p in "qkv"
+            )
+            y = softmax_attention(q, key, v, layer.self_attn.num_heads)
+            x = x + layer.self_attn.out_proj(y) + branches[0]("self_attn.out_proj", y)
+            x = x + layer.mlp(layer.layer_norm2(x)) + branches[1]("mlp", x)
+        found.append(resampled(model, x, (math.isqrt(x.shape[1]),) * 2, False))
+    return spoken(model, inputs, torch.cat(found, 1), language)
+
+
+def lora(model: Any, layer: str, idx: int, route: int) -> Callable[[str, Tensor], Tensor]:
+    """What the branch of a tile adds to a module of a layer of the tower."""
+
+    def added(name: str, x: Tensor) -> Tensor:
+        if idx == 4:
+            return torch.zeros(())
+        block = model.routes[route].paths.index(layer + name)
+        w = under(model.state_dict(), f"routes.{route}.blocks.{block}.branches.{idx}.")
+        return affine(w, "up", affine(w, "down", x)) * w["scale"]
+
+    return added
+
+
 ROUTED: dict[str, Callable[[Any, dict[str, Any], Any], Tensor]] = {
     "cogvlm": cogvlm,
     "cogvlm2": cogvlm,
     "lynx": lynx,
     "moe-llava": moe_llava,
+    "monkey": monkey,
     "mplug-owl2": mplug_owl2,
+    "tinygpt-v": tinygpt_v,
+    "xcomposer-2.5": xcomposer2_hd,
     "xcomposer2": xcomposer2,
+    "xcomposer2-4khd": xcomposer2_hd,
 }

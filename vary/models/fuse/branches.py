@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..connect.attention import RMSNorm
 from ..connect.plain import activation
 from .base import Sight
 
@@ -103,6 +104,27 @@ class Adapter(Branch):
         return y + self.up(self.act(self.down(self.norm(y)))) * self.scale
 
 
+class AddedNorm(Branch):
+    """Norm the output of the module (TinyGPT-V, arXiv 2312.16862). No parameters of it leave the output as it is.
+
+    Args:
+        module, width, sight: As in `Branch`.
+        eps: Constant of the norm.
+    """
+
+    def __init__(self, module: nn.Module, width: int, sight: Sight, eps: float = 1e-6):
+        super().__init__()
+        self.norm = RMSNorm(width, eps)
+
+    def start(self, module: nn.Module) -> None:
+        """Set the scale to 1."""
+        nn.init.ones_(self.norm.weight)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the normed output."""
+        return self.norm(y)
+
+
 class Experts(Branch):
     """Choose among several modules for each token; the module itself is the first (MoE-LLaVA, arXiv 2401.15947).
 
@@ -144,7 +166,13 @@ class Experts(Branch):
         return found.view_as(y)
 
 
-BRANCHES: dict[str, type[Branch]] = {"adapter": Adapter, "copy": Copy, "experts": Experts, "low-rank": LowRank}
+BRANCHES: dict[str, type[Branch]] = {
+    "adapter": Adapter,
+    "copy": Copy,
+    "experts": Experts,
+    "low-rank": LowRank,
+    "norm": AddedNorm,
+}
 
 
 def widths_of(module: nn.Module, width: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..connect import Grid
 from ..images.arrange import runs_of, tokens_in, used_cells
-from ..images.views import Shape, view_sizes, views_of
+from ..images.views import Shape, tile_numbers, view_sizes, views_of
 from ..vocab.merge import token_grid
 from .language import FIRST, LAST
 
@@ -161,7 +161,11 @@ def encode_images_of_prompts(
     inputs = prompt_inputs(model, input_ids[::beams], views, words, words_mask, asked_BT)
     preprocess = config.vocabularies[0].get("preprocess", {})
     unpadded = torch.tensor([size for shape in flat for size in view_sizes(preprocess, shape)], device=views.device)
-    tokens_PME = model.get_image_features([stack[used] for stack in stacks], unpadded, **inputs)
+    model.routes.attach(model)
+    numbers = torch.tensor([k for shape in flat for k in tile_numbers(preprocess, shape)], device=views.device)
+    tiles = [(numbers == k).nonzero()[:, 0] for k in range(int(numbers.max()) + 1)] if len(flat) else []
+    with model.sight.showing(places=model.sight.places | {"tile": tiles}):
+        tokens_PME = model.get_image_features([stack[used] for stack in stacks], unpadded, **inputs)
     merged = len(tokens_PME) == len(flat)  # the connector may have made one view of all
     own = zip(tokens_PME.split([1 if merged else views_of(shape) for shape in flat]), flat, strict=True)
     arranged = iter([model.arrange(tokens, grid, shape, sizes[0]) for tokens, shape in own])

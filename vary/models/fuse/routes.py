@@ -30,7 +30,8 @@ class Where:
     `at` are patterns of the names of modules in a layer, such as `self_attn.*_proj`; `layer` is the layer itself.
     `tokens` are those that take the branches: `image`, `image-but-last` (the last one of an image counts as text),
     `tile` (each tile of an image has branches of its own, the whole image has none) or `all`. `part` is the part of the
-    model. `first` and `every` choose layers, and `tiles` is the number of tiles.
+    model. `first` and `every` choose layers, and `tiles` is the number of tiles. `reads` names a module of the layer
+    whose input the branches read, in place of that of their own module.
     """
 
     at: list[str]
@@ -39,6 +40,7 @@ class Where:
     first: int = 0
     every: int = 1
     tiles: int = 1
+    reads: str | None = None
 
 
 def split_route(route: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -54,17 +56,26 @@ class Block(nn.Module):
         super().__init__()
         self.branches = nn.ModuleList(branches)
         self.tokens, self.sight = tokens, sight
+        self.read: Tensor | None = None
+
+    def before(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Keep the input of a module; registered as its forward pre-hook."""
+        self.read = args[0]
 
     def after(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
         """Change the output of a module; registered as its forward hook."""
         if not self.sight.places.get(self.tokens):
             return out
         x = args[0] if args else kwargs["hidden_states"]
+        x, self.read = x if self.read is None else self.read, None
         return (self(x, out[0]), *out[1:]) if isinstance(out, tuple) else self(x, out)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Map input (B, T, D) and output (B, T, E) of the module to the new output."""
-        for branch, places in zip(self.branches, self.sight.places[self.tokens], strict=False):
+        chosen = self.sight.places[self.tokens]
+        if len(chosen) > len(self.branches):
+            raise ValueError(f"an image has {len(chosen)} tiles; the route has branches for {len(self.branches)}")
+        for branch, places in zip(self.branches, chosen, strict=False):
             if places is None:
                 y = branch(x, y)
                 continue
@@ -92,6 +103,7 @@ class Route(nn.Module):
         width = getattr(part, "width", None) or part.config.hidden_size
         names = {module: name for name, module in part.named_modules()}
         self.paths: list[str] = []
+        self.read: list[str | None] = []  # the path of `reads` for each of them
         for layer in layers_of(part)[where.first :: where.every]:
             inside = [name or LAYER for name, _ in layer.named_modules()]
             for pattern in where.at:
@@ -100,6 +112,7 @@ class Route(nn.Module):
                     raise ConfigError(f"route {pattern!r}: no such module in a layer; it has {known}")
                 path = f"{where.part}.{names[layer]}"
                 self.paths += [path if name == LAYER else f"{path}.{name}" for name in found]
+                self.read += [f"{path}.{where.reads}" if where.reads else None] * len(found)
         count = where.tiles if where.tokens == "tile" else 1
         modules = [part.get_submodule(path.removeprefix(f"{where.part}.")) for path in self.paths]
         blocks = nn.ModuleList(
@@ -116,6 +129,8 @@ class Route(nn.Module):
             if module is old or (old is not None and any(inner is old for inner in module.modules())):  # PEFT wraps it
                 continue
             module.register_forward_hook(block.after, with_kwargs=True)
+            if read := self.read[k]:
+                model.get_submodule(read).register_forward_pre_hook(block.before)
             self.hooked[k] = module
 
     def start(self, model: nn.Module) -> None:
@@ -148,11 +163,16 @@ class Routes(nn.ModuleList):
                 started.append(own)
         return started
 
+    def attach(self, model: nn.Module) -> None:
+        """Register the hooks of all routes where they are not."""
+        for route in cast("list[Route]", self):
+            route.attach(model)
+
     def show(self, model: nn.Module, marks_BT: Tensor | None, first: bool) -> None:
         """Show the hooks which tokens are image tokens, and attach them in the first pass over a prompt."""
         self.sight.places, self.sight.losses = places_of(marks_BT), []
-        for route in cast("list[Route]", self) if first else ():
-            route.attach(model)
+        if first:
+            self.attach(model)
 
 
 def _any_in(names: list[str], prefix: str) -> bool:

@@ -118,16 +118,21 @@ class AnyRes(Arrange):
     Args:
         width: E.
         limit: Views whose tokens the tiles may fill; larger pictures are scaled down. None has no limit.
+        separated: Keep padding, end the rows of the whole image too, and put a learnt vector between it and its tiles
+            (InternLM-XComposer2-4KHD, arXiv 2404.06512).
     """
 
-    def __init__(self, width: int, limit: int | None = None):
+    def __init__(self, width: int, limit: int | None = None, separated: bool = False):
         super().__init__(width)
         self.newline = nn.Parameter(torch.randn(width) / width**0.5)
         self.limit = limit
+        self.separator = nn.Parameter(torch.randn(1, width) / width**0.5) if separated else None
 
     @staticmethod
     def runs(grid: Grid, shape: Shape, size: Grid, **sizes: Any) -> Runs:
         """Return the number of tokens."""
+        if sizes.get("separated"):
+            return [grid[0] * (grid[1] + 1) + 1 + shape[0] * grid[0] * (shape[1] * grid[1] + 1)]
         _, _, high, wide = _crop_padding(grid, shape)
         high, wide = _limit_size(grid, (high, wide), sizes.get("limit"))
         return [grid[0] * grid[1] + high * (wide + 1)]
@@ -137,13 +142,19 @@ class AnyRes(Arrange):
         rows, columns, *_ = shape
         cells = views_VME[1:].unflatten(0, (rows, columns)).unflatten(2, grid)
         picture = cells.permute(4, 0, 2, 1, 3).flatten(3, 4).flatten(1, 2)
+        if self.separator is not None:
+            return torch.cat([self._rows(views_VME[0].T.unflatten(1, grid)), self.separator, self._rows(picture)])
         top, left, high, wide = _crop_padding(grid, shape)
         picture = picture[:, top : top + high, left : left + wide]
         size = _limit_size(grid, (high, wide), self.limit)
         if size != (high, wide):
             picture = F.interpolate(picture[None], size, mode="bilinear")[0]
-        newline = self.newline.to(picture.dtype)[:, None, None].expand(-1, picture.shape[1], 1)
-        return torch.cat([views_VME[0], torch.cat([picture, newline], 2).flatten(1).T])
+        return torch.cat([views_VME[0], self._rows(picture)])
+
+    def _rows(self, picture_EHW: Tensor) -> Tensor:
+        """Return the cells of a picture, row by row, each row ended."""
+        newline = self.newline.to(picture_EHW.dtype)[:, None, None].expand(-1, picture_EHW.shape[1], 1)
+        return torch.cat([picture_EHW, newline], 2).flatten(1).T
 
 
 class Cells(Arrange):

@@ -45,6 +45,13 @@ def views_of(shape: Shape) -> int:
     return shape[0] * shape[1] + 1
 
 
+def tile_numbers(preprocess: dict[str, Any], shape: Shape) -> list[int]:
+    """Return the number of the tile that each view of an image is, from 0; the whole image is -1."""
+    given, tiles = preprocess.get("views") or {}, list(range(views_of(shape) - 1))
+    whole_first = given.get("whole_first", given.get("name") != "tiles")
+    return [-1, *tiles] if whole_first else [*tiles, -1]
+
+
 def best_pinpoint(size: tuple[int, int], pinpoints: list[list[int]]) -> tuple[int, int]:
     """Choose the (height, width) that keeps most pixels of an image of `size`, and of those the smallest.
 
@@ -99,12 +106,36 @@ def crops_and_strides(image: Image.Image, preprocess: dict[str, Any], parts: int
     return views, (2 * parts, parts, high, wide)
 
 
-def parts(image: Image.Image, preprocess: dict[str, Any], rows: int, columns: int) -> Views:
-    """Return the whole image and `rows` x `columns` parts of it, all squashed to the same square (SPHINX)."""
+def parts(image: Image.Image, preprocess: dict[str, Any], rows: int, columns: int, whole_first: bool = True) -> Views:
+    """Return the whole image and `rows` x `columns` parts of it, all squashed to the same square (SPHINX, Monkey)."""
     size, (wide, high) = preprocess["size"], image.size
     whole = resize(image, (size, size), preprocess["resample"])
-    pixels = resize(image, (columns * size, rows * size), preprocess["resample"])
-    return [to_array(view, preprocess) for view in [whole, *_tiles(pixels, size)]], (rows, columns, high, wide)
+    own = _tiles(resize(image, (columns * size, rows * size), preprocess["resample"]), size)
+    views = [whole, *own] if whole_first else [*own, whole]
+    return [to_array(view, preprocess) for view in views], (rows, columns, high, wide)
+
+
+def grid_of_tiles(
+    image: Image.Image, preprocess: dict[str, Any], limit: int, centre: bool = True, enlarge: bool = True
+) -> Views:
+    """Return the whole image, squashed, then tiles of it, padded with white (InternLM-XComposer2-4KHD, 2.5).
+
+    The longer side has as many tiles as `limit` tiles in all allow; the shorter one is padded, on both sides or, if not
+    `centre`, on one. Without `enlarge` the longer side has no more tiles than its pixels fill.
+    """
+    size, (wide, high) = preprocess["size"], image.size
+    ratio = max(wide, high) / min(wide, high)
+    count = max(k for k in range(1, limit + 1) if k * math.ceil(k / ratio) <= limit)
+    count = count if enlarge else min(count, math.ceil(max(wide, high) / size))
+    long, short = count * size, int(count * size / ratio)
+    across = math.ceil(short / size) * size
+    inner, outer = ((long, short), (long, across)) if wide >= high else ((short, long), (across, long))
+    canvas = Image.new(image.mode, outer, (255,) * len(image.getbands()))
+    left, top = ((side - own) // 2 * centre for side, own in zip(outer, inner, strict=True))
+    canvas.paste(Image.fromarray(resize(image, inner, preprocess["resample"])), (left, top))
+    own = _tiles(np.asarray(canvas), size)
+    whole = resize(canvas, (size, size), "bicubic")
+    return [to_array(v, preprocess) for v in [whole, *own]], (outer[1] // size, outer[0] // size, high, wide)
 
 
 def slices(
@@ -224,6 +255,7 @@ VIEWS: dict[str, Callable[..., Views]] = {
     "anyres": anyres,
     "crops-and-strides": crops_and_strides,
     "frames": frames,
+    "grid": grid_of_tiles,
     "native": native,
     "padded": pad_views,
     "parts": parts,

@@ -70,6 +70,8 @@ def _views(views: Settings, ratio: float, vocabulary: Settings) -> Settings:
             found[key] = round(views[key] * ratio)
     if "pinpoints" in views:
         found["pinpoints"] = [[round(side * ratio) for side in size] for size in views["pinpoints"]]
+    if views["name"] == "grid":
+        found["limit"] = 6
     if "count" in views:
         found["count"] = 5
     if "most" in views:
@@ -154,7 +156,7 @@ def _connector(connector: Settings) -> Settings:
     if connector["name"] == "regnet":
         found |= {"hidden": 20, "depth": 2}
     if "out" in connector:
-        found["out"] = 22
+        found["out"] = 202
     if "side" in connector:
         found["side"] = 6
     return found
