@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -103,6 +104,40 @@ def test_the_text_around_slices_is_that_of_the_authors(name, one, sliced) -> Non
     for expected, shape in ((one, (0, 0, 300, 200)), (sliced, (2, 3, 800, 1200))):
         runs = runs_of(preset(name).arrange, (8, 8), shape, (336, 336))
         assert "".join("#" if run == 64 else str(run) for run in runs) == expected
+
+
+def authors_grid(
+    width: int, height: int, pad: int, limit: int, once: bool
+) -> tuple[tuple[int, int], tuple[int, int], int]:
+    """Columns and rows of tiles, and size and top of the image inside them, as `about.code` of both rows has it."""
+    turned = width < height
+    if turned:
+        width, height = height, width
+    ratio, scale = width / height, 1
+    while scale * math.ceil(scale / ratio) <= limit:
+        scale += 1
+    scale = min(math.ceil(width / pad), scale - 1) if once else scale - 1
+    new_width = scale * pad
+    new_height = int(new_width / ratio)
+    whole = math.ceil(new_height / pad) * pad
+    top = 0 if once else int((whole - new_height) / 2)
+    grid, size = (scale, whole // pad), (new_width, new_height)
+    return (grid[::-1], size[::-1], top) if turned else (grid, size, top)
+
+
+@pytest.mark.parametrize(("name", "limit", "once"), [("xcomposer2-4khd", 55, False), ("xcomposer-2.5", 25, True)])
+@pytest.mark.parametrize("size", [(300, 200), (500, 700), (1200, 400), (333, 1999), (2000, 1500), (900, 900)])
+def test_an_image_is_cut_into_a_grid_as_by_the_authors(name, limit, once, size) -> None:
+    preprocess = preset(name).vocabularies[0]["preprocess"] | {"mean": 0.0, "std": 1.0}
+    pad = preprocess["size"]
+    views, shape = cut_views(Image.new("RGB", size, "black"), preprocess, 3)
+    (columns, rows), (wide, high), before = authors_grid(*size, pad, limit, once)
+    assert shape == (rows, columns, size[1], size[0])
+    assert {view.shape for view in views} == {(3, pad, pad)}
+    tiles = np.stack(views[1:]).reshape(rows, columns, 3, pad, pad).transpose(2, 0, 3, 1, 4)
+    dark = tiles.reshape(3, rows * pad, columns * pad)[0] < 0.5
+    assert (dark.any(1).sum(), dark.any(0).sum()) == (high, wide)
+    assert int((dark.any(1) if size[0] >= size[1] else dark.any(0)).argmax()) == before
 
 
 @torch.no_grad()

@@ -287,14 +287,26 @@ def flamingo_media(model: Any, inputs: dict[str, Any]) -> Tensor:
 
 def flamingo_logits(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
     """The logits of a causal language model of transformers whose layers are wrapped."""
-    layers, fusion = language.transformer.blocks, model.config.fusion
+    return flamingo_language(model, inputs, language, language.transformer.blocks, flamingo_media(model, inputs))
+
+
+def cosmo_logits(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
+    """The first latent is for a contrastive loss, and no medium. The first layers see text alone."""
+    return flamingo_language(
+        model, inputs, language, language.model.decoder.layers, flamingo_media(model, inputs)[:, :, 1:]
+    )
+
+
+def flamingo_language(model: Any, inputs: dict[str, Any], language: Any, layers: Any, media: Tensor) -> Tensor:
+    fusion = model.config.fusion
     time = (inputs["input_ids"] == model.config.image_token_id).cumsum(-1)
-    media = flamingo_media(model, inputs)
-    for k in range(len(layers)):
-        if (k + 1) % fusion["every"] == 0:
-            own = under(model.state_dict(), f"fusion.blocks.{k // fusion['every']}.")
-            layers[k] = FlamingoLayer(layers[k], own, media, time, fusion["heads"])
+    for block, k in enumerate(range(fusion["first"], len(layers), fusion["every"])):
+        own = under(model.state_dict(), f"fusion.blocks.{block}.")
+        layers[k] = FlamingoLayer(layers[k], own, media, time, fusion["heads"])
     return language(inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False).logits
 
 
-FLAMINGOS: dict[str, Callable[[Any, dict[str, Any], Any], Tensor]] = {"openflamingo": flamingo_logits}
+FLAMINGOS: dict[str, Callable[[Any, dict[str, Any], Any], Tensor]] = {
+    "cosmo": cosmo_logits,
+    "openflamingo": flamingo_logits,
+}

@@ -21,8 +21,11 @@ from .base import Fusion, Sight, seen_images
 class GatedCross(nn.Module):
     """Add what a layer's input sees in the images, scaled by learnt gates that start at 0."""
 
-    def __init__(self, sight: Sight, width: int, text: PreTrainedConfig, options: dict[str, Any]):
+    def __init__(
+        self, sight: Sight, width: int, text: PreTrainedConfig, options: dict[str, Any], channels: slice = slice(None)
+    ):
         super().__init__()
+        self.channels = channels  # of the image tokens
         wide, eps, vector = text.hidden_size, getattr(text, "rms_norm_eps", 1e-6), options["vector"]
         heads = options["heads"] or text.num_attention_heads
         self.sight = sight
@@ -36,7 +39,7 @@ class GatedCross(nn.Module):
         if options["ff"] == "gated":
             self.ff = Gated(wide, wide, text.intermediate_size, text.hidden_act)
         else:
-            self.ff = Mlp(wide, wide, 2, options["ff"], 4 * wide, bias=False)
+            self.ff = Mlp(wide, wide, 2, options["ff"], options["hidden"] or 4 * wide, bias=False)
         shape = (1, 1, wide) if vector else (1,)
         self.gate, self.ff_gate = nn.Parameter(torch.zeros(shape)), nn.Parameter(torch.zeros(shape))
 
@@ -53,6 +56,7 @@ class GatedCross(nn.Module):
         tokens, seen = self.sight.tokens_BIMD, self.sight.seen_BT
         assert tokens is not None
         assert seen is not None
+        tokens = tokens[..., self.channels]
         images, each = tokens.shape[1:3]
         sees = torch.arange(images, device=seen.device) == seen[..., None]  # (B, T, I)
         blind = ~sees.any(-1)
@@ -74,9 +78,12 @@ class Cross(Fusion):
         first: Layer before which the first one is.
         heads, head_dim: Heads and their width; those of the language model by default.
         norm: Kind of the norms.
-        ff: Feed-forward layer: `gated`, of the size of the language model's, or an activation and four times E.
+        ff: Feed-forward layer: `gated`, of the size of the language model's, or an activation.
+        hidden: Width of a feed-forward layer with an activation; four times E by default.
         head_norm: Norm queries and keys by head.
         vector: One gate per channel in place of one per layer.
+        levels: Each cross-attention sees channels of its own, those of another layer of the tower (EVLM,
+            arXiv 2407.14177).
     """
 
     places = 1
@@ -95,6 +102,8 @@ class Cross(Fusion):
         ff: str = "gated",
         head_norm: bool = False,
         vector: bool = False,
+        hidden: int | None = None,
+        levels: bool = False,
     ):
         super().__init__(width, text, layers, sight)
         self.sight = sight
@@ -106,8 +115,13 @@ class Cross(Fusion):
             "ff": ff,
             "head_norm": head_norm,
             "vector": vector,
+            "hidden": hidden,
         }
-        blocks = [GatedCross(self.sight, width, text, options) for _ in chosen]
+        own = width // len(chosen) if levels else width
+        blocks = [
+            GatedCross(self.sight, own, text, options, slice(k * own, (k + 1) * own) if levels else slice(None))
+            for k in range(len(chosen))
+        ]
         self.blocks = nn.ModuleList(blocks)
         for block, layer in zip(blocks, chosen, strict=True):
             layer.register_forward_pre_hook(block.before, with_kwargs=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..connect import Grid
-from ..images.arrange import runs_of, tokens_in, used_cells
+from ..images.arrange import Runs, runs_of, tokens_in, used_cells
 from ..images.views import Shape, tile_numbers, view_sizes, views_of
 from ..vocab.merge import token_grid
 from .language import FIRST, LAST
@@ -22,11 +22,13 @@ from .language import FIRST, LAST
 class PromptImages:
     """The images that each row of pixels uses: their tokens (L, E), and the grid of those that are not padding.
 
-    `beams` is how often each row of pixels is repeated in the prompts. `flat` holds the tokens of all views (P, M, E).
+    `runs` holds how many of these tokens follow each other without text between them. `beams` is how often each row of
+    pixels is repeated in the prompts. `flat` holds the tokens of all views (P, M, E).
     """
 
     rows: list[list[Tensor]]
     grids: list[list[Grid]]
+    runs: list[list[int]]
     beams: int
     flat: Tensor
 
@@ -35,9 +37,9 @@ class PromptImages:
         return torch.cat([tokens for row in self.rows for _ in range(self.beams) for tokens in row])
 
     def marks(self, is_image_BT: Tensor) -> Tensor:
-        """Mark the tokens (B, T) of prompts: 0 is text, an image token is the first, the last or an inner one."""
+        """Mark the tokens (B, T) of prompts: 0 is text, an image token is the first or last of its run, or inside."""
         marks, places = is_image_BT.long(), is_image_BT.flatten().nonzero()[:, 0]
-        counts = [len(tokens) for row in self.rows for _ in range(self.beams) for tokens in row]
+        counts = [count for row in self.runs for _ in range(self.beams) for count in row]
         ends = torch.tensor(counts, device=places.device).cumsum(0)
         marks.view(-1)[places[ends - torch.tensor(counts, device=places.device)]] = FIRST
         marks.view(-1)[places[ends - 1]] = LAST
@@ -150,6 +152,7 @@ def encode_images_of_prompts(
     shapes = shapes_of(stacks[0], image_shapes)
     counts = [len(row) for row in shapes]
     beams = len(input_ids) // len(shapes)
+    runs: list[list[Runs]] = [[[0]] * len(row) for row in shapes]
     if fixed != 0:  # else the prompt does not say which images it uses
         runs = [[runs_of(config.arrange, grid, shape, sizes[0]) for shape in row] for row in shapes]
         each = [[tokens_in(own) if fixed is None else fixed for own in row] for row in runs]
@@ -170,4 +173,8 @@ def encode_images_of_prompts(
     own = zip(tokens_PME.split([1 if merged else views_of(shape) for shape in flat]), flat, strict=True)
     arranged = iter([model.arrange(tokens, grid, shape, sizes[0]) for tokens, shape in own])
     grids = [[used_cells(grid, shape, sizes[0]) for shape in row] for row in shapes]
-    return PromptImages([[next(arranged) for _ in row] for row in shapes], grids, beams, tokens_PME)
+    lengths = [
+        [run for own in row[:used] for run in own if isinstance(run, int)]
+        for row, used in zip(runs, counts, strict=True)
+    ]
+    return PromptImages([[next(arranged) for _ in row] for row in shapes], grids, lengths, beams, tokens_PME)

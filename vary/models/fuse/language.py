@@ -23,7 +23,7 @@ INSIDE: dict[str, tuple[str, str, dict[str, Any]]] = {  # model type -> the mode
         {"vision_config": {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}},
     ),
 }  # fmt: skip
-INNER, FIRST, LAST = 1, 2, 3  # marks of image tokens: between the first and the last of their image, or one of these
+INNER, FIRST, LAST = 1, 2, 3  # marks of image tokens: between the first and the last of their run, or one of these
 HEADED = {"blip_text_model": "BlipTextLMHeadModel"}  # classes that return logits
 
 

@@ -28,7 +28,7 @@ class Where:
     """Where a route is: the keys of its mapping that are no arguments of its branches.
 
     `at` are patterns of the names of modules in a layer, such as `self_attn.*_proj`; `layer` is the layer itself.
-    `tokens` are those that take the branches: `image`, `image-but-last` (the last one of an image counts as text),
+    `tokens` are those that take the branches: `image`, `image-but-last` (the last one of a run counts as text),
     `tile` (each tile of an image has branches of its own, the whole image has none) or `all`. `part` is the part of the
     model. `first` and `every` choose layers, and `tiles` is the number of tiles. `reads` names a module of the layer
     whose input the branches read, in place of that of their own module.

@@ -127,7 +127,7 @@ def grid_of_tiles(
     ratio = max(wide, high) / min(wide, high)
     count = max(k for k in range(1, limit + 1) if k * math.ceil(k / ratio) <= limit)
     count = count if enlarge else min(count, math.ceil(max(wide, high) / size))
-    long, short = count * size, int(count * size / ratio)
+    long, short = count * size, max(1, int(count * size / ratio))
     across = math.ceil(short / size) * size
     inner, outer = ((long, short), (long, across)) if wide >= high else ((short, long), (across, long))
     canvas = Image.new(image.mode, outer, (255,) * len(image.getbands()))

@@ -26,7 +26,8 @@ def shrink(settings: Settings) -> Settings:
     small = [_connector(connector) for connector in connectors]
     found["connector"] = small if several else small[0]
     if "every" in (fusion := settings.get("fusion", {})):
-        inside = {"every": LAYERS - 1, "first": 1, "heads": 3, "head_dim": 10}
+        inside = {"every": LAYERS - 1, "first": 1, "heads": 3, "head_dim": 10, "hidden": 26}
+        inside |= {"every": 1, "first": 0} if fusion.get("levels") else {}
         found["fusion"] = fusion | {key: value for key, value in inside.items() if key in fusion}
     if "slow" in (arrange := settings.get("arrange", {})):
         found["arrange"] = arrange | {"slow": 2, "fast": [2, 2]}
@@ -51,6 +52,8 @@ def _vocabulary(vocabulary: Settings, k: int) -> Settings:
         found["image_size"], ratio = _image(vocabulary["image_size"], 4 * vocabulary["patch"])
     elif "config" in vocabulary:
         found["config"], ratio = _tower(vocabulary["config"], k)
+        if isinstance(vocabulary.get("layer"), list):
+            found["layer"] = [-2, -1]
     elif vocabulary["name"] == "patch":
         found["patch"], ratio = 6, 6 / vocabulary["patch"]
     preprocess = dict(vocabulary.get("preprocess", {}))
