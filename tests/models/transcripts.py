@@ -228,10 +228,34 @@ def sphinx(model: Any, inputs: dict[str, Any]) -> Tensor:
     return bracketed(torch.cat([found, x], 1), step(model, 1))
 
 
+def internvl(model: Any, inputs: dict[str, Any]) -> Tensor:
+    config, state = model.config.vocabularies[0]["config"], model.state_dict()
+    tower = model.vocabularies[0].tower
+    patches = tower.embeddings.patch_embeddings(inputs["pixel_values"])
+    patches = patches[0] if isinstance(patches, tuple) else patches
+    classes = tower.embeddings.cls_token.expand(len(patches), -1, -1)
+    x = torch.cat([classes, patches], 1) + tower.embeddings.position_embeddings
+
+    def root_mean_square(w: Weights, name: str, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + config["layer_norm_eps"]) * w[f"{name}.weight"]
+
+    for k in range(config["num_hidden_layers"] - 1):
+        w = under(state, f"vocabularies.0.tower.encoder.layer.{k}.")
+        y = root_mean_square(w, "layernorm_before", x)
+        q, key, v = (affine(w, f"attention.{part}_proj", y) for part in "qkv")
+        q, key = root_mean_square(w, "attention.q_norm", q), root_mean_square(w, "attention.k_norm", key)
+        y = affine(w, "attention.projection_layer", softmax_attention(q, key, v, config["num_attention_heads"]))
+        x = x + y * w["lambda_1"]
+        y = root_mean_square(w, "layernorm_after", x)
+        x = x + affine(w, "mlp.fc2", F.gelu(affine(w, "mlp.fc1", y))) * w["lambda_2"]
+    return two_layers(under(state, "connector."), x[:, 1:])
+
+
 TOKENS: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {
     "bliva": bliva,
     "convllava": convllava,
     "inf-llava": inf_llava,
+    "internvl-1": internvl,
     "llava-uhd": llava_uhd,
     "minicpm-v": minicpm_v,
     "minigpt-v2": minigpt_v2,
