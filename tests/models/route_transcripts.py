@@ -40,10 +40,10 @@ def layer_of(model: Any, k: int) -> Weights:
     return under(model.state_dict(), f"language_model.layers.{k}.")
 
 
-def branch_of(model: Any, k: int, name: str, route: int = 0) -> Weights:
-    """The branch of a module of a layer."""
-    path = f"language_model.layers.{k}.{name}"
-    return under(model.state_dict(), f"routes.{route}.blocks.{model.routes[route].paths.index(path)}.branches.0.")
+def branch_of(model: Any, path: str, route: int = 0, tile: int = 0) -> Weights:
+    """The branch of a module, by the path of the module."""
+    block = model.routes[route].blocks[model.routes[route].paths.index(path)]
+    return dict(block.branches[tile].state_dict())
 
 
 def gated(weights: Weights, x: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ def cogvlm(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
     def module(k: int, name: str, x: Tensor) -> Tensor:
         if name.endswith("norm"):
             return plain(model, k, name, x)
-        w, found = under(branch_of(model, k, name), "module."), torch.empty(0)
+        w = under(branch_of(model, f"language_model.layers.{k}.{name}"), "module.")
         words = plain(model, k, name, x[:, ~expert])
         seen = gated(w, x[:, expert]) if name == "mlp" else F.linear(x[:, expert], w["weight"])
         found = words.new_empty(*x.shape[:2], words.shape[-1])
@@ -137,7 +137,7 @@ def partial_lora(model: Any, inputs: dict[str, Any], image: Tensor) -> Tensor:
         if not name.endswith("norm"):
             path = f"language_model.layers.{k}.{name}"
             route = next(r for r, own in enumerate(model.routes) if path in own.paths)
-            w, scaling = branch_of(model, k, name, route), model.config.routes[route].get("scale", 1.0)
+            w, scaling = branch_of(model, path, route), model.config.routes[route].get("scale", 1.0)
             found[mask] += affine(w, "up", affine(w, "down", x[mask])) * scaling
         return found
 
@@ -191,7 +191,7 @@ def mplug_owl2(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
         words = plain(model, k, name, x)
         if not name.endswith(("norm", "k_proj", "v_proj")):
             return words
-        w = under(branch_of(model, k, name), "module.")
+        w = under(branch_of(model, f"language_model.layers.{k}.{name}"), "module.")
         if name.endswith("norm"):
             both = [words, x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5) * w["weight"]]
         else:
@@ -214,7 +214,7 @@ def lynx(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
     image = normed(w, "norm", x)
     for k, layer in enumerate(language.model.layers):
         if k % model.config.routes[0]["every"] == 0:
-            language.model.layers[k] = Lynx(layer, under(model.state_dict(), f"routes.0.blocks.{k // 2}.branches.0."))
+            language.model.layers[k] = Lynx(layer, branch_of(model, f"language_model.layers.{k}"))
     return spoken(model, inputs, image, language)
 
 
@@ -241,7 +241,7 @@ def moe_llava(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
     image = two_layers(under(model.state_dict(), "connector."), hidden(model, inputs, -2)[:, 1:])
     for k, layer in enumerate(language.model.layers):
         if k % 2 == 0:
-            layer.mlp = Top2(layer.mlp, under(model.state_dict(), f"routes.0.blocks.{k // 2}.branches.0."))
+            layer.mlp = Top2(layer.mlp, branch_of(model, f"language_model.layers.{k}.mlp"))
     return spoken(model, inputs, image, language)
 
 
@@ -272,7 +272,7 @@ def tinygpt_v(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
     found = part.qformer(query_embeds=queries, encoder_hidden_states=seen).last_hidden_state
     image = affine(step(model, 2), "linear", affine(step(model, 1), "linear", found))
     for k, layer in enumerate(language.model.layers):
-        layer.self_attn = NormedAttention(layer.self_attn, branch_of(model, k, "self_attn"))
+        layer.self_attn = NormedAttention(layer.self_attn, branch_of(model, f"language_model.layers.{k}.self_attn"))
     return spoken(model, inputs, image, language)
 
 
@@ -313,8 +313,7 @@ def lora(model: Any, layer: str, idx: int, route: int) -> Callable[[str, Tensor]
     def added(name: str, x: Tensor) -> Tensor:
         if idx == 4:
             return torch.zeros(())
-        block = model.routes[route].paths.index(layer + name)
-        w = under(model.state_dict(), f"routes.{route}.blocks.{block}.branches.{idx}.")
+        w = branch_of(model, layer + name, route, idx)
         return affine(w, "up", affine(w, "down", x)) * w["scale"]
 
     return added

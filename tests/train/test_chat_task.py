@@ -212,6 +212,18 @@ def test_skipped_samples_are_named_and_turns_are_kept(model_folder) -> None:
     assert len(asked[0]["images"]) == 1
 
 
+def test_noise_and_z_loss_are_terms_of_training(model_folder) -> None:
+    """Noise is the same in every run; the z-loss of the first step is computed here."""
+    folder, found = model_folder("vary-tiny"), {}
+    ways = {"plain": {}, "noise": {"noise": 5.0}, "again": {"noise": 5.0}, "z": {"z_loss": 0.01}}
+    for name, change in ways.items():
+        settings = recipe(folder, name, {"name": name, "trainable": TRAINED, **change})
+        run(settings)
+        found[name] = losses(settings)
+    assert found["noise"] == found["again"] != found["plain"]
+    assert 0.01 * math.log(250) ** 2 < found["z"][0] - found["plain"][0] < 0.01 * math.log(500) ** 2
+
+
 def test_resuming_is_bitwise_with_muon(model_folder) -> None:
     folder, stage = model_folder("vary-toy"), {"optimizer": "muon", "steps": 5}
     whole, pieces = recipe(folder, "whole", stage), recipe(folder, "pieces", stage)

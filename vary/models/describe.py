@@ -49,6 +49,8 @@ def describe(model: str) -> dict[str, Any]:
         "vocabularies": [_vocabulary(v) for v in config["vocabularies"]],
         "merge": config.get("merge", "channel"),
         "connector": config["connector"],
+        "fusion": config.get("fusion") or {"name": "prefix"},
+        "routes": config.get("routes") or [],
         "language_model": _language_model(text),
         "reading_head": bool(config.get("reading")),
         "quantised": (config.get("quantization_config") or {}).get("quant_method"),
@@ -71,6 +73,10 @@ def format_description(facts: dict[str, Any]) -> str:
         lines.append(f"    preprocessing: {preprocess}")
     connector = facts["connector"] if isinstance(facts["connector"], list) else [facts["connector"]]
     lines.append(f"  merge {facts['merge']}, connector {', '.join(c['name'] for c in connector)}")
+    lines.append(f"  fusion {facts['fusion']['name']}")
+    for route in facts["routes"]:
+        tokens, where = route.get("tokens", "image"), ", ".join(route["at"])
+        lines.append(f"  route {route['name']}: {tokens} tokens at {where} of {route.get('part', 'language_model')}")
     kind, width, layers, words, positions = facts["language_model"].values()
     most = "" if positions is None else f", positions {positions}"
     lines.append(f"  language model {kind}, width {width}, {layers} layers, vocabulary {words}{most}")

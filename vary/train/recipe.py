@@ -69,6 +69,8 @@ class Stage:
         floor: Lowest rate, as a share of `lr`.
         clip: Largest norm of the gradient. 0 does not clip.
         losses: Weight of each loss.
+        z_loss: Weight of the squared logarithm of the softmax's denominator in `answer` (arXiv 2204.02311).
+        noise: NEFTune's alpha: uniform noise on the embeddings of words in `answer` (arXiv 2310.05914).
         corrupt: Share of wrong input characters in `write`.
         lines: Lines in a strip of `write`. The next entry begins when the running accuracy passes `advance_at`.
     """
@@ -97,6 +99,8 @@ class Stage:
     weight_decay: float = 0.02
     clip: float = 1.0
     losses: dict[str, float] = field(default_factory=dict)
+    z_loss: float = 0.0
+    noise: float = 0.0
     corrupt: float = 0.2
     lines: tuple[int, ...] = (1, 2, 4, 8)
     advance_at: float = 0.95

@@ -102,25 +102,31 @@ class Route(nn.Module):
         part: Any = model.get_submodule(where.part)
         width = getattr(part, "width", None) or part.config.hidden_size
         names = {module: name for name, module in part.named_modules()}
+        count = where.tiles if where.tokens == "tile" else 1
+        self.layers = nn.ModuleList()
         self.paths: list[str] = []
         self.read: list[str | None] = []  # the path of `reads` for each of them
         for layer in layers_of(part)[where.first :: where.every]:
-            inside = [name or LAYER for name, _ in layer.named_modules()]
+            inside = {name or LAYER: module for name, module in layer.named_modules()}
             for pattern in where.at:
-                if not (found := [name for name in inside if fnmatch(name, pattern)]):
-                    known = ", ".join(inside)
-                    raise ConfigError(f"route {pattern!r}: no such module in a layer; it has {known}")
-                path = f"{where.part}.{names[layer]}"
-                self.paths += [path if name == LAYER else f"{path}.{name}" for name in found]
-                self.read += [f"{path}.{where.reads}" if where.reads else None] * len(found)
-        count = where.tiles if where.tokens == "tile" else 1
-        modules = [part.get_submodule(path.removeprefix(f"{where.part}.")) for path in self.paths]
-        blocks = nn.ModuleList(
-            Block([kind(module, width, sight, **sizes) for _ in range(count)], where.tokens, sight)
-            for module in modules
-        )
-        self.blocks = cast("list[Block]", blocks)  # an nn.ModuleList of blocks
+                if not any(fnmatch(name, pattern) for name in inside):
+                    raise ConfigError(f"route {pattern!r}: no such module in a layer; it has {', '.join(inside)}")
+            found = [name for name in inside if any(fnmatch(name, pattern) for pattern in where.at)]
+            self.layers.append(
+                nn.ModuleList(
+                    Block([kind(inside[name], width, sight, **sizes) for _ in range(count)], where.tokens, sight)
+                    for name in found
+                )
+            )
+            path = f"{where.part}.{names[layer]}"
+            self.paths += [path if name == LAYER else f"{path}.{name}" for name in found]
+            self.read += [f"{path}.{where.reads}" if where.reads else None] * len(found)
         self.hooked: list[nn.Module | None] = [None] * len(self.paths)
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The branches of each module, in the order of `paths`."""
+        return [block for layer in cast("list[list[Block]]", self.layers) for block in layer]
 
     def attach(self, model: nn.Module) -> None:
         """Register the hooks, again where a module was replaced: quantisation does so."""

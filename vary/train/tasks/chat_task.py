@@ -6,6 +6,8 @@ puts whole samples into one row; each of them attends to itself only.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -256,12 +258,33 @@ class ChatTask:
         self.metrics = {"accuracy": float("nan"), "cut": self.cut / max(1, self.samples)}
         if not batch.learnt:
             return {}, 0.0
-        loss, right = self.measure_batch(batch)
+        with self._noise(batch):
+            loss, right = self.measure_batch(batch, training=True)
         self.metrics["accuracy"] = right / batch.learnt
         return {"loss": loss}, float(batch.learnt)
 
-    def measure_batch(self, batch: ChatBatch) -> tuple[Tensor, Tensor]:
-        """Return the mean loss and the number of right next tokens. Logits are computed only where a label counts."""
+    @contextmanager
+    def _noise(self, batch: ChatBatch) -> Iterator[None]:
+        """Add the noise of the stage to the embeddings of words. It depends on seed and samples alone."""
+        generator = torch.Generator().manual_seed(self.context.seed + self.samples)
+
+        def add(module: nn.Module, args: Any, out: Tensor) -> Tensor:
+            scale = self.stage.noise / (out.shape[-2] * out.shape[-1]) ** 0.5
+            noise = torch.rand(out.shape, generator=generator) * 2 - 1
+            return out + scale * noise.to(out.device, out.dtype)
+
+        handle = self.model.get_input_embeddings().register_forward_hook(add) if self.stage.noise else None
+        try:
+            yield
+        finally:
+            if handle:
+                handle.remove()
+
+    def measure_batch(self, batch: ChatBatch, training: bool = False) -> tuple[Tensor, Tensor]:
+        """Return the mean loss and the number of right next tokens. Logits are computed only where a label counts.
+
+        In training, the loss has the terms of the stage and of the model that do not depend on the labels.
+        """
         device, config, labels_BT = self.context.device, self.model.config, batch.inputs["labels"]
         inputs = {key: _to_device(value, device) for key, value in batch.inputs.items() if key != "labels"}
         if config.is_encoder_decoder:
@@ -279,7 +302,11 @@ class ChatTask:
         out = self.model(**inputs, **kept)
         logits = out.logits.flatten(0, 1)[_to_device(places, device)]
         loss = F.cross_entropy(logits.float(), labels)
-        return loss if out.aux_loss is None else loss + out.aux_loss, (logits.argmax(-1) == labels).sum()
+        if training and out.aux_loss is not None:
+            loss = loss + out.aux_loss
+        if training and self.stage.z_loss:
+            loss = loss + self.stage.z_loss * logits.float().logsumexp(-1).square().mean()
+        return loss, (logits.argmax(-1) == labels).sum()
 
     def evaluate(self) -> dict[str, float]:
         """Measure the mean loss and the share of wrong next tokens. Both are NaN if no label counts."""
