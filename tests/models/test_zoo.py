@@ -24,6 +24,7 @@ from ..conftest import printed_by
 TIED = {
     "cogvlm": [64],
     "cogvlm2": [64],
+    "cogvlm2-video": [64],
     "mm1": [20],
     "parrot": [64],
     "qwen2-vl": [32],

@@ -127,6 +127,12 @@ def prompt_inputs(
     return {key: given.repeat_interleave(views, 0) for key, given in inputs.items() if given is not None}
 
 
+def tile_places(shapes: list[Shape], preprocess: dict[str, Any], device: torch.device) -> list[Tensor]:
+    """Return, for each number of a tile, which of the views of all images are that tile."""
+    numbers = torch.tensor([k for shape in shapes for k in tile_numbers(preprocess, shape)], device=device)
+    return [(numbers == k).nonzero()[:, 0] for k in range(int(numbers.max()) + 1)] if shapes else []
+
+
 def encode_images_of_prompts(
     model: Any,
     input_ids: Tensor,
@@ -165,8 +171,7 @@ def encode_images_of_prompts(
     preprocess = config.vocabularies[0].get("preprocess", {})
     unpadded = torch.tensor([size for shape in flat for size in view_sizes(preprocess, shape)], device=views.device)
     model.routes.attach(model)
-    numbers = torch.tensor([k for shape in flat for k in tile_numbers(preprocess, shape)], device=views.device)
-    tiles = [(numbers == k).nonzero()[:, 0] for k in range(int(numbers.max()) + 1)] if len(flat) else []
+    tiles = tile_places(flat, preprocess, views.device)
     with model.sight.showing(places=model.sight.places | {"tile": tiles}):
         tokens_PME = model.get_image_features([stack[used] for stack in stacks], unpadded, **inputs)
     merged = len(tokens_PME) == len(flat)  # the connector may have made one view of all
@@ -174,7 +179,6 @@ def encode_images_of_prompts(
     arranged = iter([model.arrange(tokens, grid, shape, sizes[0]) for tokens, shape in own])
     grids = [[used_cells(grid, shape, sizes[0]) for shape in row] for row in shapes]
     lengths = [
-        [run for own in row[:used] for run in own if isinstance(run, int)]
-        for row, used in zip(runs, counts, strict=True)
+        [n for own in row[:used] for n in own if isinstance(n, int)] for row, used in zip(runs, counts, strict=True)
     ]
     return PromptImages([[next(arranged) for _ in row] for row in shapes], grids, lengths, beams, tokens_PME)

@@ -52,7 +52,7 @@ def _vocabulary(vocabulary: Settings, k: int) -> Settings:
         found["image_size"], ratio = _image(vocabulary["image_size"], 4 * vocabulary["patch"])
     elif "config" in vocabulary:
         found["config"], ratio = _tower(vocabulary["config"], k)
-        if isinstance(vocabulary.get("layer"), list):
+        if isinstance(layer := vocabulary.get("layer"), list) and len(layer) > LAYERS:
             found["layer"] = [-2, -1]
     elif vocabulary["name"] == "patch":
         found["patch"], ratio = 6, 6 / vocabulary["patch"]
