@@ -46,6 +46,7 @@ def cost_of(model: VaryForConditionalGeneration, stage: Stage, recipe: Recipe, t
     """Count the cost of one image and `tokens` tokens of text in a stage.
 
     Towers that take images of any size look at values, which this count has not; their cost is estimated (`_estimate`).
+    Branches of routes are not counted.
     For `read` and `write` the image is a page of the first view. Types are bfloat16 with `precision: bf16`, else
     float32.
     """

@@ -23,6 +23,7 @@ LEVEL_MEANS = {
 STATE_MEANS = {
     "part": "its image tower can be a vocabulary of any model; `by` is its model type in transformers",
     "text": "it can be the language model of any model; `by` is its model type in transformers",
+    "program": "it is code around models, in the file `by`",
     "missing": "not built; the reason says what it needs",
     "out": "not planned",
 }
