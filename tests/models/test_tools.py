@@ -79,7 +79,7 @@ def test_a_program_runs_step_by_step() -> None:
     [
         ("BOX0=LOC(image=IMAGE", r"line 1, .*: no step; expected NAME=STEP\(argument=value\)"),
         ("A=RESULT(var=1)\nB=FLY(to='moon')", r"line 2, .*: no tool 'FLY'; allowed: EVAL, RESULT, COUNT"),
-        ("A=COUNT(size=IMAGE)", "tool 'COUNT': .*size"),
+        ("A=COUNT(size=IMAGE)", "tool 'COUNT': missing a required argument: 'box'"),
         ("A=COUNT(box=BOX)", "no result 'BOX'; known: IMAGE"),
         ("A=EVAL(expr=\"__import__('os')\")", "not allowed in an expression: __import__"),
         ("A=EVAL(expr='IMAGE.__class__')", "not allowed in an expression: IMAGE.__class__"),
