@@ -40,7 +40,8 @@ def order_blocks(lines: list[TextLine], regions: Sequence[PageRegion] = ()) -> l
     rows = [Row([], region.box, 0.0, region) for region in regions]
     if lines:
         boxes, em = np.array([line.box for line in lines]), usual_em(lines)
-        rows += _rows(lines, gutters, [_white(gutter, boxes, em) for gutter in gutters])
+        solid = _solid(boxes, em)
+        rows += _rows(lines, gutters, [_white(gutter, boxes, solid, em) for gutter in gutters])
     if not rows:
         return []
     ordered = [rows[k] for k in _reading_order(np.array([row.box for row in rows]), gutters)]
@@ -65,7 +66,8 @@ def split_columns(
     gutters = _gutters(lines, filled, stacks)
     lines = _split_at_gutters(lines, gutters)
     boxes = np.array([*(line.box for line in lines), *filled])
-    return lines, [_grow(gutter, boxes, em) for gutter in gutters]  # over the lines that were cut, too
+    solid = _solid(boxes, em)
+    return lines, [_grow(gutter, boxes, solid, em) for gutter in gutters]  # over the lines that were cut, too
 
 
 def zones(lines: list[TextLine], gutters: list[Gutter]) -> list[list[TextLine]]:
@@ -152,7 +154,8 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
     """Return the white strips between columns of running text, tables and figures: (x, top, bottom) each."""
     boxes = np.array([*(line.box for line in lines), *filled])
     em = usual_em(lines)
-    wide = _solid(boxes, em) if stacks else boxes[:, 2] - boxes[:, 0] > WIDE_EM * em
+    solid = _solid(boxes, em)
+    wide = solid.copy() if stacks else boxes[:, 2] - boxes[:, 0] > WIDE_EM * em
     wide[: len(lines)] &= [not is_numeric(line.text) for line in lines]  # amounts next to their items
     if wide.sum() < 6:
         return []
@@ -175,7 +178,7 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
             inside = (boxes[:, 1] > top - 0.5 * em) & (boxes[:, 3] < bottom + 0.5 * em)
             if bottom - top >= LEAST_EM * em and min((inside & left).sum(), (inside & right).sum()) >= 3:
                 found.append((int((inside & (left | right)).sum()), float(x), float(top), float(bottom)))
-    return [_grow(gutter, boxes, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
+    return [_grow(gutter, boxes, solid, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
 
 
 def _free(crossing: np.ndarray, least: float) -> Iterator[tuple[float, float]]:
@@ -207,15 +210,15 @@ def usual_em(lines: Sequence[TextLine]) -> float:
     return float(np.median([line.em_px for line in lines]))
 
 
-def _white(gutter: Gutter, boxes: np.ndarray, em: float) -> tuple[float, float]:
+def _white(gutter: Gutter, boxes: np.ndarray, solid: np.ndarray, em: float) -> tuple[float, float]:
     """Return where the left column ends and the right one begins: the edges of most of their wide lines."""
     x, top, bottom = gutter
-    beside = (boxes[:, 3] > top) & (boxes[:, 1] < bottom) & _solid(boxes, em)
+    beside = (boxes[:, 3] > top) & (boxes[:, 1] < bottom) & solid
     left, right = boxes[beside & (boxes[:, 2] < x + 0.3 * em), 2], boxes[beside & (boxes[:, 0] > x - 0.3 * em), 0]
     return float(np.quantile(left, 0.8)) if len(left) else x, float(np.quantile(right, 0.2)) if len(right) else x
 
 
-def _grow(gutter: Gutter, boxes: np.ndarray, em: float) -> Gutter:
+def _grow(gutter: Gutter, boxes: np.ndarray, solid: np.ndarray, em: float) -> Gutter:
     """Extend a gutter up and down until a line crosses it.
 
     Upwards it extends over near lines only, because a running head has a gap below it. Downwards it also extends over
@@ -223,7 +226,7 @@ def _grow(gutter: Gutter, boxes: np.ndarray, em: float) -> Gutter:
     """
     x, top, bottom = gutter
     crosses = (boxes[:, 0] < x - 0.3 * em) & (boxes[:, 2] > x + 0.3 * em)
-    down = np.where(_solid(boxes, em), 7.0, 1.8) * em
+    down = np.where(solid, 7.0, 1.8) * em
     for _ in range(len(boxes)):
         above = (boxes[:, 1] < top - 1) & (boxes[:, 3] > top - 1.8 * em)
         below = (boxes[:, 3] > bottom + 1) & (boxes[:, 1] < bottom + down)
@@ -249,22 +252,27 @@ def _separate(found: list[tuple[int, float, float, float]], apart: float) -> lis
 
 def _split_at_gutters(lines: list[TextLine], gutters: list[Gutter]) -> list[TextLine]:
     """Cut lines that run on across a gutter where they leave white at it: two columns were followed as one line."""
+    placed = [(line, line.box) for line in lines]
     for x, top, bottom in gutters:
-        parts: list[TextLine] = []
-        for line in lines:
-            x0, y0, x1, y1 = line.box
-            cut = int((line.boxes[:, [0, 2]].mean(1) < x).sum())
-            left, right = line.text[:cut].rstrip(), line.text[cut:].lstrip()
-            if not (x0 < x < x1 and top - line.em_px < (y0 + y1) / 2 < bottom + line.em_px and left and right):
-                parts.append(line)
-                continue
-            begin = len(line.text) - len(right)
-            if line.boxes[begin, 0] - line.boxes[len(left) - 1, 2] < PARTED_EM * line.em_px:
-                parts.append(line)  # a heading over both columns
+        parts: list[tuple[TextLine, Box]] = []
+        for line, box in placed:
+            x0, y0, x1, y1 = box
+            if x0 < x < x1 and top - line.em_px < (y0 + y1) / 2 < bottom + line.em_px:
+                parts += [(part, part.box) for part in _split_at(line, x)]
             else:
-                parts += [line.part(slice(0, len(left))), line.part(slice(begin, None))]
-        lines = parts
-    return lines
+                parts.append((line, box))
+        placed = parts
+    return [line for line, _ in placed]
+
+
+def _split_at(line: TextLine, x: float) -> list[TextLine]:
+    """Cut a line at x where it leaves white there."""
+    cut = int((line.boxes[:, [0, 2]].mean(1) < x).sum())
+    left, right = line.text[:cut].rstrip(), line.text[cut:].lstrip()
+    begin = len(line.text) - len(right)
+    if not left or not right or line.boxes[begin, 0] - line.boxes[len(left) - 1, 2] < PARTED_EM * line.em_px:
+        return [line]  # a heading over both columns
+    return [line.part(slice(0, len(left))), line.part(slice(begin, None))]
 
 
 def _rows(lines: list[TextLine], gutters: list[Gutter], white: list[tuple[float, float]]) -> list[Row]:
