@@ -184,6 +184,10 @@ def test_assembled_models_start_their_routes_from_the_language_model(tmp_path) -
         ({"name": "copy", "at": ["mlp"], "tokens": "sound"}, "routes.0: .*tokens"),
         ({"name": "low-rank", "at": ["mlp"]}, "routes.0: missing .*rank"),
         ({"name": "rank", "at": ["mlp"]}, "unknown branch 'rank'"),
+        (
+            {"name": "copy", "at": ["mlp"], "part": "connector"},
+            "unknown part 'connector'; allowed: language_model, voc",
+        ),
     ],
 )
 def test_a_wrong_route_is_named(route, message) -> None:

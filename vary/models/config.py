@@ -197,6 +197,9 @@ class VaryConfig(PreTrainedConfig):
         for k, route in enumerate(self.routes):
             chosen, branch = split_route(route)
             check_values(f"routes.{k}", Where, chosen)
+            parts = ["language_model", *(f"vocabularies.{j}" for j in range(len(self.vocabularies)))]
+            if (part := chosen.get("part", parts[0])) not in parts:
+                raise ConfigError(f"routes.{k}: unknown part {part!r}; allowed: {', '.join(parts)}")
             check_part(f"routes.{k}", "branch", branch, BRANCHES)
         check_values("positions", PositionIds, self.positions)
         check_values("head", HeadSizes, self.head)

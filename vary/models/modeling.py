@@ -313,6 +313,8 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return input_ids == self.config.image_token_id
 
     def _positions(self, ids: Tensor, mask: Tensor | None, images: PromptImages | None) -> Tensor | None:
+        if self.config.positions == {"name": "plain"}:  # the language model counts them itself
+            return None
         there = torch.ones_like(ids) if mask is None else mask
         grids = [[]] * len(ids) if images is None else [row for row in images.grids for _ in range(images.beams)]
         marks = self._marks(ids, images)
@@ -322,8 +324,8 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return first_pass_mask(ids, mask, prefix, labels, self.dtype) if self.config.mask == "prefix" else mask
 
     def _marks(self, ids: Tensor | None, images: PromptImages | None) -> Tensor | None:
-        """Return which tokens are image tokens, as `PromptImages.marks` does; None without images."""
-        if ids is None or images is None:
+        """Return which tokens are image tokens, as `PromptImages.marks` does; None without images, or if none asks."""
+        if ids is None or images is None or not (self.routes or self.config.positions["name"] != "plain"):
             return None
         is_image = self.is_image(ids)
         return is_image.long() if self.fusion.places is not None else images.marks(is_image)

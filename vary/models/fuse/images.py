@@ -171,7 +171,7 @@ def encode_images_of_prompts(
     preprocess = config.vocabularies[0].get("preprocess", {})
     unpadded = torch.tensor([size for shape in flat for size in view_sizes(preprocess, shape)], device=views.device)
     model.routes.attach(model)
-    tiles = tile_places(flat, preprocess, views.device)
+    tiles = tile_places(flat, preprocess, views.device) if model.routes.take("tile") else []
     with model.sight.showing(places=model.sight.places | {"tile": tiles}):
         tokens_PME = model.get_image_features([stack[used] for stack in stacks], unpadded, **inputs)
     merged = len(tokens_PME) == len(flat)  # the connector may have made one view of all

@@ -60,7 +60,7 @@ class Block(nn.Module):
 
     def before(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Keep the input of a module; registered as its forward pre-hook."""
-        self.read = args[0]
+        self.read = args[0] if self.sight.places.get(self.tokens) else None
 
     def after(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
         """Change the output of a module; registered as its forward hook."""
@@ -169,6 +169,10 @@ class Routes(nn.ModuleList):
                 started.append(own)
         return started
 
+    def take(self, tokens: str) -> bool:
+        """Return whether a route takes such tokens (a value of `Where.tokens`)."""
+        return any(route.where.tokens == tokens for route in cast("list[Route]", self))
+
     def attach(self, model: nn.Module) -> None:
         """Register the hooks of all routes where they are not."""
         for route in cast("list[Route]", self):
@@ -187,7 +191,7 @@ def _any_in(names: list[str], prefix: str) -> bool:
 
 def places_of(marks_BT: Tensor | None) -> dict[str, list[Tensor | None]]:
     """Return the indices of the tokens (B * T) that routes take, by kind, from the marks of `PromptImages.marks`."""
-    if marks_BT is None:
+    if marks_BT is None:  # words alone
         return {"all": [None]}
     marks = marks_BT.flatten()
     kinds = {"image": marks > 0, "image-but-last": (marks > 0) & (marks != LAST)}
