@@ -71,6 +71,15 @@ def test_letters_that_touch_their_neighbours_stay() -> None:
     assert correct_case([line], joined)[0].text == "outcome"
 
 
+def test_descenders_of_the_line_above_do_not_count() -> None:
+    pixels, boxes = draw("Removed", FACES[0])
+    touched = pixels.copy()
+    touched[:30, round(float(boxes[4, 0])) : round(float(boxes[4, 2]))] = 0  # above the v
+    line = TextLine("Removed", boxes, np.full(7, 0.9, np.float32), SIZE)
+    line.other_case = np.where([ch == "v" for ch in line.text], 0.05, 0.0)
+    assert correct_case([line], touched)[0].text == "Removed"
+
+
 def test_a_line_of_another_writer_and_a_corrected_text_stay() -> None:
     pixels, boxes = draw("Outcome", FACES[0])
     line = TextLine("outcome", boxes, np.full(7, 0.6, np.float32), SIZE, other_case=np.full(7, 0.3))

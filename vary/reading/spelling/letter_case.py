@@ -100,7 +100,10 @@ def _heights(line: TextLine, pixels: np.ndarray) -> dict[int, float]:
     inked = [k for k, ch in enumerate(line.text) if ch != " "]
     low, high = (edge * line.em_px for edge in HEIGHT_EM)
     found = {}
-    for a0, b0, a1, b1 in _join_parts(find_components(dark > INK)):
+    boxes = [
+        box for box in find_components(dark > INK) if box[1] > 0 and box[3] < len(dark)
+    ]  # the rest is other lines'
+    for a0, b0, a1, b1 in _join_parts(boxes):
         reach = REACH_EM * line.em_px
         inside = [k for k in inked if a0 - reach <= middles[k] <= a1 + reach]
         if len(inside) == 1 and low < b1 - b0 < high:
