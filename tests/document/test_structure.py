@@ -243,3 +243,22 @@ def test_two_notes_in_one_block_are_two() -> None:
 def test_a_printed_footnote_mark_is_escaped() -> None:
     made = Document("a.pdf", "m", [page(block(line("as in [^1] and [^1]: there", 10, 300)))])
     assert r"\[^1] and \[^1\]: there" in made.markdown()
+
+
+def test_a_full_stop_before_a_blank_is_a_bullet() -> None:
+    items = [line(text, 40, 100 + 18 * k) for k, text in enumerate([". Copy the archive", ". Set the target"])]
+    found = page(PROSE, block(*items))
+    assert kinds(found)[-1] == "list"
+    written = Document("a.png", "m", [found]).markdown()
+    assert "- Copy the archive\n- Set the target" in written
+
+
+def test_dots_of_a_leader_and_an_ellipsis_are_no_bullets() -> None:
+    found = page(PROSE, block(line(". . . . . 12", 40, 500)), block(line("... and so on", 40, 600)))
+    assert "list" not in kinds(found)
+
+
+def test_large_fixed_width_type_is_a_heading() -> None:
+    title = line("Release notes", 10, 20, 24)
+    title.styles = [(0, len(title.text), "mono")]
+    assert kinds(page(block(title), PROSE)) == ["heading", "text"]

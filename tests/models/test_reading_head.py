@@ -151,18 +151,55 @@ def test_head_refuses_a_doubled_alphabet() -> None:
         ReadingHead(8, "aba", STRIDE)
 
 
+def test_a_cell_of_a_typewriter_line_has_one_character() -> None:
+    from vary.reading.spelling.pitch import find_pitch, space_by_pitch
+
+    line = "the oude hond in de lekke boot"
+    at = [10 + 7 * k for k, ch in enumerate(line) if ch != " "]
+    letters = [ch for ch in line if ch != " "]
+    letters.insert(18, "x")  # a second reading of the first k, between its cell and the next
+    at.insert(18, at[17] + 3)
+    confidence = np.full(len(letters), 0.9, np.float32)
+    confidence[18] = 0.4
+    read = "".join(letters)
+    pitch = find_pitch(read, np.array(at))
+    assert pitch is not None
+    assert space_by_pitch(read, np.array(at), confidence, pitch)[0] == line
+
+
+@pytest.mark.parametrize(
+    ("read", "expected"),
+    [
+        ("Use - -resume to go on", "Use --resume to go on"),
+        ("and - - no-colour (off)", "and --no-colour (off)"),
+        ("- -export first", "--export first"),
+        ("- - an item of an item", "- - an item of an item"),
+        ("from 5 - -3 to 4 - 1", "from 5 - -3 to 4 - 1"),
+    ],
+)
+def test_the_dashes_of_options_have_no_spaces(read, expected) -> None:
+    from vary.reading.spelling.pitch import join_dashes
+
+    text, at, confidence = join_dashes(read, np.arange(len(read)), np.ones(len(read), np.float32))
+    assert text == expected
+    assert [read[k] for k in at] == list(text)
+    assert len(confidence) == len(text)
+
+
 def test_typewriter_lines_take_their_blanks_from_the_pitch() -> None:
-    from vary.reading.ctc import space_by_pitch
+    from vary.reading.spelling.pitch import find_pitch, space_by_pitch
 
     line = "int value(); // it is"
     at = np.array([10 + 7 * k for k, ch in enumerate(line) if ch != " "])
     read = "in t value ( ) ;// it is"  # blanks where a head puts them
     frames = iter(at)
     places = np.array([next(frames) if ch != " " else 0 for ch in read])
-    text, _, confidence = space_by_pitch(read, places, np.ones(len(read), np.float32))
+    pitch = find_pitch(read, places)
+    assert pitch is not None
+    text, _, confidence = space_by_pitch(read, places, np.ones(len(read), np.float32), pitch)
     assert text == line
     assert len(confidence) == len(line)
     rng = np.random.default_rng(0)
     book = "Proportional type has no pitch."
     x = np.cumsum(rng.uniform(2, 9, len(book))).astype(int)
-    assert space_by_pitch(book, x, np.ones(len(book), np.float32))[0] == book
+    assert find_pitch(book, x) is None

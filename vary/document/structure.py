@@ -49,7 +49,7 @@ def find_structure(page: Page, evidence: Evidence | None = None) -> None:
     _drop_common_style(page.lines)
     if evidence is not None:
         add_links(page.lines, evidence.links)
-    page.blocks = _with_code(page.blocks)
+    page.blocks = _with_code(page.blocks, LEVELS[1] * body)
     for block in page.blocks:
         if block.kind in REGIONS or block.kind == "code":
             continue
@@ -130,9 +130,13 @@ def _count_in_style(line: Line, name: str) -> int:
     return sum(end - start for start, end, style in line.styles if style == name)
 
 
-def _with_code(blocks: list[Block]) -> list[Block]:
-    """Return the blocks with lines in fixed-width type as blocks of code; neighbouring ones become one block."""
-    codes = _code_lines([line for block in blocks if block.kind not in REGIONS for line in block.lines])
+def _with_code(blocks: list[Block], large: float) -> list[Block]:
+    """Return the blocks with lines in fixed-width type as blocks of code; neighbouring ones become one block.
+
+    large: height of lines from which they are headings, not code.
+    """
+    lines = [line for block in blocks if block.kind not in REGIONS for line in block.lines]
+    codes = _code_lines([line for line in lines if line.height < large])
     out: list[Block] = []
     for block in blocks:
         if block.kind in REGIONS:

@@ -20,13 +20,14 @@ from ..document.lines import FrameGrid, TextLine
 from .field import Field
 from .spelling.alternatives import SHORT, digit_odds, find_alternatives, spellings
 from .spelling.letter_case import odds_of_other_case
+from .spelling.pitch import find_pitch, join_dashes, space_by_pitch
 
 SPLIT_EM = 1.3  # training ends a line at gaps of 1.6 em and more; two spikes stand up to 0.3 em inside their letters
 SAME_LINE_EM = 0.4  # spikes this near in height may follow one another
 MIN_MASS = 0.35  # least probability of not being blank for a spike
 LOG_DOUBLED = 1.0  # nats by which both must be more likely than one
 PERCENT_EM = 0.35, 0.4  # from a peak to that of %, before and after it: nearer ink is a part of the %
-MIN_TYPEWRITER = 8  # characters; shorter lines may stand on a grid by chance
+MIN_LETTERS = 8  # of a line on a grid, for its type to be of fixed width; digits always are
 ASCENT_EM, DESCENT_EM, X_HEIGHT_EM = 0.74, 0.22, 0.45  # box of a character about its baseline, in em
 
 
@@ -142,7 +143,11 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid, with_alterna
     if len(spelt.strip()) <= SHORT:
         spelt, peaks, confidence = merge_doubled(path, spelt, peaks, confidence, frame_grid.alphabet)
     spelt, peaks, confidence = merge_percent(spelt, peaks, confidence, em_px / frame_px)
-    text, at, confidence = space_by_pitch(spelt, peaks, confidence)
+    pitch = find_pitch(spelt, peaks)
+    if pitch is None:
+        text, at, confidence = join_dashes(spelt, peaks, confidence)
+    else:
+        text, at, confidence = space_by_pitch(spelt, peaks, confidence, pitch)
     keep = _trim(text)
     if keep.stop <= keep.start:
         return None
@@ -156,6 +161,8 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid, with_alterna
     odds_NS = field.style_odds(rows, at)
     if odds_NS is not None:
         styles = _by_words(text, odds_NS)
+        if pitch is not None and "mono" in frame_grid.styles and sum(map(str.isalpha, text)) >= MIN_LETTERS:
+            styles[:, frame_grid.styles.index("mono")] = True
     return TextLine(
         text, boxes, confidence, em_px, slope, styles=styles, alternatives=alternatives, digits=digits,
         other_case=other_case,
@@ -259,33 +266,6 @@ def merge_percent(
     parts |= {k for k in range(1, len(text)) if text[k - 1] == "%" and text[k].isalnum() and at[k] - at[k - 1] < after}
     kept = [k for k in range(len(text)) if text[k] == " " or k not in parts]
     return "".join(text[k] for k in kept), at[kept], confidence[kept]
-
-
-def space_by_pitch(text: str, at: np.ndarray, confidence: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
-    """Derive the spaces of a monospaced line from its pitch: an empty position of the grid is a space.
-
-    The head often predicts a space next to a narrow letter; the pitch corrects this. Other lines are unchanged.
-    """
-    ink = np.array([k for k, ch in enumerate(text) if ch != " "], int)
-    letters = sum(text[k].isalnum() for k in ink)
-    if len(ink) < MIN_TYPEWRITER or letters < 0.4 * len(ink):  # dotted leaders have a pitch too
-        return text, at, confidence
-    steps = np.diff(at[ink]).astype(float)
-    pitch = float(np.median(steps))
-    places = np.maximum(1, np.round(steps / max(pitch, 1.0)))
-    pitch = float(steps.sum() / places.sum())
-    if pitch < 3 or np.mean(np.abs(steps / places - pitch) < 0.17 * pitch) < 0.9 or np.mean(places == 1) < 0.6:
-        return text, at, confidence
-    out, frames, sure = [text[ink[0]]], [int(at[ink[0]])], [float(confidence[ink[0]])]
-    for before, k, empty in zip(ink, ink[1:], places.astype(int) - 1, strict=False):
-        if empty:
-            out.append(" ")
-            frames.append(int(at[before] + at[k]) // 2)
-            sure.append(float(min(confidence[before], confidence[k])))
-        out.append(text[k])
-        frames.append(int(at[k]))
-        sure.append(float(confidence[k]))
-    return "".join(out), np.array(frames, int), np.array(sure, np.float32)
 
 
 def _trim(text: str) -> slice:
