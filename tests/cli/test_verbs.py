@@ -28,6 +28,7 @@ SURFACE = {
         "--password",
         "--figures",
         "--front-matter",
+        "--join",
         "--tables",
         "--formulas",
         "--workers",

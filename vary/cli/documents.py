@@ -19,6 +19,7 @@ from .options import (
     Forms,
     Formulas,
     FrontMatter,
+    Join,
     Out,
     Pages,
     Password,
@@ -42,6 +43,7 @@ def read(
     figures: Annotated[bool, typer.Option("--figures", help="With -o DIR: crop figures and link them.")] = False,
     tables: Tables = None,
     front_matter: FrontMatter = False,
+    join: Join = True,
     workers: Workers = None,
     ray: Ray = None,
     server: Annotated[str | None, typer.Option(metavar="URL", help="Let an OpenAI-compatible server read.")] = None,
@@ -72,8 +74,12 @@ def read(
         if wrong := next((name for name, value in needy.items() if value), None):
             raise InputError(f"--{wrong} needs -o DIR")
         reader = _page_reader(server, model, device, reads)
-        return _read_to_screen(files, to or "text", reader, quiet, front_matter, limits)
-    run = limits | reads | {"workers": workers, "ray": ray, "figures": figures, "front_matter": front_matter}
+        return _read_to_screen(files, to or "text", reader, quiet, front_matter, join, limits)
+    run = (
+        limits
+        | reads
+        | {"workers": workers, "ray": ray, "figures": figures, "front_matter": front_matter, "join": join}
+    )
     run |= {"model": model, "device": server or device}
     if _form_of(out) is None:
         return _read_into(files, out, forms, quiet, as_json, run)
@@ -112,10 +118,11 @@ def _page_reader(server: str | None, model: str | None, device: str, reads: dict
 
 
 def _read_to_screen(
-    files: list[str], form: str, reader: AnyReader, quiet: bool, titled: bool, limits: dict[str, Any]
+    files: list[str], form: str, reader: AnyReader, quiet: bool, titled: bool, join: bool, limits: dict[str, Any]
 ) -> int:
     from ..document.formats.markdown import front_matter
     from ..document.formats.writers import WRITERS
+    from ..document.running_text import keep_lines
     from ..io.source import find_files
     from ..reading.pages import read_document
 
@@ -132,7 +139,8 @@ def _read_to_screen(
                 lost += 1
                 continue
             read, lost = read + len(document.pages) - len(document.lost), lost + len(document.lost)
-            text = "".join(WRITERS[form](document.source, document.model, iter(document.pages), document.info))
+            found = iter(document.pages) if join or form == "json" else keep_lines(document.pages)
+            text = "".join(WRITERS[form](document.source, document.model, found, document.info))
             if titled and form == "md":
                 text = front_matter(document.source, document.info, len(document.pages)) + text
             if text:

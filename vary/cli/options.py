@@ -39,6 +39,9 @@ Formulas = Annotated[
 FrontMatter = Annotated[
     bool, typer.Option("--front-matter", help="Begin Markdown with title, author and number of pages.")
 ]
+Join = Annotated[
+    bool, typer.Option("--join/--no-join", help="Join lines to paragraphs, also over pages.", show_default=True)
+]
 ReaderModel = Annotated[
     str | None,
     typer.Option(metavar="MODEL", help="A name or a folder.", show_default="vary-nano or the server's"),

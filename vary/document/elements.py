@@ -88,7 +88,9 @@ class Block:
         image: Path of a figure's picture, relative to the written document.
         alt: What a tagged PDF says about a figure.
         angle: Direction of the lines on the page image, in degrees clockwise from horizontal.
-        continues: The text goes on from the last block of kind `text` before it, in another column or above a figure.
+        continues: The text goes on from the last block of kind `text` before it: in another column, above a figure, or
+            on the page before.
+        keeps_lines: The lines are not joined in texts. Not part of the JSON.
     """
 
     lines: list[Line]
@@ -102,6 +104,7 @@ class Block:
     angle: float = 0.0
     continues: bool = False
     alt: str = ""
+    keeps_lines: bool = field(default=False, compare=False)
 
     @property
     def confidence(self) -> float | None:
@@ -194,7 +197,7 @@ class Page:
         """The text of the blocks in reading order, separated by empty lines."""
         from .running_text import join_parts
 
-        return "\n\n".join(join_parts([(block, block.text) for block in self.blocks if block.lines]))
+        return "\n\n".join(text for _, text in join_parts((block, block.text) for block in self.blocks if block.lines))
 
     def map_boxes(self, change: Callable[[Box], Box]) -> None:
         """Replace each box of blocks, lines and characters by `change(box)`."""
@@ -267,29 +270,33 @@ class Document:
         return [page for page in self.pages if page.status in LOST]
 
     def text(self) -> str:
-        """Return the text of all pages, separated by empty lines."""
-        return "\n\n".join(page.text for page in self.pages if page.text)
+        """Return the text of all pages, separated by empty lines; a paragraph may go on over pages."""
+        from .running_text import join_pages
+
+        return "".join(lead + text for _, lead, text in join_pages(self.pages, lambda block: block.text))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary as in `document.schema.json`. A new shape gets a new `schema` number."""
+        from .running_text import page_offsets
+
         head = findings.document_head(self.source, self.model, self.info)
-        pages = [page.to_dict() for page in self.pages]
-        return head | {
-            "pages": pages,
-            "offsets": findings.page_offsets((page.number, page.text) for page in self.pages),
-        }
+        return head | {"pages": [page.to_dict() for page in self.pages], "offsets": list(page_offsets(self.pages))}
 
     def json(self) -> str:
         """Return `to_dict` as JSON text."""
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=1)
 
-    def markdown(self) -> str:
-        """Return the document as Markdown with the text escaped. Comments name lost pages."""
-        return self._written("md")
+    def markdown(self, join: bool = True) -> str:
+        """Return the document as Markdown with the text escaped. Comments name lost pages.
 
-    def html(self) -> str:
-        """Return the document as one HTML page with the text escaped."""
-        return self._written("html")
+        Args:
+            join: Join the lines of paragraphs, also over columns and pages.
+        """
+        return self._written("md", join)
+
+    def html(self, join: bool = True) -> str:
+        """Return the document as one HTML page with the text escaped. join: as for `markdown`."""
+        return self._written("html", join)
 
     def chunks(self, max_chars: int = 2000, by: str = "heading") -> list[Chunk]:
         """Return the document in parts for retrieval, each with its headings, pages and boxes (`document.chunks`).
@@ -317,10 +324,12 @@ class Document:
 
         return data_frames(self.pages)
 
-    def _written(self, form: str) -> str:
+    def _written(self, form: str, join: bool) -> str:
         from .formats.writers import WRITERS
+        from .running_text import keep_lines
 
-        return "".join(WRITERS[form](self.source, self.model, iter(self.pages), self.info))
+        pages = iter(self.pages) if join else keep_lines(self.pages)
+        return "".join(WRITERS[form](self.source, self.model, pages, self.info))
 
 
 def _block_dict(block: Block) -> dict[str, Any]:

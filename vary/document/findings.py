@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -96,12 +95,3 @@ def document_head(source: str, model: str, info: FileInfo) -> dict[str, Any]:
     outline = [{"level": level, "title": title, "page": page} for level, title, page in info.outline]
     known = {"title": info.title or None, "author": info.author or None, "outline": outline}
     return {"schema": SCHEMA, "source": source, "model": model} | known
-
-
-def page_offsets(pages: Iterable[tuple[int, str]]) -> list[list[int]]:
-    """Return number and offset of each page: the character of the text of all pages at which its text begins."""
-    offsets, at = [], 0
-    for number, text in pages:
-        offsets.append([number, at])
-        at += len(text) + 2 if text else 0  # an empty line follows
-    return offsets

@@ -1,14 +1,16 @@
-"""Lines of a block -> running text: words divided at the end of a line are joined, short lines keep their breaks."""
+"""Lines of a block -> running text: words divided at the end of a line are joined, short lines keep their breaks.
+
+Paragraphs that go on in another column or on the next page are joined. With `keep_lines`, nothing is.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
 
-from .elements import HYPHENS, ITEM, LEADER, LINK, Span
-
-if TYPE_CHECKING:
-    from .elements import Block, Line
+from .elements import HYPHENS, ITEM, LEADER, LINK, LOST, Block, Line, Page, Span
 
 NOTE = 0.93  # height of the lines of a note, as a share of the text's
 SHORT_LINES = 24  # width of a block of lines that each stand for themselves, in heights of its lines
@@ -24,6 +26,8 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
     for before, line in zip([None, *block.lines], block.lines, strict=False):
         if before is None:
             text = ""
+        elif block.keeps_lines:
+            text += "\n"
         elif block.kind == "list" and not ITEM.match(line.text) and not text.endswith(HYPHENS):
             text += " "
         elif (
@@ -48,22 +52,174 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
     return text, spans
 
 
-def join_parts(parts: list[tuple[Block, str]]) -> list[str]:
+Part = tuple[list[Block], str]  # a text, and the blocks that it is of
+
+
+def join_parts(parts: Iterable[tuple[Block, str]]) -> list[Part]:
     """Return the texts of blocks; what continues a paragraph is appended to it, a divided word joined."""
-    joined: list[str] = []
+    joined: list[Part] = []
     paragraphs: list[tuple[int, float]] = []  # places of the paragraphs so far, and heights of their lines
     for block, text in parts:
         high = block.lines[0].box[3] - block.lines[0].box[1] if block.lines else 0.0
         places = [place for place, size in paragraphs if size > NOTE * high]
         if block.continues and places and text:
-            before = joined[places[-1]]
-            divided = before.endswith(HYPHENS) and before[-2:-1].isalpha() and text[:1].islower()
-            joined[places[-1]] = before[:-1] + text if divided else f"{before} {text}"
+            blocks, before = joined[places[-1]]
+            whole = before[:-1] + text if _is_divided(before, text) else f"{before} {text}"
+            joined[places[-1]] = [*blocks, block], whole
             continue
-        joined.append(text)
+        joined.append(([block], text))
         if block.kind == "text":
             paragraphs.append((len(joined) - 1, high))
     return joined
+
+
+def _is_divided(before: str, after: str) -> bool:
+    """Return whether a word is divided between two texts."""
+    return before.endswith(HYPHENS) and before[-2:-1].isalpha() and after[:1].islower()
+
+
+# -- pages -----------------------------------------------------------------------------------------------------------
+
+_BETWEEN = frozenset(("figure", "table", "caption", "footnote", "header", "footer"))  # kinds that may interrupt a text
+
+
+def goes_on(before: Block, block: Block, scale: float = 1.0) -> bool:
+    """Return whether text goes on in another block: within a sentence, in type of about the same size.
+
+    scale: pixels of the page of `before` per pixel of the page of `block`.
+    """
+    first, last = block.lines[0].height * scale, before.lines[-1].height
+    ends = before.text.rstrip()
+    open_end = ends[-1:].isalpha() or ends[-1:] in (",", *HYPHENS)
+    return open_end and block.text[:1].islower() and NOTE * last <= first < last / NOTE**2
+
+
+def mark_page_joins(pages: Iterable[Page]) -> Iterable[Page]:
+    """Return the pages with `continues` set where text goes on from the page before.
+
+    Args:
+        pages: The pages of one document, with running heads marked. They are iterated again on each pass over the
+            result, so only one page is in memory.
+    """
+    return _JoinedPages(pages)
+
+
+@dataclass
+class _JoinedPages:
+    pages: Iterable[Page]
+
+    def __iter__(self) -> Iterator[Page]:
+        before: Page | None = None
+        for page in self.pages:
+            first, last = _edge_text(page.blocks), before and _edge_text(before.blocks[::-1])
+            if (
+                before
+                and first
+                and last
+                and _are_neighbours(before, page)
+                and goes_on(last, first, _scale(before, page))
+            ):
+                blocks = [replace(block, continues=True) if block is first else block for block in page.blocks]
+                page = replace(page, blocks=blocks)
+            yield page
+            before = page
+
+
+def _edge_text(blocks: list[Block]) -> Block | None:
+    """Return the first of some blocks if it is text; figures, notes and page numbers before it do not count."""
+    for block in blocks:
+        if block.kind == "text" and block.lines and any(ch.isalpha() for ch in block.text):
+            return None if block.angle else block
+        if block.kind not in _BETWEEN and block.kind != "text":
+            return None
+    return None
+
+
+def _are_neighbours(before: Page, page: Page) -> bool:
+    return page.number == before.number + 1 and before.status not in LOST and page.status not in LOST
+
+
+def _scale(before: Page, page: Page) -> float:
+    """Return the pixels of one page per pixel of another."""
+    if before.dpi and page.dpi:
+        return before.dpi / page.dpi
+    return before.height / page.height if before.height and page.height else 1.0
+
+
+def keep_lines(pages: Iterable[Page]) -> Iterator[Page]:
+    """Yield pages whose texts keep the lines as they are printed. Divided words stay divided."""
+    for page in pages:
+        yield replace(page, blocks=[replace(block, keeps_lines=True, continues=False) for block in page.blocks])
+
+
+def join_pages(
+    pages: Iterable[Page], write: Callable[[Block], str], mark: Callable[[Page], str] = lambda _: ""
+) -> Iterator[tuple[int, str, str]]:
+    """Yield number, lead and text of each page; all of them in a row are the text of the document.
+
+    A lead is the mark of the page with the white around it. It lies inside a paragraph that goes on from the page
+    before. Notes and figures below such a paragraph are written before it, or after it where it fills a page.
+
+    Args:
+        pages: The pages of one document.
+        write: Returns the text of a block.
+        mark: Returns what is written before a page.
+    """
+    joined, taken, written = False, "", False  # taken: the end of a divided word, which is on the page before
+    held: list[str] = []  # texts that wait for the end of a paragraph
+    for page, following in pairwise(chain(pages, [None])):
+        assert page is not None
+        parts = [part for part in join_parts((block, write(block)) for block in page.blocks) if part[1]]
+        first = _take(parts, _edge_text(page.blocks)) if joined else ""
+        first, before = first.removeprefix(taken).lstrip(), joined
+        tail, after = _edge_text(page.blocks[::-1]), following and _continued_text(page, following)
+        joined, taken = after is not None, ""
+        last = _take(parts, tail) if after else ""
+        if after:
+            open_text, rest = last or first, write(after)
+            if _is_divided(open_text, rest) and " " in rest:
+                taken = rest.partition(" ")[0]
+                open_text = open_text[:-1] + taken
+            first, last = (first, open_text) if last else (open_text, "")
+        texts = [first, *held, *(text for _, text in parts), last]
+        if after and not last:
+            texts, held = [first], texts[1:-1]
+        else:
+            held = []
+        body, lead = "\n\n".join(text for text in texts if text), mark(page)
+        if before:
+            lead = f" {lead} " if lead else " "
+        else:
+            lead = "\n\n" * (written and bool(lead or body)) + lead + "\n\n" * bool(lead and body)
+        written = written or bool(lead or body)
+        yield page.number, lead, body
+
+
+def _continued_text(before: Page, page: Page) -> Block | None:
+    """Return the block of a page that goes on from the page before."""
+    first = _edge_text(page.blocks)
+    return (
+        first
+        if first and first.continues and _are_neighbours(before, page) and _edge_text(before.blocks[::-1])
+        else None
+    )
+
+
+def _take(parts: list[Part], block: Block | None) -> str:
+    """Remove the text of a block from parts and return it; empty if it is not among them."""
+    for k, (blocks, text) in enumerate(parts):
+        if any(block is one for one in blocks):
+            del parts[k]
+            return text
+    return ""
+
+
+def page_offsets(pages: Iterable[Page]) -> Iterator[list[int]]:
+    """Yield number and offset of each page: the character of `Document.text()` at which its text begins."""
+    at = 0
+    for number, lead, text in join_pages(pages, lambda block: block.text):
+        yield [number, at + (len(lead) if text else 2 * bool(at))]
+        at += len(lead) + len(text)
 
 
 def is_of_short_lines(block: Block) -> bool:

@@ -15,11 +15,11 @@ from itertools import groupby, pairwise
 import numpy as np
 
 from ..io.box import Box, union
-from .elements import HYPHENS, ITEM, STYLES, Block, Line, Page
+from .elements import ITEM, STYLES, Block, Line, Page
 from .evidence import Evidence, add_links
 from .layout.figures import CAPTION
 from .layout.footnotes import mark_footnotes
-from .running_text import NOTE, is_of_short_lines
+from .running_text import NOTE, goes_on, is_of_short_lines
 
 REGIONS = ("table", "figure")  # blocks from `layout/`
 HEADING = 1.15  # least size of a heading, as a multiple of the text size
@@ -86,9 +86,7 @@ def _mark_continued(blocks: list[Block]) -> None:
             if before is not None and block.lines[0].height < NOTE * before.lines[-1].height:
                 continue  # a note
             if before is not None and (apart or block.box[1] < before.box[1]) and not CAPTION.match(block.text):
-                ends, alike = before.text.rstrip(), before.lines[-1].height < block.lines[0].height / NOTE
-                open_end = ends[-1:].isalpha() or ends[-1:] in (",", *HYPHENS)
-                block.continues = alike and open_end and block.text[:1].islower()
+                block.continues = goes_on(before, block)
             before, apart = block, False
 
 

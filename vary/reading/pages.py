@@ -20,6 +20,7 @@ from ..document.layout.bitmap import lighten
 from ..document.orientation import Orientation, restore_orientation, straighten, straighten_box
 from ..document.outline import apply_outline
 from ..document.running_heads import mark_running_heads
+from ..document.running_text import mark_page_joins
 from ..document.structure import find_structure
 from ..io.errors import InputError, PageTimeout
 from ..io.pdf import PAGE_TIMEOUT_S
@@ -197,5 +198,5 @@ def read_document(
             document.pages.append(page)
             if on_page:
                 on_page(page)
-    document.pages = list(mark_running_heads(document.pages))
+    document.pages = list(mark_page_joins(mark_running_heads(document.pages)))
     return document

@@ -30,6 +30,7 @@ from .. import __version__
 from ..document.elements import LOST, Document, Page
 from ..document.formats.markdown import page_markdown
 from ..document.running_heads import mark_running_heads
+from ..document.running_text import mark_page_joins
 from ..io.errors import InputError, MissingExtra
 from ..reading.pages import PageReader
 from .fetch import fetch_image
@@ -168,7 +169,7 @@ class Service:
             return await _stream_response(job, partial(_lines, self._count_pages(job), document), STREAM)
         async for page in self._count_pages(job):
             document.pages.append(page)
-        document.pages = list(mark_running_heads(document.pages))
+        document.pages = list(mark_page_joins(mark_running_heads(document.pages)))
         if document.lost:
             first = document.lost[0]
             why = first.error or first.status

@@ -24,6 +24,7 @@ from ..document.elements import Page
 from ..document.formats.searchable_pdf import SearchablePdf
 from ..document.formats.writers import WRITERS
 from ..document.running_heads import mark_running_heads
+from ..document.running_text import mark_page_joins
 from ..io.source import Source
 from ..reading.runs.pictures import PICTURE_DPI, add_picture
 from .app import Served, create_app, load_models, serve
@@ -120,7 +121,7 @@ def _pages(found: bytes) -> list[Page]:
     for page in pages:
         for block in page.blocks:
             block.image = None
-    return list(mark_running_heads(pages))
+    return list(mark_page_joins(mark_running_heads(pages)))
 
 
 # -- the page --------------------------------------------------------------------------------------------------------

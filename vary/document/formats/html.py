@@ -5,8 +5,9 @@ from __future__ import annotations
 import html as html_lib
 from collections.abc import Callable, Iterator
 
-from ..elements import LINK, LOST, Block
+from ..elements import LINK, LOST, Block, Page
 from ..findings import FileInfo
+from ..running_text import join_parts
 from .markdown import Pages, _line_runs, _loss
 from .tables import html_table
 
@@ -22,7 +23,7 @@ def html(source: str, model: str, pages: Pages, info: FileInfo | None = None) ->
     )
     for page in pages:
         lost = f'<p class="lost">{_safe(_loss(page))}</p>\n'
-        blocks = "\n".join(_HTML.get(block.kind, _html_paragraph)(block) for block in page.blocks)
+        blocks = "\n".join(_html_parts(page))
         status = _safe(page.status)
         yield f'<section id="page-{page.number}" data-status="{status}">\n{lost if page.status in LOST else ""}'
         yield f"{blocks}\n</section>\n"
@@ -56,8 +57,20 @@ def _html_lines(block: Block) -> list[str]:
     return lines
 
 
+def _html_parts(page: Page) -> Iterator[str]:
+    """Yield the blocks of a page. A paragraph over columns is one, and one that goes on from another page is marked."""
+    written = ((block, (_HTML.get(block.kind) or _html_text)(block)) for block in page.blocks)
+    for (block, *_), text in join_parts(written):
+        attribute = ' class="continues"' if block.continues else ""
+        yield text if block.kind in _HTML else f"<p{attribute}>{text}</p>"
+
+
+def _html_text(block: Block) -> str:
+    return "<br>".join(_html_lines(block))
+
+
 def _html_paragraph(block: Block) -> str:
-    return f"<p>{'<br>'.join(_html_lines(block))}</p>"
+    return f"<p>{_html_text(block)}</p>"
 
 
 def _html_heading(block: Block) -> str:

@@ -14,7 +14,7 @@ from itertools import groupby
 
 from ..elements import ITEM, LINK, LOST, MATH, NOTE_MARK, SCRIPTS, Block, Line, Page
 from ..findings import FileInfo
-from ..running_text import join_parts
+from ..running_text import join_pages, join_parts
 from .tables import has_merged_body, html_table, simple_rows
 
 Pages = Iterator[Page]
@@ -37,13 +37,14 @@ def markdown(source: str, model: str, pages: Pages, info: FileInfo | None = None
     Footnotes keep their marks as labels. One that an earlier page has used gets the page's number before it.
     """
     labels: set[str] = set()
-    for k, page in enumerate(pages):
-        page = _with_new_labels(page, labels)
-        parts = [f"<!-- page {page.number} -->"]
-        if page.status in LOST:
-            parts.append(f"<!-- {_comment(_loss(page))} -->")
-        parts.append(page_markdown(page))
-        yield ("\n\n" if k else "") + "\n\n".join(part for part in parts if part)
+    labelled = (_with_new_labels(page, labels) for page in pages)
+    for _, lead, text in join_pages(labelled, block_markdown, _page_mark):
+        yield lead + text
+
+
+def _page_mark(page: Page) -> str:
+    lost = f"\n\n<!-- {_comment(_loss(page))} -->" if page.status in LOST else ""
+    return f"<!-- page {page.number} -->{lost}"
 
 
 def _with_new_labels(page: Page, taken: set[str]) -> Page:
@@ -63,8 +64,8 @@ def _with_new_labels(page: Page, taken: set[str]) -> Page:
 
 def page_markdown(page: Page) -> str:
     """Return the Markdown of one page, without a mark for the page."""
-    parts = join_parts([(block, block_markdown(block)) for block in page.blocks])
-    return "\n\n".join(part for part in parts if part)
+    parts = join_parts((block, block_markdown(block)) for block in page.blocks)
+    return "\n\n".join(text for _, text in parts if text)
 
 
 def block_markdown(block: Block) -> str:

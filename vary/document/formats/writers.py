@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import json as json_lib
 from collections.abc import Iterator
+from itertools import tee
 from typing import Protocol
 
 from ..findings import FileInfo, document_head
+from ..running_text import join_pages, page_offsets
 from .html import html
 from .markdown import Pages, markdown
 
 
 def plain(source: str, model: str, pages: Pages, info: FileInfo | None = None) -> Iterator[str]:
     """Yield the plain text, with an empty line between blocks."""
-    gap = ""
-    for page in pages:
-        if page.text:
-            yield gap + page.text
-            gap = "\n\n"
+    for _, lead, text in join_pages(pages, lambda block: block.text):
+        yield lead + text
 
 
 def json(source: str, model: str, pages: Pages, info: FileInfo | None = None) -> Iterator[str]:
     """Yield the parts of the JSON of `Document.json`; see `document.schema.json`."""
     head = json_lib.dumps(document_head(source, model, info or FileInfo()), ensure_ascii=False)
     yield head[:-1] + ', "pages": ['
-    offsets, at = [], 0
-    for k, page in enumerate(pages):
-        found = page.to_dict()
-        yield (",\n" if k else "\n") + json_lib.dumps(found, ensure_ascii=False)
-        offsets.append([page.number, at])
-        at += len(found["text"]) + 2 if found["text"] else 0
+    offsets: list[list[int]] = []
+    for page, offset in zip(*_both(pages), strict=True):
+        yield (",\n" if offsets else "\n") + json_lib.dumps(page.to_dict(), ensure_ascii=False)
+        offsets.append(offset)
     yield f'\n], "offsets": {offsets}}}'
+
+
+def _both(pages: Pages) -> tuple[Pages, Iterator[list[int]]]:
+    """Return the pages and their offsets, to be iterated side by side."""
+    pages, others = tee(pages)
+    return pages, page_offsets(others)
 
 
 class Writer(Protocol):

@@ -27,6 +27,7 @@ from ...document.formats.markdown import front_matter
 from ...document.formats.tables import csv_table
 from ...document.formats.writers import SUFFIXES, WRITERS
 from ...document.running_heads import mark_running_heads
+from ...document.running_text import keep_lines, mark_page_joins
 from ...io.errors import ConfigError, InputError
 from ...io.files import atomic_write, lock_folder, sha256
 from ...io.pdf import PAGE_TIMEOUT_S
@@ -100,10 +101,12 @@ class _Run:
         password: str | None,
         figures: bool,
         front_matter: bool,
+        join: bool,
         settings: str,
     ):
         self.out, self.forms, self.model = out, forms, model
-        self.password, self.figures, self.front_matter, self.settings = password, figures, front_matter, settings
+        self.password, self.figures, self.front_matter = password, figures, front_matter
+        self.join, self.settings = join, settings
         self.summary = Summary()
         self.opened = self.found = 0  # files, and the pages in them
 
@@ -181,6 +184,7 @@ def read_all(
     max_pages: int = MAX_PAGES,
     figures: bool = False,
     front_matter: bool = False,
+    join: bool = True,
     decoder: bool = False,
     pixels: bool = False,
     formulas: bool = True,
@@ -195,7 +199,7 @@ def read_all(
         pages: selection such as "1-4,7,-1"; None reads all. password: of encrypted PDFs.
         workers: number of processes, by default one per core. ray: address of a cluster to read on instead.
         timeout_s: time limit of a page. max_pages: most pages of one file.
-        figures: crop figures and link them. front_matter: begin Markdown with title, author and number of pages.
+        figures: crop and link them. front_matter: begin Markdown with title and author. join: join lines and pages.
         on_page: called for each page in order, with its ledger entry as a dict, plus `before` (read in an earlier run)
             and `expected` (pages of the run, estimated). Its `page` is None for a file that could not be opened.
         factory: `module:function` that opens the reader from a `ReaderSpec`.
@@ -206,7 +210,7 @@ def read_all(
     spec = ReaderSpec(model or "vary-nano", device, decoder, pixels, formulas, factory)
     if spec.remote:
         spec = replace(spec, model=_name_on_server(model, device))
-    run = _Run(Path(out), to, spec.model, password, figures, front_matter, _settings_digest(spec))
+    run = _Run(Path(out), to, spec.model, password, figures, front_matter, join, _settings_digest(spec))
     pool = _open_pool(spec, timeout_s, workers, ray)
     with pool, _open_run(run.out) as ledger, find_files(inputs, run.out) as files:
         run.summary.files = len(files)
@@ -298,14 +302,14 @@ def _write_document(run: _Run, ledger: Ledger, job: _Job) -> None:
     entries = [ledger.pages[job.sha256, number, run.settings] for number in job.numbers]
     known = [[entry.page, entry.status, entry.seconds, entry.bytes] for entry in entries]
     state = hashlib.sha256(
-        json.dumps([job.sha256, run.settings, run.figures, run.front_matter, known]).encode()
+        json.dumps([job.sha256, run.settings, run.figures, run.front_matter, run.join, known]).encode()
     ).hexdigest()[:16]
     before = ledger.written.get(job.name)
     written = before.written if before is not None and before.state == state else ()
     wanted = [f for f in run.forms if f not in written or not (run.out / (job.name + SUFFIXES[f])).exists()]
     if not wanted:
         return
-    job.pages = mark_running_heads(_StoredPages(run, job))
+    job.pages = mark_page_joins(mark_running_heads(_StoredPages(run, job)))
     if run.figures or "pdf" in wanted or "overlay" in wanted:
         _write_pictures(run, job, wanted)
     if "csv" in wanted:
@@ -315,7 +319,9 @@ def _write_document(run: _Run, ledger: Ledger, job: _Job) -> None:
             with atomic_write(run.out / (job.name + SUFFIXES[form])) as file:
                 if form == "md" and run.front_matter:
                     file.write(front_matter(job.label, job.info, len(job.numbers)).encode("utf-8", "backslashreplace"))
-                for part in WRITERS[form](job.label, run.model, _link_figures(run, job), job.info):
+                pages = _link_figures(run, job)
+                pages = pages if run.join or form == "json" else keep_lines(pages)
+                for part in WRITERS[form](job.label, run.model, pages, job.info):
                     file.write(part.encode("utf-8", "backslashreplace"))
                 file.write(b"\n")
     ledger.add(WrittenEntry(job.name, job.label, state, tuple(sorted({*written, *wanted}))))
