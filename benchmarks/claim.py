@@ -51,8 +51,6 @@ from vary.train.recipe import Recipe, Stage
 
 HIGH, WIDE = 96, 256  # px of every picture
 # The language model: a Llama of 1.5 million weights that reads and writes characters
-TEXT = {"hidden_size": 192, "intermediate_size": 576, "head_dim": 64, "num_hidden_layers": 3, "num_attention_heads": 3,
-        "num_key_value_heads": 3}  # fmt: skip
 ADVANCE, PITCH = 8, 32  # px of a character and of a line: those of an image token of the new vocabulary
 ARMS = {"general": ("general",), "new": ("new",), "both": ("general", "new")}
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -216,15 +214,16 @@ for _name, _draw in {"prose": draw_prose, "text": draw_text, "chart": draw_chart
 # -- models ------------------------------------------------------------------------------------------------------------
 def model_of(arm: str, small: bool = False) -> VaryForConditionalGeneration:
     """An arm's model with random weights. small: a tiny language model, for tests."""
-    nano = settings("vary-nano-test" if small else "vary-nano")
+    new = settings(str(RECIPES / "models" / "claim-new.yaml"))
+    text = settings("vary-nano-test")["text_config"] if small else new["text_config"]
     eyes = {
         "general": {"name": "efficientnet-lite", "preprocess": {"mean": 0.498, "std": 0.502, "fit": "pad",
                     "size": 224, "resample": "bicubic"}},
-        "new": settings("vary-nano")["vocabularies"][0],
+        "new": new["vocabularies"][0],
     }  # fmt: skip
     connectors = {
         "general": {"name": "mlp", "depth": 2},
-        "new": {"name": "shuffle", "window": [PITCH // 8, ADVANCE // 4], "squeeze": 96},
+        "new": new["connector"][0],
     }
     torch.manual_seed(1)
     return VaryForConditionalGeneration(
@@ -232,8 +231,8 @@ def model_of(arm: str, small: bool = False) -> VaryForConditionalGeneration:
             vocabularies=[eyes[name] for name in ARMS[arm]],
             connector=[connectors[name] for name in ARMS[arm]],
             merge="token",
-            text_config=nano["text_config"] | ({} if small else TEXT),
-            image_token_id=nano["image_token_id"],
+            text_config=text,
+            image_token_id=new["image_token_id"],
         )
     )
 

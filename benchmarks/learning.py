@@ -39,11 +39,7 @@ def make_models() -> None:
     """Random weights of a model small enough for a busy core; that with `feed` differs where it must, in one layer."""
     weights: dict[str, torch.Tensor] = {}
     for name, feed in (("model", False), ("model-feed", True)):
-        settings = settings_of("vary-nano")
-        settings["vocabularies"][0] |= {"stem": [12, 24], "width": 64, "depth": 1}
-        settings["connector"] |= {"window": [2, 2], "squeeze": 24}  # 16 x 8 px: about one character
-        settings["text_config"] |= {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2}
-        settings["text_config"] |= {"num_attention_heads": 2, "num_key_value_heads": 2}
+        settings = settings_of("recipes/models/learning.yaml")
         settings["reading"]["append_posteriors"] = feed
         torch.manual_seed(1)
         model = VaryForConditionalGeneration(VaryConfig(**settings))

@@ -42,6 +42,17 @@ def test_recipes_of_the_paper_can_be_described_without_weights(name, monkeypatch
     assert settings.model in settings.made_by
 
 
+@pytest.mark.parametrize("name", ["claim", "learning-plateau"])
+def test_recipes_of_benchmarks_can_be_described_without_weights(name, monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(RECIPES.parent)  # their models are files of the repository
+    settings = Recipe.load(RECIPES / f"{name}.yaml", [f"model={tmp_path / 'none'}"])
+    text = describe_run(settings)
+    assert f"sizes are those of recipes/models/{name.partition('-')[0]}" in text
+    assert "TFLOP a step" in text
+    with pytest.raises(ValueError, match="no model folder; make it first: python benchmarks/"):
+        run(settings)
+
+
 def test_quantised_weights_need_less_memory_in_the_description(monkeypatch, tmp_path) -> None:
     monkeypatch.chdir(tmp_path)
     texts = [describe_run(Recipe.load(RECIPES / "vary-base-qlora.yaml", changes)) for changes in ([], ["lora.bits=0"])]
