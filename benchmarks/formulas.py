@@ -15,7 +15,7 @@ from rapidfuzz.distance import Levenshtein
 from vary.data.corpus.formulas import real_formulas
 from vary.data.documents.formula_glyphs import FormulaGlyphs
 from vary.models.generate.formula_writer import write_formulas
-from vary.train.export import load_symbols_decoder
+from vary.train.export import load_part
 
 ROOT = Path(__file__).parents[1]
 BUCKETS = (10, 25, 60, 152)
@@ -29,7 +29,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     packages = yaml.safe_load((ROOT / "recipes" / "vary-nano-3.yaml").read_text())["stages"][0]["formulas"]
-    decoder = load_symbols_decoder(asked.weights)
+    decoder = load_part(asked.weights, "symbols_decoder")
     source = FormulaGlyphs(real_formulas("test", packages), seed=SEED, shares=(0, 1, 0), swapped=0.0)
     formulas = sorted((source.sample(k) for k in range(asked.count)), key=lambda f: len(f.steps))
     rows = []

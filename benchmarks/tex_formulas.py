@@ -1,10 +1,11 @@
 """Measure formulas of whole pages that LaTeX set: which are found, written, and equal to one of the source.
 
-    python benchmarks/tex_formulas.py [--seed 5] [--font lmodern]
+    python benchmarks/tex_formulas.py [--seed 5] [--font lmodern] [--pixels]
 
 Needs pdflatex with amsmath. The document has prose of few words, 30 common formulas, and 150 of a documentation package
 that no recipe trains on: short ones in lines, long ones set on their own. A written formula counts as equal when its
-canonical LaTeX is that of any formula of the source, so the rate says how much of what is written is right.
+canonical LaTeX is that of any formula of the source, so the rate says how much of what is written is right. With
+`--pixels` the pages are read as images of 200 dpi, where only formulas set on their own are sought.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import pypdfium2 as pdfium
 import yaml
 
 from vary import load, read
@@ -33,6 +35,7 @@ COMMON = (
     r"x\mapsto x^2", r"A\subseteq B",
 )  # fmt: skip
 WORDS = ["the", "model", "of", "a", "ship", "says", "each", "port", "holds", "days", "and", "one", "number", "low"]
+DPI = 200
 INLINE = 45  # characters of LaTeX up to which a formula is set in a line
 
 
@@ -68,10 +71,21 @@ def canonical(latex: str) -> str:
     return re.sub(r"[.,;:]$", "", latex.replace(" ", ""))
 
 
+def pictures(path: Path) -> list[Path]:
+    """Write each page of a PDF as an image; returns their paths."""
+    found = []
+    with pdfium.PdfDocument(path) as pdf:
+        for number, page in enumerate(pdf):
+            found.append(path.with_name(f"{number}.png"))
+            page.render(scale=DPI / 72, grayscale=True).to_pil().save(found[-1], dpi=(DPI, DPI))
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--font", default="", help="a LaTeX package of fonts; Computer Modern when empty")
+    parser.add_argument("--pixels", action="store_true")
     asked = parser.parse_args()
     text = source(asked.seed, asked.font)
     body = text.split("\\begin{document}")[1]
@@ -80,11 +94,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "a.tex").write_text(text)
         subprocess.run(["pdflatex", "-interaction=nonstopmode", "a.tex"], cwd=folder, stdout=subprocess.DEVNULL)
-        document = read(Path(folder) / "a.pdf", load("vary-nano"))
-    written = [canonical(one.latex) for page in document.pages for one in page.formulas if one.used]
+        pages = pictures(Path(folder) / "a.pdf") if asked.pixels else [Path(folder) / "a.pdf"]
+        model = load("vary-nano")
+        read_pages = [page for path in pages for page in read(path, model).pages]
+    written = [canonical(one.latex) for page in read_pages for one in page.formulas if one.used]
     wrong = [one for one in written if one not in truth]
     equal = len(written) - len(wrong)
-    print(f"{len(truth)} formulas on {len(document.pages)} pages: {len(written)} written, {equal} equal; the others:")
+    if asked.pixels:
+        truth_alone = [one for one, groups in zip(truth, found, strict=True) if not groups[0]]
+        print(f"{len(truth_alone)} set on their own;", end=" ")
+    print(f"{len(truth)} formulas on {len(read_pages)} pages: {len(written)} written, {equal} equal; the others:")
     print("\n".join(wrong))
 
 

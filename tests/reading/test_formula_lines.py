@@ -15,7 +15,7 @@ from vary.document.formats.writers import WRITERS
 from vary.document.orientation import Orientation
 from vary.io.pdf_objects import read_content
 from vary.reading.api import load, read
-from vary.reading.formulas import Formula
+from vary.reading.formulas.from_layer import Formula
 from vary.reading.layer.formula_lines import mark_formulas, write_formula_lines
 from vary.reading.layer.lines import find_lines
 
@@ -119,7 +119,7 @@ def test_a_formula_that_could_not_be_written_links_its_picture() -> None:
     line = Line("b2 + 9", (10, 10, 60, 20), 1.0, writer="layer")
     page = Page(1, "ok", 100, 100, blocks=[Block([line], line.box)])
     page.formulas = [FormulaReading("b_2+9", (9, 9, 61, 21), 0.2, False)]
-    mark_formulas(page)
+    mark_formulas(page, [page.formulas[0].box])
     (block,) = page.blocks
     assert (block.kind, block.is_picture) == ("formula", True)
     assert Document("a", "m", [page]).markdown().endswith("\n\nb2 + 9")

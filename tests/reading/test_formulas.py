@@ -17,8 +17,8 @@ from vary.markup.math_tokens import GLYPHS, STRUCTURE
 from vary.models.generate.export_onnx import export_formulas
 from vary.models.generate.formula_writer import write_formulas
 from vary.models.generate.symbols_decoder import SymbolsDecoder
-from vary.reading.engines.symbols import open_symbols
-from vary.reading.formulas import MAX_GLYPHS, join_tex_glyphs, tex_character, write_layer_formulas
+from vary.reading.engines.symbols import OnnxSymbols
+from vary.reading.formulas.from_layer import MAX_GLYPHS, join_tex_glyphs, tex_character, write_layer_formulas
 from vary.train.tasks.formula_task import IGNORED, collate
 
 FORMULAS = [r"\frac{a}{b}", r"x_{i}^{2}", r"\sqrt{y}+1", r"\sin t"]
@@ -107,7 +107,7 @@ def test_what_is_not_there_is_never_written(decoder) -> None:
 def test_the_onnx_files_write_the_same(decoder, tmp_path) -> None:
     """One formula and several, whose number and sizes differ from those of the export."""
     export_formulas(decoder, tmp_path)
-    exported = open_symbols(tmp_path, 1)
+    exported = OnnxSymbols(tmp_path, 1)
     assert (exported.glyphs, exported.structure) == (decoder.glyphs, decoder.structure)
     rng, sets = np.random.default_rng(1), []
     for count in (1, 7, 12, 3):

@@ -10,8 +10,8 @@ import pytest
 from vary.data.documents.formula_glyphs import FormulaGlyphs
 from vary.models.generate.formula_writer import write_formulas
 from vary.models.hub import weights_dir
-from vary.reading.engines.symbols import open_symbols
-from vary.train.export import load_symbols_decoder
+from vary.reading.engines.symbols import OnnxSymbols
+from vary.train.export import load_part
 from vary.train.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ def test_the_recipe_goes_on_from_them(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_they_write_simple_formulas() -> None:
-    decoder = load_symbols_decoder(FOLDER)
+    decoder = load_part(FOLDER, "symbols_decoder")
     latex = ["a+b=c", "x_{i}^{2}", r"f(x)=\frac{1}{x}", r"\alpha\le\beta"]
     source = FormulaGlyphs(latex, shares=(0, 1, 0), swapped=0.0)
     formulas = [{f.latex: f for f in map(source.sample, range(48))}[one] for one in latex]
@@ -35,6 +35,6 @@ def test_they_write_simple_formulas() -> None:
     written = write_formulas(decoder, glyphs)
     assert [w.latex for w in written] == latex
     assert all(w.accounted and w.probability > 0.5 for w in written)
-    for own, shipped in zip(written, write_formulas(open_symbols(weights_dir("vary-nano"), 1), glyphs), strict=True):
+    for own, shipped in zip(written, write_formulas(OnnxSymbols(weights_dir("vary-nano"), 1), glyphs), strict=True):
         assert own.steps == shipped.steps
         assert own.confidence == pytest.approx(shipped.confidence, abs=1e-4)

@@ -60,7 +60,7 @@ class Disagreement:
 
 @dataclass
 class FormulaReading:
-    """A formula of a PDF's text layer in LaTeX. used: whether it is certain enough to be part of the text."""
+    """A formula in LaTeX, of a text layer or of pixels. used: whether it is certain enough to be part of the text."""
 
     latex: str
     box: Box

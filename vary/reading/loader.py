@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..document.lines import FrameGrid
 from ..io.errors import MissingExtra
 from ..io.memory import return_large_blocks
-from ..models.hub import FORMULA_FILES, weights_dir
+from ..models.hub import FORMULA_FILES, GLYPH_FILE, weights_dir
 from .engines.base import thread_count
 from .field import HeadWeights
 from .network import ReadingNetwork, load_network
@@ -22,6 +22,7 @@ from .reader import Reader
 if TYPE_CHECKING:
     from ..models.generate.formula_writer import StepModel
     from ..models.modeling import VaryForConditionalGeneration
+    from .formulas.from_pixels import GlyphFinder
 
 
 def load_reader(
@@ -42,7 +43,7 @@ def load_reader(
         engine: `openvino`, `onnx` or `torch`; None takes $VARY_ENGINE, or else the best one that is installed.
         threads: CPU threads of the network; None takes all cores, within $OMP_NUM_THREADS and $OMP_THREAD_LIMIT.
         pixels: read pixels alone, without the text layers of PDFs.
-        formulas: write the formulas of text layers as LaTeX, with a model that has the files for it.
+        formulas: write formulas as LaTeX, with a model that has the files for it.
     """
     return_large_blocks()
     folder = weights_dir(name)
@@ -51,15 +52,22 @@ def load_reader(
     network = load_network(folder, engine, threads, device)
     writes = formulas and all((folder / name).is_file() for name in FORMULA_FILES)
     symbols = partial(_open_symbols, folder, threads or thread_count()) if writes else None
-    reader = Reader(network, name, partial(_decoder, folder, device) if decoder else None, symbols)
+    glyphs = partial(_open_glyphs, folder, threads or thread_count()) if (folder / GLYPH_FILE).is_file() else None
+    reader = Reader(network, name, partial(_decoder, folder, device) if decoder else None, symbols, glyphs)
     reader.uses_layer = not pixels
     return reader
 
 
 def _open_symbols(folder: Path, threads: int) -> StepModel:
-    from .engines.symbols import open_symbols  # imports onnxruntime
+    from .engines.symbols import OnnxSymbols  # imports onnxruntime
 
-    return open_symbols(folder, threads)
+    return OnnxSymbols(folder, threads)
+
+
+def _open_glyphs(folder: Path, threads: int) -> GlyphFinder:
+    from .engines.symbols import OnnxGlyphs  # imports onnxruntime
+
+    return OnnxGlyphs(folder, threads)
 
 
 def _require_torch(what: str) -> None:

@@ -25,6 +25,7 @@ from ..document.structure import find_structure
 from ..io.errors import InputError, PageTimeout
 from ..io.pdf import PAGE_TIMEOUT_S
 from ..io.source import MAX_PAGES, Source
+from .layer.formula_lines import mark_formulas
 from .layer.lines import LAYER_DPI, LayerReader, read_layer
 from .layer.pixels import read_both
 from .reader import Reader
@@ -117,6 +118,7 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
     page.dpi = dpi
     if not page.structured:
         find_structure(page)
+        mark_formulas(page)
     if turn != Orientation():
         restore_orientation(page, turn, image.size)
     return page

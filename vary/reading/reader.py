@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ..document.elements import Block, Page
+from ..document.elements import MATH, Block, Page
 from ..document.evidence import Evidence
-from ..document.findings import RejectedText
+from ..document.findings import FormulaReading, RejectedText
 from ..document.layout.arrange import find_evidence, lay_out, usual_size
 from ..document.layout.bitmap import erase_rules
 from ..document.lines import TextLine
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from ..models.generate.formula_writer import StepModel
     from ..models.generate.strip_decoder import StripDecoder
     from ..models.modeling import VaryForConditionalGeneration
+    from .formulas.from_pixels import FormulaReader, GlyphFinder
 
 EM_RANGE = (13.0, 19.5)  # px per em that are read unscaled; a page with other type is scaled to the model's em_px
 WINDOW = (320, 512)  # px, height and width of the part in which the size of type is measured
@@ -81,8 +82,9 @@ class Reader:
         network: pixels to class probabilities.
         name: of the model.
         decoder: loads the whole model; called at the first page with many uncertain spans.
-        formulas: opens the network that writes formulas of text layers as LaTeX; called at the first formula. None
-            leaves formulas as they are.
+        formulas: opens the network that writes formulas as LaTeX; called at the first formula. None leaves formulas as
+            they are.
+        glyphs: opens the network that finds the glyphs of formulas in pixels. None writes those of text layers only.
     """
 
     uses_layer = False
@@ -93,9 +95,10 @@ class Reader:
         name: str,
         decoder: Callable[[], VaryForConditionalGeneration] | None = None,
         formulas: Callable[[], StepModel] | None = None,
+        glyphs: Callable[[], GlyphFinder] | None = None,
     ):
         self.name, self.network, self.preprocess = name, network, network.preprocess
-        self._decoder, self._formulas = decoder, formulas
+        self._decoder, self._formulas, self._glyphs = decoder, formulas, glyphs
         self.writes_formulas = formulas is not None
         self.decoder_weight = float(network.reading.get("decoder_weight", 0.0)) if decoder else 0.0
         self._measured: tuple[Image.Image | None, tuple[float, float, float]] = None, (0.0, 1.0, 0.0)
@@ -115,6 +118,15 @@ class Reader:
         if self._formulas is None:
             raise InputError(f"{self.name}: this reader was made without its formulas")
         return self._formulas()
+
+    @cached_property
+    def formula_reader(self) -> FormulaReader | None:
+        """What reads formulas from pixels; None for a reader without it."""
+        if self._glyphs is None or self._formulas is None:
+            return None
+        from .formulas.from_pixels import FormulaReader
+
+        return FormulaReader(self.network, self._glyphs, lambda: self.symbols_decoder)
 
     def wanted_scale(self, image: Image.Image) -> float:
         """Return the scale at which the page's type has the size that the head reads best."""
@@ -187,16 +199,20 @@ class Reader:
         if complete:
             lines = reread_cells(lines, rest, lambda pixels: self._read_pass(pixels)[0])
         lines = correct_case(spell_digits(lines), fitted.pixels)
-        styles = self.network.frame_grid.styles
+        styles = self.network.frame_grid.styles + MATH
         texts = [line for line in lines if is_text(line)]
         if not prove_text(texts):
             texts = []
         evidence = find_evidence(fitted.pixels, texts)
         evidence.fields = [one._replace(box=scale_box(one.box, fitted.scale)) for one in fields]
+        formulas: list[FormulaReading] = []
+        if complete and texts and self.formula_reader:
+            texts, formulas = self.formula_reader.write(texts, lines, image, fitted.scale, evidence)
         blocks = lay_out(texts, evidence, fitted.pixels.shape[::-1], styles, fitted.scale)
         for block in _scale_boxes(turned, 1 / fitted.scale):
             _insert(blocks, block)
         page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
+        page.formulas = formulas
         kept = {id(line) for line in texts}
         page.rejected = [to_rejected(line, fitted.scale) for line in lines if id(line) not in kept]
         if not complete:

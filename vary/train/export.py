@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -18,9 +18,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..io.errors import InputError, MissingExtra
 from ..models.config import preset
-from ..models.generate.export_onnx import export_formulas
+from ..models.generate.export_onnx import export_formulas, export_glyphs
 from ..models.generate.symbols_decoder import SymbolsDecoder
-from ..models.modeling import load_model
+from ..models.heads.glyphs import GlyphHead
+from ..models.modeling import VaryForConditionalGeneration, load_model
 from .build import build
 from .checkpoint import Checkpoints, load_tensors
 from .recipe import Recipe
@@ -112,33 +113,40 @@ def merge_adapters(model: nn.Module) -> None:
             setattr(model.get_submodule(parent), own, module.base_layer)
 
 
-def load_symbols_decoder(folder: Path) -> SymbolsDecoder:
-    """Load the decoder from a folder with `model.safetensors`.
+def load_part(folder: Path, name: str) -> nn.Module:
+    """Load a part of vary-nano-formulas from a folder with `model.safetensors`.
+
+    Args:
+        folder: Such as checkpoints/vary-nano-3.
+        name: `symbols_decoder` or `glyph_head`.
 
     Raises:
-        InputError: The folder holds no symbols decoder.
+        InputError: The folder does not hold it.
     """
-    path, prefix = folder / "model.safetensors", "symbols_decoder."
+    path = folder / "model.safetensors"
     if not path.is_file():
         raise InputError(f"{folder}: no model.safetensors in it")
-    tensors = {k.removeprefix(prefix): v.float() for k, v in load_file(path).items() if k.startswith(prefix)}
-    decoder = SymbolsDecoder(**(preset("vary-nano-formulas").formulas or {}))
+    part = VaryForConditionalGeneration(preset("vary-nano-formulas")).get_submodule(name)
+    tensors = load_file(path).items()
     try:
-        decoder.load_state_dict(tensors)
+        part.load_state_dict({k.removeprefix(f"{name}."): v.float() for k, v in tensors if k.startswith(name)})
     except RuntimeError:
-        raise InputError(f"{path}: holds no symbols decoder of vary-nano-formulas") from None
-    return decoder.eval()
+        raise InputError(f"{path}: holds no {name} of vary-nano-formulas") from None
+    return part.eval()
 
 
 def export_formula_files(weights: Path, folder: Path) -> list[Path]:
-    """Write the ONNX files of a folder's symbols decoder into a model folder; returns their paths.
+    """Write the ONNX files of a folder's symbols decoder and glyph head into a model folder; returns their paths.
 
     Raises:
-        InputError: The weights hold no symbols decoder.
+        InputError: The weights lack one of them.
         MissingExtra: onnx or onnxscript is not installed.
     """
     try:
-        return export_formulas(load_symbols_decoder(weights), folder)
+        return [
+            *export_formulas(cast(SymbolsDecoder, load_part(weights, "symbols_decoder")), folder),
+            export_glyphs(cast(GlyphHead, load_part(weights, "glyph_head")), folder),
+        ]
     except ModuleNotFoundError as error:
         raise MissingExtra("exporting formulas", error.name, "train") from None
 

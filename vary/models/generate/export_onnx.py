@@ -1,8 +1,9 @@
-"""Export a symbols decoder as two ONNX files, so that readers without PyTorch write formulas.
+"""Export a symbols decoder and a glyph head as ONNX files, so that readers without PyTorch write formulas.
 
 `formulas_begin.onnx` encodes glyphs once; `formulas_next.onnx` scores one step and returns the longer cache.
-Weights are stored in float16 and computed in float32. The first file's metadata names glyphs and structure steps.
-Shapes: as in `symbols_decoder`; L decoder layers, the two of a pair are keys and values.
+`formulas_glyphs.onnx` finds the glyphs in the features of a reading vocabulary.
+Weights are stored in float16 and computed in float32. Metadata names the glyphs, and the structure steps.
+Shapes: as in `symbols_decoder` and `heads/glyphs`; L decoder layers, the two of a pair are keys and values.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..hub import FORMULA_FILES
+from ..heads.glyphs import GlyphHead
+from ..hub import FORMULA_FILES, GLYPH_FILE
 from ..vocab.export_onnx import write_onnx
 from .symbols_decoder import Memory, SymbolsDecoder
 
@@ -79,6 +81,34 @@ def export_formulas(decoder: SymbolsDecoder, folder: Path) -> list[Path]:
     free = _free_sizes(following, {count, wide, steps})
     write_onnx(paths[1], _Next(decoder), following, ["logits", "present"], free, LARGE)
     return paths
+
+
+class _Glyphs(nn.Module):
+    """Features (1, D, R, K) -> of each cell: probability of a glyph (N,), its class (N,), the probability of the class
+    (N,), style (N,), box (N, 4) from the middle of the cell."""
+
+    def __init__(self, head: GlyphHead):
+        super().__init__()
+        self.head = head
+
+    def forward(self, features: Tensor) -> tuple[Tensor, ...]:
+        grid = features.shape[2], features.shape[3]
+        found = self.head(features.flatten(2).transpose(1, 2), grid)
+        sure, classes = self.head.classes(found.features[0]).softmax(-1).max(-1)
+        return found.gate[0].sigmoid(), classes, sure, found.styles[0].argmax(-1), found.boxes[0]
+
+
+def export_glyphs(head: GlyphHead, folder: Path) -> Path:
+    """Write the file of a glyph head into a model folder; returns its path.
+
+    Raises:
+        ImportError: onnx or onnxscript is not installed.
+    """
+    path, names = folder / GLYPH_FILE, ["gate", "classes", "sure", "styles", "boxes"]
+    features = torch.zeros(1, head.squeeze.in_features, 7, 9)
+    free = ({2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC},)
+    write_onnx(path, _Glyphs(head), {"features": features}, names, free, LARGE, {"glyphs": head.glyphs})
+    return path
 
 
 def _free_sizes(inputs: dict[str, Tensor], sizes: set[int]) -> tuple[dict[int, Any], ...]:

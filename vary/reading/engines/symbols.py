@@ -1,4 +1,4 @@
-"""Run a symbols decoder, which writes formulas, with ONNX Runtime on the CPU."""
+"""Run the networks that find the glyphs of formulas and write LaTeX, with ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...models.hub import FORMULA_FILES
+from ...models.generate.found_glyphs import THRESHOLD, FoundGlyphs, cell_middles, find_glyphs
+from ...models.hub import FORMULA_FILES, GLYPH_FILE
 from .onnx import open_session
 
 
@@ -47,6 +48,17 @@ class OnnxSymbols:
         return np.asarray(logits)
 
 
-def open_symbols(folder: Path, threads: int) -> OnnxSymbols:
-    """Open the symbols decoder of a model folder."""
-    return OnnxSymbols(folder, threads)
+class OnnxGlyphs:
+    """`formulas_glyphs.onnx` in a session of ONNX Runtime. glyphs: characters of its classes from 1."""
+
+    def __init__(self, folder: Path, threads: int):
+        self._session = open_session(folder / GLYPH_FILE, threads)
+        self.glyphs: str = self._session.get_modelmeta().custom_metadata_map["glyphs"]
+
+    def find(self, features_RKD: np.ndarray, stride: tuple[int, int]) -> FoundGlyphs:
+        """Return the glyphs of an image, best first. stride: pixels of a cell, rows and columns."""
+        features_1DRK = np.ascontiguousarray(features_RKD.transpose(2, 0, 1)[None])
+        gate, classes, sure, styles, boxes = self._session.run(None, {"features": features_1DRK})
+        places = boxes + cell_middles(features_RKD.shape[:2], stride)
+        cells = FoundGlyphs(classes, styles, places, gate * sure)
+        return find_glyphs(cells.select(gate > THRESHOLD), self.glyphs, stride)

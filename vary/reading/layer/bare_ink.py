@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from ...document.elements import SCRIPTS, STYLES, Page
+from ...document.elements import MATH, SCRIPTS, STYLES, Page
 from ...document.findings import HiddenText, RejectedText
 from ...document.lines import TextLine
 from ...document.orientation import Orientation
@@ -108,9 +108,9 @@ def _text_lines(page: Page) -> list[TextLine]:
             boxes = np.array(line.characters[part], np.float32).reshape(-1, 4)
             if len(boxes) != len(piece[0]):
                 continue
-            styles = np.zeros((len(line.text), len(STYLES + SCRIPTS)), bool)
+            styles = np.zeros((len(line.text), len(STYLES + SCRIPTS + MATH)), bool)
             for start, end, name in line.styles:
-                styles[start:end, (STYLES + SCRIPTS).index(name)] = True
+                styles[start:end, (STYLES + SCRIPTS + MATH).index(name)] = True
             em = float(np.median(boxes[:, 3] - boxes[:, 1])) / (ASCENT_EM + DESCENT_EM)
             confidence = np.array(line.character_confidence[part], np.float32)
             lines.append(TextLine(piece[0], boxes, confidence, em, writer=line.writer, styles=styles[part]))

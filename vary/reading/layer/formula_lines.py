@@ -22,7 +22,7 @@ from ...io.box import Box, union
 from ...io.pdf_objects import PageContent
 from ...io.pdf_text import GLYPH, TextLayer
 from ...markup.math import is_complete, readable
-from ..formulas import Formula, middles_inside
+from ..formulas.from_layer import Formula, middles_inside
 from .lines import LayerLine
 
 MATH_FONT = re.compile(
@@ -152,9 +152,11 @@ def _numbers(box: Box, lines: Sequence[LayerLine]) -> list[int]:
     ][:1]  # fmt: skip
 
 
-def mark_formulas(page: Page) -> None:
-    """Make blocks of kind `formula` of the lines that are formulas set on their own, written or not."""
-    unwritten = [one.box for one in page.formulas if not one.used]
+def mark_formulas(page: Page, unwritten: Sequence[Box] = ()) -> None:
+    """Make blocks of kind `formula` of the lines that are formulas set on their own.
+
+    unwritten: boxes of formulas that are not LaTeX.
+    """
     blocks: list[Block] = []
     for block in page.blocks:
         if block.kind not in ("text", "heading"):

@@ -28,7 +28,7 @@ from ...io.deadline import time_is_up
 from ...io.pdf_objects import PageContent
 from ...models.images.preprocess import fit
 from ..ctc import DESCENT_EM, X_HEIGHT_EM, mix_rows
-from ..formulas import write_layer_formulas
+from ..formulas.from_layer import write_layer_formulas
 from .align import Aligned, Alphabet, align
 from .bare_ink import add_bare_lines, bare_ink, without_ink, without_lines
 from .document_votes import sightings_elsewhere
@@ -249,7 +249,7 @@ def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent
     page.layer = "rejected" if not verdict.lines else "healed" if verdict.healed or verdict.rejected else "verified"
     find_structure(page, evidence)
     apply_tags(page, evidence.tags)
-    mark_formulas(page)
+    mark_formulas(page, [one.box for one in formulas if not one.used])
     return page
 
 

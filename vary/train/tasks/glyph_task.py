@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,8 @@ from ...data.corpus.formulas import real_formulas
 from ...data.documents.formula_glyphs import FormulaGlyphs, GlyphFormula
 from ...io.errors import ConfigError
 from ...markup.math_tokens import BAR, RULE
-from ...models.heads.glyphs import BOX_UNIT, FoundGlyphs, GlyphHead, GlyphMap
+from ...models.generate.found_glyphs import FoundGlyphs
+from ...models.heads.glyphs import BOX_UNIT, GlyphHead, GlyphMap
 from ...models.images.preprocess import normalise
 from ...models.modeling import VaryForConditionalGeneration
 from ..recipe import Stage
@@ -26,15 +28,15 @@ SIZES_PX = (12.0, 30.0)  # of the type
 POOL = 8  # batches that are drawn at once and cut by height, so that little of a batch is empty
 MULTIPLE = 32  # images are filled up to it
 MEASURED = 96  # held-out formulas
-NEAR_BORDER = 0.3  # of a cell: a glyph's middle this near to the next cell leaves that cell out of the loss
+NEAR_BORDER = 0.3  # of a cell: a middle this near to the next cell may be seen by that cell, too
 BLANK_WEIGHT = 0.3  # most cells are blank
 NEAR_PX = 6.0  # a glyph is found when its middle is found so near
 
 
 @dataclass
 class GlyphBatch:
-    """images (B, 1, H, W) uint8; gate (B, N): 1 glyph, 0 blank, -1 not asked; and of each glyph its image and cell
-    (M, 2), class and style (M,), box (M, 4) from the middle of the cell in pixels."""
+    """images (B, 1, H, W) uint8; gate (B, N): 1 glyph, 0 blank, -1 either; and of each cell that may see a glyph its
+    image and place (M, 2), class and style (M,), box (M, 4) from the middle of the cell in pixels."""
 
     images: Tensor
     gate: Tensor
@@ -80,14 +82,16 @@ def make_batch(formulas: list[GlyphFormula], class_of: dict[str, int], stride: t
     for k, (image, formula) in enumerate(zip(images, formulas, strict=True)):
         pixels[k] = int(np.median(image[:2]))
         pixels[k, 0, : image.shape[0], : image.shape[1]] = image
-        taken: dict[tuple[int, int], tuple[int, int, np.ndarray]] = {}
+        own: dict[tuple[int, int], tuple[int, int, np.ndarray]] = {}
+        shared: dict[tuple[int, int], tuple[int, int, np.ndarray]] = {}
         for char, style, box in _pieces(formula, stride):
             x, y = (box[0] + box[2]) / 2 / stride[1], (box[1] + box[3]) / 2 / stride[0]
             cell = min(max(int(y), 0), grid[0] - 1), min(max(int(x), 0), grid[1] - 1)
-            taken.setdefault(cell, (class_of.get(char, 0), style, box))
-            _leave_out(gate[k], cell, (y - cell[0], x - cell[1]))
-        for (row, column), (number, style, box) in taken.items():
-            gate[k, row, column] = 1
+            own.setdefault(cell, (class_of.get(char, 0), style, box))
+            for near in _neighbours(cell, (y - cell[0], x - cell[1]), grid):
+                shared.setdefault(near, (class_of.get(char, 0), style, box))
+        for (row, column), (number, style, box) in (shared | own).items():
+            gate[k, row, column] = 1 if (row, column) in own else -1
             middle = np.array([(column + 0.5) * stride[1], (row + 0.5) * stride[0]] * 2, np.float32)
             rows.append((k, row * grid[1] + column, number, style, box - middle))
     numbers = torch.tensor([r[:4] for r in rows], dtype=torch.long).reshape(-1, 4)
@@ -113,13 +117,13 @@ def _pieces(formula: GlyphFormula, stride: tuple[int, int]) -> list[tuple[str, i
     return found
 
 
-def _leave_out(gate: np.ndarray, cell: tuple[int, int], place: tuple[float, float]) -> None:
-    """Do not ask cells whose border is near to a glyph's middle."""
+def _neighbours(cell: tuple[int, int], place: tuple[float, float], grid: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """Yield the cells of a grid whose border is near to a glyph's middle. place: the middle within its own cell."""
     for axis in (0, 1):
         step = -1 if place[axis] < NEAR_BORDER else 1 if place[axis] > 1 - NEAR_BORDER else 0
         near = (cell[0] + step, cell[1]) if axis == 0 else (cell[0], cell[1] + step)
-        if step and 0 <= near[0] < gate.shape[0] and 0 <= near[1] < gate.shape[1] and gate[near] == 0:
-            gate[near] = -1
+        if step and 0 <= near[0] < grid[0] and 0 <= near[1] < grid[1]:
+            yield near
 
 
 class GlyphTask:

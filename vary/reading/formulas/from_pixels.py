@@ -1,0 +1,281 @@
+r"""Find formulas that are set on their own in lines read from pixels, and replace them by LaTeX.
+
+The lines of a fraction or a sum are read as short lines one above the other. Such lines that are near each other, apart
+from prose and from cells of a table, are tried as one formula: its part of the image is enlarged, a glyph head finds
+its glyphs, and a decoder writes them. What is not certain stays as it was read, and the reading is kept apart.
+Formulas within lines of prose are not sought. Frame: pixels of the image in which the lines were read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from ...document.evidence import Evidence
+from ...document.findings import FormulaReading
+from ...document.layout.arrange import usual_size
+from ...document.lines import TextLine
+from ...io.box import Box, union
+from ...markup.math import is_complete, readable
+from ...markup.math_tokens import STYLES as MATH_STYLES
+from ...markup.math_tokens import left_to_right
+from ...models.generate.formula_writer import StepModel, write_formulas
+from ...models.generate.found_glyphs import FoundGlyphs
+from ...models.images.preprocess import fit
+from ..field import cells_near_ink
+from ..layer.formula_lines import FUNCTIONS, NUMBER
+from ..network import ReadingNetwork
+from .from_layer import EM
+
+CERTAIN = 0.6  # least probability of a formula: of its steps and of all its glyphs (docs/training.md)
+EM_PX = 18.0  # size of the type at which glyphs are found
+MAX_SCALE = 3.0  # of the page's own pixels
+MARGIN_EM = 0.5  # of white around the ink of a formula
+NEAR_EM = 1.5, 0.6  # across and down, between lines of one formula
+ALONE_EM = 3.0, 0.15  # across and down, from a formula to other text
+REACH_EM = 1.2, 0.5  # across and down: signs that were read as no line, as large sums
+SMALL_TYPE = 0.85  # of the page's type: limits, sub- and superscripts
+HIGHEST_EM = 9.0  # of a formula
+MAX_GLYPHS = 80  # of a formula; tables of contents have more
+MOST_LETTERS = 4  # of a run of letters that are quantities
+SIGNS = frozenset("=<>≤≥≈≡∼+-−–—±×*/^_|∑∫√∈→∂∇")
+BOX_SLACK = 1  # px by which boxes of glyphs may be too small
+MOST_BARE = 8  # dark pixels that no glyph explains, at EM_PX
+INK = 60  # grey levels darker than the ground
+_WORDS = re.compile(r"[^\W\d_]{3,}")
+_RELATION = re.compile(
+    r"[=<>+/_^-]|[A-Za-z]\(|\\(?:le|ge|ne|approx|sim|equiv|propto|in|su[bp]set\w*|to|mapsto|times|pm|cdot|cup|cap|frac|sqrt"
+    r"|sum|int|prod|partial|nabla)\b"
+)
+_LETTERS = re.compile(r"(?<![\\a-z])[A-Za-z]+")
+_NAMES = re.compile(r"\\(?:operatorname\*?|mathrm|text)\{[^}]*\}|\\[A-Za-z]+")
+
+
+class GlyphFinder(Protocol):
+    """Finds glyphs in features, as `engines.symbols.OnnxGlyphs` does. glyphs: the character of each class from 1."""
+
+    glyphs: str
+
+    def find(self, features_RKD: np.ndarray, stride: tuple[int, int]) -> FoundGlyphs:
+        """Return the glyphs of an image, best first."""
+        ...
+
+
+class FormulaReader:
+    """What reads formulas in images. Its networks are opened at the first formula that is tried.
+
+    Args:
+        network: Gives the features of pixels.
+        finder: Opens what finds glyphs in them.
+        writer: Opens what writes LaTeX.
+    """
+
+    def __init__(self, network: ReadingNetwork, finder: Callable[[], GlyphFinder], writer: Callable[[], StepModel]):
+        self.network, self._finder, self._writer = network, finder, writer
+
+    @cached_property
+    def finder(self) -> GlyphFinder:
+        """Finds glyphs."""
+        return self._finder()
+
+    def read(self, image: Image.Image, scale: float, em_px: float) -> tuple[str, float]:
+        """Return the LaTeX of the formula in a grey image, and its probability; empty when the image shows no formula.
+
+        The probability is 0 when symbols and glyphs do not match one to one.
+
+        Args:
+            image: It and white around it.
+            scale: By which the image is enlarged first.
+            em_px: Size of its type then.
+        """
+        pixels, stride = fit(image, scale, self.network.preprocess["multiple"]).pixels, self.network.frame_grid.stride
+        found = self.finder.find(self.network.features(pixels, cells_near_ink(pixels, stride)), stride)
+        italic = found.styles == MATH_STYLES.index("italic")
+        if not italic.any() or len(italic) > MAX_GLYPHS or bare_pixels(pixels, found.boxes) > MOST_BARE:
+            return "", 0.0
+        found = found.select(left_to_right(found.boxes))
+        chars = "".join(self.finder.glyphs[k - 1] if k else "\ufffd" for k in found.classes.tolist())
+        boxes = (found.boxes * (EM / em_px)).astype(np.float32)
+        (written,) = write_formulas(self._writer(), [(chars, found.styles, boxes)])
+        if not is_formula(written.latex):
+            return "", 0.0
+        return written.latex, written.probability * float(found.confidence.prod()) * written.accounted
+
+    def write(
+        self, texts: Sequence[TextLine], lines: Sequence[TextLine], image: Image.Image, scale: float, evidence: Evidence
+    ) -> tuple[list[TextLine], list[FormulaReading]]:
+        """Return text lines with LaTeX in place of formulas, and all readings.
+
+        Args:
+            texts: The lines of a page that are text.
+            lines: All lines, with ink that was judged not to be text, which may belong to formulas.
+            image: As for `write_pixel_formulas`, like scale.
+            evidence: What is drawn on the page.
+        """
+        around, styles = (*evidence.pictures, *evidence.drawings), len(self.network.frame_grid.styles)
+        written, readings = write_pixel_formulas(lines, image, scale, usual_size(texts), around, self.read, styles)
+        ink = {id(line) for line in lines} - {id(line) for line in texts}
+        return [line for line in written if id(line) not in ink], readings
+
+
+def bare_pixels(pixels: np.ndarray, boxes: np.ndarray) -> int:
+    """Return how many dark pixels of a grey image (H, W) lie outside all boxes (N, 4), widened by BOX_SLACK."""
+    ink = pixels < int(np.median(pixels)) - INK
+    for x0, y0, x1, y1 in boxes:
+        rows = slice(max(0, round(y0) - BOX_SLACK), max(0, round(y1) + BOX_SLACK))
+        ink[rows, max(0, round(x0) - BOX_SLACK) : max(0, round(x1) + BOX_SLACK)] = False
+    return int(ink.sum())
+
+
+def is_formula(latex: str) -> bool:
+    """Return whether LaTeX can be a formula set on its own: a relation, an operation or a script, and no words."""
+    letters = max((len(run) for run in _LETTERS.findall(_NAMES.sub(" ", latex))), default=0)
+    return is_complete(latex) and _RELATION.search(latex) is not None and letters <= MOST_LETTERS
+
+
+def write_pixel_formulas(
+    lines: Sequence[TextLine],
+    image: Image.Image,
+    scale: float,
+    em: float,
+    around: Sequence[Box],
+    read: Callable[[Image.Image, float, float], tuple[str, float]],
+    styles: int = 0,
+) -> tuple[list[TextLine], list[FormulaReading]]:
+    """Return the lines with LaTeX in place of formulas that are set on their own, and all readings.
+
+    Args:
+        lines: Read from the image, upright.
+        image: The page, grey.
+        scale: Pixels of the lines per pixel of the image.
+        em: Usual size of the type of the lines.
+        around: Figures and tables, in which no formula is sought.
+        read: Reads one formula, as `FormulaReader.read` does.
+        styles: How many columns of styles the lines have; that of LaTeX follows them.
+    """
+    kept, readings, pixels = list(lines), [], np.asarray(image)
+    for group, number in _groups(lines, em, around):
+        region = _grow(union(line.box for line in group), pixels, scale, em)
+        others = [line for line in lines if all(line is not one for one in (*group, number))]
+        if region is None or any(_touch(_widen(region, em, (0.0, 0.0)), line.box) for line in others):
+            continue
+        size = max(line.em_px for line in group)
+        part, by = _enlarge(image, region, scale, size)
+        latex, confidence = read(part, by, size / scale * by)
+        if not latex:
+            continue
+        used = confidence >= CERTAIN
+        box = region[0] / scale, region[1] / scale, region[2] / scale, region[3] / scale
+        readings.append(FormulaReading(latex, box, confidence, used))
+        if used:
+            text = readable(latex) + (f" \\tag{{{number.text.strip()[1:-1]}}}" if number else "")
+            gone = {id(line) for line in (*group, *([number] if number else []))}
+            kept = [line for line in kept if id(line) not in gone] + [
+                _latex_line(text, region, confidence, size, styles)
+            ]
+    return kept, readings
+
+
+def _groups(
+    lines: Sequence[TextLine], em: float, around: Sequence[Box]
+) -> Iterator[tuple[list[TextLine], TextLine | None]]:
+    """Yield lines that may be one formula, and the line of its number."""
+    numbers = [line for line in lines if NUMBER.fullmatch(line.text.strip())]
+    parts = [line for line in lines if not _is_prose(line) and all(line is not one for one in numbers)]
+    prose = [line for line in lines if all(line is not one for one in (*parts, *numbers))]
+    for group in _near(parts, em):
+        box = union(line.box for line in group)
+        wide = _widen(box, em, ALONE_EM)
+        text = "".join(line.text for line in group)
+        signs = len(group) > 1 or SIGNS & set(text) or min(line.confidence.mean() for line in group) < 0.9
+        if not signs or max(line.em_px for line in group) < SMALL_TYPE * em or box[3] - box[1] > HIGHEST_EM * em:
+            continue
+        inside = any(_touch(box, one) for one in around)
+        beside = any(line.box[1] < box[3] and box[1] < line.box[3] and _touch(wide, line.box) for line in prose)
+        if inside or beside or any(_touch(_widen(box, em, (0.0, ALONE_EM[1])), line.box) for line in prose):
+            continue
+        own = [n for n in numbers if box[1] < (n.box[1] + n.box[3]) / 2 < box[3] and n.box[0] > box[2]]
+        yield group, (own[0] if own else None)
+
+
+def _is_prose(line: TextLine) -> bool:
+    """Return whether a line holds words: most of its letters are in words that are no function's name."""
+    words = [word for word in _WORDS.findall(line.text) if word not in FUNCTIONS]
+    return 2 * sum(map(len, words)) > sum(not char.isspace() for char in line.text)
+
+
+def _near(lines: Sequence[TextLine], em: float) -> list[list[TextLine]]:
+    """Return groups of lines that nearly touch."""
+    groups = [[line] for line in lines]
+    boxes = [line.box for line in lines]
+    k = 0
+    while k < len(groups):
+        wide = _widen(boxes[k], em, NEAR_EM)
+        found = next((j for j in range(len(groups)) if j != k and _touch(wide, boxes[j])), None)
+        if found is None:
+            k += 1
+            continue
+        groups[k] += groups.pop(found)
+        boxes[k] = union([boxes[k], boxes.pop(found)])
+        k = 0
+    return groups
+
+
+def _grow(box: Box, pixels: np.ndarray, scale: float, em: float) -> Box | None:
+    """Return the box with all ink that reaches into it, within REACH_EM; None when ink goes on beyond."""
+    x0, y0, x1, y1 = (round(v / scale) for v in _widen(box, em, REACH_EM))
+    x0, y0, x1, y1 = max(0, x0), max(0, y0), min(pixels.shape[1], x1), min(pixels.shape[0], y1)
+    part = pixels[y0:y1, x0:x1]
+    if part.size == 0:
+        return None
+    ink = part < int(np.median(part)) - INK
+    low_x, low_y, high_x, high_y = (round(v / scale) for v in box)
+    top, bottom = _reach(np.logical_or.reduce(ink, axis=1), low_y - y0, high_y - y0)
+    left, right = _reach(
+        np.logical_or.reduce(ink[top:bottom], axis=0), low_x - x0, high_x - x0, round(0.8 * em / scale)
+    )
+    if (left == 0 and x0 > 0) or (right == ink.shape[1] and x1 < pixels.shape[1]):
+        return None
+    return (x0 + left) * scale, (y0 + top) * scale, (x0 + right) * scale, (y0 + bottom) * scale
+
+
+def _reach(marked: np.ndarray, start: int, end: int, gap: int = 1) -> tuple[int, int]:
+    """Return a range widened over marked places that follow with gaps of fewer than `gap` places, or one."""
+    start, end = max(0, start), min(len(marked), end)
+    while start > 0 and marked[max(0, start - gap) : start].any():
+        start = max(0, start - gap) + int(marked[max(0, start - gap) : start].argmax())
+    while end < len(marked) and marked[end : end + gap].any():
+        end += int(np.flatnonzero(marked[end : end + gap])[-1]) + 1
+    return start, end
+
+
+def _enlarge(image: Image.Image, region: Box, scale: float, em: float) -> tuple[Image.Image, float]:
+    """Return the part of an image with a formula, and the factor to the size at which glyphs are found."""
+    margin = MARGIN_EM * em
+    x0, y0 = (max(0, int((v - margin) / scale)) for v in region[:2])
+    x1, y1 = (min(s, int((v + margin) / scale) + 1) for v, s in zip(region[2:], image.size, strict=True))
+    return image.crop((x0, y0, x1, y1)), min(MAX_SCALE, EM_PX * scale / em)
+
+
+def _latex_line(text: str, box: Box, confidence: float, em: float, before: int) -> TextLine:
+    """Return a line of LaTeX; its characters share the width of the box. before: columns of other styles."""
+    count = len(text)
+    edges = np.linspace(box[0], box[2], count + 1)
+    boxes = np.stack([edges[:-1], np.full(count, box[1]), edges[1:], np.full(count, box[3])], 1).astype(np.float32)
+    styles = np.zeros((count, before + 1), bool)
+    styles[:, -1] = True
+    return TextLine(text, boxes, np.full(count, confidence, np.float32), em, styles=styles)
+
+
+def _widen(box: Box, em: float, by: tuple[float, float]) -> Box:
+    x, y = by[0] * em, by[1] * em
+    return box[0] - x, box[1] - y, box[2] + x, box[3] + y
+
+
+def _touch(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
