@@ -36,3 +36,16 @@ def test_more_layers_cost_their_products_and_a_trained_tower_three_times_as_much
     assert cost("idefics3_vision", num_hidden_layers=4) - frozen == 2 * layer
     stem = 2 * patches * 3 * SIZES["patch_size"] ** 2 * width
     assert trained - frozen == 2 * (2 * layer + stem)
+
+
+def test_each_expert_of_a_token_costs_its_products() -> None:
+    stage = Stage(name="s", task="answer", steps=1, lr=1e-3, trainable=(), mix="m")
+    found = []
+    for top in (1, 2):
+        config = preset("vita-test")
+        config.text_config.num_experts_per_tok = top
+        recipe = Recipe(model="m", out="o", stages=(stage,), precision="float32")
+        found.append(cost_of(VaryForConditionalGeneration(config), stage, recipe, 8).flops)
+    text = preset("vita-test").text_config
+    expert = 2 * 3 * text.hidden_size * text.intermediate_size
+    assert found[1] - found[0] == 3 * 8 * text.num_hidden_layers * expert  # with the backward pass

@@ -46,7 +46,7 @@ def cost_of(model: VaryForConditionalGeneration, stage: Stage, recipe: Recipe, t
     """Count the cost of one image and `tokens` tokens of text in a stage.
 
     Towers that take images of any size look at values, which this count has not; their cost is estimated (`_estimate`).
-    Branches of routes are not counted.
+    Branches of routes are not counted. Activations of a language model with experts are an upper bound.
     For `read` and `write` the image is a page of the first view. Types are bfloat16 with `precision: bf16`, else
     float32.
     """
@@ -79,6 +79,8 @@ def _cost_of(
         found = _estimate(eye, pixels) if eye.native else _run(eye.requires_grad_(trained), pixels)
         flops, bytes_kept = flops + found.flops * (3 if trained else 1), bytes_kept + found.activations * trained
     if task == "answer":
+        if getattr(copy.config.text_config, "num_experts_per_tok", 0):  # grouped products are not counted
+            copy.language_model.set_experts_implementation("batched_mm")
         found = _run(_Text(copy), torch.empty(1, tokens, dtype=torch.long, device="meta"))
         flops, bytes_kept = flops + found.flops * (2 if lora else 3), bytes_kept + found.activations
     return Cost(flops, bytes_kept)
