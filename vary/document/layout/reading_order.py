@@ -161,24 +161,37 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
         return []
     found = []
     left_edge, right_edge = boxes[wide, 0].min(), boxes[wide, 2].max()
-    white = np.array([(k, a, b) for k, line in enumerate(lines) for a, b, _ in _word_gaps(line, PARTED_EM * em)])
+    white = np.array(
+        [(k, a, b) for k, line in enumerate(lines) for a, b, _ in _word_gaps(line, PARTED_EM * max(em, line.em_px))]
+    )
     for x in np.arange(left_edge + 4 * em, right_edge - 4 * em, 0.25 * em):
-        left, right = wide & (boxes[:, 2] < x + 0.3 * em), wide & (boxes[:, 0] > x - 0.3 * em)
-        if left.sum() < 3 or right.sum() < 3:
+        sides = wide & (boxes[:, 2] < x + 0.3 * em), wide & (boxes[:, 0] > x - 0.3 * em)
+        if min(side.sum() for side in sides) < 3:
             continue
-        cross = (boxes[:, 0] < x - 0.3 * em) & (boxes[:, 2] > x + 0.3 * em)
-        if len(white):
-            cross[white[(white[:, 1] < x) & (x < white[:, 2]), 0].astype(int)] = False
+        cross = _crossing(boxes, x, em, white)
+        parted = wide & ~cross & ~sides[0] & ~sides[1]  # lines of two columns that were followed as one
+        wholes = parted & (x - boxes[:, 0] > WIDE_EM * em), parted & (boxes[:, 2] - x > WIDE_EM * em)
         for top, bottom in _free(boxes[cross], LEAST_EM * em):
             inside = (boxes[:, 1] > top) & (boxes[:, 3] < bottom)
-            if min((inside & left).sum(), (inside & right).sum()) < 3:
+            left, right = (
+                side | whole if (inside & whole).sum() >= 3 else side for side, whole in zip(sides, wholes, strict=True)
+            )
+            if min((inside & left).sum(), (inside & right).sum()) < 3 or not all((inside & s).any() for s in sides):
                 continue
             top = max(boxes[inside & left, 1].min(), boxes[inside & right, 1].min())
             bottom = min(boxes[inside & left, 3].max(), boxes[inside & right, 3].max())
             inside = (boxes[:, 1] > top - 0.5 * em) & (boxes[:, 3] < bottom + 0.5 * em)
             if bottom - top >= LEAST_EM * em and min((inside & left).sum(), (inside & right).sum()) >= 3:
                 found.append((int((inside & (left | right)).sum()), float(x), float(top), float(bottom)))
-    return [_grow(gutter, boxes, solid, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
+    return [_grow(gutter, boxes, solid, em, white) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
+
+
+def _crossing(boxes: np.ndarray, x: float, em: float, white: np.ndarray) -> np.ndarray:
+    """Return (N,), which lines cross a place. white: (M, 3), line, begin and end of gaps at which lines may be cut."""
+    cross: np.ndarray = (boxes[:, 0] < x - 0.3 * em) & (boxes[:, 2] > x + 0.3 * em)
+    if len(white):
+        cross[white[(white[:, 1] < x) & (x < white[:, 2]), 0].astype(int)] = False
+    return cross
 
 
 def _free(crossing: np.ndarray, least: float) -> Iterator[tuple[float, float]]:
@@ -218,14 +231,16 @@ def _white(gutter: Gutter, boxes: np.ndarray, solid: np.ndarray, em: float) -> t
     return float(np.quantile(left, 0.8)) if len(left) else x, float(np.quantile(right, 0.2)) if len(right) else x
 
 
-def _grow(gutter: Gutter, boxes: np.ndarray, solid: np.ndarray, em: float) -> Gutter:
+def _grow(
+    gutter: Gutter, boxes: np.ndarray, solid: np.ndarray, em: float, white: Sequence[np.ndarray] | np.ndarray = ()
+) -> Gutter:
     """Extend a gutter up and down until a line crosses it.
 
     Upwards it extends over near lines only, because a running head has a gap below it. Downwards it also extends over
-    white to the next wide line, because a section may begin lower in one column.
+    white to the next wide line, because a section may begin lower in one column. white: as for `_crossing`.
     """
     x, top, bottom = gutter
-    crosses = (boxes[:, 0] < x - 0.3 * em) & (boxes[:, 2] > x + 0.3 * em)
+    crosses = _crossing(boxes, x, em, np.asarray(white))
     down = np.where(solid, 7.0, 1.8) * em
     for _ in range(len(boxes)):
         above = (boxes[:, 1] < top - 1) & (boxes[:, 3] > top - 1.8 * em)
