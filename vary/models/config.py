@@ -21,6 +21,7 @@ from .fuse import BRANCHES, FUSIONS, Where, split_route
 from .generate.symbols_decoder import SymbolsDecoder
 from .heads.glyphs import GlyphHead
 from .images.arrange import ARRANGES
+from .images.preprocess import DEFAULTS
 from .images.views import check_views
 from .vocab import VOCABULARIES, upgrade
 from .vocab.merge import MERGES
@@ -41,12 +42,12 @@ class Preprocess:
     keeps its own size: a `name` of `views.VIEWS` and its sizes; `fit` has no effect then.
     """
 
-    mean: Number | list[Number] = 0.5
-    std: Number | list[Number] = 0.5
-    fit: Literal["squash", "crop", "pad", "centre", "page"] = "page"
+    mean: Number | list[Number] = DEFAULTS["mean"]
+    std: Number | list[Number] = DEFAULTS["std"]
+    fit: Literal["squash", "crop", "pad", "centre", "page"] = DEFAULTS["fit"]
     size: int | None = None
-    resample: Literal["bicubic", "bilinear", "opencv"] = "bicubic"
-    multiple: int = 32
+    resample: Literal["bicubic", "bilinear", "opencv"] = DEFAULTS["resample"]
+    multiple: int = DEFAULTS["multiple"]
     em_px: Number | None = None
     fill: list[int] | None = None
     views: dict[str, Any] | None = None

@@ -14,6 +14,7 @@ from ..document.lines import FrameGrid
 from ..io.errors import MissingExtra
 from ..io.memory import return_large_blocks
 from ..models.hub import FORMULA_FILES, GLYPH_FILE, weights_dir
+from ..models.images.preprocess import DEFAULTS
 from .engines.base import thread_count
 from .field import HeadWeights
 from .network import ReadingNetwork, load_network
@@ -99,5 +100,5 @@ def reader_of(model: VaryForConditionalGeneration, name: str, decoder: bool = Fa
     grid: FrameGrid = model.head.frame_grid
     head = HeadWeights.of({name: v.detach().float().cpu().numpy() for name, v in model.head.state_dict().items()})
     engine = TorchEngine(model.reading_vocabulary, model.device)
-    network = ReadingNetwork(engine, head, grid, model.config.vocabularies[index]["preprocess"], reading)
+    network = ReadingNetwork(engine, head, grid, DEFAULTS | model.config.vocabularies[index]["preprocess"], reading)
     return Reader(network, name, (lambda: model) if decoder else None)

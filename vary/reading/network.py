@@ -17,6 +17,7 @@ from ..document.lines import FrameGrid
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
 from ..models.hub import read_config, value_at
+from ..models.images.preprocess import DEFAULTS
 from .engines import Engine, open_engine
 from .engines.weights import load_tensors
 from .field import Field, HeadWeights, cells_near_ink, join_fields, run_head
@@ -246,7 +247,7 @@ def load_network(
     if index and config.get("merge") == "serial":
         raise InputError(f"{folder.name}: reading.vocabulary {index}: in a serial merge only vocabulary 0 takes pixels")
     alphabet, frames = (value_at(folder, config, "reading", key) for key in ("alphabet", "frames"))
-    preprocess = value_at(folder, config, "vocabularies", index, "preprocess")
+    preprocess = DEFAULTS | value_at(folder, config, "vocabularies", index, "preprocess")
     opened = open_engine(folder, engine, threads, device)
     tensors = load_tensors(folder, "reading_head.")
     head = HeadWeights.of({name: tensor.astype(np.float32) for name, tensor in tensors.items()})

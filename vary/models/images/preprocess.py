@@ -12,10 +12,12 @@ from PIL import Image
 from ...io.errors import ConfigError, InputError
 from ...io.image import MAX_PIXELS, grey, rgb
 
+DEFAULTS: dict[str, Any] = {"mean": 0.5, "std": 0.5, "fit": "page", "resample": "bicubic", "multiple": 32}
+
 
 def normalise(pixels: Any, preprocess: dict[str, Any]) -> Any:
     """Scale pixels 0 to 255 (floats, channels last for colour) to the range the weights were trained in."""
-    mean, std = preprocess["mean"], preprocess["std"]
+    mean, std = (preprocess.get(name, DEFAULTS[name]) for name in ("mean", "std"))
     if isinstance(mean, list):
         mean, std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
     return (pixels / 255 - mean) / std
@@ -32,8 +34,8 @@ def prepare(image: Image.Image, preprocess: dict[str, Any], channels: int) -> np
             `bicubic`, `bilinear` (both Pillow's, antialiased) or `opencv` (bilinear, not antialiased).
         channels: 1 for grey, 3 for RGB.
     """
-    image = grey(image) if channels == 1 else rgb(image)
-    return to_array(FITS[preprocess.get("fit", "page")](image, preprocess), preprocess)
+    image, preprocess = grey(image) if channels == 1 else rgb(image), DEFAULTS | preprocess
+    return to_array(FITS[preprocess["fit"]](image, preprocess), preprocess)
 
 
 def to_array(pixels: np.ndarray, preprocess: dict[str, Any]) -> np.ndarray:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ...io.errors import ConfigError
 from ...io.image import grey, rgb
-from .preprocess import pad_right_below, prepare, resize, to_array
+from .preprocess import DEFAULTS, pad_right_below, prepare, resize, to_array
 
 Shape = tuple[int, int, int, int]  # rows and columns of tiles, height and width in pixels
 Views = tuple[list[np.ndarray], Shape]  # each view is (C, H, W) float32
@@ -31,7 +31,7 @@ def cut_views(image: Image.Image, preprocess: dict[str, Any], channels: int) -> 
         preprocess: The keys of `config.Preprocess`; `views` has a `name` of `VIEWS` and its sizes.
         channels: 1 for grey, 3 for RGB.
     """
-    given = preprocess.get("views")
+    given, preprocess = preprocess.get("views"), DEFAULTS | preprocess
     if not given:
         view = prepare(image, preprocess, channels)
         return [view], (0, 0, view.shape[1], view.shape[2])
