@@ -49,7 +49,7 @@ SURFACE = {
     "detect": {"-h", "--help", "--classes", *ASKING},
     "info": {"-h", "--help", "--json"},
     "convert": {"-h", "--help", "--as", "--layout", "--check"},
-    "family": {"-h", "--help", "--axis", "--level", "--json"},
+    "family": {"-h", "--help", "--all", "--axis", "--level", "--json"},
     "render": {
         "-h",
         "--help",

@@ -138,12 +138,13 @@ def test_words_and_pieces_are_not(latex: str) -> None:
 def test_a_page_with_formulas_from_pixels(tmp_path: Path) -> None:
     """The shipped model on a drawn page: prose stays, and the formula is LaTeX."""
     prose = "#lorem(40)"
-    body = f"{prose}\n\n$ x = (a + b) / (2 c) $\n\n{prose}"
+    body = f"{prose}\n\n$ x = (a + b) / (2 c) $\n\n{prose}\n\n$ y^2 = z $\n\n{prose}"
     face = '#show math.equation: set text(font: "New Computer Modern Math")'
-    setup = "#set page(width: 420pt, height: 260pt, margin: 40pt)\n#set text(size: 11pt)\n" + face + "\n"
+    setup = "#set page(width: 420pt, height: 380pt, margin: 40pt)\n#set text(size: 11pt)\n" + face + "\n"
     pdf = print_pdf(setup + body, load_fonts())
     pdf[0].render(scale=200 / 72, grayscale=True).to_pil().save(tmp_path / "page.png", dpi=(200, 200))
     document = read(tmp_path / "page.png", load("vary-nano"))
     assert "$$x = \\frac{a + b}{2c}$$" in document.markdown()
+    assert "$$y^2 = z$$" in document.markdown()
     assert "Lorem ipsum" in document.markdown()
     assert (weights_dir("vary-nano") / "formulas_glyphs.onnx").is_file()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from vary.data.documents.formula_glyphs import FormulaGlyphs
 from vary.models.generate.formula_writer import write_formulas
 from vary.models.hub import weights_dir
-from vary.reading.engines.symbols import OnnxSymbols
+from vary.reading.engines.symbols import OnnxGlyphs, OnnxSymbols
 from vary.train.export import load_part
 from vary.train.recipe import Recipe
 
@@ -23,7 +25,8 @@ def test_the_recipe_goes_on_from_them(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Recipe.load("recipes/vary-nano-3.yaml")
     state = json.loads((FOLDER / "state.json").read_text())
     assert (ROOT / recipe.start[-1]) == FOLDER
-    assert state["step"] <= recipe.stages[state["stage"]].steps
+    steps = [stage.steps for stage in recipe.stages]
+    assert 0 <= state["step"] <= [*steps, 0][state["stage"]]  # after the last stage all are done
 
 
 def test_they_write_simple_formulas() -> None:
@@ -38,3 +41,18 @@ def test_they_write_simple_formulas() -> None:
     for own, shipped in zip(written, write_formulas(OnnxSymbols(weights_dir("vary-nano"), 1), glyphs), strict=True):
         assert own.steps == shipped.steps
         assert own.confidence == pytest.approx(shipped.confidence, abs=1e-4)
+
+
+def test_the_glyph_head_of_the_package_is_theirs() -> None:
+    head, shipped = load_part(FOLDER, "glyph_head"), OnnxGlyphs(weights_dir("vary-nano"), 1)
+    grid = 9, 21
+    features = np.random.default_rng(0).normal(0, 2, (*grid, 144)).astype(np.float32)
+    with torch.no_grad():
+        cells = head(torch.from_numpy(features.reshape(1, -1, 144)), grid)
+    (own,), theirs = head.find(cells, grid), shipped.find(features, head.stride)
+    assert shipped.glyphs == head.glyphs
+    assert len(own.classes) > 3
+    np.testing.assert_array_equal(own.classes, theirs.classes)
+    np.testing.assert_array_equal(own.styles, theirs.styles)
+    np.testing.assert_allclose(own.boxes, theirs.boxes, atol=1e-2)
+    np.testing.assert_allclose(own.confidence, theirs.confidence, atol=1e-3)

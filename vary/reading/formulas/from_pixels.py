@@ -27,7 +27,6 @@ from ...markup.math_tokens import left_to_right
 from ...models.generate.formula_writer import StepModel, write_formulas
 from ...models.generate.found_glyphs import FoundGlyphs
 from ...models.images.preprocess import fit
-from ..field import cells_near_ink
 from ..layer.formula_lines import FUNCTIONS, NUMBER
 from ..network import ReadingNetwork
 from .from_layer import EM
@@ -44,8 +43,8 @@ HIGHEST_EM = 9.0  # of a formula
 MAX_GLYPHS = 80  # of a formula; tables of contents have more
 MOST_LETTERS = 4  # of a run of letters that are quantities
 SIGNS = frozenset("=<>≤≥≈≡∼+-−–—±×*/^_|∑∫√∈→∂∇")
-BOX_SLACK = 1  # px by which boxes of glyphs may be too small
-MOST_BARE = 8  # dark pixels that no glyph explains, at EM_PX
+BOX_SLACK = 2  # px by which boxes of glyphs may be too small
+MOST_BARE = 3  # dark pixels that no glyph explains, at EM_PX
 INK = 60  # grey levels darker than the ground
 _WORDS = re.compile(r"[^\W\d_]{3,}")
 _RELATION = re.compile(
@@ -94,7 +93,8 @@ class FormulaReader:
             em_px: Size of its type then.
         """
         pixels, stride = fit(image, scale, self.network.preprocess["multiple"]).pixels, self.network.frame_grid.stride
-        found = self.finder.find(self.network.features(pixels, cells_near_ink(pixels, stride)), stride)
+        everywhere = np.ones((pixels.shape[0] // stride[0], pixels.shape[1] // stride[1]), bool)
+        found = self.finder.find(self.network.features(pixels, everywhere), stride)  # zeros would show glyphs
         italic = found.styles == MATH_STYLES.index("italic")
         if not italic.any() or len(italic) > MAX_GLYPHS or bare_pixels(pixels, found.boxes) > MOST_BARE:
             return "", 0.0
