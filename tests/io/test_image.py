@@ -6,7 +6,6 @@ import random
 import struct
 import time
 import zlib
-from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 
@@ -17,9 +16,7 @@ from PIL import Image
 from vary.io import image as module
 from vary.io.errors import InputError
 from vary.io.image import MAX_PIXELS, image_dpi, open_image
-from vary.models.config import Preprocess
-from vary.models.images.preprocess import fit, prepare
-from vary.models.images.views import cut_views
+from vary.models.images.preprocess import fit
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 
@@ -290,17 +287,3 @@ def test_resolution_of_image_files() -> None:
     exif = Image.Exif()
     exif[274] = 6
     assert image_dpi(encoded(image, "JPEG", dpi=(200, 100), exif=exif)) == pytest.approx((100, 200))
-
-
-@pytest.mark.parametrize("given", [{}, {"fit": "squash", "size": 24}, {"fit": "pad", "size": 24}])
-def test_settings_that_a_model_leaves_out_have_their_defaults(given) -> None:
-    """As `Preprocess` says them; the views of an image too."""
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50), np.uint8))
-    whole = {key: value for key, value in asdict(Preprocess(**given)).items() if value is not None}
-    assert (prepare(image, given, 1) == prepare(image, whole, 1)).all()
-    if "size" in given:
-        cut = given | {"views": {"name": "tiles", "longest": 2}}
-        views, shape = cut_views(image, cut, 1)
-        expected, same = cut_views(image, whole | cut, 1)
-        assert shape == same
-        assert all((a == b).all() for a, b in zip(views, expected, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from vary.markup.prompts import LATIN
-from vary.models.config import VaryConfig, preset
+from vary.models.config import Preprocess, VaryConfig, preset
 from vary.models.connect import CONNECTORS, Shuffle
+from vary.models.images.preprocess import prepare
+from vary.models.images.views import cut_views
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.models.processor import VaryProcessor, character_tokenizer
 from vary.models.vocab import VOCABULARIES, NanoVocabulary, Vocabulary, build_vocabulary
@@ -212,3 +215,17 @@ def test_the_shipped_size() -> None:
     with torch.device("meta"):
         model = VaryForConditionalGeneration(preset("vary-nano"))
     assert sum(p.numel() for p in model.parameters()) < 30_000_000
+
+
+@pytest.mark.parametrize("given", [{}, {"fit": "squash", "size": 24}, {"fit": "pad", "size": 24}])
+def test_settings_that_a_model_leaves_out_have_their_defaults(given) -> None:
+    """As `Preprocess` says them; the views of an image too."""
+    page = image(0, (50, 40))
+    whole = {key: value for key, value in asdict(Preprocess(**given)).items() if value is not None}
+    assert (prepare(page, given, 1) == prepare(page, whole, 1)).all()
+    if "size" in given:
+        cut = given | {"views": {"name": "tiles", "longest": 2}}
+        views, shape = cut_views(page, cut, 1)
+        expected, same = cut_views(page, whole | cut, 1)
+        assert shape == same
+        assert all((a == b).all() for a, b in zip(views, expected, strict=True))
