@@ -260,6 +260,7 @@ def _miniature(name: str, seed: int = 0) -> ChatModel:
     """Return a model of few parameters with random weights and a tokenizer of bytes."""
     import torch
 
+    sys.path.insert(0, str(Path(__file__).parents[1]))  # the tests are no package that is installed
     from tests.conftest import byte_tokenizer
     from vary.models.config import preset
     from vary.models.generate.chat import ChatModel
