@@ -130,6 +130,13 @@ class TextLine:
         return replace(self, text=self.text[:start] + text + self.text[end:], alternatives=(), **arrays)
 
 
+def split_box(box: Box, count: int) -> np.ndarray:
+    """Return boxes (count, 4) of the same width, next to each other, that fill a box."""
+    x0, y0, x1, y1 = box
+    edges = np.linspace(x0, x1, count + 1)
+    return np.stack([edges[:-1], np.full(count, y0), edges[1:], np.full(count, y1)], 1).astype(np.float32)
+
+
 @dataclass
 class PageRegion:
     """A table or a figure, found before the reading order.

@@ -28,6 +28,16 @@ def shared_area(a: Box, b: Box) -> float:
     return area((max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])))
 
 
+def touch(a: Box, b: Box) -> bool:
+    """Return whether two boxes overlap."""
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def widen(box: Box, across: float, down: float) -> Box:
+    """Return a box with its sides moved outwards."""
+    return box[0] - across, box[1] - down, box[2] + across, box[3] + down
+
+
 def middle_within(inner: Sequence[float], outer: Sequence[float]) -> bool:
     """Return whether the middle of a box lies in another one or on its edge."""
     left, top, right, bottom = outer

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...io.box import Box
 from ..elements import SOURCES
-from ..lines import TextLine
+from ..lines import TextLine, split_box
 
 GAP_EM = 12.0  # farthest label of a checkbox on its row, in heights of the line
 PAD = 0.15  # around a checkbox, as a share of its height
@@ -50,7 +50,8 @@ def place_form_fields(lines: Sequence[TextLine], fields: Iterable[tuple[str, Box
         if kind == "checkbox":
             mark, k = "[x]" if checked else "[ ]", _label(placed, box)
             if k is None:
-                placed.append(TextLine(mark, _split(box), np.ones(3, np.float32), box[3] - box[1], writer="layer"))
+                boxes, sure, high = split_box(box, len(mark)), np.ones(len(mark), np.float32), box[3] - box[1]
+                placed.append(TextLine(mark, boxes, sure, high, writer="layer"))
             else:
                 placed[k] = _insert(placed[k], mark, box)
     return placed
@@ -115,13 +116,6 @@ def _insert(line: TextLine, mark: str, box: Box) -> TextLine:
     at = int(((line.boxes[:, 0] + line.boxes[:, 2]) / 2 < (x0 + x1) / 2).sum())
     left = " " if at and line.text[at - 1] != " " else ""
     right = " " if at < len(line.text) and line.text[at] != " " else ""
-    boxes = np.concatenate([_split((x0, y0, x0, y1))[: len(left)], _split(box), _split((x1, y0, x1, y1))[: len(right)]])
+    sides = split_box((x0, y0, x0, y1), len(left)), split_box(box, len(mark)), split_box((x1, y0, x1, y1), len(right))
     text = left + mark + right
-    return line.put(at, at, text, boxes, sources=np.full(len(text), SOURCES.index("layer")))
-
-
-def _split(box: Box) -> np.ndarray:
-    """Return three boxes next to each other that fill a box."""
-    x0, y0, x1, y1 = box
-    edges = np.linspace(x0, x1, 4)
-    return np.stack([edges[:-1], np.full(3, y0), edges[1:], np.full(3, y1)], 1).astype(np.float32)
+    return line.put(at, at, text, np.concatenate(sides), sources=np.full(len(text), SOURCES.index("layer")))

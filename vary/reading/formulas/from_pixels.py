@@ -19,8 +19,8 @@ from PIL import Image
 from ...document.evidence import Evidence
 from ...document.findings import FormulaReading
 from ...document.layout.arrange import usual_size
-from ...document.lines import TextLine
-from ...io.box import Box, union
+from ...document.lines import TextLine, split_box
+from ...io.box import Box, scale_box, touch, union, widen
 from ...markup.math import is_complete, readable
 from ...markup.math_tokens import STYLES as MATH_STYLES
 from ...markup.math_tokens import left_to_right
@@ -162,7 +162,7 @@ def write_pixel_formulas(
     for group, number in _groups(lines, em, around):
         region = _grow(union(line.box for line in group), pixels, scale, em)
         others = [line for line in lines if all(line is not one for one in (*group, number))]
-        if region is None or any(_touch(_widen(region, em, (0.0, 0.0)), line.box) for line in others):
+        if region is None or any(touch(region, line.box) for line in others):
             continue
         size = max(line.em_px for line in group)
         part, by = _enlarge(image, region, scale, size)
@@ -170,8 +170,7 @@ def write_pixel_formulas(
         if not latex:
             continue
         used = confidence >= CERTAIN
-        box = region[0] / scale, region[1] / scale, region[2] / scale, region[3] / scale
-        readings.append(FormulaReading(latex, box, confidence, used))
+        readings.append(FormulaReading(latex, scale_box(region, 1 / scale), confidence, used))
         if used:
             text = readable(latex) + (f" \\tag{{{number.text.strip()[1:-1]}}}" if number else "")
             gone = {id(line) for line in (*group, *([number] if number else []))}
@@ -190,14 +189,14 @@ def _groups(
     prose = [line for line in lines if all(line is not one for one in (*parts, *numbers))]
     for group in _near(parts, em):
         box = union(line.box for line in group)
-        wide = _widen(box, em, ALONE_EM)
+        wide = widen(box, ALONE_EM[0] * em, ALONE_EM[1] * em)
         text = "".join(line.text for line in group)
         signs = len(group) > 1 or SIGNS & set(text) or min(line.confidence.mean() for line in group) < 0.9
         if not signs or max(line.em_px for line in group) < SMALL_TYPE * em or box[3] - box[1] > HIGHEST_EM * em:
             continue
-        inside = any(_touch(box, one) for one in around)
-        beside = any(line.box[1] < box[3] and box[1] < line.box[3] and _touch(wide, line.box) for line in prose)
-        if inside or beside or any(_touch(_widen(box, em, (0.0, ALONE_EM[1])), line.box) for line in prose):
+        inside = any(touch(box, one) for one in around)
+        beside = any(line.box[1] < box[3] and box[1] < line.box[3] and touch(wide, line.box) for line in prose)
+        if inside or beside or any(touch(widen(box, 0, ALONE_EM[1] * em), line.box) for line in prose):
             continue
         own = [n for n in numbers if box[1] < (n.box[1] + n.box[3]) / 2 < box[3] and n.box[0] > box[2]]
         yield group, (own[0] if own else None)
@@ -215,8 +214,8 @@ def _near(lines: Sequence[TextLine], em: float) -> list[list[TextLine]]:
     boxes = [line.box for line in lines]
     k = 0
     while k < len(groups):
-        wide = _widen(boxes[k], em, NEAR_EM)
-        found = next((j for j in range(len(groups)) if j != k and _touch(wide, boxes[j])), None)
+        wide = widen(boxes[k], NEAR_EM[0] * em, NEAR_EM[1] * em)
+        found = next((j for j in range(len(groups)) if j != k and touch(wide, boxes[j])), None)
         if found is None:
             k += 1
             continue
@@ -228,7 +227,7 @@ def _near(lines: Sequence[TextLine], em: float) -> list[list[TextLine]]:
 
 def _grow(box: Box, pixels: np.ndarray, scale: float, em: float) -> Box | None:
     """Return the box with all ink that reaches into it, within REACH_EM; None when ink goes on beyond."""
-    x0, y0, x1, y1 = (round(v / scale) for v in _widen(box, em, REACH_EM))
+    x0, y0, x1, y1 = (round(v / scale) for v in widen(box, REACH_EM[0] * em, REACH_EM[1] * em))
     x0, y0, x1, y1 = max(0, x0), max(0, y0), min(pixels.shape[1], x1), min(pixels.shape[0], y1)
     part = pixels[y0:y1, x0:x1]
     if part.size == 0:
@@ -265,17 +264,6 @@ def _enlarge(image: Image.Image, region: Box, scale: float, em: float) -> tuple[
 def _latex_line(text: str, box: Box, confidence: float, em: float, before: int) -> TextLine:
     """Return a line of LaTeX; its characters share the width of the box. before: columns of other styles."""
     count = len(text)
-    edges = np.linspace(box[0], box[2], count + 1)
-    boxes = np.stack([edges[:-1], np.full(count, box[1]), edges[1:], np.full(count, box[3])], 1).astype(np.float32)
     styles = np.zeros((count, before + 1), bool)
     styles[:, -1] = True
-    return TextLine(text, boxes, np.full(count, confidence, np.float32), em, styles=styles)
-
-
-def _widen(box: Box, em: float, by: tuple[float, float]) -> Box:
-    x, y = by[0] * em, by[1] * em
-    return box[0] - x, box[1] - y, box[2] + x, box[3] + y
-
-
-def _touch(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+    return TextLine(text, split_box(box, count), np.full(count, confidence, np.float32), em, styles=styles)

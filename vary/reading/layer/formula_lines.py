@@ -17,8 +17,8 @@ import numpy as np
 
 from ...document.elements import MATH, SCRIPTS, SOURCES, STYLES, Block, Line, Page
 from ...document.findings import FormulaReading
-from ...document.lines import TextLine
-from ...io.box import Box, union
+from ...document.lines import TextLine, split_box
+from ...io.box import Box, touch, union, widen
 from ...io.pdf_objects import PageContent
 from ...io.pdf_text import GLYPH, TextLayer
 from ...markup.math import is_complete, readable
@@ -118,9 +118,9 @@ def _is_part(group: Sequence[_Span], lines: Sequence[LayerLine]) -> bool:
         return False
     box, em, own = union([span.box(lines) for span in group]), lines[group[0].line].em_px, {span.line for span in group}
     near = em * (CLOSE_EM if not all(span.italic for span in group) else ALONE_EM)
-    wide = box[0] - near, box[1], box[2] + near, box[3]
+    wide = widen(box, near, 0)
     others = (line for k, line in enumerate(lines) if k not in own and not NUMBER.fullmatch(line.text.strip()))
-    return any(wide[1] < (line.box[1] + line.box[3]) / 2 < wide[3] and _touch(wide, line.box) for line in others)
+    return any(wide[1] < (line.box[1] + line.box[3]) / 2 < wide[3] and touch(wide, line.box) for line in others)
 
 
 def _is_cut(group: Sequence[_Span], box: Box, lines: Sequence[LayerLine], text: TextLayer, usual: float) -> bool:
@@ -320,7 +320,7 @@ def _with_rules(box: Box, rules: Sequence[Box]) -> Box:
 
 def _belong(a: Box, b: Box, em: float, rules: Sequence[Box]) -> bool:
     """Return whether the boxes of two lines are of one formula: they nearly touch, or a fraction's rule is between."""
-    if _touch(_widen(a, em), b) or (_touch(_widen(a, 3 * em), b) and abs(a[1] + a[3] - b[1] - b[3]) < em):
+    if touch(_widen(a, em), b) or (touch(_widen(a, 3 * em), b) and abs(a[1] + a[3] - b[1] - b[3]) < em):
         return True
     upper, lower = sorted((a, b), key=lambda box: box[1])
     return any(
@@ -342,11 +342,7 @@ def _region(group: Sequence[_Span], lines: Sequence[LayerLine]) -> Box:
 
 def _widen(box: Box, em: float) -> Box:
     y, x = NEAR_EM
-    return box[0] - x * em, box[1] - y * em / 3, box[2] + x * em, box[3] + y * em / 3
-
-
-def _touch(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+    return widen(box, x * em, y * em / 3)
 
 
 def _display(line: LayerLine, formula: Formula) -> LayerLine:
@@ -358,9 +354,7 @@ def _display(line: LayerLine, formula: Formula) -> LayerLine:
 def _with_latex(line: LayerLine, span: _Span, latex: str, confidence: float) -> LayerLine:
     """Return the line with LaTeX in place of a span; its characters share the width of the span."""
     start, end, count = span.start, span.end, len(latex)
-    x0, y0, x1, y1 = union([tuple(box) for box in line.boxes[start:end].tolist()])
-    edges = np.linspace(x0, x1, count + 1)
-    boxes = np.stack([edges[:-1], np.full(count, y0), edges[1:], np.full(count, y1)], 1)
+    boxes = split_box(union([tuple(box) for box in line.boxes[start:end].tolist()]), count)
     columns = len(STYLES + SCRIPTS + MATH)
     styles = np.zeros((len(line.text), columns), bool)
     if line.styles is not None:
