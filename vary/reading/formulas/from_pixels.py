@@ -24,7 +24,7 @@ from ...io.box import Box, scale_box, touch, union, widen
 from ...markup.math import is_complete, readable
 from ...markup.math_tokens import STYLES as MATH_STYLES
 from ...markup.math_tokens import left_to_right
-from ...models.generate.formula_writer import StepModel, write_formulas
+from ...models.generate.formula_writer import Glyphs, StepModel, write_formulas
 from ...models.generate.found_glyphs import FoundGlyphs
 from ...models.images.preprocess import fit
 from ..layer.formula_lines import FUNCTIONS, NUMBER
@@ -82,6 +82,13 @@ class FormulaReader:
         """Finds glyphs."""
         return self._finder()
 
+    def find(self, pixels: np.ndarray) -> FoundGlyphs:
+        """Return the glyphs of a grey image (H, W), from left to right; its sides are multiples of the network's."""
+        stride = self.network.frame_grid.stride
+        everywhere = np.ones((pixels.shape[0] // stride[0], pixels.shape[1] // stride[1]), bool)
+        found = self.finder.find(self.network.features(pixels, everywhere), stride)  # zeros would show glyphs
+        return found.select(left_to_right(found.boxes))
+
     def read(self, image: Image.Image, scale: float, em_px: float) -> tuple[str, float]:
         """Return the LaTeX of the formula in a grey image, and its probability; empty when the image shows no formula.
 
@@ -92,16 +99,12 @@ class FormulaReader:
             scale: By which the image is enlarged first.
             em_px: Size of its type then.
         """
-        pixels, stride = fit(image, scale, self.network.preprocess["multiple"]).pixels, self.network.frame_grid.stride
-        everywhere = np.ones((pixels.shape[0] // stride[0], pixels.shape[1] // stride[1]), bool)
-        found = self.finder.find(self.network.features(pixels, everywhere), stride)  # zeros would show glyphs
+        pixels = fit(image, scale, self.network.preprocess["multiple"]).pixels
+        found = self.find(pixels)
         italic = found.styles == MATH_STYLES.index("italic")
         if not italic.any() or len(italic) > MAX_GLYPHS or bare_pixels(pixels, found.boxes) > MOST_BARE:
             return "", 0.0
-        found = found.select(left_to_right(found.boxes))
-        chars = "".join(self.finder.glyphs[k - 1] if k else "\ufffd" for k in found.classes.tolist())
-        boxes = (found.boxes * (EM / em_px)).astype(np.float32)
-        (written,) = write_formulas(self._writer(), [(chars, found.styles, boxes)])
+        (written,) = write_formulas(self._writer(), [to_glyphs(found, self.finder.glyphs, em_px)])
         if not is_formula(written.latex):
             return "", 0.0
         return written.latex, written.probability * float(found.confidence.prod()) * written.accounted
@@ -121,6 +124,12 @@ class FormulaReader:
         written, readings = write_pixel_formulas(lines, image, scale, usual_size(texts), around, self.read, styles)
         ink = {id(line) for line in lines} - {id(line) for line in texts}
         return [line for line in written if id(line) not in ink], readings
+
+
+def to_glyphs(found: FoundGlyphs, known: str, em_px: float) -> Glyphs:
+    """Return glyphs as the decoder takes them. known: the character of each class from 1. em_px: size of the type."""
+    chars = "".join(known[k - 1] if k else "\ufffd" for k in found.classes.tolist())
+    return chars, found.styles, (found.boxes * (EM / em_px)).astype(np.float32)
 
 
 def bare_pixels(pixels: np.ndarray, boxes: np.ndarray) -> int:
