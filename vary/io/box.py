@@ -33,7 +33,7 @@ def touch(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def widen(box: Box, across: float, down: float) -> Box:
+def widen_box(box: Box, across: float, down: float) -> Box:
     """Return a box with its sides moved outwards."""
     return box[0] - across, box[1] - down, box[2] + across, box[3] + down
 

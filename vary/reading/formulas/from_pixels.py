@@ -20,7 +20,7 @@ from ...document.evidence import Evidence
 from ...document.findings import FormulaReading
 from ...document.layout.arrange import usual_size
 from ...document.lines import TextLine, split_box
-from ...io.box import Box, scale_box, touch, union, widen
+from ...io.box import Box, scale_box, touch, union, widen_box
 from ...markup.math import is_complete, readable
 from ...markup.math_tokens import STYLES as MATH_STYLES
 from ...markup.math_tokens import left_to_right
@@ -198,14 +198,14 @@ def _groups(
     prose = [line for line in lines if all(line is not one for one in (*parts, *numbers))]
     for group in _near(parts, em):
         box = union(line.box for line in group)
-        wide = widen(box, ALONE_EM[0] * em, ALONE_EM[1] * em)
+        wide = widen_box(box, ALONE_EM[0] * em, ALONE_EM[1] * em)
         text = "".join(line.text for line in group)
         signs = len(group) > 1 or SIGNS & set(text) or min(line.confidence.mean() for line in group) < 0.9
         if not signs or max(line.em_px for line in group) < SMALL_TYPE * em or box[3] - box[1] > HIGHEST_EM * em:
             continue
         inside = any(touch(box, one) for one in around)
         beside = any(line.box[1] < box[3] and box[1] < line.box[3] and touch(wide, line.box) for line in prose)
-        if inside or beside or any(touch(widen(box, 0, ALONE_EM[1] * em), line.box) for line in prose):
+        if inside or beside or any(touch(widen_box(box, 0, ALONE_EM[1] * em), line.box) for line in prose):
             continue
         own = [n for n in numbers if box[1] < (n.box[1] + n.box[3]) / 2 < box[3] and n.box[0] > box[2]]
         yield group, (own[0] if own else None)
@@ -223,7 +223,7 @@ def _near(lines: Sequence[TextLine], em: float) -> list[list[TextLine]]:
     boxes = [line.box for line in lines]
     k = 0
     while k < len(groups):
-        wide = widen(boxes[k], NEAR_EM[0] * em, NEAR_EM[1] * em)
+        wide = widen_box(boxes[k], NEAR_EM[0] * em, NEAR_EM[1] * em)
         found = next((j for j in range(len(groups)) if j != k and touch(wide, boxes[j])), None)
         if found is None:
             k += 1
@@ -236,7 +236,7 @@ def _near(lines: Sequence[TextLine], em: float) -> list[list[TextLine]]:
 
 def _grow(box: Box, pixels: np.ndarray, scale: float, em: float) -> Box | None:
     """Return the box with all ink that reaches into it, within REACH_EM; None when ink goes on beyond."""
-    x0, y0, x1, y1 = (round(v / scale) for v in widen(box, REACH_EM[0] * em, REACH_EM[1] * em))
+    x0, y0, x1, y1 = (round(v / scale) for v in widen_box(box, REACH_EM[0] * em, REACH_EM[1] * em))
     x0, y0, x1, y1 = max(0, x0), max(0, y0), min(pixels.shape[1], x1), min(pixels.shape[0], y1)
     part = pixels[y0:y1, x0:x1]
     if part.size == 0:

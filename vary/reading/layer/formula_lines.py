@@ -18,7 +18,7 @@ import numpy as np
 from ...document.elements import MATH, SCRIPTS, SOURCES, STYLES, Block, Line, Page
 from ...document.findings import FormulaReading
 from ...document.lines import TextLine, split_box
-from ...io.box import Box, touch, union, widen
+from ...io.box import Box, touch, union, widen_box
 from ...io.pdf_objects import PageContent
 from ...io.pdf_text import GLYPH, TextLayer
 from ...markup.math import is_complete, readable
@@ -118,7 +118,7 @@ def _is_part(group: Sequence[_Span], lines: Sequence[LayerLine]) -> bool:
         return False
     box, em, own = union([span.box(lines) for span in group]), lines[group[0].line].em_px, {span.line for span in group}
     near = em * (CLOSE_EM if not all(span.italic for span in group) else ALONE_EM)
-    wide = widen(box, near, 0)
+    wide = widen_box(box, near, 0)
     others = (line for k, line in enumerate(lines) if k not in own and not NUMBER.fullmatch(line.text.strip()))
     return any(wide[1] < (line.box[1] + line.box[3]) / 2 < wide[3] and touch(wide, line.box) for line in others)
 
@@ -342,7 +342,7 @@ def _region(group: Sequence[_Span], lines: Sequence[LayerLine]) -> Box:
 
 def _widen(box: Box, em: float) -> Box:
     y, x = NEAR_EM
-    return widen(box, x * em, y * em / 3)
+    return widen_box(box, x * em, y * em / 3)
 
 
 def _display(line: LayerLine, formula: Formula) -> LayerLine:
