@@ -46,6 +46,7 @@ from .scales import (
 )
 from .spelling.alternatives import spell_digits
 from .spelling.letter_case import correct_case
+from .spelling.page_words import spell_as_elsewhere
 
 if TYPE_CHECKING:
     from ..io.pdf_objects import FormField
@@ -198,7 +199,7 @@ class Reader:
         lines = drop_covered(lines, [block.box for block in turned])
         if complete:
             lines = reread_cells(lines, rest, lambda pixels: self._read_pass(pixels)[0])
-        lines = correct_case(spell_digits(lines), fitted.pixels)
+        lines = correct_case(spell_digits(spell_as_elsewhere(lines)), fitted.pixels)
         styles = self.network.frame_grid.styles + MATH
         texts = [line for line in lines if is_text(line)]
         if not prove_text(texts):
@@ -322,7 +323,7 @@ class Reader:
         for field, top, (start, end) in self.network.bands(pixels):
             bands, complete = bands + 1, field.complete
             decoded = decoded and field.features_RKD is not None  # large images are read without the decoder
-            found = find_lines(field, grid, decoded)
+            found = find_lines(field, grid, with_alternatives=True)
             if decoded:
                 found = self._rescore(found, field)
             for line in found if top == 0 else (enlarge(line, 1.0, 0.0, top) for line in found):
