@@ -39,7 +39,10 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     ),
     "chinese": (f"vary eval vary-nano --tasks real-zh --limit 12 {PEERS} -o eval/chinese",),
     "default": ("vary eval vary-nano -o eval/default",),
-    "documents": ("vary eval vary-nano --tasks documents --limit 14 --peers all -o eval/documents",),
+    "documents": (
+        "vary eval vary-nano --tasks documents --limit 14 --peers all -o eval/documents",
+        "vary eval vary-nano --pixels --tasks documents --limit 14 -o eval/documents",
+    ),
     "structure": ("vary eval vary-nano --tasks layout,formulas --limit 12 -o eval/structure",),
     "languages": ("vary eval vary-nano --tasks languages --limit 14 -o eval/languages",),
     "read": (

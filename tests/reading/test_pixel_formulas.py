@@ -10,9 +10,11 @@ from PIL import Image
 
 from vary.data.documents.typst import load_fonts, print_pdf
 from vary.document.lines import TextLine
+from vary.markup.math_tokens import RULE
+from vary.models.generate.found_glyphs import FoundGlyphs
 from vary.models.hub import weights_dir
 from vary.reading.api import load, read
-from vary.reading.formulas.from_pixels import bare_pixels, is_formula, write_pixel_formulas
+from vary.reading.formulas.from_pixels import bare_pixels, is_formula, join_over_ink, write_pixel_formulas
 
 EM = 16.0
 PROSE = "The model of a ship says that each port holds some of the days"
@@ -121,6 +123,15 @@ def test_ink_outside_of_all_glyphs_is_counted() -> None:
     glyph = np.array([[10.0, 10.0, 20.0, 20.0]])
     assert bare_pixels(pixels, glyph) == 12
     assert bare_pixels(pixels, np.array([[10.0, 3.0, 20.0, 20.0]])) == 0
+
+
+def test_pieces_of_a_rule_are_one_where_ink_joins_them() -> None:
+    pixels = np.full((40, 120), 250, np.uint8)
+    pixels[20:22, 10:60] = pixels[20:22, 66:100] = 0  # two rules of six pixels apart
+    boxes = np.array([[10, 20, 20, 22], [28, 20, 58, 22], [66, 20, 100, 22], [70, 30, 80, 34]], np.float32)
+    found = FoundGlyphs(np.array([1, 1, 1, 2]), np.zeros(4, int), boxes, np.ones(4))
+    joined = join_over_ink(found, RULE + "x", pixels)
+    assert joined.boxes.tolist() == [[10, 20, 58, 22], [66, 20, 100, 22], [70, 30, 80, 34]]
 
 
 @pytest.mark.parametrize(

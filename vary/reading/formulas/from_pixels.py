@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
+from itertools import combinations
 from typing import Protocol
 
 import numpy as np
@@ -22,10 +24,10 @@ from ...document.layout.arrange import usual_size
 from ...document.lines import TextLine, split_box
 from ...io.box import Box, scale_box, touch, union, widen_box
 from ...markup.math import is_complete, readable
+from ...markup.math_tokens import RULE, left_to_right
 from ...markup.math_tokens import STYLES as MATH_STYLES
-from ...markup.math_tokens import left_to_right
 from ...models.generate.formula_writer import Glyphs, StepModel, write_formulas
-from ...models.generate.found_glyphs import FoundGlyphs
+from ...models.generate.found_glyphs import RULE_SPREAD, FoundGlyphs
 from ...models.images.preprocess import fit
 from ..layer.formula_lines import FUNCTIONS, NUMBER
 from ..network import ReadingNetwork
@@ -87,7 +89,7 @@ class FormulaReader:
         stride = self.network.frame_grid.stride
         everywhere = np.ones((pixels.shape[0] // stride[0], pixels.shape[1] // stride[1]), bool)
         found = self.finder.find(self.network.features(pixels, everywhere), stride)  # zeros would show glyphs
-        return found.select(left_to_right(found.boxes))
+        return join_over_ink(found.select(left_to_right(found.boxes)), self.finder.glyphs, pixels)
 
     def read(self, image: Image.Image, scale: float, em_px: float) -> tuple[str, float]:
         """Return the LaTeX of the formula in a grey image, and its probability; empty when the image shows no formula.
@@ -124,6 +126,29 @@ class FormulaReader:
         written, readings = write_pixel_formulas(lines, image, scale, usual_size(texts), around, self.read, styles)
         ink = {id(line) for line in lines} - {id(line) for line in texts}
         return [line for line in written if id(line) not in ink], readings
+
+
+def join_over_ink(found: FoundGlyphs, known: str, pixels: np.ndarray) -> FoundGlyphs:
+    """Join pieces of a rule where its ink goes on between them.
+
+    Args:
+        found: Glyphs from left to right.
+        known: The character of each class from 1.
+        pixels: The grey image (H, W).
+    """
+    boxes, gone = found.boxes.copy(), set()
+    ink = pixels < int(np.median(pixels)) - INK
+    rules = np.flatnonzero(found.classes == known.find(RULE) + 1).tolist()
+    for left, right in combinations(rules, 2):
+        (_, y0, x0, y1), x1 = boxes[left], boxes[right, 0]
+        if left in gone or abs(boxes[right, 1::2] - (y0, y1)).max() >= RULE_SPREAD:
+            continue
+        between = ink[max(0, round(min(y0, y1)) - 1) : round(max(y0, y1)) + 2, max(0, round(x0)) : round(x1) + 1]
+        if between.any(0).all():
+            boxes[left, 2] = max(x0, boxes[right, 2])
+            gone.add(right)
+    keep = ~np.isin(np.arange(len(boxes)), list(gone))
+    return replace(found, boxes=boxes).select(keep)
 
 
 def to_glyphs(found: FoundGlyphs, known: str, em_px: float) -> Glyphs:

@@ -19,7 +19,8 @@ SURE = 0.6  # least confidence of every character of a word that counts as read
 TIMES = 2  # a spelling is taken when so many words have it, and this many times as many as have the one that was read
 LETTERS = 3  # least length of a word that is put in place of another
 MOST_SPANS = 4  # uncertain spans of a word that are tried together
-FAINTEST, SHORTER = 3.0, 1.5  # nats; a spelling less likely than the word's own by more than this is not taken
+FAINTEST = 3.0  # nats; a spelling less likely than the word's own by more than this is not taken
+MARKS = "¹²³*†‡§°©®™"  # a spelling with fewer or more of them is not taken
 TOKEN = re.compile(r"\S+")
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")  # letters, with apostrophes and hyphens between them
 AROUND = "([{\"'“‘«„.,;:!?)]}”’»…"  # punctuation around a word
@@ -50,11 +51,8 @@ def _spell(line: TextLine, known: Counter[str]) -> TextLine:
             continue
         old = line.text[start:end]
         least = TIMES * max(1, known[old.strip(AROUND)])
-        likely = [
-            (odds, text)
-            for text, odds in _spellings(old, spans)
-            if odds > -(FAINTEST if len(text) >= len(old) else SHORTER)
-        ]
+        likely = [(odds, text) for text, odds in _spellings(old, spans) if odds > -FAINTEST]
+        likely = [one for one in likely if all(old.count(mark) == one[1].count(mark) for mark in MARKS)]
         usual = [one for one in likely if known[word := one[1].strip(AROUND)] >= least and _is_long(word)]
         if usual:
             line = _put(line, start, end, max(usual)[1])
