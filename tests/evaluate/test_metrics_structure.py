@@ -194,6 +194,11 @@ def test_teds_without_tables_and_with_endless_ones() -> None:
 
 
 # -- formulas ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("answer", ["$$x^2$$", r"\[ x^{2} \]", "<!-- page 1 -->\n\n$$x^2$$\n", "x^{2}"])
+def test_delimiters_and_page_marks_do_not_count(answer) -> None:
+    assert formula_distance(answer, r"\[ x^{2} \]") == 0
+
+
 def test_formulas_that_look_the_same_match() -> None:
     same = [r"\frac12 x^2", r"\[ {1 \over 2}x^{2} \]", r"$\frac{1}{2}x^{2}$"]
     for a, b in itertools.product(same, same):

@@ -159,3 +159,26 @@ def test_a_page_with_formulas_from_pixels(tmp_path: Path) -> None:
     assert "$$y^2 = z$$" in document.markdown()
     assert "Lorem ipsum" in document.markdown()
     assert (weights_dir("vary-nano") / "formulas_glyphs.onnx").is_file()
+
+
+@pytest.mark.parametrize(
+    ("typst", "size", "latex"),
+    [("x^2", 12, "x^2"), ("w(x) = sqrt(1 - x^2)", 24, r"w(x) = \sqrt{1 - x^2}"), ("Y_(4,4)", 11, "Y_{4,4}")],
+)
+def test_an_image_of_one_formula_is_latex(tmp_path: Path, typst: str, size: int, latex: str) -> None:
+    """Without other text, the size of the type is not known, and no direction."""
+    setup = f"#set page(width: auto, height: auto, margin: 8pt)\n#set text(size: {size}pt)\n"
+    face = '#show math.equation: set text(font: "New Computer Modern Math")\n'
+    pdf = print_pdf(f"{setup}{face}$ {typst} $", load_fonts())
+    pdf[0].render(scale=150 / 72, grayscale=True).to_pil().save(tmp_path / "formula.png", dpi=(150, 150))
+    document = read(tmp_path / "formula.png", load("vary-nano"))
+    assert document.markdown().split("-->")[-1].strip() == f"$${latex}$$"
+
+
+@pytest.mark.parametrize("text", ["Total", "12.50", "Fig. 3", "page 4 of 7"])
+def test_a_picture_of_a_few_words_is_no_formula(tmp_path: Path, text: str) -> None:
+    pdf = print_pdf(f"#set page(width: auto, height: auto, margin: 8pt)\n{text}", load_fonts())
+    pdf[0].render(scale=150 / 72, grayscale=True).to_pil().save(tmp_path / "words.png", dpi=(150, 150))
+    page = read(tmp_path / "words.png", load("vary-nano")).pages[0]
+    assert not page.formulas
+    assert page.text.strip() == text

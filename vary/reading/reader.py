@@ -141,7 +141,11 @@ class Reader:
     def find_orientation(self, image: Image.Image) -> Orientation:
         """Return how a grey page is turned, by its edges and by the confidence in its densest window."""
         upright = image, self._measure(image)
-        found = find_orientation(image, lambda straight: self._measure(straight)[2])
+        formula = self.formula_reader if upright[1][2] < CERTAIN else None
+        if formula and formula.read_alone(image):
+            found = Orientation()
+        else:
+            found = find_orientation(image, lambda straight: self._measure(straight)[2])
         if found == Orientation():
             self._measured = upright  # `wanted_scale` needs it next
         return found
@@ -207,7 +211,7 @@ class Reader:
         evidence = find_evidence(fitted.pixels, texts)
         evidence.fields = [one._replace(box=scale_box(one.box, fitted.scale)) for one in fields]
         formulas: list[FormulaReading] = []
-        if complete and texts and self.formula_reader:
+        if complete and self.formula_reader:
             texts, formulas = self.formula_reader.write(texts, lines, image, fitted.scale, evidence)
         blocks = lay_out(texts, evidence, fitted.pixels.shape[::-1], styles, fitted.scale)
         for block in _scale_boxes(turned, 1 / fitted.scale):

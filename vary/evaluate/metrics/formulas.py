@@ -20,6 +20,7 @@ _OUTER = re.compile(r"^(?:\$\$?|\\\[|\\\()|(?:\$\$?|\\\]|\\\))$")
 _PIECE = re.compile(
     r"\\begin\{array\}\{[^{}]*\}|\\(?:begin|end)\{[^{}]*\}|\\(?:left|right)\s*\.|\\[a-zA-Z]+|\\.|\S", re.S
 )
+_COMMENT = re.compile(r"<!--.*?-->", re.S)  # such as the mark of a page in Markdown
 _SPACES = r"\\(?:limits|nolimits|middle|displaystyle|textstyle|quad|qquad|[,;:! \\])|[&~]"
 _INKLESS = re.compile(r"\\(?:begin|end)\{.*|\\(?:left|right)\s*\.?|" + _SPACES, re.S)
 _PARTS = {"\\frac": ("over", "under"), "\\binom": ("over", "under"), "\\sqrt": ("root",), "\\root": ("degree", "root")}
@@ -44,7 +45,7 @@ def formula_match(predicted: str, truth: str) -> Match:
 
 
 def _alike(predicted: str, truth: str) -> tuple[str, str]:
-    a, b = (_OUTER.sub("", _OUTER.sub("", latex.strip())).strip() for latex in (predicted, truth))
+    a, b = (_OUTER.sub("", _OUTER.sub("", _COMMENT.sub("", text).strip())).strip() for text in (predicted, truth))
     try:
         if max(len(a), len(b)) <= MAX_READ:
             return normalise(a), normalise(b)

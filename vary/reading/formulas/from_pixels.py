@@ -47,6 +47,8 @@ MOST_LETTERS = 4  # of a run of letters that are quantities
 SIGNS = frozenset("=<>≤≥≈≡∼+-−–—±×*/^_|∑∫√∈→∂∇")
 BOX_SLACK = 2  # px by which boxes of glyphs may be too small
 MOST_BARE = 3  # dark pixels that no glyph explains, at EM_PX
+ALONE_SCALES = (1.5, 1.0, 0.7, 0.5, 0.35)  # of an image that shows a formula and nothing else
+ALONE_PX = 900, 300  # its largest ink
 INK = 60  # grey levels darker than the ground
 _WORDS = re.compile(r"[^\W\d_]{3,}")
 _RELATION = re.compile(
@@ -111,6 +113,10 @@ class FormulaReader:
             return "", 0.0
         return written.latex, written.probability * float(found.confidence.prod()) * written.accounted
 
+    def read_alone(self, image: Image.Image) -> FormulaReading | None:
+        """Return what a grey image says that shows one formula and nothing else, when it is certain."""
+        return read_formula_alone(image, self.read)
+
     def write(
         self, texts: Sequence[TextLine], lines: Sequence[TextLine], image: Image.Image, scale: float, evidence: Evidence
     ) -> tuple[list[TextLine], list[FormulaReading]]:
@@ -123,6 +129,11 @@ class FormulaReader:
             evidence: What is drawn on the page.
         """
         around, styles = (*evidence.pictures, *evidence.drawings), len(self.network.frame_grid.styles)
+        if not any(map(_is_prose, texts)) and (alone := self.read_alone(image)):
+            box = scale_box(alone.box, scale)
+            return [_latex_line(readable(alone.latex), box, alone.confidence, box[3] - box[1], styles)], [alone]
+        if not texts:
+            return [], []
         written, readings = write_pixel_formulas(lines, image, scale, usual_size(texts), around, self.read, styles)
         ink = {id(line) for line in lines} - {id(line) for line in texts}
         return [line for line in written if id(line) not in ink], readings
@@ -149,6 +160,28 @@ def join_over_ink(found: FoundGlyphs, known: str, pixels: np.ndarray) -> FoundGl
             gone.add(right)
     keep = ~np.isin(np.arange(len(boxes)), list(gone))
     return replace(found, boxes=boxes).select(keep)
+
+
+def read_formula_alone(
+    image: Image.Image, read: Callable[[Image.Image, float, float], tuple[str, float]]
+) -> FormulaReading | None:
+    """Read a grey image that may show one formula and nothing else, at each of ALONE_SCALES, as its type is not known.
+
+    Args:
+        image: Of any size. Ink in more than ALONE_PX pixels across or down is no formula.
+        read: Reads one formula, as `FormulaReader.read` does.
+    """
+    pixels = np.asarray(image)
+    rows, columns = np.nonzero(pixels < int(np.median(pixels)) - INK)
+    if not len(rows) or np.ptp(columns) > ALONE_PX[0] or np.ptp(rows) > ALONE_PX[1]:
+        return None
+    box = (float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1))
+    found = []
+    for scale in ALONE_SCALES:
+        part, _ = _enlarge(image, box, 1.0, EM_PX / scale)
+        latex, confidence = read(part, scale, EM_PX)
+        found += [(confidence, latex)] if confidence >= CERTAIN else []
+    return FormulaReading(max(found)[1], box, max(found)[0], True) if found else None
 
 
 def to_glyphs(found: FoundGlyphs, known: str, em_px: float) -> Glyphs:
