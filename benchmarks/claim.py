@@ -37,8 +37,8 @@ from vary.evaluate.metrics.text import bootstrap_interval, edit_distance, normal
 from vary.evaluate.metrics.vqa import relaxed_match
 from vary.evaluate.metrics.words import overlap
 from vary.io.image import open_image
+from vary.markup.alphabets import LATIN
 from vary.markup.chart_text import parse_chart
-from vary.markup.prompts import LATIN
 from vary.models.config import VaryConfig
 from vary.models.generate.chat import ChatModel
 from vary.models.modeling import VaryForConditionalGeneration, load_model

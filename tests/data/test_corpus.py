@@ -11,18 +11,20 @@ from vary.data.corpus import download as corpus
 from vary.data.corpus.download import Corpus
 from vary.data.corpus.text import STYLES, TextSource
 from vary.io.errors import RemoteError
-from vary.markup.prompts import LATIN
+from vary.markup.alphabets import LATIN
 
 
-def test_parts_do_not_meet(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("name", ["english", "european"])
+def test_parts_do_not_meet(tmp_path, monkeypatch, name) -> None:
     monkeypatch.setenv("VARY_CACHE", str(tmp_path))
-    (tmp_path / "english.txt").write_text(" ".join(f"w{k:07d}" for k in range(400_000)))  # 36 pieces
-    train, test = (set(Corpus.english(part).text.split()) for part in ("train", "test"))
+    (tmp_path / f"{name}.txt").write_text(" ".join(f"w{k:07d}" for k in range(400_000)))  # 36 or more pieces
+    load = getattr(Corpus, name)
+    train, test = (set(load(part).text.split()) for part in ("train", "test"))
     whole = {f"w{k:07d}" for k in range(400_000)}
     assert not (train & test & whole)
     assert len(test & whole) > 10
     with pytest.raises(ValueError, match="'train' and 'test'"):
-        Corpus.english("valid")
+        load("valid")
 
 
 def test_files_and_digest(tmp_path) -> None:

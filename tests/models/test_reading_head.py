@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from vary.data.sample import LabelledLine
 from vary.document.lines import FrameGrid
-from vary.markup.prompts import LATIN
+from vary.markup.alphabets import EUROPEAN, LATIN
 from vary.models.heads.reading import ReadingHead
 from vary.reading.ctc import best_path, find_lines, mix_rows
 from vary.reading.field import Field
@@ -203,3 +204,23 @@ def test_typewriter_lines_take_their_blanks_from_the_pitch() -> None:
     book = "Proportional type has no pitch."
     x = np.cumsum(rng.uniform(2, 9, len(book))).astype(int)
     assert find_pitch(book, x) is None
+
+
+def test_a_head_of_more_letters_begins_with_those_of_a_smaller_one() -> None:
+    small, large = ReadingHead(8, "abc", (8, 4), 2), ReadingHead(8, "ábcdж", (8, 4), 2, context=4)
+    large.widen("abc", small.out.weight.data, small.out.bias.data)
+    tokens = torch.randn(1, 6, 8)
+    (old, old_geometry), (new, new_geometry) = small(tokens, (2, 3)), large(tokens, (2, 3))
+    assert torch.equal(new_geometry, old_geometry)
+    assert torch.equal(new[..., 0], old[..., 0])
+    assert torch.equal(new[..., [2, 3]], old[..., [2, 3]])
+    assert torch.equal(new[..., 1], old[..., 1] - 2)  # á begins as a, a little less likely
+    assert torch.allclose(new[..., 4], old[..., 1:].mean(-1) - 2, atol=1e-6)
+
+
+def test_letters_of_one_shape_have_one_label() -> None:
+    grid = FrameGrid(EUROPEAN, STRIDE, 2)
+    boxes = np.array([[8.0 * k, 0, 8.0 * k + 8, 16] for k in range(3)], np.float32)
+    lines = [LabelledLine(text, boxes, 12.0, 8.0, 16.0) for text in ("сор", "cop")]
+    targets = reading_targets([lines], (32, 64), grid)
+    assert targets.labels[:3].tolist() == targets.labels[3:].tolist()

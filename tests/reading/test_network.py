@@ -8,13 +8,15 @@ import torch
 from PIL import Image
 
 from tests.conftest import printed_by
+from vary.models.config import preset
 from vary.models.hub import weights_dir
-from vary.models.modeling import load_model
+from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.vocab.export_onnx import export_trunk
 from vary.reading.engines import ENGINES, open_engine, thread_count
 from vary.reading.field import cells_near_ink
 from vary.reading.loader import load_reader, reader_of
 from vary.reading.network import ink_parts
+from vary.train.export import export_reader
 
 
 @pytest.fixture
@@ -115,6 +117,21 @@ def test_a_model_in_memory_reads_like_its_folder(tiny_model, tmp_path) -> None:
     assert pages[0].text == pages[1].text
     export_trunk(tiny_model.reading_vocabulary, tmp_path)
     assert load_reader(str(tmp_path), engine="onnx").read(image).text == pages[0].text
+
+
+def test_a_head_that_sees_neighbouring_cells_reads_the_same_on_every_engine(tmp_path) -> None:
+    torch.manual_seed(0)
+    model = VaryForConditionalGeneration(preset("vary-nano-scripts-test")).eval()
+    torch.nn.init.normal_(model.head.context[-1].weight)  # it begins as zero
+    model.save_pretrained(tmp_path)
+    export_reader(tmp_path)
+    pixels = np.random.default_rng(3).integers(0, 255, (64, 128), np.uint8)
+    fields = [reader_of(model, "a").network(pixels)]
+    fields += [load_reader(str(tmp_path), engine=name).network(pixels) for name in ("torch", "onnx")]
+    with torch.no_grad():
+        logits = model.read_rows(torch.from_numpy((pixels / np.float32(255) - 0.5) / 0.5)[None, None].float())[1]
+    for field in fields:
+        assert np.abs(np.exp(field.dense_log_probs()) - logits[0].softmax(-1).numpy()).max() < 0.011
 
 
 def test_engines_that_cannot_run_say_why(tmp_path) -> None:

@@ -7,7 +7,6 @@ always stays text, even if it spells a special token.
 from __future__ import annotations
 
 import re
-import string
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,12 +16,6 @@ from ..io.errors import ConfigError, InputError
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<img>", "</img>", "<imgpad>")
 IMAGE_MARK = "<image>"  # what people write where an image goes
 _SPECIALS = re.compile(r"(<\|im_start\|>|<\|im_end\|>|<\|endoftext\|>|<img>|</img>|<s>|</s>)")
-
-# What the English nano model spells: ASCII, typographic signs, accented Latin. One class of the reading head each.
-LATIN = (
-    " " + string.ascii_letters + string.digits + string.punctuation + "“”‘’–—…•·§©®°±×÷½¼¾²³µ¶†‡™€£¥¢«»¡¿≤≥≠→←∞≈−"
-    "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞßàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþÿŒœŠšŽžŁłŐőűćčęąńśřěů"
-)
 
 # Task -> prompt, English and Chinese. Sources: the papers' figures and tables (arXiv 2312.06109, 2401.12503) and GOT's
 # released script for `got`; the Chinese ones that the papers do not print are translations.

@@ -80,7 +80,8 @@ class Reading:
     `alphabet` holds the characters that it spells, `frames` is the number of CTC frames per column, and `styles` are
     the styles of type that it tells apart. `append_posteriors` concatenates its character probabilities to the vision
     tokens before the connector. `vocabulary` is the index of the vocabulary that it reads. `decoder_weight` is the
-    weight of the decoder when it re-ranks the head's candidates; 0 leaves the decoder out.
+    weight of the decoder when it re-ranks the head's candidates; 0 leaves the decoder out. `context` is the width of
+    the layers by which a cell sees its neighbours; 0 has none.
     """
 
     alphabet: str
@@ -89,6 +90,7 @@ class Reading:
     append_posteriors: bool = False
     vocabulary: int = 0
     decoder_weight: Number = 0.0
+    context: int = 0
 
 
 class VaryConfig(PreTrainedConfig):

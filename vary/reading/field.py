@@ -165,14 +165,23 @@ def _dilate(mask_RK: np.ndarray, reach: tuple[int, int]) -> np.ndarray:
 
 
 def run_head(features_RKD: np.ndarray, near_RK: np.ndarray, head: HeadWeights, frames: int) -> Field:
-    """Apply a reading head to the cells near ink."""
+    """Apply a reading head to the cells near ink.
+
+    Args:
+        features_RKD: As from `Engine.features`.
+        near_RK: The cells near ink.
+        head: The head.
+        frames: Per column.
+    """
     row, column = np.nonzero(near_RK)
+    width = head.out.shape[0]
+    features_RKD, read_RKD = features_RKD[..., :width], features_RKD[..., -width:]  # one and the same without `context`
     index_RK = np.full(near_RK.shape, -1, np.intp)
     size, count = head.out.shape[1] // frames, 0
     probs, geometry = [np.zeros((0, frames, size - 2), np.float32)], [np.zeros((0, frames, 2), np.float32)]
     for start in range(0, len(row), CHUNK):
         cells = row[start : start + CHUNK], column[start : start + CHUNK]
-        out = (features_RKD[cells] @ head.out + head.bias).reshape(-1, frames, size)
+        out = (read_RKD[cells] @ head.out + head.bias).reshape(-1, frames, size)
         classes = size - 2
         lead = out[..., 0] - out[..., 1:classes].max(-1)  # of the blank; most cells need no softmax
         some = np.flatnonzero(lead.min(-1) < np.log((classes - 1) / MIN_CELL))

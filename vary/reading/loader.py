@@ -99,6 +99,6 @@ def reader_of(model: VaryForConditionalGeneration, name: str, decoder: bool = Fa
     index, reading = model.reading_vocabulary_index, model.config.reading
     grid: FrameGrid = model.head.frame_grid
     head = HeadWeights.of({name: v.detach().float().cpu().numpy() for name, v in model.head.state_dict().items()})
-    engine = TorchEngine(model.reading_vocabulary, model.device)
+    engine = TorchEngine(model.reading_vocabulary, model.device, model.head.context)
     network = ReadingNetwork(engine, head, grid, DEFAULTS | model.config.vocabularies[index]["preprocess"], reading)
     return Reader(network, name, (lambda: model) if decoder else None)

@@ -132,7 +132,7 @@ class ReadingNetwork:
 
     def features(self, pixels_HW: np.ndarray, near_RK: np.ndarray) -> np.ndarray:
         """Return features (R, K, D); they are zero outside the rectangles around the cells near ink."""
-        features_RKD = np.zeros((*near_RK.shape, self.head.out.shape[0]), np.float32)
+        features_RKD: np.ndarray | None = None
         y, x = self.frame_grid.stride
         for part, margin in _bands(ink_parts(near_RK, (y, x)), (y, x)):
             rows, columns = (
@@ -144,8 +144,10 @@ class ReadingNetwork:
             inside = tuple(
                 slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, (rows, columns), strict=True)
             )
+            if features_RKD is None:
+                features_RKD = np.zeros((*near_RK.shape, found.shape[-1]), np.float32)
             features_RKD[part] = found[inside]
-        return features_RKD
+        return np.zeros((*near_RK.shape, self.head.out.shape[0]), np.float32) if features_RKD is None else features_RKD
 
 
 Part = tuple[slice, slice]  # rows and columns of cells

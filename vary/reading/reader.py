@@ -8,6 +8,7 @@ turned by 90, 270 and 180 degrees. Large images are read in tiles, so memory doe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from ..document.orientation import Orientation, find_orientation, find_sideways_
 from ..io.box import scale_box
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
+from ..markup.alphabets import restore_scripts
 from ..models.images.preprocess import fit
 from .ctc import drop_echoes, find_lines, with_text
 from .field import Field
@@ -204,6 +206,7 @@ class Reader:
         if complete:
             lines = reread_cells(lines, rest, lambda pixels: self._read_pass(pixels)[0])
         lines = correct_case(spell_digits(spell_as_elsewhere(lines)), fitted.pixels)
+        lines = _restore_scripts(lines)
         styles = self.network.frame_grid.styles + MATH
         texts = [line for line in lines if is_text(line)]
         if not prove_text(texts):
@@ -314,7 +317,7 @@ class Reader:
         height, width = rest.shape
         turned_size = (height, width) if rotation % 180 else (width, height)
         turned = np.rot90(rest, rotation // 90)  # a view
-        lines = [line for line in lines if has_ink(turned, line)]
+        lines = _restore_scripts([line for line in lines if has_ink(turned, line)])
         erase(turned, lines)
         blocks = lay_out(lines, Evidence(), turned_size, self.network.frame_grid.styles)
         page = Page(1, "ok", *turned_size, blocks=blocks)
@@ -348,6 +351,11 @@ class Reader:
             if text.strip() and text != lines[k].text:
                 lines[k] = with_text(lines[k], text.strip(), "decoder")
         return lines
+
+
+def _restore_scripts(lines: list[TextLine]) -> list[TextLine]:
+    """Return the lines with letters that several scripts share in the script of their words."""
+    return [replace(line, text=restore_scripts(line.text)) for line in lines]
 
 
 def to_rejected(line: TextLine, scale: float) -> RejectedText:

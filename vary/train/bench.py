@@ -24,7 +24,8 @@ from ..data.mixture import Mixture, load_recipe, read_mix
 from ..data.render import render
 from ..io.errors import ConfigError, VaryError
 from ..io.files import atomic_write
-from ..markup.prompts import LATIN, character_vocabulary
+from ..markup.alphabets import LATIN
+from ..markup.prompts import character_vocabulary
 from ..models.config import VaryConfig, check_keys
 from ..models.generate.chat import ChatModel
 from ..models.hub import weights_dir

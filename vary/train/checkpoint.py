@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from ..io.errors import ConfigError, InputError
 from ..io.files import fsync_path, sha256
 from ..models.convert.older import read_model
+from ..models.hub import read_config
 from .distributed import distribute_like
 
 Tensors = dict[str, Tensor]
@@ -161,11 +162,21 @@ def load_start(folders: Sequence[str], model: nn.Module) -> None:
             tensors = read_model(folder) if is_model else load_file(folder / "model.safetensors")
         except (OSError, ValueError, SafetensorError) as error:
             raise InputError(f"start: {folder}: {' '.join(str(error).split())}") from None
+        if is_model:
+            _widen_head(folder, tensors, model)
         tensors = {k: v for k, v in tensors.items() if own.get(k) == v.shape}
         load_tensors(model, tensors, folder)
         loaded |= tensors.keys()
     if routes := getattr(model, "routes", None):  # a checkpoint without routes: they begin as its language model
         routes.start(model, loaded)
+
+
+def _widen_head(folder: Path, tensors: dict[str, Any], model: nn.Module) -> None:
+    """Begin a reading head of another alphabet with the letters of that of a model folder."""
+    head, names = getattr(model, "reading_head", None), ("reading_head.out.weight", "reading_head.out.bias")
+    alphabet = (read_config(folder).get("reading") or {}).get("alphabet", "")
+    if head is not None and alphabet and head.frame_grid.alphabet != alphabet and set(names) <= tensors.keys():
+        head.widen(alphabet, *(tensors.pop(name) for name in names))
 
 
 def start_position(folders: Sequence[str]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def export_reader(folder: Path) -> Path:
         model = load_model(folder)
         if model.reading_head is None:
             raise InputError(f"{folder}: the model has no reading head")
-        return export_trunk(model.reading_vocabulary, folder)
+        return export_trunk(model.reading_vocabulary, folder, model.reading_head.context)
     except ModuleNotFoundError as error:
         raise MissingExtra("exporting a reader", error.name, "train") from None
 

@@ -133,7 +133,10 @@ class Run:
         if stage.accumulate % self.ranks.world:
             raise ConfigError(f"stage {stage.name!r}: accumulate is no multiple of {self.ranks.world} ranks")
         optimizers, recipe = self.begin(stage), self.recipe
-        context = TaskContext(recipe.seed, self.index, self.ranks.device, self.processor, self.assets, recipe.workers)
+        alphabet = (self.model.config.reading or {}).get("alphabet", "")
+        context = TaskContext(
+            recipe.seed, self.index, self.ranks.device, self.processor, self.assets, recipe.workers, alphabet
+        )
         task: Task = TASKS[stage.task](self.model, stage, context, self.task_state)
         stop = stage.steps if limit is None else min(stage.steps, self.step + limit)
         meter = ThroughputMeter(self.model, stage, self.recipe, self.ranks)

@@ -25,6 +25,7 @@ class View:
         sizes_px, degraded, text_style, max_lines: Settings of `PageSource`.
         pdfs: PDF files, folders or packages. Their crops (`CropSource`) replace rendered pages; they use `sizes_px`
             and `degraded` only.
+        text: Text and fonts of rendered pages: `english`, or `european` for 25 languages in Latin, Greek and Cyrillic.
     """
 
     height: int
@@ -36,6 +37,11 @@ class View:
     text_style: str = "mixed"
     max_lines: int | None = None
     pdfs: tuple[str, ...] = ()
+    text: str = "english"
+
+    def __post_init__(self) -> None:
+        if self.text not in ("english", "european"):
+            raise ConfigError(f"a view's text {self.text!r}; allowed: english, european")
 
     def settings(self) -> dict[str, Any]:
         """Return the arguments of the view's source."""

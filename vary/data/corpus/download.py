@@ -62,6 +62,12 @@ FONTS = [
     "fonts-dejavu-extra",
     "fonts-freefont-ttf",
 ]
+# texts for the letters of other European languages; free licences, training text only
+_MANUALS = "cs da de el es fi fr hu it mk nb nl pl pt-br ro ru sr sv tr uk vi"
+LANGUAGES = [
+    *(f"deb:manpages-{name}" for name in _MANUALS.split()),
+    *(f"deb:hunspell-{name}" for name in ("bg", "hr", "lt", "lv", "sk", "sl")),
+]
 MEASURED = ("r-doc-pdf", "c++-annotations-pdf", "installation-guide-amd64", "texlive-publishers-doc")
 
 
@@ -146,20 +152,62 @@ class Corpus:
 
         part: "train", or "test" for the two percent (a piece of every source) that is held out from training.
         """
-        if part not in ("train", "test"):
-            raise InputError(f"the corpus has the parts 'train' and 'test', not {part!r}")
         file = cache_dir() / "english.txt"
         if not file.exists():
             text = "\n".join(_clean(name, fetch(name)) for name in TEXTS)
             aside = file.with_suffix(f".{os.getpid()}")
             aside.write_text(text, encoding="utf-8")
             aside.replace(file)
+        return cls._part(file, part, _PIECE)
+
+    @classmethod
+    def _part(cls, file: Path, part: str, piece: int) -> Corpus:
+        """Return the training or the test part of a file: every fiftieth piece is for tests."""
+        if part not in ("train", "test"):
+            raise InputError(f"the corpus has the parts 'train' and 'test', not {part!r}")
         text = file.read_text(encoding="utf-8")
-        pieces = [text[k : k + _PIECE] for k in range(0, len(text), _PIECE)]
+        pieces = [text[k : k + piece] for k in range(0, len(text), piece)]
         return cls.from_text("\n".join(p for k, p in enumerate(pieces) if (k % 50 == 25) == (part == "test")))
+
+    @classmethod
+    def european(cls, part: str = "train") -> Corpus:
+        """Fetch, clean and join texts of `LANGUAGES`, with the same share of each; the result is cached as one file.
+
+        part: as for `english`.
+        """
+        file = cache_dir() / "european.txt"
+        if not file.exists():
+            text = "\n".join(_share(" ".join(_language(name, fetch(name)))) for name in LANGUAGES)
+            aside = file.with_suffix(f".{os.getpid()}")
+            aside.write_text(text, encoding="utf-8")
+            aside.replace(file)
+        return cls._part(file, part, _SHARE // 50)
 
 
 _PIECE = 100_000  # characters; every fiftieth piece is held out
+_SHARE = 1_000_000  # characters of each language
+
+
+def _share(text: str) -> str:
+    """Return a text cut, or repeated, to the share of a language."""
+    return (text * (1 + _SHARE // max(1, len(text))))[:_SHARE]
+
+
+def _language(name: str, home: Path) -> Iterable[str]:
+    """Return the text of a package of manual pages or of a dictionary of words."""
+    if not name.startswith("deb:hunspell"):
+        return _manual(home)
+    for file in sorted(home.rglob("*.dic")):
+        lines = file.read_bytes().decode(_encoding(file.with_suffix(".aff")), "ignore").splitlines()[1:]
+        words = [line.split("/")[0].split("\t")[0] for line in lines]
+        return [" ".join(sorted(words, key=lambda word: zlib.crc32(word.encode())))]
+    return []
+
+
+def _encoding(affixes: Path) -> str:
+    """Return the encoding of a dictionary, which the file of affixes names."""
+    found = re.search(rb"^SET\s+([\w-]+)", affixes.read_bytes(), re.M)
+    return found.group(1).decode().replace("microsoft-", "") if found else "iso-8859-1"
 
 
 def _clean(name: str, home: Path) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 import string
+import unicodedata
+from collections.abc import Mapping
 
 import numpy as np
 
 from ...io.errors import ConfigError
-from ...markup.prompts import LATIN
+from ...markup.alphabets import LATIN, readable
 from .download import Corpus
 
 STYLES = ("natural", "shuffled", "pseudo")
@@ -29,7 +31,8 @@ class TextSource:
 
     def __init__(self, corpus: Corpus, alphabet: str = LATIN):
         self.corpus = corpus
-        self.alphabet = frozenset(alphabet)
+        self.alphabet = readable(alphabet)
+        self._accents = _ACCENTS if alphabet == LATIN else _variants(alphabet)
 
     def words(self, rng: np.random.Generator, count: int, style: str = "natural") -> list[str]:
         """Return about `count` words of running text in one of `STYLES`; at least one word."""
@@ -83,7 +86,7 @@ class TextSource:
         if kind == 1:
             return f"{rng.random() * 10 ** int(rng.integers(5)):,.{int(rng.integers(4))}f}"
         if kind == 2:
-            return "".join(_accent(rng, ch) for ch in word)
+            return "".join(_accent(rng, ch, self._accents) for ch in word)
         if kind == 3:
             return word + _some(rng, _RARE, 1)
         if kind == 4:
@@ -109,6 +112,16 @@ def _pseudo(rng: np.random.Generator, words: list[str]) -> list[str]:
     return [mixed[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
-def _accent(rng: np.random.Generator, ch: str) -> str:
-    choices = _ACCENTS.get(ch, "")
+def _variants(alphabet: str) -> dict[str, str]:
+    """Return the letters of an alphabet that have marks, by the letter without its marks."""
+    found: dict[str, str] = {}
+    for ch in alphabet:
+        base = unicodedata.normalize("NFD", ch)[0]
+        if base != ch:
+            found[base] = found.get(base, "") + ch
+    return found
+
+
+def _accent(rng: np.random.Generator, ch: str, accents: Mapping[str, str]) -> str:
+    choices = accents.get(ch, "")
     return choices[int(rng.integers(len(choices)))] if choices and rng.random() < 0.4 else ch

@@ -17,7 +17,7 @@ import numpy as np
 import pypdfium2 as pdfium
 
 from ...io.errors import InputError
-from ...markup.prompts import LATIN
+from ...markup.alphabets import LATIN
 from ...markup.typst import typst_list, typst_string
 
 _MONO = re.compile(r"mono|code|courier|hack|cursor|consol", re.I)

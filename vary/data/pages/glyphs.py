@@ -45,6 +45,10 @@ class Face:
     style: str
     path: str
 
+    def has(self, text: str) -> bool:
+        """Return whether the face has a glyph for each character of a text."""
+        return all(_coverage(self.path)[ch] for ch in text)
+
     @property
     def held_out(self) -> bool:
         """Whether the face is excluded from training."""

@@ -10,6 +10,7 @@ Sources: CTC, Graves et al. 2006; rows that spell lines, SPAN (Coquenet et al. 2
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 STYLE_POOL = (1, 9)  # cells (rows, columns) averaged before a style is predicted: about two em wide
 STYLE_WIDTH = 48  # channels of the style branch
+CONTEXT = (3, 5)  # cells (rows, columns) that a layer of `context` sees
+NEW = 2.0  # nats
 
 
 class ReadingHead(nn.Module):
@@ -35,7 +38,13 @@ class ReadingHead(nn.Module):
     """
 
     def __init__(
-        self, width: int, alphabet: str, stride: tuple[int, int], frames: int = 3, styles: tuple[str, ...] = ()
+        self,
+        width: int,
+        alphabet: str,
+        stride: tuple[int, int],
+        frames: int = 3,
+        styles: tuple[str, ...] = (),
+        context: int = 0,
     ):
         super().__init__()
         if len(set(alphabet)) != len(alphabet):
@@ -46,6 +55,7 @@ class ReadingHead(nn.Module):
         self.classes = len(alphabet) + 1
         self.out = nn.Linear(width, frames * (self.classes + 2))
         nn.init.zeros_(self.out.bias)
+        self.context = context_layers(width, context) if context else None
         self.look: nn.Module | None = None  # the style branch; its name is that of the tensors in published weights
         if styles:
             pool = nn.AvgPool2d(STYLE_POOL, 1, (0, STYLE_POOL[1] // 2), count_include_pad=False)
@@ -57,19 +67,58 @@ class ReadingHead(nn.Module):
         """Compute logits and geometry (see the class)."""
         batch = tokens_BND.shape[0]
         frames = grid[1] * self.frame_grid.frames
-        out = self.out(tokens_BND).reshape(batch, grid[0], frames, self.classes + 2)
+        features_BDRK, seen_BND = tokens_BND.transpose(1, 2).unflatten(2, grid), tokens_BND
+        if self.context is not None:
+            seen_BND = tokens_BND + self.context(features_BDRK).flatten(2).transpose(1, 2)
+        out = self.out(seen_BND).reshape(batch, grid[0], frames, self.classes + 2)
         geometry = out[..., self.classes :].float()
         if self.look is not None:
-            odds_BSRK = self.look(tokens_BND.transpose(1, 2).unflatten(2, grid))
+            odds_BSRK = self.look(features_BDRK)
             odds = odds_BSRK.float().permute(0, 2, 3, 1).repeat_interleave(self.frame_grid.frames, 2)
             geometry = torch.cat([geometry, odds], -1)
         return out[..., : self.classes], geometry
 
+    def widen(self, alphabet: str, weight: Tensor, bias: Tensor) -> None:
+        """Begin with the output layer of a head with a smaller alphabet.
+
+        Letters that it lacks begin with the weights of the letter without its marks, or else with their mean, and are
+        less likely by NEW nats.
+
+        Args:
+            alphabet: Of the smaller head.
+            weight, bias: Of its output layer.
+        """
+        frames, old = self.frame_grid.frames, {ch: k + 1 for k, ch in enumerate(alphabet)}
+        bases = [unicodedata.normalize("NFD", ch)[0] for ch in self.frame_grid.alphabet]
+        rows = [0, *(old.get(ch, old.get(base, -1)) for ch, base in zip(self.frame_grid.alphabet, bases, strict=True))]
+        for own, given in ((self.out.weight.data, weight), (self.out.bias.data, bias)):
+            given = given.reshape(frames, len(alphabet) + 3, -1).to(own)
+            mean = given[:, 1:-2].mean(1)
+            parts = [mean if k < 0 else given[:, k] for k in rows]
+            wide = torch.stack([*parts, given[:, -2], given[:, -1]], 1)
+            if own.dim() == 1:
+                new = [0, *(ch not in old for ch in self.frame_grid.alphabet), 0, 0]
+                wide = wide - NEW * torch.tensor(new, dtype=own.dtype)[None, :, None]
+            own.copy_(wide.reshape(own.shape))
+
+
+def context_layers(width: int, inner: int) -> nn.Module:
+    """Build the layers that add what neighbouring cells show to each cell. They begin as zero."""
+    last = nn.Conv2d(inner, width, 1)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(
+        nn.Conv2d(width, inner, 1), nn.ReLU(), nn.Conv2d(inner, inner, CONTEXT, padding="same"), nn.ReLU(),
+        nn.Conv2d(inner, inner, CONTEXT, padding="same"), nn.ReLU(), last,
+    )  # fmt: skip
+
 
 def build(config: Mapping[str, Any], vocabulary: Vocabulary) -> ReadingHead:
     """Build the reading head of a model from its `reading` configuration and the vocabulary that it reads."""
-    styles = tuple(config.get("styles", ()))
-    return ReadingHead(vocabulary.width, config["alphabet"], vocabulary.stride, config.get("frames", 3), styles)
+    given = {key: config[key] for key in ("frames", "context") if key in config}
+    return ReadingHead(
+        vocabulary.width, config["alphabet"], vocabulary.stride, styles=tuple(config.get("styles", ())), **given
+    )
 
 
 def vocabulary_index(config: Mapping[str, Any] | None) -> int:

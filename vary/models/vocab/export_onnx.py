@@ -17,21 +17,26 @@ from . import Vocabulary
 
 
 class _Trunk(nn.Module):
-    """Pixels (1, C, H, W), normalised -> features (1, D, R, K)."""
+    """Pixels (1, C, H, W), normalised -> features (1, D, R, K), or (1, 2D, R, K) with what `context` makes of them."""
 
-    def __init__(self, vocabulary: Vocabulary):
+    def __init__(self, vocabulary: Vocabulary, context: nn.Module | None):
         super().__init__()
-        self.vocabulary = vocabulary
+        self.vocabulary, self.context = vocabulary, context
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
         tokens_BND = self.vocabulary(pixels_BCHW)
         rows, columns = self.vocabulary.stride
         grid = pixels_BCHW.shape[2] // rows, pixels_BCHW.shape[3] // columns
-        return tokens_BND.transpose(1, 2).unflatten(2, grid)
+        features_BDRK = tokens_BND.transpose(1, 2).unflatten(2, grid)
+        if self.context is None:
+            return features_BDRK
+        return torch.cat([features_BDRK, features_BDRK + self.context(features_BDRK)], 1)
 
 
-def export_trunk(vocabulary: Vocabulary, folder: Path) -> Path:
+def export_trunk(vocabulary: Vocabulary, folder: Path, context: nn.Module | None = None) -> Path:
     """Write `trunk.onnx` for a vocabulary into a model folder, with batch norm folded; returns its path.
+
+    With the `context` of a reading head the features of each cell are followed by those that the head's output reads.
 
     Height and width are free, in multiples of the vocabulary's stride. Needs the packages onnx and onnxscript.
 
@@ -42,7 +47,7 @@ def export_trunk(vocabulary: Vocabulary, folder: Path) -> Path:
     example = torch.zeros(1, vocabulary.channels, 8 * rows, 24 * columns)
     sizes = {2: rows * torch.export.Dim("rows", min=2), 3: columns * torch.export.Dim("columns", min=2)}
     path = folder / ONNX_FILE
-    write_onnx(path, _Trunk(vocabulary.for_inference()), {"pixels": example}, ["features"], (sizes,))
+    write_onnx(path, _Trunk(vocabulary.for_inference(), context), {"pixels": example}, ["features"], (sizes,))
     return path
 
 

@@ -15,14 +15,14 @@ from typing import Any
 import yaml
 
 from ...io.errors import ConfigError
+from ...markup.alphabets import EUROPEAN, LATIN
 from ...markup.math_tokens import GLYPHS, STRUCTURE
-from ...markup.prompts import LATIN
 from .shrink import shrink
 
 Settings = dict[str, Any]
 FOLDER = Path(__file__).parent
 NAMED: dict[tuple[str, str], dict[str, Any]] = {  # long values that a row gives by name
-    ("reading", "alphabet"): {"latin": LATIN},
+    ("reading", "alphabet"): {"latin": LATIN, "european": EUROPEAN},
     ("formulas", "glyphs"): {"math": GLYPHS},
     ("glyph_head", "glyphs"): {"math": GLYPHS},
     ("formulas", "structure"): {"math": list(STRUCTURE)},
@@ -55,6 +55,7 @@ def names() -> list[str]:
     own = (
         "vary-nano",
         "vary-nano-formulas",
+        "vary-nano-scripts",
         "vary-tiny",
         "vary-tiny-paper",
         "vary-tiny-600k",

@@ -28,7 +28,10 @@ class Engine(Protocol):
     stride: tuple[int, int]  # px per cell, rows and columns
 
     def features(self, pixels_HW: np.ndarray) -> np.ndarray:
-        """Map normalised float32 pixels (H, W) to features (R, K, D), one per cell of the vocabulary's stride."""
+        """Map normalised float32 pixels (H, W) to features (R, K, D), one per cell of the vocabulary's stride.
+
+        With a head that has `context`, features (R, K, 2D): those of the vocabulary, then those that the head reads.
+        """
         ...
 
 

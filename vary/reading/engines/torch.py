@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from ...models.heads.reading import vocabulary_index
+from ...models.heads.reading import context_layers, vocabulary_index
 from ...models.hub import read_config
 from ...models.vocab import Vocabulary, build_vocabulary
 from .weights import load_tensors
@@ -18,9 +19,12 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, vocabulary: Vocabulary, device: str | torch.device = "cpu"):
+    def __init__(
+        self, vocabulary: Vocabulary, device: str | torch.device = "cpu", context: torch.nn.Module | None = None
+    ):
         self.device, self.stride = torch.device(device), (vocabulary.stride[0], vocabulary.stride[1])
         self.vocabulary = vocabulary.for_inference().to(self.device)
+        self.context = None if context is None else context.to(self.device)
         self.dtype = torch.bfloat16 if fast_bf16(self.device) else torch.float32
 
     @torch.inference_mode()
@@ -29,7 +33,12 @@ class TorchEngine:
         pixels_BCHW = torch.from_numpy(np.ascontiguousarray(pixels_HW))[None, None].to(self.device)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             tokens_BND = self.vocabulary(pixels_BCHW)
-        return tokens_BND[0].float().cpu().numpy().reshape(*self.vocabulary.grid(*pixels_HW.shape), -1)
+            grid = self.vocabulary.grid(*pixels_HW.shape)
+            if self.context is not None:
+                features_BDRK = tokens_BND.transpose(1, 2).unflatten(2, grid)
+                read_BND = (features_BDRK + self.context(features_BDRK)).flatten(2).transpose(1, 2)
+                tokens_BND = torch.cat([tokens_BND, read_BND], -1)
+        return tokens_BND[0].float().cpu().numpy().reshape(*grid, -1)
 
 
 def fast_bf16(device: torch.device) -> bool:
@@ -50,4 +59,13 @@ def open_network(folder: Path, threads: int, device: str = "cpu") -> TorchEngine
     tensors = load_tensors(folder, f"vocabularies.{index}.", "pt")
     floats = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     vocabulary.load_state_dict(floats, strict=True, assign=True)
-    return TorchEngine(vocabulary.eval(), device)
+    return TorchEngine(vocabulary.eval(), device, _context(folder, vocabulary.width, config["reading"]))
+
+
+def _context(folder: Path, width: int, reading: dict[str, Any]) -> torch.nn.Module | None:
+    """Return the layers by which the reading head of a model folder sees neighbouring cells, if it has them."""
+    if not reading.get("context"):
+        return None
+    context = context_layers(width, reading["context"])
+    context.load_state_dict({k: v.float() for k, v in load_tensors(folder, "reading_head.context.", "pt").items()})
+    return context.eval()

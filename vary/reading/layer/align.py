@@ -19,6 +19,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from ...markup.alphabets import FOLDED, readable
+
 FLOOR = 1e-5  # least probability; a character that the head rules out costs 11.5 nats
 LOOKALIKES = (
     "lI1|!ijíì[]",
@@ -58,6 +60,7 @@ class Alphabet:
     def __init__(self, alphabet: str):
         self.alphabet, self.classes = alphabet, len(alphabet) + 1
         self.space = alphabet.index(" ") + 1 if " " in alphabet else 0
+        self.readable = readable(alphabet)
         self._of: dict[str, tuple[list[int], list[int]]] = {}
 
     def emission(self, probs_TA: np.ndarray, ch: str) -> np.ndarray:
@@ -75,7 +78,7 @@ class Alphabet:
             base = unicodedata.normalize("NFKD", ch)[:1]
             own = {ch} | {other for group in SAME if ch in group for other in group}
             if ch not in self.alphabet:
-                own |= {base}
+                own |= {base} | ({FOLDED[ch]} if ch in FOLDED and ch in self.readable else set())
             alike = {other for group in LOOKALIKES if ch in group or base in group for other in group} | {base}
             alike |= {other for other in self.alphabet if unicodedata.normalize("NFKD", other)[:1] == base}
             index = {known: k for k, known in enumerate(self.alphabet, 1)}

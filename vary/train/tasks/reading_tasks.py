@@ -16,6 +16,7 @@ from ...data.pages.source import PageSource
 from ...data.pdfs.crops import CropSource
 from ...data.sample import Sample, Source
 from ...io.errors import ConfigError
+from ...markup.alphabets import restore_scripts
 from ...models.generate.strip_decoder import IGNORED, Strip, StripDecoder, generate_text, strip_embeddings, strip_of
 from ...models.images.preprocess import normalise
 from ...models.modeling import VaryForConditionalGeneration
@@ -38,9 +39,7 @@ class _PageTask:
         self.model, self.stage, self.device = model, stage, context.device
         self.metrics: dict[str, Any] = {}
         frame_grid, seed = model.head.frame_grid, context.seed + 1000 * context.index
-        sources = [
-            _open_view(view, context.assets, seed + k, frame_grid.alphabet) for k, view in enumerate(stage.views)
-        ]
+        sources = [_open_view(view, context, seed + k, frame_grid.alphabet) for k, view in enumerate(stage.views)]
         weights = [view.weight for view in stage.views]
         self.data = ReadingData(sources, [view.batch for view in stage.views], weights, context.seed, frame_grid)
         self.held_out_data = ReadingData([held_out], [16], [1.0], HELD_OUT_SEED, frame_grid)
@@ -56,10 +55,15 @@ class _PageTask:
         return len(batch.images), len(batch.images) * rows * columns, []
 
 
-def _open_view(view: View, assets: TextAssets, seed: int, alphabet: str) -> Source:
+def _open_view(view: View, context: TaskContext, seed: int, alphabet: str) -> Source:
     if view.pdfs:
         return CropSource(view.pdfs, alphabet, seed=seed, **view.settings())
+    assets = _assets(context, view.text)
     return PageSource(assets.text, assets.faces, seed=seed, **view.settings())
+
+
+def _assets(context: TaskContext, text: str) -> TextAssets:
+    return context.european if text == "european" else context.assets
 
 
 def to_pixels(batch: ReadingBatch, model: VaryForConditionalGeneration, device: torch.device) -> Tensor:
@@ -74,7 +78,7 @@ class ReadTask(_PageTask):
     names = ("ctc", "glyph", "blank", "measure", "style")
 
     def __init__(self, model: VaryForConditionalGeneration, stage: Stage, context: TaskContext, state: dict[str, Any]):
-        assets = context.assets
+        assets = _assets(context, stage.views[0].text)
         held_out = PageSource(assets.held_out, assets.faces, seed=HELD_OUT_SEED, height=256, width=512)
         super().__init__(model, stage, context, held_out)
 
@@ -103,7 +107,7 @@ class ReadTask(_PageTask):
             for k, line in enumerate(line for sample in batch.samples for line in sample.lines):
                 n = int(t.lengths[k])
                 path = mix_rows(fields[int(t.item[k])], heights[k, :n], frames[k, :n], frame_grid.row_px)
-                text = best_path(path, frame_grid.alphabet)[0]
+                text = restore_scripts(best_path(path, frame_grid.alphabet)[0])
                 kind = "degraded" if "degraded" in batch.samples[int(t.item[k])].meta else "clean"
                 errors[kind] += Levenshtein.distance(text, line.text)
                 total[kind] += len(line.text)

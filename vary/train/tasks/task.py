@@ -19,6 +19,7 @@ from ...data.pages.glyphs import Face, english_faces
 from ..loader import call_in_child
 
 T = TypeVar("T")
+SAMPLE = "żčőșğļùệơДжщєћΨωή"  # letters that a face for European languages has
 HELD_OUT_SEED = 987_654  # for evaluation samples; training seeds are small numbers
 
 
@@ -36,6 +37,12 @@ class TextAssets:
         train, test = (TextSource(Corpus.english(part)) for part in ("train", "test"))
         return cls(train, test, english_faces())
 
+    @classmethod
+    def european(cls, alphabet: str) -> TextAssets:
+        """Load texts of `download.LANGUAGES` and the faces that have their letters. Download them first if needed."""
+        train, test = (TextSource(Corpus.european(part), alphabet) for part in ("train", "test"))
+        return cls(train, test, [face for face in english_faces() if face.has(SAMPLE)])
+
 
 @dataclass
 class TaskContext:
@@ -48,6 +55,7 @@ class TaskContext:
         processor: Processor of the model. None for models that only read lines.
         given: Text and fonts to use instead of the English ones.
         workers: Number of data workers, which are forked from this process.
+        alphabet: Characters of the model's reading head.
     """
 
     seed: int
@@ -56,11 +64,17 @@ class TaskContext:
     processor: Any = None
     given: TextAssets | None = None
     workers: int = 0
+    alphabet: str = ""
 
     @cached_property
     def assets(self) -> TextAssets:
         """Text and fonts. The English ones are loaded on first use."""
         return self.given or TextAssets.english()
+
+    @cached_property
+    def european(self) -> TextAssets:
+        """Text and fonts of European languages. They are loaded on first use."""
+        return self.given or TextAssets.european(self.alphabet)
 
     def draw(self, make: Callable[[], T]) -> T:
         """Call a function that draws held-out samples, in a process of its own where data workers are forked.

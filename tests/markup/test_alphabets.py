@@ -1,0 +1,48 @@
+"""Alphabets of reading heads and letters that several scripts share."""
+
+from __future__ import annotations
+
+import pytest
+
+from vary.markup.alphabets import EUROPEAN, FOLDED, LATIN, SHAPES, readable, restore_scripts
+
+SENTENCES = [
+    "Zażółć gęślą jaźń. ŁÓDŹ, Ćma",
+    "Příliš žluťoučký kůň úpěl ďábelské ódy. ŘÍŠE",
+    "Árvíztűrő tükörfúrógép ÁRVÍZTŰRŐ",
+    "Pijamalı hasta yağız şoföre çabucak güvendi. İSTANBUL",
+    "Gheorghe, obraznicul, a reușit să obțină jucându-se un flux în țară.",
+    "Glāžšķūņa rūķīši dzērumā čiepj Baha koncertflīģeļu vākus.",
+    "Įlinkdama fechtuotojo špaga sublykčiojusi pragręžė apvalų arbūzą.",
+    "Do bạch kim rất quý nên sẽ dùng để lắp vô xương. ĐỘC LẬP",
+    "Съешь ещё этих мягких французских булок, да выпей же чаю. Он и она.",
+    "Чуєш їх, доцю, га? Кумедна ж ти, прощайся без ґольфів!",
+    "Љубазни фењерџија чађавог лица хоће да ми покаже штос. Ђак",
+    "Ξεσκεπάζω την ψυχοφθόρα βδελυγμία. Οι άνθρωποι, ΑΘΗΝΑ ΧΩΡΑ.",
+]
+
+
+def test_classes_are_distinct_and_begin_with_those_of_latin() -> None:
+    assert len(set(EUROPEAN)) == len(EUROPEAN)
+    assert EUROPEAN.startswith(LATIN)
+    assert not set(FOLDED) & set(EUROPEAN) - {letter for letters in SHAPES.values() for letter in letters}
+    assert set(FOLDED.values()) <= set(EUROPEAN)
+
+
+@pytest.mark.parametrize("text", SENTENCES)
+def test_a_text_survives_its_shapes(text) -> None:
+    """What a head sees are shapes; the script of each word gives the letters back."""
+    assert set(text) <= readable(EUROPEAN)
+    shapes = "".join(FOLDED.get(ch, ch) for ch in text)
+    assert set(shapes) <= set(EUROPEAN)
+    assert restore_scripts(shapes) == text
+
+
+def test_words_of_several_scripts_in_one_line() -> None:
+    text = "Файл config.py и класс Export"
+    assert restore_scripts("".join(FOLDED.get(ch, ch) for ch in text)) == text
+    assert restore_scripts("a cap on Poe") == "a cap on Poe"
+
+
+def test_an_alphabet_without_a_script_reads_none_of_its_letters() -> None:
+    assert readable(LATIN) == frozenset(LATIN)

@@ -1,0 +1,73 @@
+"""Alphabets of reading heads, and letters of several scripts that have one shape.
+
+A head cannot tell Latin `a` from Cyrillic `а` by their shape. So such letters are one class, named by its Latin letter.
+`restore_scripts` decides by the other letters of the word which script a letter belongs to.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+
+# ASCII, typographic signs, accented Latin of western Europe. One class of the reading head each.
+LATIN = (
+    " " + string.ascii_letters + string.digits + string.punctuation + "“”‘’–—…•·§©®°±×÷½¼¾²³µ¶†‡™€£¥¢«»¡¿≤≥≠→←∞≈−"
+    "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞßàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþÿŒœŠšŽžŁłŐőűćčęąńśřěů"
+)
+_MORE_LATIN = (
+    "ĄĆĘŃŚŹŻźżČĎĚŇŘŤŮďňťĹĽŔĺľŕŰĂȘȚășțŞŢşţĞİğıĀĒĢĪĶĻŅŪāēģīķļņūĖĮŲėįųĐđĦħĊċĠġ"
+    "ŨũĨĩƠơƯưẠạẢảẤấẦầẨẩẪẫẬậẮắẰằẲẳẴẵẶặẸẹẺẻẼẽẾếỀềỂểỄễỆệỈỉỊịỌọỎỏỐốỒồỔổỖỗỘộỚớỜờỞởỠỡỢợỤụỦủỨứỪừỬửỮữỰựỲỳỴỵỶỷỸỹ"
+    "„‚‹›№₴₽₺₫‰"
+)
+_CYRILLIC = (
+    "БГДЖЗИЙЛПУФЦЧШЩЪЫЬЭЮЯбвгджзийклмнптфцчшщъыьэюя"  # without letters of Latin shape
+    "ЄєҐґЎўЋћЂђЉљЊњЏџЌќЃѓ"
+)
+_GREEK = "ΔΘΛΞΣΨΩαβγδεζηθικλνξπρςστυφχψωΆΈΉΊΌΎΏάέήίύώϊϋΐΰ"
+EUROPEAN = LATIN + _MORE_LATIN + _CYRILLIC + _GREEK
+
+# class of a shape -> its letter in the script
+SHAPES = {
+    "Cyrillic": dict(zip("aeopcyxsiïjëABEKMHOPCTXSIÏJË", "аеорсухѕіїјёАВЕКМНОРСТХЅІЇЈЁ", strict=True)),
+    "Greek": dict(zip("oóABEZHIKMNOPTYXµГПФ", "οόΑΒΕΖΗΙΚΜΝΟΡΤΥΧμΓΠΦ", strict=True)),
+}
+FOLDED = {letter: shape for letters in SHAPES.values() for shape, letter in letters.items()}
+_SHARED = frozenset(FOLDED.values())
+_BLOCKS = (
+    ("Latin", "A", "Z"), ("Latin", "a", "z"), ("Latin", "À", "\u024f"), ("Latin", "\u1e00", "\u1eff"),
+    ("Greek", "Ͱ", "Ͽ"), ("Cyrillic", "Ѐ", "ӿ"),
+)  # fmt: skip
+_LETTERS = re.compile(r"[^\W\d_]+")
+
+
+def readable(alphabet: str) -> frozenset[str]:
+    """Return all characters that a head of this alphabet can write, letters of the same shape included."""
+    known = {"Cyrillic": "д" in alphabet, "Greek": "α" in alphabet}
+    folded = [item for script, letters in SHAPES.items() if known[script] for item in letters.items()]
+    return frozenset(alphabet) | {letter for shape, letter in folded if shape in alphabet}
+
+
+def restore_scripts(text: str) -> str:
+    """Return a text in which letters whose shape several scripts have belong to the script of their word.
+
+    A word has the script of most of its letters that only one script has. A word without such letters has the script of
+    what it is joined to without a space, as the name of a file, and else that of most words of the text.
+    """
+    words = [(match.span(), _script(match.group())) for match in re.finditer(r"\S+", text)]
+    if not any(script in SHAPES for _, script in words):
+        return text
+    usual = Counter(script for _, script in words if script).most_common(1)[0][0]
+    out = list(text)
+    for (first, last), around in words:
+        for match in _LETTERS.finditer(text, first, last):
+            shapes = SHAPES.get(_script(match.group()) or around or usual, {})
+            out[slice(*match.span())] = [shapes.get(ch, ch) for ch in match.group()]
+    return "".join(out)
+
+
+def _script(word: str) -> str | None:
+    """Return the script of most letters of a word that only one script has, None without such letters."""
+    blocks = ((name, low <= ch <= high) for ch in word if ch not in _SHARED for name, low, high in _BLOCKS)
+    found = Counter(name for name, inside in blocks if inside)
+    return found.most_common(1)[0][0] if found else None
