@@ -105,8 +105,8 @@ class ReadingHead(nn.Module):
 def context_layers(width: int, inner: int) -> nn.Module:
     """Build the layers that add what neighbouring cells show to each cell. They begin as zero."""
     last = nn.Conv2d(inner, width, 1)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
     return nn.Sequential(
         nn.Conv2d(width, inner, 1), nn.ReLU(), nn.Conv2d(inner, inner, CONTEXT, padding="same"), nn.ReLU(),
         nn.Conv2d(inner, inner, CONTEXT, padding="same"), nn.ReLU(), last,
