@@ -32,12 +32,12 @@ from vary.data.mixture import Mixture, load_recipe, read_mix
 from vary.data.pages.glyphs import english_faces
 from vary.data.registry import SOURCES
 from vary.data.sample import Sample
+from vary.document.alphabets import LATIN
 from vary.evaluate.metrics.charts import chart_precision
 from vary.evaluate.metrics.text import bootstrap_interval, edit_distance, normalise
 from vary.evaluate.metrics.vqa import relaxed_match
 from vary.evaluate.metrics.words import overlap
 from vary.io.image import open_image
-from vary.markup.alphabets import LATIN
 from vary.markup.chart_text import parse_chart
 from vary.models.config import VaryConfig
 from vary.models.generate.chat import ChatModel

@@ -10,8 +10,8 @@ import pytest
 from vary.data.corpus import download as corpus
 from vary.data.corpus.download import Corpus
 from vary.data.corpus.text import STYLES, TextSource
+from vary.document.alphabets import LATIN
 from vary.io.errors import RemoteError
-from vary.markup.alphabets import LATIN
 
 
 @pytest.mark.parametrize("name", ["english", "european"])

@@ -9,8 +9,8 @@ import pytest
 
 from vary.data.pdfs.crops import CROPS, CropSource
 from vary.data.sample import UNREAD
+from vary.document.alphabets import LATIN
 from vary.document.lines import FrameGrid
-from vary.markup.alphabets import LATIN
 from vary.train.loader import ReadingData
 from vary.train.recipe import Recipe
 from vary.train.tasks.reading_loss import reading_targets
@@ -107,7 +107,7 @@ def test_same_crop_in_another_process_and_order(pdf, samples) -> None:
     for i in (17, 3, 8):
         assert np.array_equal(source.sample(i).image, samples[i].image)
     code = f"""
-from vary.data.pdfs.crops import CropSource; from vary.markup.alphabets import LATIN; import zlib
+from vary.data.pdfs.crops import CropSource; from vary.document.alphabets import LATIN; import zlib
 s = CropSource(({str(pdf)!r},), LATIN, seed=4, degraded=1.0).sample(9)
 print(zlib.crc32(s.image.tobytes()), [(l.text, round(float(l.boxes.sum()), 2)) for l in s.lines])"""
     assert printed_by(code) == printed_by(code)

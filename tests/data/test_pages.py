@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vary.data.pages.source import PageSource
-from vary.markup.alphabets import LATIN
+from vary.document.alphabets import LATIN
 
 
 def test_sample_is_pure(page_source) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from vary.markup.alphabets import LATIN
+from vary.document.alphabets import LATIN
 from vary.models.config import Preprocess, VaryConfig, preset
 from vary.models.connect import CONNECTORS, Shuffle
 from vary.models.images.preprocess import prepare

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from vary.data.sample import LabelledLine
+from vary.document.alphabets import EUROPEAN, LATIN
 from vary.document.lines import FrameGrid
-from vary.markup.alphabets import EUROPEAN, LATIN
 from vary.models.heads.reading import ReadingHead
 from vary.reading.ctc import best_path, find_lines, mix_rows
 from vary.reading.field import Field

@@ -9,8 +9,8 @@ from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from tests.models.test_reading_head import oracle
+from vary.document.alphabets import LATIN
 from vary.document.lines import FrameGrid, TextLine
-from vary.markup.alphabets import LATIN
 from vary.reading.ctc import with_text
 from vary.reading.field import Field
 from vary.reading.loader import load_reader, reader_of

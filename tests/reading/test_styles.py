@@ -12,10 +12,10 @@ import torch
 from markdown_it import MarkdownIt
 
 from vary.data.shards import pack, unpack
+from vary.document.alphabets import LATIN
 from vary.document.elements import STYLES, Block, Document, Line, Page
 from vary.document.lines import FrameGrid
 from vary.document.structure import find_structure
-from vary.markup.alphabets import LATIN
 from vary.models.heads.reading import ReadingHead
 from vary.reading.ctc import find_lines
 from vary.reading.field import Field

@@ -8,7 +8,6 @@ turned by 90, 270 and 180 degrees. Large images are read in tiles, so memory doe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,6 @@ from ..document.orientation import Orientation, find_orientation, find_sideways_
 from ..io.box import scale_box
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
-from ..markup.alphabets import restore_scripts
 from ..models.images.preprocess import fit
 from .ctc import drop_echoes, find_lines, with_text
 from .field import Field
@@ -46,9 +44,7 @@ from .scales import (
     reread_cells,
     take_turned,
 )
-from .spelling.alternatives import spell_digits
-from .spelling.letter_case import correct_case
-from .spelling.page_words import spell_as_elsewhere
+from .spelling.spell import spell_lines
 
 if TYPE_CHECKING:
     from ..io.pdf_objects import FormField
@@ -143,11 +139,8 @@ class Reader:
     def find_orientation(self, image: Image.Image) -> Orientation:
         """Return how a grey page is turned, by its edges and by the confidence in its densest window."""
         upright = image, self._measure(image)
-        formula = self.formula_reader if upright[1][2] < CERTAIN else None
-        if formula and formula.read_alone(image):
-            found = Orientation()
-        else:
-            found = find_orientation(image, lambda straight: self._measure(straight)[2])
+        formula = upright[1][2] < CERTAIN and self.formula_reader and self.formula_reader.read_alone(image)
+        found = Orientation() if formula else find_orientation(image, lambda straight: self._measure(straight)[2])
         if found == Orientation():
             self._measured = upright  # `wanted_scale` needs it next
         return found
@@ -205,8 +198,7 @@ class Reader:
         lines = drop_covered(lines, [block.box for block in turned])
         if complete:
             lines = reread_cells(lines, rest, lambda pixels: self._read_pass(pixels)[0])
-        lines = correct_case(spell_digits(spell_as_elsewhere(lines)), fitted.pixels)
-        lines = _restore_scripts(lines)
+        lines = spell_lines(lines, fitted.pixels)
         styles = self.network.frame_grid.styles + MATH
         texts = [line for line in lines if is_text(line)]
         if not prove_text(texts):
@@ -317,7 +309,7 @@ class Reader:
         height, width = rest.shape
         turned_size = (height, width) if rotation % 180 else (width, height)
         turned = np.rot90(rest, rotation // 90)  # a view
-        lines = _restore_scripts([line for line in lines if has_ink(turned, line)])
+        lines = spell_lines([line for line in lines if has_ink(turned, line)], turned)
         erase(turned, lines)
         blocks = lay_out(lines, Evidence(), turned_size, self.network.frame_grid.styles)
         page = Page(1, "ok", *turned_size, blocks=blocks)
@@ -351,11 +343,6 @@ class Reader:
             if text.strip() and text != lines[k].text:
                 lines[k] = with_text(lines[k], text.strip(), "decoder")
         return lines
-
-
-def _restore_scripts(lines: list[TextLine]) -> list[TextLine]:
-    """Return the lines with letters that several scripts share in the script of their words."""
-    return [replace(line, text=restore_scripts(line.text)) for line in lines]
 
 
 def to_rejected(line: TextLine, scale: float) -> RejectedText:

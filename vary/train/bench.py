@@ -22,9 +22,9 @@ from torch import Tensor
 
 from ..data.mixture import Mixture, load_recipe, read_mix
 from ..data.render import render
+from ..document.alphabets import LATIN
 from ..io.errors import ConfigError, VaryError
 from ..io.files import atomic_write
-from ..markup.alphabets import LATIN
 from ..markup.prompts import character_vocabulary
 from ..models.config import VaryConfig, check_keys
 from ..models.generate.chat import ChatModel

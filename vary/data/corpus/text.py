@@ -13,8 +13,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ...document.alphabets import LATIN, readable
 from ...io.errors import ConfigError
-from ...markup.alphabets import LATIN, readable
 from .download import Corpus
 
 STYLES = ("natural", "shuffled", "pseudo")

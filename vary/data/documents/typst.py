@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pypdfium2 as pdfium
 
+from ...document.alphabets import LATIN
 from ...io.errors import InputError
-from ...markup.alphabets import LATIN
 from ...markup.typst import typst_list, typst_string
 
 _MONO = re.compile(r"mono|code|courier|hack|cursor|consol", re.I)

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
+from ...document.alphabets import EUROPEAN, LATIN
 from ...io.errors import ConfigError
-from ...markup.alphabets import EUROPEAN, LATIN
 from ...markup.math_tokens import GLYPHS, STRUCTURE
 from .shrink import shrink
 

@@ -19,7 +19,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...markup.alphabets import FOLDED, readable
+from ...document.alphabets import FOLDED, readable
 
 FLOOR = 1e-5  # least probability; a character that the head rules out costs 11.5 nats
 LOOKALIKES = (

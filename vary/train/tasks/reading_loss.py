@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...document.alphabets import FOLDED, readable
 from ...document.elements import STYLES
 from ...document.lines import FrameGrid
 from ...io.errors import ConfigError
-from ...markup.alphabets import FOLDED, readable
 
 if TYPE_CHECKING:
     from ...data.sample import LabelledLine

@@ -15,8 +15,8 @@ from torch import Tensor
 from ...data.pages.source import PageSource
 from ...data.pdfs.crops import CropSource
 from ...data.sample import Sample, Source
+from ...document.alphabets import restore_scripts
 from ...io.errors import ConfigError
-from ...markup.alphabets import restore_scripts
 from ...models.generate.strip_decoder import IGNORED, Strip, StripDecoder, generate_text, strip_embeddings, strip_of
 from ...models.images.preprocess import normalise
 from ...models.modeling import VaryForConditionalGeneration

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vary.markup.alphabets import EUROPEAN, FOLDED, LATIN, SHAPES, readable, restore_scripts
+from vary.document.alphabets import EUROPEAN, FOLDED, LATIN, SHAPES, readable, restore_scripts
 
 SENTENCES = [
     "Zażółć gęślą jaźń. ŁÓDŹ, Ćma",

@@ -1,0 +1,25 @@
+"""Choose the spelling of all lines that were read from an image, by everything in this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ...document.alphabets import restore_scripts
+from ...document.lines import TextLine
+from .alternatives import spell_digits
+from .letter_case import correct_case
+from .page_words import spell_as_elsewhere
+
+
+def spell_lines(lines: Sequence[TextLine], pixels: np.ndarray) -> list[TextLine]:
+    """Return the lines of an image with their final spelling.
+
+    Args:
+        lines: As they were decoded, with their `alternatives`.
+        pixels: (H, W) uint8, the image.
+    """
+    spelt = correct_case(spell_digits(spell_as_elsewhere(lines)), pixels)
+    return [replace(line, text=restore_scripts(line.text)) for line in spelt]
