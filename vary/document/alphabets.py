@@ -41,7 +41,7 @@ _BLOCKS = (
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
-def readable(alphabet: str) -> frozenset[str]:
+def readable_with(alphabet: str) -> frozenset[str]:
     """Return all characters that a head of this alphabet can write, letters of the same shape included."""
     known = {"Cyrillic": "д" in alphabet, "Greek": "α" in alphabet}
     folded = [item for script, letters in SHAPES.items() if known[script] for item in letters.items()]

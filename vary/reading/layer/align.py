@@ -19,7 +19,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...document.alphabets import FOLDED, readable
+from ...document.alphabets import FOLDED, readable_with
 
 FLOOR = 1e-5  # least probability; a character that the head rules out costs 11.5 nats
 LOOKALIKES = (
@@ -60,7 +60,7 @@ class Alphabet:
     def __init__(self, alphabet: str):
         self.alphabet, self.classes = alphabet, len(alphabet) + 1
         self.space = alphabet.index(" ") + 1 if " " in alphabet else 0
-        self.readable = readable(alphabet)
+        self.readable = readable_with(alphabet)
         self._of: dict[str, tuple[list[int], list[int]]] = {}
 
     def emission(self, probs_TA: np.ndarray, ch: str) -> np.ndarray:
