@@ -126,6 +126,21 @@ def test_missing_beside_a_good_file(vary, pdf_file, tmp_path) -> None:
     assert err[0].lower().startswith(f"vary: {missing}: no such file".lower())
 
 
+def test_a_pattern_or_a_folder_without_files_costs_itself(vary, run, pdf_file, tmp_path, capsys) -> None:
+    (tmp_path / "empty").mkdir()
+    odd = [tmp_path / "*.doc", tmp_path / "empty"]
+    code, out, err = vary("read", *odd, pdf_file)
+    assert (code, out) == (2, "page 1\n\npage 2\n")
+    reasons = [f"vary: {odd[0]}: no file matches", f"vary: {odd[1]}: no PDF and no image in it"]
+    assert [line.partition(";")[0] for line in err] == reasons
+    assert main([*run[:2], *map(str, odd), *run[2:], "-o", str(tmp_path / "out")]) == 2
+    err = capsys.readouterr().err.splitlines()
+    assert [
+        line.partition(";")[0] for line in err if line.startswith(f"vary: {tmp_path}") and ", page" not in line
+    ] == reasons
+    assert err[-1].endswith("2 of 3 files could not be opened")
+
+
 def test_only_missing_files(vary, tmp_path) -> None:
     names = [tmp_path / "none.pdf", tmp_path / "nor-this.png"]
     code, out, err = vary("read", *names)
@@ -336,6 +351,31 @@ def test_tables_are_not_one_file(run, capsys, tmp_path) -> None:
     expected = f"vary: -o {out}: each table is a file of its own; give -o DIR --tables csv\n"
     assert capsys.readouterr().err == expected
     assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["paper.docx", "paper.PNG", "text.txt.gz"])
+def test_a_file_in_a_form_that_is_not_written_is_refused(run, capsys, tmp_path, name) -> None:
+    out = tmp_path / name
+    assert main([*run, "-o", str(out)]) == 1
+    assert capsys.readouterr().err.startswith(f"vary: -o {out}: no such form; a file may end in .txt, .md,")
+    assert not out.exists()
+
+
+def test_what_is_read_is_never_written_over(run, capsys, pdf_file, tmp_path) -> None:
+    before = pdf_file.read_bytes()
+    own = [*run[:1], str(pdf_file), *run[2:]]
+    assert main([*own, "-o", str(pdf_file)]) == 1
+    assert main([*own, "-o", str(pdf_file.parent), "--to", "pdf"]) == 1
+    file, folder = capsys.readouterr().err.splitlines()
+    assert file == f"vary: -o {pdf_file}: is the file that is read; give another name"
+    assert folder == f"vary: {pdf_file}: is read and would be replaced; give another output folder"
+    assert pdf_file.read_bytes() == before
+
+
+def test_an_error_of_the_system_names_the_file_and_the_reason(run, capsys, tmp_path) -> None:
+    (tmp_path / "taken").touch()
+    assert main([*run, "-o", str(tmp_path / "taken")]) == 1
+    assert capsys.readouterr().err == f"vary: {tmp_path / 'taken'}: File exists\n"
 
 
 def test_a_folder_may_be_called_like_a_file(run, tmp_path) -> None:

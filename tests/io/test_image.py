@@ -121,6 +121,22 @@ def test_transparency_is_white() -> None:
     assert full == 0
 
 
+@pytest.mark.parametrize(("ink", "ground"), [(255, 0), (0, 255), (230, 0), (100, 255)])
+def test_what_is_opaque_is_seen_whatever_its_colour(ink, ground) -> None:
+    opacity = Image.new("L", (40, 20), 0)
+    opacity.paste(255, (10, 5, 30, 15))
+    for image in (Image.merge("LA", (Image.new("L", opacity.size, ink), opacity)), Image.new("RGBA", opacity.size)):
+        if image.mode == "RGBA":
+            image.paste((ink, ink, ink, 255), (10, 5, 30, 15))
+        grey = np.asarray(open_image(encoded(image, "PNG")))
+        assert (grey[0, 0], grey[10, 20]) == (ground, ink)
+
+
+def test_an_opaque_page_with_an_alpha_channel_is_kept() -> None:
+    page = Image.new("RGBA", (40, 20), (250, 250, 250, 255))
+    assert np.asarray(open_image(encoded(page, "PNG"))).min() == 250
+
+
 def test_palette_with_transparency() -> None:
     image = Image.new("P", (2, 1))
     image.putpalette([0, 0, 0, 40, 40, 40])

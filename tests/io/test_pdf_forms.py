@@ -114,3 +114,21 @@ def test_fields_have_their_boxes_and_ticks(tmp_path, dpi) -> None:
 def test_a_file_without_a_form_has_no_fields(pdf_file) -> None:
     with PdfFile(pdf_file) as pdf:
         assert pdf.form_fields(1, 72) == []
+
+
+def test_a_radio_button_without_appearance_is_ticked_by_its_state(tmp_path) -> None:
+    writer = PdfWriter()
+    page = writer.add_blank_page(300, 200)
+    group = writer._add_object(
+        named(FT=NameObject("/Btn"), Ff=NumberObject(1 << 15), T=TextStringObject("pay"), V=NameObject("/Monthly"))
+    )
+    kids = ArrayObject(
+        writer._add_object(named(Type=NameObject("/Annot"), Subtype=NameObject("/Widget"), Parent=group,
+                                 AS=NameObject(state), Rect=numbers(x, 100, x + 12, 112)))
+        for x, state in ((20, "/Off"), (120, "/Monthly"), (220, "/Off"))
+    )  # fmt: skip
+    group.get_object()[NameObject("/Kids")] = page[NameObject("/Annots")] = kids
+    writer._root_object[NameObject("/AcroForm")] = named(Fields=ArrayObject([group]))
+    writer.write(tmp_path / "radio.pdf")
+    with PdfFile(tmp_path / "radio.pdf") as pdf:
+        assert [one.checked for one in pdf.form_fields(1, 72)] == [False, True, False]

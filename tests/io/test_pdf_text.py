@@ -101,6 +101,29 @@ def test_rules_areas_pictures_and_drawings(tmp_path) -> None:
     assert len(objects.curves) == 2  # the curve and the slanting stroke
 
 
+FRAMES = {
+    "even-odd": "50 200 200 40 re 52 202 196 36 re f*",
+    "opposite turns": "50 200 200 40 re 52 202 m 52 238 l 248 238 l 248 202 l h f",
+}
+
+
+@pytest.mark.parametrize("frame", sorted(FRAMES))
+def test_a_frame_drawn_as_two_rectangles_is_four_rules_and_hides_nothing(tmp_path, frame) -> None:
+    page = "0.1 g " + FRAMES[frame] + "\n" + show("words in a frame", 60, 215, extra="0.1 g")
+    content = content_of(pdf_of(tmp_path / "a.pdf", [page]))
+    assert not content.text.hidden.any()
+    assert content.objects.fills == []
+    assert sorted(content.objects.rules) == [
+        (100, 120, 500, 124), (100, 124, 104, 196), (100, 196, 500, 200), (496, 124, 500, 196),
+    ]  # fmt: skip
+
+
+def test_a_rectangle_on_another_of_the_same_path_fills_it(tmp_path) -> None:
+    page = "0.1 g 50 200 200 40 re 60 210 40 20 re f " + show("unseen", 62, 215, extra="0.1 g")
+    content = content_of(pdf_of(tmp_path / "a.pdf", [page]))
+    assert content.text.hidden.all()
+
+
 def test_links_lead_to_addresses(tmp_path) -> None:
     path = pdf_of(tmp_path / "a.pdf", [show("Go there", 50, 200)], links=[((50, 195, 100, 215), "https://a.example/x")])
     assert content_of(path).objects.links == [((100, 170, 200, 210), "https://a.example/x")]

@@ -32,3 +32,4 @@ def test_folders_patterns_and_files(tmp_path, monkeypatch) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: no PDF and no image in it"):
         found("empty")
+    assert found("*.doc", "b.pdf", "empty") == [("*.doc", "*"), ("b.pdf", "b"), ("empty", "empty")]

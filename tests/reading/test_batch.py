@@ -18,8 +18,8 @@ from PIL import Image
 from benchmarks.read import family_mib
 from vary.document.elements import STATUSES, Block, Line, Page
 from vary.document.orientation import Orientation
-from vary.io.files import atomic_write, lock_folder
-from vary.reading.runs.batch import read_all, safe_names
+from vary.io.files import atomic_write, lock_folder, safe_names
+from vary.reading.runs.batch import read_all
 from vary.reading.runs.spec import ReaderSpec
 from vary.reading.runs.workers import WorkerPool
 
@@ -87,7 +87,7 @@ class Runs:
     def __init__(self, folder: Path):
         self.folder, self.out, self.told = folder, folder / "out", []
 
-    def __call__(self, *inputs, to=("text",), workers=2, timeout_s=1.0, **settings):
+    def __call__(self, *inputs, to=("text",), workers=2, timeout_s=60.0, **settings):
         self.told.clear()
         return read_all(
             inputs, self.out, to, model=str(self.folder), factory=FACTORY, workers=workers, timeout_s=timeout_s,
@@ -117,7 +117,7 @@ def test_loss_accounting(run) -> None:
     first = tiff(run.folder / "in" / "a.tif", "ok", "crash", "ok", "raise", "blank")
     tiff(run.folder / "in" / "sub" / "b.tif", "truncated", "ok", "repetition", "hang")
     (run.folder / "in" / "broken.pdf").write_text("%PDF-1.4 it is not")
-    summary = run(run.folder / "in")
+    summary = run(run.folder / "in", timeout_s=4.0)
     expected = {"ok": 3, "blank": 1, "truncated": 1, "repetition": 1, "timeout": 1, "failed": 2}
     assert (dict(summary.pages), summary.read, summary.exit_code) == (expected, 9, 2)
     assert {*expected, "doubtful"} == set(STATUSES)

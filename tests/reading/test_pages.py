@@ -6,6 +6,7 @@ The second page of the PDF is empty: it is `blank` without being read.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -216,8 +217,25 @@ def serve_aborting(requests, answers) -> None:
 
 
 def serve_hanging(requests, answers) -> None:
-    """In the child: sleeps for ever on page 3."""
-    _serve_until(requests, answers, lambda: time.sleep(1000))
+    """In the child: sleeps for ever on page 3, and says so by a file."""
+
+    def hang() -> None:
+        Path(os.environ["HANGING"]).touch()
+        time.sleep(1000)
+
+    _serve_until(requests, answers, hang)
+
+
+class TimerOfHanging(threading.Timer):
+    """A time limit that has passed as soon as a page hangs, and not before: other pages may take as long as they do."""
+
+    def run(self) -> None:
+        hanging = Path(os.environ["HANGING"])
+        while not self.finished.wait(0.02):
+            if hanging.exists():
+                hanging.unlink()
+                self.function()
+                return
 
 
 def _serve_until(requests, answers, end) -> None:
@@ -243,17 +261,22 @@ def test_segfaulting_renderer(five_pages, monkeypatch) -> None:
     assert document.pages[2].error == f"{five_pages}, page 3: the PDF renderer crashed"
 
 
-def test_hanging_renderer(five_pages, monkeypatch) -> None:
+def test_hanging_renderer(five_pages, tmp_path, monkeypatch) -> None:
+    limits = []
+
+    def timer(seconds: float, stop) -> threading.Timer:
+        limits.append(seconds)
+        return TimerOfHanging(seconds, stop)
+
+    monkeypatch.setenv("HANGING", str(tmp_path / "hanging"))
     monkeypatch.setattr("vary.io.pdf.ENTRY", "tests.reading.test_pages:serve_hanging")
-    ends = [time.perf_counter()]
-    pages = []
-    for page in read_pages(five_pages, FakeReader(), "2-4", timeout_s=2.0):
-        pages.append(page)
-        ends.append(time.perf_counter())
+    monkeypatch.setattr("vary.io.child.threading.Timer", timer)
+    pages = list(read_pages(five_pages, FakeReader(), "2-4", timeout_s=90.0))
     assert [page.status for page in pages] == ["ok", "timeout", "ok"]
-    assert pages[1].error == f"{five_pages}, page 3: rendering took longer than 2 s"
+    assert pages[1].error == f"{five_pages}, page 3: rendering took longer than 90 s"
     assert pages[1].attempts == 1
-    assert ends[2] - ends[1] < 2 * (2.0 + 1)
+    assert set(limits) == {90.0}  # of every request, whatever it is for
+    assert not (tmp_path / "hanging").exists()
 
 
 @pytest.mark.parametrize("what", ["white", "black", "nearly white"])

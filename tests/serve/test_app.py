@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -244,6 +245,27 @@ def test_a_pdf_is_parsed_in_every_format(client, pdf_file) -> None:
     lines = [json.loads(line) for line in upload(client, data, format="ndjson", pages="1,3").text.splitlines()]
     assert [line["number"] for line in lines[:-1]] == [1, 3]
     assert lines[-1] == {"end": True, "source": "a.png", "model": "reads", "pages": 2, "lost": []}
+
+
+def test_lines_are_kept_where_the_form_says_so(pdf_file) -> None:
+    class TwoLines(FakeReader):
+        def read(self, image, scale=1.0):
+            page = super().read(image, scale)
+            boxes = (20.0, 20.0, 600.0, 40.0), (20.0, 44.0, 600.0, 64.0)
+            lines = [Line(text, box, 1.0) for text, box in zip(("The pilot", "comes aboard."), boxes, strict=True)]
+            return replace(page, blocks=[Block(lines, (20.0, 20.0, 600.0, 64.0))])
+
+    with client_of(TwoLines()) as client:
+        got = {
+            (form, join): upload(client, pdf_file.read_bytes(), format=form, pages="1", **join_field).text
+            for form in ("text", "md", "html", "json")
+            for join, join_field in ((True, {}), (False, {"join": "false"}))
+        }
+    joined, kept = "The pilot comes aboard.", "The pilot\ncomes aboard."
+    assert (got["text", True], got["text", False]) == (f"{joined}\n", f"{kept}\n")
+    assert (joined in got["md", True], joined in got["md", False]) == (True, False)
+    assert (joined in got["html", True], joined in got["html", False]) == (True, False)
+    assert json.loads(got["json", True])["pages"][0]["blocks"] == json.loads(got["json", False])["pages"][0]["blocks"]
 
 
 def test_an_answer_that_loops_is_ended_and_says_so() -> None:

@@ -179,6 +179,14 @@ def test_written_as_files(client) -> None:
     assert "&lt;img src=x" in html.text
 
 
+def test_printed_lines_are_kept_in_files_that_ask_for_it(client) -> None:
+    boxes = (10.0, 10.0, 190.0, 20.0), (10.0, 22.0, 190.0, 32.0)
+    lines = [Line(text, box, 0.9) for text, box in zip(("The pilot", "comes aboard."), boxes, strict=True)]
+    pages = [Page(1, "ok", 200, 100, 112.0, blocks=[Block(lines, (10.0, 10.0, 190.0, 32.0))]).to_dict()]
+    assert writing(client, pages, "text").text == "The pilot comes aboard.\n"
+    assert writing(client, pages, "text", join="false").text == "The pilot\ncomes aboard.\n"
+
+
 def test_a_searchable_pdf(client) -> None:
     pdf = (ROOT / "examples" / "charis.pdf").read_bytes()
     got = writing(client, [page("Findable").to_dict(), page("Twice", 2).to_dict()], "pdf", pdf)

@@ -100,7 +100,8 @@ NEUTRAL = {
     "tools": [], "tool_choice": "none", "parallel_tool_calls": True, "store": False, "metadata": None,
     "service_tier": "auto", "seed": 7, "user": "u", "functions": [], "function_call": "none", "audio": None,
     "prediction": None, "reasoning_effort": "none", "verbosity": "medium", "web_search_options": None,
-    "prompt_cache_key": "k", "safety_identifier": "s",
+    "prompt_cache_key": "k", "safety_identifier": "s", "stream": False,
+    "stream_options": {"include_usage": None, "include_obfuscation": False},
 }  # fmt: skip
 
 

@@ -44,13 +44,20 @@ class _Verbs(TyperGroup):
         except (VaryError, OSError) as error:
             if ctx.params.get("debug"):
                 raise
-            complain(str(error))
+            complain(_reason_of(error))
             return USAGE
         except ModuleNotFoundError as error:
             if ctx.params.get("debug") or error.name not in ("torch", "transformers"):
                 raise
             complain(str(MissingExtra(f"vary {ctx.invoked_subcommand}", error.name, "torch")))
             return USAGE
+
+
+def _reason_of(error: Exception) -> str:
+    """Return the message of an error; of the system's errors the file and the reason, without a number."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 app = typer.Typer(

@@ -30,6 +30,11 @@ from .options import (
     Workers,
 )
 
+OTHER_FILES = (
+    *(".adoc", ".bmp", ".doc", ".docx", ".epub", ".gif", ".gz", ".jpeg", ".jpg", ".odt", ".png", ".rst", ".rtf"),
+    *(".tex", ".tif", ".tiff", ".tsv", ".webp", ".xlsx", ".xml", ".yaml", ".zip"),
+)  # endings of files in forms that are not written
+
 if TYPE_CHECKING:
     from ..document.elements import Page
     from ..reading.pages import AnyReader
@@ -47,8 +52,8 @@ def read(
     workers: Workers = None,
     ray: Ray = None,
     server: Annotated[str | None, typer.Option(metavar="URL", help="Let an OpenAI-compatible server read.")] = None,
-    timeout: Annotated[float, typer.Option(metavar="S", help="Seconds that a page may take.")] = 60.0,
-    max_pages: Annotated[int, typer.Option(metavar="N", help="Most pages of one file.")] = 20_000,
+    timeout: Annotated[float, typer.Option(metavar="S", min=0.1, help="Seconds that a page may take.")] = 60.0,
+    max_pages: Annotated[int, typer.Option(metavar="N", min=1, help="Most pages of one file.")] = 20_000,
     model: ReaderModel = None,
     decoder: Decoder = False,
     pixels: Pixels = False,
@@ -121,8 +126,7 @@ def _read_to_screen(
     files: list[str], form: str, reader: AnyReader, quiet: bool, titled: bool, join: bool, limits: dict[str, Any]
 ) -> int:
     from ..document.formats.markdown import front_matter
-    from ..document.formats.writers import WRITERS
-    from ..document.running_text import keep_lines
+    from ..document.formats.writers import WRITERS, write_form
     from ..io.source import find_files
     from ..reading.pages import read_document
 
@@ -130,8 +134,10 @@ def _read_to_screen(
         raise InputError(f"--to {form}: to the screen one of {', '.join(WRITERS)}; give -o DIR for more")
     read = lost = 0
     with find_files(files) as inputs:
-        for path, _, label in inputs:
+        for path, _, label, missing in inputs:
             try:
+                if missing:
+                    raise InputError(missing)
                 document = read_document(path, reader, on_page=_warn_of(path, label, quiet), **limits)
                 document.source = label
             except InputError as error:
@@ -139,8 +145,8 @@ def _read_to_screen(
                 lost += 1
                 continue
             read, lost = read + len(document.pages) - len(document.lost), lost + len(document.lost)
-            found = iter(document.pages) if join or form == "json" else keep_lines(document.pages)
-            text = "".join(WRITERS[form](document.source, document.model, found, document.info))
+            pages = iter(document.pages)
+            text = "".join(write_form(form, document.source, document.model, pages, document.info, join))
             if titled and form == "md":
                 text = front_matter(document.source, document.info, len(document.pages)) + text
             if text:
@@ -202,9 +208,12 @@ def _form_of(out: Path) -> str | None:
     forms = {suffix: form for form, suffix in SUFFIXES.items() if suffix.startswith(".")}
     if out.is_dir():
         return None
-    if out.suffix.lower() == ".csv":
+    suffix = out.suffix.lower()
+    if suffix == ".csv":
         raise InputError(f"-o {out}: each table is a file of its own; give -o DIR --tables csv")
-    return (forms | {".markdown": "md", ".htm": "html"}).get(out.suffix.lower())
+    if suffix in OTHER_FILES:
+        raise InputError(f"-o {out}: no such form; a file may end in {', '.join(forms)}, and -o DIR is a folder")
+    return (forms | {".markdown": "md", ".htm": "html"}).get(suffix)
 
 
 def _read_to_file(
@@ -221,6 +230,8 @@ def _read_to_file(
         raise InputError(f"-o {out}: one file is written from one file; give -o DIR for {' '.join(files)}")
     if run["figures"]:
         raise InputError("--figures needs -o DIR")
+    if out.exists() and Path(files[0]).exists() and out.samefile(files[0]):
+        raise InputError(f"-o {out}: is the file that is read; give another name")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".vary-", dir=out.parent) as scratch:
         code = _read_into(files, Path(scratch), [form], quiet, as_json, run)

@@ -269,11 +269,9 @@ class Document:
         """Pages whose text is missing or incomplete."""
         return [page for page in self.pages if page.status in LOST]
 
-    def text(self) -> str:
-        """Return the text of all pages, separated by empty lines; a paragraph may go on over pages."""
-        from .running_text import join_pages
-
-        return "".join(lead + text for _, lead, text in join_pages(self.pages, lambda block: block.text))
+    def text(self, join: bool = True) -> str:
+        """Return the text of all pages, separated by empty lines. join: as for `markdown`."""
+        return self._written("text", join)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary as in `document.schema.json`. A new shape gets a new `schema` number."""
@@ -325,11 +323,9 @@ class Document:
         return data_frames(self.pages)
 
     def _written(self, form: str, join: bool) -> str:
-        from .formats.writers import WRITERS
-        from .running_text import keep_lines
+        from .formats.writers import write_form
 
-        pages = iter(self.pages) if join else keep_lines(self.pages)
-        return "".join(WRITERS[form](self.source, self.model, pages, self.info))
+        return "".join(write_form(form, self.source, self.model, iter(self.pages), self.info, join))
 
 
 def _block_dict(block: Block) -> dict[str, Any]:

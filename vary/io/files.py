@@ -1,18 +1,23 @@
-"""Write files atomically, lock folders against a second process, compute checksums."""
+"""Write files atomically, under names that are safe; lock folders against a second process; compute checksums."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+import re
 import socket
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
 from .errors import InputError
+
+MAX_NAME = 180  # bytes of a file's name, without its suffix
+RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # device names on Windows
 
 
 @contextlib.contextmanager
@@ -90,3 +95,25 @@ def sha256(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def safe_names(names: Sequence[str]) -> list[str]:
+    """Return file names that are safe on any system. `/` is kept; names that differ only in case get -2, -3 ..."""
+    taken: set[str] = set()
+    safe = []
+    for name in names:
+        parts = [_safe_part(part) for part in name.split("/") if part not in ("", ".", "..")] or ["page"]
+        one, k = "/".join(parts), 1
+        while one.casefold() in taken:
+            k += 1
+            one = "/".join(parts) + f"-{k}"
+        taken.add(one.casefold())
+        safe.append(one)
+    return safe
+
+
+def _safe_part(part: str) -> str:
+    text = unicodedata.normalize("NFC", part.encode("utf-8", "replace").decode("utf-8"))
+    text = re.sub(r'[\x00-\x1f\x7f<>:"|?*\\]', "_", text).strip(" ")
+    text = text.encode()[:MAX_NAME].decode("utf-8", "ignore").rstrip(" .") or "_"
+    return f"_{text}" if RESERVED.fullmatch(text) or text.startswith(".") else text

@@ -17,6 +17,7 @@ MAX_PIXELS = 80_000_000  # an A4 page at 800 dpi has 62 million
 RESOLUTIONS = (20.0, 4800.0)  # dpi that a file may state; others are mistakes
 BAND = 1 << 20  # pixels of a deep image that are converted at a time
 OUTLIERS = 1e-5  # share of a deep image's pixels that may lie outside its range at either end
+LIGHT = 192  # grey value from which type on white is lost
 BINS = 256  # of the histogram in which the range is sought
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # TIFF 6.0, section 8
 
@@ -26,7 +27,8 @@ def open_image(
 ) -> Image.Image:
     """Decode an image file to 8-bit grey ("L") or colour ("RGB").
 
-    The image is rotated as its EXIF tag says. Transparent pixels become white. The size is checked before decoding.
+    The image is rotated as its EXIF tag says. Transparent pixels become white, or black where all others are light. The
+    size is checked before decoding.
 
     Args:
         source: Path or bytes of the file.
@@ -128,12 +130,19 @@ def _to_8_bit(image: Image.Image, mode: str) -> Image.Image:
         return _scale_deep(image).convert(mode)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image if image.mode == "RGBA" else image.convert("RGBA")
-        white = Image.new(mode, image.size, "white")
-        white.paste(image, (0, 0), image)
-        return white
+        ground = Image.new(mode, image.size, "black" if _is_light(image) else "white")
+        ground.paste(image, (0, 0), image)
+        return ground
     if image.mode == "LAB":  # Pillow converts it to no other mode; its first channel is the lightness
         image = image.getchannel(0)
     return image.convert(mode)
+
+
+def _is_light(image: Image.Image) -> bool:
+    """Return whether an RGBA image shows nothing on white: all that is opaque is light, and some of it is not."""
+    opacity = image.getchannel("A")
+    seen = image.convert("L").histogram(opacity.point(lambda value: 255 * (value > 127)))
+    return 0 < sum(seen) < image.width * image.height and sum(seen[:LIGHT]) <= OUTLIERS * sum(seen)
 
 
 def _scale_deep(image: Image.Image) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,17 @@ def _read_widgets(raw: Any, pdf: Any, page: Any) -> tuple[int, list[FormField]]:
                 area = raw.FS_RECTF()
                 raw.FPDFAnnot_GetRect(annotation, area)
                 x0, y0, x1, y1 = frame.boxes(np.array([area.left, area.bottom, area.right, area.top])).tolist()
-                checked = name == "checkbox" and bool(raw.FPDFAnnot_IsChecked(pdf.formenv, annotation))
+                checked = name == "checkbox" and _is_checked(raw, pdf, annotation)
                 found.append(FormField(name, (x0, y0, x1, y1), checked))
         finally:
             raw.FPDFPage_CloseAnnot(annotation)
     return count, found
+
+
+def _is_checked(raw: Any, pdf: Any, annotation: Any) -> bool:
+    """Return whether a box is ticked: by its state /AS, for PDFium knows no radio button without appearance streams."""
+    state = ctypes.create_string_buffer(256)
+    buffer = ctypes.cast(state, ctypes.POINTER(raw.FPDF_WCHAR))
+    size = raw.FPDFAnnot_GetStringValue(annotation, b"AS", buffer, len(state))
+    name = state.raw[: min(size, len(state))].decode("utf-16-le", "replace").rstrip("\0")
+    return name != "Off" if name else bool(raw.FPDFAnnot_IsChecked(pdf.formenv, annotation))

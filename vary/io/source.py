@@ -128,16 +128,25 @@ class Source:
 
 
 class FoundFile(NamedTuple):
-    """A file to read: its path, a name for what is written from it, and how messages call it (`-`: standard input)."""
+    """A file to read: its path, a name for what is written from it, and how messages call it (`-`: standard input).
+
+    error: why an input named no file; None for a file.
+    """
 
     path: Path
     name: str
     label: str
+    error: str | None = None
 
     @classmethod
     def of(cls, path: str | Path) -> FoundFile:
         """Return a file whose name and label are its path."""
         return cls(Path(path), _stem(Path(path).name), str(path))
+
+    @classmethod
+    def missing(cls, given: str, reason: str) -> FoundFile:
+        """Return an entry for a folder or a pattern in which there is nothing to read."""
+        return cls(Path(given), _stem(Path(given).name), given, f"{given}: {reason}")
 
 
 @contextmanager
@@ -145,14 +154,15 @@ def find_files(inputs: Sequence[str | Path], leave_out: Path | None = None) -> I
     """Yield the files that inputs name, each with a name for its output.
 
     A folder gives the PDFs and images in it and in its subfolders, sorted by name and without hidden ones; their output
-    names keep the subfolders. A file that does not exist is included, so that reading it reports the error.
+    names keep the subfolders. A file that does not exist is included, so that reading it reports the error; so is a
+    folder or a pattern without files, with its `error`.
 
     Args:
         inputs: Files, folders, patterns such as `*.pdf`, and `-` for standard input.
         leave_out: A folder to skip, such as the output folder.
 
     Raises:
-        InputError: A folder or a pattern has no PDF and no image.
+        InputError: The inputs are folders and patterns only, and none has a PDF or an image.
     """
     with tempfile.TemporaryDirectory(prefix="vary-") as scratch:
         found: list[FoundFile] = []
@@ -166,11 +176,12 @@ def find_files(inputs: Sequence[str | Path], leave_out: Path | None = None) -> I
                 found += _in_folder(Path(given), leave_out)
             elif glob.has_magic(given) and not Path(given).exists():
                 matches = sorted(path for path in glob.glob(given, recursive=True) if Path(path).is_file())
-                if not matches:
-                    raise InputError(f"{given}: no file matches")
-                found += map(FoundFile.of, matches)
+                found += map(FoundFile.of, matches) if matches else [FoundFile.missing(given, "no file matches")]
             else:
                 found.append(FoundFile.of(given))
+        errors = [file.error for file in found if file.error]
+        if errors and len(errors) == len(found):
+            raise InputError("; ".join(errors))
         yield found
 
 
@@ -180,7 +191,7 @@ def _in_folder(folder: Path, leave_out: Path | None) -> list[FoundFile]:
         folders[:] = [f for f in folders if not f.startswith(".") and not _same(Path(root, f), leave_out)]
         found += [Path(root, name) for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
     if not found:
-        raise InputError(f"{folder}: no PDF and no image in it; looked for {', '.join(SUFFIXES)}")
+        return [FoundFile.missing(str(folder), f"no PDF and no image in it; looked for {', '.join(SUFFIXES)}")]
     names = [(path.relative_to(folder).parent / _stem(path.name)).as_posix() for path in sorted(found)]
     return [FoundFile(path, name, str(path)) for path, name in zip(sorted(found), names, strict=True)]
 

@@ -54,7 +54,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from ..models.generate.chat import ChatModel
 
-FORMATS = {
+FORMATS: dict[str, tuple[str, Callable[..., str]]] = {
     "json": ("application/json", Document.json), "text": ("text/plain", Document.text),
     "md": ("text/markdown", Document.markdown), "html": ("text/html", Document.html),
 }  # fmt: skip
@@ -145,7 +145,7 @@ class Service:
         job = self.queue.submit(steps, http.receive, answers=served.chat_model is not None)
         head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": asked.model}
         if asked.stream:
-            counted = asked.stream_options is not None and asked.stream_options.include_usage
+            counted = asked.stream_options is not None and bool(asked.stream_options.include_usage)
             return await _stream_response(job, partial(_chunks, job, head, counted), "text/event-stream")
         finished = await job.last()
         message = {"role": "assistant", "content": finished.text}
@@ -179,7 +179,8 @@ class Service:
             )
             return error_response(refused, document=document.to_dict())
         kind, write = FORMATS[wanted]
-        return Response(await asyncio.to_thread(write, document) + "\n", media_type=kind)
+        join = () if wanted == "json" else (form.join,)
+        return Response(await asyncio.to_thread(write, document, *join) + "\n", media_type=kind)
 
     async def _count_pages(self, job: Job) -> AsyncIterator[Page]:
         async for page in job:

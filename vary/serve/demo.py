@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal
 
 from ..document.elements import Page
 from ..document.formats.searchable_pdf import SearchablePdf
-from ..document.formats.writers import WRITERS
+from ..document.formats.writers import write_form
 from ..document.running_heads import mark_running_heads
 from ..document.running_text import mark_page_joins
 from ..io.source import Source
@@ -55,11 +55,15 @@ class PictureForm(BaseModel, extra="forbid"):
 
 
 class WriteForm(BaseModel, extra="forbid"):
-    """document: the pages that `/v1/parse` gave, a JSON list. file: what they were read from, for a PDF."""
+    """document: the pages that `/v1/parse` gave, a JSON list. file: what they were read from, for a PDF.
+
+    join: as `--join` of `vary read`.
+    """
 
     document: UploadFile
     format: Literal["md", "html", "json", "text", "pdf"]
     model: str = ""
+    join: bool = True
     file: UploadFile | None = None
     password: str | None = None
 
@@ -75,7 +79,7 @@ async def write(form: Annotated[WriteForm, Form(media_type="multipart/form-data"
     """`POST /demo/write`: write a document that was read as a file of one of TYPES, a page at a time."""
     found, name = await form.document.read(), safe_filename(form.document.filename)
     if form.format != "pdf":
-        steps = partial(_write, form.format, name, form.model, found)
+        steps = partial(_write, form.format, name, form.model, found, form.join)
     elif form.file is None:
         raise APIError(400, "file: needed for a PDF, whose pages show it", "invalid", "file")
     else:
@@ -95,8 +99,8 @@ def _picture(data: bytes, name: str, number: int, password: str | None, job: Job
     yield
 
 
-def _write(form: str, name: str, model: str, found: bytes, job: Job) -> Iterator[None]:
-    for part in WRITERS[form](name, model, iter(_pages(found))):
+def _write(form: str, name: str, model: str, found: bytes, join: bool, job: Job) -> Iterator[None]:
+    for part in write_form(form, name, model, iter(_pages(found)), join=join):
         job.emit(part.encode("utf-8", "replace"))
         yield
     job.emit(b"\n")

@@ -115,7 +115,8 @@ class Message(_Strict):
 class StreamOptions(_Strict):
     """include_usage: a last event with the counts of tokens."""
 
-    include_usage: bool = False
+    include_usage: bool | None = None
+    include_obfuscation: Annotated[Any, only(False)] = None
 
 
 class ChatRequest(_Strict):
@@ -123,7 +124,7 @@ class ChatRequest(_Strict):
 
     model: str
     messages: list[Message] = Field(min_length=1, max_length=256)
-    stream: bool = False
+    stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
@@ -159,7 +160,7 @@ class ChatRequest(_Strict):
 
 class ParseForm(_Strict):
     """pages: as in `vary read`. format: without it the Accept header counts, or else JSON. ndjson: a line per page as
-    it is read; the others come when all is read.
+    it is read; the others come when all is read. join: as `--join` of `vary read`; JSON has lines and paragraphs.
     """
 
     file: UploadFile
@@ -167,3 +168,4 @@ class ParseForm(_Strict):
     pages: str | None = None
     password: str | None = None
     format: Literal["json", "text", "md", "html", "ndjson"] | None = None
+    join: bool = True

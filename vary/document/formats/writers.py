@@ -8,7 +8,7 @@ from itertools import tee
 from typing import Protocol
 
 from ..findings import FileInfo, document_head
-from ..running_text import join_pages, page_offsets
+from ..running_text import join_pages, keep_lines, page_offsets
 from .html import html
 from .markdown import Pages, markdown
 
@@ -46,6 +46,16 @@ class Writer(Protocol):
 WRITERS: dict[str, Writer] = {
     "text": plain, "md": markdown, "html": html, "json": json,
 }  # fmt: skip
+
+
+def write_form(
+    form: str, source: str, model: str, pages: Pages, info: FileInfo | None = None, join: bool = True
+) -> Iterator[str]:
+    """Yield the parts of a document in one of the forms of WRITERS.
+
+    join: Join the lines of paragraphs, also over columns and pages. JSON has lines and paragraphs in any case.
+    """
+    return WRITERS[form](source, model, pages if join or form == "json" else keep_lines(pages), info)
 
 
 SUFFIXES = {

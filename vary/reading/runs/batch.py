@@ -12,8 +12,6 @@ import contextlib
 import gzip
 import hashlib
 import json
-import re
-import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -25,11 +23,11 @@ from ...document.elements import LOST, STATUSES, Page
 from ...document.findings import SCHEMA, FileInfo
 from ...document.formats.markdown import front_matter
 from ...document.formats.tables import csv_table
-from ...document.formats.writers import SUFFIXES, WRITERS
+from ...document.formats.writers import SUFFIXES, WRITERS, write_form
 from ...document.running_heads import mark_running_heads
-from ...document.running_text import keep_lines, mark_page_joins
+from ...document.running_text import mark_page_joins
 from ...io.errors import ConfigError, InputError
-from ...io.files import atomic_write, lock_folder, sha256
+from ...io.files import atomic_write, lock_folder, safe_names, sha256
 from ...io.pdf import PAGE_TIMEOUT_S
 from ...io.source import MAX_PAGES, FoundFile, Source, find_files
 from ...models.hub import weights_dir
@@ -41,8 +39,6 @@ from .spec import ReaderSpec
 from .workers import Outcome, RayPool, WorkerPool
 
 AHEAD = 8  # pages per worker that are read ahead of the slowest one, so that it does not keep the others waiting
-MAX_NAME = 180  # bytes of a file's name, without its suffix
-RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # device names on Windows
 
 
 @dataclass
@@ -213,6 +209,7 @@ def read_all(
     run = _Run(Path(out), to, spec.model, password, figures, front_matter, join, _settings_digest(spec))
     pool = _open_pool(spec, timeout_s, workers, ray)
     with pool, _open_run(run.out) as ledger, find_files(inputs, run.out) as files:
+        _keep_inputs(run, files)
         run.summary.files = len(files)
         steps = _in_order(run, ledger, pool, _jobs(run, files, pages, timeout_s, max_pages))
         for line in _record(run, ledger, steps):
@@ -225,6 +222,15 @@ def _check_forms(forms: Sequence[str]) -> None:
     unknown = [form for form in forms if form not in SUFFIXES]
     if unknown or not forms:
         raise ConfigError(f"to {', '.join(unknown) or 'nothing'}: allowed: {', '.join(SUFFIXES)}")
+
+
+def _keep_inputs(run: _Run, files: list[FoundFile]) -> None:
+    """Raise InputError where a searchable PDF would replace one of the files that are read."""
+    if "pdf" in run.forms:
+        inputs = {file.path.resolve() for file in files}
+        for name in safe_names([file.name for file in files]):
+            if (out := (run.out / (name + SUFFIXES["pdf"])).resolve()) in inputs:
+                raise InputError(f"{out}: is read and would be replaced; give another output folder")
 
 
 @contextlib.contextmanager
@@ -258,8 +264,10 @@ def _record(run: _Run, ledger: Ledger, steps: Iterator[tuple[_Job, Step]]) -> It
 
 def _jobs(run: _Run, files: list[FoundFile], pages: str | None, timeout_s: float, max_pages: int) -> Iterator[_Job]:
     """Return one job per file with its page numbers; a file that does not open has no pages and an error."""
-    for (path, _, label), name in zip(files, safe_names([file.name for file in files]), strict=True):
+    for (path, _, label, missing), name in zip(files, safe_names([file.name for file in files]), strict=True):
         try:
+            if missing:
+                raise InputError(missing)
             with Source(path, run.password, timeout_s) as source:
                 numbers = source.numbers(pages, max_pages)
                 known = file_info(source)
@@ -319,9 +327,7 @@ def _write_document(run: _Run, ledger: Ledger, job: _Job) -> None:
             with atomic_write(run.out / (job.name + SUFFIXES[form])) as file:
                 if form == "md" and run.front_matter:
                     file.write(front_matter(job.label, job.info, len(job.numbers)).encode("utf-8", "backslashreplace"))
-                pages = _link_figures(run, job)
-                pages = pages if run.join or form == "json" else keep_lines(pages)
-                for part in WRITERS[form](job.label, run.model, pages, job.info):
+                for part in write_form(form, job.label, run.model, _link_figures(run, job), job.info, run.join):
                     file.write(part.encode("utf-8", "backslashreplace"))
                 file.write(b"\n")
     ledger.add(WrittenEntry(job.name, job.label, state, tuple(sorted({*written, *wanted}))))
@@ -362,28 +368,6 @@ def _write_pictures(run: _Run, job: _Job, forms: Sequence[str]) -> None:
         figures = run.out / f"{job.name}_images" if run.figures else None
         if overlays or figures:
             write_images(source, job.pages, overlays, figures)
-
-
-def safe_names(names: Sequence[str]) -> list[str]:
-    """Return file names that are safe on any system. `/` is kept; names that differ only in case get -2, -3 ..."""
-    taken: set[str] = set()
-    safe = []
-    for name in names:
-        parts = [_safe_part(part) for part in name.split("/") if part not in ("", ".", "..")] or ["page"]
-        one, k = "/".join(parts), 1
-        while one.casefold() in taken:
-            k += 1
-            one = "/".join(parts) + f"-{k}"
-        taken.add(one.casefold())
-        safe.append(one)
-    return safe
-
-
-def _safe_part(part: str) -> str:
-    text = unicodedata.normalize("NFC", part.encode("utf-8", "replace").decode("utf-8"))
-    text = re.sub(r'[\x00-\x1f\x7f<>:"|?*\\]', "_", text).strip(" ")
-    text = text.encode()[:MAX_NAME].decode("utf-8", "ignore").rstrip(" .") or "_"
-    return f"_{text}" if RESERVED.fullmatch(text) or text.startswith(".") else text
 
 
 def _settings_digest(spec: ReaderSpec) -> str:
