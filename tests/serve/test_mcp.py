@@ -116,6 +116,16 @@ def test_files_outside_the_roots_are_refused(root, path) -> None:
     assert f"{path}: no such file below the roots" in result.content[0].text
 
 
+def test_documents_are_listed_where_one_is_not_found(root, monkeypatch) -> None:
+    (root / "sub").mkdir()
+    Image.new("L", (40, 40), 255).save(root / "sub" / "scan.png")
+    (listed,) = ask(root, ("open", {"path": "none.pdf"}))
+    assert listed.content[0].text.endswith("there are sub/scan.png, three.pdf")
+    monkeypatch.chdir(root.parent)
+    outside, inside = ask(root, ("open", {"path": "secret.pdf"}), ("open", {"path": "papers/three.pdf"}))
+    assert (outside.is_error, inside.is_error, value(inside)["pages"]) == (True, False, 3)
+
+
 def test_a_box_outside_the_page_is_refused(root) -> None:
     (result,) = ask(root, ("crop", {"path": "three.pdf", "page": 1, "box": [0, 0, 99999, 10]}))
     assert result.is_error

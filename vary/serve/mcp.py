@@ -18,7 +18,7 @@ from typing import Any
 from ..document.elements import Document, Line, Page
 from ..io.box import Box, middle_within
 from ..io.errors import InputError, MissingExtra, VaryError
-from ..io.source import Source
+from ..io.source import Source, find_files
 from ..reading.layer.claims import CharacterOdds, character_odds
 from ..reading.layer.glyphs import CONFIRMED, CONTRADICTED
 from ..reading.pages import AnyReader, read_page, with_retries
@@ -34,6 +34,7 @@ except ImportError as error:
 MAX_PAGES = 1000  # of one document, as in `vary serve`
 CACHED = 256  # pages kept in memory
 MAX_HITS = 50
+MAX_NAMES = 20  # documents that are listed when one is not found
 SAME = 0.9  # share of characters that agree, from which `verify` says yes
 
 
@@ -53,12 +54,22 @@ class Library:
         self._read = lru_cache(CACHED)(self._read_page)
 
     def find_file(self, name: str) -> Path:
-        """Return the file of a name, relative to a root or absolute. Raises InputError outside the roots."""
-        for root in self.roots:
-            path = (root / name).resolve()
-            if path.is_file() and any(path.is_relative_to(allowed) for allowed in self.roots):
+        """Return the file of a name: relative to a root or to the working directory, or absolute.
+
+        Raises InputError outside the roots; it lists the documents below them.
+        """
+        for folder in (*self.roots, Path.cwd()):
+            path = (folder / name).resolve()
+            if path.is_file() and self._root_of(path):
                 return path
-        raise InputError(f"{name}: no such file below the roots")
+        with find_files(self.roots) as files:
+            found = [(file.path, self._root_of(file.path.resolve())) for file in files]
+        names = [str(path.relative_to(root)) for path, root in found if root and root in path.parents]
+        more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+        raise InputError(f"{name}: no such file below the roots; there are {', '.join(names[:MAX_NAMES])}{more}")
+
+    def _root_of(self, path: Path) -> Path | None:
+        return next((root for root in self.roots if path.is_relative_to(root)), None)
 
     def count(self, name: str) -> int:
         """Return the number of pages of a file. Raises InputError for more than MAX_PAGES."""
@@ -130,7 +141,10 @@ def _bind(tool: Callable[..., Any], library: Library) -> Callable[..., Any]:
 
 
 def open_document(library: Library, path: str) -> dict[str, Any]:
-    """Open a PDF or an image below the roots: the number of its pages and the model that reads them."""
+    """Open a PDF or an image below the roots: the number of its pages and the model that reads them.
+
+    For a name that is not there the error lists the documents.
+    """
     return {"path": path, "pages": library.count(path), "model": library.reader.name}
 
 
@@ -171,7 +185,7 @@ def find(library: Library, path: str, text: str) -> list[dict[str, Any]]:
 
 
 def crop(library: Library, path: str, page: int, box: list[float]) -> Image:
-    """Cut a box (left, top, right, bottom) out of the picture of a page."""
+    """Cut a box (left, top, right, bottom, as the other tools give it) out of the picture of a page."""
     part = _cut(library, path, page, box)
     file = BytesIO()
     part.save(file, "PNG")
