@@ -41,3 +41,6 @@ def test_llamaindex_reader(chunks):
     found = example("llamaindex_reader", "llama_index.core").VaryReader().load_data(str(PDF), 500)
     assert [(d.text, d.metadata["pages"]) for d in found] == [(c.text, c.pages) for c in chunks]
     assert found[-1].metadata["boxes"] == chunks[-1].boxes
+    assert all(
+        "boxes" not in d.get_content(mode) for d in found for mode in ("llm", "embed")
+    )  # numbers are not for models

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from vary.document.elements import Block, Document, Line, Page
+from vary.io.errors import ConfigError
 
 pytestmark = pytest.mark.fast
 
@@ -102,7 +103,7 @@ def test_a_word_longer_than_a_chunk_is_cut():
     ("arguments", "named"), [({"by": "line"}, "heading, page, size"), ({"max_chars": 0}, "at least 1")]
 )
 def test_wrong_arguments_are_named(arguments, named):
-    with pytest.raises(ValueError, match=named):
+    with pytest.raises(ConfigError, match=named):
         REPORT.chunks(**arguments)
 
 

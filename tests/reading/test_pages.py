@@ -381,7 +381,7 @@ def test_stdin(pdf_file, monkeypatch) -> None:
     with pdf_file.open("rb") as file:
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=file))
         with find_files(["-"]) as files:
-            ((path, name, label),) = files
+            ((path, name, label, _),) = files
             assert (name, label) == ("stdin", "-")
             assert [page.status for page in read_pages(path, FakeReader())] == ["ok", "blank", "ok"]
     assert not path.exists()

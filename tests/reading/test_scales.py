@@ -83,6 +83,22 @@ def test_text_of_both_sideways_directions_and_upside_down_is_read_next_to_uprigh
     assert found.get("The answers are on page nine") == 180
 
 
+def test_an_upside_down_table_is_read_with_its_digits_and_in_its_order(nano) -> None:
+    rows = (
+        ("Harbour", "Depth", "Lights"),
+        ("Norwood", "14.2", "7"),
+        ("Garrick", "9.8", "3"),
+        ("Saltwick", "21.5", "4"),
+    )
+    cells = [(text, 20 + 170 * k, 20 + 34 * row, 18) for row, texts in enumerate(rows) for k, text in enumerate(texts)]
+    notes = [("Depths are those of low water.", 20, 200, 18), ("Lights are lit at sunset.", 20, 270, 18)]
+    page = draw((800, 800), *body(40))
+    page.paste(draw((460, 310), *cells, *notes).transpose(Image.Transpose.ROTATE_180), (200, 300))
+    found = nano.read(page)
+    turned = " ".join(block.text for block in found.blocks if block.angle % 360 == 180).split()
+    assert turned == " ".join([*(cell for row in rows for cell in row), *(note[0] for note in notes)]).split()
+
+
 def test_single_digits_stay_with_their_confidence(nano) -> None:
     digits = [(str(k), 60 + 90 * k, 60 + 60 * row, 17) for row in range(3) for k in range(1, 9)]
     page = nano.read(draw((860, 300), *digits))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ..io.box import Box
+from ..io.errors import ConfigError
 from .elements import Block, Page
 from .formats.markdown import block_markdown
 from .formats.tables import simple_rows
@@ -48,12 +49,12 @@ def chunks(pages: Iterable[Page], max_chars: int = 2000, by: str = "heading") ->
         by: `heading` and `page` begin a chunk at each heading or page as well; `size` only when one is full.
 
     Raises:
-        ValueError: Unknown `by`, or `max_chars` below 1.
+        ConfigError: Unknown `by`, or `max_chars` below 1.
     """
     if by not in CUTS:
-        raise ValueError(f"by={by!r}: expected one of {', '.join(CUTS)}")
+        raise ConfigError(f"by={by!r}: expected one of {', '.join(CUTS)}")
     if max_chars < 1:
-        raise ValueError(f"max_chars={max_chars}: expected at least 1")
+        raise ConfigError(f"max_chars={max_chars}: expected at least 1")
     above: list[tuple[int, str]] = []  # level and text of the headings in force
     chunk = Chunk("")
     for page in pages:

@@ -304,7 +304,7 @@ class Document:
             by: `heading`, `page` or `size`: what begins a new chunk.
 
         Raises:
-            ValueError: Unknown `by`, or `max_chars` below 1.
+            ConfigError: Unknown `by`, or `max_chars` below 1.
         """
         from .chunks import chunks
 

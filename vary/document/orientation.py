@@ -18,10 +18,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..io.box import Box
-from .elements import Page
+from ..io.box import Box, touch, union, widen_box
+from .elements import Block, Page
 
 MAX_SKEW = 12.0
+REGION = 4.0  # heights of a line between blocks of one region
 MIN_SKEW = 1.5  # the reading head follows about two degrees by itself
 STEP = 0.25
 SIDE = 800  # px, longer side of the image on which skew is measured
@@ -174,3 +175,25 @@ def restore_orientation(page: Page, orientation: Orientation, size: tuple[int, i
         block.angle += angle
     page.width, page.height = size
     page.rotation, page.skew = orientation
+
+
+def insert_turned(blocks: list[Block], turned: list[Block]) -> None:
+    """Insert blocks of another direction into those of a page, after the last block that lies above their middle.
+
+    Turned blocks next to each other are one region, in the order in which they come.
+    """
+    regions: list[list[Block]] = []
+    for block in turned:
+        near = REGION * max(
+            (min(x1 - x0, y1 - y0) for x0, y0, x1, y1 in (line.box for line in block.lines)), default=0.0
+        )
+        before = regions[-1] if regions and regions[-1][0].angle == block.angle else []
+        if before and touch(widen_box(union(other.box for other in before), near, near), block.box):
+            before.append(block)
+        else:
+            regions.append([block])
+    for region in regions:
+        _, top, _, bottom = union(block.box for block in region)
+        above = [k for k, other in enumerate(blocks) if other.box[1] + other.box[3] < top + bottom]
+        at = above[-1] + 1 if above else 0
+        blocks[at:at] = region

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import numpy as np
 
 Box = tuple[float, float, float, float]
 
@@ -42,3 +45,36 @@ def middle_within(inner: Sequence[float], outer: Sequence[float]) -> bool:
     """Return whether the middle of a box lies in another one or on its edge."""
     left, top, right, bottom = outer
     return left <= (inner[0] + inner[2]) / 2 <= right and top <= (inner[1] + inner[3]) / 2 <= bottom
+
+
+def filled_boxes(pieces: Sequence[Sequence[tuple[float, float]]], even_odd: bool) -> list[Box]:
+    """Return the boxes that the rectangles of one path fill. One within another may be a hole: a frame is four boxes.
+
+    Args:
+        pieces: The corners of each rectangle, in their order.
+        even_odd: The rule by which a point is inside, ISO 32000-1, 8.5.3.3; otherwise the nonzero winding number.
+    """
+    sides = [(*map(min, zip(*points, strict=True)), *map(max, zip(*points, strict=True))) for points in pieces]
+    boxes = np.array(sides).reshape(-1, 4).round(2)
+    low, high = boxes[:, :2], boxes[:, 2:]
+    within = (low[:, None] >= low).all(-1) & (high[:, None] <= high).all(-1)  # [inner, outer]
+    if within.sum() == len(boxes):  # each within itself alone
+        return [tuple(box) for box in boxes.tolist()]
+    turns = [sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in pairwise([*points, points[0]])) for points in pieces]
+    xs, ys = np.unique(boxes[:, ::2]), np.unique(boxes[:, 1::2])
+    winding = np.zeros((len(ys) - 1, len(xs) - 1), np.int32)
+    for (x0, y0, x1, y1), turn in zip(boxes, turns, strict=True):
+        cells = np.s_[
+            np.searchsorted(ys, y0) : np.searchsorted(ys, y1), np.searchsorted(xs, x0) : np.searchsorted(xs, x1)
+        ]
+        winding[cells] += 1 if even_odd or turn > 0 else -1
+    inside = np.pad(winding % 2 == 1 if even_odd else winding != 0, ((0, 1), (0, 0)))  # the last row is empty
+    done: list[Box] = []
+    open_runs: dict[tuple[int, int], float] = {}  # first and last column, and top
+    for row in range(len(ys)):
+        edges = np.flatnonzero(np.diff(inside[row], prepend=False, append=False)).tolist()
+        runs = set(zip(edges[::2], edges[1::2], strict=True))
+        for run in set(open_runs) - runs:
+            done.append((float(xs[run[0]]), open_runs.pop(run), float(xs[run[1]]), float(ys[row])))
+        open_runs = {run: open_runs.get(run, float(ys[row])) for run in runs}
+    return sorted(done, key=lambda box: (box[1], box[0]))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .box import Box
+from .box import Box, filled_boxes
 from .pdf_tags import Tag, read_tags
 from .pdf_text import GENERATED, Frame, Matrix, TextLayer, font_identity, read_text_objects
 
@@ -292,45 +292,13 @@ def _add_path(raw: Any, thing: Any, matrix: Matrix, objects: PageObjects, z: int
         elif box:
             level.append(shown)
             objects.rules += _sides(shown, clip) if stroke.value else []
-    for part in _filled_parts(level, mode.value == raw.FPDF_FILLMODE_ALTERNATE) if filled else ():
+    for part in filled_boxes(level, mode.value == raw.FPDF_FILLMODE_ALTERNATE) if filled else ():
         if not (box := _within(_with_area(part), clip)):
             continue
         if min(box[2] - box[0], box[3] - box[1]) > RULE_WIDTH * objects.scale:
             objects.fills.append((box, colour, z))
         elif max(box[2] - box[0], box[3] - box[1]) >= MIN_RULE * objects.scale:
             objects.rules.append(box)
-
-
-def _filled_parts(pieces: list[Points], even_odd: bool) -> list[Box]:
-    """Return the boxes that level pieces of one path fill.
-
-    A piece within another one may be a hole: a frame is four boxes.
-
-    even_odd: the rule by which a point is inside, ISO 32000-1, 8.5.3.3; otherwise the nonzero winding number.
-    """
-    boxes = np.array([_around(points) for points in pieces]).reshape(-1, 4)
-    low, high = boxes[:, :2], boxes[:, 2:]
-    within = (low[:, None] >= low).all(-1) & (high[:, None] <= high).all(-1)  # [inner, outer]
-    if within.sum() == len(boxes):  # each within itself alone
-        return [tuple(box) for box in boxes.tolist()]
-    turns = [sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in pairwise([*points, points[0]])) for points in pieces]
-    xs, ys = np.unique(boxes[:, ::2]), np.unique(boxes[:, 1::2])
-    winding = np.zeros((len(ys) - 1, len(xs) - 1), np.int32)
-    for (x0, y0, x1, y1), turn in zip(boxes, turns, strict=True):
-        cells = np.s_[
-            np.searchsorted(ys, y0) : np.searchsorted(ys, y1), np.searchsorted(xs, x0) : np.searchsorted(xs, x1)
-        ]
-        winding[cells] += 1 if even_odd or turn > 0 else -1
-    inside = winding % 2 == 1 if even_odd else winding != 0
-    done: list[Box] = []
-    open_runs: dict[tuple[int, int], float] = {}  # first and last column, and top
-    for row in range(len(ys)):
-        edges = np.flatnonzero(np.diff(inside[row], prepend=False, append=False)) if row < len(inside) else []
-        runs = {(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)}
-        for run in set(open_runs) - runs:
-            done.append((float(xs[run[0]]), open_runs.pop(run), float(xs[run[1]]), float(ys[row])))
-        open_runs = {run: open_runs.get(run, float(ys[row])) for run in runs}
-    return sorted(done, key=lambda box: (box[1], box[0]))
 
 
 def _level(points: Points) -> bool:

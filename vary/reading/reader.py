@@ -20,7 +20,7 @@ from ..document.findings import FormulaReading, RejectedText
 from ..document.layout.arrange import find_evidence, lay_out, usual_size
 from ..document.layout.bitmap import erase_rules
 from ..document.lines import TextLine
-from ..document.orientation import Orientation, find_orientation, find_sideways_text, restore_orientation
+from ..document.orientation import Orientation, find_orientation, find_sideways_text, insert_turned, restore_orientation
 from ..io.box import scale_box
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
@@ -37,11 +37,14 @@ from .scales import (
     has_ink,
     is_certain,
     is_read,
-    is_stacked,
     is_text,
+    is_upright,
+    mark_doubted,
+    mark_near,
     merge_pass,
     prove_text,
     reread_cells,
+    restore,
     take_turned,
 )
 from .spelling.spell import spell_lines
@@ -194,8 +197,8 @@ class Reader:
         if complete:
             lines = self._read_finer(lines, rest, image, fitted.scale)
             lines = self._read_small(lines, image, fitted.scale)
-        turned = self._read_turned(rest, lines) if complete else []
-        lines = drop_covered(lines, [block.box for block in turned])
+        turned = self._read_turned(rest, lines, fitted.pixels) if complete else []
+        lines = drop_covered(lines, turned)
         if complete:
             lines = reread_cells(lines, rest, lambda pixels: self._read_pass(pixels)[0])
         lines = spell_lines(lines, fitted.pixels)
@@ -209,8 +212,7 @@ class Reader:
         if complete and self.formula_reader:
             texts, formulas = self.formula_reader.write(texts, lines, image, fitted.scale, evidence)
         blocks = lay_out(texts, evidence, fitted.pixels.shape[::-1], styles, fitted.scale)
-        for block in _scale_boxes(turned, 1 / fitted.scale):
-            _insert(blocks, block)
+        insert_turned(blocks, _scale_boxes(turned, 1 / fitted.scale))
         page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
         page.formulas = formulas
         kept = {id(line) for line in texts}
@@ -277,32 +279,37 @@ class Reader:
         found, _ = self._read_pass(fit(part, scale * by, self.preprocess["multiple"]).pixels)
         return merge_pass(lines, [enlarge(line, 1 / by, x0 * scale, y0 * scale) for line in found], 1 / by)
 
-    def _read_turned(self, rest: np.ndarray, lines: list[TextLine]) -> list[Block]:
+    def _read_turned(self, rest: np.ndarray, lines: list[TextLine], page: np.ndarray) -> list[Block]:
         """Read lines that run up, down or upside down in what is left of an image, and erase them from it.
 
-        lines: read from the upright image. Text that is upside down reads upright as lines of low confidence.
+        lines: read from the upright image, whose pixels are `page`. Text that is upside down reads upright as lines of
+        low confidence; some short ones have a high one.
         """
-        doubted = np.zeros(rest.shape, bool)
-        for line in lines:
-            if is_text(line) and not is_certain(line, np.inf) and len(line.text) > 2:
-                x0, y0, x1, y1 = (max(0, round(v)) for v in line.box)
-                doubted[max(0, y0 - 8) : y1 + 8, max(0, x0 - 16) : x1 + 16] = True
-        blocks: list[Block] = []
         upright = [line for line in lines if is_text(line)]
-        for rotations, marked in (((90, 270), find_sideways_text(rest)), ((180,), doubted)):
-            if not marked.any():
-                continue
-            image = Image.fromarray(np.where(marked, rest, np.uint8(255)))
-            found = {rotation: self._read_marked(image, rotation, upright) for rotation in rotations}
-            for rotation in sorted(found, key=lambda r: -sum(len(line.text) for line in found[r] if is_certain(line))):
-                blocks += self._rotate_blocks(found[rotation], rotation, rest)
-        return blocks
+        blocks: list[Block] = []
+        sideways = find_sideways_text(rest)
+        found = {rotation: self._read_marked(rest, sideways, rotation, upright) for rotation in (90, 270)}
+        for rotation in sorted(found, key=lambda r: -sum(len(line.text) for line in found[r] if is_certain(line))):
+            blocks += self._rotate_blocks(found[rotation], rotation, rest)
+        inverted = self._read_marked(rest, mark_doubted(lines, rest.shape), 180, upright)
+        if inverted:
+            near = mark_near(inverted, rest.shape)[::-1, ::-1]
+            restore(rest, page, [line for line in lines if is_certain(line, np.inf)], near)
+            inverted = self._read_marked(rest, near, 180, upright)
+        return blocks + self._rotate_blocks(inverted, 180, rest)
 
-    def _read_marked(self, image: Image.Image, rotation: int, upright: list[TextLine]) -> list[TextLine]:
-        """Return the text of an image turned by `rotation`, in its pixels then, but what reads better upright."""
-        turned = image.transpose(getattr(Image.Transpose, f"ROTATE_{rotation}"))
+    def _read_marked(
+        self, rest: np.ndarray, marked: np.ndarray, rotation: int, upright: list[TextLine]
+    ) -> list[TextLine]:
+        """Return the text of the marked part of an image turned by `rotation`, in its pixels then.
+
+        upright: lines of the upright image. What reads better there is left out.
+        """
+        if not marked.any():
+            return []
+        turned = Image.fromarray(np.rot90(np.where(marked, rest, np.uint8(255)), rotation // 90))
         lines, _ = self._read_scales(fit(turned, 1.0, self.preprocess["multiple"]).pixels.copy())
-        return take_turned([line for line in lines if not is_stacked(line, rotation, upright, turned.size[::-1])])
+        return take_turned([line for line in lines if not is_upright(line, rotation, upright, turned.size[::-1])])
 
     def _rotate_blocks(self, lines: list[TextLine], rotation: int, rest: np.ndarray) -> list[Block]:
         """Return the blocks of lines read from an image turned by `rotation` that are still there, and erase them."""
@@ -356,13 +363,6 @@ def _scale_boxes(blocks: list[Block], by: float) -> list[Block]:
     page = Page(1, "ok", blocks=blocks)
     page.map_boxes(lambda box: scale_box(box, by))
     return page.blocks
-
-
-def _insert(blocks: list[Block], block: Block) -> None:
-    """Insert a turned block after the last block that lies above its middle."""
-    middle = (block.box[1] + block.box[3]) / 2
-    above = [k for k, other in enumerate(blocks) if (other.box[1] + other.box[3]) / 2 < middle]
-    blocks.insert(above[-1] + 1 if above else 0, block)
 
 
 def _edges(pixels: np.ndarray) -> np.ndarray:

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..document.elements import Block
 from ..document.lines import TextLine
-from ..io.box import Box
+from ..io.box import Box, widen_box
 from .field import INK_CONTRAST
 
 EM_READ = (9.0, 26.0)  # px, size of type that the head reads; larger type is read at half the scale
@@ -19,8 +20,9 @@ ACCEPTED = 0.85  # least mean confidence of a line that only another scale or or
 PROOF = 0.75, 0.85  # least mean confidence, for three letters and for one, of a line that proves text
 PROVEN = 0.1  # share of a page's characters in such lines, for the page to have text
 NEAR_EM = 8.0, 2.0  # em, across and down: how near to a certain line of a turned image other text counts
+MARKED_EM = 12.0, 2.0  # em, across and down: how near to an upside-down line more of it is sought
 PROOF_LETTERS = 4  # in a certain line of a turned image that has text
-STACKED = 0.5  # of a sideways line's characters, from which upright ones in its place may be what is meant
+STACKED = 0.5  # of a turned line's characters, from which upright ones in its place may be what is meant
 MIN_TEXT = 0.45  # mean confidence of a line; below, it is ink that is not text
 MIN_CHARACTER = 0.5  # the same for one or two letters or digits
 MIN_MARK = 0.75  # the same for one or two other characters: ends of rules and specks look like dashes
@@ -136,32 +138,72 @@ def take_turned(found: list[TextLine]) -> list[TextLine]:
     return [line for line in found if is_text(line) and near(line)]
 
 
-def is_stacked(turned: TextLine, rotation: int, upright: list[TextLine], size: tuple[int, int]) -> bool:
-    """Return whether a sideways line is a stack of upright characters, such as a column of digits.
+def mark_doubted(lines: list[TextLine], shape: tuple[int, ...]) -> np.ndarray:
+    """Return a mask of an image where text may be upside down, by uncertain lines read from the upright image."""
+    marked = np.zeros(shape, bool)
+    for line in lines:
+        if is_text(line) and not is_certain(line, np.inf) and len(line.text) > 2:
+            _mark(marked, widen_box(line.box, 16, 8))
+    return marked
+
+
+def mark_near(lines: list[TextLine], shape: tuple[int, ...]) -> np.ndarray:
+    """Return a mask of an image near lines, where cells of their table and more lines of their text are."""
+    marked = np.zeros(shape, bool)
+    for line in lines:
+        _mark(marked, widen_box(line.box, MARKED_EM[0] * line.em_px, MARKED_EM[1] * line.em_px))
+    return marked
+
+
+def _mark(marked: np.ndarray, box: Box) -> None:
+    x0, y0, x1, y1 = (max(0, round(side)) for side in box)
+    marked[y0:y1, x0:x1] = True
+
+
+def restore(pixels_HW: np.ndarray, page_HW: np.ndarray, lines: list[TextLine], marked: np.ndarray) -> None:
+    """Put the ink of erased lines back from the page, where the middle of a line is marked."""
+    for line in lines:
+        x0, y0, x1, y1 = (max(0, round(side)) for side in line.box)
+        if marked[(y0 + y1) // 2, (x0 + x1) // 2]:
+            pixels_HW[y0:y1, x0:x1] = page_HW[y0:y1, x0:x1]
+
+
+def is_upright(turned: TextLine, rotation: int, upright: list[TextLine], size: tuple[int, int]) -> bool:
+    """Return whether a line of a turned image reads better upright, such as a column of digits.
+
+    Digits that are upside down read as other digits: what has no letters there is judged by its neighbours alone.
 
     Args:
         turned: a line of the image turned by `rotation`.
-        rotation: 90 or 270 degrees; lines that are upside down are no stacks.
+        rotation: 90, 180 or 270 degrees.
         upright: text of the upright image.
         size: height and width of the turned image.
     """
     height, width = size
     x0, y0, x1, y1 = turned.box
-    if rotation == 90:
-        x0, y0, x1, y1 = height - y1, x0, height - y0, x1
-    elif rotation == 270:
-        x0, y0, x1, y1 = y0, width - x1, y1, width - x0
-    else:
+    box = {
+        90: (height - y1, x0, height - y0, x1),
+        180: (width - x1, height - y1, width - x0, height - y0),
+        270: (y0, width - x1, y1, width - x0),
+    }[rotation]
+    inside = [line for line in upright if _has_middle(line, box)]
+    if rotation == 180 and not any(map(str.isalpha, turned.text)):
         return False
-    inside = [line for line in upright if _has_middle(line, (x0, y0, x1, y1))]
     if sum(len(line.text) for line in inside) < STACKED * len(turned.text.replace(" ", "")):
         return False
     return float(np.concatenate([line.confidence for line in inside]).mean()) >= _mean(turned)
 
 
-def drop_covered(lines: list[TextLine], boxes: list[Box]) -> list[TextLine]:
-    """Drop uncertain lines whose middle lies in one of the boxes, where text of another direction was read."""
-    return [line for line in lines if is_certain(line, np.inf) or not any(_has_middle(line, box) for box in boxes)]
+def drop_covered(lines: list[TextLine], turned: list[Block]) -> list[TextLine]:
+    """Drop lines whose middle lies where text of another direction was read, if they are uncertain or read worse."""
+
+    def is_covered(line: TextLine) -> bool:
+        if not is_certain(line, np.inf):
+            return any(_has_middle(line, block.box) for block in turned)
+        return any(_has_middle(line, other.box) and other.confidence > _mean(line) for other in inverted)
+
+    inverted = [line for block in turned if block.angle % 360 == 180 for line in block.lines]
+    return [line for line in lines if not is_covered(line)]
 
 
 def _has_middle(line: TextLine, box: Box) -> bool:

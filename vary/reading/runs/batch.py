@@ -209,7 +209,6 @@ def read_all(
     run = _Run(Path(out), to, spec.model, password, figures, front_matter, join, _settings_digest(spec))
     pool = _open_pool(spec, timeout_s, workers, ray)
     with pool, _open_run(run.out) as ledger, find_files(inputs, run.out) as files:
-        _keep_inputs(run, files)
         run.summary.files = len(files)
         steps = _in_order(run, ledger, pool, _jobs(run, files, pages, timeout_s, max_pages))
         for line in _record(run, ledger, steps):
@@ -264,6 +263,7 @@ def _record(run: _Run, ledger: Ledger, steps: Iterator[tuple[_Job, Step]]) -> It
 
 def _jobs(run: _Run, files: list[FoundFile], pages: str | None, timeout_s: float, max_pages: int) -> Iterator[_Job]:
     """Return one job per file with its page numbers; a file that does not open has no pages and an error."""
+    _keep_inputs(run, files)
     for (path, _, label, missing), name in zip(files, safe_names([file.name for file in files]), strict=True):
         try:
             if missing:
