@@ -49,6 +49,22 @@ def test_columns_at_equal_distances_are_one_table() -> None:
     assert [one.cells for one in tables(laid_out(*lines))] == [[a + b for a, b in zip(RAIN[:4], TOWNS, strict=True)]]
 
 
+def test_fixed_width_type_in_three_columns_is_a_table_and_in_two_a_receipt() -> None:
+    def typed(one: TextLine) -> TextLine:
+        boxes = one.boxes.copy()
+        boxes[:, 0] = boxes[0, 0] + STEP * np.arange(len(boxes))
+        boxes[:, 2] = boxes[:, 0] + STEP
+        return replace(one, boxes=boxes)
+
+    ports = [["Harbour", "Mon", "Tue"], ["Saltwick", "1", "7"], ["Elmwood", "0", "11"], ["Garrick", "3", "1"]]
+    xs = [10.0, 210.0, 330.0]
+    lines = [typed(one) for one in placed(ports, xs)]
+    assert [one.cells for one in tables(laid_out(*lines))] == [ports]
+    assert tables(laid_out(*(typed(one) for one in placed([cells[:2] for cells in ports], xs[:2])))) == []
+    listing = lay_out([in_style(one, "mono") for one in lines], Evidence(), (600, 800), STYLES)
+    assert [block for block in listing if block.kind == "table"] == []
+
+
 @pytest.mark.parametrize("style", ["mono", "bold"])
 def test_names_and_meanings_in_two_columns_are_two_tables(style) -> None:
     sides = [

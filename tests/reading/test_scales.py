@@ -85,7 +85,7 @@ def test_text_of_both_sideways_directions_and_upside_down_is_read_next_to_uprigh
 
 def test_an_upside_down_table_is_read_with_its_digits_and_in_its_order(nano) -> None:
     rows = (
-        ("Harbour", "Depth", "Lights"),
+        ("Harbour", "Metres", "Lights"),
         ("Norwood", "14.2", "7"),
         ("Garrick", "9.8", "3"),
         ("Saltwick", "21.5", "4"),

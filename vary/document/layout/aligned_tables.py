@@ -45,6 +45,7 @@ EDGE_EM = 0.3  # by which the ends of a column differ that is set to one edge
 LINE = 30  # characters in a line of a narrow column
 PROSE = 40  # characters in a cell of prose
 OPERATORS = frozenset("=≈≤≥<>∑∫√×·")  # alone in a cell of a formula
+TYPED_COLUMNS = 3  # of fixed-width type that is a table
 PITCH = 0.15  # by which the steps between characters of fixed-width type differ
 MONO = STYLES.index("mono")
 
@@ -97,16 +98,25 @@ def _by_key(rows: list[PrintedRow], strips: Strips) -> list[list[PrintedRow]]:
 
 
 def _is_typed(rows: list[PrintedRow]) -> bool:
-    """Return whether rows are set in fixed-width type: listings and receipts keep their lines."""
+    """Return whether rows are set in fixed-width type: listings and receipts keep their lines.
+
+    Type that is known by its pitch alone, not by its style, may be a table: three columns and more in most rows.
+    """
     lines = {id(one.line): one.line for row in rows for one in row.stretches}.values()
     words = [line for line in lines if sum(ch.isalpha() for ch in line.text) > 4]
-    return bool(words) and sum(_has_pitch(line) for line in words) > 0.6 * len(words)
+    styled = sum(_is_mono(line) for line in words)
+    if np.median([len(row.stretches) for row in rows]) < TYPED_COLUMNS:
+        styled = sum(_is_mono(line) or _has_pitch(line) for line in words)
+    return bool(words) and styled > 0.6 * len(words)
+
+
+def _is_mono(line: TextLine) -> bool:
+    """Return whether a line is known to be set in fixed-width type."""
+    return line.styles is not None and line.styles.shape[1] > MONO and float(line.styles[:, MONO].mean()) > 0.9
 
 
 def _has_pitch(line: TextLine) -> bool:
     """Return whether all characters of a line are about equally wide."""
-    if line.styles is not None and line.styles.shape[1] > MONO and float(line.styles[:, MONO].mean()) > 0.9:
-        return True
     steps = np.diff(line.boxes[:, [0, 2]].mean(1))
     pairs = np.array([a != " " and b != " " for a, b in pairwise(line.text)], bool)
     steps = steps[pairs]
