@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from vary.io.errors import ConfigError
 from vary.train.dry_run import describe_run
 from vary.train.recipe import Recipe
 
@@ -14,6 +15,12 @@ from .chat_runs import recipe, run
 
 pytestmark = pytest.mark.usefixtures("pictures")
 RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+@pytest.mark.parametrize(("name", "what"), [("bench-merge", "a bench, for `vary bench`"), ("mix-vary-toy", "a mix")])
+def test_a_file_that_is_no_recipe_is_called_what_it_is(name, what) -> None:
+    with pytest.raises(ConfigError, match=f"{name}.yaml: not a recipe but {what}"):
+        Recipe.load(RECIPES / f"{name}.yaml")
 
 
 def test_plan_says_what_a_stage_will_do(model_folder) -> None:

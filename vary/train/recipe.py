@@ -14,6 +14,7 @@ from ..io.errors import ConfigError
 from ..models.hub import weights_dir
 
 SHIPPED = "shipped:"  # prefix of models whose weights are in this package
+OTHER_FILES = {"arms": "a bench, for `vary bench`", "mix": "a mix, which the stages of a recipe name"}  # by their keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +225,10 @@ class Recipe:
             data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+        if isinstance(data, dict) and "stages" not in data:
+            for key, other in OTHER_FILES.items():
+                if key in data:
+                    raise ConfigError(f"{path}: not a recipe but {other}")
         for change in changes or []:
             apply_change(data, change)
         name = data.get("model") if isinstance(data, dict) else None
