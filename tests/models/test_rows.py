@@ -48,6 +48,8 @@ def tokenizer_of(config: VaryConfig, image: str = "<imgpad>") -> PreTrainedToken
     bos = getattr(text, "bos_token_id", None)
     end = "<|endoftext|>" if bos is None else "</s>"
     ids = {config.image_token_id: image, text.eos_token_id: end}
+    ids |= {head["token"]: f"<head {k}>" for k, head in enumerate(config.heads)}
+    ids |= {config.regions["token"]: "<region>"} if config.regions else {}
     ids.setdefault(text.pad_token_id, "<pad>")
     if bos is not None:
         ids.setdefault(bos, "<s>")
@@ -101,7 +103,10 @@ def inputs_of(config: VaryConfig, *pictures: int) -> dict:
         processor.words_tokenizer = tokenizer_of(config)
     moves = (config.vocabularies[0]["preprocess"].get("views") or {}).get("name") == "frames"
     images = [film(k) if moves else shown(k) for k in pictures]
-    return dict(processor(images, ["<image>what?" + "!" * k for k in range(len(pictures))]))
+    region, heads = "<region>" * bool(config.regions), "".join(f"<head {k}>" for k in range(len(config.heads)))
+    texts = [f"<image>what{region}?{'!' * k}{heads}" for k in range(len(pictures))]
+    regions = [[(0.1, 0.2, 0.6, 0.7)] for _ in pictures] if config.regions else None
+    return dict(processor(images, texts, regions=regions))
 
 
 def answered(model: torch.nn.Module, config: VaryConfig, inputs: dict, count: int = 6, **more) -> list[list[int]]:
@@ -183,6 +188,9 @@ def check_training(name: str) -> None:
     labels[labels == config.image_token_id] = -100
     if config.mask == "prefix":  # the answer is the end of the prompt
         labels[:, :-2] = -100
+    if config.heads:
+        wanted = {"masks": torch.ones(1, 9, 9), "boxes": torch.ones(1, 4), "detector": torch.ones(1, 4)}
+        inputs["targets"] = [wanted[head["name"]] for head in config.heads]
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 3e-3)
     losses = []
     for _ in range(4):

@@ -16,9 +16,10 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from ..io.errors import ConfigError
-from .connect import CONNECTORS, STEPS, LanguageMoe
-from .fuse import BRANCHES, FUSIONS, Where, split_route
+from .connect import CONNECTORS, STEPS, LanguageMoe, sizes_of
+from .fuse import BRANCHES, FUSIONS, REGIONS, Where, split_route
 from .generate.symbols_decoder import SymbolsDecoder
+from .heads import HEADS
 from .heads.glyphs import GlyphHead
 from .images.arrange import ARRANGES
 from .images.preprocess import DEFAULTS
@@ -108,6 +109,8 @@ class VaryConfig(PreTrainedConfig):
         mask: `causal`, or `prefix` (tokens before the first answer see each other).
         head: The keys of `HeadSizes`.
         text_config: Configuration of any causal or encoder-decoder language model of transformers.
+        regions: None, or how regions of an image become tokens: `name`, the `token` that stands for one, and sizes.
+        heads: What reads boxes or masks out of answers: `name`, the `token` that stands for one, and sizes.
         reading: None, or the keys of `Reading`.
         formulas: None, or the arguments of `SymbolsDecoder`.
         glyph_head: None, or the arguments of `GlyphHead`; it reads the reading head's vocabulary.
@@ -133,6 +136,8 @@ class VaryConfig(PreTrainedConfig):
         positions: dict[str, Any] | None = None,
         mask: str = "causal",
         head: dict[str, Any] | None = None,
+        regions: dict[str, Any] | None = None,
+        heads: list[dict[str, Any]] | None = None,
         reading: dict[str, Any] | None = None,
         formulas: dict[str, Any] | None = None,
         glyph_head: dict[str, Any] | None = None,
@@ -157,6 +162,8 @@ class VaryConfig(PreTrainedConfig):
         self.positions = positions or {"name": "plain"}
         self.mask = mask
         self.head = head or {}
+        self.regions = regions
+        self.heads = heads or []
         self.reading = _upgrade_reading(reading)
         self.formulas = formulas
         self.glyph_head = glyph_head
@@ -170,7 +177,9 @@ class VaryConfig(PreTrainedConfig):
     @property
     def is_special(self) -> bool:
         """Whether `generate` needs more of the prompt than its embeddings."""
-        plain = self.fusion["name"] == "prefix" and self.positions == {"name": "plain"} and self.mask == "causal"
+        plain = (
+            self.fusion["name"] in ("prefix", "codes") and self.positions == {"name": "plain"} and self.mask == "causal"
+        )
         return self.is_encoder_decoder or not plain or self.reads_prompt
 
     @property
@@ -187,16 +196,21 @@ class VaryConfig(PreTrainedConfig):
         """
         for k, vocabulary in enumerate(self.vocabularies):
             where = f"vocabularies.{k}"
-            sizes = {key: value for key, value in vocabulary.items() if key != "preprocess"}
-            check_part(where, "vocabulary", sizes, VOCABULARIES)
-            if isinstance(sizes.get("config"), dict):
-                _check_transformers(f"{where}.config", sizes["config"])
+            check_part(where, "vocabulary", vocabulary, VOCABULARIES)
+            if isinstance(vocabulary.get("config"), dict):
+                _check_transformers(f"{where}.config", vocabulary["config"])
             if "preprocess" in vocabulary:
                 check_values(f"{where}.preprocess", Preprocess, vocabulary["preprocess"])
                 if views := vocabulary["preprocess"].get("views"):
                     check_views(f"{where}.preprocess.views", views)
         check_part("arrange", "arrangement", self.arrange, ARRANGES)
         check_part("fusion", "fusion", self.fusion, FUSIONS)
+        readers = [(f"heads.{k}", "head", head, HEADS) for k, head in enumerate(self.heads)]
+        readers += [("regions", "region", self.regions, REGIONS)] if self.regions else []
+        for where, kind, given, known in readers:
+            check_part(where, kind, given, known)
+            if (known[given["name"]].vocabulary or 0) >= len(self.vocabularies):  # type: ignore[attr-defined]
+                raise ConfigError(f"{where}: {given['name']} reads a second vocabulary, and the model has one")
         for k, route in enumerate(self.routes):
             chosen, branch = split_route(route)
             check_values(f"routes.{k}", Where, chosen)
@@ -268,7 +282,7 @@ def check_part(where: str, kind: str, given: Any, known: dict[str, Any]) -> None
         near = difflib.get_close_matches(str(given["name"]), known, 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ConfigError(f"unknown {kind} {given['name']!r}; {hint}allowed: {', '.join(known)}")
-    check_values(where, _schema(known[given["name"]]), {k: v for k, v in given.items() if k != "name"})
+    check_values(where, _schema(known[given["name"]]), sizes_of(given))
 
 
 @cache

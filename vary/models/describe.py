@@ -51,6 +51,8 @@ def describe(model: str) -> dict[str, Any]:
         "connector": config["connector"],
         "fusion": config.get("fusion") or {"name": "prefix"},
         "routes": config.get("routes") or [],
+        "regions": config.get("regions"),
+        "heads": config.get("heads") or [],
         "language_model": _language_model(text),
         "reading_head": bool(config.get("reading")),
         "quantised": (config.get("quantization_config") or {}).get("quant_method"),
@@ -77,6 +79,8 @@ def format_description(facts: dict[str, Any]) -> str:
     for route in facts["routes"]:
         tokens, where = route.get("tokens", "image"), ", ".join(route["at"])
         lines.append(f"  route {route['name']}: {tokens} tokens at {where} of {route.get('part', 'language_model')}")
+    for what, part in [("regions", facts["regions"]), *(("head", head) for head in facts["heads"])]:
+        lines += [f"  {what} {part['name']}, token {part['token']}"] if part else []
     kind, width, layers, words, positions = facts["language_model"].values()
     most = "" if positions is None else f", positions {positions}"
     lines.append(f"  language model {kind}, width {width}, {layers} layers, vocabulary {words}{most}")
@@ -111,7 +115,7 @@ def _vocabulary(vocabulary: dict[str, Any]) -> dict[str, Any]:
     vocabulary = upgrade(vocabulary)
     preprocess = vocabulary.get("preprocess", {})
     with torch.device("meta"):
-        built = build_vocabulary(**{key: value for key, value in vocabulary.items() if key != "preprocess"})
+        built = build_vocabulary(**vocabulary)
     rows, columns = built.stride
     size = preprocess.get("size")
     tokens = f"one token per {rows}x{columns} px"

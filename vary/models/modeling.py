@@ -21,8 +21,8 @@ from transformers.utils import logging as transformers_logging
 
 from ..io.errors import ConfigError, InputError, VaryError
 from .config import VaryConfig
-from .connect import Connector, run
-from .fuse import FUSIONS, PromptImages, Routes, Sight, encode_images_of_prompts, place_image_tokens
+from .connect import Connector, build, run
+from .fuse import FUSIONS, REGIONS, PromptImages, Routes, Sight, encode_images_of_prompts, place_image_tokens
 from .fuse.language import (
     CACHE,
     HEADED,
@@ -37,8 +37,11 @@ from .fuse.language import (
     prefix_of,
     shift_right,
 )
+from .fuse.regions import place_regions
 from .generate.symbols_decoder import SymbolsDecoder
+from .heads import HEADS
 from .heads.glyphs import GlyphHead
+from .heads.grounding import predict, prediction_loss
 from .heads.reading import ReadingHead, vocabulary_index
 from .heads.reading import build as build_reading_head
 from .hub import read_config
@@ -66,7 +69,7 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def __init__(self, config: VaryConfig):
         config.check()  # it may have been changed after it was made
         super().__init__(config)
-        modules = nn.ModuleList(build_vocabulary(**sizes_of(vocab)) for vocab in config.vocabularies)
+        modules = nn.ModuleList(build_vocabulary(**vocab) for vocab in config.vocabularies)
         self.vocabularies = cast("list[Vocabulary]", modules)  # an nn.ModuleList of vocabularies
         self.merge = MERGES[config.merge]
         widths = [vocabulary.width for vocabulary in self.vocabularies]
@@ -82,14 +85,16 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.symbols_decoder = SymbolsDecoder(**config.formulas) if config.formulas else None
         self.connector = build_connectors(config.merge, config.connector, widths, config.text_config.hidden_size)
         text = config.text_config
-        self.arrange = _built(ARRANGES, config.arrange, text.hidden_size)
+        self.arrange = build(ARRANGES, config.arrange, text.hidden_size)
         self.language_model: Any = build_language_model(text)
         self.sight = Sight()
-        self.fusion = _built(
+        self.fusion = build(
             FUSIONS, config.fusion, connected_width(config.merge, config.connector, widths, text.hidden_size),
             text, layers_of(self.language_model), self.sight,
         )  # fmt: skip
         self.routes = Routes(self, config.routes, self.sight)
+        self.regions = _reading(REGIONS, config.regions, text, widths) if config.regions else None
+        self.heads = nn.ModuleList(_reading(HEADS, head, text, widths) for head in config.heads)
         self.lm_head: Any = None
         if text.model_type in HEADED:  # its own names of tied tensors
             tied = self.language_model._tied_weights_keys.items()
@@ -185,12 +190,15 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 sizes = (sizes_P2,) if vocabulary.native else ()
                 tokens.append(vocabulary(pixels[k].to(self.dtype), *sizes))
                 grids.append(vocabulary.grid(*pixels[k].shape[-2:]))
+        used = None
+        if sizes_P2 is not None and self.vocabularies[0].native:
+            used = self.vocabularies[0].used(sizes_P2, *pixels[0].shape[-2:])
         if self.reading_head is None:
-            return VisionFeatures(tokens, grids)
+            return VisionFeatures(tokens, grids, used_BN=used)
         read = self.reading_vocabulary_index
         logits, geometry = self.reading_head(tokens[read], grids[read])
         tokens[read] = self.append_posteriors(tokens[read], logits)
-        return VisionFeatures(tokens, grids, logits, geometry)
+        return VisionFeatures(tokens, grids, logits, geometry, used)
 
     def append_posteriors(self, tokens_BND: Tensor, logits_BRFA: Tensor) -> Tensor:
         """Concatenate the head's character probabilities to the tokens, if the configuration asks for it."""
@@ -208,17 +216,14 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
             branches = zip(self.connector, features.tokens, features.grids, strict=True)
             return self.merge.join([run(cast(Connector, c), tokens, grid, inputs) for c, tokens, grid in branches])
         grid = self.merge.grid(features.grids)
+        inputs |= {} if features.used_BN is None else {"used_BN": features.used_BN}
         return run(cast(Connector, self.connector), self.merge.join(features.tokens), grid, inputs)
 
     def get_image_features(
         self, pixel_values: Tensor | list[Tensor], sizes_P2: Tensor | None = None, **inputs: Any
     ) -> Tensor:
         """Encode pixels, (B, C, H, W) for each vocabulary, as image tokens (B, M, E) for the language model."""
-        features = self.encode_images(pixel_values, sizes_P2)
-        if sizes_P2 is not None and self.vocabularies[0].native:
-            pixels = pixel_values[0] if isinstance(pixel_values, list) else pixel_values
-            inputs["used_BN"] = self.vocabularies[0].used(sizes_P2, *pixels.shape[-2:])
-        return self.merge_features(features, **inputs)
+        return self.merge_features(self.encode_images(pixel_values, sizes_P2), **inputs)
 
     def forward(
         self,
@@ -236,11 +241,15 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         image_states: Tensor | None = None,
         image_mask: Tensor | None = None,
         prefix_mask: Tensor | None = None,
+        regions: Tensor | None = None,
+        targets: list[Tensor] | None = None,
         **kwargs: Any,
     ) -> VaryOutput:
         """Return next-token logits, and the loss over `labels` that are not -100 if labels are given.
 
-        The processor gives `image_shapes`, `words` and `words_mask`, `generate` the three after them and the cache.
+        The processor gives `image_shapes`, `words`, `words_mask` and `regions`: boxes (B, R, 4) or masks (B, R, H, W).
+        `generate` gives the cache and what is named after a state, a mask or a prefix. With `targets`, one tensor for
+        each head of an answer, what these heads predict adds to the loss.
 
         Raises:
             ValueError: A prompt holds another number of `<imgpad>` tokens than its images give.
@@ -255,21 +264,32 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
             asked = prefix_of(input_ids, attention_mask, prefix_mask, labels) if self.config.reads_prompt else None
             images = encode_images_of_prompts(self, input_ids, pixel_values, image_shapes, words, words_mask, asked)
             if self.fusion.places is None:
-                inputs_embeds = place_image_tokens(self.is_image(input_ids), inputs_embeds, images.in_order())
+                tokens, is_image = images.in_order(), self.is_image(input_ids)
+                embedded = self.fusion.embed(tokens, self.get_input_embeddings())
+                inputs_embeds = place_image_tokens(is_image, inputs_embeds, embedded)
+                labels = labels if labels is None else self.fusion.targets(labels, is_image, tokens)
             else:
                 image_states, image_mask = images.stacked()
+            if self.regions is not None and regions is not None:
+                inputs_embeds = place_regions(self.regions, input_ids, inputs_embeds, regions, images)
         self.routes.show(self, self._marks(input_ids, images), is_first_pass(kwargs.get(CACHE)))
         kwargs |= self.fusion.look(image_states, image_mask, None if input_ids is None else self.is_image(input_ids))
         if input_ids is not None and not self.config.is_encoder_decoder and is_first_pass(kwargs.get(CACHE)):
             position_ids = self._positions(input_ids, attention_mask, images) if position_ids is None else position_ids
-            attention_mask = self._mask(input_ids, attention_mask, prefix_mask, labels)
+            if self.config.mask == "prefix":
+                attention_mask = first_pass_mask(input_ids, attention_mask, prefix_mask, labels, self.dtype)
         if labels is not None and self.config.is_encoder_decoder:
             kwargs.setdefault("decoder_input_ids", shift_right(labels, self.config.text_config))
         kwargs |= {"inputs_embeds": inputs_embeds, "attention_mask": attention_mask, "use_cache": use_cache}
         out, logits = self._logits(logits_to_keep, position_ids, kwargs)
         kept = {key: getattr(out, key, None) for key in ("hidden_states", "attentions", CACHE)}
         kept |= {"image_hidden_states": images.flat if images else None, "aux_loss": self.sight.loss()}
-        return VaryOutput(loss=self._loss(logits, labels, kwargs), logits=logits, **kept)
+        loss = self._loss(logits, labels, kwargs)
+        if self.heads and images is not None and input_ids is not None:
+            kept["predictions"] = predict(self.heads, input_ids, out.last_hidden_state, images)
+            if targets is not None and loss is not None:
+                loss = loss + prediction_loss(self.heads, kept["predictions"], targets)
+        return VaryOutput(loss=loss, logits=logits, **kept)
 
     def _logits(self, keep: int | Tensor, position_ids: Tensor | None, inputs: dict[str, Any]) -> tuple[Any, Tensor]:
         """Run the language model. Returns its output and the logits of the last tokens, or of chosen ones."""
@@ -320,9 +340,6 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         marks = self._marks(ids, images)
         return positions_of(self.config.positions, there, torch.zeros_like(ids) if marks is None else marks, grids)
 
-    def _mask(self, ids: Tensor, mask: Tensor | None, prefix: Tensor | None, labels: Tensor | None) -> Tensor | None:
-        return first_pass_mask(ids, mask, prefix, labels, self.dtype) if self.config.mask == "prefix" else mask
-
     def _marks(self, ids: Tensor | None, images: PromptImages | None) -> Tensor | None:
         """Return which tokens are image tokens, as `PromptImages.marks` does; None without images, or if none asks."""
         if ids is None or images is None or not (self.routes or self.config.positions["name"] != "plain"):
@@ -340,13 +357,10 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return loss if self.sight.loss() is None else loss + self.sight.loss()
 
 
-def sizes_of(vocabulary: dict[str, Any]) -> dict[str, Any]:
-    """Return the keys of a vocabulary's configuration that its constructor takes."""
-    return {key: value for key, value in vocabulary.items() if key != "preprocess"}
-
-
-def _built(known: dict[str, Any], sizes: dict[str, Any], *given: Any) -> Any:
-    return known[sizes["name"]](*given, **{key: value for key, value in sizes.items() if key != "name"})
+def _reading(known: dict[str, Any], sizes: dict[str, Any], text: Any, widths: list[int]) -> Any:
+    """Build a part that reads tokens: those of a vocabulary, or image tokens, as wide as the language model."""
+    vocabulary = known[sizes["name"]].vocabulary
+    return build(known, sizes, text.hidden_size, text.hidden_size if vocabulary is None else widths[vocabulary])
 
 
 def load_model(folder: Path, dtype: str | torch.dtype = torch.float32) -> VaryForConditionalGeneration:

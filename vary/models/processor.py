@@ -42,7 +42,7 @@ from .vocab.merge import MERGES, token_grid
 
 Messages = list[dict[str, Any]]
 WORDS = "words"  # folder of the second tokenizer
-EXTRAS = ("image_shapes", "words", "words_mask")  # inputs that some models have, next to pixels and tokens
+EXTRAS = ("image_shapes", "words", "words_mask", "regions")  # inputs that some models have, next to pixels and tokens
 
 
 def character_tokenizer(alphabet: str) -> PreTrainedTokenizerFast:
@@ -147,13 +147,19 @@ class VaryProcessor(ProcessorMixin):
         return self.tokenizer(self.style.stop, add_special_tokens=False)["input_ids"]
 
     def __call__(
-        self, images: Any = None, text: str | list[str] | None = None, add_special_tokens: bool = False, **_: Any
+        self,
+        images: Any = None,
+        text: str | list[str] | None = None,
+        add_special_tokens: bool = False,
+        regions: list[list[Any]] | None = None,
+        **_: Any,
     ) -> BatchFeature:
         """Encode raw prompts. Each `<image>` in a prompt is the next image; special tokens in a prompt are special.
 
-        images: one, or one list for the whole batch, or one list per prompt. Conversations, in which a user's text is
-        only text, go through `apply_chat_template`. Raises ValueError when the number of `<image>` in the texts is not
-        the number of images.
+        images: one, or one list for the whole batch, or one list per prompt. regions: for each prompt, in the order of
+        its region tokens, boxes (left, top, right, bottom as shares of the image) or masks (rows, columns).
+        Conversations, in which a user's text is only text, go through `apply_chat_template`. Raises ValueError when the
+        number of `<image>` in the texts is not the number of images.
         """
         nested = [len(_flat(own)) for own in images] if _is_nested(images) else None
         images = _flat(images)
@@ -168,7 +174,7 @@ class VaryProcessor(ProcessorMixin):
         filled = ["".join(p + next(spans) for p in t.split(self.image_token)[:-1]) for t in texts]
         ends = [t.split(self.image_token)[-1] for t in texts]
         ids = [self._ids(start + end, add_special_tokens) for start, end in zip(filled, ends, strict=True)]
-        return self._batch(ids, seen, words=[t.replace(self.image_token, "").strip() for t in texts])
+        return self._batch(ids, seen, words=[t.replace(self.image_token, "").strip() for t in texts], regions=regions)
 
     def apply_chat_template(
         self,
@@ -305,7 +311,12 @@ class VaryProcessor(ProcessorMixin):
         return found
 
     def _batch(
-        self, ids: list[list[int]], seen: _Seen, labels: list[list[int]] | None = None, words: list[str] | None = None
+        self,
+        ids: list[list[int]],
+        seen: _Seen,
+        labels: list[list[int]] | None = None,
+        words: list[str] | None = None,
+        regions: list[list[Any]] | None = None,
     ) -> BatchFeature:
         pad = self.tokenizer.pad_token_id
         data: dict[str, Any] = {
@@ -322,6 +333,10 @@ class VaryProcessor(ProcessorMixin):
             asked = [self.words_tokenizer(text)["input_ids"] for text in words]
             data["words"] = _pad_right(asked, self.words_tokenizer.pad_token_id or 0)
             data["words_mask"] = _pad_right([[1] * len(row) for row in asked], 0)
+        if regions and any(map(len, regions)):
+            size = np.shape(next(own for own in regions if len(own))[0])
+            stacks = [torch.as_tensor(np.array(own, np.float32).reshape(-1, *size)) for own in regions]
+            data["regions"] = torch.nn.utils.rnn.pad_sequence(stacks, batch_first=True)
         return BatchFeature(data)
 
 

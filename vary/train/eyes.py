@@ -46,7 +46,7 @@ def _convert(folder: Path, config: dict[str, Any], out: Path) -> dict[str, Any]:
     preprocess = _preprocess(folder, own)
     vocabulary: dict[str, Any] = {"name": "tower", "config": kept, "preprocess": preprocess}
     try:
-        eye: Any = build_vocabulary(**{key: value for key, value in vocabulary.items() if key != "preprocess"})
+        eye: Any = build_vocabulary(**vocabulary)
         stride = eye.stride
     except (ValueError, AttributeError, VaryError) as error:
         raise InputError(f"{folder}: no image tower that can be an eye: {error}") from None

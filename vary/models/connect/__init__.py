@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .chain import STEPS, Chain, run
 from .experts import LanguageMoe
-from .plain import Connector, Fold, Grid, Linear, Mlp, Norm, Shuffle
+from .plain import Connector, Fold, Grid, Linear, Mlp, Norm, Shuffle, build, sizes_of
 from .qformer import QFormer
 
 CONNECTORS: dict[str, type[Connector]] = {"chain": Chain, "linear": Linear, "mlp": Mlp, "shuffle": Shuffle}
@@ -27,5 +27,7 @@ __all__ = [
     "Norm",
     "QFormer",
     "Shuffle",
+    "build",
     "run",
+    "sizes_of",
 ]

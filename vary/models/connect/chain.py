@@ -24,6 +24,8 @@ from .plain import (
     Select,
     Shuffle,
     Split,
+    build,
+    sizes_of,
 )
 from .qformer import QFormer
 from .query import Query
@@ -72,30 +74,29 @@ class Chain(Connector):
         self.given_steps = steps
         built = []
         for step in steps:
-            sizes = _sizes(step)
-            built.append(STEPS[step["name"]](width, out_width, **sizes))
-            width = STEPS[step["name"]].width(width, out_width, **sizes)
+            built.append(build(STEPS, step, width, out_width))
+            width = STEPS[step["name"]].width(width, out_width, **sizes_of(step))
         self.steps = nn.ModuleList(built)
 
     @staticmethod
     def grid(grid: Grid, steps: list[dict[str, Any]] | None = None, **_: Any) -> Grid:
         """Return the grid after all steps."""
         for step in steps or []:
-            grid = STEPS[step["name"]].grid(grid, **_sizes(step))
+            grid = STEPS[step["name"]].grid(grid, **sizes_of(step))
         return grid
 
     @staticmethod
     def width(width: int, out_width: int, steps: list[dict[str, Any]] | None = None, **_: Any) -> int:
         """Return the width after all steps."""
         for step in steps or []:
-            width = STEPS[step["name"]].width(width, out_width, **_sizes(step))
+            width = STEPS[step["name"]].width(width, out_width, **sizes_of(step))
         return width
 
     def forward(self, tokens_BND: Tensor, grid: Grid, **inputs: Any) -> Tensor:
         """Map (B, N, D) to (B, M, E). `inputs` are further inputs that some steps take."""
         for step, module in zip(self.given_steps, self.steps, strict=True):
             tokens_BND = run(cast(Connector, module), tokens_BND, grid, inputs)
-            grid = STEPS[step["name"]].grid(grid, **_sizes(step))
+            grid = STEPS[step["name"]].grid(grid, **sizes_of(step))
         return tokens_BND
 
 
@@ -131,7 +132,3 @@ STEPS["parallel"] = Parallel
 def run(connector: Connector, tokens_BND: Tensor, grid: Grid, inputs: dict[str, Any]) -> Tensor:
     """Run a connector with those of the further inputs that it takes."""
     return connector(tokens_BND, grid, **{key: inputs[key] for key in connector.takes if key in inputs})
-
-
-def _sizes(step: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in step.items() if key != "name"}

@@ -15,6 +15,16 @@ from torch import Tensor, nn
 Grid = tuple[int, int]
 
 
+def sizes_of(part: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a part's constructor: the keys of its mapping but `name` and `preprocess`."""
+    return {key: value for key, value in part.items() if key not in ("name", "preprocess")}
+
+
+def build(known: dict[str, Any], part: dict[str, Any], *given: Any) -> Any:
+    """Build the part that a mapping names, from the arguments that its place in a model gives, and its sizes."""
+    return known[part["name"]](*given, **sizes_of(part))
+
+
 class Connector(nn.Module):
     """Turn tokens on a grid into image tokens. `window` holds the rows and columns of cells that become one token."""
 

@@ -19,11 +19,20 @@ class QFormer(Connector):
         queries: Number of image tokens.
         config: Configuration of transformers' `Blip2QFormerModel`, but for the width of the image tokens.
         words: The queries attend to the words of the prompt too (InstructBLIP, arXiv 2305.06500).
+        causal: A query sees only the queries before it (SEED, arXiv 2310.01218).
     """
 
     takes: ClassVar = ("words_BQ", "words_mask_BQ")
 
-    def __init__(self, width: int, out_width: int, queries: int, config: dict[str, Any], words: bool = False):
+    def __init__(
+        self,
+        width: int,
+        out_width: int,
+        queries: int,
+        config: dict[str, Any],
+        words: bool = False,
+        causal: bool = False,
+    ):
         super().__init__()
         from transformers import Blip2QFormerConfig, Blip2QFormerModel, InstructBlipQFormerConfig
         from transformers import InstructBlipQFormerModel as WithWords
@@ -34,7 +43,7 @@ class QFormer(Connector):
             self.qformer = WithWords(InstructBlipQFormerConfig(**sizes))
         else:
             self.qformer = Blip2QFormerModel(Blip2QFormerConfig(**sizes))
-        self.words = words
+        self.words, self.causal = words, causal
         self.queries = nn.Parameter(torch.randn(1, queries, config["hidden_size"]) * 0.02)
 
     @staticmethod
@@ -56,5 +65,8 @@ class QFormer(Connector):
         if self.words and words_BQ is not None:
             mask = torch.ones_like(words_BQ) if words_mask_BQ is None else words_mask_BQ
             options = {"input_ids": words_BQ, "attention_mask": torch.cat([mask.new_ones(queries.shape[:2]), mask], 1)}
+        if self.causal:
+            later = torch.full((queries.shape[1],) * 2, torch.finfo(queries.dtype).min, device=queries.device).triu(1)
+            options = {"attention_mask": later.to(queries.dtype).expand(len(queries), 1, -1, -1)}
         out = self.qformer(query_embeds=queries, encoder_hidden_states=tokens_BND, **options)
         return out.last_hidden_state[:, : queries.shape[1]]

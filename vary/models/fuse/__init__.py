@@ -1,23 +1,26 @@
 """Bring image tokens into the language model.
 
 Belongs here: one file per way and one line in `FUSIONS`; `images.py` counts and arranges the images of prompts;
-`routes.py` gives some tokens other parameters, of the kinds in `branches.py`. May
-import torch and transformers. Never here: how image tokens are made (`vocab/`, `connect/`).
+`routes.py` gives some tokens other parameters, of the kinds in `branches.py`; `regions.py` describes parts of an image.
+May import torch and transformers. Never here: how image tokens are made (`vocab/`, `connect/`).
 """
 
-from .base import Attend, Fusion, Sight
+from .base import Attend, Codes, Fusion, Sight
 from .branches import BRANCHES
 from .cross import Cross
 from .images import PromptImages, encode_images_of_prompts, place_image_tokens
+from .regions import REGIONS, Region
 from .routes import Routes, Where, split_route
 
-FUSIONS: dict[str, type[Fusion]] = {"prefix": Fusion, "cross": Cross, "attend": Attend}
+FUSIONS: dict[str, type[Fusion]] = {"prefix": Fusion, "cross": Cross, "attend": Attend, "codes": Codes}
 
 __all__ = [
     "BRANCHES",
     "FUSIONS",
+    "REGIONS",
     "Fusion",
     "PromptImages",
+    "Region",
     "Routes",
     "Sight",
     "Where",

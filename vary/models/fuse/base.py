@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
@@ -68,6 +69,46 @@ class Fusion(nn.Module):
             is_image_BT: Which tokens of the prompt mark an image.
         """
         return {}
+
+    def embed(self, tokens_LD: Tensor, table: nn.Module) -> Tensor:
+        """Return the embeddings (L, E) of image tokens, given the embedding table of the language model."""
+        return tokens_LD
+
+    def targets(self, labels_BT: Tensor, is_image_BT: Tensor, tokens_LD: Tensor) -> Tensor:
+        """Return labels in which images that the model should write have their ids."""
+        return labels_BT
+
+
+class Codes(Fusion):
+    """Read and write an image as words of the language model: each token is the id of its nearest vector in a table.
+
+    Source: SEED, arXiv 2310.01218 section 3.1. Where labels mark an image token, the model learns to write its id.
+
+    Args:
+        width: D.
+        text, layers, sight: As in `Fusion`.
+        first: Id of the first vector.
+        count: Number of vectors.
+    """
+
+    def __init__(
+        self, width: int, text: PreTrainedConfig, layers: list[nn.Module], sight: Sight, first: int, count: int
+    ):
+        super().__init__(width, text, layers, sight)
+        self.table, self.first = nn.Embedding(count, width), first
+
+    def ids(self, tokens_LD: Tensor) -> Tensor:
+        """Return the ids (L)."""
+        return torch.cdist(tokens_LD.float(), self.table.weight.float()).argmin(-1) + self.first
+
+    def embed(self, tokens_LD: Tensor, table: nn.Module) -> Tensor:
+        """Return the embeddings of the ids."""
+        return table(self.ids(tokens_LD))
+
+    def targets(self, labels_BT: Tensor, is_image_BT: Tensor, tokens_LD: Tensor) -> Tensor:
+        """Return labels with the ids of images, where they are learnt."""
+        ids = torch.zeros_like(labels_BT).masked_scatter(is_image_BT, self.ids(tokens_LD))
+        return torch.where(is_image_BT & (labels_BT != -100), ids, labels_BT)
 
 
 class Attend(Fusion):

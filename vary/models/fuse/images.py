@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...io.errors import InputError
 from ..connect import Grid
 from ..images.arrange import Runs, runs_of, tokens_in, used_cells
 from ..images.views import Shape, tile_numbers, view_sizes, views_of
+from ..vocab import VisionFeatures
 from ..vocab.merge import token_grid
 from .language import FIRST, LAST
 
@@ -23,7 +25,8 @@ class PromptImages:
     """The images that each row of pixels uses: their tokens (L, E), and the grid of those that are not padding.
 
     `runs` holds how many of these tokens follow each other without text between them. `beams` is how often each row of
-    pixels is repeated in the prompts. `flat` holds the tokens of all views (P, M, E).
+    pixels is repeated in the prompts. `flat` holds the tokens of all views (P, M, E) on a `grid`, `features` what the
+    vocabularies gave, and `views` the number of views of each row.
     """
 
     rows: list[list[Tensor]]
@@ -31,6 +34,27 @@ class PromptImages:
     runs: list[list[int]]
     beams: int
     flat: Tensor
+    grid: Grid
+    features: VisionFeatures
+    views: Tensor
+
+    def tokens_of(self, prompts_K: Tensor, vocabulary: int | None) -> tuple[Tensor, Grid]:
+        """Return the tokens (K, N, D) of the image of each of these prompts, and their grid.
+
+        Args:
+            prompts_K: Numbers of prompts.
+            vocabulary: The vocabulary whose tokens are wanted; None are image tokens.
+
+        Raises:
+            InputError: A prompt has another number of views than one.
+        """
+        rows = prompts_K // self.beams
+        if bool((self.views[rows] != 1).any()):
+            raise InputError("regions, boxes and masks need prompts with one image of one view")
+        tokens, grid = self.flat, self.grid
+        if vocabulary is not None:
+            tokens, grid = self.features.tokens[vocabulary], self.features.grids[vocabulary]
+        return tokens[(self.views.cumsum(0) - 1)[rows]], grid
 
     def in_order(self) -> Tensor:
         """Return the tokens of all images of all prompts, one after the other."""
@@ -173,7 +197,8 @@ def encode_images_of_prompts(
     model.routes.attach(model)
     tiles = tile_places(flat, preprocess, views.device) if model.routes.take("tile") else []
     with model.sight.showing(places=model.sight.places | {"tile": tiles}):
-        tokens_PME = model.get_image_features([stack[used] for stack in stacks], unpadded, **inputs)
+        features = model.encode_images([stack[used] for stack in stacks], unpadded)
+        tokens_PME = model.merge_features(features, **inputs)
     merged = len(tokens_PME) == len(flat)  # the connector may have made one view of all
     own = zip(tokens_PME.split([1 if merged else views_of(shape) for shape in flat]), flat, strict=True)
     arranged = iter([model.arrange(tokens, grid, shape, sizes[0]) for tokens, shape in own])
@@ -181,4 +206,5 @@ def encode_images_of_prompts(
     lengths = [
         [n for own in row[:used] for n in own if isinstance(n, int)] for row, used in zip(runs, counts, strict=True)
     ]
-    return PromptImages([[next(arranged) for _ in row] for row in shapes], grids, lengths, beams, tokens_PME)
+    rows = [[next(arranged) for _ in row] for row in shapes]
+    return PromptImages(rows, grids, lengths, beams, tokens_PME, grid, features, views)

@@ -49,10 +49,12 @@ class VaryOutput(CausalLMOutputWithPast):
     """Hold loss (scalar), logits (B, T, V), the cache, and image tokens (P, M, E) if images were given.
 
     `aux_loss` is the part of the loss that does not depend on the labels, such as the balance of experts.
+    `predictions` holds, for each head of the configuration, what it reads out of the tokens that it knows.
     """
 
     image_hidden_states: Tensor | None = None
     aux_loss: Tensor | None = None
+    predictions: list[Tensor | None] | None = None
 
 
 class Head(nn.Linear):

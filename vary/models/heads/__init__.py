@@ -1,5 +1,10 @@
-"""Heads: small networks on vision features, such as the reading head that spells text lines.
+"""Heads: small networks on vision features and on states of the language model, such as the one that spells text lines.
 
-May import: torch, `document`, `io.errors`.
-Does not belong here: losses and targets (`train`), decoding of a head's output (`reading`).
+May import: torch, transformers, `document`, `io.errors`.
+Does not belong here: targets (`train`), decoding of a reading head's output (`reading`).
 """
+
+from .detector import Detector
+from .grounding import Boxes, Masks, TokenHead
+
+HEADS: dict[str, type[TokenHead]] = {"boxes": Boxes, "detector": Detector, "masks": Masks}

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..connect import Grid
+from ..connect import Grid, sizes_of
 from .views import Shape, views_of
 
 Runs = list[int | str]  # numbers of image tokens, and text between them
@@ -238,7 +238,7 @@ def used_cells(grid: Grid, shape: Shape, size: Grid) -> Grid:
 
 def runs_of(arrange: dict[str, Any], grid: Grid, shape: Shape, size: Grid) -> Runs:
     """Return the runs of image tokens that an arrangement of these sizes makes, without building it."""
-    sizes = {key: value for key, value in arrange.items() if key != "name"}
+    sizes = sizes_of(arrange)
     return [run for run in ARRANGES[arrange["name"]].runs(grid, shape, size, **sizes) if run]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...io.errors import ConfigError
+from ..connect import build
 from .base import VisionFeatures, Vocabulary
 from .nano import NanoVocabulary
 from .native import PackedVocabulary, PatchVocabulary
@@ -58,16 +59,16 @@ def upgrade(vocabulary: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_vocabulary(name: str, **sizes: Any) -> Vocabulary:
-    """Build a vocabulary with random weights.
+    """Build a vocabulary with random weights from its configuration; `preprocess` changes nothing.
 
     Raises:
         ValueError: The name is unknown.
     """
     sizes = upgrade({"name": name, **sizes})
-    name = sizes.pop("name")
+    name = sizes["name"]
     if name not in VOCABULARIES:
         raise ConfigError(f"unknown vocabulary {name!r}; allowed: {', '.join(VOCABULARIES)}")
-    return VOCABULARIES[name](**sizes)
+    return build(VOCABULARIES, sizes)
 
 
 __all__ = [

@@ -14,13 +14,15 @@ from torch import Tensor, nn
 class VisionFeatures:
     """Hold the tokens (B, N, D) of each vocabulary and its grid (rows, columns).
 
-    With a reading head also its logits (B, rows, frames, classes) and geometry (B, rows, frames, measures).
+    With a reading head also its logits (B, rows, frames, classes) and geometry (B, rows, frames, measures). `used_BN`
+    says which tokens of a vocabulary that takes any size are not padding.
     """
 
     tokens: list[Tensor]
     grids: list[tuple[int, int]]
     logits: Tensor | None = None
     geometry: Tensor | None = None
+    used_BN: Tensor | None = None
 
 
 class Vocabulary(nn.Module):

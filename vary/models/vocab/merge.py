@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...io.errors import ConfigError
-from ..connect import CONNECTORS, Grid
+from ..connect import CONNECTORS, Grid, build, sizes_of
 from . import VOCABULARIES
 
 
@@ -38,6 +38,11 @@ def serial(tokens: list[Tensor]) -> Tensor:
     return torch.cat(tokens[::-1], -1)
 
 
+def first(tokens: list[Tensor]) -> Tensor:
+    """Keep the tokens of the first vocabulary; heads see those of the others (GLaMM, arXiv 2311.03356)."""
+    return tokens[0]
+
+
 def _same(what: str, values: list[Any], why: str) -> Any:
     if len(set(values)) != 1:
         raise ConfigError(f"{why} needs the same {what} from every vocabulary, got {', '.join(map(str, values))}")
@@ -49,20 +54,26 @@ class Merge:
     """A merge and its effect on widths and grids.
 
     `join` is the function. `adds_channels` and `adds_tokens` say whether widths and counts of tokens add up; those that
-    do not must be equal. With `chained`, each later vocabulary takes the tokens of the one before it, not pixels.
+    do not must be equal, but for a merge that keeps the first vocabulary `alone`. With `chained`, each later vocabulary
+    takes the tokens of the one before it, not pixels.
     """
 
     join: Callable[[list[Tensor]], Tensor]
     adds_channels: bool = False
     adds_tokens: bool = False
     chained: bool = False
+    alone: bool = False
 
     def width(self, widths: list[int]) -> int:
         """Return the width of the merged tokens; raise ConfigError if the widths cannot be merged."""
+        if self.alone:
+            return widths[0]
         return sum(widths) if self.adds_channels else _same("width", widths, f"merge {self.join.__name__!r}")
 
     def grid(self, grids: list[Grid]) -> Grid:
         """Return the grid of the merged tokens; tokens of several grids form one row."""
+        if self.alone:
+            return grids[0]
         if self.adds_tokens and len(grids) > 1:
             return 1, sum(rows * columns for rows, columns in grids)
         return _same("grid", grids, f"merge {self.join.__name__!r}")
@@ -77,6 +88,7 @@ MERGES: dict[str, Merge] = {
     "token": Merge(token, adds_tokens=True),
     "sum": Merge(sum_tokens),
     "serial": Merge(serial, adds_channels=True, chained=True),
+    "first": Merge(first, alone=True),
 }
 
 
@@ -100,13 +112,11 @@ def token_grid(
 
 def stride_of(vocabulary: dict[str, Any]) -> Grid:
     """Return the pixels per token (rows, columns) of a vocabulary's configuration."""
-    return VOCABULARIES[vocabulary["name"]].stride_of(
-        **{k: v for k, v in vocabulary.items() if k not in ("name", "preprocess")}
-    )
+    return VOCABULARIES[vocabulary["name"]].stride_of(**sizes_of(vocabulary))
 
 
 def _connect(connector: dict[str, Any], grid: Grid) -> Grid:
-    return CONNECTORS[connector["name"]].grid(grid, **{k: v for k, v in connector.items() if k != "name"})
+    return CONNECTORS[connector["name"]].grid(grid, **sizes_of(connector))
 
 
 def build_connectors(
@@ -125,21 +135,15 @@ def build_connectors(
     """
     rule = MERGES[merge]
     if not isinstance(connector, list):
-        return _build(connector, rule.width(widths), width)
+        return build(CONNECTORS, connector, rule.width(widths), width)
     if len(connector) != len(widths):
         raise ConfigError(f"{len(connector)} connectors for {len(widths)} vocabularies")
     share = rule.share(width, len(widths))
-    return nn.ModuleList(_build(sizes, own, share) for sizes, own in zip(connector, widths, strict=True))
+    return nn.ModuleList(build(CONNECTORS, sizes, own, share) for sizes, own in zip(connector, widths, strict=True))
 
 
 def connected_width(merge: str, connector: dict[str, Any] | list[dict[str, Any]], widths: list[int], width: int) -> int:
     """Return the width of image tokens: that of the language model, but for a chain that ends before it."""
     if isinstance(connector, list):
         return width
-    sizes = {key: value for key, value in connector.items() if key != "name"}
-    return CONNECTORS[connector["name"]].width(MERGES[merge].width(widths), width, **sizes)
-
-
-def _build(connector: dict[str, Any], width: int, out_width: int) -> nn.Module:
-    sizes = {key: value for key, value in connector.items() if key != "name"}
-    return CONNECTORS[connector["name"]](width, out_width, **sizes)
+    return CONNECTORS[connector["name"]].width(MERGES[merge].width(widths), width, **sizes_of(connector))

@@ -162,6 +162,8 @@ def _fusion(found: dict[str, Any]) -> str:
     if found["text_config"]["model_type"] in ("t5", "mt5", "bart"):
         return "encoder-decoder"
     routes = "".join(f", {route['name']} for {route.get('tokens', 'image')}" for route in found.get("routes", []))
+    readers = [*([found["regions"]] if found.get("regions") else []), *found.get("heads", [])]
+    routes += "".join(f", {part['name']}" for part in readers)
     name = found.get("fusion", {"name": "prefix"})["name"]
     return name + routes + (", prefix mask" if found.get("mask") == "prefix" else "")
 

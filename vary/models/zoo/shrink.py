@@ -29,6 +29,8 @@ def shrink(settings: Settings) -> Settings:
         inside = {"every": LAYERS - 1, "first": 1, "heads": 3, "head_dim": 10, "hidden": 26}
         inside |= {"every": 1, "first": 0} if fusion.get("levels") else {}
         found["fusion"] = fusion | {key: value for key, value in inside.items() if key in fusion}
+    if fusion.get("name") == "codes":
+        found["fusion"] = fusion | {"count": 40}
     if "slow" in (arrange := settings.get("arrange", {})):
         found["arrange"] = arrange | {"slow": 2, "fast": [2, 2]}
     if routes := settings.get("routes"):
@@ -37,8 +39,29 @@ def shrink(settings: Settings) -> Settings:
         found["formulas"] = settings["formulas"] | {"width": 36, "inner": 46, "heads": 2, "encoder": 1, "decoder": 2}
     if settings.get("glyph_head"):
         found["glyph_head"] = settings["glyph_head"] | {"rank": 14}
-    found |= _language(settings)
-    return found
+    if "regions" in settings:
+        found["regions"] = _reader(settings["regions"])
+    found["heads"] = [_reader(head) for head in settings.get("heads", [])]
+    return found | _language(found)
+
+
+def _special_parts(settings: Settings) -> list[tuple[Settings, str]]:
+    """Return the parts that name a token, and the key of its id."""
+    named = [(part, "token") for part in [*settings.get("heads", []), settings.get("regions", {})] if part]
+    fusion = settings.get("fusion", {})
+    return [*named, (fusion, "first")] if fusion.get("name") == "codes" else named
+
+
+def _reader(part: Settings) -> Settings:
+    """Shrink what describes regions or reads an answer."""
+    small = {
+        "points": {"points": [20, 9, 4], "neighbours": 3, "side": 24},
+        "levels": {"levels": 2, "groups": 4, "sizes": [10, 22], "cells": 2},
+        "boxes": {"out": 20},
+        "detector": {"hidden": 18},
+        "masks": {"config": {"mlp_dim": 34, "iou_head_hidden_dim": 12}},
+    }
+    return part | small.get(part["name"], {})
 
 
 def _vocabulary(vocabulary: Settings, k: int) -> Settings:
@@ -52,6 +75,8 @@ def _vocabulary(vocabulary: Settings, k: int) -> Settings:
         found["image_size"], ratio = _image(vocabulary["image_size"], 4 * vocabulary["patch"])
     elif "config" in vocabulary:
         found["config"], ratio = _tower(vocabulary["config"], k)
+        if "output_channels" in found["config"]:
+            found["width"] = found["config"]["output_channels"]
         if isinstance(layer := vocabulary.get("layer"), list) and len(layer) > LAYERS:
             found["layer"] = [-2, -1]
     elif vocabulary["name"] == "patch":
@@ -102,6 +127,7 @@ def _tower(config: Settings, k: int) -> tuple[Settings, float]:
         "num_hidden_layers": LAYERS,
         "num_attention_heads": 2,
     }
+    small |= {"output_channels": 16, "window_size": 3, "global_attn_indexes": [1]}
     found = config | {key: value for key, value in small.items() if key in config}
     key = "input_size" if "input_size" in config else "image_size"
     size, patch = config.get(key), config.get("patch_size")
@@ -117,7 +143,7 @@ def _shrink_stages(config: Settings) -> tuple[Settings, float]:
     if "hidden_sizes" in config:
         stages = len(config["hidden_sizes"])
         sizes: Settings = {"hidden_sizes": [8 * (k + 1) for k in range(stages)], "depths": [1] * stages}
-        sizes |= {"num_groups": 2, "embedding_size": 8} if "embedding_size" in config else {}
+        sizes |= {key: size for key, size in {"num_groups": 2, "embedding_size": 8}.items() if key in config}
         return config | sizes, 1 / SIDE
     if "depths" not in config:
         return config | {"depth": LAYERS, "embed_dim": 24, "num_heads": 2, "hidden_size": WIDTH, "mlp_ratio": 2}, 1.0
@@ -199,11 +225,15 @@ def _language(settings: Settings) -> Settings:
     kinds = ("pad", "bos", "eos", "sep", "decoder_start")
     ids |= {key: text[key] for kind in kinds if text.get(key := f"{kind}_token_id") is not None}
     plain = text.get("ordinary_tokens", BYTES)
+    parts = _special_parts(settings)
+    ids |= {f"part {k}": part[key] for k, (part, key) in enumerate(parts)}
     if plain > BYTES:
         first = 1 + max((i for i in ids.values() if i < BYTES), default=-1)
         down = plain - BYTES - first
         ids = {key: i - down if i >= plain else i % BYTES for key, i in ids.items()}
         text["vocab_size"] = min(text["vocab_size"] - down, BYTES + first + 300)
         ids = {key: min(i, text["vocab_size"] - 1) for key, i in ids.items()}
+    for k, (part, key) in enumerate(parts):
+        part[key] = ids.pop(f"part {k}")
     image = ids.pop("image_token_id")
     return {"text_config": text | ids, "image_token_id": image}

@@ -53,9 +53,8 @@ def open_network(folder: Path, threads: int, device: str = "cpu") -> TorchEngine
     torch.set_num_threads(threads)
     config = read_config(folder)
     index = vocabulary_index(config["reading"])
-    sizes = {key: value for key, value in config["vocabularies"][index].items() if key != "preprocess"}
     with torch.device("meta"):  # saves the time of random weights, which are replaced at once
-        vocabulary = build_vocabulary(**sizes)
+        vocabulary = build_vocabulary(**config["vocabularies"][index])
     tensors = load_tensors(folder, f"vocabularies.{index}.", "pt")
     floats = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     vocabulary.load_state_dict(floats, strict=True, assign=True)
