@@ -205,11 +205,12 @@ class VaryConfig(PreTrainedConfig):
                     check_views(f"{where}.preprocess.views", views)
         check_part("arrange", "arrangement", self.arrange, ARRANGES)
         check_part("fusion", "fusion", self.fusion, FUSIONS)
+        readers: list[tuple[str, str, Any, dict[str, Any]]]
         readers = [(f"heads.{k}", "head", head, HEADS) for k, head in enumerate(self.heads)]
         readers += [("regions", "region", self.regions, REGIONS)] if self.regions else []
         for where, kind, given, known in readers:
             check_part(where, kind, given, known)
-            if (known[given["name"]].vocabulary or 0) >= len(self.vocabularies):  # type: ignore[attr-defined]
+            if (known[given["name"]].vocabulary or 0) >= len(self.vocabularies):
                 raise ConfigError(f"{where}: {given['name']} reads a second vocabulary, and the model has one")
         for k, route in enumerate(self.routes):
             chosen, branch = split_route(route)

@@ -286,9 +286,8 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         kept |= {"image_hidden_states": images.flat if images else None, "aux_loss": self.sight.loss()}
         loss = self._loss(logits, labels, kwargs)
         if self.heads and images is not None and input_ids is not None:
-            kept["predictions"] = predict(self.heads, input_ids, out.last_hidden_state, images)
-            if targets is not None and loss is not None:
-                loss = loss + prediction_loss(self.heads, kept["predictions"], targets)
+            kept["predictions"] = found = predict(self.heads, input_ids, out.last_hidden_state, images)
+            loss = loss if targets is None or loss is None else loss + prediction_loss(self.heads, found, targets)
         return VaryOutput(loss=loss, logits=logits, **kept)
 
     def _logits(self, keep: int | Tensor, position_ids: Tensor | None, inputs: dict[str, Any]) -> tuple[Any, Tensor]:

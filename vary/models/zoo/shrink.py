@@ -54,7 +54,7 @@ def _special_parts(settings: Settings) -> list[tuple[Settings, str]]:
 
 def _reader(part: Settings) -> Settings:
     """Shrink what describes regions or reads an answer."""
-    small = {
+    small: dict[str, Settings] = {
         "points": {"points": [20, 9, 4], "neighbours": 3, "side": 24},
         "levels": {"levels": 2, "groups": 4, "sizes": [10, 22], "cells": 2},
         "boxes": {"out": 20},
@@ -121,7 +121,7 @@ def _tower(config: Settings, k: int) -> tuple[Settings, float]:
     wide = TOWER + 8 * k
     if "embed_dim" in config or "hidden_sizes" in config:
         return _shrink_stages(config)
-    small = {
+    small: Settings = {
         "hidden_size": wide,
         "intermediate_size": wide + 18,
         "num_hidden_layers": LAYERS,
