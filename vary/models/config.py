@@ -205,13 +205,7 @@ class VaryConfig(PreTrainedConfig):
                     check_views(f"{where}.preprocess.views", views)
         check_part("arrange", "arrangement", self.arrange, ARRANGES)
         check_part("fusion", "fusion", self.fusion, FUSIONS)
-        readers: list[tuple[str, str, Any, dict[str, Any]]]
-        readers = [(f"heads.{k}", "head", head, HEADS) for k, head in enumerate(self.heads)]
-        readers += [("regions", "region", self.regions, REGIONS)] if self.regions else []
-        for where, kind, given, known in readers:
-            check_part(where, kind, given, known)
-            if (known[given["name"]].vocabulary or 0) >= len(self.vocabularies):
-                raise ConfigError(f"{where}: {given['name']} reads a second vocabulary, and the model has one")
+        self._check_readers()
         for k, route in enumerate(self.routes):
             chosen, branch = split_route(route)
             check_values(f"routes.{k}", Where, chosen)
@@ -241,6 +235,16 @@ class VaryConfig(PreTrainedConfig):
             if not 0 <= self.reading.get("vocabulary", 0) < len(self.vocabularies):
                 count, asked = len(self.vocabularies), self.reading["vocabulary"]
                 raise ConfigError(f"reading.vocabulary {asked}: the model has {count} vocabularies, counted from 0")
+
+    def _check_readers(self) -> None:
+        """Check what describes regions and what reads answers."""
+        readers: list[tuple[str, str, Any, dict[str, Any]]]
+        readers = [(f"heads.{k}", "head", head, HEADS) for k, head in enumerate(self.heads)]
+        readers += [("regions", "region", self.regions, REGIONS)] if self.regions else []
+        for where, kind, given, known in readers:
+            check_part(where, kind, given, known)
+            if (known[given["name"]].vocabulary or 0) >= len(self.vocabularies):
+                raise ConfigError(f"{where}: {given['name']} reads a second vocabulary, and the model has one")
 
 
 def preset(name: str) -> VaryConfig:

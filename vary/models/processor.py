@@ -156,10 +156,9 @@ class VaryProcessor(ProcessorMixin):
     ) -> BatchFeature:
         """Encode raw prompts. Each `<image>` in a prompt is the next image; special tokens in a prompt are special.
 
-        images: one, or one list for the whole batch, or one list per prompt. regions: for each prompt, in the order of
-        its region tokens, boxes (left, top, right, bottom as shares of the image) or masks (rows, columns).
-        Conversations, in which a user's text is only text, go through `apply_chat_template`. Raises ValueError when the
-        number of `<image>` in the texts is not the number of images.
+        images: one, or one list for the whole batch, or one list per prompt. regions: boxes (left, top, right, bottom
+        as shares of the image) or masks for the region tokens of each prompt. Conversations go through
+        `apply_chat_template`. Raises ValueError when the texts have another number of `<image>` than images.
         """
         nested = [len(_flat(own)) for own in images] if _is_nested(images) else None
         images = _flat(images)

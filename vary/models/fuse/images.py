@@ -188,6 +188,7 @@ def encode_images_of_prompts(
         each = [[tokens_in(own) if fixed is None else fixed for own in row] for row in runs]
         counts, beams = used_images(model.is_image(input_ids).sum(1).tolist(), each, isinstance(pixel_values, list))
     shapes = [row[:used] for row, used in zip(shapes, counts, strict=True)]
+    runs = [row[:used] for row, used in zip(runs, counts, strict=True)]
     flat = [shape for row in shapes for shape in row]
     views = torch.tensor([sum(map(views_of, row)) for row in shapes], device=stacks[0].device)
     used = torch.arange(stacks[0].shape[1], device=views.device) < views[:, None]
@@ -203,8 +204,6 @@ def encode_images_of_prompts(
     own = zip(tokens_PME.split([1 if merged else views_of(shape) for shape in flat]), flat, strict=True)
     arranged = iter([model.arrange(tokens, grid, shape, sizes[0]) for tokens, shape in own])
     grids = [[used_cells(grid, shape, sizes[0]) for shape in row] for row in shapes]
-    lengths = [
-        [n for own in row[:used] for n in own if isinstance(n, int)] for row, used in zip(runs, counts, strict=True)
-    ]
+    each = [[n for own in row for n in own if isinstance(n, int)] for row in runs]
     rows = [[next(arranged) for _ in row] for row in shapes]
-    return PromptImages(rows, grids, lengths, beams, tokens_PME, grid, features, views)
+    return PromptImages(rows, grids, each, beams, tokens_PME, grid, features, views)
