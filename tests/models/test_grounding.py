@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vary.io.errors import ConfigError, InputError
 from vary.models.config import VaryConfig, preset
-from vary.models.fuse.regions import align, boxes_of, rasterise
+from vary.models.fuse.regions import boxes_of, rasterise, roi_align
 from vary.models.generate.grounded import ask_detector
 from vary.models.heads.detector import best_boxes
 
@@ -60,7 +60,7 @@ def test_a_mask_becomes_the_box_around_it() -> None:
 
 def test_a_cut_of_the_whole_map_averages_its_cells() -> None:
     picture = torch.arange(16.0).reshape(1, 1, 4, 4)
-    whole = align(picture, Tensor([[0, 0, 4, 4]]), 4)
+    whole = roi_align(picture, Tensor([[0, 0, 4, 4]]), 4)
     torch.testing.assert_close(whole[..., 1:3, 1:3], picture[..., 1:3, 1:3])
 
 

@@ -23,6 +23,7 @@ from ..io.errors import ConfigError, InputError, VaryError
 from .config import VaryConfig
 from .connect import Connector, build, run
 from .fuse import FUSIONS, REGIONS, PromptImages, Routes, Sight, encode_images_of_prompts, place_image_tokens
+from .fuse.images import image_marks, prompt_positions
 from .fuse.language import (
     CACHE,
     HEADED,
@@ -33,15 +34,14 @@ from .fuse.language import (
     first_pass_mask,
     is_first_pass,
     layers_of,
-    positions_of,
     prefix_of,
     shift_right,
 )
-from .fuse.regions import place_regions
+from .fuse.regions import place_images
 from .generate.symbols_decoder import SymbolsDecoder
 from .heads import HEADS
 from .heads.glyphs import GlyphHead
-from .heads.grounding import predict, prediction_loss
+from .heads.grounding import predict
 from .heads.reading import ReadingHead, vocabulary_index
 from .heads.reading import build as build_reading_head
 from .hub import read_config
@@ -247,9 +247,8 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
     ) -> VaryOutput:
         """Return next-token logits, and the loss over `labels` that are not -100 if labels are given.
 
-        The processor gives `image_shapes`, `words`, `words_mask` and `regions`: boxes (B, R, 4) or masks (B, R, H, W).
-        `generate` gives the cache and what is named after a state, a mask or a prefix. With `targets`, one tensor for
-        each head of an answer, what these heads predict adds to the loss.
+        The processor gives `image_shapes`, `words`, `words_mask` and `regions`; `generate` gives the cache and what is
+        named after a state, a mask or a prefix. `targets` are what `heads` should predict, for their losses.
 
         Raises:
             ValueError: A prompt holds another number of `<imgpad>` tokens than its images give.
@@ -263,35 +262,26 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 raise ValueError("pixel_values need input_ids: the places of the image are marked in the ids")
             asked = prefix_of(input_ids, attention_mask, prefix_mask, labels) if self.config.reads_prompt else None
             images = encode_images_of_prompts(self, input_ids, pixel_values, image_shapes, words, words_mask, asked)
-            if self.fusion.places is None:
-                tokens, is_image = images.in_order(), self.is_image(input_ids)
-                embedded = self.fusion.embed(tokens, self.get_input_embeddings())
-                inputs_embeds = place_image_tokens(is_image, inputs_embeds, embedded)
-                labels = labels if labels is None else self.fusion.targets(labels, is_image, tokens)
-            else:
-                image_states, image_mask = images.stacked()
-            if self.regions is not None and regions is not None:
-                inputs_embeds = place_regions(self.regions, input_ids, inputs_embeds, regions, images)
-        self.routes.show(self, self._marks(input_ids, images), is_first_pass(kwargs.get(CACHE)))
+            inputs_embeds, labels = place_images(self, input_ids, inputs_embeds, labels, images, regions)
+            image_states, image_mask = images.stacked() if self.fusion.places is not None else (None, None)
+        self.routes.show(self, image_marks(self, input_ids, images), is_first_pass(kwargs.get(CACHE)))
         kwargs |= self.fusion.look(image_states, image_mask, None if input_ids is None else self.is_image(input_ids))
         if input_ids is not None and not self.config.is_encoder_decoder and is_first_pass(kwargs.get(CACHE)):
-            position_ids = self._positions(input_ids, attention_mask, images) if position_ids is None else position_ids
-            if self.config.mask == "prefix":
-                attention_mask = first_pass_mask(input_ids, attention_mask, prefix_mask, labels, self.dtype)
-        if labels is not None and self.config.is_encoder_decoder:
-            kwargs.setdefault("decoder_input_ids", shift_right(labels, self.config.text_config))
+            position_ids = prompt_positions(self, input_ids, attention_mask, images, position_ids)
+            attention_mask = self._mask(input_ids, attention_mask, prefix_mask, labels)
         kwargs |= {"inputs_embeds": inputs_embeds, "attention_mask": attention_mask, "use_cache": use_cache}
-        out, logits = self._logits(logits_to_keep, position_ids, kwargs)
+        out, logits = self._logits(logits_to_keep, position_ids, labels, kwargs)
         kept = {key: getattr(out, key, None) for key in ("hidden_states", "attentions", CACHE)}
         kept |= {"image_hidden_states": images.flat if images else None, "aux_loss": self.sight.loss()}
-        loss = self._loss(logits, labels, kwargs)
-        if self.heads and images is not None and input_ids is not None:
-            kept["predictions"] = found = predict(self.heads, input_ids, out.last_hidden_state, images)
-            loss = loss if targets is None or loss is None else loss + prediction_loss(self.heads, found, targets)
-        return VaryOutput(loss=loss, logits=logits, **kept)
+        kept["predictions"], more = predict(self.heads, input_ids, out, images, targets)
+        return VaryOutput(loss=self._loss(logits, labels, more, kwargs), logits=logits, **kept)
 
-    def _logits(self, keep: int | Tensor, position_ids: Tensor | None, inputs: dict[str, Any]) -> tuple[Any, Tensor]:
+    def _logits(
+        self, keep: int | Tensor, position_ids: Tensor | None, labels: Tensor | None, inputs: dict[str, Any]
+    ) -> tuple[Any, Tensor]:
         """Run the language model. Returns its output and the logits of the last tokens, or of chosen ones."""
+        if labels is not None and self.config.is_encoder_decoder:
+            inputs = {"decoder_input_ids": shift_right(labels, self.config.text_config)} | inputs
         if position_ids is not None:  # encoder-decoders have no such argument
             inputs = inputs | {"position_ids": position_ids}
         if self.lm_head is None:
@@ -319,7 +309,7 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 unused = ("input_ids", "pixel_values", "image_shapes", "words", "words_mask")
                 return super().generate(**found, **{k: v for k, v in kwargs.items() if k not in unused})
             mask = kwargs.get("attention_mask")
-            found["position_ids"] = self._positions(ids, mask, images)
+            found["position_ids"] = prompt_positions(self, ids, mask, images)
             if self.config.mask == "prefix" or self.config.reads_prompt:
                 found["prefix_mask"] = prefix.long()
             if self.fusion.places is not None and images is not None:
@@ -331,28 +321,18 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """Return which ids mark the place of an image token."""
         return input_ids == self.config.image_token_id
 
-    def _positions(self, ids: Tensor, mask: Tensor | None, images: PromptImages | None) -> Tensor | None:
-        if self.config.positions == {"name": "plain"}:  # the language model counts them itself
-            return None
-        there = torch.ones_like(ids) if mask is None else mask
-        grids = [[]] * len(ids) if images is None else [row for row in images.grids for _ in range(images.beams)]
-        marks = self._marks(ids, images)
-        return positions_of(self.config.positions, there, torch.zeros_like(ids) if marks is None else marks, grids)
+    def _mask(self, ids: Tensor, mask: Tensor | None, prefix: Tensor | None, labels: Tensor | None) -> Tensor | None:
+        return first_pass_mask(ids, mask, prefix, labels, self.dtype) if self.config.mask == "prefix" else mask
 
-    def _marks(self, ids: Tensor | None, images: PromptImages | None) -> Tensor | None:
-        """Return which tokens are image tokens, as `PromptImages.marks` does; None without images, or if none asks."""
-        if ids is None or images is None or not (self.routes or self.config.positions["name"] != "plain"):
-            return None
-        is_image = self.is_image(ids)
-        return is_image.long() if self.fusion.places is not None else images.marks(is_image)
-
-    def _loss(self, logits: Tensor, labels: Tensor | None, kwargs: dict[str, Any]) -> Tensor | None:
+    def _loss(
+        self, logits: Tensor, labels: Tensor | None, more: Tensor | float, kwargs: dict[str, Any]
+    ) -> Tensor | None:
         if labels is None:
             return None
         if self.config.is_encoder_decoder:  # its inputs are shifted, not its labels
-            return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten())
+            return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten()) + more
         scale = {k: v for k, v in kwargs.items() if k == "num_items_in_batch"}
-        loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **scale)
+        loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **scale) + more
         return loss if self.sight.loss() is None else loss + self.sight.loss()
 
 

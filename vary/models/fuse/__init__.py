@@ -9,7 +9,7 @@ from .base import Attend, Codes, Fusion, Sight
 from .branches import BRANCHES
 from .cross import Cross
 from .images import PromptImages, encode_images_of_prompts, place_image_tokens
-from .regions import REGIONS, Region
+from .regions import REGIONS, RegionReader
 from .routes import Routes, Where, split_route
 
 FUSIONS: dict[str, type[Fusion]] = {"prefix": Fusion, "cross": Cross, "attend": Attend, "codes": Codes}
@@ -20,7 +20,7 @@ __all__ = [
     "REGIONS",
     "Fusion",
     "PromptImages",
-    "Region",
+    "RegionReader",
     "Routes",
     "Sight",
     "Where",

@@ -17,7 +17,7 @@ from ..images.arrange import Runs, runs_of, tokens_in, used_cells
 from ..images.views import Shape, tile_numbers, view_sizes, views_of
 from ..vocab import VisionFeatures
 from ..vocab.merge import token_grid
-from .language import FIRST, LAST
+from .language import FIRST, LAST, positions_of
 
 
 @dataclass
@@ -207,3 +207,23 @@ def encode_images_of_prompts(
     each = [[n for own in row for n in own if isinstance(n, int)] for row in runs]
     rows = [[next(arranged) for _ in row] for row in shapes]
     return PromptImages(rows, grids, each, beams, tokens_PME, grid, features, views)
+
+
+def image_marks(model: Any, ids_BT: Tensor | None, images: PromptImages | None) -> Tensor | None:
+    """Return which tokens are image tokens, as `PromptImages.marks` does; None without images, or if none asks."""
+    if ids_BT is None or images is None or not (model.routes or model.config.positions["name"] != "plain"):
+        return None
+    is_image = model.is_image(ids_BT)
+    return is_image.long() if model.fusion.places is not None else images.marks(is_image)
+
+
+def prompt_positions(
+    model: Any, ids_BT: Tensor, mask_BT: Tensor | None, images: PromptImages | None, given: Tensor | None = None
+) -> Tensor | None:
+    """Return the positions of the tokens of prompts: the given ones, or None if the language model counts them."""
+    if given is not None or model.config.positions == {"name": "plain"}:
+        return given
+    there = torch.ones_like(ids_BT) if mask_BT is None else mask_BT
+    grids = [[]] * len(ids_BT) if images is None else [row for row in images.grids for _ in range(images.beams)]
+    marks = image_marks(model, ids_BT, images)
+    return positions_of(model.config.positions, there, torch.zeros_like(ids_BT) if marks is None else marks, grids)

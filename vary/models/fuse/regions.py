@@ -17,7 +17,7 @@ from ..connect import Grid
 from .images import PromptImages, place_image_tokens
 
 
-class Region(nn.Module):
+class RegionReader(nn.Module):
     """Base class: map the tokens of images and a region of each to tokens of the prompt.
 
     `given` are the arguments that come from the model: E, and the width of the tokens that it reads. `vocabulary` is
@@ -36,7 +36,7 @@ class Region(nn.Module):
         raise NotImplementedError
 
 
-class Mean(Region):
+class Mean(RegionReader):
     """Average the image tokens that a box touches (CoVLM, arXiv 2311.03354 section 3.1).
 
     Args:
@@ -56,7 +56,7 @@ class Mean(Region):
         return (inside[:, None] @ tokens_KND)[:, 0] / inside.sum(1, keepdim=True)
 
 
-class Points(Region):
+class Points(RegionReader):
     """Sample points inside a region of any shape, and merge neighbouring points (Ferret, arXiv 2310.07704 section 3.2).
 
     The authors draw points at random; here they are spread evenly, so that the same region gives the same token.
@@ -111,7 +111,7 @@ class Points(Region):
         return cells[chosen] / cells.new_tensor(mask.shape)
 
 
-class Levels(Region):
+class Levels(RegionReader):
     """Cut a box out of the maps of several layers, which are mixed before (GPT4RoI, arXiv 2307.03601; GLaMM).
 
     The tokens hold the layers side by side, the deepest last. The map of each other layer has twice the sides of the
@@ -172,11 +172,11 @@ class Levels(Region):
         for k, (cut, picture) in enumerate(zip(self.cuts, maps, strict=True)):
             sides = grid if self.cells is None else (self.cells, self.cells)
             scale = boxes.new_tensor(sides[::-1] * 2) * 2 ** (len(maps) - 1 - k)
-            found = found + cut(align(picture, boxes * scale, self.SIDE))
+            found = found + cut(roi_align(picture, boxes * scale, self.SIDE))
         return self.project(self.flatten(F.relu(found).flatten(1)) + self.box(boxes))
 
 
-REGIONS: dict[str, type[Region]] = {"levels": Levels, "mean": Mean, "points": Points}
+REGIONS: dict[str, type[RegionReader]] = {"levels": Levels, "mean": Mean, "points": Points}
 
 
 def boxes_of(regions: Tensor) -> Tensor:
@@ -202,7 +202,7 @@ def rasterise(boxes_K4: Tensor, grid: Grid) -> Tensor:
     return masks[0][:, :, None] & masks[1][:, None]
 
 
-def align(picture_KDHW: Tensor, boxes_K4: Tensor, side: int) -> Tensor:
+def roi_align(picture_KDHW: Tensor, boxes_K4: Tensor, side: int) -> Tensor:
     """Cut boxes out of maps as RoIAlign does: (K, D, side, side), means of 2 x 2 samples (arXiv 1703.06870).
 
     Boxes are in cells of the map; the middle of the first cell is at 0.5.
@@ -245,7 +245,37 @@ def _exchange(maps: list[Tensor], k: int) -> Tensor:
     return torch.cat([maps[k][:, :kept], *parts], 1)
 
 
-def place_regions(region: Region, ids_BT: Tensor, embeds_BTE: Tensor, regions: Tensor, images: PromptImages) -> Tensor:
+def place_images(
+    model: Any,
+    ids_BT: Tensor,
+    embeds_BTE: Tensor,
+    labels_BT: Tensor | None,
+    images: PromptImages,
+    regions: Tensor | None,
+) -> tuple[Tensor, Tensor | None]:
+    """Put image tokens and regions into the embeddings of prompts; return them, and the labels.
+
+    Args:
+        model: The model.
+        ids_BT: The prompts.
+        embeds_BTE: Their embeddings.
+        labels_BT: Their labels; images that the model writes get their ids.
+        images: The images of the prompts.
+        regions: As for `place_regions`.
+    """
+    if model.fusion.places is None:
+        tokens, is_image = images.in_order(), model.is_image(ids_BT)
+        embedded = model.fusion.embed(tokens, model.get_input_embeddings())
+        embeds_BTE = place_image_tokens(is_image, embeds_BTE, embedded)
+        labels_BT = labels_BT if labels_BT is None else model.fusion.targets(labels_BT, is_image, tokens)
+    if model.regions is not None and regions is not None:
+        embeds_BTE = place_regions(model.regions, ids_BT, embeds_BTE, regions, images)
+    return embeds_BTE, labels_BT
+
+
+def place_regions(
+    region: RegionReader, ids_BT: Tensor, embeds_BTE: Tensor, regions: Tensor, images: PromptImages
+) -> Tensor:
     """Replace the embeddings of region tokens by those of regions, in order.
 
     Args:

@@ -5,6 +5,6 @@ Does not belong here: targets (`train`), decoding of a reading head's output (`r
 """
 
 from .detector import Detector
-from .grounding import Boxes, Masks, TokenHead
+from .grounding import BoxHead, MaskHead, TokenHead
 
-HEADS: dict[str, type[TokenHead]] = {"boxes": Boxes, "detector": Detector, "masks": Masks}
+HEADS: dict[str, type[TokenHead]] = {"boxes": BoxHead, "detector": Detector, "masks": MaskHead}

@@ -44,7 +44,7 @@ class TokenHead(nn.Module):
         raise NotImplementedError
 
 
-class Boxes(TokenHead):
+class BoxHead(TokenHead):
     """Regress a box (left, top, right, bottom), as shares of the image (u-LLaVA, arXiv 2311.05348 section 3.3).
 
     Args:
@@ -67,7 +67,7 @@ class Boxes(TokenHead):
         return F.l1_loss(predicted, wanted) + (1 - generalised_overlap(ordered(predicted), wanted)).mean()
 
 
-class Masks(TokenHead):
+class MaskHead(TokenHead):
     """Prompt the mask decoder of SAM with the projected state (LISA, arXiv 2308.00692; GLaMM, arXiv 2311.03356).
 
     Args:
@@ -151,24 +151,26 @@ def generalised_overlap(a: Tensor, b: Tensor) -> Tensor:
     return area(inner) / both.clamp(min=1e-6) - (hull - both) / hull.clamp(min=1e-6)
 
 
-def predict(heads: nn.ModuleList, ids_BT: Tensor, states_BTE: Tensor, images: Any) -> list[Tensor | None]:
-    """Return the predictions of each head; None for a head whose token is in no prompt.
+def predict(
+    heads: nn.ModuleList, ids_BT: Tensor | None, out: Any, images: Any, targets: list[Tensor] | None
+) -> tuple[list[Tensor | None] | None, Tensor | float]:
+    """Return the predictions of each head, None for a head whose token is in no prompt, and the sum of their losses.
 
     Args:
         heads: The heads, each a `TokenHead`.
         ids_BT: The prompts with their answers.
-        states_BTE: The last states of the language model.
-        images: The images of the prompts (`fuse.PromptImages`).
+        out: The output of the language model.
+        images: The images of the prompts (`fuse.PromptImages`); without them nothing is predicted.
+        targets: One for each head, for its loss; None without losses.
     """
+    if not len(heads) or images is None or ids_BT is None:
+        return None, 0.0
     found: list[Tensor | None] = []
-    for head in cast("list[TokenHead]", heads):
+    losses = []
+    for k, head in enumerate(cast("list[TokenHead]", heads)):
         prompts, places = head.find(ids_BT)
         given = images.tokens_of(prompts, head.vocabulary) if len(prompts) else ()
-        found.append(head(states_BTE[prompts, places], *given) if given else None)
-    return found
-
-
-def prediction_loss(heads: nn.ModuleList, predicted: list[Tensor | None], wanted: list[Tensor]) -> Tensor:
-    """Return the sum of the losses of heads that predicted something."""
-    pairs = zip(cast("list[TokenHead]", heads), predicted, wanted, strict=True)
-    return torch.stack([head.loss(found, own) for head, found, own in pairs if found is not None]).sum()
+        found.append(head(out.last_hidden_state[prompts, places], *given) if given else None)
+        if targets is not None and given:
+            losses.append(head.loss(found[-1], targets[k]))
+    return found, torch.stack(losses).sum() if losses else 0.0
