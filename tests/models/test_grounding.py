@@ -105,14 +105,14 @@ def test_the_best_box_is_inside_the_image() -> None:
     assert box.max() <= 1
 
 
-@pytest.mark.parametrize("name", ["u-llava", "covlm"])
+@pytest.mark.parametrize("name", ["u-llava", "covlm", "omg-llava"])
 def test_heads_learn_what_they_are_shown(name) -> None:
     torch.manual_seed(0)
     ours = row(name).train()
     inputs = inputs_of(ours.config, 1)
-    box = torch.tensor([[0.25, 0.25, 0.75, 0.5]])
+    box = torch.tensor([[0.05, 0.05, 0.45, 0.45]])
     mask = rasterise(box, (16, 16)).float()
-    targets = [mask if head["name"] == "masks" else box for head in ours.config.heads]
+    targets = [mask if head["name"] in ("masks", "cells") else box for head in ours.config.heads]
     optimizer = torch.optim.AdamW(ours.heads.parameters(), 1e-2)
     losses = []
     for _ in range(12):

@@ -189,7 +189,10 @@ def check_training(name: str) -> None:
     if config.mask == "prefix":  # the answer is the end of the prompt
         labels[:, :-2] = -100
     if config.heads:
-        wanted = {"masks": torch.ones(1, 9, 9), "boxes": torch.ones(1, 4), "detector": torch.ones(1, 4)}
+        wanted = dict.fromkeys(("masks", "cells"), torch.ones(1, 9, 9)) | {
+            "boxes": torch.ones(1, 4),
+            "detector": torch.ones(1, 4),
+        }
         inputs["targets"] = [wanted[head["name"]] for head in config.heads]
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 3e-3)
     losses = []

@@ -192,18 +192,26 @@ class MeanFirst(SameWidth):
 
 
 class Select(Connector):
-    """Keep some of the channels, and the tokens after the first ones.
+    """Keep some of the channels, and the first tokens or those after them.
 
     Args:
         width: D.
         out_width: Ignored.
         channels: First channel, and the one after the last; None is all that follow.
         skip: Tokens in front that are dropped.
+        first: Tokens in front that alone are kept, as one row.
     """
 
-    def __init__(self, width: int, out_width: int, channels: tuple[int, int | None], skip: int = 0):
+    def __init__(
+        self, width: int, out_width: int, channels: tuple[int, int | None], skip: int = 0, first: int | None = None
+    ):
         super().__init__()
-        self.channels, self.skip = slice(*channels), skip
+        self.channels, self.kept = slice(*channels), slice(skip, first)
+
+    @staticmethod
+    def grid(grid: Grid, first: int | None = None, **_: Any) -> Grid:
+        """Return the same grid, or one row of the first tokens."""
+        return (1, first) if first else grid
 
     @staticmethod
     def width(width: int, out_width: int, channels: tuple[int, int | None] = (0, None), **_: Any) -> int:
@@ -212,7 +220,7 @@ class Select(Connector):
 
     def forward(self, tokens_BND: Tensor, grid: Grid) -> Tensor:
         """Map (B, N, D) to (B, M, channels)."""
-        return tokens_BND[:, self.skip :, self.channels]
+        return tokens_BND[:, self.kept, self.channels]
 
 
 class Split(Connector):

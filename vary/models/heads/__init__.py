@@ -5,6 +5,6 @@ Does not belong here: targets (`train`), decoding of a reading head's output (`r
 """
 
 from .detector import Detector
-from .grounding import BoxHead, MaskHead, TokenHead
+from .grounding import BoxHead, CellHead, MaskHead, TokenHead
 
-HEADS: dict[str, type[TokenHead]] = {"boxes": BoxHead, "detector": Detector, "masks": MaskHead}
+HEADS: dict[str, type[TokenHead]] = {"boxes": BoxHead, "cells": CellHead, "detector": Detector, "masks": MaskHead}

@@ -125,6 +125,30 @@ class MaskHead(TokenHead):
         return bce * F.binary_cross_entropy_with_logits(logits, wanted) + weight * dice.mean()
 
 
+class CellHead(TokenHead):
+    """Draw a mask in the cells of a vocabulary: the products of their tokens and the projected state (MaskFormer).
+
+    Args:
+        width: E.
+        seen: D.
+        token: Id of the token that stands for a mask.
+        out: Width of the products.
+    """
+
+    vocabulary: ClassVar[int | None] = 0
+    loss = MaskHead.loss
+    weights = 2.0, 0.5
+
+    def __init__(self, width: int, seen: int, token: int, out: int = 256):
+        super().__init__(token)
+        self.project, self.cells = relu_layers(width, width, out), nn.Linear(seen, out)
+
+    def forward(self, states_KE: Tensor, tokens_KND: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Return log-odds (K, rows, columns) of masks of the padded image."""
+        cells = self.cells(tokens_KND[:, -grid[0] * grid[1] :])
+        return (cells @ self.project(states_KE)[..., None])[..., 0].unflatten(1, grid)
+
+
 def relu_layers(*widths: int) -> nn.Sequential:
     """Return linear layers with ReLU between them."""
     layers: list[nn.Module] = []

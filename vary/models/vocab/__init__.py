@@ -13,11 +13,13 @@ from ..connect import build
 from .base import VisionFeatures, Vocabulary
 from .nano import NanoVocabulary
 from .native import PackedVocabulary, PatchVocabulary
+from .objects import ObjectVocabulary
 from .sam import SamVocabulary
 from .towers import TowerVocabulary
 
 VOCABULARIES: dict[str, type[Vocabulary]] = {
     "nano": NanoVocabulary,
+    "objects": ObjectVocabulary,
     "packed": PackedVocabulary,
     "patch": PatchVocabulary,
     "sam": SamVocabulary,
@@ -74,6 +76,7 @@ def build_vocabulary(name: str, **sizes: Any) -> Vocabulary:
 __all__ = [
     "VOCABULARIES",
     "NanoVocabulary",
+    "ObjectVocabulary",
     "PackedVocabulary",
     "PatchVocabulary",
     "SamVocabulary",

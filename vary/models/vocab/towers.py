@@ -90,7 +90,7 @@ class TowerVocabulary(Vocabulary):
         """Return `stride`, or else the patch size of the tower."""
         config, stride = sizes["config"], sizes.get("stride") or sizes["config"].get("patch_size")
         if stride is None:
-            stride = getattr(_config(config), "patch_size", None)
+            stride = getattr(tower_config(config), "patch_size", None)
         if isinstance(steps := config.get("patch_stride"), list | tuple):
             stride = math.prod(steps)
         if not isinstance(stride, int):
@@ -176,13 +176,14 @@ def _build(config: dict[str, Any]) -> Any:
     """Build a tower with random weights."""
     import transformers  # takes seconds, and a reader of lines needs none of it
 
-    own = _config(config)
+    own = tower_config(config)
     name = CLASSES.get(config["model_type"])
     tower = getattr(transformers, name)(own) if name else transformers.AutoModel.from_config(own)
     return getattr(tower, "vision_model", tower)
 
 
-def _config(config: dict[str, Any]) -> Any:
+def tower_config(config: dict[str, Any]) -> Any:
+    """Return the configuration of transformers that a mapping describes."""
     from transformers import AutoConfig
 
     values = dict(config)

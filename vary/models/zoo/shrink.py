@@ -15,6 +15,7 @@ BYTES = 256  # tokens that every miniature has: its tokenizer spells bytes
 POSITIONS = 512
 WIDTH = 32  # of a language model
 TOWER = 28  # width of the first tower
+QUERIES = 5  # objects of a segmenter
 
 
 def shrink(settings: Settings) -> Settings:
@@ -58,6 +59,7 @@ def _reader(part: Settings) -> Settings:
         "points": {"points": [20, 9, 4], "neighbours": 3, "side": 24},
         "levels": {"levels": 2, "groups": 4, "sizes": [10, 22], "cells": 2},
         "boxes": {"out": 20},
+        "cells": {"out": 20},
         "detector": {"hidden": 18},
         "masks": {"config": {"mlp_dim": 34, "iou_head_hidden_dim": 12}},
     }
@@ -121,6 +123,11 @@ def _tower(config: Settings, k: int) -> tuple[Settings, float]:
     wide = TOWER + 8 * k
     if "embed_dim" in config or "hidden_sizes" in config:
         return _shrink_stages(config)
+    if "backbone_config" in config:
+        backbone = config["backbone_config"] | {"hidden_sizes": [4, 5, 6, TOWER // 4], "depths": [1] * 4}
+        sizes = {"feature_size": 32, "mask_feature_size": 32, "hidden_dim": 32, "num_attention_heads": 2}
+        layers = {"encoder_layers": 1, "decoder_layers": 2, "encoder_feedforward_dim": 20, "dim_feedforward": 22}
+        return config | sizes | layers | {"num_queries": QUERIES, "backbone_config": backbone}, 1 / SIDE
     small: Settings = {
         "hidden_size": wide,
         "intermediate_size": wide + 18,
@@ -164,6 +171,7 @@ def _connector(connector: Settings) -> Settings:
         found["to"] = [max(1, -(-side // SIDE)) for side in connector["to"]]
     if connector["name"] == "select":  # bounds are the width of the first tower
         found["channels"] = [TOWER if bound else bound for bound in connector["channels"]]
+        found |= {key: QUERIES for key in ("skip", "first") if connector.get(key, 0) > 1}
     if connector["name"] == "query":
         found |= {"queries": 4, "heads": 4}
     elif "queries" in connector:
