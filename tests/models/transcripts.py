@@ -14,8 +14,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from transformers import GotOcr2VisionConfig
+from transformers.models.got_ocr2.modeling_got_ocr2 import GotOcr2VisionEncoder
 
 from .resampler_transcripts import llava_uhd, minicpm_v, qwen_vl
+from .test_sam import fill
 from .transcript_parts import (
     Weights,
     affine,
@@ -251,9 +254,70 @@ def internvl(model: Any, inputs: dict[str, Any]) -> Tensor:
     return two_layers(under(state, "connector."), x[:, 1:])
 
 
+def sam_tokens(vocabulary: Any, pixels: Tensor) -> Tensor:
+    """Vary's vocabulary: SAM's encoder, as GOT-OCR of transformers has it, and two convolutions."""
+    sizes = vocabulary.sizes
+    encoder = GotOcr2VisionEncoder(
+        GotOcr2VisionConfig(
+            hidden_size=sizes["hidden"], output_channels=sizes["neck"], num_hidden_layers=sizes["depth"],
+            num_attention_heads=sizes["heads"], image_size=sizes["image_size"], patch_size=sizes["patch"],
+            window_size=sizes["window"], global_attn_indexes=sizes["global_blocks"], mlp_dim=sizes["mlp"],
+        )
+    )  # fmt: skip
+    fill(encoder, vocabulary)
+    x = encoder(pixels).last_hidden_state
+    for name in ("net_2", "net_3"):
+        x = F.conv2d(x, vocabulary.state_dict()[f"{name}.weight"], stride=2, padding=1)
+    return x.flatten(2).permute(0, 2, 1)
+
+
+def vary_tiny(model: Any, inputs: dict[str, Any]) -> Tensor:
+    seen = sam_tokens(model.vocabularies[0], inputs["pixel_values"])
+    return affine(model.state_dict(), "connector.0.linear", seen)
+
+
+def vary(model: Any, inputs: dict[str, Any]) -> Tensor:
+    low, high = inputs["pixel_values"]
+    first = model.vocabularies[0].tower(low, output_hidden_states=True).hidden_states[-2][:, 1:]
+    seen = (first, sam_tokens(model.vocabularies[1], high))
+    return torch.cat([affine(model.state_dict(), f"connector.{k}.linear", x) for k, x in enumerate(seen)], -1)
+
+
+def dreamllm(model: Any, inputs: dict[str, Any]) -> Tensor:
+    return affine(model.state_dict(), "connector.linear", hidden(model, inputs, -2)[:, 1:])
+
+
+def vita(model: Any, inputs: dict[str, Any]) -> Tensor:
+    """They halve the features; our first layer has half of their weights."""
+    x = model.vocabularies[0].tower(inputs["pixel_values"]).last_hidden_state[:, 1:] * 0.5
+    side = math.isqrt(x.shape[1])
+    x = x.reshape(len(x), side, side, -1)
+    n, rows, columns, width = x.shape
+    x = x.reshape(n, rows, columns // 2, 2 * width).permute(0, 2, 1, 3)
+    x = x.reshape(n, columns // 2, rows // 2, 4 * width).permute(0, 2, 1, 3).flatten(1, 2)
+    w = step(model, 1)
+    return two_layers(w | {"layers.0.weight": w["layers.0.weight"] * 2}, x)
+
+
+def eagle(model: Any, inputs: dict[str, Any]) -> Tensor:
+    clip, convnext = (vocabulary.tower for vocabulary in model.vocabularies)
+    x = clip.embeddings.patch_embedding(inputs["pixel_values"][0]).flatten(2).transpose(1, 2)
+    x = x + clip.embeddings.position_embedding.weight[None, 1:]
+    x = normed(clip.state_dict(), "pre_layrnorm", x)
+    for layer in clip.encoder.layers:
+        x = layer(x, None)
+        x = x[0] if isinstance(x, tuple) else x
+    y = convnext.embeddings(inputs["pixel_values"][1])
+    for stage in convnext.encoder.stages:
+        y = stage(y)
+    return two_layers(under(model.state_dict(), "connector."), torch.cat([x, y.flatten(2).transpose(1, 2)], -1))
+
+
 TOKENS: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {
     "bliva": bliva,
     "convllava": convllava,
+    "dreamllm": dreamllm,
+    "eagle": eagle,
     "inf-llava": inf_llava,
     "internvl-1": internvl,
     "llava-uhd": llava_uhd,
@@ -267,7 +331,12 @@ TOKENS: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {
     "slowfast-llava": slowfast,
     "sphinx": sphinx,
     "sphinx-x": sphinx_x,
+    "vary-base": vary,
+    "vary-tiny": vary_tiny,
+    "vary-tiny-paper": vary_tiny,
+    "vary-toy": vary,
     "vila2": vila,
+    "vita": vita,
     "yi-vl": yi_vl,
 }
 

@@ -88,17 +88,25 @@ class Codes(Fusion):
         width: D.
         text, layers, sight: As in `Fusion`.
         first: Id of the first vector.
-        count: Number of vectors.
+        count: Number of vectors; None for tokens that are numbers of vectors already.
     """
 
     def __init__(
-        self, width: int, text: PreTrainedConfig, layers: list[nn.Module], sight: Sight, first: int, count: int
+        self,
+        width: int,
+        text: PreTrainedConfig,
+        layers: list[nn.Module],
+        sight: Sight,
+        first: int,
+        count: int | None = None,
     ):
         super().__init__(width, text, layers, sight)
-        self.table, self.first = nn.Embedding(count, width), first
+        self.table, self.first = None if count is None else nn.Embedding(count, width), first
 
     def ids(self, tokens_LD: Tensor) -> Tensor:
         """Return the ids (L)."""
+        if self.table is None:
+            return tokens_LD[:, 0].long() + self.first
         return torch.cdist(tokens_LD.float(), self.table.weight.float()).argmin(-1) + self.first
 
     def embed(self, tokens_LD: Tensor, table: nn.Module) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 from ...io.errors import ConfigError
 from ..connect import build
 from .base import VisionFeatures, Vocabulary
+from .codes import CodeVocabulary
 from .nano import NanoVocabulary
 from .native import PackedVocabulary, PatchVocabulary
 from .objects import ObjectVocabulary
@@ -18,6 +19,7 @@ from .sam import SamVocabulary
 from .towers import TowerVocabulary
 
 VOCABULARIES: dict[str, type[Vocabulary]] = {
+    "codes": CodeVocabulary,
     "nano": NanoVocabulary,
     "objects": ObjectVocabulary,
     "packed": PackedVocabulary,
@@ -75,6 +77,7 @@ def build_vocabulary(name: str, **sizes: Any) -> Vocabulary:
 
 __all__ = [
     "VOCABULARIES",
+    "CodeVocabulary",
     "NanoVocabulary",
     "ObjectVocabulary",
     "PackedVocabulary",

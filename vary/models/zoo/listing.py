@@ -174,7 +174,7 @@ def _positions(found: dict[str, Any]) -> str:
 
 
 def _language(text: dict[str, Any]) -> str:
-    width = next(text[key] for key in ("hidden_size", "d_model", "embed_dim") if key in text)
+    width = next(text[key] for key in ("hidden_size", "d_model", "embed_dim", "n_embd") if key in text)
     return f"{text['model_type'].removesuffix('_text').removesuffix('_text_model')} {width}"
 
 

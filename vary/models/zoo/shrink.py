@@ -16,6 +16,7 @@ POSITIONS = 512
 WIDTH = 32  # of a language model
 TOWER = 28  # width of the first tower
 QUERIES = 5  # objects of a segmenter
+CODES = 40  # vectors that an image is made of
 
 
 def shrink(settings: Settings) -> Settings:
@@ -31,7 +32,7 @@ def shrink(settings: Settings) -> Settings:
         inside |= {"every": 1, "first": 0} if fusion.get("levels") else {}
         found["fusion"] = fusion | {key: value for key, value in inside.items() if key in fusion}
     if fusion.get("name") == "codes":
-        found["fusion"] = fusion | {"count": 40}
+        found["fusion"] = fusion | ({"count": CODES} if "count" in fusion else {})
     if "slow" in (arrange := settings.get("arrange", {})):
         found["arrange"] = arrange | {"slow": 2, "fast": [2, 2]}
     if routes := settings.get("routes"):
@@ -121,6 +122,12 @@ def _image(size: int, cell: int) -> tuple[int, float]:
 def _tower(config: Settings, k: int) -> tuple[Settings, float]:
     """Shrink the configuration of a tower of transformers."""
     wide = TOWER + 8 * k
+    if "channel_multiplier" in config:
+        small = {"base_channels": 32, "latent_channels": 32, "embed_dim": 4, "num_embeddings": CODES}
+        stride = 2 ** (len(config["channel_multiplier"]) - 1)
+        side = config["num_patches"] * stride
+        small |= {"num_res_blocks": 1, "channel_multiplier": [1] * len(config["channel_multiplier"])}
+        return config | small | {"num_patches": _image(side, stride)[0] // stride}, 1 / SIDE
     if "embed_dim" in config or "hidden_sizes" in config:
         return _shrink_stages(config)
     if "backbone_config" in config:
@@ -219,6 +226,7 @@ def _language(settings: Settings) -> Settings:
         **{"encoder_ffn_dim": 40, "decoder_ffn_dim": 52, "encoder_layers": 2, "decoder_layers": 1},
         **{"encoder_attention_heads": 4, "decoder_attention_heads": 4, "attention_heads": 4},
         **{"embed_dim": WIDTH, "layers": 2},
+        **{"n_embd": WIDTH, "n_head": 4, "n_layer": 2, "n_positions": POSITIONS},  # of GPT-2
         **{"n_heads": 4, "n_layers": 2, "expansion_ratio": 2, "max_seq_len": POSITIONS},  # of MPT
     }
     text = text | {key: value for key, value in small.items() if key in text}
