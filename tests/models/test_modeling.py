@@ -127,7 +127,9 @@ def test_a_second_vocabulary_is_one_class_and_one_line(monkeypatch, processor) -
 
 
 def test_unknown_names_list_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="unknown vocabulary 'clap'; allowed: nano, packed, patch, sam, tower"):
+    with pytest.raises(
+        ValueError, match="unknown vocabulary 'clap'; allowed: codes, nano, objects, packed, patch, sam, tower"
+    ):
         build_vocabulary("clap")
     with pytest.raises(ValueError, match="unknown model 'vary-big'; allowed: vary-nano"):
         preset("vary-big")

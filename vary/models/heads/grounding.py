@@ -193,8 +193,10 @@ def predict(
     losses = []
     for k, head in enumerate(cast("list[TokenHead]", heads)):
         prompts, places = head.find(ids_BT)
-        given = images.tokens_of(prompts, head.vocabulary) if len(prompts) else ()
-        found.append(head(out.last_hidden_state[prompts, places], *given) if given else None)
-        if targets is not None and given:
-            losses.append(head.loss(found[-1], targets[k]))
+        if not len(prompts):
+            found.append(None)
+            continue
+        made = head(out.last_hidden_state[prompts, places], *images.tokens_of(prompts, head.vocabulary))
+        found.append(made)
+        losses += [head.loss(made, targets[k])] if targets is not None else []
     return found, torch.stack(losses).sum() if losses else 0.0

@@ -123,11 +123,10 @@ def _tower(config: Settings, k: int) -> tuple[Settings, float]:
     """Shrink the configuration of a tower of transformers."""
     wide = TOWER + 8 * k
     if "channel_multiplier" in config:
-        small = {"base_channels": 32, "latent_channels": 32, "embed_dim": 4, "num_embeddings": CODES}
-        stride = 2 ** (len(config["channel_multiplier"]) - 1)
-        side = config["num_patches"] * stride
-        small |= {"num_res_blocks": 1, "channel_multiplier": [1] * len(config["channel_multiplier"])}
-        return config | small | {"num_patches": _image(side, stride)[0] // stride}, 1 / SIDE
+        stages, stride = len(config["channel_multiplier"]), 2 ** (len(config["channel_multiplier"]) - 1)
+        found = config | {"base_channels": 32, "latent_channels": 32, "embed_dim": 4, "num_embeddings": CODES}
+        found |= {"num_res_blocks": 1, "channel_multiplier": [1] * stages}
+        return found | {"num_patches": _image(config["num_patches"] * stride, stride)[0] // stride}, 1 / SIDE
     if "embed_dim" in config or "hidden_sizes" in config:
         return _shrink_stages(config)
     if "backbone_config" in config:
@@ -140,8 +139,8 @@ def _tower(config: Settings, k: int) -> tuple[Settings, float]:
         "intermediate_size": wide + 18,
         "num_hidden_layers": LAYERS,
         "num_attention_heads": 2,
+        **{"output_channels": 16, "window_size": 3, "global_attn_indexes": [1]},  # of SAM
     }
-    small |= {"output_channels": 16, "window_size": 3, "global_attn_indexes": [1]}
     found = config | {key: value for key, value in small.items() if key in config}
     key = "input_size" if "input_size" in config else "image_size"
     size, patch = config.get(key), config.get("patch_size")
