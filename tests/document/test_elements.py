@@ -35,9 +35,12 @@ def block(*lines: Line) -> Block:
         ([line("1914-"), line("and on")], "1914- and on"),
         ([line("-"), line("a dash")], "- a dash"),
         ([line("one two-", 100), line("three"), line("four")], "one twothree four"),
-        ([line("a short line", 84), line("stays")], "a short line\nstays"),
+        ([line("a short line", 50), line("stays", 40)], "a short line\nstays"),
+        ([line("a ragged line", 70), line("runs on", 40)], "a ragged line\nruns on"),  # its next word had room
+        ([line("a ragged line", 70), line("continues", 60)], "a ragged line continues"),
+        ([line("-----", 50), line("OIL 2.10", 80), line("JAM 4.00", 80)], "-----\nOIL 2.10\nJAM 4.00"),  # a receipt
         ([line("nearly full", 86), line("runs on")], "nearly full runs on"),
-        ([line("short-", 50), line("hyphen")], "short-\nhyphen"),
+        ([line("short-", 50), line("hyphen", 40)], "short-\nhyphen"),
         ([line("Chapter . . . . . 7"), line("Another . . . . . 9")], "Chapter . . . . . 7\nAnother . . . . . 9"),
     ],
 )
@@ -86,7 +89,7 @@ def test_json() -> None:
             {
                 "number": 1, "status": "ok", "error": None, "width": 200, "height": 100, "dpi": 112.0,
                 "attempts": 1, "label": None, "rotation": 0, "skew": 0.0, "layer": "none", "hidden": [], "rejected": [],
-                    "disagreements": [], "formulas": [],
+                    "disagreements": [], "formulas": [], "unread_marks": [],
                 "seconds": 1.235,
                 "confidence": 0.75, "text": "né",
                 "blocks": [
@@ -106,7 +109,7 @@ def test_json() -> None:
             {
                 "number": 2, "status": "failed", "error": "the ink has run", "width": 0, "height": 0, "dpi": None,
                 "attempts": 1, "label": None, "rotation": 0, "skew": 0.0, "layer": "none", "hidden": [], "rejected": [],
-                    "disagreements": [], "formulas": [],
+                    "disagreements": [], "formulas": [], "unread_marks": [],
                 "seconds": 0.0,
                 "confidence": None, "text": "", "blocks": [],
             },

@@ -112,3 +112,27 @@ def test_tags_that_call_everything_a_heading_are_not_believed() -> None:
     page = Page(1, "ok", 100, 100, blocks=[block("One"), block("Two")])
     apply_tags(page, [("H1", "", (0, 0, 100, 100))])
     assert [b.kind for b in page.blocks] == ["text", "text"]
+
+
+LISTED = """
+#set page(width: 300pt, height: 240pt)
+Things of the yard that are counted at dusk, and by whom.
+#enum(numbering: "I)",
+  [Saws go to the rack in the shed, which is locked when the last cart has left for the night.], [Ropes])
+#v(16pt)
+Text between the two lists, as long as one line of it.
+#v(16pt)
+#list(marker: [o], [Tar], [Oakum])
+"""
+
+
+def test_labels_of_list_items_in_tagged_files_begin_items(tmp_path) -> None:
+    """Neither `I)` nor a letter o looks like the mark of an item."""
+    (tmp_path / "a.typ").write_text(LISTED, encoding="utf-8")
+    typst.compile(tmp_path / "a.typ", output=tmp_path / "a.pdf", format="pdf", timestamp=0)
+    text = read(tmp_path / "a.pdf", load("layer")).markdown()
+    assert "\n- I) Saws go to the rack in the shed, which is locked when the last cart has left for the night." in text
+    assert "- II) Ropes\n" in text
+    assert text.endswith("- Tar\n- Oakum")
+    typst.compile(tmp_path / "a.typ", output=tmp_path / "a.pdf", format="pdf", timestamp=0, pdf_tags=False)
+    assert "- I)" not in read(tmp_path / "a.pdf", load("layer")).markdown()

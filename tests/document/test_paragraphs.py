@@ -8,6 +8,7 @@ from tests.document import test_structure as lines_of
 from tests.document.test_layout import PROSE, laid_out, line, row, tables
 from vary.document.elements import Document
 from vary.document.evidence import Evidence
+from vary.document.lines import TextLine
 
 WIDE = "words that fill the line of an entry up to the right edge of it"
 
@@ -21,6 +22,19 @@ def test_entries_with_hanging_indents_are_paragraphs_of_their_own() -> None:
     lines = [line(f"{name} {WIDE}", 10, 60 + 36 * k) for k, name in enumerate(names)]
     lines += [line("and its last words.", 34, 78 + 36 * k) for k in range(3)]
     assert texts(*lines) == [f"{name} {WIDE} and its last words." for name in names]
+
+
+def letter(first: str) -> list[TextLine]:
+    """Single rows far apart, and two paragraphs of close rows, as in letters."""
+    tops = [(first, 60), ("Dear Sir or Madam,", 96), (f"A {WIDE}", 132), (f"b {WIDE}", 150), ("Some words.", 168)]
+    tops += [(f"C {WIDE}", 204), (f"d {WIDE}", 222), ("Its end.", 240), ("Yours faithfully,", 276), ("M. Hazel", 312)]
+    return [line(text, 10, top) for text, top in tops]
+
+
+def test_single_rows_of_a_letter_are_paragraphs_of_their_own() -> None:
+    read = texts(*letter("Mooring no. 118"))
+    assert read[:2] == ["Mooring no. 118", "Dear Sir or Madam,"]
+    assert read[2:4] == [f"A {WIDE} b {WIDE} Some words.", f"C {WIDE} d {WIDE} Its end."]
 
 
 def test_indented_first_lines_begin_paragraphs() -> None:

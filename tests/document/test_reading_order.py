@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from vary.document.elements import STYLES
 from vary.document.layout.reading_order import order_blocks
 from vary.document.lines import TextLine
 
@@ -202,3 +204,36 @@ def test_a_narrow_gutter_is_found_at_any_resolution(dpi) -> None:
 def test_word_gaps_of_a_few_rows_are_no_gutter() -> None:
     lines = run_together(4, 12.0, EM)
     assert [len(row) for row in rows_of(lines)] == [1] * 4
+
+
+@pytest.mark.parametrize("over", [-2.0, 2.0, 4.0])
+def test_a_centred_line_that_ends_in_the_gutter_does_not_move_it(over) -> None:
+    """The last line of an abstract ends at the left edge of the right column."""
+    abstract = [line(f"a{k} ".ljust(75, "x"), 154, 100 + STEP * k) for k in range(2)]
+    last = line("a2 ".ljust(40, "x"), 476 + over - 320, 140)
+    left, right = column("l", 12, 88, 185, 45), column("r", 12, 476, 162, 45)
+    assert rows_of([*abstract, last, *left, *right]) == [*names("a", 3), *names("l", 12), *names("r", 12)]
+
+
+def test_a_listing_in_columns_keeps_its_rows() -> None:
+    words, values = ["%token", "%start", "%union", "%right"], ["INT DOUBLE", "formula", "<d> real", "MINUS"]
+    lines = [line(text, x, 100 + STEP * k) for x, some in ((40, words), (130, values)) for k, text in enumerate(some)]
+    rows = rows_of([*lines, *column("p", 8, 40, 200, 70)])
+    assert rows[:4] == [[word, value.split()[0]] for word, value in zip(words, values, strict=True)]
+
+
+@pytest.mark.parametrize("seed", [39, 80, 133, 136, 186])
+def test_blanks_of_typewriter_text_are_no_gutter(seed) -> None:
+    """They are wide, and stand one below the other in several rows: so they do by chance with these seeds."""
+    rng, mono = random.Random(seed), np.array([name == "mono" for name in STYLES])
+    text = "four lanterns from the copper kettle works one cracked with a note on how to trim their wicks"
+    words = text.split(" ")
+    lines = []
+    for k in range(14):
+        text = f"n{k} "
+        while len(text) < 50:
+            text += rng.choice(words) + " "
+        one = line(text.strip(), 40, 100 + STEP * k)
+        one.boxes[:, [0, 2]] = 40 + 1.2 * (one.boxes[:, [0, 2]] - 40)  # 0.6 em per character
+        lines.append(replace(one, styles=np.tile(mono, (len(one.text), 1))))
+    assert rows_of(lines) == names("n", 14)

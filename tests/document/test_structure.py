@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vary.document.elements import Block, Document, Line, Page
-from vary.document.running_heads import mark_running_heads
+from vary.document.layout.running_heads import mark_running_heads
 from vary.document.structure import find_structure
 
 STEP, HIGH = 7, 14  # px, of a character
@@ -124,6 +124,20 @@ def test_a_listing_is_one_block_with_its_short_lines() -> None:
     assert kinds(found) == ["code", "text", "text"]
     assert found.blocks[0].text.split("\n")[-1] == "}"
     assert kinds(page(block(code("x", 10, 100)), PROSE)) == ["text", "text"]  # a word of code alone
+
+
+def test_a_listing_that_fills_most_of_a_page_is_code_and_a_page_of_typewriter_type_is_text() -> None:
+    listing = [code("while True: print(count)", 10, 40 + 18 * k) for k in range(12)]
+    text = line("What the program does.", 10, 10)
+    assert kinds(page(block(text), block(*listing))) == ["text", "code"]
+    assert kinds(page(block(*listing))) == ["text"]
+
+
+def test_letters_with_a_full_stop_begin_items_before_a_capital() -> None:
+    found = page(block(line("a. Saws go to the rack.", 10, 10), line("b. Ropes are coiled.", 10, 28)), PROSE)
+    assert found.blocks[0].kind == "list"
+    for text in ("p. 12 of the register", "a. m. and p. m.", "x. Unknown"):
+        assert page(block(line(text, 10, 10)), PROSE).blocks[0].kind == "text"
 
 
 def test_text_in_larger_type_than_the_references_is_no_heading() -> None:

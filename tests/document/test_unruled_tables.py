@@ -179,3 +179,28 @@ def test_numbers_with_a_blank_as_wide_as_in_prose_are_one_cell() -> None:
         right = replace(right, boxes=right.boxes + np.array([203.5, 0] * 2, np.float32))
         lines += [line(name, 10, 80 + 16 * k, 10), joined(left, right)]
     assert [one.cells for one in tables(laid_out(*lines))] == [rows]
+
+
+def test_a_cell_of_two_lines_with_amounts_centred_on_it_is_one_row() -> None:
+    """An invoice with a rule below each item; its addresses and dates stand above the table."""
+    goods = [("Oak beam", "seasoned long", "3", "118.50"), ("Iron hinge", "with screws", "12", "9.75")]
+    sender, dates = ["Ms Hazel", "Alder and Sons", "14 Quay Street"], ["Date: 3 May", "Due: 9 May", "Number: 88"]
+    lines = [one for k in range(3) for one in row(2 + 18 * k, (10, sender[k]), (380, dates[k]))]
+    lines += [line("Saltwick", 10, 56), *row(90, (10, "Item"), (300, "Count"), (420, "Price"))]
+    for k, (name, more, count, price) in enumerate(goods):
+        top = 114 + 50 * k
+        lines += [line(name, 10, top), line(more, 10, top + 20), *row(top + 10, (300, count), (420, price))]
+    lines += row(214, (10, "Carriage"), (300, "1"), (420, "40.00"))
+    rules = [(5.0, y, 560.0, y + 1) for y in (86.0, 110.0, 160.0, 210.0, 236.0)]
+    page = laid_out(*lines, evidence=Evidence(rules=rules))
+    (found,) = tables(page)
+    wanted = [[f"{name} {more}", count, price] for name, more, count, price in goods]
+    assert found.cells == [["Item", "Count", "Price"], *wanted, ["Carriage", "1", "40.00"]]
+    assert [one.text for one in page.lines[:7]] == [*sender, "Saltwick", *dates]
+
+
+def test_a_line_above_a_table_that_runs_over_its_first_columns_is_no_name_of_them() -> None:
+    above = line("Statement of May, account 118-0042-71", 10, 52)
+    page = laid_out(above, *placed(TOWNS, [10, 90, 170], 28))
+    assert [one.cells for one in tables(page)] == [TOWNS]
+    assert page.lines[0].text == above.text

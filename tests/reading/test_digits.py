@@ -11,7 +11,8 @@ from vary.reading.ctc import merge_doubled
 from vary.reading.loader import load_reader
 from vary.reading.pages import read_document
 from vary.reading.reader import Reader
-from vary.reading.spelling.alternatives import digit_odds, spell_digits
+from vary.reading.spelling.alternatives import spell_digits
+from vary.reading.spelling.lookalikes import rival_odds
 
 ALPHABET = "0123456789RoOIlg "
 
@@ -44,7 +45,7 @@ def column(*texts: str, likely: dict[str, dict[str, float]]) -> list[TextLine]:
         for j, ch in enumerate(text):
             for other, p in likely.get(ch, {ch: 0.95}).items():
                 path[j, ALPHABET.index(other) + 1] = p
-        lines.append(TextLine(text, boxes, path.max(1), 16.0, digits=digit_odds(path, ALPHABET)))
+        lines.append(TextLine(text, boxes, path.max(1), 16.0, rivals=rival_odds(path, ALPHABET)))
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from vary.document.lines import TextLine
 from vary.reading.ctc import with_text
 from vary.reading.spelling.letter_case import ALIKE, correct_case, odds_of_other_case
+from vary.reading.spelling.lookalikes import RIVALS, rival_odds
 
 SIZE = 20  # px per em
 FACES = ("DejaVuSans.ttf", "DejaVuSerif.ttf", "LiberationSerif-Regular.ttf", "DejaVuSansMono.ttf")
@@ -28,10 +30,18 @@ def draw(text: str, face: str) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(image), boxes
 
 
+def rivals(text: str, other: float, of: Container[str] = ALIKE) -> np.ndarray:
+    """Probabilities of the letters of a text in their other case."""
+    odds = np.zeros((len(text), len(RIVALS)), np.float32)
+    for k, ch in enumerate(text):
+        if ch in of:
+            odds[k, RIVALS.index(ch.swapcase())] = other
+    return odds
+
+
 def corrected(shown: str, read: str, face: str, other: float = 0.3) -> str:
     pixels, boxes = draw(shown, face)
-    line = TextLine(read, boxes, np.full(len(read), 0.6, np.float32), SIZE)
-    line.other_case = np.where([ch in ALIKE for ch in read], other, 0.0)
+    line = TextLine(read, boxes, np.full(len(read), 0.6, np.float32), SIZE, rivals=rivals(read, other))
     return correct_case([line], pixels)[0].text
 
 
@@ -67,7 +77,7 @@ def test_letters_that_touch_their_neighbours_stay() -> None:
     pixels, boxes = draw("Outcome", FACES[0])
     joined = pixels.copy()
     joined[40:44, 20:140] = 0  # a line through all letters
-    line = TextLine("outcome", boxes, np.full(7, 0.6, np.float32), SIZE, other_case=np.full(7, 0.3))
+    line = TextLine("outcome", boxes, np.full(7, 0.6, np.float32), SIZE, rivals=rivals("outcome", 0.3))
     assert correct_case([line], joined)[0].text == "outcome"
 
 
@@ -75,26 +85,25 @@ def test_descenders_of_the_line_above_do_not_count() -> None:
     pixels, boxes = draw("Removed", FACES[0])
     touched = pixels.copy()
     touched[:30, round(float(boxes[4, 0])) : round(float(boxes[4, 2]))] = 0  # above the v
-    line = TextLine("Removed", boxes, np.full(7, 0.9, np.float32), SIZE)
-    line.other_case = np.where([ch == "v" for ch in line.text], 0.05, 0.0)
+    line = TextLine("Removed", boxes, np.full(7, 0.9, np.float32), SIZE, rivals=rivals("Removed", 0.05, "v"))
     assert correct_case([line], touched)[0].text == "Removed"
 
 
 def test_a_line_of_another_writer_and_a_corrected_text_stay() -> None:
     pixels, boxes = draw("Outcome", FACES[0])
-    line = TextLine("outcome", boxes, np.full(7, 0.6, np.float32), SIZE, other_case=np.full(7, 0.3))
+    line = TextLine("outcome", boxes, np.full(7, 0.6, np.float32), SIZE, rivals=rivals("outcome", 0.3))
     assert correct_case([with_text(line, "outcomes", "decoder")], pixels)[0].text == "outcomes"
 
 
 def test_the_corrected_letter_has_its_own_confidence() -> None:
     pixels, boxes = draw("Outcome", FACES[0])
-    confidence, other = np.full(7, 0.6, np.float32), np.array([0.3] + [0.0] * 6)
-    line = correct_case([TextLine("outcome", boxes, confidence, SIZE, other_case=other)], pixels)[0]
+    confidence = np.full(7, 0.6, np.float32)
+    line = correct_case([TextLine("outcome", boxes, confidence, SIZE, rivals=rivals("outcome", 0.3, "o"))], pixels)[0]
     assert line.confidence.tolist() == pytest.approx([0.3] + [0.6] * 6)
     assert confidence.tolist() == pytest.approx([0.6] * 7)  # the input is not changed
 
 
 def test_probabilities_of_the_other_case_come_from_the_alphabet() -> None:
     path = np.array([[0.1, 0.5, 0.4, 0.0], [0.1, 0.0, 0.3, 0.6], [0.2, 0.2, 0.2, 0.4]])
-    assert odds_of_other_case(path, "oOa", "oOa").tolist() == pytest.approx([0.4, 0.0, 0.0])
-    assert odds_of_other_case(path[:1], "s", "soa").tolist() == [0.0]  # no capital in the alphabet
+    assert odds_of_other_case(rival_odds(path, "oOa"), "oOa").tolist() == pytest.approx([0.4, 0.0, 0.0])
+    assert odds_of_other_case(rival_odds(path[:1], "soa"), "s").tolist() == [0.0]  # no capital in the alphabet

@@ -12,7 +12,6 @@ __all__ = [
     "layout",
     "lines",
     "orientation",
-    "running_heads",
     "running_text",
     "structure",
 ]

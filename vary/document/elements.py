@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..io.box import Box
 from . import findings
-from .findings import FINDINGS, Disagreement, FileInfo, FormulaReading, HiddenText, RejectedText
+from .findings import FINDINGS, Disagreement, FileInfo, FormulaReading, HiddenText, RejectedText, UnreadMark
 
 if TYPE_CHECKING:
     import pandas
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 Span = tuple[int, int, str]  # characters [start, end) of a text, and a name of STYLES
 ITEM = re.compile(
-    r"[•‣▪●○◦■□◆❖▶►➢➤] ?|\[\d{1,3}\] |[–*·] |\. (?![. ])|- (?=\S)|\(?(?:\d{1,2}[.)]|[a-z]\)) "
+    r"[•‣▪●○◦■□◆❖▶►➢➤] ?|\[\d{1,3}\] |[–*·] |\. (?![. ])|- (?=\S)|\(?(?:\d{1,2}[.)]|[a-z]\)) |"
+    r"[a-h]\. (?=[A-ZÀ-Þ][a-zß-ÿ])"
 )  # the mark that begins a list item
 DOUBTFUL = 0.88  # mean confidence of a page below which it gets a warning; docs/results.md lists pages of all kinds
 HYPHENS = ("-", "\u2010", "\u00ad")  # at the end of a line
@@ -151,6 +152,7 @@ class Page:
         rejected: Ink that was judged not to be text.
         disagreements: Places where the PDF's text layer and the pixels differ.
         formulas: Formulas of the text layer in LaTeX.
+        unread_marks: Words read from pixels with a mark that was not read.
         structured: The reader has already set the kinds of the blocks. Not part of the JSON.
     """
 
@@ -171,6 +173,7 @@ class Page:
     rejected: list[RejectedText] = field(default_factory=list)
     disagreements: list[Disagreement] = field(default_factory=list)
     formulas: list[FormulaReading] = field(default_factory=list)
+    unread_marks: list[UnreadMark] = field(default_factory=list)
     structured: bool = field(default=False, compare=False)
 
     @property
@@ -186,11 +189,16 @@ class Page:
 
     @property
     def doubt(self) -> str | None:
-        """A warning when the mean confidence is below DOUBTFUL, as for a script that the model does not know."""
+        """A warning when the mean confidence is below DOUBTFUL, or when marks of letters were not read."""
         mean = self.confidence
-        if mean is None or mean >= DOUBTFUL:
-            return None
-        return f"read with a mean confidence of {mean:.0%} only: perhaps a script that the model does not know"
+        if mean is not None and mean < DOUBTFUL:
+            return f"read with a mean confidence of {mean:.0%} only: perhaps a script that the model does not know"
+        if marks := self.unread_marks:
+            return (
+                f"{len(marks)} words have marks above letters that were not read, such as {marks[0].text!r}: "
+                "perhaps letters that the model does not know"
+            )
+        return None
 
     @property
     def text(self) -> str:

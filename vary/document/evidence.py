@@ -22,7 +22,7 @@ class Evidence:
         pictures: bitmaps.
         drawings: other paths.
         links: areas and their targets.
-        tags: of a tagged PDF: type (`H1`, `Figure`), alternative text, area.
+        tags: of a tagged PDF: type (`H1`, `Figure`, `Lbl`), alternative text, area.
         fields: form fields: kind as in `FormField`, box, whether it is ticked.
     """
 

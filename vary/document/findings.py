@@ -15,7 +15,7 @@ def round_box(box: Box) -> list[float]:
     return [round(float(value), 1) for value in box]
 
 
-def to_dict(found: HiddenText | RejectedText | Disagreement | FormulaReading) -> dict[str, Any]:
+def to_dict(found: HiddenText | RejectedText | Disagreement | FormulaReading | UnreadMark) -> dict[str, Any]:
     """Return a JSON-ready form of what was found at a place."""
     rounded: dict[str, Any] = {"box": round_box(found.box)}
     if isinstance(found, RejectedText | FormulaReading):
@@ -77,8 +77,17 @@ class RejectedText:
     confidence: float
 
 
+@dataclass
+class UnreadMark:
+    """A word with a mark above a letter that was not read, such as the dot of a ż."""
+
+    text: str
+    box: Box
+
+
 FINDINGS: dict[str, Any] = {
     "hidden": HiddenText, "rejected": RejectedText, "disagreements": Disagreement, "formulas": FormulaReading,
+    "unread_marks": UnreadMark,
 }  # fmt: skip
 
 

@@ -80,8 +80,8 @@ class TextLine:
         styles: (N, S) bool for the S style names of the reading head; None when the head has no styles.
         alternatives: Other spellings of uncertain characters.
         sources: (N,) uint8, index into `elements.SOURCES`; None when all characters come from pixels.
-        digits: (N, 10), probability of each digit, letters that look like it included; None for longer lines.
-        other_case: (N,), probability of the same letter in the other case; None where it is not known.
+        rivals: (N, K), probability of each of the K characters that are easily taken for others
+            (`spelling.lookalikes.RIVALS`); None where it is not known.
     """
 
     text: str
@@ -93,10 +93,9 @@ class TextLine:
     styles: np.ndarray | None = None
     alternatives: Sequence[Alternative] = ()
     sources: np.ndarray | None = None
-    digits: np.ndarray | None = None
-    other_case: np.ndarray | None = None
+    rivals: np.ndarray | None = None
     # arrays with a row for each character
-    PER_CHARACTER: ClassVar[tuple[str, ...]] = ("boxes", "confidence", "styles", "sources", "digits", "other_case")
+    PER_CHARACTER: ClassVar[tuple[str, ...]] = ("boxes", "confidence", "styles", "sources", "rivals")
 
     @property
     def box(self) -> Box:

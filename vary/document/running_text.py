@@ -6,12 +6,14 @@ Paragraphs that go on in another column or on the next page are joined. With `ke
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
 from .elements import HYPHENS, ITEM, LEADER, LINK, LOST, Block, Line, Page, Span
 
+ADDRESS = re.compile(r"\w[@.]\w")
 NOTE = 0.93  # height of the lines of a note, as a share of the text's
 SHORT_LINES = 24  # width of a block of lines that each stand for themselves, in heights of its lines
 
@@ -33,7 +35,7 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
         elif (
             block.kind == "code"
             or separate
-            or right - _ends(before, block.angle)[1] > 0.15 * (right - left)
+            or right - _ends(before, block.angle)[1] > max(0.15 * (right - left), _first_word(line, block.angle))
             or ITEM.match(line.text)
             or LEADER.search(before.text)
         ):
@@ -228,7 +230,7 @@ def is_of_short_lines(block: Block) -> bool:
         return False
     short = block.box[2] - block.box[0] < SHORT_LINES * max(line.box[3] - line.box[1] for line in block.lines)
     starts = [line.text[:1] for line in block.lines[1:]]
-    hyphens = any(line.text.endswith(HYPHENS) for line in block.lines)
+    hyphens = any(line.text.endswith(HYPHENS) and line.text[-2:-1].isalnum() for line in block.lines)
     return short and not hyphens and not any(ch.islower() for ch in starts)
 
 
@@ -250,6 +252,16 @@ def _add_span(spans: list[Span], new: Span, text: str) -> None:
             spans[k] = start, new[1], style
             return
     spans.append(new)
+
+
+def _first_word(line: Line, angle: float) -> float:
+    """Return the width of the first word of a line and of the blank before it, by its share of the text, in pixels.
+
+    It is 0 for addresses of mail and of the web, which stand on lines of their own.
+    """
+    left, right = _ends(line, angle)
+    word = line.text.split(" ")[0]
+    return 0.0 if ADDRESS.search(word) else (right - left) * (len(word) + 1) / max(1, len(line.text))
 
 
 def _ends(line: Line, angle: float) -> tuple[float, float]:

@@ -28,11 +28,14 @@ MAX_HEADING = 200  # characters
 _NUMBER = re.compile(r"(\d+(?:\.\d+)*)\.?\s+(?=[^\W\d])")
 _CELLS = re.compile(r"(?<! ) {2,}(?! )")  # the reader writes two blanks between cells
 MAX_BOLD, BOLD_LINES = 100, 2  # characters and lines of a heading in bold
+_MARK = re.compile(rf"(?:{ITEM.pattern})\s*(?:\(?(?:[IVXivx]+|[A-Za-z]|\d+)[.)] )?")  # of an item, with its label
 SENTENCE = 6  # words of running text
 HANG = 1.2  # indent of the meaning below a term, as a multiple of the size
 _BETWEEN_NAMES = frozenset(
     ("and", "et", "und", "y", "de", "da", "di", "del", "der", "van", "von", "la", "le", "of", "the")
 )
+MIXED, UNSURE = (0.25, 0.9), 0.2  # share of a line in fixed-width type; of characters in such lines
+ALL_MONO = 0.95  # share of the characters of a page in fixed-width type that is its text
 BODY_SHARE, BODY_CHARACTERS = 0.2, 400  # of the characters of a page, for a size of running text
 
 
@@ -115,10 +118,17 @@ def _gap(a: Box, b: Box) -> float:
 
 
 def _drop_common_style(lines: list[Line]) -> None:
-    """Remove a style from all lines when most of the page has it: it emphasises nothing."""
+    """Remove a style from all lines when most of the page has it: it emphasises nothing.
+
+    Listings may fill most of a page. So fixed-width type is removed only from pages that are all in it, as typewriter
+    letters, or where many lines are partly in it: then the reader was not sure of the type.
+    """
     total = sum(len(line.text) for line in lines)
+    shares = [_count_in_style(line, "mono") / max(1, len(line.text)) for line in lines]
+    mixed = sum(len(line.text) for line, share in zip(lines, shares, strict=True) if MIXED[0] < share < MIXED[1])
     for name in STYLES:
-        if 2 * sum(_count_in_style(line, name) for line in lines) > total:
+        most = ALL_MONO if name == "mono" and mixed < UNSURE * total else 0.5
+        if sum(_count_in_style(line, name) for line in lines) > most * total:
             for line in lines:
                 line.styles = [span for span in line.styles if span[2] != name]
 
@@ -281,7 +291,7 @@ def _hangs(item: Line, line: Line) -> bool:
 
 def _text_start(item: Line) -> float:
     """Return where the text of an item begins, after its mark."""
-    found = ITEM.match(item.text)
+    found = _MARK.match(item.text)
     start = len(item.text) - len(item.text[len(found[0]) if found else 0 :].lstrip())
     return item.characters[start][0] if start < len(item.characters) else item.box[0] + 1.0
 

@@ -1,4 +1,4 @@
-"""The tags of a PDF page: headings and pictures that its author marked. Call it in a child process."""
+"""The tags of a PDF page: headings, pictures and labels of list items. Call it in a child process."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from .box import Box, union
 
-Tag = tuple[str, str, Box]  # type (H, H1 to H6, Title, Figure), alternative text, box
-KINDS = frozenset(("H", "H1", "H2", "H3", "H4", "H5", "H6", "Title", "Figure"))
+Tag = tuple[str, str, Box]  # type (one of KINDS), alternative text, box
+KINDS = frozenset(("H", "H1", "H2", "H3", "H4", "H5", "H6", "Title", "Figure", "Lbl"))
 MAX_ELEMENTS = 20_000  # of a page
 MAX_DEPTH = 60
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from ..document.lines import FrameGrid, TextLine
 from .field import Field
-from .spelling.alternatives import SHORT, digit_odds, find_alternatives, spellings
-from .spelling.letter_case import odds_of_other_case
+from .spelling.alternatives import SHORT, find_alternatives, spellings
+from .spelling.lookalikes import one_shape, rival_odds
 from .spelling.pitch import find_pitch, join_dashes, space_by_pitch
 
 SPLIT_EM = 1.3  # training ends a line at gaps of 1.6 em and more; two spikes stand up to 0.3 em inside their letters
@@ -58,8 +58,7 @@ def with_text(line: TextLine, text: str, writer: str) -> TextLine:
         confidence.append(line.confidence[a0:a1] if a1 - a0 == b1 - b0 else np.full(b1 - b0, near.min(), np.float32))
     return replace(
         line, text=text, boxes=np.concatenate(boxes), confidence=np.concatenate(confidence), writer=writer,
-        styles=np.concatenate(styles) if styles else None, alternatives=(), digits=None,
-        other_case=None,
+        styles=np.concatenate(styles) if styles else None, alternatives=(), rivals=None,
     )  # fmt: skip
 
 
@@ -140,8 +139,7 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid, with_alterna
     t = np.arange(first, last)
     path = mix_rows(field, height + slope * ((t + 0.5) * frame_px - middle), t, row_px)
     spelt, peaks, confidence = best_path(path, frame_grid.alphabet)
-    if len(spelt.strip()) <= SHORT:
-        spelt, peaks, confidence = merge_doubled(path, spelt, peaks, confidence, frame_grid.alphabet)
+    spelt, peaks, confidence = merge_doubled(path, spelt, peaks, confidence, frame_grid.alphabet)
     spelt, peaks, confidence = merge_percent(spelt, peaks, confidence, em_px / frame_px)
     pitch = find_pitch(spelt, peaks)
     if pitch is None:
@@ -153,8 +151,7 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid, with_alterna
         return None
     alternatives = find_alternatives(path, text, at, frame_grid.alphabet) if with_alternatives and text == spelt else []
     alternatives = [d.shift(keep.start) for d in alternatives if keep.start <= d.start and d.end <= keep.stop]
-    digits = digit_odds(path[at[keep]], frame_grid.alphabet) if keep.stop - keep.start <= SHORT else None
-    other_case = odds_of_other_case(path[at[keep]], text[keep], frame_grid.alphabet)
+    rivals = rival_odds(path[at[keep]], frame_grid.alphabet)
     text, at, confidence = text[keep], first + at[keep], confidence[keep]
     boxes, styles = _boxes(at, height, slope, middle, em_px, frame_px), None
     rows = ((height + slope * ((at + 0.5) * frame_px - middle)) / row_px).astype(int).clip(0, field.rows - 1)
@@ -163,10 +160,7 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid, with_alterna
         styles = _by_words(text, odds_NS)
         if pitch is not None and "mono" in frame_grid.styles and sum(map(str.isalpha, text)) >= MIN_LETTERS:
             styles[:, frame_grid.styles.index("mono")] = True
-    return TextLine(
-        text, boxes, confidence, em_px, slope, styles=styles, alternatives=alternatives, digits=digits,
-        other_case=other_case,
-    )  # fmt: skip
+    return TextLine(text, boxes, confidence, em_px, slope, styles=styles, alternatives=alternatives, rivals=rivals)
 
 
 def _by_words(text: str, odds_NS: np.ndarray) -> np.ndarray:
@@ -217,10 +211,11 @@ def best_path(path_TA: np.ndarray, alphabet: str) -> tuple[str, np.ndarray, np.n
 def merge_doubled(
     path: np.ndarray, text: str, at: np.ndarray, confidence: np.ndarray, alphabet: str
 ) -> tuple[str, np.ndarray, np.ndarray]:
-    """Replace two characters of the best path of a short line by one where they are two readings of one glyph.
+    """Replace two characters of the best path of a line by one where they are two readings of one glyph.
 
     The best path has `9g` where one frame shows a 9 rather than a g and the next a g rather than a 9. The peaks of two
-    characters are seldom in neighbouring frames, so one is taken unless both are much more likely than either.
+    characters are seldom in neighbouring frames, so one is taken unless both are much more likely than either. In lines
+    of more than SHORT characters, only characters of one shape are replaced, such as `Oo`.
 
     Args:
         path: probabilities (T, A) along the line.
@@ -230,10 +225,16 @@ def merge_doubled(
         alphabet: character of each class from 1.
     """
     out, frames, sure, k = [], [], [], 0
+    short = len(text.strip()) <= SHORT
     while k < len(text):
         step = 1
         ch, frame, value = text[k], int(at[k]), float(confidence[k])
-        if k + 1 < len(text) and at[k + 1] == frame + 1 and " " not in text[k : k + 2]:
+        if (
+            k + 1 < len(text)
+            and at[k + 1] == frame + 1
+            and " " not in text[k : k + 2]
+            and (short or one_shape(*text[k : k + 2]))
+        ):
             part = path[frame : frame + 2]
             likely = spellings(part, alphabet)
             one = max((other for other in likely if len(other) == 1), key=likely.__getitem__, default="")

@@ -17,9 +17,10 @@ from PIL import Image
 from ..document.elements import STATUSES, Document, Page
 from ..document.findings import FileInfo
 from ..document.layout.bitmap import lighten
+from ..document.layout.running_heads import mark_running_heads
 from ..document.orientation import Orientation, restore_orientation, straighten, straighten_box
 from ..document.outline import apply_outline
-from ..document.running_heads import mark_running_heads
+from ..document.perspective import find_sheet, flatten, unflatten
 from ..document.running_text import mark_page_joins
 from ..document.structure import find_structure
 from ..io.errors import InputError, PageTimeout
@@ -98,7 +99,8 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
     image, dpi = source.image(number, FIRST_DPI, pixels=FIRST_PIXELS)
     if _shows_nothing(image):
         return Page(number, "blank", image.width, image.height, dpi)
-    image = lighten(image)
+    whole, sheet = image.size, find_sheet(image)
+    image = lighten(image if sheet is None else flatten(image, sheet))
     turn = reader.find_orientation(image)
     straight = straighten(image, turn)
     scale = reader.wanted_scale(straight) * factor
@@ -106,7 +108,9 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
         least = 1.0 if isinstance(reader, Reader) else SCALES[0]  # a Reader also seeks smaller type in the image
         wanted = dpi * scale
         image, used = source.image(number, dpi * min(SCALES[1], max(least, scale)))
-        image, dpi, left = lighten(image), used, wanted / (used or wanted)
+        whole = image.size
+        image = lighten(image if sheet is None else flatten(image, sheet))
+        dpi, left = used, wanted / (used or wanted)
         straight, scale = straighten(image, turn), left if abs(left - 1) > 0.01 else 1.0
     if isinstance(reader, Reader):
         fields = source.form_fields(number, dpi) if dpi else []
@@ -121,6 +125,8 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
         mark_formulas(page)
     if turn != Orientation():
         restore_orientation(page, turn, image.size)
+    if sheet is not None:
+        unflatten(page, sheet, whole)
     return page
 
 

@@ -47,6 +47,7 @@ from .scales import (
     restore,
     take_turned,
 )
+from .spelling.marks import find_unread_marks
 from .spelling.spell import spell_lines
 
 if TYPE_CHECKING:
@@ -74,9 +75,8 @@ MAX_STRIP_EM = 26  # px; a strip holds no larger type, and the decoder has not s
 class Reader:
     """Read page images with a model's reading vocabulary and head. Deterministic.
 
-    Safe to use from several threads at once, except with `decoder`.
-
-    Without `decoder`, or when the model's configuration has no `reading.decoder_weight`, the head reads alone.
+    Safe to use from several threads at once, except with `decoder`. Without `decoder`, or when the model's
+    configuration has no `reading.decoder_weight`, the head reads alone.
 
     `uses_layer`: whether `read_page` checks and uses the text layers of PDFs; set by `load_reader`.
 
@@ -202,10 +202,8 @@ class Reader:
         if complete:
             lines = reread_cells(lines, rest, lambda pixels: self._read_pass(pixels)[0])
         lines = spell_lines(lines, fitted.pixels)
-        styles = self.network.frame_grid.styles + MATH
-        texts = [line for line in lines if is_text(line)]
-        if not prove_text(texts):
-            texts = []
+        texts, styles = [line for line in lines if is_text(line)], self.network.frame_grid.styles + MATH
+        texts = texts if prove_text(texts) else []
         evidence = find_evidence(fitted.pixels, texts)
         evidence.fields = [one._replace(box=scale_box(one.box, fitted.scale)) for one in fields]
         formulas: list[FormulaReading] = []
@@ -215,6 +213,7 @@ class Reader:
         insert_turned(blocks, _scale_boxes(turned, 1 / fitted.scale))
         page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
         page.formulas = formulas
+        page.unread_marks = find_unread_marks(texts, fitted.pixels, fitted.scale)
         kept = {id(line) for line in texts}
         page.rejected = [to_rejected(line, fitted.scale) for line in lines if id(line) not in kept]
         if not complete:

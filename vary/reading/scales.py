@@ -250,7 +250,7 @@ def reread_cells(
     """
     places: list[tuple[int, int, int, np.ndarray]] = []  # line, left and top on the page, pixels
     for k, line in enumerate(lines):
-        if line.digits is None or len(line.text) > LONGEST_CELL or float(line.confidence.min()) >= SURE_CELL:
+        if line.rivals is None or len(line.text) > LONGEST_CELL or float(line.confidence.min()) >= SURE_CELL:
             continue
         x0, y0, x1, y1 = line.box
         across, down = (pad * line.em_px for pad in CELL_PAD_EM)

@@ -15,5 +15,6 @@ __all__ = [
     "paragraphs",
     "reading_order",
     "ruled_tables",
+    "running_heads",
     "side_by_side",
 ]

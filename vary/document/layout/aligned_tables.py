@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from ...io.box import union
-from ..elements import ITEM, STYLES
+from ..elements import ITEM
 from ..lines import PageRegion, TextLine
 from .cells import (
     LEADER,
@@ -23,8 +23,10 @@ from .cells import (
     assemble,
     find_strips,
     group_rows,
+    has_pitch,
     head_size,
     holds_numbers,
+    is_mono,
     row_cells,
     rows_by_height,
 )
@@ -46,8 +48,6 @@ LINE = 30  # characters in a line of a narrow column
 PROSE = 40  # characters in a cell of prose
 OPERATORS = frozenset("=≈≤≥<>∑∫√×·")  # alone in a cell of a formula
 TYPED_COLUMNS = 3  # of fixed-width type that is a table
-PITCH = 0.15  # by which the steps between characters of fixed-width type differ
-MONO = STYLES.index("mono")
 
 Strips = list[tuple[float, float]]
 
@@ -104,24 +104,10 @@ def _is_typed(rows: list[PrintedRow]) -> bool:
     """
     lines = {id(one.line): one.line for row in rows for one in row.stretches}.values()
     words = [line for line in lines if sum(ch.isalpha() for ch in line.text) > 4]
-    styled = sum(_is_mono(line) for line in words)
+    styled = sum(is_mono(line) for line in words)
     if np.median([len(row.stretches) for row in rows]) < TYPED_COLUMNS:
-        styled = sum(_is_mono(line) or _has_pitch(line) for line in words)
+        styled = sum(has_pitch(line) for line in words)
     return bool(words) and styled > 0.6 * len(words)
-
-
-def _is_mono(line: TextLine) -> bool:
-    """Return whether a line is known to be set in fixed-width type."""
-    return line.styles is not None and line.styles.shape[1] > MONO and float(line.styles[:, MONO].mean()) > 0.9
-
-
-def _has_pitch(line: TextLine) -> bool:
-    """Return whether all characters of a line are about equally wide."""
-    steps = np.diff(line.boxes[:, [0, 2]].mean(1))
-    pairs = np.array([a != " " and b != " " for a, b in pairwise(line.text)], bool)
-    steps = steps[pairs]
-    usual = float(np.median(steps)) if len(steps) else 0.0
-    return len(steps) > 3 and float((np.abs(steps - usual) < PITCH * usual).mean()) > 0.85
 
 
 def _runs(rows: list[PrintedRow], em: float) -> Iterator[list[PrintedRow]]:
@@ -174,10 +160,22 @@ def _without_titles(rows: list[PrintedRow]) -> list[PrintedRow]:
         full = [row.middle for row in rows[1:] if len(row.stretches) > 1]
         usual = float(np.median([b - a for a, b in pairwise(full)] or [np.inf]))
         larger = _largest(rows[0]) > LARGER * float(np.median([row.em for row in rows[1:]]))
-        if not larger and rows[1].middle - rows[0].middle <= TITLE_STEP * usual:
+        far = rows[1].middle - rows[0].middle > TITLE_STEP * usual
+        if not larger and not far and not _runs_over(rows[0], rows[1:]):
             break
         rows = rows[1:]
     return rows
+
+
+def _runs_over(row: PrintedRow, below: Sequence[PrintedRow]) -> bool:
+    """Return whether a row begins with text at the left edge of the rows below that runs over their first columns.
+
+    The name of several columns stands to the right of the names of rows.
+    """
+    first, head = row.stretches[0], below[0].stretches
+    left = min(one.stretches[0].x0 for one in below)
+    fewer = len(row.stretches) < len(head) > 2
+    return fewer and first.x0 < left + BELOW_EM * row.em and first.x1 > head[1].x0
 
 
 def _tables(run: list[PrintedRow], em: float) -> Iterator[tuple[list[PrintedRow], Strips]]:

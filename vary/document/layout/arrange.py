@@ -17,7 +17,7 @@ from ..evidence import Evidence
 from ..lines import PageRegion, TextLine
 from .aligned_tables import find_aligned_tables
 from .bitmap import find_drawn_objects
-from .bullets import add_bullets
+from .bullets import add_bullets, mark_labels
 from .figures import find_figures
 from .form_fields import place_form_fields
 from .reading_order import order_blocks, split_columns, zones
@@ -45,7 +45,7 @@ def lay_out(
     """
     lines = place_form_fields(lines, evidence.fields)
     em = usual_size(lines)
-    lines, evidence = add_bullets(lines, evidence)
+    lines, evidence = add_bullets(mark_labels(lines, evidence.tags), evidence)
     regions = [one for one in find_ruled_tables(lines, evidence, em) if not _is_chart(one.box, evidence)]
     rest = _without(lines, regions)
     regions += [one for one in find_figures(rest, evidence, size, em) if not _overlaps(one.box, regions)]

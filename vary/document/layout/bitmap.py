@@ -48,17 +48,17 @@ def lighten(image: Image.Image) -> Image.Image:
     dark = np.asarray(image.reduce(small)) < DARK
     if not dark.any():
         return image
-    filled = ~_grow(~_grow(dark, HOLE), HOLE)  # over the type
-    wide = _grow(~_grow(~filled, BAR), BAR)
-    found = wide & _grow(wide & (_box_mean(dark, BAR) > DENSE), BAR)
-    panels = _grow(~_grow(found, PANEL), PANEL)
+    filled = ~grow(~grow(dark, HOLE), HOLE)  # over the type
+    wide = grow(~grow(~filled, BAR), BAR)
+    found = wide & grow(wide & (_box_mean(dark, BAR) > DENSE), BAR)
+    panels = grow(~grow(found, PANEL), PANEL)
     ground = np.zeros_like(found)
     for x0, y0, x1, y1 in find_components(found):
         if _is_ground(found, dark, (x0, y0, x1, y1)):
             ground[y0:y1, x0:x1] |= found[y0:y1, x0:x1] | ~panels[y0:y1, x0:x1]
     if not ground.any():
         return image
-    inside, around = ~_grow(~ground, 1), _grow(ground, 1)
+    inside, around = ~grow(~ground, 1), grow(ground, 1)
     pixels = np.asarray(image)
     inner, near = (_enlarge(mask, small, pixels.shape) for mask in (inside, around))
     return Image.fromarray(np.where(inner, 255 - pixels, np.where(near, np.maximum(pixels, 255 - pixels), pixels)))
@@ -101,7 +101,7 @@ def find_components(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
     return [box for k, box in enumerate(boxes) if owner[k] == k]
 
 
-def _grow(mask: np.ndarray, by: int) -> np.ndarray:
+def grow(mask: np.ndarray, by: int) -> np.ndarray:
     """Return a mask grown by some pixels to all sides; beyond the image it goes on as at its edge."""
     grown: np.ndarray = _box_mean(mask, by) > 1e-6
     return grown

@@ -19,6 +19,7 @@ LEVEL_EM = 0.35  # between the middles of both
 APART_EM, SAME_EM = 0.4, 0.15  # white around a bullet; by which a shape drawn twice differs
 ROUND = 1.5  # longer side, as a multiple of the shorter one
 MARK = "• "
+LABEL = 8  # characters of the label of a list item
 
 
 def add_bullets(lines: Sequence[TextLine], evidence: Evidence) -> tuple[list[TextLine], Evidence]:
@@ -35,6 +36,37 @@ def add_bullets(lines: Sequence[TextLine], evidence: Evidence) -> tuple[list[Tex
     marked = [_with_mark(line, found[k]) if k in found else line for k, line in enumerate(lines)]
     drawings = [box for box in evidence.drawings if box not in used]
     return marked, replace(evidence, drawings=drawings, areas=[one for one in evidence.areas if one[0] not in used])
+
+
+def mark_labels(lines: Sequence[TextLine], tags: Sequence[tuple[str, str, Box]]) -> list[TextLine]:
+    """Return the lines with a bullet where a tagged PDF has the label of a list item that does not look like one.
+
+    Labels with letters or digits, such as `iv.`, stay behind the bullet. Others, and the lone o of word processors, are
+    replaced by it.
+
+    Args:
+        lines: of the page.
+        tags: as `Evidence.tags`.
+    """
+    labels = [box for kind, _, box in tags if kind == "Lbl"]
+    return [_with_label(line, labels) for line in lines] if labels else list(lines)
+
+
+def _with_label(line: TextLine, labels: Sequence[Box]) -> TextLine:
+    """Return a line that begins with a bullet if its first characters lie in a label."""
+    (x0, y0, x1, y1), label = line.boxes[0].tolist(), None
+    for box in labels:
+        if middle_within((x0, y0, x1, y1), box):
+            label = box
+    if label is None or ITEM.match(line.text):
+        return line
+    count = sum(middle_within(tuple(box), label) for box in line.boxes.tolist())
+    text = line.text[:count].strip()
+    if len(text) > LABEL:
+        return line
+    replaced = count if text == "o" or not any(ch.isalnum() for ch in text) else 0
+    edge = line.boxes[count - 1, 2] if replaced else x0
+    return line.put(0, replaced, MARK, [(x0, y0, edge, y1), (edge, y0, edge, y1)])
 
 
 def _is_part(shape: Box, shapes: Sequence[Box], em: float) -> bool:

@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from ...io.box import Box, union
+from ..elements import STYLES
 from ..lines import TextLine
 
 WORD_EM = 0.7  # white inside of a cell; wider white separates cells
@@ -27,6 +28,8 @@ LEADER = re.compile(r"(?:\. ?){4,}|…{2,}|_{4,}|·{4,}")
 CLOSE = 0.85  # a line within a cell is nearer to the one above than this share of the usual step between rows
 LINE_EM = 0.8  # rows closer than lines of text: a cell of one line stands in the middle of a higher one
 HEAD_EM = 1.5  # between the lines of a name in the head
+PITCH = 0.15  # by which the steps between characters of fixed-width type differ
+MONO = STYLES.index("mono")
 _NUMBER = re.compile(r"[\d.,:%$€£¥()+/–−-]*\d[\d.,:%$€£¥()+/–−-]*|[–—-]+|n/?a|[A-Z]{3} ?[\d.,]+", re.I)
 
 Merged = tuple[int, int, int, int]  # row, column, rows, columns of a cell that covers several
@@ -319,3 +322,19 @@ def without_empty(table: CellTable) -> CellTable | None:
             merged.append((down[0], along[0], len(down), len(along)))
     head = sum(r < table.head_rows for r in rows)
     return CellTable(cells, merged, max(1, min(head, len(cells) - 1)))
+
+
+def is_mono(line: TextLine) -> bool:
+    """Return whether the reader or the layer says that a line is in fixed-width type."""
+    return line.styles is not None and line.styles.shape[1] > MONO and float(line.styles[:, MONO].mean()) > 0.9
+
+
+def has_pitch(line: TextLine) -> bool:
+    """Return whether all characters of a line are about equally wide."""
+    if is_mono(line):
+        return True
+    steps = np.diff(line.boxes[:, [0, 2]].mean(1))
+    pairs = np.array([a != " " and b != " " for a, b in pairwise(line.text)], bool)
+    steps = steps[pairs]
+    usual = float(np.median(steps)) if len(steps) else 0.0
+    return len(steps) > 3 and float((np.abs(steps - usual) < PITCH * usual).mean()) > 0.85

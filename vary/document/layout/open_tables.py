@@ -113,6 +113,8 @@ def _is_tabular(band: list[PrintedRow], em: float) -> bool:
     several = [row for row in band if len(row.stretches) > 1]
     if several and several[0] is band[0] and all(_is_below(row, band[0]) for row in band[1:]):
         return True
+    if _is_centred(band):
+        return True
     strips = white_strips(several, em)
     if len(several) < 0.5 * len(band):
         return False
@@ -120,6 +122,17 @@ def _is_tabular(band: list[PrintedRow], em: float) -> bool:
         return True
     cells = [text for row in several for _, _, text in row_cells(row, strips)]
     return sum(is_numeric(text) for text in cells) > 0.2 * len(cells) or all(len(text.split()) < 3 for text in cells)
+
+
+def _is_centred(band: list[PrintedRow]) -> bool:
+    """Return whether the lines of one cell stand above and below a row of the other cells, which are centred on it."""
+    lines = [row.stretches[0] for row in band if len(row.stretches) == 1]
+    others = [row for row in band if len(row.stretches) > 1]
+    if len(lines) < 2 or len(others) != 1 or others[0] in (band[0], band[-1]):
+        return False
+    right = max(one.x1 for one in lines)
+    level = all(abs(one.x0 - lines[0].x0) < SAME_EM * band[0].em for one in lines)
+    return level and all(one.x0 > right or one.x1 < lines[0].x0 for one in others[0].stretches)
 
 
 def _is_below(row: PrintedRow, first: PrintedRow) -> bool:

@@ -21,6 +21,7 @@ INDENT_EM, MAX_INDENT_EM = 0.9, 4.0
 MAX_HANG_EM = 8.0  # of the further rows of an entry
 MIN_VOTES = 3  # changes of the left edge that show hanging indents: two entries
 WHITE = 1.25  # step between blocks, as a multiple of the usual one
+CLOSE = 0.2  # quantile of the steps: that between rows of one paragraph, where most of them are single rows
 SIZE = 0.18  # by which the type of two blocks differs
 LARGE = 1.15  # type of a heading, as a multiple of the usual one
 CENTRE_EM = 1.0  # between the middles of centred rows
@@ -67,22 +68,29 @@ def split_paragraphs(rows: Sequence[Row]) -> list[TextBlock]:
 
 
 class _Leading:
-    """The usual step between rows of about one size, px."""
+    """The steps between rows of about one size, px: the usual one, and that of the rows that are set close."""
 
     def __init__(self, rows: Sequence[Row]):
+        self.rows = rows
         self.steps = [
             (a.em_px, b.box[1] - a.box[1])
             for a, b in pairwise(rows)
             if a.pieces and 0 < b.box[1] - a.box[1] < 3 * a.em_px and abs(a.em_px - b.em_px) < 0.15 * a.em_px
         ]
-        self.known: dict[float, float] = {}
+        self.known: dict[float, tuple[float, float]] = {}
 
-    def of(self, em: float) -> float:
-        """Return the step of rows of this size."""
+    def of(self, em: float) -> tuple[float, float]:
+        """Return the usual and the close step of rows of this size."""
         if em not in self.known:
             alike = [step for size, step in self.steps if abs(size - em) < 0.1 * em]
-            self.known[em] = float(np.median(alike if len(alike) > 3 else [step for _, step in self.steps] or [0.0]))
+            steps = alike if len(alike) > 3 else [step for _, step in self.steps] or [0.0]
+            self.known[em] = float(np.median(steps)), float(np.quantile(steps, CLOSE))
         return self.known[em]
+
+    def right_of(self, row: Row) -> float:
+        """Return the right edge of the rows that begin about where a row does."""
+        near = INDENT_EM * row.em_px
+        return max(other.box[2] for other in self.rows if abs(other.box[0] - row.box[0]) < near)
 
 
 def _runs(rows: Sequence[Row], leading: _Leading) -> list[list[Row]]:
@@ -100,7 +108,9 @@ def _parts(before: Row, row: Row, leading: _Leading) -> bool:
     step = row.box[1] - before.box[1]
     other_column = row.box[0] > before.box[2] or row.box[2] < before.box[0]
     other_type = abs(row.em_px - before.em_px) > SIZE * row.em_px
-    return step <= 0 or other_column or step > WHITE * max(leading.of(row.em_px), row.em_px) or other_type
+    usual, close = (WHITE * max(one, row.em_px) for one in leading.of(row.em_px))
+    ended = close < step <= usual and _is_short(before, row, leading.right_of(before))  # as the rows of letters
+    return step <= 0 or other_column or step > usual or other_type or ended
 
 
 def _begins(before: Row, row: Row, right: float, left: float | None, large: float, *, alone: bool) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...io.box import Box, union
 from ..lines import PageRegion, TextLine
-from .cells import is_numeric
+from .cells import has_pitch, is_mono, is_numeric
 from .paragraphs import Row, TextBlock, split_paragraphs
 
 Gutter = tuple[float, float, float]  # x, top, bottom of a white strip between columns of running text
@@ -27,10 +27,12 @@ KEPT_EM = 0.5
 SPAN_EM = 2.0  # such pieces are no farther from each other
 STRIP_EM = 0.55  # least width of a word gap that may belong to a gutter
 STRIP_ROWS = 5
+BLANK_EM = 1.0  # the same in typewriter type, whose blanks are wide and often stand one below the other
 LEAST_EM = 2.5  # least height of a gutter: three lines
 PARTED_EM = 0.5  # white at which a line that runs on across a gutter is cut
 STACK_EM, STACK_STEP, STACK_LINES = 0.3, 3.5, 3  # indent and step (heights) in a stack of short lines; its least length
 NARROW_EM = 1.6  # a number or a mark, and no text
+TYPED = 0.5  # share of short typewriter lines next to a strip that is no gutter
 WIDE_EM = 10  # a piece at least this wide is running text; narrower ones are cells, numbers, labels
 
 
@@ -99,7 +101,7 @@ def _split_at_strips(lines: list[TextLine]) -> list[TextLine]:
     single rows are not above one another: a strip through STRIP_ROWS rows in a row is a gutter.
     """
     em = usual_em(lines)
-    gaps = [_word_gaps(line, STRIP_EM * em) for line in lines]
+    gaps = [_word_gaps(line, (BLANK_EM if is_mono(line) else STRIP_EM) * em) for line in lines]
     middles = sorted((a + b) / 2 for found in gaps for a, b, _ in found)
     boxes = [line.box for line in lines]
     order = sorted(range(len(lines)), key=lambda k: boxes[k][1])
@@ -159,10 +161,16 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
     wide[: len(lines)] &= [not is_numeric(line.text) for line in lines]  # amounts next to their items
     if wide.sum() < 6:
         return []
-    found = []
+    found, typed = [], np.zeros(len(boxes), bool)  # short lines of typewriter type: a listing, which keeps its rows
+    typed[: len(lines)] = [has_pitch(line) for line in lines]
+    typed &= boxes[:, 2] - boxes[:, 0] < WIDE_EM * em
     left_edge, right_edge = boxes[wide, 0].min(), boxes[wide, 2].max()
     white = np.array(
-        [(k, a, b) for k, line in enumerate(lines) for a, b, _ in _word_gaps(line, PARTED_EM * max(em, line.em_px))]
+        [
+            (k, a, b)
+            for k, line in enumerate(lines)
+            for a, b, _ in _word_gaps(line, (BLANK_EM if is_mono(line) else PARTED_EM) * max(em, line.em_px))
+        ]
     )
     for x in np.arange(left_edge + 4 * em, right_edge - 4 * em, 0.25 * em):
         sides = wide & (boxes[:, 2] < x + 0.3 * em), wide & (boxes[:, 0] > x - 0.3 * em)
@@ -181,9 +189,12 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
             top = max(boxes[inside & left, 1].min(), boxes[inside & right, 1].min())
             bottom = min(boxes[inside & left, 3].max(), boxes[inside & right, 3].max())
             inside = (boxes[:, 1] > top - 0.5 * em) & (boxes[:, 3] < bottom + 0.5 * em)
+            if typed[inside & (left | right)].mean() > TYPED:
+                continue
             if bottom - top >= LEAST_EM * em and min((inside & left).sum(), (inside & right).sum()) >= 3:
                 found.append((int((inside & (left | right)).sum()), float(x), float(top), float(bottom)))
-    return [_grow(gutter, boxes, solid, em, white) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
+    strips = [_between(gutter, boxes, solid, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
+    return [_grow(gutter, boxes, solid, em, white) for gutter in strips]
 
 
 def _crossing(boxes: np.ndarray, x: float, em: float, white: np.ndarray) -> np.ndarray:
@@ -231,6 +242,14 @@ def _white(gutter: Gutter, boxes: np.ndarray, solid: np.ndarray, em: float) -> t
     return float(np.quantile(left, 0.8)) if len(left) else x, float(np.quantile(right, 0.2)) if len(right) else x
 
 
+def _between(gutter: Gutter, boxes: np.ndarray, solid: np.ndarray, em: float) -> Gutter:
+    """Return a gutter moved out of its columns; a line that ends late may have pushed it into one of them."""
+    x, top, bottom = gutter
+    left, right = _white(gutter, boxes, solid, em)
+    edges = left + 0.3 * em, right - 0.3 * em
+    return (float(np.clip(x, *edges)) if edges[0] <= edges[1] else x), top, bottom
+
+
 def _grow(
     gutter: Gutter, boxes: np.ndarray, solid: np.ndarray, em: float, white: Sequence[np.ndarray] | np.ndarray = ()
 ) -> Gutter:
@@ -245,6 +264,7 @@ def _grow(
     for _ in range(len(boxes)):
         above = (boxes[:, 1] < top - 1) & (boxes[:, 3] > top - 1.8 * em)
         below = (boxes[:, 3] > bottom + 1) & (boxes[:, 1] < bottom + down)
+        below &= boxes[:, 3] < np.min(boxes[below & crosses, 1], initial=np.inf) + 0.5 * em  # not what comes after
         grows_up, grows_down = above.any() and not (above & crosses).any(), below.any() and not (below & crosses).any()
         top = boxes[above, 1].min() if grows_up else top
         bottom = boxes[below, 3].max() if grows_down else bottom

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from math import exp, inf, log, log1p
 
 import numpy as np
 
 from ...document.lines import Alternative, TextLine
+from .lookalikes import RIVALS
 
 SURE_BLANK = 0.95  # least blank probability of a frame that separates two spans
 RIVAL = 0.12  # least probability of another character that makes a span uncertain
@@ -103,23 +103,12 @@ def _log_add(a: float, b: float) -> float:
     return high if low == -inf else high + log1p(exp(low - high))
 
 
-@cache
-def _weights(alphabet: str) -> np.ndarray:
-    """Return (A, 10), which classes count for which digit."""
-    weights = np.zeros((len(alphabet) + 1, 10), np.float32)
-    for digit, group in enumerate(LOOKALIKES):
-        weights[[alphabet.index(ch) + 1 for ch in group if ch in alphabet], digit] = 1
-    return weights
+_WEIGHTS = np.array([[ch in group for group in LOOKALIKES] for ch in RIVALS], np.float32)  # (K, 10)
 
 
-def digit_odds(path_NA: np.ndarray, alphabet: str) -> np.ndarray:
-    """Return (N, 10), the probability of each digit, letters that look like it included.
-
-    Args:
-        path_NA: probabilities of all classes; class 0 is the CTC blank.
-        alphabet: character of each class from 1.
-    """
-    odds: np.ndarray = path_NA @ _weights(alphabet)
+def digit_odds(rivals_NK: np.ndarray) -> np.ndarray:
+    """Return (N, 10), the probability of each digit, letters that look like it included; see `TextLine.rivals`."""
+    odds: np.ndarray = rivals_NK @ _WEIGHTS
     return odds
 
 
@@ -130,13 +119,17 @@ def spell_digits(lines: Sequence[TextLine]) -> list[TextLine]:
     `R1` and `R2` becomes `R0`.
     """
     spelt = list(lines)
+    odds = [
+        np.zeros((0, 10)) if line.rivals is None or len(line.text) > SHORT else digit_odds(line.rivals)
+        for line in lines
+    ]
     for place in range(SHORT):
-        cells = [k for k, line in enumerate(spelt) if line.digits is not None and len(line.text) > place]
+        cells = [k for k in range(len(spelt)) if len(odds[k]) > place]
         if len(cells) <= PEERS:
             break
         boxes = np.array([spelt[k].box for k in cells])
         is_digit = np.array([spelt[k].text[place] in "0123456789" for k in cells])
-        could_be = np.array([float(spelt[k].digits[place].max()) >= LIKELY for k in cells])  # type: ignore[index]
+        could_be = np.array([float(odds[k][place].max()) >= LIKELY for k in cells])
         heads = [spelt[k].text[:place] for k in cells]
         changed = []
         for row, k in enumerate(cells):
@@ -145,17 +138,16 @@ def spell_digits(lines: Sequence[TextLine]) -> list[TextLine]:
             peers[row] = False
             count = int((peers & is_digit).sum())
             if count >= PEERS and count >= DIGITS * (peers & (is_digit | ~could_be)).sum():
-                changed.append((k, _with_digit(spelt[k], place)))
+                changed.append((k, _with_digit(spelt[k], place, odds[k][place])))
         for k, line in changed:
             spelt[k] = line
     return spelt
 
 
-def _with_digit(line: TextLine, place: int) -> TextLine:
-    """Return a line with the most probable digit at a place, if it is likely."""
-    assert line.digits is not None
-    digit = int(line.digits[place].argmax())
-    likely = float(line.digits[place, digit])
+def _with_digit(line: TextLine, place: int, odds: np.ndarray) -> TextLine:
+    """Return a line with the most probable of the ten digits at a place, if it is likely."""
+    digit = int(odds.argmax())
+    likely = float(odds[digit])
     if likely < max(LIKELY, float(line.confidence[place])):
         return line
     confidence = line.confidence.copy()

@@ -13,7 +13,10 @@ import numpy as np
 
 from ...document.layout.bitmap import find_components
 from ...document.lines import TextLine
+from ...io.box import union
+from .lookalikes import RIVALS
 
+IntBox = tuple[int, int, int, int]
 ALIKE = frozenset("cosuvwxzCOSUVWXZ")
 SMALL, TALL = frozenset("aemnr"), frozenset("ABDEFGHIJKLMNRTbdhkl0123456789")  # characters that show the two heights
 RIVAL = 0.01  # least probability of the other case, as a share of the letter's own
@@ -27,17 +30,15 @@ REACH_EM = 0.1  # from the side of a letter's ink to its middle
 HEIGHT_EM = 0.3, 1.0  # of a letter
 
 
-def odds_of_other_case(path_NA: np.ndarray, text: str, alphabet: str) -> np.ndarray:
+def odds_of_other_case(rivals_NK: np.ndarray, text: str) -> np.ndarray:
     """Return (N,), the probability of each letter of ALIKE in its other case; 0 for other characters.
 
     Args:
-        path_NA: probabilities of all classes at each character; class 0 is the CTC blank.
+        rivals_NK: as `TextLine.rivals`.
         text: the N characters.
-        alphabet: character of each class from 1.
     """
-    classes = np.array([alphabet.find(ch.swapcase()) + 1 if ch in ALIKE else 0 for ch in text], int)
-    odds: np.ndarray = np.where(classes > 0, path_NA[np.arange(len(text)), classes], 0)
-    return odds
+    return np.array([row[RIVALS.index(ch.swapcase())] if ch in ALIKE else 0.0 for row, ch in
+                     zip(rivals_NK, text, strict=True)], np.float32)  # fmt: skip
 
 
 def correct_case(lines: Sequence[TextLine], pixels: np.ndarray) -> list[TextLine]:
@@ -53,20 +54,21 @@ def correct_case(lines: Sequence[TextLine], pixels: np.ndarray) -> list[TextLine
 
 
 def _correct(line: TextLine, pixels: np.ndarray) -> TextLine:
-    if line.other_case is None or line.writer != "head":
+    if line.rivals is None or line.writer != "head":
         return line
-    uncertain = np.flatnonzero(line.other_case > RIVAL * line.confidence).tolist()
+    other_case = odds_of_other_case(line.rivals, line.text)
+    uncertain = np.flatnonzero(other_case > RIVAL * line.confidence).tolist()
     if not uncertain:
         return line
     heights = _heights(line, pixels)
     small, tall = (_median([h for k, h in heights.items() if line.text[k] in known]) for known in (SMALL, TALL))
-    text, confidence, other_case = list(line.text), line.confidence.copy(), line.other_case.copy()
+    text, confidence = list(line.text), line.confidence.copy()
     for k in uncertain:
         capital = _is_capital(heights[k], small, tall) if k in heights else None
         if capital is not None and capital != text[k].isupper():
             text[k] = text[k].swapcase()
-            confidence[k], other_case[k] = other_case[k], confidence[k]
-    return replace(line, text="".join(text), confidence=confidence, other_case=other_case)
+            confidence[k] = other_case[k]
+    return replace(line, text="".join(text), confidence=confidence)
 
 
 def _median(values: list[float]) -> float:
@@ -88,37 +90,48 @@ def _is_capital(height: float, small: float, tall: float) -> bool | None:
 
 def _heights(line: TextLine, pixels: np.ndarray) -> dict[int, float]:
     """Return the height in px of the characters whose ink is apart from that of their neighbours."""
+    low, high = (edge * line.em_px for edge in HEIGHT_EM)
+    dark, parts_of = find_letters(line, pixels)
+    found = {}
+    for k, parts in parts_of.items():
+        a0, b0, a1, b1 = (int(side) for side in union(parts))
+        if low < b1 - b0 < high:
+            rows = dark[b0:b1, a0:a1].max(1)
+            found[k] = b1 - b0 - 2 + float(rows[0] + rows[-1]) / float(rows.max())  # blurred edges count less
+    return found
+
+
+def find_letters(line: TextLine, pixels: np.ndarray) -> tuple[np.ndarray, dict[int, list[IntBox]]]:
+    """Return the ink around a line, 0 to 1, and the boxes of the parts in it of each character that is apart."""
     x0, y0, x1, y1 = line.box
     across, down = (margin * line.em_px for margin in MARGIN_EM)
     left, top = max(0, int(x0 - across)), max(0, int(y0 - down))
     part = pixels[top : int(y1 + down), left : int(x1 + across)].astype(np.float32)
     if not part.size:
-        return {}
+        return part, {}
     dark = np.median(part) - part
     dark /= max(1.0, float(dark.max()))
     middles = (line.boxes[:, 0] + line.boxes[:, 2]) / 2 - left
     inked = [k for k, ch in enumerate(line.text) if ch != " "]
-    low, high = (edge * line.em_px for edge in HEIGHT_EM)
-    found = {}
     boxes = [
         box for box in find_components(dark > INK) if box[1] > 0 and box[3] < len(dark)
     ]  # the rest is other lines'
-    for a0, b0, a1, b1 in _join_parts(boxes):
-        reach = REACH_EM * line.em_px
+    found, reach = {}, REACH_EM * line.em_px
+    for parts in _group_parts(boxes):
+        a0, _, a1, _ = union(parts)
         inside = [k for k in inked if a0 - reach <= middles[k] <= a1 + reach]
-        if len(inside) == 1 and low < b1 - b0 < high:
-            rows = dark[b0:b1, a0:a1].max(1)
-            found[inside[0]] = b1 - b0 - 2 + float(rows[0] + rows[-1]) / float(rows.max())  # blurred edges count less
-    return found
+        if len(inside) == 1:
+            found[inside[0]] = parts
+    return dark, found
 
 
-def _join_parts(boxes: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
-    """Join boxes above one another, such as the parts of a thin letter, and return them from left to right."""
-    joined: list[tuple[int, int, int, int]] = []
+def _group_parts(boxes: list[IntBox]) -> list[list[IntBox]]:
+    """Group boxes above one another, such as the parts of a thin letter, and return the groups from left to right."""
+    groups: list[list[IntBox]] = []
     for x0, y0, x1, y1 in sorted(boxes):
-        a0, b0, a1, b1 = joined[-1] if joined else (0, 0, 0, 0)
-        if joined and min(a1, x1) - max(a0, x0) > SAME * min(a1 - a0, x1 - x0):
-            joined[-1] = min(a0, x0), min(b0, y0), max(a1, x1), max(b1, y1)
+        a0, _, a1, _ = union(groups[-1]) if groups else (0, 0, 0, 0)
+        if groups and min(a1, x1) - max(a0, x0) > SAME * min(a1 - a0, x1 - x0):
+            groups[-1].append((x0, y0, x1, y1))
         else:
-            joined.append((x0, y0, x1, y1))
-    return joined
+            groups.append([(x0, y0, x1, y1)])
+    return groups

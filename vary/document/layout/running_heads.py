@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from ..io.box import union
-from .elements import Block, Line, Page
+from ...io.box import union
+from ..elements import Block, Line, Page
 
 MARGIN = 0.12  # height of the top and bottom margin, as a share of the page
 REPEATED = 3  # least number of pages that show a header or footer

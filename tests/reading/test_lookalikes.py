@@ -1,0 +1,107 @@
+"""Characters that look alike, such as 0 and O, are chosen by the characters next to them."""
+
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from vary.document.lines import TextLine
+from vary.reading.ctc import find_lines
+from vary.reading.loader import load_reader
+from vary.reading.reader import Reader
+from vary.reading.spelling.lookalikes import RIVALS, best_spelling, one_shape, spell_by_neighbours
+
+
+def line_of(text: str, likely: dict[str, dict[str, float]]) -> TextLine:
+    """A line. likely: what the network sees in place of a character."""
+    confidence, rivals = np.ones(len(text), np.float32), np.zeros((len(text), len(RIVALS)), np.float32)
+    for k, ch in enumerate(text):
+        for other, p in likely.get(ch, {}).items():
+            rivals[k, RIVALS.index(other)] = p
+            if other == ch:
+                confidence[k] = p
+    boxes = np.array([[8.0 * k, 0, 8.0 * k + 8, 16] for k in range(len(text))], np.float32)
+    return TextLine(text, boxes, confidence, 16.0, rivals=rivals)
+
+
+UNSURE = {
+    "0": {"0": 0.8, "O": 0.15, "o": 0.03}, "O": {"O": 0.7, "0": 0.2}, "o": {"o": 0.7, "0": 0.2},
+    "1": {"1": 0.7, "l": 0.25}, "l": {"l": 0.7, "1": 0.2, "I": 0.05}, "I": {"I": 0.7, "1": 0.2},
+    "S": {"S": 0.7, "5": 0.2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("read", "meant"),
+    [
+        ("CARROTS L00SE", "CARROTS LOOSE"), ("G00DBYE", "GOODBYE"), ("THANK Y0U!", "THANK YOU!"), ("1iter", "liter"),
+        ("de 1antaarn", "de lantaarn"), ("l6.02", "16.02"), ("@l.90", "@1.90"), ("1l liter", "11 liter"),
+        ("O9/1O/2O31", "09/10/2031"), ("0.OO", "0.00"), ("Tel OOO 55S O4l7", "Tel OOO 555 0417"),
+        ("lnvoice", "Invoice"),
+        ("+49 l00 2l8", "+49 100 218"), ("2l:l0", "21:10"),
+    ],
+)  # fmt: skip
+def test_words_get_letters_and_numbers_get_digits(read, meant) -> None:
+    assert spell_by_neighbours([line_of(read, UNSURE)])[0].text == meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["10 l", "CO2", "v1.0", "11th", "Q1", "llama", "I am", "1L", "A10", "IV", "O no", "IL-10", "lo0"],
+)
+def test_what_is_no_word_and_no_number_stays(text) -> None:
+    assert spell_by_neighbours([line_of(text, UNSURE)])[0].text == text
+
+
+@pytest.mark.parametrize("text", ["L00SE", "l6.O2", "1iter", "5l", "H2O", "l10n"])
+def test_clear_evidence_stays(text) -> None:
+    sure = {ch: {ch: 0.99, **{other: 0.005 for other in "0Ol1" if other != ch}} for ch in "0Ol1"}
+    assert spell_by_neighbours([line_of(text, sure)])[0].text == text
+
+
+def test_a_changed_character_has_its_own_confidence_and_the_rest_keeps_theirs() -> None:
+    before = line_of("a l6.02", UNSURE)
+    after = spell_by_neighbours([before])[0]
+    assert after.confidence.tolist() == pytest.approx([1, 1, 0.2, 1, 1, 0.8, 1])
+    assert before.text == "a l6.02"
+
+
+def test_the_likelier_of_two_plain_words_is_taken() -> None:
+    assert best_spelling([{"o": log(0.6), "O": log(0.4)}, {"n": 0.0}]) == "on"
+    assert one_shape("S", "s")
+    assert one_shape("0", "O")
+    assert not one_shape("l", "1")  # both may stand there
+    assert not one_shape("a", "A")
+
+
+@pytest.fixture(scope="module")
+def nano() -> Reader:
+    return load_reader("vary-nano", pixels=True)
+
+
+TEXTS = [
+    "SUBTOTAL 17.80", "GOODBYE LOOSE OIL", "TILL 07 16.02", "3 liter olie, 11 liter", "21/09/2031 10:11",
+    "Tel 000 555 0417", "OSLO BOTTLE LOOP", "local oil 1,011.05", "HELLO YOU 2050-11-10", "Invoice 5101, order 18",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("face", ["DejaVuSansMono.ttf", "LiberationMono-Regular.ttf", "DejaVuSans.ttf"])
+def test_drawn_words_and_numbers_are_spelt_better(nano, face) -> None:
+    def errors(lines: list[TextLine]) -> int:
+        read = sorted((line.box[1], line.text.split()) for line in lines)
+        wanted = [text.split() for text in TEXTS]
+        assert len(read) == len(wanted)
+        return sum(
+            a != b for (_, line), want in zip(read, wanted, strict=True) for a, b in zip(line, want, strict=False)
+        )
+
+    image = Image.new("L", (480, 36 * len(TEXTS) + 16), 255)
+    for k, text in enumerate(TEXTS):
+        ImageDraw.Draw(image).text((20, 12 + 36 * k), text, font=ImageFont.truetype(face, 16), fill=0)
+    fitted = np.asarray(image)[: image.height // 16 * 16, : image.width // 16 * 16]
+    lines = find_lines(nano.network(fitted), nano.network.frame_grid)
+    spelt = spell_by_neighbours(lines)
+    assert errors(spelt) < errors(lines)

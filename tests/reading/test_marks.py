@@ -1,0 +1,68 @@
+"""Marks of letters that the alphabet lacks are named, such as the dot of a ż."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from vary.document.elements import Page
+from vary.reading.loader import load_reader
+from vary.reading.pages import read_document
+from vary.reading.reader import Reader
+
+
+@pytest.fixture(scope="module")
+def nano() -> Reader:
+    return load_reader("vary-nano", pixels=True)
+
+
+def read(text: list[str], path, nano: Reader, face: str = "DejaVuSans.ttf", noise: int = 0) -> Page:
+    image = Image.new("L", (700, 60 + 40 * len(text)), 255)
+    for k, line in enumerate(text):
+        ImageDraw.Draw(image).text((40, 30 + 40 * k), line, font=ImageFont.truetype(face, 20), fill=0)
+    pixels = np.array(image)
+    for y, x in np.random.default_rng(1).integers(0, 60, (noise, 2)) * 10 + 5:
+        pixels[y % image.height, x % image.width] = 90  # specks of one pixel
+    Image.fromarray(pixels).save(path / "page.png")
+    return read_document(path / "page.png", nano).pages[0]
+
+
+POLISH = [
+    "Nad jeziorem każdy żuk leży i marzy.",
+    "Żaba wzdłuż brzegu może żyć dłużej.",
+    "Księżyc i róże też, także wieża.",
+]
+ENGLISH = ["Nobody recalls who planted the row of pears.", "A clerk who writes slowly makes fewer mistakes.",
+           "The jury fixed it; jam is in 15 jars."]  # fmt: skip
+FRENCH = [
+    "Déjà vu à l'été, où l'élève rêvait.",
+    "Noël à Zürich: über die Brücke, señor.",
+    "Ça, c'est très bien fait, même ici.",
+]
+
+
+@pytest.mark.parametrize("face", ["DejaVuSans.ttf", "LiberationSerif-Regular.ttf"])
+def test_words_with_marks_that_were_not_read_are_named(tmp_path, nano, face) -> None:
+    page = read(POLISH, tmp_path, nano, face)
+    assert len(page.unread_marks) >= 3
+    assert page.status == "doubtful"
+    assert page.doubt is not None
+    assert page.unread_marks[0].text in page.doubt
+    words = {word.strip(".,") for line in page.lines for word in line.text.split()}
+    assert {mark.text.strip(".,") for mark in page.unread_marks} <= words
+    boxes = [line.box for line in page.lines]
+    for mark in page.unread_marks:
+        x, y = (mark.box[0] + mark.box[2]) / 2, (mark.box[1] + mark.box[3]) / 2
+        assert any(x0 < x < x1 and y0 < y < y1 for x0, y0, x1, y1 in boxes)
+
+
+@pytest.mark.parametrize("text", [ENGLISH, FRENCH])
+@pytest.mark.parametrize("noise", [0, 60])
+def test_letters_of_the_alphabet_and_specks_are_not_named(tmp_path, nano, text, noise) -> None:
+    assert read(text, tmp_path, nano, noise=noise).unread_marks == []
+
+
+def test_the_marks_are_in_the_json(tmp_path, nano) -> None:
+    page = read(POLISH, tmp_path, nano)
+    assert Page.from_dict(page.to_dict()).unread_marks[0].text == page.unread_marks[0].text

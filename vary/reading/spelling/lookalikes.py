@@ -1,0 +1,143 @@
+"""Choose between characters that look alike, such as 0 and O or 1, l and I, by the characters next to them.
+
+One shape may stand for several characters, and the network is often wrong about which. The word decides: `L00SE` is
+`LOOSE`, `l6.O2` is `16.02`, `1iter` is `liter`. A word's spellings are compared by the network's probabilities and by
+RULES, which say what is rare in words and numbers of any language in Latin letters. Characters without a likely rival
+are never changed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache, lru_cache
+from math import log
+
+import numpy as np
+
+from ...document.lines import TextLine
+
+GROUPS = ("0OoQDCc°", "1lI|i!]", "2Zz", "5Ss$", "6b", "7?", "8B", "9gq", "Uu", "Vv", "Ww", "Xx")  # look alike
+RIVALS = "".join(sorted(set("0123456789cosuvwxzCOSUVWXZ".join(GROUPS))))  # digits and letters of one shape, too
+FLOOR = 0.005  # least probability of a character that is chosen
+CASE = 0.3  # share of the probability of the same letter in the other case that counts for a letter
+BEAM = 12  # spellings of a word that are kept
+SMALL, LARGE, LETTER = "[a-zß-ÿ]", "[A-ZÀ-Þ]", r"[^\W\d_]"
+LIKE, JOIN = "[OoDIlZzSsB]", "[.,:/-]?"  # letters like digits; what may stand between two parts of a number
+RULES = tuple(
+    (re.compile(pattern), nats)
+    for pattern, nats in (
+        (rf"(?<={LETTER})\d+(?={LETTER}{{2}})", 4.5),  # digits inside a word
+        (rf"(?<![\w.,])\d+(?={LETTER}{{3}})", 2.5),  # digits before a word
+        (rf"(?<={LETTER}{{3}})\d(?!\d)", 1.0),  # one digit behind a word
+        (rf"(?<={LETTER})0+(?={LETTER})", 2.0),  # 0 is taken for O more often than other digits for letters
+        (rf"(?<!\w)0(?={LETTER}{{2}})", 2.0),
+        (rf"(?<={LETTER}{{2}})0(?!\w)", 1.0),
+        (rf"(?<=\d){JOIN}{LETTER}", 1.2),  # letters and digits in turns
+        (rf"{LETTER}(?={JOIN}\d)", 1.2),
+        (r"(?<!\w)[AC-HJKMNP-RT-Y](?=\d+(?!\w))", -1.2),  # a number that a capital names, such as A4
+        (rf"(?<!{LETTER}){LIKE}(?={JOIN}\d)", 0.4),
+        (rf"(?<!\w){LIKE}[.,]{LIKE}+(?!\w)", 1.5),
+        (rf"(?<=\d)[.,:/-]?{LIKE}+(?!\w)", 0.8),
+        (rf"(?<=\d)[.,:/-]{LIKE}{{2}}(?!\w)", 1.5),
+        (rf"(?<={SMALL}){LARGE}", 3.0),  # a capital after a small letter
+        (rf"(?<={LARGE}{{2}}){SMALL}", 2.5),  # a small letter after capitals
+        (r"(?<!\w)l(?=[bcdfgkmnpqrstvwxz])", 3.0),  # no word begins so
+        (r"lll", 3.0),
+        (r"(?<![\w'’])ll(?!\w)", 2.0),
+        (rf"(?<=[$€£+#]){LETTER}", 2.0),
+        (r"\$\$", 3.0),
+        (r"(?<!\w)[sS](?=\d)", -1.2),  # perhaps a $, which must not become a digit of its amount
+        (r"(?<=\w)[|!\]°$&](?=\w)", 2.0),  # a sign inside a word or a number
+    )
+)
+
+
+@cache
+def _columns(alphabet: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the classes of the characters of RIVALS that the alphabet has, and their places in RIVALS."""
+    known = [k for k, ch in enumerate(RIVALS) if ch in alphabet]
+    return np.array([alphabet.index(RIVALS[k]) + 1 for k in known], int), np.array(known, int)
+
+
+def rival_odds(path_NA: np.ndarray, alphabet: str) -> np.ndarray:
+    """Return (N, K), the probability of each character of RIVALS at each character of a line.
+
+    Args:
+        path_NA: probabilities of all classes at each character; class 0 is the CTC blank.
+        alphabet: character of each class from 1.
+    """
+    classes, places = _columns(alphabet)
+    odds = np.zeros((len(path_NA), len(RIVALS)), np.float32)
+    odds[:, places] = path_NA[:, classes]
+    return odds
+
+
+_GROUP_OF = {ch: "".join(group for group in GROUPS if ch in group) for ch in RIVALS}
+
+
+@lru_cache(20_000)
+def rarity(word: str) -> float:
+    """Return how rare the shape of a word is, in nats: the sum of RULES."""
+    return sum(nats * len(rule.findall(word)) for rule, nats in RULES)
+
+
+def one_shape(first: str, second: str) -> bool:
+    """Return whether two characters are the same letter in two cases, or a digit and a letter that looks like it.
+
+    Narrow ones such as 1 and l do not count: two of them may stand as near to each other as two readings of one.
+    """
+    return second in _GROUP_OF.get(first, "") and second not in GROUPS[1]
+
+
+def spell_by_neighbours(lines: Sequence[TextLine]) -> list[TextLine]:
+    """Return the lines with the likeliest spelling of each word in which characters have likely rivals."""
+    return [_spell_line(line) for line in lines]
+
+
+def _spell_line(line: TextLine) -> TextLine:
+    if line.rivals is None or line.writer != "head":
+        return line
+    text, confidence = line.text, line.confidence.copy()
+    for found in re.finditer(r"\S+", line.text):
+        start, end = found.span()
+        choices = [_choices(line, k) for k in range(start, end)]
+        if all(len(one) == 1 for one in choices):
+            continue
+        spelt = best_spelling(choices)
+        for k, ch in enumerate(spelt, start):
+            if ch != text[k]:
+                confidence[k] = line.rivals[k, RIVALS.index(ch)]
+        text = text[:start] + spelt + text[end:]
+    return line if text == line.text else replace(line, text=text, confidence=confidence, alternatives=())
+
+
+def _choices(line: TextLine, k: int) -> dict[str, float]:
+    """Return the log-probabilities of what a character may be."""
+    assert line.rivals is not None
+    own = line.text[k]
+    found = {own: log(max(float(line.confidence[k]), 1e-6))}
+    for ch in _GROUP_OF.get(own, ""):
+        odds = float(line.rivals[k, RIVALS.index(ch)])
+        if ch.isalpha() and ch.swapcase() in RIVALS and not own.isalpha():
+            odds += CASE * float(line.rivals[k, RIVALS.index(ch.swapcase())])
+        if ch != own and odds >= FLOOR:
+            found[ch] = log(odds)
+    return found
+
+
+def best_spelling(choices: Sequence[dict[str, float]]) -> str:
+    """Return the likeliest word, by beam search.
+
+    Args:
+        choices: what each character may be, with log-probabilities.
+    """
+    beams = {"": 0.0}
+    for one in choices:
+        grown = {word + ch: odds + own for word, odds in beams.items() for ch, own in one.items()}
+        if len(grown) > BEAM:
+            kept = sorted(grown, key=lambda word: grown[word] - rarity(word), reverse=True)[:BEAM]
+            grown = {word: grown[word] for word in kept}
+        beams = grown
+    return max(beams, key=lambda word: beams[word] - rarity(word))
