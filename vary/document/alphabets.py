@@ -38,14 +38,16 @@ _BLOCKS = (
     ("Latin", "A", "Z"), ("Latin", "a", "z"), ("Latin", "À", "\u024f"), ("Latin", "\u1e00", "\u1eff"),
     ("Greek", "Ͱ", "Ͽ"), ("Cyrillic", "Ѐ", "ӿ"),
 )  # fmt: skip
+_OTHER = re.compile(r"[\u0370-\u03ff\u0400-\u04ff]")  # Greek and Cyrillic
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
-def readable_with(alphabet: str) -> frozenset[str]:
-    """Return all characters that a head of this alphabet can write, letters of the same shape included."""
+def class_index(alphabet: str) -> dict[str, int]:
+    """Return the class, from 1, of each character that a head can write; letters of one shape have the same."""
+    index = {ch: k for k, ch in enumerate(alphabet, 1)}
     known = {"Cyrillic": "д" in alphabet, "Greek": "α" in alphabet}
     folded = [item for script, letters in SHAPES.items() if known[script] for item in letters.items()]
-    return frozenset(alphabet) | {letter for shape, letter in folded if shape in alphabet}
+    return {letter: index[shape] for shape, letter in folded if shape in index} | index
 
 
 def restore_scripts(text: str) -> str:
@@ -54,6 +56,8 @@ def restore_scripts(text: str) -> str:
     A word has the script of most of its letters that only one script has. A word without such letters has the script of
     what it is joined to without a space, as the name of a file, and else that of most words of the text.
     """
+    if not _OTHER.search(text):
+        return text
     words = [(match.span(), _script(match.group())) for match in re.finditer(r"\S+", text)]
     if not any(script in SHAPES for _, script in words):
         return text

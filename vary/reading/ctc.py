@@ -62,19 +62,19 @@ def with_text(line: TextLine, text: str, writer: str) -> TextLine:
     )  # fmt: skip
 
 
-def find_lines(field: Field, frame_grid: FrameGrid, with_alternatives: bool = False) -> list[TextLine]:
-    """Find and spell all lines of one image, in no particular order.
+def find_lines(field: Field, frame_grid: FrameGrid) -> list[TextLine]:
+    """Find and spell all lines of one image, in no particular order, with their `alternatives`.
+
+    Monospaced lines have no alternatives, because their spaces are derived from the pitch.
 
     Args:
         field: the head's output.
         frame_grid: of the head.
-        with_alternatives: search each line's `alternatives`. Monospaced lines have none, because their spaces are
-            derived from the pitch.
     """
     spikes = _spikes(field, frame_grid.row_px, frame_grid.frame_px)
     lines = []
     for chain in _chains(spikes):
-        line = _spell(spikes[chain], field, frame_grid, with_alternatives)
+        line = _spell(spikes[chain], field, frame_grid)
         if line is not None:
             lines.append(line)
     return drop_echoes(lines)
@@ -124,7 +124,7 @@ def _chains(spikes: np.ndarray) -> list[list[int]]:
     return chains
 
 
-def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid, with_alternatives: bool) -> TextLine | None:
+def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid) -> TextLine | None:
     """Decode CTC's best path along the line through the spikes. Returns None if it has only spaces."""
     x, y, em, weight = spikes.T
     row_px, frame_px = frame_grid.row_px, frame_grid.frame_px
@@ -149,7 +149,7 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid, with_alterna
     keep = _trim(text)
     if keep.stop <= keep.start:
         return None
-    alternatives = find_alternatives(path, text, at, frame_grid.alphabet) if with_alternatives and text == spelt else []
+    alternatives = find_alternatives(path, text, at, frame_grid.alphabet) if text == spelt else []
     alternatives = [d.shift(keep.start) for d in alternatives if keep.start <= d.start and d.end <= keep.stop]
     rivals = rival_odds(path[at[keep]], frame_grid.alphabet)
     text, at, confidence = text[keep], first + at[keep], confidence[keep]

@@ -328,7 +328,7 @@ class Reader:
         for field, top, (start, end) in self.network.bands(pixels):
             bands, complete = bands + 1, field.complete
             decoded = decoded and field.features_RKD is not None  # large images are read without the decoder
-            found = find_lines(field, grid, with_alternatives=True)
+            found = find_lines(field, grid)
             if decoded:
                 found = self._rescore(found, field)
             for line in found if top == 0 else (enlarge(line, 1.0, 0.0, top) for line in found):

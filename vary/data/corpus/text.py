@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...document.alphabets import LATIN, readable_with
+from ...document.alphabets import LATIN, class_index
 from ...io.errors import ConfigError
 from .download import Corpus
 
@@ -31,7 +31,7 @@ class TextSource:
 
     def __init__(self, corpus: Corpus, alphabet: str = LATIN):
         self.corpus = corpus
-        self.alphabet = readable_with(alphabet)
+        self.alphabet = frozenset(class_index(alphabet))
         self._accents = _ACCENTS if alphabet == LATIN else _variants(alphabet)
 
     def words(self, rng: np.random.Generator, count: int, style: str = "natural") -> list[str]:

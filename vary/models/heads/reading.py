@@ -55,7 +55,7 @@ class ReadingHead(nn.Module):
         self.classes = len(alphabet) + 1
         self.out = nn.Linear(width, frames * (self.classes + 2))
         nn.init.zeros_(self.out.bias)
-        self.context = context_layers(width, context) if context else None
+        self.context = Context(width, context) if context else None
         self.look: nn.Module | None = None  # the style branch; its name is that of the tensors in published weights
         if styles:
             pool = nn.AvgPool2d(STYLE_POOL, 1, (0, STYLE_POOL[1] // 2), count_include_pad=False)
@@ -67,9 +67,8 @@ class ReadingHead(nn.Module):
         """Compute logits and geometry (see the class)."""
         batch = tokens_BND.shape[0]
         frames = grid[1] * self.frame_grid.frames
-        features_BDRK, seen_BND = tokens_BND.transpose(1, 2).unflatten(2, grid), tokens_BND
-        if self.context is not None:
-            seen_BND = tokens_BND + self.context(features_BDRK).flatten(2).transpose(1, 2)
+        features_BDRK = tokens_BND.transpose(1, 2).unflatten(2, grid)
+        seen_BND = tokens_BND if self.context is None else self.context(features_BDRK).flatten(2).transpose(1, 2)
         out = self.out(seen_BND).reshape(batch, grid[0], frames, self.classes + 2)
         geometry = out[..., self.classes :].float()
         if self.look is not None:
@@ -102,15 +101,19 @@ class ReadingHead(nn.Module):
             own.copy_(wide.reshape(own.shape))
 
 
-def context_layers(width: int, inner: int) -> nn.Module:
-    """Build the layers that add what neighbouring cells show to each cell. They begin as zero."""
-    last = nn.Conv2d(inner, width, 1)
-    for parameter in last.parameters():
-        nn.init.zeros_(parameter)
-    return nn.Sequential(
-        nn.Conv2d(width, inner, 1), nn.ReLU(), nn.Conv2d(inner, inner, CONTEXT, padding="same"), nn.ReLU(),
-        nn.Conv2d(inner, inner, CONTEXT, padding="same"), nn.ReLU(), last,
-    )  # fmt: skip
+class Context(nn.Sequential):
+    """Add to the features (B, D, R, K) of each cell what its neighbours show. The last layer begins as zero."""
+
+    def __init__(self, width: int, inner: int):
+        first, last = nn.Conv2d(width, inner, 1), nn.Conv2d(inner, width, 1)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+        second, third = (nn.Conv2d(inner, inner, CONTEXT, padding="same") for _ in range(2))
+        super().__init__(first, nn.ReLU(), second, nn.ReLU(), third, nn.ReLU(), last)
+
+    def forward(self, features_BDRK: Tensor) -> Tensor:
+        """Return features of the same shape."""
+        return features_BDRK + super().forward(features_BDRK)
 
 
 def build(config: Mapping[str, Any], vocabulary: Vocabulary) -> ReadingHead:

@@ -30,7 +30,7 @@ class _Trunk(nn.Module):
         features_BDRK = tokens_BND.transpose(1, 2).unflatten(2, grid)
         if self.context is None:
             return features_BDRK
-        return torch.cat([features_BDRK, features_BDRK + self.context(features_BDRK)], 1)
+        return torch.cat([features_BDRK, self.context(features_BDRK)], 1)
 
 
 def export_trunk(vocabulary: Vocabulary, folder: Path, context: nn.Module | None = None) -> Path:

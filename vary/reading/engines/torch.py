@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...models.heads.reading import context_layers, vocabulary_index
+from ...models.heads.reading import Context, vocabulary_index
 from ...models.hub import read_config
 from ...models.vocab import Vocabulary, build_vocabulary
 from .weights import load_tensors
@@ -35,9 +35,8 @@ class TorchEngine:
             tokens_BND = self.vocabulary(pixels_BCHW)
             grid = self.vocabulary.grid(*pixels_HW.shape)
             if self.context is not None:
-                features_BDRK = tokens_BND.transpose(1, 2).unflatten(2, grid)
-                read_BND = (features_BDRK + self.context(features_BDRK)).flatten(2).transpose(1, 2)
-                tokens_BND = torch.cat([tokens_BND, read_BND], -1)
+                read_BDRK = self.context(tokens_BND.transpose(1, 2).unflatten(2, grid))
+                tokens_BND = torch.cat([tokens_BND, read_BDRK.flatten(2).transpose(1, 2)], -1)
         return tokens_BND[0].float().cpu().numpy().reshape(*grid, -1)
 
 
@@ -65,6 +64,6 @@ def _context(folder: Path, width: int, reading: dict[str, Any]) -> torch.nn.Modu
     """Return the layers by which the reading head of a model folder sees neighbouring cells, if it has them."""
     if not reading.get("context"):
         return None
-    context = context_layers(width, reading["context"])
+    context = Context(width, reading["context"])
     context.load_state_dict({k: v.float() for k, v in load_tensors(folder, "reading_head.context.", "pt").items()})
     return context.eval()

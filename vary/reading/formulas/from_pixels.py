@@ -172,7 +172,8 @@ def read_formula_alone(
         read: Reads one formula, as `FormulaReader.read` does.
     """
     pixels = np.asarray(image)
-    rows, columns = np.nonzero(pixels < int(np.median(pixels)) - INK)
+    ink = pixels < int(np.median(pixels)) - INK
+    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
     if not len(rows) or np.ptp(columns) > ALONE_PX[0] or np.ptp(rows) > ALONE_PX[1]:
         return None
     box = (float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1))

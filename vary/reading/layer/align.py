@@ -19,7 +19,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...document.alphabets import FOLDED, readable_with
+from ...document.alphabets import class_index
 
 FLOOR = 1e-5  # least probability; a character that the head rules out costs 11.5 nats
 LOOKALIKES = (
@@ -60,14 +60,14 @@ class Alphabet:
     def __init__(self, alphabet: str):
         self.alphabet, self.classes = alphabet, len(alphabet) + 1
         self.space = alphabet.index(" ") + 1 if " " in alphabet else 0
-        self.readable = readable_with(alphabet)
+        self.index = class_index(alphabet)
         self._of: dict[str, tuple[list[int], list[int]]] = {}
 
     def emission(self, probs_TA: np.ndarray, ch: str) -> np.ndarray:
         """Return (T,), the probability of a character at each frame; `probs_TA` with the space merged into blank."""
         own, alike = self._classes_of(ch)
         found = probs_TA[:, own].sum(1) if own else np.zeros(len(probs_TA), probs_TA.dtype)
-        if ch not in self.alphabet:
+        if ch not in self.index:
             others = probs_TA[:, 1:].copy()
             others[:, [k - 1 for k in own + alike]] = 0
             found = np.maximum(found, 1 - others.max(1))
@@ -77,13 +77,12 @@ class Alphabet:
         if ch not in self._of:
             base = unicodedata.normalize("NFKD", ch)[:1]
             own = {ch} | {other for group in SAME if ch in group for other in group}
-            if ch not in self.alphabet:
-                own |= {base} | ({FOLDED[ch]} if ch in FOLDED and ch in self.readable else set())
+            if ch not in self.index:
+                own |= {base}
             alike = {other for group in LOOKALIKES if ch in group or base in group for other in group} | {base}
             alike |= {other for other in self.alphabet if unicodedata.normalize("NFKD", other)[:1] == base}
-            index = {known: k for k, known in enumerate(self.alphabet, 1)}
-            first = sorted(index[other] for other in own if other in index)
-            self._of[ch] = first, sorted({index[other] for other in alike if other in index} - set(first))
+            first = {self.index[other] for other in own if other in self.index}
+            self._of[ch] = sorted(first), sorted({self.index[other] for other in alike if other in self.index} - first)
         return self._of[ch]
 
     def spells(self, ch: str) -> bool:
@@ -92,7 +91,7 @@ class Alphabet:
 
     def is_alike(self, a: str, b: str) -> bool:
         """Return whether two characters look so alike that the head may take one for the other."""
-        index = self.alphabet.find(b) + 1
+        index = self.index.get(b, 0)
         own, alike = self._classes_of(a)
         return b in (a, unicodedata.normalize("NFKD", a)) or (index > 0 and (index in own or index in alike))
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...document.alphabets import FOLDED, readable_with
+from ...document.alphabets import class_index
 from ...document.elements import STYLES
 from ...document.lines import FrameGrid
 from ...io.errors import ConfigError
@@ -73,8 +73,7 @@ def reading_targets(
     Raises:
         ConfigError: A line has a character outside the alphabet. Skipping it would teach the head to skip it.
     """
-    index = {ch: k + 1 for k, ch in enumerate(frame_grid.alphabet)}
-    index |= {ch: index[shape] for ch in readable_with(frame_grid.alphabet) - index.keys() if (shape := FOLDED.get(ch))}
+    index = class_index(frame_grid.alphabet)
     frame_px, row_px = frame_grid.frame_px, frame_grid.row_px
     bits = np.array([STYLES.index(name) for name in frame_grid.styles], int)
     rows, wide = frame_grid.size(*size)
