@@ -26,7 +26,7 @@ class View:
         sizes_px, degraded, text_style, max_lines: Settings of `PageSource`.
         pdfs: PDF files, folders or packages. Their crops (`CropSource`) replace rendered pages; they use `sizes_px`
             and `degraded` only.
-        text: Text and fonts of rendered pages: `english`, or `european` for 25 languages in Latin, Greek and Cyrillic.
+        text: Text and fonts of rendered pages: `english`, or `european` for 27 languages in Latin, Greek and Cyrillic.
     """
 
     height: int
