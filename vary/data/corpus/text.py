@@ -25,6 +25,8 @@ _ACCENTS = {
 }  # fmt: skip
 _RARE = "©®°±×÷½¼¾²³µ¶†‡™€£¥¢«»¡¿≤≥≠→←∞≈−§…·ÆÐÞßæðþŒœ" + string.punctuation
 
+_COMMAS = str.maketrans(",.", ".,")
+
 
 class TextSource:
     """Passages of a corpus, limited to one alphabet. Every draw takes its own random generator; there is no state."""
@@ -54,10 +56,12 @@ class TextSource:
         return [word[:40] for word in found if word] or ["a"]
 
     def cell(self, rng: np.random.Generator, style: str = "natural") -> str:
-        """Return the content of a table cell: a word, a number, or a few characters."""
+        """Return the content of a table cell: a word, an amount, a number, or a few characters."""
         kind = rng.random()
         if kind < 0.4:
             return self.words(rng, 1, style)[0]
+        if kind < 0.55:
+            return _amount(rng)
         if kind < 0.8:
             return f"{rng.random() * 10 ** int(rng.integers(6)):.{int(rng.integers(4))}f}"
         return _some(rng, string.punctuation, int(rng.integers(1, 4)))
@@ -80,7 +84,7 @@ class TextSource:
         return words
 
     def _odd(self, rng: np.random.Generator, word: str) -> str:
-        kind = int(rng.integers(8))
+        kind = int(rng.integers(9))
         if kind == 0:
             return _some(rng, string.digits, int(rng.integers(1, 8)))
         if kind == 1:
@@ -96,8 +100,28 @@ class TextSource:
             return left + word + right
         if kind == 6:  # operators and similar, between spaces
             return _some(rng, string.punctuation, int(rng.integers(1, 4)))
+        if kind == 7:
+            return _amount(rng)
         glue = "_-./:=@#&%+*|\\~^$,"
         return "".join(w + glue[int(rng.integers(len(glue)))] for w in (word, word[::-1])) + word[:3]
+
+
+def _amount(rng: np.random.Generator) -> str:
+    """Return an amount of money, a share, a date or a number with a mark, as invoices and receipts print them."""
+    value = rng.random() * 10 ** int(rng.integers(1, 6))
+    number = f"{value:,.2f}" if rng.random() < 0.7 else f"{value:.0f}"
+    if rng.random() < 0.3:
+        number = number.translate(_COMMAS)
+    kind = int(rng.integers(6))
+    if kind < 3:
+        mark = "$$$€€£¥"[int(rng.integers(7))]
+        return (mark + number, f"-{mark}{number}", f"{number}{mark}")[int(rng.choice(3, p=(0.7, 0.1, 0.2)))]
+    if kind == 3:
+        return f"{number}%"
+    if kind == 4:
+        day, month, year = (int(rng.integers(1, high)) for high in (32, 13, 100))
+        return "/-.:"[int(rng.integers(4))].join(f"{part:02d}" for part in (day, month, year))
+    return "#&*+-"[int(rng.integers(5))] + number
 
 
 def _some(rng: np.random.Generator, signs: str, count: int) -> str:
