@@ -204,3 +204,63 @@ def test_a_line_above_a_table_that_runs_over_its_first_columns_is_no_name_of_the
     page = laid_out(above, *placed(TOWNS, [10, 90, 170], 28))
     assert [one.cells for one in tables(page)] == [TOWNS]
     assert page.lines[0].text == above.text
+
+
+def right_aligned(rows: list[list[str]], edges: list[float], step: float, high: float) -> list[TextLine]:
+    """Cells that end at the edges; the first column begins at 10 px."""
+    found = []
+    for k, texts in enumerate(rows):
+        for c, text in enumerate(texts):
+            one = line(text, 10, 80 + step * k, high)
+            shift = edges[c] - one.box[2] if c else 0.0
+            found.append(replace(one, boxes=one.boxes + np.array([shift, 0] * 2, np.float32)))
+    return found
+
+
+@pytest.mark.parametrize(("high", "step"), [(14, 26), (10, 14), (22, 40)])
+def test_columns_as_close_as_half_an_em_in_their_widest_rows_are_separate(high, step) -> None:
+    rows = [
+        ["Harbour", "Ships", "Tons", "Crew"],
+        ["Saltwick", "41", "8,120.55", "9"],
+        ["Elmwood", "1,207.50", "77", "18.25"],
+        ["Garrick", "318.00", "6,400.10", "2,051.75"],
+    ]
+    em = high / 0.96
+    wide = [max(line(cells[c], 0, 0, high).box[2] for cells in rows) for c in range(4)]
+    edges = list(10 + np.cumsum(wide) + 0.52 * em * np.arange(4))
+    page = laid_out(*right_aligned(rows, edges, step, high))
+    assert [one.cells for one in tables(page)] == [rows]
+
+
+def test_a_cell_that_ends_between_two_columns_stays_in_its_own() -> None:
+    parts = [["Code", "Part", "Count"], ["A-1", "seal", "12"], ["B-2", "cover", "3"], ["C-3", "bolt with ring", "40"]]
+    lines = placed(parts, [10, 60, 175])
+    lines[-3:-1] = [joined(lines[-3], replace(lines[-2], boxes=lines[-2].boxes - np.float32([15, 0, 15, 0])))]
+    assert [one.cells for one in tables(laid_out(*lines))] == [parts]
+
+
+@pytest.mark.parametrize(("name", "x", "column"), [("Staff", 300, 3), ("All", 185, 2), ("Rain", 290, 3)])
+def test_a_name_above_the_last_columns_is_a_row_of_the_table(name, x, column) -> None:
+    rows = [
+        ["Place", "Open", "Men", "Women"],
+        ["Ark", "1931", "212", "7"],
+        ["Bren", "1954", "87", "11"],
+        ["Coy", "1988", "43", "9"],
+    ]
+    page = laid_out(line(name, x, 58), *placed(rows, [10, 100, 190, 300]))
+    first = [name if c == column else "" for c in range(4)]
+    assert [one.cells for one in tables(page)] == [[first, *rows]]
+
+
+@pytest.mark.parametrize(("text", "x", "y"), [("Places to see", 125, 58), ("July 2025", 280, 30), ("By town", 10, 58)])
+def test_a_centred_title_a_far_date_and_a_line_above_the_names_are_no_row(text, x, y) -> None:
+    rows = [["Place", "Open", "Men", "Women"], *([f"Town {k}", f"19{k}1", f"{k}7", f"{k}3"] for k in range(3, 7))]
+    page = laid_out(line(text, x, y), *placed(rows, [10, 100, 190, 300]))
+    assert [one.cells for one in tables(page)] == [rows]
+
+
+def test_a_cell_read_as_larger_type_does_not_end_the_table() -> None:
+    lines = placed([*TOWNS, ["Dun", "12", "1990"], ["Esk", "301", "2001"]], [10, 120, 220])
+    lines[-5] = line("12", 120, 80 + 22 * 4 - 3, 20)
+    (table,) = tables(laid_out(*lines))
+    assert [cells[0] for cells in table.cells] == ["Town", "Ark", "Bren", "Coy", "Dun", "Esk"]

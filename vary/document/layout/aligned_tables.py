@@ -27,6 +27,7 @@ from .cells import (
     head_size,
     holds_numbers,
     is_mono,
+    is_numeric,
     row_cells,
     rows_by_height,
 )
@@ -43,6 +44,7 @@ TITLE_STEP = 2.0  # from a title to the table, as a multiple of the step between
 FILLED = 0.4  # least share of places with text
 APART_EM = 1.5  # between rows of words that are a table
 SHORT = 2  # words in a cell of a table of words
+CENTRED_EM = 0.5  # between the middles of a table and of its title
 EDGE_EM = 0.3  # by which the ends of a column differ that is set to one edge
 LINE = 30  # characters in a line of a narrow column
 PROSE = 40  # characters in a cell of prose
@@ -62,16 +64,42 @@ def find_aligned_tables(zones: Sequence[Sequence[TextLine]], em: float, *, acros
     """
     found = []
     for zone in zones:
-        for run in _runs(rows_by_height(zone), em):
+        rows = rows_by_height(zone)
+        for run in _runs(rows, em):
             if _is_typed(run):
                 continue
             for whole, strips in _tables(run, em):
                 sides = split_side_by_side(whole, strips, em)
                 parts = (
-                    [found for side in sides for found in _tables(side, em)] if len(sides) > 1 else [(whole, strips)]
+                    [found for side in sides for found in _tables(side, em)]
+                    if len(sides) > 1
+                    else [(_with_group_names(whole, strips, rows), strips)]
                 )
                 found += [one for part in parts if (one := _region(*part, across=across)) is not None]
     return found
+
+
+def _with_group_names(table: list[PrintedRow], strips: Strips, rows: Sequence[PrintedRow]) -> list[PrintedRow]:
+    """Return a table with the row above its head, where that names groups of columns.
+
+    Such a row is as near as the rows of the table, has nothing above the first column, and is no centred title.
+
+    Args:
+        table: rows of the table, the head first.
+        strips: white between its columns.
+        rows: all rows of the zone, from top to bottom.
+    """
+    head, places = table[0], row_cells(table[0], strips)
+    above = next((row for row in reversed(rows) if row.middle < head.middle), None)
+    if above is None or len(strips) < 2 or len(places) <= len(strips) or any(is_numeric(text) for *_, text in places):
+        return table
+    left, _, right, _ = union(row.box for row in table)
+    x0, _, x1, _ = above.box
+    usual = float(np.median([b.middle - a.middle for a, b in pairwise(table)]))
+    near = head.middle - above.middle < NEXT * usual and max(above.em, head.em) < LARGER * min(above.em, head.em)
+    centred = abs((x0 + x1) / 2 - (left + right) / 2) < CENTRED_EM * head.em
+    inside = x0 > strips[0][1] - EDGE_EM * head.em and x1 < right + EDGE_EM * head.em
+    return [above, *table] if near and inside and not centred else table
 
 
 def _region(rows: list[PrintedRow], strips: Strips, *, across: bool) -> PageRegion | None:
@@ -104,10 +132,9 @@ def _is_typed(rows: list[PrintedRow]) -> bool:
     """
     lines = {id(one.line): one.line for row in rows for one in row.stretches}.values()
     words = [line for line in lines if sum(ch.isalpha() for ch in line.text) > 4]
-    styled = sum(is_mono(line) for line in words)
-    if np.median([len(row.stretches) for row in rows]) < TYPED_COLUMNS:
-        styled = sum(has_pitch(line) for line in words)
-    return bool(words) and styled > 0.6 * len(words)
+    by_pitch = bool(words) and np.median([len(row.stretches) for row in rows]) < TYPED_COLUMNS
+    typed = [has_pitch(line) if by_pitch else is_mono(line) for line in words or lines]
+    return sum(typed) > 0.6 * len(typed)
 
 
 def _runs(rows: list[PrintedRow], em: float) -> Iterator[list[PrintedRow]]:
@@ -116,7 +143,7 @@ def _runs(rows: list[PrintedRow], em: float) -> Iterator[list[PrintedRow]]:
     loose = 0
     for row in [*rows, None]:
         far = row is None or (bool(run) and row.middle - run[-1].middle > STEP_EM * max(em, row.em))
-        far = far or (row is not None and bool(run) and _largest(row) > LARGER * _largest(run[-1]))  # a heading
+        far = far or (row is not None and bool(run) and row.em > LARGER * run[-1].em)  # a heading
         loose = 0 if row is None or len(row.stretches) > 1 or _is_below_cell(row, run) else loose + 1
         if far or loose > LOOSE:
             run = _without_text_below(run)
@@ -149,17 +176,12 @@ def _without_text_below(rows: list[PrintedRow]) -> list[PrintedRow]:
     return rows[:end]
 
 
-def _largest(row: PrintedRow) -> float:
-    """Return the size of the largest type in a row, px."""
-    return max(one.line.em_px for one in row.stretches)
-
-
 def _without_titles(rows: list[PrintedRow]) -> list[PrintedRow]:
     """Return rows without those above the table: in larger type, or far from the next."""
     while len(rows) > MIN_ROWS:
         full = [row.middle for row in rows[1:] if len(row.stretches) > 1]
         usual = float(np.median([b - a for a, b in pairwise(full)] or [np.inf]))
-        larger = _largest(rows[0]) > LARGER * float(np.median([row.em for row in rows[1:]]))
+        larger = rows[0].em > LARGER * float(np.median([row.em for row in rows[1:]]))
         far = rows[1].middle - rows[0].middle > TITLE_STEP * usual
         if not larger and not far and not _runs_over(rows[0], rows[1:]):
             break

@@ -21,6 +21,7 @@ NUMBER_EM = 0.5  # the same between two numbers, which are no phrase
 CUT_EM = 0.45  # white at which text that runs on across two columns is cut
 BLANK_EM = 0.15  # the same in a row of several cells: a blank
 STRIP_EM = 0.5  # narrowest white between columns
+CLOSE_EM, CLOSE_ROWS = 0.35, 4  # the same where so many rows leave it white
 CROSSED = 0.08  # share of the rows that may reach into the white between two columns
 MIN_CELLS = 4  # with text
 LEVEL_EM = 0.4  # between the middles of cells of one row
@@ -155,7 +156,7 @@ def white_strips(rows: Sequence[PrintedRow], em: float) -> list[tuple[float, flo
         return []
     em = min(em, float(np.median([row.em for row in rows])))
     left, right = min(row.stretches[0].x0 for row in rows), max(row.stretches[-1].x1 for row in rows)
-    step = max(0.5, 0.125 * em)
+    step = max(0.25, em / 32)
     covered = np.zeros(int((right - left) / step) + 2)
     for row in rows:
         inked = np.zeros(len(covered), bool)
@@ -163,11 +164,12 @@ def white_strips(rows: Sequence[PrintedRow], em: float) -> list[tuple[float, flo
             inked[int((one.x0 - left) / step) : int((one.x1 - left) / step) + 1] = True
         covered += inked
     white = covered <= CROSSED * len(rows)
+    least = (STRIP_EM if len(rows) < CLOSE_ROWS else CLOSE_EM) * em
     edges = np.flatnonzero(np.diff(np.concatenate([[0], white, [0]]).astype(int)))
     return [
         (left + a * step, left + b * step)
         for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
-        if a and b < len(covered) - 1 and (b - a) * step > STRIP_EM * em
+        if a and b < len(covered) - 1 and (b - a) * step > least
     ]
 
 
@@ -179,14 +181,20 @@ def row_cells(row: PrintedRow, strips: Sequence[tuple[float, float]], cut_em: fl
     found: list[Place] = []
     for one in row.stretches:
         for part in _cut(one, strips, cut_em):
-            first = sum(part.x0 > (a + b) / 2 for a, b in strips)
-            last = sum(part.x1 > (a + b) / 2 for a, b in strips)
+            first, last = _columns(part.x0, part.x1, strips)
             if found and found[-1][1] >= first:  # two stretches of one cell
                 before = found.pop()
                 found.append((before[0], max(before[1], last), f"{before[2]} {part.text}".strip()))
             elif part.text:
                 found.append((first, max(first, last), part.text))
     return found
+
+
+def _columns(x0: float, x1: float, strips: Sequence[tuple[float, float]]) -> tuple[int, int]:
+    """Return the first and last column of text from x0 to x1. Text that only juts into a strip does not cross it."""
+    first = sum(x0 > min((a + b) / 2, max(a, 2 * b - x1)) for a, b in strips)
+    last = sum(x1 > max((a + b) / 2, min(b, 2 * a - x0)) for a, b in strips)
+    return first, last
 
 
 def _cut(one: Stretch, strips: Sequence[tuple[float, float]], cut_em: float) -> list[Stretch]:
