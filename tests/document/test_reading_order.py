@@ -237,3 +237,31 @@ def test_blanks_of_typewriter_text_are_no_gutter(seed) -> None:
         one.boxes[:, [0, 2]] = 40 + 1.2 * (one.boxes[:, [0, 2]] - 40)  # 0.6 em per character
         lines.append(replace(one, styles=np.tile(mono, (len(one.text), 1))))
     assert rows_of(lines) == names("n", 14)
+
+
+def test_a_listing_keeps_its_rows_next_to_long_comments() -> None:
+    code = ["int value = 12 + 4;", "auto another = value;", "string text = name(value);", "text += more;"]
+    code += ["int *at = &value;", "string const &only_text();", "auto str = text(); run();"]
+    notes = {1: "// of the same type as value", 2: "// a copy, so that", 3: "// the name keeps its letters, of"}
+    notes |= {5: "// what is given, but is not changed", 6: "// uses all of these names"}
+    lines = [line(text, 40, 40 + STEP * k) for k, text in enumerate(code)]
+    lines += [line(text, 280, 40 + STEP * k) for k, text in notes.items()]
+    blocks = order_blocks(shuffled(lines))
+    read = [[piece.text for piece in row.pieces] for block in blocks for row in block.rows]
+    assert read == [[text, notes[k]] if k in notes else [text] for k, text in enumerate(code)]
+
+
+@pytest.mark.parametrize("step", [1.6, 2.5])
+def test_names_with_what_they_mean_are_read_row_by_row(step) -> None:
+    lines, wanted = [], []
+    y = 40.0
+    for k in range(7):
+        lines += [line(f"n{k} name"[: 4 + k], 40, y), line(f"m{k} " + "meaning " * (4 + k % 3), 150, y)]
+        wanted.append([f"n{k}", f"m{k}"])
+        y += STEP * step
+    assert rows_of(lines) == wanted
+
+
+def test_short_lines_next_to_a_column_are_a_column() -> None:
+    lines = [line(f"a{k} street", 40, 40 + STEP * k) for k in range(7)] + column("b", 12, 200, 40, 60)
+    assert rows_of(lines) == [*names("a", 7), *names("b", 12)]

@@ -134,6 +134,19 @@ def test_a_head_that_sees_neighbouring_cells_reads_the_same_on_every_engine(tmp_
         assert np.abs(np.exp(field.dense_log_probs()) - logits[0].softmax(-1).numpy()).max() < 0.011
 
 
+def test_a_head_that_sees_neighbouring_cells_reads_the_same_in_parts(page, monkeypatch) -> None:
+    torch.manual_seed(0)
+    model = VaryForConditionalGeneration(preset("vary-nano-scripts-test")).eval()
+    torch.nn.init.normal_(model.head.context[-1].weight)
+    network, shown = reader_of(model, "a").network, []
+    run = network.engine.features
+    network.engine.features = lambda pixels: shown.append(pixels.size) or run(pixels)
+    whole = network(page).dense_log_probs()
+    monkeypatch.setattr("vary.reading.network.MOST_PIXELS", max(shown) // 3)
+    np.testing.assert_allclose(network(page).dense_log_probs(), whole, atol=1e-3)
+    assert len(shown) > 3
+
+
 def test_engines_that_cannot_run_say_why(tmp_path) -> None:
     with pytest.raises(ValueError, match="unknown engine 'abacus'; allowed: openvino, onnx, torch"):
         open_engine(tmp_path, "abacus")

@@ -6,7 +6,7 @@ values of a wrong type are refused, with the nearest known key. Named models are
 
 import difflib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass
 from functools import cache, partial
 from typing import Any, ClassVar, Literal, get_type_hints
@@ -82,7 +82,8 @@ class Reading:
     the styles of type that it tells apart. `append_posteriors` concatenates its character probabilities to the vision
     tokens before the connector. `vocabulary` is the index of the vocabulary that it reads. `decoder_weight` is the
     weight of the decoder when it re-ranks the head's candidates; 0 leaves the decoder out. `context` is the width of
-    the layers by which a cell sees its neighbours; 0 has none.
+    the layers by which a cell sees its neighbours; 0 has none. `decoder_alphabet` holds the characters that the decoder
+    writes, which are the first ones of `alphabet`; empty for all of them.
     """
 
     alphabet: str
@@ -92,6 +93,11 @@ class Reading:
     vocabulary: int = 0
     decoder_weight: Number = 0.0
     context: int = 0
+    decoder_alphabet: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.alphabet.startswith(self.decoder_alphabet):
+            raise ValueError("reading: the alphabet does not begin with decoder_alphabet")
 
 
 class VaryConfig(PreTrainedConfig):
@@ -347,6 +353,11 @@ def _check_transformers(where: str, given: dict[str, Any]) -> None:
     check_keys(where, given, known)
 
 
+def decoder_alphabet(reading: Mapping[str, Any]) -> str:
+    """Return the characters that the decoder of a model writes, from the model's `reading`."""
+    return str(reading.get("decoder_alphabet") or reading["alphabet"])
+
+
 def _upgrade_reading(reading: dict[str, Any] | None) -> dict[str, Any] | None:
     """Rename the key `feed` of older configurations."""
     if reading is None or "feed" not in reading:
@@ -356,4 +367,13 @@ def _upgrade_reading(reading: dict[str, Any] | None) -> dict[str, Any] | None:
 
 AutoConfig.register("vary", VaryConfig)
 
-__all__ = ["Preprocess", "Reading", "VaryConfig", "check_keys", "check_part", "check_values", "preset"]
+__all__ = [
+    "Preprocess",
+    "Reading",
+    "VaryConfig",
+    "check_keys",
+    "check_part",
+    "check_values",
+    "decoder_alphabet",
+    "preset",
+]

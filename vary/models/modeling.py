@@ -20,7 +20,7 @@ from transformers import AutoModelForImageTextToText, GenerationMixin, PreTraine
 from transformers.utils import logging as transformers_logging
 
 from ..io.errors import ConfigError, InputError, VaryError
-from .config import VaryConfig
+from .config import VaryConfig, decoder_alphabet
 from .connect import Connector, build, run
 from .fuse import FUSIONS, REGIONS, PromptImages, Routes, Sight, encode_images_of_prompts, place_image_tokens
 from .fuse.images import image_marks, prompt_positions
@@ -77,7 +77,8 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if config.reading:
             self.reading_head = build_reading_head(config.reading, self.reading_vocabulary)
             if config.reading.get("append_posteriors"):
-                widths[self.reading_vocabulary_index] += self.reading_head.frame_grid.frames * self.reading_head.classes
+                classes = len(decoder_alphabet(config.reading)) + 1
+                widths[self.reading_vocabulary_index] += self.reading_head.frame_grid.frames * classes
         self.glyph_head: GlyphHead | None = None
         if config.glyph_head:
             read = self.reading_vocabulary
@@ -201,10 +202,11 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return VisionFeatures(tokens, grids, logits, geometry, used)
 
     def append_posteriors(self, tokens_BND: Tensor, logits_BRFA: Tensor) -> Tensor:
-        """Concatenate the head's character probabilities to the tokens, if the configuration asks for it."""
+        """Concatenate the probabilities of the decoder's characters to the tokens, if the configuration asks for it."""
         if not self.config.reading.get("append_posteriors"):
             return tokens_BND
-        soft = logits_BRFA.float().softmax(-1).to(tokens_BND.dtype).reshape(*tokens_BND.shape[:2], -1)
+        soft = logits_BRFA.float().softmax(-1)[..., : len(decoder_alphabet(self.config.reading)) + 1]
+        soft = soft.to(tokens_BND.dtype).reshape(*tokens_BND.shape[:2], -1)
         return torch.cat([tokens_BND, soft], -1)
 
     def merge_features(self, features: VisionFeatures, **inputs: Any) -> Tensor:

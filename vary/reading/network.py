@@ -24,12 +24,14 @@ from .field import Field, HeadWeights, cells_near_ink, join_fields, run_head
 
 VIEW = 64, 48  # px, rows and columns: how far the nano vocabulary sees from a cell (measured: 64 and 44)
 MARGIN = 48, 16  # px kept around cells near ink, which lie within 16 and 32 px of it (REACH): together VIEW
+CONTEXT_PX = 16, 16  # px, rows and columns: how far the layers of a head's `context` see beyond a cell
 BUCKET = 32  # px; sides of the images that the engine sees are multiples of it, so few shapes occur
 MOST_PIXELS = 1_300_000  # of one call of the engine, which bounds its memory; a page of A4 has fewer
 PART_PIXELS = 4096  # cost of one more call of the engine, in pixels
 
 TILE_PIXELS = 3_000_000  # of an image that is read in one pass
-TILE_PX = 1280  # side of a tile's core; on its inner sides a tile shows max(VIEW) more
+TILE_PX = 1280  # side of a tile's core
+TILE_VIEW = 96  # px that a tile shows beyond its core on its inner sides; at least VIEW and CONTEXT_PX together
 
 
 class Tile(NamedTuple):
@@ -55,7 +57,7 @@ def tiles_of(height: int, width: int, multiple: int) -> list[Tile]:
     """
     if height * width <= TILE_PIXELS:
         return [Tile((0, 0, height, width), (0, 0, height, width))]
-    side, view = TILE_PX // multiple * multiple, max(VIEW)
+    side, view = TILE_PX // multiple * multiple, TILE_VIEW
     tiles = []
     for y in range(0, height, side):
         for x in range(0, width, side):
@@ -134,10 +136,11 @@ class ReadingNetwork:
         """Return features (R, K, D); they are zero outside the rectangles around the cells near ink."""
         features_RKD: np.ndarray | None = None
         y, x = self.frame_grid.stride
+        below, right = CONTEXT_PX if self.reading.get("context") else (0, 0)
         for part, margin in _bands(ink_parts(near_RK, (y, x)), (y, x)):
             rows, columns = (
-                _bucket(part[0], y, margin, len(near_RK)),
-                _bucket(part[1], x, MARGIN[1], near_RK.shape[1]),
+                _bucket(part[0], y, margin + below, len(near_RK)),
+                _bucket(part[1], x, MARGIN[1] + right, near_RK.shape[1]),
             )
             pixels = pixels_HW[rows.start * y : rows.stop * y, columns.start * x : columns.stop * x].astype(np.float32)
             found = self.engine.features((pixels / 255 - self.preprocess["mean"]) / self.preprocess["std"])

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..io.errors import InputError, MissingExtra
-from ..models.config import preset
+from ..models.config import decoder_alphabet, preset
 from ..models.fuse.language import layers_of
 from ..models.modeling import VaryForConditionalGeneration, load_model
 from ..models.processor import VaryProcessor, character_tokenizer, load_processor
@@ -44,7 +44,7 @@ def build(recipe: Recipe, training: bool = True) -> tuple[VaryForConditionalGene
     else:
         model = VaryForConditionalGeneration(preset(recipe.model))
         if model.config.reading:
-            processor = VaryProcessor.of(model.config, character_tokenizer(model.config.reading["alphabet"]))
+            processor = VaryProcessor.of(model.config, character_tokenizer(decoder_alphabet(model.config.reading)))
     _prepare(model, recipe, hold, training)
     load_start(recipe.start, model)
     return model, processor

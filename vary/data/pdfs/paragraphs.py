@@ -12,8 +12,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...document.layout import reading_order as layout
 from ...document.layout.paragraphs import Row, TextBlock
+from ...document.layout.reading_order import order_blocks, to_row
 from ...document.lines import TextLine
 from ...io.pdf_text import HYPHENATED, TextLayer, true_sizes
 from ..sample import LabelledLine
@@ -75,9 +75,9 @@ def _blocks(lines: list[LabelledLine], ends: set[tuple[float, ...]]) -> tuple[li
             rows[-1].append(read)
         else:
             rows.append([read])
-    content = _split([layout._row(row) for row in rows])
+    content = _split([to_row(row) for row in rows])
     if _runs_back(content):
-        content, how = layout.order_blocks(reads), "layout"
+        content, how = order_blocks(reads), "layout"
     else:
         how = "content"
     places = {line.boxes.tobytes(): line for line in lines}

@@ -11,6 +11,7 @@ __all__ = [
     "cells",
     "figures",
     "form_fields",
+    "gutters",
     "open_tables",
     "paragraphs",
     "reading_order",

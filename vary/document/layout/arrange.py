@@ -20,7 +20,8 @@ from .bitmap import find_drawn_objects
 from .bullets import add_bullets, mark_labels
 from .figures import find_figures
 from .form_fields import place_form_fields
-from .reading_order import order_blocks, split_columns, zones
+from .gutters import split_columns, zones
+from .reading_order import order_blocks
 from .ruled_tables import find_ruled_tables
 
 CHART = 0.3  # share of a grid that is drawn in, for it to be no table

@@ -9,31 +9,20 @@ Frame: pixels of the page image.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
 import numpy as np
 
-from ...io.box import Box, union
+from ...io.box import union
 from ..lines import PageRegion, TextLine
-from .cells import has_pitch, is_mono, is_numeric
+from .gutters import Gutter, column_edges, is_running_text, split_columns, usual_em
 from .paragraphs import Row, TextBlock, split_paragraphs
 
-Gutter = tuple[float, float, float]  # x, top, bottom of a white strip between columns of running text
 JUT_EM = (
     0.7  # into the white beside a column: a line that spans both, if neither of its pieces keeps to its column's side
 )
 KEPT_EM = 0.5
 SPAN_EM = 2.0  # such pieces are no farther from each other
-STRIP_EM = 0.55  # least width of a word gap that may belong to a gutter
-STRIP_ROWS = 5
-BLANK_EM = 1.0  # the same in typewriter type, whose blanks are wide and often stand one below the other
-LEAST_EM = 2.5  # least height of a gutter: three lines
-PARTED_EM = 0.5  # white at which a line that runs on across a gutter is cut
-STACK_EM, STACK_STEP, STACK_LINES = 0.3, 3.5, 3  # indent and step (heights) in a stack of short lines; its least length
-NARROW_EM = 1.6  # a number or a mark, and no text
-TYPED = 0.5  # share of short typewriter lines next to a strip that is no gutter
-WIDE_EM = 10  # a piece at least this wide is running text; narrower ones are cells, numbers, labels
 
 
 def order_blocks(lines: list[TextLine], regions: Sequence[PageRegion] = ()) -> list[TextBlock]:
@@ -42,272 +31,12 @@ def order_blocks(lines: list[TextLine], regions: Sequence[PageRegion] = ()) -> l
     rows = [Row([], region.box, 0.0, region) for region in regions]
     if lines:
         boxes, em = np.array([line.box for line in lines]), usual_em(lines)
-        solid = _solid(boxes, em)
-        rows += _rows(lines, gutters, [_white(gutter, boxes, solid, em) for gutter in gutters])
+        solid = is_running_text(boxes, em)
+        rows += _rows(lines, gutters, [column_edges(gutter, boxes, solid, em) for gutter in gutters])
     if not rows:
         return []
     ordered = [rows[k] for k in _reading_order(np.array([row.box for row in rows]), gutters)]
     return split_paragraphs(ordered)
-
-
-def split_columns(
-    lines: list[TextLine], taken: Sequence[Box] = (), *, stacks: bool = True
-) -> tuple[list[TextLine], list[Gutter]]:
-    """Return the lines, cut where they run on across the gutter of two columns, and the gutters.
-
-    Args:
-        lines: of a page.
-        taken: boxes of tables and figures. They lie in a column, or end it, as its lines do.
-        stacks: whether short lines that begin at one edge make a column; they may also be cells.
-    """
-    if not lines:
-        return [], []
-    em = usual_em(lines)
-    lines = _split_at_strips(lines)
-    filled = [part for box in taken for part in _bands(box, em)]
-    gutters = _gutters(lines, filled, stacks)
-    lines = _split_at_gutters(lines, gutters)
-    boxes = np.array([*(line.box for line in lines), *filled])
-    solid = _solid(boxes, em)
-    return lines, [_grow(gutter, boxes, solid, em) for gutter in gutters]  # over the lines that were cut, too
-
-
-def zones(lines: list[TextLine], gutters: list[Gutter]) -> list[list[TextLine]]:
-    """Return the lines by the column that they stand in."""
-    found: dict[tuple[int, ...], list[TextLine]] = {}
-    for line in lines:
-        x0, y0, x1, y1 = line.box
-        sides = tuple(
-            0 if not top < (y0 + y1) / 2 < bottom or x0 < x - line.em_px < x + line.em_px < x1
-            else 1 if (x0 + x1) / 2 > x else -1
-            for x, top, bottom in gutters
-        )  # fmt: skip
-        found.setdefault(sides, []).append(line)
-    return list(found.values())
-
-
-def _bands(box: Box, em: float) -> list[Box]:
-    """Return a region as bands of the height of lines."""
-    x0, y0, x1, y1 = box
-    count = max(1, round((y1 - y0) / (1.2 * em)))
-    step = (y1 - y0) / count
-    return [(x0, y0 + k * step, x1, y0 + (k + 1) * step) for k in range(count)]
-
-
-def _split_at_strips(lines: list[TextLine]) -> list[TextLine]:
-    """Split lines at vertical white strips that run through the word gaps of many rows.
-
-    A narrow gutter is no wider than a large word gap, so that lines of two columns are found as one. But word gaps of
-    single rows are not above one another: a strip through STRIP_ROWS rows in a row is a gutter.
-    """
-    em = usual_em(lines)
-    gaps = [_word_gaps(line, (BLANK_EM if is_mono(line) else STRIP_EM) * em) for line in lines]
-    middles = sorted((a + b) / 2 for found in gaps for a, b, _ in found)
-    boxes = [line.box for line in lines]
-    order = sorted(range(len(lines)), key=lambda k: boxes[k][1])
-    cuts: list[set[int]] = [set() for _ in lines]
-    last = -np.inf
-    for x in middles:
-        if x - last < 0.2 * em:
-            continue
-        last = x
-        run: list[tuple[int, int]] = []
-        for k in [*order, -1]:
-            if k >= 0 and not boxes[k][0] < x < boxes[k][2]:
-                continue
-            at = next((at for a, b, at in gaps[k] if a < x < b), None) if k >= 0 else None
-            near = k >= 0 and (not run or boxes[k][1] - boxes[run[-1][0]][1] < 6 * em)
-            if at is not None and near:
-                run.append((k, at))
-                continue
-            if len(run) >= STRIP_ROWS and _are_columns([lines[j] for j, _ in run], x, em):
-                for j, cut in run:
-                    cuts[j].add(cut)
-            run = [(k, at)] if at is not None else []
-    parts: list[TextLine] = []
-    for line, places in zip(lines, cuts, strict=True):
-        edges = [0, *sorted(places), len(line.text)]
-        for begin, end in pairwise(edges):
-            text = line.text[begin:end]
-            begin, end = begin + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip())
-            if end > begin:
-                parts.append(line if end - begin == len(line.text) else line.part(slice(begin, end)))
-    return parts
-
-
-def _word_gaps(line: TextLine, least: float) -> list[tuple[float, float, int]]:
-    """Return begin, end and index of the next character of the gaps between words that are `least` wide."""
-    inked = [k for k, ch in enumerate(line.text) if ch != " "]
-    return [
-        (float(line.boxes[a, 2]), float(line.boxes[b, 0]), b)
-        for a, b in pairwise(inked)
-        if line.boxes[b, 0] - line.boxes[a, 2] >= least
-    ]
-
-
-def _are_columns(lines: list[TextLine], x: float, em: float) -> bool:
-    """Return whether lines have running text on both sides of x, not the cells of a table."""
-    left = np.median([x - line.box[0] for line in lines])
-    right = np.median([line.box[2] - x for line in lines])
-    return bool(min(left, right) > WIDE_EM * em)
-
-
-def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list[Gutter]:
-    """Return the white strips between columns of running text, tables and figures: (x, top, bottom) each."""
-    boxes = np.array([*(line.box for line in lines), *filled])
-    em = usual_em(lines)
-    solid = _solid(boxes, em)
-    wide = solid.copy() if stacks else boxes[:, 2] - boxes[:, 0] > WIDE_EM * em
-    wide[: len(lines)] &= [not is_numeric(line.text) for line in lines]  # amounts next to their items
-    if wide.sum() < 6:
-        return []
-    found, typed = [], np.zeros(len(boxes), bool)  # short lines of typewriter type: a listing, which keeps its rows
-    typed[: len(lines)] = [has_pitch(line) for line in lines]
-    typed &= boxes[:, 2] - boxes[:, 0] < WIDE_EM * em
-    left_edge, right_edge = boxes[wide, 0].min(), boxes[wide, 2].max()
-    white = np.array(
-        [
-            (k, a, b)
-            for k, line in enumerate(lines)
-            for a, b, _ in _word_gaps(line, (BLANK_EM if is_mono(line) else PARTED_EM) * max(em, line.em_px))
-        ]
-    )
-    for x in np.arange(left_edge + 4 * em, right_edge - 4 * em, 0.25 * em):
-        sides = wide & (boxes[:, 2] < x + 0.3 * em), wide & (boxes[:, 0] > x - 0.3 * em)
-        if min(side.sum() for side in sides) < 3:
-            continue
-        cross = _crossing(boxes, x, em, white)
-        parted = wide & ~cross & ~sides[0] & ~sides[1]  # lines of two columns that were followed as one
-        wholes = parted & (x - boxes[:, 0] > WIDE_EM * em), parted & (boxes[:, 2] - x > WIDE_EM * em)
-        for top, bottom in _free(boxes[cross], LEAST_EM * em):
-            inside = (boxes[:, 1] > top) & (boxes[:, 3] < bottom)
-            left, right = (
-                side | whole if (inside & whole).sum() >= 3 else side for side, whole in zip(sides, wholes, strict=True)
-            )
-            if min((inside & left).sum(), (inside & right).sum()) < 3 or not all((inside & s).any() for s in sides):
-                continue
-            top = max(boxes[inside & left, 1].min(), boxes[inside & right, 1].min())
-            bottom = min(boxes[inside & left, 3].max(), boxes[inside & right, 3].max())
-            inside = (boxes[:, 1] > top - 0.5 * em) & (boxes[:, 3] < bottom + 0.5 * em)
-            if typed[inside & (left | right)].mean() > TYPED:
-                continue
-            if bottom - top >= LEAST_EM * em and min((inside & left).sum(), (inside & right).sum()) >= 3:
-                found.append((int((inside & (left | right)).sum()), float(x), float(top), float(bottom)))
-    strips = [_between(gutter, boxes, solid, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
-    return [_grow(gutter, boxes, solid, em, white) for gutter in strips]
-
-
-def _crossing(boxes: np.ndarray, x: float, em: float, white: np.ndarray) -> np.ndarray:
-    """Return (N,), which lines cross a place. white: (M, 3), line, begin and end of gaps at which lines may be cut."""
-    cross: np.ndarray = (boxes[:, 0] < x - 0.3 * em) & (boxes[:, 2] > x + 0.3 * em)
-    if len(white):
-        cross[white[(white[:, 1] < x) & (x < white[:, 2]), 0].astype(int)] = False
-    return cross
-
-
-def _free(crossing: np.ndarray, least: float) -> Iterator[tuple[float, float]]:
-    """Yield the heights between lines that cross a place, where they leave at least so much."""
-    last = -np.inf
-    for top, bottom in sorted(crossing[:, [1, 3]].tolist()):
-        if top - last > least:
-            yield last, top
-        last = max(last, bottom)
-    yield last, np.inf
-
-
-def _solid(boxes: np.ndarray, em: float) -> np.ndarray:
-    """Return (N,) whether a line is running text: wide, or one of a stack that begins at one edge."""
-    x0, y0, x1, y1 = boxes.T
-    order = np.lexsort((y0, np.round(x0 / (0.4 * em))))
-    near = (np.abs(np.diff(x0[order])) < STACK_EM * em) & (np.diff(y0[order]) < STACK_STEP * (y1 - y0)[order][1:])
-    stacked = np.zeros(len(boxes), bool)
-    cuts = np.flatnonzero(~near) + 1
-    for part in np.split(order, cuts):
-        stacked[part] = len(part) >= STACK_LINES
-    narrow = x1 - x0 < NARROW_EM * em
-    solid: np.ndarray = (x1 - x0 > WIDE_EM * em) | (stacked & ~narrow)
-    return solid
-
-
-def usual_em(lines: Sequence[TextLine]) -> float:
-    """Return the size of most lines, px."""
-    return float(np.median([line.em_px for line in lines]))
-
-
-def _white(gutter: Gutter, boxes: np.ndarray, solid: np.ndarray, em: float) -> tuple[float, float]:
-    """Return where the left column ends and the right one begins: the edges of most of their wide lines."""
-    x, top, bottom = gutter
-    beside = (boxes[:, 3] > top) & (boxes[:, 1] < bottom) & solid
-    left, right = boxes[beside & (boxes[:, 2] < x + 0.3 * em), 2], boxes[beside & (boxes[:, 0] > x - 0.3 * em), 0]
-    return float(np.quantile(left, 0.8)) if len(left) else x, float(np.quantile(right, 0.2)) if len(right) else x
-
-
-def _between(gutter: Gutter, boxes: np.ndarray, solid: np.ndarray, em: float) -> Gutter:
-    """Return a gutter moved out of its columns; a line that ends late may have pushed it into one of them."""
-    x, top, bottom = gutter
-    left, right = _white(gutter, boxes, solid, em)
-    edges = left + 0.3 * em, right - 0.3 * em
-    return (float(np.clip(x, *edges)) if edges[0] <= edges[1] else x), top, bottom
-
-
-def _grow(
-    gutter: Gutter, boxes: np.ndarray, solid: np.ndarray, em: float, white: Sequence[np.ndarray] | np.ndarray = ()
-) -> Gutter:
-    """Extend a gutter up and down until a line crosses it.
-
-    Upwards it extends over near lines only, because a running head has a gap below it. Downwards it also extends over
-    white to the next wide line, because a section may begin lower in one column. white: as for `_crossing`.
-    """
-    x, top, bottom = gutter
-    crosses = _crossing(boxes, x, em, np.asarray(white))
-    down = np.where(solid, 7.0, 1.8) * em
-    for _ in range(len(boxes)):
-        above = (boxes[:, 1] < top - 1) & (boxes[:, 3] > top - 1.8 * em)
-        below = (boxes[:, 3] > bottom + 1) & (boxes[:, 1] < bottom + down)
-        below &= boxes[:, 3] < np.min(boxes[below & crosses, 1], initial=np.inf) + 0.5 * em  # not what comes after
-        grows_up, grows_down = above.any() and not (above & crosses).any(), below.any() and not (below & crosses).any()
-        top = boxes[above, 1].min() if grows_up else top
-        bottom = boxes[below, 3].max() if grows_down else bottom
-        if not grows_up and not grows_down:
-            break
-    return x, float(top), float(bottom)
-
-
-def _separate(found: list[tuple[int, float, float, float]], apart: float) -> list[Gutter]:
-    """Return the best strips that are not the same gutter; each in the middle of the places that are as good."""
-    kept: list[Gutter] = []
-    for score, x, top, bottom in found:
-        if all(abs(x - other) > apart or low < top or high > bottom for other, high, low in kept):
-            alike = [
-                other for s, other, t, b in found if s == score and abs(other - x) <= apart and t < bottom and b > top
-            ]
-            kept.append((sum(alike) / len(alike), top, bottom))
-    return kept
-
-
-def _split_at_gutters(lines: list[TextLine], gutters: list[Gutter]) -> list[TextLine]:
-    """Cut lines that run on across a gutter where they leave white at it: two columns were followed as one line."""
-    placed = [(line, line.box) for line in lines]
-    for x, top, bottom in gutters:
-        parts: list[tuple[TextLine, Box]] = []
-        for line, box in placed:
-            x0, y0, x1, y1 = box
-            if x0 < x < x1 and top - line.em_px < (y0 + y1) / 2 < bottom + line.em_px:
-                parts += [(part, part.box) for part in _split_at(line, x)]
-            else:
-                parts.append((line, box))
-        placed = parts
-    return [line for line, _ in placed]
-
-
-def _split_at(line: TextLine, x: float) -> list[TextLine]:
-    """Cut a line at x where it leaves white there."""
-    cut = int((line.boxes[:, [0, 2]].mean(1) < x).sum())
-    left, right = line.text[:cut].rstrip(), line.text[cut:].lstrip()
-    begin = len(line.text) - len(right)
-    if not left or not right or line.boxes[begin, 0] - line.boxes[len(left) - 1, 2] < PARTED_EM * line.em_px:
-        return [line]  # a heading over both columns
-    return [line.part(slice(0, len(left))), line.part(slice(begin, None))]
 
 
 def _rows(lines: list[TextLine], gutters: list[Gutter], white: list[tuple[float, float]]) -> list[Row]:
@@ -338,10 +67,11 @@ def _rows(lines: list[TextLine], gutters: list[Gutter], white: list[tuple[float,
             rows.append([])
         rows[best].append(line)
         ends[best] = x1, middle, line.slope, line.em_px
-    return [_row(row) for row in rows]
+    return [to_row(row) for row in rows]
 
 
-def _row(pieces: list[TextLine]) -> Row:
+def to_row(pieces: list[TextLine]) -> Row:
+    """Return pieces of one printed row, from left to right, as a row."""
     return Row(pieces, union(piece.box for piece in pieces), float(np.median([p.em_px for p in pieces])))
 
 

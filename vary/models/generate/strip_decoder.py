@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ...io.errors import InputError
 from ...markup.prompts import character_vocabulary
+from ..config import decoder_alphabet
 
 if TYPE_CHECKING:
     from ..modeling import VaryForConditionalGeneration
@@ -110,10 +111,14 @@ class StripDecoder:
         if len(model.config.vocabularies) > 1:
             raise InputError("reading with the decoder needs a model with one vocabulary; read with decoder=False")
         self.model = model
-        self.ids = character_vocabulary(model.config.reading["alphabet"])
+        self.ids = character_vocabulary(decoder_alphabet(model.config.reading))
         self.characters = {k: token for token, k in self.ids.items()}
         self.first_character = self.ids["\n"]
         self.never_written = [k for k in range(self.first_character) if k != self.ids["</s>"]]
+
+    def spells(self, text: str) -> bool:
+        """Return whether the decoder has a token for every character of a text."""
+        return all(ch in self.ids for ch in text)
 
     def encode(self, text: str) -> list[int]:
         """Return one token id per character."""

@@ -23,6 +23,7 @@ Settings = dict[str, Any]
 FOLDER = Path(__file__).parent
 NAMED: dict[tuple[str, str], dict[str, Any]] = {  # long values that a row gives by name
     ("reading", "alphabet"): {"latin": LATIN, "european": EUROPEAN},
+    ("reading", "decoder_alphabet"): {"latin": LATIN},
     ("formulas", "glyphs"): {"math": GLYPHS},
     ("glyph_head", "glyphs"): {"math": GLYPHS},
     ("formulas", "structure"): {"math": list(STRUCTURE)},
