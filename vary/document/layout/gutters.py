@@ -167,21 +167,22 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
             top = max(boxes[inside & left, 1].min(), boxes[inside & right, 1].min())
             bottom = min(boxes[inside & left, 3].max(), boxes[inside & right, 3].max())
             inside = (boxes[:, 1] > top - 0.5 * em) & (boxes[:, 3] < bottom + 0.5 * em)
-            columns = boxes[inside & left], boxes[inside & right]
-            if typed[inside & (left | right)].mean() > TYPED and not _are_filled(*columns):
+            if bottom - top < LEAST_EM * em or min((inside & left).sum(), (inside & right).sum()) < 3:
                 continue
-            if _are_labels(boxes[inside & sides[0]], columns[1], em):
+            listing = typed[inside & (left | right)].mean() > TYPED
+            if listing and not (_is_filled(boxes[inside & left]) and _is_filled(boxes[inside & right])):
                 continue
-            if bottom - top >= LEAST_EM * em and min((inside & left).sum(), (inside & right).sum()) >= 3:
-                found.append((int((inside & (left | right)).sum()), float(x), float(top), float(bottom)))
+            if _are_labels(boxes[inside & sides[0]], boxes[inside & right], em):
+                continue
+            found.append((int((inside & (left | right)).sum()), float(x), float(top), float(bottom)))
     strips = [_between(gutter, boxes, solid, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
     return [_grow(gutter, boxes, solid, em, white) for gutter in strips]
 
 
-def _are_filled(left: np.ndarray, right: np.ndarray) -> bool:
-    """Return whether the lines (N, 4) of two columns are running text, and not a listing with its comments."""
-    widths = [side[:, 2] - side[:, 0] for side in (left, right)]
-    return all(np.median(width) > FILLED * width.max() for width in widths)
+def _is_filled(column: np.ndarray) -> bool:
+    """Return whether the lines (N, 4) of a column are as long as running text, not as unlike as those of a listing."""
+    widths = column[:, 2] - column[:, 0]
+    return bool(np.median(widths) > FILLED * widths.max())
 
 
 def _are_labels(left: np.ndarray, right: np.ndarray, em: float) -> bool:
