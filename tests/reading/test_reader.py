@@ -124,10 +124,13 @@ def test_the_decoder_settles_doubts(page_source, tiny_model, monkeypatch) -> Non
 
 @pytest.mark.parametrize(
     "numbers",
-    [(3,), pytest.param((0, 1, 2, 3), marks=pytest.mark.slow, id="all")],  # slow: a minute of one core
+    [(13,), pytest.param((6, 13), marks=pytest.mark.slow, id="all")],  # slow: half a minute of one core
 )
 def test_the_shipped_decoder_mends_more_than_it_breaks(page_source, numbers) -> None:
-    """On degraded pages of words of Python's library, set small; measured: 186 errors and 159, 515 and 417 on all."""
+    """On pages of Python's library, small and degraded, where the head has 100 to 400 errors; it has few on others.
+
+    Measured: 228 errors and 171, 338 and 278 on both.
+    """
     source, wrong = page_source(seed=31, height=512, width=1024, degraded=1.0, sizes_px=(11, 18)), {}
     for decoder in (False, True):
         reader = load_reader("vary-nano", decoder=decoder)
