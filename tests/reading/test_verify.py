@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from vary.document.lines import Alternative
+from vary.document.alphabets import LATIN
+from vary.document.lines import Alternative, TextLine
+from vary.models.config import preset
 from vary.models.generate.strip_decoder import Strip, StripDecoder, strip_embeddings, strip_of
+from vary.models.modeling import VaryForConditionalGeneration
 from vary.reading import verify
-from vary.reading.verify import CONTEXT, DraftTree, log_odds, rescore
+from vary.reading.loader import reader_of
+from vary.reading.verify import CONTEXT, DraftTree, log_odds, rescore, rescore_lines
 from vary.train.tasks.reading_tasks import make_strips
 
 
@@ -76,6 +81,23 @@ def test_head_and_decoder_decide_together(decoder, monkeypatch, weight, wanted) 
     trust(monkeypatch, {"modem": 6.0, "ns": 4.0, "uns": -9.0})
     alternatives = [Alternative(0, 2, (("m", -1.0), ("n", -3.5))), Alternative(12, 13, (("n", -1.5), ("un", -0.1)))]
     assert rescore(decoder, [torch.zeros(2, 40)], ["rnodem buttoms"], [alternatives], weight) == [wanted]
+
+
+def test_a_decoder_with_fewer_letters_leaves_lines_with_others(monkeypatch) -> None:
+    torch.manual_seed(0)
+    config = preset("vary-nano-scripts-test")
+    config.reading |= {"decoder_alphabet": LATIN, "append_posteriors": True}
+    model = VaryForConditionalGeneration(config).eval()
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 256), np.uint8)
+    trust(monkeypatch, {"modem": 9.0})
+    boxes = np.array([[8 * k, 20, 8 * k + 8, 36] for k in range(6)], np.float32)
+    lines = [TextLine(text, boxes, np.ones(6, np.float32), 16.0) for text in ("nodems", "модемы", "nodems")]
+    for line in lines:
+        line.alternatives = [Alternative(0, 1, (("m", -0.1),))]
+    lines[2].alternatives = [Alternative(0, 1, (("т", -0.1),))]
+    field = reader_of(model, "a").network(pixels)
+    assert rescore_lines(StripDecoder(model), lines, field, 1.0) == ["modems", "модемы", "nodems"]
+    assert rescore_lines(StripDecoder(model), lines[1:], field, 1.0) == ["модемы", "nodems"]
 
 
 def test_lines_keep_their_order_whatever_their_length(decoder, monkeypatch) -> None:

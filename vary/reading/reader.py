@@ -342,7 +342,6 @@ class Reader:
         if sum(len(lines[k].alternatives) for k in sure) <= MIN_ALTERNATIVES * sum(len(lines[k].text) for k in sure):
             return lines
         doubtful = [k for k in sure if lines[k].alternatives and lines[k].em_px < MAX_STRIP_EM]
-        doubtful = [k for k in doubtful if self.strip_decoder.spells(_spellings(lines[k]))]
         from .verify import rescore_lines
 
         texts = rescore_lines(self.strip_decoder, [lines[k] for k in doubtful], field, self.decoder_weight)
@@ -350,11 +349,6 @@ class Reader:
             if text.strip() and text != lines[k].text:
                 lines[k] = with_text(lines[k], text.strip(), "decoder")
         return lines
-
-
-def _spellings(line: TextLine) -> str:
-    """Return all characters of a line and of its alternatives."""
-    return line.text + "".join(text for span in line.alternatives for text, _ in span.others)
 
 
 def to_rejected(line: TextLine, scale: float) -> RejectedText:

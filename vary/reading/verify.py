@@ -36,6 +36,8 @@ SHAPE_STEP = 64  # sizes are rounded up to it, because a CPU's matrix library ca
 def rescore_lines(decoder: StripDecoder, lines: list[TextLine], field: Field, weight: float) -> list[str]:
     """Return the texts of lines with the best spelling of every uncertain span.
 
+    A line with letters that the decoder does not write stays as it is.
+
     Args:
         decoder: the model's decoder.
         lines: with their `alternatives`.
@@ -43,8 +45,11 @@ def rescore_lines(decoder: StripDecoder, lines: list[TextLine], field: Field, we
         weight: factor of the decoder's log-odds; those of the head count once.
     """
     model, device = decoder.model, decoder.model.device
+    spelt = [line for line in lines if decoder.spells(_spellings(line))]
+    if not spelt:
+        return [line.text for line in lines]
     strips = []
-    for line in lines:
+    for line in spelt:
         x0, y0, x1, y1 = line.box
         middle = (y0 + y1) / 2 + X_HEIGHT_OFFSET * line.em_px
         strips.append(strip_of(0, middle, middle, x0, x1, model.reading_vocabulary.stride, model.window))
@@ -55,7 +60,14 @@ def rescore_lines(decoder: StripDecoder, lines: list[TextLine], field: Field, we
         tokens = torch.from_numpy(field.features_RKD).flatten(0, 1)[None].to(device)
         logits = torch.from_numpy(field.dense_log_probs())[None].to(device)
         images = strip_embeddings(model, model.append_posteriors(tokens, logits), (grid[0], grid[1]), strips)
-        return rescore(decoder, images, [line.text for line in lines], [line.alternatives for line in lines], weight)
+        texts = [line.text for line in spelt]
+        found = iter(rescore(decoder, images, texts, [line.alternatives for line in spelt], weight))
+    return [next(found) if any(line is one for one in spelt) else line.text for line in lines]
+
+
+def _spellings(line: TextLine) -> str:
+    """Return all characters of a line and of its alternatives."""
+    return line.text + "".join(text for span in line.alternatives for text, _ in span.others)
 
 
 @torch.inference_mode()
