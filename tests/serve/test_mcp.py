@@ -109,6 +109,18 @@ def test_a_quotation_is_found_cited_cropped_and_verified(root) -> None:
     assert size == (round(right_side) - round(left), round(bottom) - round(top))
 
 
+def test_a_quotation_over_blocks_and_pages_is_cited(root) -> None:
+    over_blocks, over_pages = ask(
+        root,
+        ("cite", {"path": "three.pdf", "text": "heading the FIRST page"}),
+        ("cite", {"path": "three.pdf", "text": "page says this. A heading"}),
+    )
+    (rest,) = value(over_blocks)["continued"]
+    assert (value(over_blocks)["page"], rest["page"], rest["box"][1] > value(over_blocks)["box"][3]) == (1, 1, True)
+    assert value(over_blocks)["read"] == f"A Heading\n\n{TEXTS[0]}"
+    assert [place["page"] for place in value(over_pages)["continued"]] == [3]
+
+
 @pytest.mark.parametrize("path", ["../secret.pdf", "link.pdf", "none.pdf", "/etc/passwd"])
 def test_files_outside_the_roots_are_refused(root, path) -> None:
     (result,) = ask(root, ("open", {"path": path}))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
@@ -214,6 +215,47 @@ def _take(parts: list[Part], block: Block | None) -> str:
             del parts[k]
             return text
     return ""
+
+
+Passage = list[tuple[Page, Block]]  # the blocks of a text, from first to last
+_ALIKE = str.maketrans("‘’‚“”„«»‐‑‒–—−", '\'\'\'"""""------', "\u00ad")
+
+
+def find_text(pages: Iterable[Page], text: str) -> Iterator[Passage]:
+    """Yield the places that hold a text, whatever its case, blanks, quotation marks and dashes.
+
+    A text may go on over blocks and pages. Notes, figures and running heads between them do not count, and a word that
+    is divided between them is joined.
+
+    Args:
+        pages: The pages of one document, each used once.
+        text: What is sought.
+    """
+    wanted, before, starts = plain_text(text), "", []  # type: str, str, list[tuple[int, Page, Block]]
+    for page in pages:
+        for block in page.blocks:
+            own = plain_text(block.text)
+            if wanted and wanted in own:
+                yield [(page, block)]
+            if block.kind in _BETWEEN or not wanted or not own:
+                continue
+            cut = len(before) - 1 if before.endswith("-") and before[-2:-1].isalpha() and own[0].isalpha() else None
+            before = f"{before} " if cut is None else before[:cut]
+            edge, whole = len(before), before + own
+            at = whole.find(wanted, max(0, edge - len(wanted) + 1))
+            if 0 <= at < edge - (cut is None):
+                first = max(k for k, (start, _, _) in enumerate(starts) if start <= at)
+                yield [*((p, b) for _, p, b in starts[first:]), (page, block)]
+            lost = max(0, len(whole) - len(wanted))
+            starts = [(start - lost, p, b) for start, p, b in (*starts, (edge, page, block))]
+            starts = starts[max((k for k, one in enumerate(starts) if one[0] <= 0), default=0) :]
+            before = whole[lost:]
+
+
+def plain_text(text: str) -> str:
+    """Return a text for comparison: lower case, single spaces, plain quotation marks and dashes."""
+    folded = unicodedata.normalize("NFKC", text).translate(_ALIKE).casefold()
+    return " ".join(re.sub(r"(?<=\w)-\n\s*(?=\w)", "", folded).split())
 
 
 def page_offsets(pages: Iterable[Page]) -> Iterator[list[int]]:

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache, wraps
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..document.elements import Document, Line, Page
+from ..document.running_text import Passage, find_text, plain_text
 from ..io.box import Box, middle_within
 from ..io.errors import InputError, MissingExtra, VaryError
 from ..io.source import Source, find_files
@@ -170,18 +172,20 @@ def read_one_page(library: Library, path: str, page: int) -> dict[str, Any]:
 
 
 def find(library: Library, path: str, text: str) -> list[dict[str, Any]]:
-    """Find a text in a document, whatever its case and line breaks: the pages, blocks and boxes that hold it."""
-    wanted = _plain(text)
-    if not wanted:
+    """Find a text in a document, whatever its case, line breaks and quotation marks: the pages and boxes that hold it.
+
+    A hit that goes on in other blocks, also of the next page, lists them under `continued`.
+    """
+    if not plain_text(text):
         raise InputError("find: the text is empty")
-    hits: list[dict[str, Any]] = []
-    for page in library.pages(path):
-        for block in page.blocks:
-            if wanted in _plain(block.text):
-                hits.append({"page": page.number, "box": _scale_box(block.box, page), "text": block.text})
-                if len(hits) == MAX_HITS:
-                    return hits
-    return hits
+    return [_hit(passage) for passage in islice(find_text(library.pages(path), text), MAX_HITS)]
+
+
+def _hit(passage: Passage) -> dict[str, Any]:
+    """Return a passage as `find` gives it."""
+    places = [{"page": page.number, "box": _scale_box(block.box, page)} for page, block in passage]
+    hit = {**places[0], "text": "\n\n".join(block.text for _, block in passage)}
+    return hit | ({"continued": places[1:]} if places[1:] else {})
 
 
 def crop(library: Library, path: str, page: int, box: list[float]) -> Image:
@@ -197,10 +201,19 @@ def cite(library: Library, path: str, text: str) -> list[dict[str, Any]]:
     (`layer`; null where the page has no layer)."""
     hits = find(library, path, text)
     for hit in hits:
-        layer = library.layer_text(path, hit["page"])
+        numbers = dict.fromkeys([hit["page"], *(place["page"] for place in hit.get("continued", ()))])
+        layers = [library.layer_text(path, number) for number in numbers]
         hit["read"] = hit.pop("text")
-        hit["layer"] = None if layer is None else _plain(text) in _plain(layer)
+        hit["layer"] = None if None in layers else _hold(plain_text(text), [plain_text(str(one)) for one in layers])
     return hits
+
+
+def _hold(text: str, layers: list[str]) -> bool:
+    """Return whether the text layers of pages in a row hold a text, divided between words."""
+    if len(layers) == 1:
+        return text in layers[0]
+    cuts = [k for k, ch in enumerate(text) if ch == " " and text[:k] in layers[0]]
+    return any(_hold(text[k + 1 :], layers[1:]) for k in cuts)
 
 
 def verify(library: Library, path: str, page: int, box: list[float], text: str) -> dict[str, Any]:
