@@ -59,4 +59,4 @@ def test_a_long_text_over_many_short_blocks() -> None:
     pages = [Page(k + 1, "ok", blocks=[block(*words[4 * k : 4 * k + 4])]) for k in range(15)]
     (passage,) = found(" ".join(words[5:50]), pages)
     assert [number for number, _ in passage] == list(range(2, 14))
-    assert found(" ".join(words[5:50] + ["other"]), pages) == []
+    assert found(" ".join([*words[5:50], "other"]), pages) == []

@@ -132,6 +132,12 @@ def test_a_head_that_sees_neighbouring_cells_reads_the_same_on_every_engine(tmp_
         logits = model.read_rows(torch.from_numpy((pixels / np.float32(255) - 0.5) / 0.5)[None, None].float())[1]
     for field in fields:
         assert np.abs(np.exp(field.dense_log_probs()) - logits[0].softmax(-1).numpy()).max() < 0.011
+    everywhere = np.ones(fields[0].features_RKD.shape[:2], bool)
+    features = [
+        load_reader(str(tmp_path), engine=name).network.features(pixels, everywhere) for name in ("torch", "onnx")
+    ]
+    for found in features:  # what the glyph head and the decoder see
+        assert found.shape[-1] == model.reading_vocabulary.width
 
 
 def test_a_head_that_sees_neighbouring_cells_reads_the_same_in_parts(page, monkeypatch) -> None:

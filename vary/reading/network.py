@@ -109,7 +109,7 @@ class ReadingNetwork:
 
     def _read_tile(self, pixels_HW: np.ndarray) -> Field:
         near_RK = cells_near_ink(pixels_HW, self.frame_grid.stride)
-        return run_head(self.features(pixels_HW, near_RK), near_RK, self.head, self.frame_grid.frames)
+        return run_head(self._run(pixels_HW, near_RK), near_RK, self.head, self.frame_grid.frames)
 
     def _join_tiles(self, pixels_HW: np.ndarray, tiles: list[Tile]) -> Field:
         """Read an image, or its rows from the first core to the last, tile by tile.
@@ -134,6 +134,10 @@ class ReadingNetwork:
 
     def features(self, pixels_HW: np.ndarray, near_RK: np.ndarray) -> np.ndarray:
         """Return features (R, K, D); they are zero outside the rectangles around the cells near ink."""
+        return self._run(pixels_HW, near_RK)[..., : self.head.out.shape[0]]
+
+    def _run(self, pixels_HW: np.ndarray, near_RK: np.ndarray) -> np.ndarray:
+        """Return what the engine gives: features, and those of the layers of `context` after them."""
         features_RKD: np.ndarray | None = None
         y, x = self.frame_grid.stride
         below, right = CONTEXT_PX if self.reading.get("context") else (0, 0)
