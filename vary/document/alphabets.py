@@ -50,6 +50,16 @@ def class_index(alphabet: str) -> dict[str, int]:
     return {letter: index[shape] for shape, letter in folded if shape in index} | index
 
 
+def letters_by_script(alphabet: str) -> dict[str, list[int]]:
+    """Return the classes, from 1, of the letters that only one script has, by script."""
+    found: dict[str, list[int]] = {}
+    for k, ch in enumerate(alphabet, 1):
+        script = _script(ch) if ch.isalpha() else None
+        if script:
+            found.setdefault(script, []).append(k)
+    return found
+
+
 def restore_scripts(text: str) -> str:
     """Return a text in which letters whose shape several scripts have belong to the script of their word.
 

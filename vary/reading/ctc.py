@@ -21,6 +21,7 @@ from .field import Field
 from .spelling.alternatives import SHORT, find_alternatives, spellings
 from .spelling.lookalikes import one_shape, rival_odds
 from .spelling.pitch import find_pitch, join_dashes, space_by_pitch
+from .spelling.scripts import keep_to_scripts
 
 SPLIT_EM = 1.3  # training ends a line at gaps of 1.6 em and more; two spikes stand up to 0.3 em inside their letters
 SAME_LINE_EM = 0.4  # spikes this near in height may follow one another
@@ -139,6 +140,10 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid) -> TextLine 
     t = np.arange(first, last)
     path = mix_rows(field, height + slope * ((t + 0.5) * frame_px - middle), t, row_px)
     spelt, peaks, confidence = best_path(path, frame_grid.alphabet)
+    one_script = keep_to_scripts(path, spelt, peaks, frame_grid.alphabet)
+    if one_script is not path:
+        path = one_script
+        spelt, peaks, confidence = best_path(path, frame_grid.alphabet)
     spelt, peaks, confidence = merge_doubled(path, spelt, peaks, confidence, frame_grid.alphabet)
     spelt, peaks, confidence = merge_percent(spelt, peaks, confidence, em_px / frame_px)
     pitch = find_pitch(spelt, peaks)
