@@ -1,4 +1,4 @@
-"""The tracked weights of the third edition fit its recipe, write simple formulas, and are those of the package."""
+"""The tracked weights of the third edition fit their recipes. Those for formulas write some, and are the package's."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from vary.data.documents.formula_glyphs import FormulaGlyphs
 from vary.models.generate.formula_writer import write_formulas
 from vary.models.hub import weights_dir
 from vary.reading.engines.symbols import OnnxGlyphs, OnnxSymbols
+from vary.train.build import build
 from vary.train.export import load_part
 from vary.train.recipe import Recipe
 
@@ -20,11 +22,12 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "checkpoints" / "vary-nano-3"
 
 
-def test_the_recipe_goes_on_from_them(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["vary-nano-3", "vary-nano-scripts"])
+def test_the_recipe_goes_on_from_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    recipe = Recipe.load("recipes/vary-nano-3.yaml")
-    state = json.loads((FOLDER / "state.json").read_text())
-    assert (ROOT / recipe.start[-1]) == FOLDER
+    recipe = Recipe.load(f"recipes/{name}.yaml")
+    state = json.loads((ROOT / recipe.start[-1] / "state.json").read_text())
+    assert recipe.start[-1] == f"checkpoints/{name}"
     steps = [stage.steps for stage in recipe.stages]
     assert 0 <= state["step"] <= [*steps, 0][state["stage"]]  # after the last stage all are done
 
@@ -56,3 +59,15 @@ def test_the_glyph_head_of_the_package_is_theirs() -> None:
     np.testing.assert_array_equal(own.styles, theirs.styles)
     np.testing.assert_allclose(own.boxes, theirs.boxes, atol=1e-2)
     np.testing.assert_allclose(own.confidence, theirs.confidence, atol=1e-3)
+
+
+def test_the_head_for_more_scripts_begins_with_its_tracked_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    model, _ = build(Recipe.load("recipes/vary-nano-scripts.yaml"))
+    tracked = load_file(ROOT / "checkpoints" / "vary-nano-scripts" / "model.safetensors")
+    own = model.state_dict()
+    assert {"reading_head.out.weight", "reading_head.context.6.weight"} < tracked.keys()
+    for name, tensor in tracked.items():
+        torch.testing.assert_close(own[name], tensor.float())
+    shipped = load_file(weights_dir("vary-nano") / "model.safetensors")["connector.squeeze.weight"]
+    torch.testing.assert_close(own["connector.squeeze.weight"], shipped.float())
