@@ -88,7 +88,7 @@ def test_the_balance_of_experts_is_a_term_of_the_loss() -> None:
     torch.testing.assert_close(out.loss, plain + expected)
 
 
-@pytest.mark.parametrize("name", HOOKED)
+@pytest.mark.parametrize("name", [*HOOKED, "kosmos-1"])  # the last one has xPos, without parameters
 def test_two_checkpointed_passes_before_a_backward_pass_change_no_gradient(name) -> None:
     """The first one is computed again after the hooks have seen the second prompt, which has another length."""
     gradients = []
@@ -97,10 +97,11 @@ def test_two_checkpointed_passes_before_a_backward_pass_change_no_gradient(name)
         if checkpointing:
             checkpoint_activations(model)
         longer = inputs_of(model.config, 1, 2)
+        torch.manual_seed(0)  # of dropout
         (loss_of(model, 1) + model(**longer, labels=longer["input_ids"]).loss).backward()
         gradients.append({key: p.grad for key, p in model.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()
-    assert any(key.startswith(("routes", "fusion")) for key in gradients[0])
+    assert any(key.startswith(("routes", "fusion")) for key in gradients[0]) == (name != "kosmos-1")
     for key, expected in gradients[0].items():
         torch.testing.assert_close(gradients[1][key], expected, atol=1e-6, rtol=1e-4, msg=key)
 
@@ -193,4 +194,21 @@ def test_assembled_models_start_their_routes_from_the_language_model(tmp_path) -
 def test_a_wrong_route_is_named(route, message) -> None:
     settings: dict[str, Any] = preset("cogvlm-test").to_dict() | {"routes": [route]}
     with pytest.raises(ConfigError, match=message):
+        VaryForConditionalGeneration(VaryConfig(**settings))
+
+
+def test_xpos_takes_the_place_of_the_positions_of_the_language_model() -> None:
+    model = row("kosmos-1")
+    before = logits_of(model)
+    counted = VaryForConditionalGeneration(VaryConfig(**model.config.to_dict() | {"positions": {"name": "plain"}}))
+    counted.eval().load_state_dict(model.state_dict())
+    other = logits_of(counted)
+    for each in (model, counted):
+        each.language_model.embed_positions.weights += 1
+    assert torch.equal(logits_of(model), before)
+    assert not torch.equal(logits_of(counted), other)
+    quantize(model, "int8")
+    assert (logits_of(model) - before).abs().max() < 0.5 * (other - before).abs().max()
+    settings: dict[str, Any] = preset("llava-test").to_dict() | {"positions": {"name": "xpos"}}
+    with pytest.raises(ConfigError, match="xpos needs a model with embed_positions; llama has none"):
         VaryForConditionalGeneration(VaryConfig(**settings))

@@ -11,20 +11,22 @@ from PIL import Image
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from vary.models.config import preset
+from vary.models.fuse.language import INSIDE
 from vary.models.images.arrange import runs_of
 from vary.models.images.views import cut_views
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.models.zoo import about, names
 
 from .grounding_transcripts import REGIONAL
+from .language_transcripts import LANGUAGES
 from .references import randomised
 from .resampler_transcripts import authors_slices
 from .route_transcripts import ROUTED
 from .test_rows import DARK, answered, check_batches_caches_and_beams, check_training, decoder_of, inputs_of
 from .transcript_parts import step
-from .transcripts import FLAMINGOS, TOKENS, c_abstractor
+from .transcripts import TOKENS, c_abstractor
 
-LOGITS = FLAMINGOS | ROUTED | REGIONAL
+LOGITS = LANGUAGES | ROUTED | REGIONAL
 OWN = [name for name in names() if not about(name).reference and about(name).trains]  # of other authors
 
 
@@ -39,8 +41,10 @@ def row(name: str) -> VaryForConditionalGeneration:
     return model.eval()
 
 
-def language_of(model: VaryForConditionalGeneration) -> torch.nn.Module:
-    """The causal language model of transformers with the weights of ours."""
+def language_of(model: VaryForConditionalGeneration) -> torch.nn.Module | None:
+    """The causal language model of transformers with the weights of ours; None where it has no such class."""
+    if model.config.text_config.model_type in INSIDE:
+        return None
     made = AutoModelForCausalLM.from_config(model.config.text_config).eval()
     made.base_model.load_state_dict(model.language_model.state_dict())
     made.get_output_embeddings().load_state_dict(model.lm_head.state_dict())

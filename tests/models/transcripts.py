@@ -22,7 +22,6 @@ from .test_sam import fill
 from .transcript_parts import (
     Weights,
     affine,
-    heads_of,
     hidden,
     normed,
     softmax_attention,
@@ -31,6 +30,7 @@ from .transcript_parts import (
     two_layers,
     under,
 )
+from .view_transcripts import eagle, inf_llava, slowfast, sphinx, sphinx_x
 
 
 def yi_vl(model: Any, inputs: dict[str, Any]) -> Tensor:
@@ -142,49 +142,6 @@ def bliva(model: Any, inputs: dict[str, Any]) -> Tensor:
     return torch.cat([affine(former, linear, found), affine(former, patches, out.hidden_states[-2][:, 1:])], 1)
 
 
-def slowfast(model: Any, inputs: dict[str, Any]) -> Tensor:
-    frames = inputs["pixel_values"][0]
-    seen = model.vocabularies[0].tower(frames, output_hidden_states=True).hidden_states[-2][:, 1:]
-    x, sizes = two_layers(under(model.state_dict(), "connector."), seen), model.config.arrange
-    chosen = torch.linspace(0, len(x), sizes["slow"] + 1).to(torch.int32).tolist()[:-1]
-    slow = F.avg_pool1d(x[chosen].transpose(1, 2), kernel_size=2, stride=2).transpose(1, 2).reshape(-1, x.shape[-1])
-    cells = F.adaptive_avg_pool2d(square(x), tuple(sizes["fast"]))
-    return torch.cat([slow, cells.permute(0, 2, 3, 1).reshape(-1, x.shape[-1])])[None]
-
-
-def inf_llava(model: Any, inputs: dict[str, Any]) -> Tensor:
-    n, w = model.config.connector["steps"][0]["parts"], step(model, 0)
-    heads = model.config.connector["steps"][0]["heads"]
-    views = model.vocabularies[0].tower(inputs["pixel_values"][0], output_hidden_states=True).hidden_states[-2][:, 1:]
-    side = math.isqrt(views.shape[1])
-    cells = views.reshape(len(views), side, side, -1)
-    crop, stride = cells[1 : n * n + 1], cells[n * n + 1 :]
-    big = side * n
-    local = torch.cat([torch.cat(list(crop[i * n : (i + 1) * n]), 1) for i in range(n)], 0)
-    wide = torch.zeros_like(local)
-    for i in range(n):
-        for j in range(n):
-            wide[i::n, j::n] = stride[i * n + j]
-
-    def look(asked: Tensor, seen: Tensor) -> Tensor:
-        asked, seen = asked.flatten(0, 1)[None], seen.flatten(0, 1)[None]
-        given = (affine(w, f"attention.{part}_proj", x) for part, x in (("q", asked), ("k", seen), ("v", seen)))
-        found = affine(w, "attention.o_proj", softmax_attention(*given, heads)) + asked
-        return normed(w, "attention_norm", found).reshape(side, side, -1)
-
-    a, b = torch.zeros_like(local), torch.zeros_like(local)
-    for i in range(n):
-        for j in range(n):
-            block = slice(i * side, (i + 1) * side), slice(j * side, (j + 1) * side)
-            a[block] = look(wide[block], local[block])
-            b[i::n, j::n] = look(local[i::n, j::n], wide[i::n, j::n])
-    down = [affine(w, f"{k}.2", F.gelu(affine(w, f"{k}.0", x))) for k, x in (("local", b), ("strided", a))]
-    fused = normed(w, "norm", torch.cat(down, -1) + a + b).permute(2, 0, 1)[None]
-    assert fused.shape[-2:] == (big, big)
-    small = F.interpolate(fused, (side, side), mode="bilinear", align_corners=False)[0].permute(1, 2, 0).flatten(0, 1)
-    return affine(step(model, 1), "linear", torch.stack([views[0], small]).mean(0))[None]
-
-
 def parrot(model: Any, inputs: dict[str, Any]) -> Tensor:
     """For one prompt without padding."""
     w, ids = step(model, 1), inputs["input_ids"][0]
@@ -197,38 +154,6 @@ def parrot(model: Any, inputs: dict[str, Any]) -> Tensor:
         e = under(w, f"experts.{k}.")
         merged = merged + share * affine(e, "down", F.silu(affine(e, "gate", x)) * affine(e, "up", x))
     return merged[None]
-
-
-def conv_tokens(tower: Any, pixels: Tensor, repeat: int) -> Tensor:
-    """The map of a ConvNeXt, each cell repeated, behind its mean."""
-    x = tower(pixels).last_hidden_state.permute(0, 2, 3, 1)
-    x = tower.layernorm(x).permute(0, 3, 1, 2).repeat_interleave(repeat, -1).repeat_interleave(repeat, -2)
-    x = x.flatten(-2).permute(0, 2, 1)
-    return torch.cat([x.mean(1, keepdim=True), x], 1)
-
-
-def bracketed(views: Tensor, w: Weights) -> Tensor:
-    return torch.cat([torch.cat([w["start"][0], view, w["end"][0]]) for view in views])[None]
-
-
-def sphinx_x(model: Any, inputs: dict[str, Any]) -> Tensor:
-    convnext, dino = (vocabulary.tower for vocabulary in model.vocabularies)
-    pixels = [given[0] for given in inputs["pixel_values"]]
-    x = torch.cat([conv_tokens(convnext, pixels[0], 1), dino(pixels[1]).last_hidden_state], -1)
-    return bracketed(normed(step(model, 1), "norm", affine(step(model, 0), "linear", x)), step(model, 2))
-
-
-def sphinx(model: Any, inputs: dict[str, Any]) -> Tensor:
-    blip, clip, convnext, dino = (vocabulary.tower for vocabulary in model.vocabularies)
-    pixels, w, former = [given[0] for given in inputs["pixel_values"]], step(model, 0), model.connector.steps[0]
-    seen, part = blip(pixels[0]).last_hidden_state, former.branches[0].steps[1]
-    queries = part.queries.expand(len(seen), -1, -1)
-    found = part.qformer(query_embeds=queries, encoder_hidden_states=seen).last_hidden_state
-    found = normed(w, "branches.0.steps.3.norm", affine(w, "branches.0.steps.2.linear", found))
-    whole = clip.post_layernorm(clip(pixels[1]).last_hidden_state)
-    x = torch.cat([whole, conv_tokens(convnext, pixels[2], 2), dino(pixels[3]).last_hidden_state], -1)
-    x = normed(w, "branches.1.steps.2.norm", affine(w, "branches.1.steps.1.linear", x))
-    return bracketed(torch.cat([found, x], 1), step(model, 1))
 
 
 def internvl(model: Any, inputs: dict[str, Any]) -> Tensor:
@@ -299,20 +224,6 @@ def vita(model: Any, inputs: dict[str, Any]) -> Tensor:
     return two_layers(w | {"layers.0.weight": w["layers.0.weight"] * 2}, x)
 
 
-def eagle(model: Any, inputs: dict[str, Any]) -> Tensor:
-    clip, convnext = (vocabulary.tower for vocabulary in model.vocabularies)
-    x = clip.embeddings.patch_embedding(inputs["pixel_values"][0]).flatten(2).transpose(1, 2)
-    x = x + clip.embeddings.position_embedding.weight[None, 1:]
-    x = normed(clip.state_dict(), "pre_layrnorm", x)
-    for layer in clip.encoder.layers:
-        x = layer(x, None)
-        x = x[0] if isinstance(x, tuple) else x
-    y = convnext.embeddings(inputs["pixel_values"][1])
-    for stage in convnext.encoder.stages:
-        y = stage(y)
-    return two_layers(under(model.state_dict(), "connector."), torch.cat([x, y.flatten(2).transpose(1, 2)], -1))
-
-
 TOKENS: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {
     "bliva": bliva,
     "convllava": convllava,
@@ -338,68 +249,4 @@ TOKENS: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {
     "vila2": vila,
     "vita": vita,
     "yi-vl": yi_vl,
-}
-
-
-class FlamingoLayer(torch.nn.Module):
-    """A layer of a language model behind gated cross-attention to the last image before each token."""
-
-    def __init__(self, layer: Any, weights: Weights, media: Tensor, time: Tensor, heads: int):
-        super().__init__()
-        self.layer, self.weights, self.media, self.time, self.heads = layer, weights, media, time, heads
-
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        w, images, each = self.weights, *self.media.shape[1:3]
-        media = self.media.flatten(1, 2)
-        q = heads_of(affine(w, "attention.q_proj", normed(w, "norm", x)), self.heads)
-        k, v = (heads_of(affine(w, f"attention.{part}_proj", media), self.heads) for part in "kv")
-        scores = q @ k.mT / math.sqrt(q.shape[-1])
-        own = torch.arange(1, images + 1).repeat_interleave(each)
-        scores = scores.masked_fill(self.time[:, None, :, None] != own, torch.finfo(scores.dtype).min)
-        weights = scores.softmax(-1).masked_fill(self.time[:, None, :, None] == 0, 0.0)
-        found = affine(w, "attention.o_proj", (weights @ v).transpose(1, 2).flatten(2))
-        x = x + found * w["gate"].tanh()
-        inner = affine(w, "ff.layers.2", F.gelu(affine(w, "ff.layers.0", normed(w, "ff_norm", x))))
-        return self.layer(x + inner * w["ff_gate"].tanh(), *args, **kwargs)
-
-
-def flamingo_media(model: Any, inputs: dict[str, Any]) -> Tensor:
-    """The latents (B, 1, M, D) of one image per prompt."""
-    seen = model.vocabularies[0].tower(inputs["pixel_values"].flatten(0, -4)).last_hidden_state[:, 1:]
-    sizes, weights = model.config.connector["steps"][0], step(model, 0)
-    x = weights["latents"].expand(len(seen), -1, -1)
-    for k in range(sizes["depth"]):
-        w = under(weights, f"blocks.{k}.")
-        asked = normed(w, "query", x)
-        keys = torch.cat([normed(w, "context", seen), asked], 1)
-        given = (affine(w, f"attention.{part}_proj", y) for part, y in (("q", asked), ("k", keys), ("v", keys)))
-        x = x + affine(w, "attention.o_proj", softmax_attention(*given, sizes["heads"]))
-        x = x + affine(w, "ff.2", F.gelu(affine(w, "ff.0", normed(w, "norm", x))))
-    return normed(weights, "norm", x)[:, None]
-
-
-def flamingo_logits(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
-    """The logits of a causal language model of transformers whose layers are wrapped."""
-    return flamingo_language(model, inputs, language, language.transformer.blocks, flamingo_media(model, inputs))
-
-
-def cosmo_logits(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
-    """The first latent is for a contrastive loss, and no medium. The first layers see text alone."""
-    return flamingo_language(
-        model, inputs, language, language.model.decoder.layers, flamingo_media(model, inputs)[:, :, 1:]
-    )
-
-
-def flamingo_language(model: Any, inputs: dict[str, Any], language: Any, layers: Any, media: Tensor) -> Tensor:
-    fusion = model.config.fusion
-    time = (inputs["input_ids"] == model.config.image_token_id).cumsum(-1)
-    for block, k in enumerate(range(fusion["first"], len(layers), fusion["every"])):
-        own = under(model.state_dict(), f"fusion.blocks.{block}.")
-        layers[k] = FlamingoLayer(layers[k], own, media, time, fusion["heads"])
-    return language(inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False).logits
-
-
-FLAMINGOS: dict[str, Callable[[Any, dict[str, Any], Any], Tensor]] = {
-    "cosmo": cosmo_logits,
-    "openflamingo": flamingo_logits,
 }

@@ -57,10 +57,10 @@ class Preprocess:
 @strict
 @dataclass
 class PositionIds:
-    """How tokens of the prompt are numbered: `plain` from `first`, `mrope` (time, row and column), or `shared` by the
-    inner tokens of an image."""
+    """How tokens of the prompt are numbered: `plain` from `first`, `mrope` (time, row and column), `shared` by the
+    inner tokens of an image, or `xpos` (queries and keys are turned by the numbers)."""
 
-    name: Literal["plain", "mrope", "shared"] = "plain"
+    name: Literal["plain", "mrope", "shared", "xpos"] = "plain"
     first: int = 0
 
 
@@ -183,10 +183,13 @@ class VaryConfig(PreTrainedConfig):
     @property
     def is_special(self) -> bool:
         """Whether `generate` needs more of the prompt than its embeddings."""
-        plain = (
-            self.fusion["name"] in ("prefix", "codes") and self.positions == {"name": "plain"} and self.mask == "causal"
-        )
+        plain = self.fusion["name"] in ("prefix", "codes") and self.mask == "causal" and self.counts_itself
         return self.is_encoder_decoder or not plain or self.reads_prompt
+
+    @property
+    def counts_itself(self) -> bool:
+        """Whether the language model numbers the tokens of a prompt by itself."""
+        return self.positions["name"] in ("plain", "xpos") and not self.positions.get("first")
 
     @property
     def reads_prompt(self) -> bool:

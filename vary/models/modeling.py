@@ -30,14 +30,17 @@ from .fuse.language import (
     Head,
     VaryOutput,
     build_language_model,
+    count_tokens,
     embedding_name,
     first_pass_mask,
+    hide_positions,
     is_first_pass,
     layers_of,
     prefix_of,
     shift_right,
 )
 from .fuse.regions import place_images
+from .fuse.routes import routes_of
 from .generate.symbols_decoder import SymbolsDecoder
 from .heads import HEADS
 from .heads.glyphs import GlyphHead
@@ -93,7 +96,9 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
             FUSIONS, config.fusion, connected_width(config.merge, config.connector, widths, text.hidden_size),
             text, layers_of(self.language_model), self.sight,
         )  # fmt: skip
-        self.routes = Routes(self, config.routes, self.sight)
+        if config.positions["name"] == "xpos":
+            hide_positions(self.language_model)
+        self.routes = Routes(self, routes_of(config), self.sight)
         self.regions = _reading(REGIONS, config.regions, text, widths) if config.regions else None
         self.heads = nn.ModuleList(_reading(HEADS, head, text, widths) for head in config.heads)
         self.lm_head: Any = None
@@ -267,6 +272,8 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
             inputs_embeds, labels = place_images(self, input_ids, inputs_embeds, labels, images, regions)
             image_states, image_mask = images.stacked() if self.fusion.places is not None else (None, None)
         self.routes.show(self, image_marks(self, input_ids, images), is_first_pass(kwargs.get(CACHE)))
+        if inputs_embeds is not None and self.config.positions["name"] == "xpos":
+            self.sight.numbers_BT = count_tokens(attention_mask, inputs_embeds, kwargs.get(CACHE))
         kwargs |= self.fusion.look(image_states, image_mask, None if input_ids is None else self.is_image(input_ids))
         if input_ids is not None and not self.config.is_encoder_decoder and is_first_pass(kwargs.get(CACHE)):
             position_ids = prompt_positions(self, input_ids, attention_mask, images, position_ids)

@@ -21,12 +21,14 @@ class Sight:
 
     `tokens_BIMD` are the image tokens for cross-attention, and `seen_BT` is the image that each text token sees (-1
     sees none). `places` holds, for each kind of tokens that a route can take, the indices of those tokens: one tensor
-    for each branch of the route; None is all tokens. `losses` are further terms of the loss.
+    for each branch of the route; None is all tokens. `numbers_BT` counts the tokens of each prompt from 0, for xPos.
+    `losses` are further terms of the loss.
     """
 
     tokens_BIMD: Tensor | None = None
     seen_BT: Tensor | None = None
     places: dict[str, list[Tensor | None]] = field(default_factory=lambda: {"all": [None]})
+    numbers_BT: Tensor | None = None
     losses: list[Tensor] = field(default_factory=list)
 
     def loss(self) -> Tensor | None:

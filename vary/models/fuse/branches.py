@@ -166,12 +166,45 @@ class Experts(Branch):
         return found.view_as(y)
 
 
+class XPos(Branch):
+    """Turn and scale queries or keys by the number of their token (xPos, arXiv 2212.10554 section 3).
+
+    Queries grow with the number and keys shrink, so a score depends on the distance of two tokens. There are no
+    parameters. `positions: xpos` adds these branches to a model and hides the positions of the language model.
+
+    Args:
+        module, width, sight: As in `Branch`.
+        heads: Heads of the attention.
+        keys: Whether the module makes keys.
+    """
+
+    base = 512  # tokens after which a pair of channels has shrunk by its factor
+
+    def __init__(self, module: nn.Module, width: int, sight: Sight, heads: int, keys: bool):
+        super().__init__()
+        self.heads, self.power, self.sight = heads, -1.0 if keys else 1.0, sight
+
+    def start(self, module: nn.Module) -> None:
+        """Do nothing: there are no parameters."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the output, turned."""
+        assert self.sight.numbers_BT is not None
+        even, odd = y.unflatten(-1, (self.heads, -1, 2)).unbind(-1)
+        numbers = self.sight.numbers_BT[..., None, None].float()
+        steps = torch.arange(even.shape[-1], device=y.device) / even.shape[-1]
+        angles, scale = numbers / 10000**steps, ((steps + 0.4) / 1.4) ** (self.power * numbers / self.base)
+        sin, cos = (angles.sin() * scale).to(y.dtype), (angles.cos() * scale).to(y.dtype)
+        return torch.stack([even * cos - odd * sin, odd * cos + even * sin], -1).flatten(-3)
+
+
 BRANCHES: dict[str, type[Branch]] = {
     "adapter": Adapter,
     "copy": Copy,
     "experts": Experts,
     "low-rank": LowRank,
     "norm": AddedNorm,
+    "xpos": XPos,
 }
 
 

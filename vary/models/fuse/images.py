@@ -211,7 +211,7 @@ def encode_images_of_prompts(
 
 def image_marks(model: Any, ids_BT: Tensor | None, images: PromptImages | None) -> Tensor | None:
     """Return which tokens are image tokens, as `PromptImages.marks` does; None without images, or if none asks."""
-    if ids_BT is None or images is None or not (model.routes or model.config.positions["name"] != "plain"):
+    if ids_BT is None or images is None or not (model.routes or not model.config.counts_itself):
         return None
     is_image = model.is_image(ids_BT)
     return is_image.long() if model.fusion.places is not None else images.marks(is_image)
@@ -221,7 +221,7 @@ def prompt_positions(
     model: Any, ids_BT: Tensor, mask_BT: Tensor | None, images: PromptImages | None, given: Tensor | None = None
 ) -> Tensor | None:
     """Return the positions of the tokens of prompts: the given ones, or None if the language model counts them."""
-    if given is not None or model.config.positions == {"name": "plain"}:
+    if given is not None or model.config.counts_itself:
         return given
     there = torch.ones_like(ids_BT) if mask_BT is None else mask_BT
     grids = [[]] * len(ids_BT) if images is None else [row for row in images.grids for _ in range(images.beams)]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from ...io.errors import ConfigError
 from ..connect import Grid
 
 INSIDE: dict[str, tuple[str, str, dict[str, Any]]] = {  # model type -> the model around it, its path, other sizes
@@ -156,6 +157,30 @@ def positions_of(rule: dict[str, Any], mask_BT: Tensor, marks_BT: Tensor, grids:
     if not rule.get("first"):
         return None
     return (mask_BT.long().cumsum(1) - 1).clamp(min=0) + rule["first"]
+
+
+def count_tokens(mask_BT: Tensor | None, embeds_BTE: Tensor, cache: Any) -> Tensor:
+    """Return the numbers (B, T), from 0, of the tokens of a pass; the mask and the cache include earlier tokens."""
+    if mask_BT is None:
+        before = 0 if cache is None else cache.get_seq_length()
+        mask_BT = embeds_BTE.new_ones(1, before + embeds_BTE.shape[1])
+    return (mask_BT.cumsum(1) - 1).clamp(min=0)[:, -embeds_BTE.shape[1] :]
+
+
+def hide_positions(model: PreTrainedModel) -> None:
+    """Let a language model add zeros in place of the positions that it has.
+
+    Raises:
+        ConfigError: It adds no positions to the embeddings.
+    """
+    table = getattr(model, "embed_positions", None)
+    if table is None:
+        raise ConfigError(f"positions: xpos needs a model with embed_positions; {model.config.model_type} has none")
+    table.register_forward_hook(_zeros)
+
+
+def _zeros(module: nn.Module, args: Any, out: Tensor) -> Tensor:
+    return torch.zeros_like(out)
 
 
 def _mrope(mask_T: Tensor, images_T: Tensor, grids: list[Grid]) -> Tensor:

@@ -49,6 +49,14 @@ def split_route(route: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return {k: v for k, v in route.items() if k in names}, {k: v for k, v in route.items() if k not in names}
 
 
+def routes_of(config: Any) -> list[dict[str, Any]]:
+    """Return the routes of a configuration, and those that its positions need."""
+    if config.positions["name"] != "xpos":
+        return config.routes
+    turned: dict[str, Any] = {"name": "xpos", "tokens": "all", "heads": config.text_config.num_attention_heads}
+    return [*config.routes, *(turned | {"at": [f"self_attn.{part}_proj"], "keys": part == "k"} for part in "qk")]
+
+
 class Block(nn.Module):
     """The branches of one module: one, or one for each tile."""
 
@@ -164,6 +172,8 @@ class Routes(nn.ModuleList):
         names, started = None if loaded is None else list(loaded), []
         for k, route in enumerate(cast("list[Route]", self)):
             own, part = f"routes.{k}.", f"{route.where.part}."
+            if not any(True for _ in route.parameters()):
+                continue
             if names is None or (_any_in(names, part) and not _any_in(names, own)):
                 route.start(model)
                 started.append(own)
