@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .resampler_transcripts import perceiver
 from .transcript_parts import Weights, affine, heads_of, normed, softmax_attention, step, under
 
 
@@ -38,16 +39,7 @@ class FlamingoLayer(torch.nn.Module):
 def flamingo_media(model: Any, inputs: dict[str, Any]) -> Tensor:
     """The latents (B, 1, M, D) of one image per prompt."""
     seen = model.vocabularies[0].tower(inputs["pixel_values"].flatten(0, -4)).last_hidden_state[:, 1:]
-    sizes, weights = model.config.connector["steps"][0], step(model, 0)
-    x = weights["latents"].expand(len(seen), -1, -1)
-    for k in range(sizes["depth"]):
-        w = under(weights, f"blocks.{k}.")
-        asked = normed(w, "query", x)
-        keys = torch.cat([normed(w, "context", seen), asked], 1)
-        given = (affine(w, f"attention.{part}_proj", y) for part, y in (("q", asked), ("k", keys), ("v", keys)))
-        x = x + affine(w, "attention.o_proj", softmax_attention(*given, sizes["heads"]))
-        x = x + affine(w, "ff.2", F.gelu(affine(w, "ff.0", normed(w, "norm", x))))
-    return normed(weights, "norm", x)[:, None]
+    return perceiver(step(model, 0), model.config.connector["steps"][0], seen)[:, None]
 
 
 def flamingo_logits(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:

@@ -88,7 +88,8 @@ def llama_logits(model: Any, inputs: dict[str, Any], image: Tensor, module: Modu
 
 
 def cogvlm(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
-    x, first = model.vocabularies[0].tower(inputs["pixel_values"]).last_hidden_state[:, 1:], 0
+    pixels = inputs["pixel_values"].flatten(0, -4)  # frames of a video are views of one image
+    x, first = model.vocabularies[0].tower(pixels).last_hidden_state[:, 1:], 0
     if model.config.connector["steps"][0]["name"] == "fold":  # CogVLM2
         w, first = step(model, 1), 2
         kernel = w["linear.weight"].unflatten(1, (2, 2, -1)).permute(0, 3, 1, 2)
@@ -96,19 +97,13 @@ def cogvlm(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
     x = affine(step(model, first), "linear", x)
     x, w = F.gelu(normed(step(model, first + 1), "norm", x)), step(model, first + 3)
     x = affine(w, "down", F.silu(affine(w, "gate", x)) * affine(w, "up", x))
-    ends = step(model, first + 4)
-    image = torch.cat([ends["start"], x, ends["end"]], 1)
-    at = (inputs["input_ids"][0] == model.config.image_token_id).nonzero()[:, 0].tolist()
-    expert = torch.zeros(inputs["input_ids"].shape[1], dtype=torch.bool)
-    expert[at[:-1]] = True
-    places, place = [], -1
-    for k in range(len(expert)):
-        inner = [at[0] < j < at[-1] for j in (k - 1, k)]
-        place += not inner[1] or inner[0] != inner[1]
-        places.append(place)
+    start, end = (step(model, first + 4)[side].expand(len(x), -1, -1) for side in ("start", "end"))
+    seen = inputs["input_ids"][0] == model.config.image_token_id
+    expert, inner = seen & F.pad(seen[1:], (0, 1)), seen & F.pad(seen[1:], (0, 1)) & F.pad(seen[:-1], (1, 0))
+    places = (~(inner & F.pad(inner[:-1], (1, 0)))).cumsum(0) - 1
 
     def module(k: int, name: str, x: Tensor) -> Tensor:
-        if name.endswith("norm"):
+        if name.endswith("norm") or not model.routes:  # CogVLM2-Video has no experts
             return plain(model, k, name, x)
         w = under(branch_of(model, f"language_model.layers.{k}.{name}"), "module.")
         words = plain(model, k, name, x[:, ~expert])
@@ -117,7 +112,7 @@ def cogvlm(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
         found[:, ~expert], found[:, expert] = words, seen
         return found
 
-    return llama_logits(model, inputs, image, module, torch.tensor(places))
+    return llama_logits(model, inputs, torch.cat([start, x, end], 1), module, places)
 
 
 def xcomposer2(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
@@ -322,6 +317,7 @@ def lora(model: Any, layer: str, idx: int, route: int) -> Callable[[str, Tensor]
 ROUTED: dict[str, Callable[[Any, dict[str, Any], Any], Tensor]] = {
     "cogvlm": cogvlm,
     "cogvlm2": cogvlm,
+    "cogvlm2-video": cogvlm,
     "lynx": lynx,
     "moe-llava": moe_llava,
     "monkey": monkey,

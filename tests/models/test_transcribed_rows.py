@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,6 +117,38 @@ def test_the_text_around_slices_is_that_of_the_authors(name, one, sliced) -> Non
     for expected, shape in ((one, (0, 0, 300, 200)), (sliced, (2, 3, 800, 1200))):
         runs = runs_of(preset(name).arrange, (8, 8), shape, (336, 336))
         assert "".join("#" if run == 64 else str(run) for run in runs) == expected
+
+
+def test_each_frame_of_a_video_is_before_its_number() -> None:
+    runs = runs_of(preset("cogvlm2-video").arrange, (8, 8), (23, 1, 300, 200), (224, 224))
+    assert "".join("#" if run == 64 else str(run) for run in runs) == "".join(f"#{k}" for k in range(24))
+
+
+def authors_size(wide: int, high: int, sizes: list[tuple[int, int]]) -> tuple[int, int]:
+    """The (width, height) that the tiles of an image fill: the smaller one of two choices (SEED-X)."""
+    first: tuple[Any, ...] = (0, 0, math.inf)
+    second: tuple[Any, ...] = (0, math.inf, math.inf)
+    for size in sizes:
+        scale = min(size[0] / wide, size[1] / high)
+        used = min(int(wide * scale) * int(high * scale), wide * high)
+        wasted = size[0] * size[1] - used
+        if used > first[1] or (used == first[1] and wasted < first[2]):
+            first = (size, used, wasted)
+        ratios, areas = (size[1] / size[0], high / wide), (size[0] * size[1], wide * high)
+        found = (size, max(ratios) / min(ratios), max(areas) / min(areas))
+        second = found if found[1:] < second[1:] else second
+    return second[0] if math.prod(first[0]) > math.prod(second[0]) else first[0]
+
+
+@pytest.mark.parametrize(
+    "size", [(300, 200), (500, 700), (1200, 400), (333, 1999), (2000, 1500), (900, 900), (470, 460)]
+)
+def test_the_tiles_of_seed_x_fill_the_size_that_the_authors_choose(size) -> None:
+    preprocess = preset("seed-x").vocabularies[0]["preprocess"]
+    views, shape = cut_views(Image.new("RGB", size), preprocess, 3)
+    scales = ["1x1", "1x2", "1x3", "2x1", "3x1", "1x4", "4x1", "2x2"]
+    wide, high = authors_size(*size, [tuple(448 * int(side) for side in scale.split("x")) for scale in scales])
+    assert (len(views), shape[:2]) == (wide * high // 448**2 + 1, (high // 448, wide // 448))
 
 
 def authors_grid(

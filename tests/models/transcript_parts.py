@@ -38,9 +38,10 @@ def heads_of(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
-def softmax_attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+def softmax_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, padding: Tensor | None = None) -> Tensor:
     q, k, v = (heads_of(x, heads) for x in (q, k, v))
     scores = q @ k.mT / math.sqrt(q.shape[-1])
+    scores = scores if padding is None else scores.masked_fill(padding, -math.inf)
     return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import GotOcr2VisionConfig
 from transformers.models.got_ocr2.modeling_got_ocr2 import GotOcr2VisionEncoder
 
-from .resampler_transcripts import llava_uhd, minicpm_v, qwen_vl
+from .resampler_transcripts import llava_uhd, minicpm_v, qwen_vl, seed_x, xgen_mm
 from .test_sam import fill
 from .transcript_parts import (
     Weights,
@@ -239,6 +239,7 @@ TOKENS: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {
     "mplug-owl": mplug_owl,
     "parrot": parrot,
     "qwen-vl": qwen_vl,
+    "seed-x": seed_x,
     "slowfast-llava": slowfast,
     "sphinx": sphinx,
     "sphinx-x": sphinx_x,
@@ -248,5 +249,6 @@ TOKENS: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {
     "vary-toy": vary,
     "vila2": vila,
     "vita": vita,
+    "xgen-mm": xgen_mm,
     "yi-vl": yi_vl,
 }

@@ -217,7 +217,7 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def merge_features(self, features: VisionFeatures, **inputs: Any) -> Tensor:
         """Merge and connect features, or connect each branch and merge: image tokens (B, M, E).
 
-        `inputs` are further inputs of connectors: `used_BN`, `words_BQ` and `words_mask_BQ`.
+        `inputs` are further inputs of connectors: the keys of `Chain.takes`.
         """
         if isinstance(self.connector, nn.ModuleList):
             branches = zip(self.connector, features.tokens, features.grids, strict=True)

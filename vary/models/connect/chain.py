@@ -67,7 +67,7 @@ class Chain(Connector):
         steps: Mappings with a `name` of `STEPS` and its sizes.
     """
 
-    takes: ClassVar = ("used_BN", "words_BQ", "words_mask_BQ", "prompt_BTE", "asked_BT")
+    takes: ClassVar = ("used_BN", "words_BQ", "words_mask_BQ", "prompt_BTE", "asked_BT", "shapes")
 
     def __init__(self, width: int, out_width: int, steps: list[dict[str, Any]]):
         super().__init__()

@@ -16,7 +16,7 @@ from .plain import Connector, Grid
 
 
 class Query(Connector):
-    """Turn the tokens of an image into a square of queries, as wide as the language model.
+    """Turn the tokens of an image into a square of queries, as wide as the language model unless `out` is given.
 
     Sines and cosines of row and column are added to queries and keys. `used_BN` says which tokens are not padding.
 
@@ -27,14 +27,23 @@ class Query(Connector):
         heads: Heads of the attention.
         eps: Constant of the norms.
         interpolate: Whether the keys have the places of the queries, interpolated, or count rows and columns.
+        out: Width of the queries, if it is not E.
     """
 
     takes: ClassVar = ("used_BN",)
 
     def __init__(
-        self, width: int, out_width: int, queries: int, heads: int, eps: float = 1e-6, interpolate: bool = True
+        self,
+        width: int,
+        out_width: int,
+        queries: int,
+        heads: int,
+        eps: float = 1e-6,
+        interpolate: bool = True,
+        out: int | None = None,
     ):
         super().__init__()
+        out_width = out or out_width
         self.queries = nn.Parameter(torch.randn(queries, out_width) * 0.02)
         self.project = nn.Linear(width, out_width, bias=False) if width != out_width else nn.Identity()
         self.attention = nn.MultiheadAttention(out_width, heads, batch_first=True)
@@ -45,6 +54,11 @@ class Query(Connector):
     def grid(grid: Grid, queries: int = 256, **_: Any) -> Grid:
         """Return the square of queries."""
         return math.isqrt(queries), math.isqrt(queries)
+
+    @staticmethod
+    def width(width: int, out_width: int, out: int | None = None, **_: Any) -> int:
+        """Return `out`, or E."""
+        return out or out_width
 
     def forward(self, tokens_BND: Tensor, grid: Grid, used_BN: Tensor | None = None) -> Tensor:
         """Map (B, N, D) to (B, queries, E)."""

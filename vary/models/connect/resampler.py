@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..images.views import Shape, crop_padding, views_of
 from .attention import Attention, RMSNorm
 from .plain import Connector, Gated, Grid, activation
 from .query import grid_positions, line_positions
@@ -73,9 +74,10 @@ class Resampler(Connector):
         eps: Constant of the norms.
         places: Add sines and cosines of row and column to keys, and of the number of the latent to queries.
         wide: The latents are as wide as the language model, and look at the tokens of the image alone.
+        rows: Read the tiles of an image as one picture without its padding, N tokens at a time, row by row.
     """
 
-    takes: ClassVar = ("used_BN",)
+    takes: ClassVar = ("used_BN", "shapes")
 
     def __init__(
         self,
@@ -97,8 +99,10 @@ class Resampler(Connector):
         eps: float = 1e-5,
         places: bool = False,
         wide: bool = False,
+        rows: bool = False,
     ):
         super().__init__()
+        self.rows = rows
         context, width = width, out_width if wide else width
         self.places = places
         options = {
@@ -122,8 +126,19 @@ class Resampler(Connector):
         """Return the width of the latents."""
         return out_width if wide else width
 
-    def forward(self, tokens_BND: Tensor, grid: Grid, used_BN: Tensor | None = None) -> Tensor:
-        """Map (B, N, D) to (B, latents, D). `used_BN` says which tokens are not padding."""
+    def forward(
+        self, tokens_BND: Tensor, grid: Grid, used_BN: Tensor | None = None, shapes: list[Shape] | None = None
+    ) -> Tensor:
+        """Map (B, N, D) to (B, latents, D).
+
+        Args:
+            tokens_BND: Tokens of views.
+            grid: Their rows and columns.
+            used_BN: Which of them are not padding.
+            shapes: The shapes of the images that the views are of; None if each view is an image.
+        """
+        if self.rows and shapes is not None:
+            tokens_BND, used_BN = read_rows(tokens_BND, grid, shapes)
         latents = self.latents.expand(len(tokens_BND), -1, -1)
         mask = None
         if used_BN is not None:
@@ -135,3 +150,22 @@ class Resampler(Connector):
         for block in self.blocks:
             latents = block(latents, tokens_BND, mask, places)
         return self.norm(latents)
+
+
+def read_rows(tokens_BND: Tensor, grid: Grid, shapes: list[Shape]) -> tuple[Tensor, Tensor]:
+    """Return the tokens of the tiles of each image as one picture, cut into rows of N, and which are not padding.
+
+    The whole image, which comes first, stays as it is. Source: xGen-MM, arXiv 2408.08872.
+    """
+    found, used = [], []
+    for views, shape in zip(tokens_BND.split([views_of(shape) for shape in shapes]), shapes, strict=True):
+        found, used = [*found, views[:1]], [*used, views.new_ones(1, views.shape[1], dtype=torch.bool)]
+        if rows := shape[0]:
+            cells = views[1:].unflatten(0, (rows, -1)).unflatten(2, grid)
+            picture = cells.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)
+            top, left, high, wide = crop_padding(grid, shape)
+            there = torch.zeros(picture.shape[:2], dtype=torch.bool, device=picture.device)
+            there[top : top + high, left : left + wide] = True
+            found.append(picture.flatten(0, 1).unflatten(0, (-1, views.shape[1])))
+            used.append(there.flatten().unflatten(0, (-1, views.shape[1])))
+    return torch.cat(found), torch.cat(used)

@@ -199,7 +199,7 @@ def encode_images_of_prompts(
     tiles = tile_places(flat, preprocess, views.device) if model.routes.take("tile") else []
     with model.sight.showing(places=model.sight.places | {"tile": tiles}):
         features = model.encode_images([stack[used] for stack in stacks], unpadded)
-        tokens_PME = model.merge_features(features, **inputs)
+        tokens_PME = model.merge_features(features, shapes=flat, **inputs)
     merged = len(tokens_PME) == len(flat)  # the connector may have made one view of all
     own = zip(tokens_PME.split([1 if merged else views_of(shape) for shape in flat]), flat, strict=True)
     arranged = iter([model.arrange(tokens, grid, shape, sizes[0]) for tokens, shape in own])

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..connect import Grid, sizes_of
-from .views import Shape, views_of
+from .views import Shape, crop_padding, views_of
 
 Runs = list[int | str]  # numbers of image tokens, and text between them
 
@@ -27,10 +27,12 @@ class Arrange(nn.Module):
         width: E.
         before_tile: Text before a tile; `{row}` and `{column}` count from 1.
         between_tiles: Text between two tiles of a row.
-        after_row: Text after the last tile of a row.
+        after_row: Text after the last tile of a row; `{index}` counts the rows from 0.
         before_whole: Text before the whole image, if there are tiles.
         before_single: Text before an image without tiles.
         after: Text after everything.
+        places: Add the place of its view to each token: learnt vectors for the distances of its centre from the four
+            sides (SEED-X, arXiv 2404.14396). The whole image is the last view.
     """
 
     given: ClassVar = ("width",)
@@ -44,8 +46,10 @@ class Arrange(nn.Module):
         before_whole: str = "",
         before_single: str = "",
         after: str = "",
+        places: bool = False,
     ):
         super().__init__()
+        self.places = nn.Parameter(torch.randn(4, width) / width**0.5) if places else None
 
     @staticmethod
     def runs(grid: Grid, shape: Shape, size: Grid, **texts: Any) -> Runs:
@@ -67,11 +71,16 @@ class Arrange(nn.Module):
             for column in range(1, columns + 1):
                 found.append(texts.get("between_tiles", "") if column > 1 else "")
                 found += [texts.get("before_tile", "").format(row=row, column=column), each]
-            found.append(texts.get("after_row", ""))
+            found.append(texts.get("after_row", "").format(index=row - 1))
         return [*found, texts.get("before_whole", ""), each, texts.get("after", "")]
 
     def forward(self, views_VME: Tensor, grid: Grid, shape: Shape, size: Grid) -> Tensor:
         """Return the tokens (L, E) of one image, in the order of `runs`."""
+        if self.places is not None:
+            rows, columns, *_ = shape
+            centres = [((c + 0.5) / columns, (r + 0.5) / rows) for r in range(rows) for c in range(columns)]
+            sides = views_VME.new_tensor([[x, y, 1 - x, 1 - y] for x, y in [*centres, (0.5, 0.5)]])
+            views_VME = views_VME + (sides / 2 @ self.places)[:, None]
         return views_VME.flatten(0, 1)
 
 
@@ -133,7 +142,7 @@ class AnyRes(Arrange):
         """Return the number of tokens."""
         if sizes.get("separated"):
             return [grid[0] * (grid[1] + 1) + 1 + shape[0] * grid[0] * (shape[1] * grid[1] + 1)]
-        _, _, high, wide = _crop_padding(grid, shape)
+        _, _, high, wide = crop_padding(grid, shape)
         high, wide = _limit_size(grid, (high, wide), sizes.get("limit"))
         return [grid[0] * grid[1] + high * (wide + 1)]
 
@@ -144,7 +153,7 @@ class AnyRes(Arrange):
         picture = cells.permute(4, 0, 2, 1, 3).flatten(3, 4).flatten(1, 2)
         if self.separator is not None:
             return torch.cat([self._rows(views_VME[0].T.unflatten(1, grid)), self.separator, self._rows(picture)])
-        top, left, high, wide = _crop_padding(grid, shape)
+        top, left, high, wide = crop_padding(grid, shape)
         picture = picture[:, top : top + high, left : left + wide]
         size = _limit_size(grid, (high, wide), self.limit)
         if size != (high, wide):
@@ -245,17 +254,6 @@ def runs_of(arrange: dict[str, Any], grid: Grid, shape: Shape, size: Grid) -> Ru
 def tokens_in(runs: Runs) -> int:
     """Count the image tokens of runs."""
     return sum(run for run in runs if isinstance(run, int))
-
-
-def _crop_padding(grid: Grid, shape: Shape) -> tuple[int, int, int, int]:
-    """Return top, left, height and width, in cells, of the part of all tiles that is not padding."""
-    rows, columns, original_high, original_wide = shape
-    high, wide = rows * grid[0], columns * grid[1]
-    if original_wide / original_high > wide / high:
-        top = (high - int(round(original_high * (wide / original_wide), 7))) // 2
-        return top, 0, high - 2 * top, wide
-    left = (wide - int(round(original_wide * (high / original_high), 7))) // 2
-    return 0, left, high, wide - 2 * left
 
 
 def _limit_size(grid: Grid, size: Grid, limit: int | None) -> Grid:

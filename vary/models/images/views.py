@@ -52,6 +52,17 @@ def tile_numbers(preprocess: dict[str, Any], shape: Shape) -> list[int]:
     return [-1, *tiles] if whole_first else [*tiles, -1]
 
 
+def crop_padding(grid: tuple[int, int], shape: Shape) -> tuple[int, int, int, int]:
+    """Return top, left, height and width, in cells, of the part of all tiles that is not padding."""
+    rows, columns, original_high, original_wide = shape
+    high, wide = rows * grid[0], columns * grid[1]
+    if original_wide / original_high > wide / high:
+        top = (high - int(round(original_high * (wide / original_wide), 7))) // 2
+        return top, 0, high - 2 * top, wide
+    left = (wide - int(round(original_wide * (high / original_high), 7))) // 2
+    return 0, left, high, wide - 2 * left
+
+
 def best_pinpoint(size: tuple[int, int], pinpoints: list[list[int]]) -> tuple[int, int]:
     """Choose the (height, width) that keeps most pixels of an image of `size`, and of those the smallest.
 
@@ -68,11 +79,35 @@ def best_pinpoint(size: tuple[int, int], pinpoints: list[list[int]]) -> tuple[in
     return best[0], best[1]
 
 
-def anyres(image: Image.Image, preprocess: dict[str, Any], pinpoints: list[list[int]]) -> Views:
-    """Return the whole image, squashed, then tiles of it inside the best of the sizes `pinpoints` (LLaVA-NeXT)."""
+def like_pinpoint(size: tuple[int, int], pinpoints: list[list[int]]) -> tuple[int, int]:
+    """Choose the (height, width) nearest to the proportions of an image, and of those to its area (SEED-X)."""
+    high, wide = size
+
+    def factors(target: list[int]) -> tuple[float, float]:
+        own, area = target[0] / target[1] * wide / high, target[0] * target[1] / (wide * high)
+        return max(own, 1 / own), max(area, 1 / area)
+
+    best = min(pinpoints, key=factors)
+    return best[0], best[1]
+
+
+def anyres(
+    image: Image.Image,
+    preprocess: dict[str, Any],
+    pinpoints: list[list[int]],
+    whole_first: bool = True,
+    squash: bool = False,
+) -> Views:
+    """Return the whole image, squashed, and tiles of it inside the best of the sizes `pinpoints` (LLaVA-NeXT).
+
+    With `squash` the tiles fill that size without padding. It is the smaller one of two: the best, and the most alike.
+    """
     size, (wide, high) = preprocess["size"], image.size
     rows, columns = best_pinpoint((high, wide), pinpoints)
-    if columns / wide < rows / high:
+    if squash:
+        rows, columns = min((rows, columns), like_pinpoint((high, wide), pinpoints), key=math.prod)
+        inner = columns, rows
+    elif columns / wide < rows / high:
         inner = columns, min(math.ceil(high * columns / wide), rows)
     else:
         inner = min(math.ceil(wide * rows / high), columns), rows
@@ -81,7 +116,8 @@ def anyres(image: Image.Image, preprocess: dict[str, Any], pinpoints: list[list[
     canvas.paste(scaled, ((columns - inner[0]) // 2, (rows - inner[1]) // 2))
     whole = resize(image, (size, size), preprocess["resample"])
     tiles = _tiles(np.asarray(canvas), size)
-    return [to_array(pixels, preprocess) for pixels in [whole, *tiles]], (rows // size, columns // size, high, wide)
+    views = [whole, *tiles] if whole_first else [*tiles, whole]
+    return [to_array(pixels, preprocess) for pixels in views], (rows // size, columns // size, high, wide)
 
 
 def tiles(image: Image.Image, preprocess: dict[str, Any], longest: int) -> Views:
@@ -239,15 +275,15 @@ def pad_views(image: Image.Image, preprocess: dict[str, Any], multiple: int, hei
 
 
 def frames(image: Image.Image, preprocess: dict[str, Any], count: int) -> Views:
-    """Return `count` images of an animation, at equal steps from the first one, each squashed to a square.
+    """Return `count` images of an animation, at equal steps from the first one, each made a square by `fit`.
 
     An image that does not move is repeated.
     """
-    held, views, side = getattr(image, "n_frames", 1), [], preprocess["size"]
+    held, views = getattr(image, "n_frames", 1), []
     for k in range(count):
         if held > 1:
             image.seek(k * held // count)
-        views.append(to_array(resize(rgb(image), (side, side), preprocess["resample"]), preprocess))
+        views.append(prepare(image, preprocess, 3))
     return views, (count - 1, 1, image.height, image.width)
 
 

@@ -179,7 +179,7 @@ def _connector(connector: Settings) -> Settings:
         found["channels"] = [TOWER if bound else bound for bound in connector["channels"]]
         found |= {key: QUERIES for key in ("skip", "first") if connector.get(key, 0) > 1}
     if connector["name"] == "query":
-        found |= {"queries": 4, "heads": 4}
+        found |= {"queries": 9, "heads": 4, "out": 40} if "out" in connector else {"queries": 4, "heads": 4}
     elif "queries" in connector:
         sizes = {"hidden_size": 44, "intermediate_size": 34, "num_hidden_layers": 2, "num_attention_heads": 2}
         sizes |= {"vocab_size": 2 * BYTES + 88} if "vocab_size" in connector["config"] else {}
@@ -198,7 +198,7 @@ def _connector(connector: Settings) -> Settings:
         found["heads"] = 4
     if connector["name"] == "regnet":
         found |= {"hidden": 20, "depth": 2}
-    if "out" in connector:
+    if "out" in connector and connector["name"] != "query":
         found["out"] = 202
     if "side" in connector:
         found["side"] = 6
