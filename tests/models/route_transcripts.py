@@ -65,13 +65,26 @@ def rotated(x: Tensor, places: Tensor, theta: float) -> Tensor:
     return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin
 
 
-def llama_logits(model: Any, inputs: dict[str, Any], image: Tensor, module: Module, places: Tensor | None) -> Tensor:
-    """The logits of Llama with image tokens (B, L, E) at their places; `module` computes what is in a layer."""
+def llama_logits(
+    model: Any,
+    inputs: dict[str, Any],
+    image: Tensor,
+    module: Module,
+    places: Tensor | None = None,
+    front: Tensor | None = None,
+) -> Tensor:
+    """The logits of Llama with image tokens (B, L, E) at their places; `module` computes what is in a layer.
+
+    `front` (B, 1, E) is a token before all others that none of them sees; it has no logits.
+    """
     text, ids = model.config.text_config, inputs["input_ids"]
     table = model.language_model.get_input_embeddings()
     x = table(ids).masked_scatter((ids == model.config.image_token_id)[..., None], image)
-    places = torch.arange(ids.shape[1]) if places is None else places
-    future = torch.full((ids.shape[1],) * 2, -math.inf).triu(1)
+    x = x if front is None else torch.cat([front, x], 1)
+    places = torch.arange(x.shape[1]) if places is None else places
+    future = torch.full((x.shape[1],) * 2, -math.inf).triu(1)
+    if front is not None:
+        future[1:, 0] = -math.inf
     shared, theta = text.num_attention_heads // text.num_key_value_heads, text.rope_parameters["rope_theta"]
     for k in range(text.num_hidden_layers):
         y = module(k, "input_layernorm", x)
@@ -82,6 +95,7 @@ def llama_logits(model: Any, inputs: dict[str, Any], image: Tensor, module: Modu
         found = (q @ key.mT / math.sqrt(q.shape[-1]) + future).softmax(-1) @ v
         x = x + module(k, "self_attn.o_proj", found.transpose(1, 2).flatten(2))
         x = x + module(k, "mlp", module(k, "post_attention_layernorm", x))
+    x = x if front is None else x[:, 1:]
     return F.linear(
         rms(under(model.state_dict(), "language_model."), "norm", x, text.rms_norm_eps), model.lm_head.weight
     )
@@ -136,7 +150,7 @@ def partial_lora(model: Any, inputs: dict[str, Any], image: Tensor) -> Tensor:
             found[mask] += affine(w, "up", affine(w, "down", x[mask])) * scaling
         return found
 
-    return llama_logits(model, inputs, image, module, None)
+    return llama_logits(model, inputs, image, module)
 
 
 def xcomposer2_hd(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
@@ -193,7 +207,7 @@ def mplug_owl2(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
             both = [words, F.linear(x, w["weight"])]
         return torch.stack(both).gather(0, kinds[None, ..., None].expand(1, *words.shape))[0]
 
-    return llama_logits(model, inputs, image, module, None)
+    return llama_logits(model, inputs, image, module)
 
 
 def lynx(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
@@ -211,6 +225,41 @@ def lynx(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
         if k % model.config.routes[0]["every"] == 0:
             language.model.layers[k] = Lynx(layer, branch_of(model, f"language_model.layers.{k}"))
     return spoken(model, inputs, image, language)
+
+
+def mixed(w: Weights, x: Tensor, shares: Tensor) -> Tensor:
+    """Two adapters with one first layer; the second layers are convolutions in two groups."""
+    inner = affine(w, "down", x).transpose(1, 2)
+    both = (F.conv1d(inner, w[f"up.{k}.weight"], w[f"up.{k}.bias"], groups=2).transpose(1, 2) for k in range(2))
+    return sum((found * shares[..., k, None] for k, found in enumerate(both)), x)
+
+
+def lavin(model: Any, inputs: dict[str, Any], language: Any) -> Tensor:
+    tower = model.vocabularies[0].tower
+    patches = tower.embeddings.patch_embedding(inputs["pixel_values"]).flatten(2).transpose(1, 2)
+    first = tower.embeddings.class_embedding.expand(len(patches), 1, -1)
+    x = tower.pre_layrnorm(torch.cat([first, patches], 1) + tower.embeddings.position_embedding.weight)
+    states = [x]
+    for k, layer in enumerate(tower.encoder.layers):
+        path = f"vocabularies.0.tower.encoder.layers.{k}.layer_norm1"
+        w, y = branch_of(model, path, 1), normed(model.state_dict(), path, x)
+        y = mixed(w, y, (affine(w, "router", y) / 10).softmax(-1))
+        q, key, v = (getattr(layer.self_attn, f"{part}_proj")(y) for part in "qkv")
+        x = x + layer.self_attn.out_proj(softmax_attention(q, key, v, layer.self_attn.num_heads))
+        x = x + layer.mlp(layer.layer_norm2(x))
+        states.append(x)
+    x = torch.cat([states[k][:, :1] for k in model.config.vocabularies[0]["layer"]], 1)
+    w = step(model, 2)
+    image = affine(w, "layers.2", F.silu(affine(w, "layers.0", x)))
+
+    def module(k: int, name: str, x: Tensor) -> Tensor:
+        found = plain(model, k, name, x)
+        if name != "input_layernorm":
+            return found
+        w = branch_of(model, f"language_model.layers.{k}.{name}")
+        return mixed(w, found, (affine(w, "router", found[:, 0]) / 10).softmax(-1)[:, None])
+
+    return llama_logits(model, inputs, image, module, front=model.fusion.kinds.weight[None, 1:])
 
 
 class Lynx(torch.nn.Module):
@@ -318,6 +367,7 @@ ROUTED: dict[str, Callable[[Any, dict[str, Any], Any], Tensor]] = {
     "cogvlm": cogvlm,
     "cogvlm2": cogvlm,
     "cogvlm2-video": cogvlm,
+    "lavin": lavin,
     "lynx": lynx,
     "moe-llava": moe_llava,
     "monkey": monkey,

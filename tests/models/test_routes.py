@@ -88,7 +88,7 @@ def test_the_balance_of_experts_is_a_term_of_the_loss() -> None:
     torch.testing.assert_close(out.loss, plain + expected)
 
 
-@pytest.mark.parametrize("name", [*HOOKED, "kosmos-1"])  # the last one has xPos, without parameters
+@pytest.mark.parametrize("name", [*HOOKED, "lavin", "kosmos-1"])  # the last one has xPos, without parameters
 def test_two_checkpointed_passes_before_a_backward_pass_change_no_gradient(name) -> None:
     """The first one is computed again after the hooks have seen the second prompt, which has another length."""
     gradients = []
@@ -212,3 +212,22 @@ def test_xpos_takes_the_place_of_the_positions_of_the_language_model() -> None:
     settings: dict[str, Any] = preset("llava-test").to_dict() | {"positions": {"name": "xpos"}}
     with pytest.raises(ConfigError, match="xpos needs a model with embed_positions; llama has none"):
         VaryForConditionalGeneration(VaryConfig(**settings))
+
+
+@torch.no_grad()
+def test_prompts_without_images_have_shares_of_their_own() -> None:
+    """LaVIN has a vector for each kind of prompt; in a batch each prompt has the shares of its kind."""
+    model, ids = row("lavin"), torch.tensor([[7, 9, 11]])
+    words, seen = model(ids).logits, logits_of(model)
+    image = inputs_of(model.config, 1)
+    padded = torch.nn.functional.pad(ids, (0, image["input_ids"].shape[1] - 3), value=7)
+    both = image | {"input_ids": torch.cat([image["input_ids"], padded])}
+    both["attention_mask"] = torch.ones_like(both["input_ids"])
+    for key in ("pixel_values", "image_shapes"):
+        both |= {key: torch.cat([image[key], image[key]])} if key in image else {}
+    mixed = model(**both).logits
+    torch.testing.assert_close(mixed[1:, :3], words)
+    torch.testing.assert_close(mixed[:1], seen)
+    model.fusion.kinds.weight[1] += 1
+    assert torch.equal(model(ids).logits, words)
+    assert not torch.equal(logits_of(model), seen)

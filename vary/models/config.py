@@ -183,7 +183,7 @@ class VaryConfig(PreTrainedConfig):
     @property
     def is_special(self) -> bool:
         """Whether `generate` needs more of the prompt than its embeddings."""
-        plain = self.fusion["name"] in ("prefix", "codes") and self.mask == "causal" and self.counts_itself
+        plain = FUSIONS[self.fusion["name"]].places is None and self.mask == "causal" and self.counts_itself
         return self.is_encoder_decoder or not plain or self.reads_prompt
 
     @property

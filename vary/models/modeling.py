@@ -271,11 +271,14 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
             images = encode_images_of_prompts(self, input_ids, pixel_values, image_shapes, words, words_mask, asked)
             inputs_embeds, labels = place_images(self, input_ids, inputs_embeds, labels, images, regions)
             image_states, image_mask = images.stacked() if self.fusion.places is not None else (None, None)
-        self.routes.show(self, image_marks(self, input_ids, images), is_first_pass(kwargs.get(CACHE)))
+        first = is_first_pass(kwargs.get(CACHE))
+        self.routes.show(self, image_marks(self, input_ids, images), first)
+        if input_ids is not None and first:
+            self.fusion.prepare(self.language_model, self.is_image(input_ids))
         if inputs_embeds is not None and self.config.positions["name"] == "xpos":
             self.sight.numbers_BT = count_tokens(attention_mask, inputs_embeds, kwargs.get(CACHE))
         kwargs |= self.fusion.look(image_states, image_mask, None if input_ids is None else self.is_image(input_ids))
-        if input_ids is not None and not self.config.is_encoder_decoder and is_first_pass(kwargs.get(CACHE)):
+        if input_ids is not None and not self.config.is_encoder_decoder and first:
             position_ids = prompt_positions(self, input_ids, attention_mask, images, position_ids)
             attention_mask = self._mask(input_ids, attention_mask, prefix_mask, labels)
         kwargs |= {"inputs_embeds": inputs_embeds, "attention_mask": attention_mask, "use_cache": use_cache}

@@ -224,17 +224,23 @@ class Select(Connector):
 
 
 class Split(Connector):
-    """Make several tokens of each by one linear layer (Frozen, arXiv 2106.13884 section 3.1).
+    """Make several tokens of each by one linear layer (Frozen, arXiv 2106.13884 section 3.1), or of its channels.
 
     Args:
         width: D.
         out_width: E.
         count: Tokens that one becomes.
+        linear: Whether a linear layer makes them; else each has an equal part of the channels.
     """
 
-    def __init__(self, width: int, out_width: int, count: int):
+    def __init__(self, width: int, out_width: int, count: int, linear: bool = True):
         super().__init__()
-        self.linear, self.count = nn.Linear(width, count * out_width), count
+        self.linear, self.count = nn.Linear(width, count * out_width) if linear else nn.Identity(), count
+
+    @staticmethod
+    def width(width: int, out_width: int, count: int = 1, linear: bool = True, **_: Any) -> int:
+        """Return E, or a part of D."""
+        return out_width if linear else width // count
 
     @staticmethod
     def grid(grid: Grid, count: int = 1, **_: Any) -> Grid:

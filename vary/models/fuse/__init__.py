@@ -5,14 +5,20 @@ Belongs here: one file per way and one line in `FUSIONS`; `images.py` counts and
 May import torch and transformers. Never here: how image tokens are made (`vocab/`, `connect/`).
 """
 
-from .base import Attend, Codes, Fusion, Sight
+from .base import Attend, Codes, Fusion, Modality, Sight
 from .branches import BRANCHES
 from .cross import Cross
 from .images import PromptImages, encode_images_of_prompts, place_image_tokens
 from .regions import REGIONS, RegionReader
 from .routes import Routes, Where, split_route
 
-FUSIONS: dict[str, type[Fusion]] = {"prefix": Fusion, "cross": Cross, "attend": Attend, "codes": Codes}
+FUSIONS: dict[str, type[Fusion]] = {
+    "prefix": Fusion,
+    "cross": Cross,
+    "attend": Attend,
+    "codes": Codes,
+    "modality": Modality,
+}
 
 __all__ = [
     "BRANCHES",

@@ -22,13 +22,16 @@ class Sight:
     `tokens_BIMD` are the image tokens for cross-attention, and `seen_BT` is the image that each text token sees (-1
     sees none). `places` holds, for each kind of tokens that a route can take, the indices of those tokens: one tensor
     for each branch of the route; None is all tokens. `numbers_BT` counts the tokens of each prompt from 0, for xPos.
-    `losses` are further terms of the loss.
+    `kinds_B` is 1 for prompts with images. `shares` holds, for each branch that mixes adapters, their shares for both
+    kinds of prompts. `losses` are further terms of the loss.
     """
 
     tokens_BIMD: Tensor | None = None
     seen_BT: Tensor | None = None
     places: dict[str, list[Tensor | None]] = field(default_factory=lambda: {"all": [None]})
     numbers_BT: Tensor | None = None
+    kinds_B: Tensor | None = None
+    shares: dict[nn.Module, Tensor] = field(default_factory=dict)
     losses: list[Tensor] = field(default_factory=list)
 
     def loss(self) -> Tensor | None:
@@ -62,6 +65,9 @@ class Fusion(nn.Module):
     def __init__(self, width: int, text: PreTrainedConfig, layers: list[nn.Module], sight: Sight):
         super().__init__()
 
+    def prepare(self, language_model: nn.Module, is_image_BT: Tensor) -> None:
+        """Look at the whole prompt, in the first pass over it. By default nothing is done."""
+
     def look(self, tokens_BIMD: Tensor | None, present_BI: Tensor | None, is_image_BT: Tensor | None) -> dict[str, Any]:
         """Return further inputs of the language model by which it sees images.
 
@@ -79,6 +85,28 @@ class Fusion(nn.Module):
     def targets(self, labels_BT: Tensor, is_image_BT: Tensor, tokens_LD: Tensor) -> Tensor:
         """Return labels in which images that the model should write have their ids."""
         return labels_BT
+
+
+class Modality(Fusion):
+    """As `prefix`; layers learn from a token that nothing else sees whether a prompt has images (LaVIN).
+
+    That token sees itself alone, so it goes through the language model without the prompt. Its states in the layers
+    give the shares of the adapters of `Mixture`. Source: arXiv 2305.15023 section 3.2.
+
+    Args:
+        width, text, layers, sight: As in `Fusion`.
+    """
+
+    def __init__(self, width: int, text: PreTrainedConfig, layers: list[nn.Module], sight: Sight):
+        super().__init__(width, text, layers, sight)
+        self.kinds, self.sight = nn.Embedding(2, text.hidden_size), sight
+
+    def prepare(self, language_model: nn.Module, is_image_BT: Tensor) -> None:
+        """Compute the shares of prompts without and with images, and which prompt is of which kind."""
+        self.sight.shares = {}
+        with self.sight.showing(places={"all": [None]}, kinds_B=None):
+            language_model(inputs_embeds=self.kinds.weight[:, None], use_cache=False)
+        self.sight.kinds_B = is_image_BT.any(1).long()
 
 
 class Codes(Fusion):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -102,6 +102,53 @@ class Adapter(Branch):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the sum of the output of the module and the adapter of it."""
         return y + self.up(self.act(self.down(self.norm(y)))) * self.scale
+
+
+class Mixture(Branch):
+    """Add two adapters that share their first layer, each by its share (LaVIN, arXiv 2305.15023 section 3.2).
+
+    Args:
+        module, width, sight: As in `Branch`.
+        rank: Width between the layers.
+        by: Whose state in this layer gives the shares: that of every token itself, or of the token of `Modality`.
+        groups: Equal parts of these channels, each of which the second layer maps to a part of its output.
+        temperature: What divides the logits of the shares.
+        dropout: Part of the channels between the layers that is dropped in training.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        width: int,
+        sight: Sight,
+        rank: int,
+        by: Literal["token", "modality"] = "token",
+        groups: int = 2,
+        temperature: float = 10.0,
+        dropout: float = 0.1,
+    ):
+        super().__init__()
+        self.down, self.dropout = nn.Linear(width, rank), nn.Dropout(dropout)
+        self.up = nn.ModuleList(nn.Conv1d(rank, width, 1, groups=groups) for _ in range(2))
+        self.router, self.temperature = nn.Linear(width, 2), temperature
+        self.by, self.sight = by, sight
+
+    def start(self, module: nn.Module) -> None:
+        """Set the second layers to 0."""
+        nn.init.xavier_uniform_(self.down.weight)
+        nn.init.zeros_(self.down.bias)
+        for parameter in self.up.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the sum of the output (B, T, E) of the module and both adapters of it."""
+        if self.by == "modality" and self.sight.kinds_B is not None:
+            shares = self.sight.shares[self][self.sight.kinds_B]
+        else:
+            shares = (self.router(y) / self.temperature).softmax(-1)
+            self.sight.shares |= {self: shares} if self.by == "modality" else {}
+        inner = self.dropout(self.down(y)).mT
+        return y + sum(up(inner).mT * share for up, share in zip(self.up, shares.split(1, -1), strict=True))
 
 
 class AddedNorm(Branch):
@@ -203,6 +250,7 @@ BRANCHES: dict[str, type[Branch]] = {
     "copy": Copy,
     "experts": Experts,
     "low-rank": LowRank,
+    "mixture": Mixture,
     "norm": AddedNorm,
     "xpos": XPos,
 }

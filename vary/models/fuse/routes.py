@@ -108,7 +108,10 @@ class Route(nn.Module):
         self.where = where = Where(**given)
         kind = BRANCHES[sizes.pop("name")]
         part: Any = model.get_submodule(where.part)
-        width = getattr(part, "width", None) or part.config.hidden_size
+        if where.part == "language_model":
+            width = part.config.hidden_size
+        else:  # a vocabulary has the channels of all layers that it returns
+            width = part.width // len(getattr(part, "layers", [None]))
         names = {module: name for name, module in part.named_modules()}
         count = where.tiles if where.tokens == "tile" else 1
         self.layers = nn.ModuleList()

@@ -36,7 +36,7 @@ def shrink(settings: Settings) -> Settings:
     if "slow" in (arrange := settings.get("arrange", {})):
         found["arrange"] = arrange | {"slow": 2, "fast": [2, 2]}
     if routes := settings.get("routes"):
-        found["routes"] = [route | ({"rank": 6 + k} if "rank" in route else {}) for k, route in enumerate(routes)]
+        found["routes"] = [route | ({"rank": 6 + 2 * k} if "rank" in route else {}) for k, route in enumerate(routes)]
     if settings.get("formulas"):
         found["formulas"] = settings["formulas"] | {"width": 36, "inner": 46, "heads": 2, "encoder": 1, "decoder": 2}
     if settings.get("glyph_head"):
@@ -194,6 +194,8 @@ def _connector(connector: Settings) -> Settings:
         found |= {"kv_heads": 2} if "kv_heads" in connector else {}
     if connector["name"] in ("gated", "language-moe"):
         found["hidden"] = 2 * WIDTH
+    if connector.get("linear") is False:  # a part for each layer of the tower
+        found["count"] = 2
     if connector["name"] == "dual-enhance":
         found["heads"] = 4
     if connector["name"] == "regnet":
