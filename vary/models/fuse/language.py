@@ -6,17 +6,20 @@ Most come from AutoModel. Some are no model of their own in transformers; they a
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
 import transformers  # its Auto classes are looked up late: importing them imports `modeling.py`
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from ...io.errors import ConfigError
 from ..connect import Grid
+
+if TYPE_CHECKING:  # its module may be what imports this one (`hub.register`)
+    from transformers import PreTrainedModel
 
 INSIDE: dict[str, tuple[str, str, dict[str, Any]]] = {  # model type -> the model around it, its path, other sizes
     "kosmos_2_text_model": (
@@ -38,7 +41,7 @@ def build_language_model(config: PreTrainedConfig) -> PreTrainedModel:
     whole, path, sizes = INSIDE[kind]
     whole_config = transformers.AutoConfig.for_model(whole, text_config=config.to_dict(), **sizes)
     around = transformers.AutoModel.from_config(whole_config)
-    return cast(PreTrainedModel, around.get_submodule(path))
+    return cast("PreTrainedModel", around.get_submodule(path))
 
 
 # transformers renames the cache: `past_key_values` before 5.24, `cache` since
