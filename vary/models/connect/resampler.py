@@ -157,9 +157,11 @@ def read_rows(tokens_BND: Tensor, grid: Grid, shapes: list[Shape]) -> tuple[Tens
 
     The whole image, which comes first, stays as it is. Source: xGen-MM, arXiv 2408.08872.
     """
-    found, used = [], []
+    found: list[Tensor] = []
+    used: list[Tensor] = []
     for views, shape in zip(tokens_BND.split([views_of(shape) for shape in shapes]), shapes, strict=True):
-        found, used = [*found, views[:1]], [*used, views.new_ones(1, views.shape[1], dtype=torch.bool)]
+        found.append(views[:1])
+        used.append(views.new_ones(1, views.shape[1], dtype=torch.bool))
         if rows := shape[0]:
             cells = views[1:].unflatten(0, (rows, -1)).unflatten(2, grid)
             picture = cells.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)
