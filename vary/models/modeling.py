@@ -271,12 +271,7 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
             images = encode_images_of_prompts(self, input_ids, pixel_values, image_shapes, words, words_mask, asked)
             inputs_embeds, labels = place_images(self, input_ids, inputs_embeds, labels, images, regions)
             image_states, image_mask = images.stacked() if self.fusion.places is not None else (None, None)
-        first = is_first_pass(kwargs.get(CACHE))
-        self.routes.show(self, image_marks(self, input_ids, images), first)
-        if input_ids is not None and first:
-            self.fusion.prepare(self.language_model, self.is_image(input_ids))
-        if inputs_embeds is not None and self.config.positions["name"] == "xpos":
-            self.sight.numbers_BT = count_tokens(attention_mask, inputs_embeds, kwargs.get(CACHE))
+        first = self._show(input_ids, images, inputs_embeds, attention_mask, kwargs.get(CACHE))
         kwargs |= self.fusion.look(image_states, image_mask, None if input_ids is None else self.is_image(input_ids))
         if input_ids is not None and not self.config.is_encoder_decoder and first:
             position_ids = prompt_positions(self, input_ids, attention_mask, images, position_ids)
@@ -287,6 +282,18 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         kept |= {"image_hidden_states": images.flat if images else None, "aux_loss": self.sight.loss()}
         kept["predictions"], more = predict(self.heads, input_ids, out, images, targets)
         return VaryOutput(loss=self._loss(logits, labels, more, kwargs), logits=logits, **kept)
+
+    def _show(
+        self, ids: Tensor | None, images: PromptImages | None, embeds: Tensor | None, mask: Tensor | None, cache: Any
+    ) -> bool:
+        """Show the hooks which tokens they see. Returns whether this is the first pass over a prompt."""
+        first = is_first_pass(cache)
+        self.routes.show(self, image_marks(self, ids, images), first)
+        if ids is not None and first:
+            self.fusion.prepare(self.language_model, self.is_image(ids))
+        if embeds is not None and self.config.positions["name"] == "xpos":
+            self.sight.numbers_BT = count_tokens(mask, embeds, cache)
+        return first
 
     def _logits(
         self, keep: int | Tensor, position_ids: Tensor | None, labels: Tensor | None, inputs: dict[str, Any]

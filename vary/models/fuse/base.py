@@ -91,7 +91,7 @@ class Modality(Fusion):
     """As `prefix`; layers learn from a token that nothing else sees whether a prompt has images (LaVIN).
 
     That token sees itself alone, so it goes through the language model without the prompt. Its states in the layers
-    give the shares of the adapters of `Mixture`. Source: arXiv 2305.15023 section 3.2.
+    give the shares of the adapters of `MixedAdapters`. Source: arXiv 2305.15023 section 3.2.
 
     Args:
         width, text, layers, sight: As in `Fusion`.

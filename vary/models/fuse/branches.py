@@ -104,7 +104,7 @@ class Adapter(Branch):
         return y + self.up(self.act(self.down(self.norm(y)))) * self.scale
 
 
-class Mixture(Branch):
+class MixedAdapters(Branch):
     """Add two adapters that share their first layer, each by its share (LaVIN, arXiv 2305.15023 section 3.2).
 
     Args:
@@ -250,7 +250,7 @@ BRANCHES: dict[str, type[Branch]] = {
     "copy": Copy,
     "experts": Experts,
     "low-rank": LowRank,
-    "mixture": Mixture,
+    "mixture": MixedAdapters,
     "norm": AddedNorm,
     "xpos": XPos,
 }
