@@ -264,3 +264,30 @@ def test_a_cell_read_as_larger_type_does_not_end_the_table() -> None:
     lines[-5] = line("12", 120, 80 + 22 * 4 - 3, 20)
     (table,) = tables(laid_out(*lines))
     assert [cells[0] for cells in table.cells] == ["Town", "Ark", "Bren", "Coy", "Dun", "Esk"]
+
+
+def justified(text: str, x0: float, x1: float, y: float, high: float) -> TextLine:
+    """A line whose blanks are widened until it ends at x1; a blank has no width of its own."""
+    one = line(text, x0, y, high)
+    boxes, white = one.boxes.copy(), 0.0
+    inked = [k for k, ch in enumerate(text) if ch != " "]
+    wide = boxes[:, 2] - boxes[:, 0]
+    blank = (x1 - x0 - float(wide[inked].sum())) / text.count(" ")
+    for k, ch in enumerate(text):
+        boxes[k, [0, 2]] = x0 + white, x0 + white + (blank if ch == " " else wide[k])
+        white += blank if ch == " " else wide[k]
+    return replace(one, boxes=boxes)
+
+
+NARROW = ["walls of grey", "stone that run", "down to a weir", "with old mills", "where they saw"]
+
+
+@pytest.mark.parametrize(("high", "width", "step"), [(14, 125, 17), (9, 76, 11), (20, 180, 26)])
+def test_a_narrow_justified_column_with_wide_blanks_is_no_table(high, width, step) -> None:
+    lines = [justified(text, 10, 10 + width, 60 + step * k, high) for k, text in enumerate(NARROW)]
+    assert tables(laid_out(*lines)) == []
+
+
+def test_words_whose_last_column_has_one_width_are_a_table() -> None:
+    rows = [["Land", "Town", "Coin"], ["Ark", "Saltwick", "ACE"], ["Bren", "Elmwood", "CEA"], ["Coy", "Garrick", "EAC"]]
+    assert [one.cells for one in tables(laid_out(*placed(rows, [10, 100, 200], 18)))] == [rows]

@@ -46,6 +46,7 @@ APART_EM = 1.5  # between rows of words that are a table
 SHORT = 2  # words in a cell of a table of words
 CENTRED_EM = 0.5  # between the middles of a table and of its title
 EDGE_EM = 0.3  # by which the ends of a column differ that is set to one edge
+JUSTIFIED, EVEN_EM = 0.6, 0.5  # share of rows as wide as the widest, in justified text; by which their ends differ
 LINE = 30  # characters in a line of a narrow column
 PROSE = 40  # characters in a cell of prose
 OPERATORS = frozenset("=≈≤≥<>∑∫√×·")  # alone in a cell of a formula
@@ -95,8 +96,7 @@ def _with_group_names(table: list[PrintedRow], strips: Strips, rows: Sequence[Pr
         return table
     left, _, right, _ = union(row.box for row in table)
     x0, _, x1, _ = above.box
-    usual = float(np.median([b.middle - a.middle for a, b in pairwise(table)]))
-    near = head.middle - above.middle < NEXT * usual and max(above.em, head.em) < LARGER * min(above.em, head.em)
+    near = head.middle - above.middle < NEXT * _step(table) and max(above.em, head.em) < LARGER * min(above.em, head.em)
     centred = abs((x0 + x1) / 2 - (left + right) / 2) < CENTRED_EM * head.em
     inside = x0 > strips[0][1] - EDGE_EM * head.em and x1 < right + EDGE_EM * head.em
     return [above, *table] if near and inside and not centred else table
@@ -233,6 +233,8 @@ def _is_table(rows: list[PrintedRow], strips: Strips, table: CellTable) -> bool:
     if len(cells) < MIN_ROWS or filled < FILLED * len(cells) * wide:
         return False
     columns = [[row[c] for row in cells if row[c]] for c in range(wide)]
+    if sum(map(is_numeric, columns[-1])) < 0.5 * len(columns[-1]) and _is_justified(rows, wide):
+        return False
     if any(text in OPERATORS for column in columns for text in column):
         return False  # a formula
     if all(ITEM.match(f"{text} ") or text.startswith("[") for text in columns[0]) and wide == 2:
@@ -250,8 +252,7 @@ def _is_table(rows: list[PrintedRow], strips: Strips, table: CellTable) -> bool:
     if wide == 2 and (labels >= 0.6 * len(columns[0]) or _ends_alike(rows, strips)):
         return True
     words = [float(np.median([len(text.split()) for text in column])) for column in columns if column]
-    step = float(np.median([b.middle - a.middle for a, b in pairwise(rows)]))
-    apart = step > APART_EM * float(np.median([row.em for row in rows]))
+    apart = _step(rows) > APART_EM * float(np.median([row.em for row in rows]))
     return max(words) <= SHORT or (wide > 2 and apart and filled > 0.6 * len(cells) * wide)
 
 
@@ -261,6 +262,25 @@ def _may_be_prose(table: CellTable) -> bool:
     lengths = [float(np.median([len(text) for text in column])) for column in columns if column]
     numbers = sum(holds_numbers([[], column]) for column in columns[1:])
     return numbers < 2 or max(lengths) > LINE
+
+
+def _is_justified(rows: Sequence[PrintedRow], wide: int) -> bool:
+    """Return whether close rows run from one edge to the other: justified text, whose blanks may be wide.
+
+    Two columns are also names and words that end at one edge, where the white between them is wider than a blank.
+    """
+    left, _, right, _ = union(row.box for row in rows)
+    full = [row for row in rows if max(row.box[0] - left, right - row.box[2]) < EVEN_EM * row.em]
+    starts = [row.stretches[-1].x0 for row in full]
+    ragged = bool(starts) and float(np.ptp(starts)) > EVEN_EM * rows[0].em
+    blanks = [b.x0 - a.x1 for row in rows for a, b in pairwise(row.stretches)]
+    near = wide > 2 or float(np.median(blanks or [0.0])) < APART_EM * rows[0].em
+    return len(full) > JUSTIFIED * len(rows) and ragged and near and _step(rows) < APART_EM * rows[0].em
+
+
+def _step(rows: Sequence[PrintedRow]) -> float:
+    """Return the usual step between rows, px."""
+    return float(np.median([b.middle - a.middle for a, b in pairwise(rows)]))
 
 
 def _ends_alike(rows: list[PrintedRow], strips: Strips) -> bool:
