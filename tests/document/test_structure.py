@@ -80,7 +80,41 @@ def test_headers_and_footers_are_what_repeats_at_the_edges() -> None:
         assert kinds(found) == ["header", "text", "text", "footer"]
         assert [one.text for one in found.lines] == [one.text for one in made.lines]
     assert [kinds(found) for found in mark_running_heads(list(marked))] == [kinds(found) for found in marked]
-    assert [kinds(found) for found in mark_running_heads(running_pages(2))] == [["text"] * 3] * 2
+    assert [kinds(found) for found in mark_running_heads(running_pages(2))] == [["text", "text", "footer"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("pieces", "y", "kind"),
+    [
+        (["12"], 770, "footer"),
+        (["- 373 -"], 770, "footer"),
+        (["Page 3 of 10"], 20, "header"),
+        (["xiv"], 765, "footer"),
+        (["108", "Of the forms of ships"], 20, "header"),
+        (["Of the forms  41"], 20, "header"),
+        (["Rigging", "94", "Sails"], 20, "header"),
+        (["All sums in pounds  41"], 770, "text"),
+        (["February 22, 1996"], 770, "text"),
+        (["1996"], 770, "text"),
+        (["12", "14"], 20, "text"),
+        (["12"], 300, "text"),
+    ],
+)
+def test_a_page_number_in_the_margin_of_one_page(pieces, y, kind) -> None:
+    row = [block(line(text, 10 + 250 * k, y)) for k, text in enumerate(pieces)]
+    body = [block(line(f"words of the page, {chr(97 + k)}", 10, 400 + 30 * k)) for k in range(4)]
+    (found,) = mark_running_heads([Page(1, "ok", 600, 800, blocks=[*row, *body])])
+    count = 1 if kind == "header" else len(row)  # the pieces of a header are one block
+    assert kinds(found) == [kind] * count + ["text"] * 4
+    assert found.blocks[0].text.split() == " ".join(pieces if count == 1 else pieces[:1]).split()
+
+
+@pytest.mark.parametrize(("high", "y"), [(40, 740), (14, 508)])
+def test_a_large_number_and_one_close_to_the_text_are_text(high, y) -> None:
+    body = [block(line("words of the page", 10, 400 + 30 * k)) for k in range(4)]
+    pages = [Page(1, "ok", 600, 560 if y < 600 else 800, blocks=[*body, block(line("7", 10, y, high))])]
+    (found,) = mark_running_heads(pages)
+    assert kinds(found) == ["text"] * 5
 
 
 def test_wrapped_items_are_one_item() -> None:

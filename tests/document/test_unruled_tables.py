@@ -291,3 +291,10 @@ def test_a_narrow_justified_column_with_wide_blanks_is_no_table(high, width, ste
 def test_words_whose_last_column_has_one_width_are_a_table() -> None:
     rows = [["Land", "Town", "Coin"], ["Ark", "Saltwick", "ACE"], ["Bren", "Elmwood", "CEA"], ["Coy", "Garrick", "EAC"]]
     assert [one.cells for one in tables(laid_out(*placed(rows, [10, 100, 200], 18)))] == [rows]
+
+
+@pytest.mark.parametrize("label", ["General form:", "Examples:", "Or so:"])
+def test_two_rows_of_words_with_a_line_between_are_no_table(label) -> None:
+    lines = [*row(60, (10, "4.2 Gates"), (110, "and levers")), line(label, 10, 80)]
+    lines += row(100, (10, "GATE N1"), (110, "VALUE"))
+    assert tables(laid_out(*lines)) == []

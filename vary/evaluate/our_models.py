@@ -10,9 +10,10 @@ from typing import Any
 
 from PIL import Image
 
-from ..document.elements import Document, Page
+from ..document.elements import ITEM, Block, Document, Page
 from ..document.formats.writers import WRITERS
 from ..document.orientation import straighten
+from ..io.box import Box, union
 from ..markup.prompts import TEMPLATES
 from ..models.hub import read_config, weights_dir
 from ..reading.loader import load_reader
@@ -74,9 +75,20 @@ def _markdown(document: Document) -> str:
 
 
 def _blocks(page: Page) -> list[dict[str, Any]]:
-    """Return the blocks of a page with boxes as shares of its width and height."""
+    """Return the blocks of a page with boxes as shares of its width and height; each item of a list is one."""
     size = (page.width or 1, page.height or 1) * 2
-    return [{"kind": b.kind, "box": [v / s for v, s in zip(b.box, size, strict=True)]} for b in page.blocks]
+    boxes = [(block.kind, box) for block in page.blocks for box in (_items(block) or [block.box])]
+    return [{"kind": kind, "box": [v / s for v, s in zip(box, size, strict=True)]} for kind, box in boxes]
+
+
+def _items(block: Block) -> list[Box]:
+    """Return the boxes of the items of a list; none for other blocks."""
+    items: list[list[Box]] = []
+    for line in block.lines if block.kind == "list" else []:
+        if not items or ITEM.match(line.text):
+            items.append([])
+        items[-1].append(line.box)
+    return [union(boxes) for boxes in items]
 
 
 def _chat(folder: Path, device: str, max_tokens: int) -> Opened:

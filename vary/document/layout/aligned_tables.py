@@ -230,10 +230,11 @@ def _is_table(rows: list[PrintedRow], strips: Strips, table: CellTable) -> bool:
     """Return whether rows in columns are a table, not text in columns."""
     cells = table.cells
     wide, filled = len(strips) + 1, sum(bool(text) for row in cells for text in row)
-    if len(cells) < MIN_ROWS or filled < FILLED * len(cells) * wide:
+    several = sum(sum(map(bool, row)) > 1 for row in cells)
+    if several < MIN_ROWS or filled < FILLED * len(cells) * wide:
         return False
     columns = [[row[c] for row in cells if row[c]] for c in range(wide)]
-    if sum(map(is_numeric, columns[-1])) < 0.5 * len(columns[-1]) and _is_justified(rows, wide):
+    if sum(map(is_numeric, columns[-1])) < 0.5 * len(cells) and _is_justified(rows):
         return False
     if any(text in OPERATORS for column in columns for text in column):
         return False  # a formula
@@ -264,17 +265,17 @@ def _may_be_prose(table: CellTable) -> bool:
     return numbers < 2 or max(lengths) > LINE
 
 
-def _is_justified(rows: Sequence[PrintedRow], wide: int) -> bool:
-    """Return whether close rows run from one edge to the other: justified text, whose blanks may be wide.
+def _is_justified(rows: Sequence[PrintedRow]) -> bool:
+    """Return whether close rows end at one edge and have blanks a little wider than usual: justified text.
 
-    Two columns are also names and words that end at one edge, where the white between them is wider than a blank.
+    Names, and words that end at one edge, stand farther apart.
     """
-    left, _, right, _ = union(row.box for row in rows)
-    full = [row for row in rows if max(row.box[0] - left, right - row.box[2]) < EVEN_EM * row.em]
+    right = max(row.box[2] for row in rows)
+    full = [row for row in rows if right - row.box[2] < EVEN_EM * row.em]
     starts = [row.stretches[-1].x0 for row in full]
     ragged = bool(starts) and float(np.ptp(starts)) > EVEN_EM * rows[0].em
     blanks = [b.x0 - a.x1 for row in rows for a, b in pairwise(row.stretches)]
-    near = wide > 2 or float(np.median(blanks or [0.0])) < APART_EM * rows[0].em
+    near = float(np.median(blanks or [0.0])) < APART_EM * rows[0].em
     return len(full) > JUSTIFIED * len(rows) and ragged and near and _step(rows) < APART_EM * rows[0].em
 
 

@@ -20,8 +20,9 @@ WORD_EM = 0.7  # white inside of a cell; wider white separates cells
 NUMBER_EM = 0.5  # the same between two numbers, which are no phrase
 CUT_EM = 0.45  # white at which text that runs on across two columns is cut
 BLANK_EM = 0.15  # the same in a row of several cells: a blank
-STRIP_EM = 0.5  # narrowest white between columns
-CLOSE_EM, CLOSE_ROWS = 0.35, 4  # the same where so many rows leave it white
+STRIP_EM = 0.7  # narrowest white between columns
+CLOSE_EM, CLOSE_ROWS = 0.35, 4  # the same before numbers or cells that begin at one edge, in so many rows
+EDGE_EM = 0.3  # by which the edges of a column differ
 CROSSED = 0.08  # share of the rows that may reach into the white between two columns
 MIN_CELLS = 4  # with text
 LEVEL_EM = 0.4  # between the middles of cells of one row
@@ -164,13 +165,21 @@ def white_strips(rows: Sequence[PrintedRow], em: float) -> list[tuple[float, flo
             inked[int((one.x0 - left) / step) : int((one.x1 - left) / step) + 1] = True
         covered += inked
     white = covered <= CROSSED * len(rows)
-    least = (STRIP_EM if len(rows) < CLOSE_ROWS else CLOSE_EM) * em
     edges = np.flatnonzero(np.diff(np.concatenate([[0], white, [0]]).astype(int)))
-    return [
+    found = [
         (left + a * step, left + b * step)
         for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
-        if a and b < len(covered) - 1 and (b - a) * step > least
+        if a and b < len(covered) - 1 and (b - a) * step > CLOSE_EM * em
     ]
+    return [(a, b) for a, b in found if b - a > STRIP_EM * em or _begins_column(rows, b, em)]
+
+
+def _begins_column(rows: Sequence[PrintedRow], x: float, em: float) -> bool:
+    """Return whether most of the cells to the right of a place are numbers, or begin there."""
+    cells = [next((one for one in row.stretches if one.x0 > x - EDGE_EM * em), None) for row in rows]
+    inked = [one for one in cells if one is not None]
+    numbers, level = sum(is_numeric(one.text) for one in inked), sum(one.x0 < x + EDGE_EM * em for one in inked)
+    return len(rows) >= CLOSE_ROWS and max(numbers, level) > 0.6 * len(rows)
 
 
 Place = tuple[int, int, str]  # first and last column of a cell, and its text

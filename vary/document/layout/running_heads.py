@@ -1,4 +1,4 @@
-"""Find page headers and footers: lines that repeat in the margins of a document's pages."""
+"""Find page headers and footers: lines that repeat in the margins of a document's pages, and page numbers."""
 
 from __future__ import annotations
 
@@ -7,20 +7,28 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from statistics import median
 
 from ...io.box import union
 from ..elements import Block, Line, Page
 
 MARGIN = 0.12  # height of the top and bottom margin, as a share of the page
 REPEATED = 3  # least number of pages that show a header or footer
+APART = 1.0  # white between a page number and the text, as a multiple of its height
+LARGER = 1.3  # largest page number, as a multiple of the page's usual line
+MIN_LINES = 4  # of a page with a page number
+_NUMBER = r"[-–—]?\s?(?:\d{1,3}|[ivxlc]{1,6})\s?[-–—]?"
+_PAGE_NUMBER = re.compile(
+    rf"{_NUMBER}|(?:page|p\.|seite)\s?\d{{1,4}}(?:\s?(?:of|/|von|de)\s?\d{{1,4}})?", re.I
+)
 MarginLine = tuple[str, str, int]  # `header` or `footer`, text with digits replaced, height in hundredths of the page
 
 
 def mark_running_heads(pages: Iterable[Page]) -> Iterable[Page]:
-    """Return the pages with repeated lines of their margins in blocks of kind `header` and `footer`.
+    """Return the pages with lines of their margins in blocks of kind `header` and `footer`.
 
-    A line counts as repeated when at least REPEATED pages show it at the same height. Digits count as equal, so page
-    numbers are found too.
+    A line is one when at least REPEATED pages show it at the same height; digits count as equal. A page number is one
+    on any page, alone in its row and apart from the text, and in the header the text that is level with it.
 
     Args:
         pages: The pages of one document. They are iterated once now, and again on each pass over the result, so only
@@ -51,17 +59,24 @@ class _MarkedPages:
 def _mark(page: Page, repeated: set[MarginLine]) -> Page:
     """Return the page with the repeated lines in blocks of their own."""
 
+    numbered = _numbered_rows(page)
+
     def edge_of(line: Line) -> str | None:
         found = _margin_line(page, line)
-        return found[0] if found in repeated else None
+        return found[0] if found in repeated or (found and id(line) in numbered) else None
 
-    blocks = []
+    blocks: list[Block] = []
     for block in page.blocks:
         for edge, group in groupby(block.lines, key=edge_of):
             lines = list(group)
             box = union(line.box for line in lines)
             if edge:
-                blocks.append(Block(lines, box, edge, angle=block.angle))
+                made = Block(lines, box, edge, angle=block.angle)
+                level = [k for k, one in enumerate(blocks) if one.kind == edge and _are_level(one, made)]
+                if level:
+                    blocks[level[0]] = _join(blocks[level[0]], made)
+                else:
+                    blocks.append(made)
             elif len(lines) == len(block.lines):
                 blocks.append(block)
             else:
@@ -71,6 +86,43 @@ def _mark(page: Page, repeated: set[MarginLine]) -> Page:
         if not block.lines:
             blocks.append(block)
     return replace(page, blocks=blocks)
+
+
+def _numbered_rows(page: Page) -> set[int]:
+    """Return the ids of the lines of the outermost rows of an upright page that hold its number."""
+    lines = [line for block in page.blocks for line in block.lines if not block.angle]
+    if page.rotation or len(lines) < MIN_LINES:
+        return set()
+    free = {id(line) for block in page.blocks if block.kind in ("text", "list") for line in block.lines}
+    usual = median(line.height for line in lines)
+    found: set[int] = set()
+    for edge, outermost in (("header", min(lines, key=_middle)), ("footer", max(lines, key=_middle))):
+        row = [line for line in lines if _are_level(line, outermost)]
+        rest = [line for line in lines if all(line is not one for one in row)]
+        texts = [part for line in sorted(row, key=lambda line: line.box[0]) for part in re.split(r"\s{2,}", line.text)]
+        numbers = [text for text in texts if _PAGE_NUMBER.fullmatch(text.strip())]
+        one_number = len(numbers) == 1 and (edge == "header" or len(texts) == 1)
+        box = union(line.box for line in row)
+        white = min((max(line.box[1] - box[3], box[1] - line.box[3]) for line in rest), default=0.0)
+        small = all(line.height < LARGER * usual and id(line) in free for line in row)
+        if one_number and small and white > APART * outermost.height:
+            found |= {id(line) for line in row}
+    return found
+
+
+def _are_level(one: Line | Block, other: Line | Block) -> bool:
+    """Return whether two pieces stand in one row."""
+    return abs(_middle(one) - _middle(other)) < 0.5 * min(one.box[3] - one.box[1], other.box[3] - other.box[1])
+
+
+def _join(one: Block, other: Block) -> Block:
+    """Return the pieces of a row as one block."""
+    lines = sorted([*one.lines, *other.lines], key=lambda line: line.box[0])
+    return replace(one, lines=lines, box=union([one.box, other.box]))
+
+
+def _middle(one: Line | Block) -> float:
+    return (one.box[1] + one.box[3]) / 2
 
 
 def _margin_line(page: Page, line: Line) -> MarginLine | None:
