@@ -265,3 +265,14 @@ def test_names_with_what_they_mean_are_read_row_by_row(step) -> None:
 def test_short_lines_next_to_a_column_are_a_column() -> None:
     lines = [line(f"a{k} street", 40, 40 + STEP * k) for k in range(7)] + column("b", 12, 200, 40, 60)
     assert rows_of(lines) == [*names("a", 7), *names("b", 12)]
+
+
+@pytest.mark.parametrize("earlier", [1, 2, 3])
+@pytest.mark.parametrize("gap", [20, 24, 40])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_column_that_begins_above_the_other_keeps_its_first_lines(earlier, gap, side) -> None:
+    """An abstract over both columns ends close above the one that begins first."""
+    lines = [line(f"abstract{k} ".ljust(85, "x"), 40, 200 - gap - STEP * k) for k in range(2)]
+    tops = {"l": 200.0, "r": 200.0 + STEP * earlier} if side == "left" else {"l": 200 + STEP * earlier, "r": 200.0}
+    lines += column("l", 12, 40, tops["l"]) + column("r", 12, 400, tops["r"])
+    assert rows_of(lines) == [["abstract1"], ["abstract0"], *names("l", 12), *names("r", 12)]

@@ -18,9 +18,7 @@ APART = 1.0  # white between a page number and the text, as a multiple of its he
 LARGER = 1.3  # largest page number, as a multiple of the page's usual line
 MIN_LINES = 4  # of a page with a page number
 _NUMBER = r"[-–—]?\s?(?:\d{1,3}|[ivxlc]{1,6})\s?[-–—]?"
-_PAGE_NUMBER = re.compile(
-    rf"{_NUMBER}|(?:page|p\.|seite)\s?\d{{1,4}}(?:\s?(?:of|/|von|de)\s?\d{{1,4}})?", re.I
-)
+_PAGE_NUMBER = re.compile(rf"{_NUMBER}|(?:page|p\.|seite)\s?\d{{1,4}}(?:\s?(?:of|/|von|de)\s?\d{{1,4}})?", re.I)
 MarginLine = tuple[str, str, int]  # `header` or `footer`, text with digits replaced, height in hundredths of the page
 
 
