@@ -35,3 +35,24 @@ def test_a_large_page_is_searched_in_little_memory() -> None:
     assert evidence.rules
     assert evidence.pictures
     assert peak < 3 * page.nbytes
+
+
+def test_faint_rows_of_noise_and_of_light_type_are_no_rules() -> None:
+    rng = np.random.default_rng(3)
+    page = np.full((600, 1000), 250, np.uint8)
+    page[100:103, 100:900] = rng.integers(222, 250, (3, 800))
+    page[200:210, 100:900:4] = 225  # strokes
+    page[300:, :] = rng.integers(235, 251, (300, 1000))
+    assert find_drawn_objects(page, [], [], 16.0).rules == []
+
+
+@pytest.mark.parametrize("grey", [210, 226, 240])
+def test_light_grey_rules_of_one_pixel_are_found(grey) -> None:
+    page = np.full((300, 400), 255, np.uint8)
+    for at in (40, 120, 200):
+        page[at, 50:351] = page[40:201, at + 50] = grey
+    rules = find_drawn_objects(page, [], [], 16.0).rules
+    assert len(rules) == 6
+    level = [box for box in rules if box[2] - box[0] > 100]
+    assert np.array(level) == pytest.approx(np.array([(50, y, 350, y + 1) for y in (40, 120, 200)]), abs=1)
+    assert (erase_rules(page, 16.0) > 250).all()

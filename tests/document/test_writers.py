@@ -104,3 +104,20 @@ def test_html_is_escaped(kind) -> None:
     }  # fmt: skip
     assert words(text) in words(shown.said)
     assert not re.search(r"(?i)src=(?!x)|https?://(?!x)", document.html())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Chapter 1 ........ 5", "Chapter 1 … 5"),
+        ("2.11 Of gates . . . . . . . . . .  32", "2.11 Of gates … 32"),
+        ("Index…………12", "Index … 12"),
+        ("Rope · · · · · · · 4.50", "Rope … 4.50"),
+        ("Wait... and see.", "Wait... and see."),
+        ("It ends here.... So", "It ends here.... So"),
+        ("Name: ________", r"Name: \_______\_"),
+    ],
+)
+def test_dots_of_a_leader_are_an_ellipsis_in_markdown(text, expected) -> None:
+    assert written(text).markdown().splitlines()[-1] == expected
+    assert written(text).pages[0].text == text

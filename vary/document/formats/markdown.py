@@ -82,11 +82,15 @@ def _paragraph(block: Block) -> str:
 
 
 _SCRIPTS = frozenset(SCRIPTS)
+_LEADER = re.compile(r"\s*(?:(?:\. *){5,}|(?:… *){2,}|(?:· *){5,})")
 Run = tuple[str, frozenset[str]]  # a piece of a line and the styles that it is set in
 
 
 def _line_runs(block: Block) -> list[list[Run]]:
-    """Return the lines of a block's text as runs of one style. No styled run begins or ends with a blank."""
+    """Return the lines of a block's text as runs of one style, with an ellipsis for the dots of a leader.
+
+    No styled run begins or ends with a blank.
+    """
     text, spans = block.styled_text()
     looks: list[frozenset[str]] = [frozenset()] * len(text)
     for start, end, style in spans:
@@ -94,8 +98,13 @@ def _line_runs(block: Block) -> list[list[Run]]:
             looks[k] |= {style}
     lines, at = [], 0
     for line in text.split("\n"):
-        lines.append(_runs(line, looks[at : at + len(line)]))
+        own = looks[at : at + len(line)]
         at += len(line) + 1
+        for found in reversed(list(_LEADER.finditer(line))):
+            start, end = found.span()
+            line = f"{line[:start]} … {line[end:]}"
+            own[start:end] = [frozenset()] * 3
+        lines.append(_runs(line, own))
     return lines
 
 

@@ -14,6 +14,7 @@ from ...io.box import Box
 from ..evidence import Evidence
 
 CONTRAST = 30  # grey levels between a rule and the paper on both of its sides
+FAINT, EVEN = 10, 4  # the same of a light grey rule, whose pixels differ by so little along it
 THICK_EM = 0.3  # thickest rule
 LEVEL_EM, UPRIGHT_EM = 2.4, 1.4  # shortest level and upright rules
 LONG_EM = 8.0  # length from which a level rule is no stroke of a letter
@@ -208,6 +209,8 @@ def _ridges(pixels: np.ndarray, thick: int, least: int) -> Iterator[tuple[int, n
         band = pixels[start - thick : end + thick].astype(np.int16)
         above, below = band[thick:-thick] - band[: -2 * thick], band[thick:-thick] - band[2 * thick :]
         ridge = ((above < -CONTRAST) & (below < -CONTRAST)) | ((above > CONTRAST) & (below > CONTRAST))
+        even = np.abs(np.diff(band[thick:-thick], axis=1, prepend=-EVEN)) <= EVEN
+        ridge |= (above < -FAINT) & (below < -FAINT) & even
         for y in np.flatnonzero(ridge.sum(1) >= least).tolist():
             yield start + y, ridge[y]
 
