@@ -56,6 +56,20 @@ def test_what_is_no_word_and_no_number_stays(text) -> None:
     assert spell_by_neighbours([line_of(text, UNSURE)])[0].text == text
 
 
+MONEY = {"5": {"5": 0.8, "$": 0.15}, "S": {"S": 0.6, "$": 0.2}, "8": {"8": 0.9}}
+
+
+@pytest.mark.parametrize(
+    ("read", "meant"),
+    [
+        ("540.00", "$40.00"), ("Total 51,250.75", "Total $1,250.75"), ("S8.20", "$8.20"), ("-57.10", "-$7.10"),
+        ("540", "540"), ("1,540.00", "1,540.00"), ("5.125", "5.125"), ("v5.10", "v5.10"), ("50.001", "50.001"),
+    ],
+)  # fmt: skip
+def test_a_dollar_is_before_an_amount(read, meant) -> None:
+    assert spell_by_neighbours([line_of(read, MONEY)])[0].text == meant
+
+
 @pytest.mark.parametrize("text", ["L00SE", "l6.O2", "1iter", "5l", "H2O", "l10n"])
 def test_clear_evidence_stays(text) -> None:
     sure = {ch: {ch: 0.99, **{other: 0.005 for other in "0Ol1" if other != ch}} for ch in "0Ol1"}

@@ -243,7 +243,7 @@ def merge_doubled(
             part = path[frame : frame + 2]
             likely = spellings(part, alphabet)
             one = max((other for other in likely if len(other) == 1), key=likely.__getitem__, default="")
-            if one.isalnum() and likely[one] + LOG_DOUBLED > likely.get(text[k : k + 2], -np.inf):
+            if (one.isalnum() or one == "$") and likely[one] + LOG_DOUBLED > likely.get(text[k : k + 2], -np.inf):
                 column = part[:, alphabet.index(one) + 1]
                 ch, frame, value, step = one, frame + int(column.argmax()), float(column.max()), 2
         out.append(ch)

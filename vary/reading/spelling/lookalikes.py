@@ -49,6 +49,7 @@ RULES = tuple(
         (rf"(?<=[$€£+#]){LETTER}", 2.0),
         (r"\$\$", 3.0),
         (r"(?<!\w)[sS](?=\d)", -1.2),  # perhaps a $, which must not become a digit of its amount
+        (r"(?<![\w.,])\$(?=\d{1,3}(?:,?\d{3})*\.\d\d(?!\w))", -3.0),  # an amount of money
         (r"(?<=\w)[|!\]°$&](?=\w)", 2.0),  # a sign inside a word or a number
     )
 )
