@@ -298,3 +298,17 @@ def test_two_rows_of_words_with_a_line_between_are_no_table(label) -> None:
     lines = [*row(60, (10, "4.2 Gates"), (110, "and levers")), line(label, 10, 80)]
     lines += row(100, (10, "GATE N1"), (110, "VALUE"))
     assert tables(laid_out(*lines)) == []
+
+
+@pytest.mark.parametrize(("label", "value", "shift", "step"), [(10, 16, -8, 34), (11, 17, -8, 30), (10, 16, 2, 30)])
+def test_values_larger_than_their_labels_and_on_another_baseline_stay_with_them(label, value, shift, step) -> None:
+    pairs = [["Name:", "Hazel Wren"], ["Number:", "4711-22"], ["Since:", "12.03.1984"], ["Street:", "Quay 14"]]
+    lines = [line(name, 10, 80 + step * k, label) for k, (name, _) in enumerate(pairs)]
+    lines += [line(text, 150, 80 + step * k + shift, value) for k, (_, text) in enumerate(pairs)]
+    assert [one.cells for one in tables(laid_out(*lines))] == [pairs]
+
+
+def test_two_small_lines_next_to_a_large_one_are_not_one_row() -> None:
+    lines = [line("Quay 14", 10, 80, 10), line("Saltwick", 10, 93, 10), line("Wren", 150, 82, 16)]
+    texts = [one.text.split("  ") for one in laid_out(*lines).lines]
+    assert not any({"Quay 14", "Saltwick"} <= set(parts) for parts in texts)

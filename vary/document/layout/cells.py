@@ -26,6 +26,7 @@ EDGE_EM = 0.3  # by which the edges of a column differ
 CROSSED = 0.08  # share of the rows that may reach into the white between two columns
 MIN_CELLS = 4  # with text
 LEVEL_EM = 0.4  # between the middles of cells of one row
+LARGER, SHARED = (1.2, 1.7), 0.75  # type of a value, as a multiple of its label's; share of their heights in common
 LEADER = re.compile(r"(?:\. ?){4,}|…{2,}|_{4,}|·{4,}")
 CLOSE = 0.85  # a line within a cell is nearer to the one above than this share of the usual step between rows
 LINE_EM = 0.8  # rows closer than lines of text: a cell of one line stands in the middle of a higher one
@@ -132,13 +133,22 @@ def rows_by_height(lines: Iterable[TextLine]) -> list[PrintedRow]:
     """Return the stretches of lines by their heights, from top to bottom."""
     rows: list[list[Stretch]] = []
     for one in sorted((one for line in lines for one in stretches(line)), key=_middle):
-        size = one.line.em_px
         last = rows[-1] if rows else None
-        if last and _middle(one) - _middle(last[0]) < LEVEL_EM * min(size, last[0].line.em_px):
+        if last and _are_level(last[0], one):
             last.append(one)
         else:
             rows.append([one])
     return [PrintedRow(sorted(row, key=lambda one: one.x0)) for row in rows]
+
+
+def _are_level(above: Stretch, below: Stretch) -> bool:
+    """Return whether two stretches stand in one row; a value may be larger than its label and on another baseline."""
+    small, large = sorted((above.line.em_px, below.line.em_px))
+    if _middle(below) - _middle(above) < LEVEL_EM * small:
+        return True
+    tops, bottoms = zip(*((one.box[1], one.box[3]) for one in (above, below)), strict=True)
+    shared = (min(bottoms) - max(tops)) / min(b - t for t, b in zip(tops, bottoms, strict=True))
+    return LARGER[0] * small < large < LARGER[1] * small and shared > SHARED
 
 
 def _middle(one: Stretch) -> float:

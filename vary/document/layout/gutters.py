@@ -264,7 +264,9 @@ def _grow(
     down = np.where(solid, 7.0, 1.8) * em
     for _ in range(len(boxes)):
         above = (boxes[:, 1] < top - 1) & (boxes[:, 3] > top - 1.8 * em)
-        above &= boxes[:, 1] > np.max(boxes[above & crosses, 3], initial=-np.inf) - 0.5 * em  # not what comes before
+        if (above & crosses).any():  # not what comes before; running text below it
+            low = boxes[above & crosses, 3].max() - 0.5 * em
+            above &= (boxes[:, 1] > low) & (boxes[:, 2] - boxes[:, 0] > WIDE_EM * em)
         below = (boxes[:, 3] > bottom + 1) & (boxes[:, 1] < bottom + down)
         below &= boxes[:, 3] < np.min(boxes[below & crosses, 1], initial=np.inf) + 0.5 * em  # not what comes after
         grows_up, grows_down = above.any() and not (above & crosses).any(), below.any() and not (below & crosses).any()
