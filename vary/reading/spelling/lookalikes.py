@@ -9,6 +9,7 @@ are never changed.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -75,6 +76,7 @@ def rival_odds(path_NA: np.ndarray, alphabet: str) -> np.ndarray:
     return odds
 
 
+_STROKES = str.maketrans("łŁđĐøØħĦı", "lLdDoOhHi")  # letters with a mark that Unicode does not part from them
 _GROUP_OF = {ch: "".join(group for group in GROUPS if ch in group) for ch in RIVALS}
 
 
@@ -87,9 +89,17 @@ def rarity(word: str) -> float:
 def one_shape(first: str, second: str) -> bool:
     """Return whether two characters are the same letter in two cases, or a digit and a letter that looks like it.
 
-    Narrow ones such as 1 and l do not count: two of them may stand as near to each other as two readings of one.
+    So are a letter and the same one with a mark. Narrow ones such as 1 and l do not count: two of them may stand as
+    near to each other as two readings of one.
     """
-    return second in _GROUP_OF.get(first, "") and second not in GROUPS[1]
+    if second in _GROUP_OF.get(first, ""):
+        return second not in GROUPS[1]
+    return first != second and first.isalpha() and _without_mark(first) == _without_mark(second)
+
+
+@cache
+def _without_mark(ch: str) -> str:
+    return unicodedata.normalize("NFD", ch)[0].translate(_STROKES)
 
 
 def spell_by_neighbours(lines: Sequence[TextLine]) -> list[TextLine]:
