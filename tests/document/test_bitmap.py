@@ -42,6 +42,8 @@ def test_faint_rows_of_noise_and_of_light_type_are_no_rules() -> None:
     page = np.full((600, 1000), 250, np.uint8)
     page[100:103, 100:900] = rng.integers(222, 250, (3, 800))
     page[200:210, 100:900:4] = 225  # strokes
+    for x in range(100, 900, 8):
+        page[240, x : x + 7] = 230  # serifs of typewriter type
     page[300:, :] = rng.integers(235, 251, (300, 1000))
     assert find_drawn_objects(page, [], [], 16.0).rules == []
 

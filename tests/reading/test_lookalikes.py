@@ -89,6 +89,9 @@ def test_the_likelier_of_two_plain_words_is_taken() -> None:
     assert one_shape("0", "O")
     assert not one_shape("l", "1")  # both may stand there
     assert not one_shape("a", "A")
+    assert one_shape("o", "ó")
+    assert one_shape("ł", "l")
+    assert not one_shape("a", "é")
 
 
 @pytest.fixture(scope="module")

@@ -210,9 +210,20 @@ def _ridges(pixels: np.ndarray, thick: int, least: int) -> Iterator[tuple[int, n
         above, below = band[thick:-thick] - band[: -2 * thick], band[thick:-thick] - band[2 * thick :]
         ridge = ((above < -CONTRAST) & (below < -CONTRAST)) | ((above > CONTRAST) & (below > CONTRAST))
         even = np.abs(np.diff(band[thick:-thick], axis=1, prepend=-EVEN)) <= EVEN
-        ridge |= (above < -FAINT) & (below < -FAINT) & even
-        for y in np.flatnonzero(ridge.sum(1) >= least).tolist():
-            yield start + y, ridge[y]
+        faint = (above < -FAINT) & (below < -FAINT) & even
+        for y in np.flatnonzero((ridge | faint).sum(1) >= least).tolist():
+            marked = ridge[y] | _long_runs(faint[y], least)
+            if marked.sum() >= least:
+                yield start + y, marked
+
+
+def _long_runs(marked: np.ndarray, least: int) -> np.ndarray:
+    """Return the runs of marked pixels that have `least` px without a gap; light type has gaps at its letters."""
+    edges = np.flatnonzero(np.diff(marked, prepend=False, append=False))
+    kept = np.zeros_like(marked)
+    for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        kept[start:end] = end - start >= least
+    return kept
 
 
 def _is_within(inner: Box, outer: Box) -> bool:
