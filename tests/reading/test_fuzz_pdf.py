@@ -21,7 +21,7 @@ from vary.io.pdf import ENTRY
 from vary.reading.pages import read_pages
 
 from ..io.test_image import mutated
-from .test_pages import FakeReader
+from .fake_reader import FakeReader
 
 INK = "0 0 40 40 re f"
 

@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from tests.serve.test_app import FakeChatModel, FakeReader
+from tests.serve.servers import FakeChatModel, FakeReader
 from vary.io.errors import InputError, RemoteError
 from vary.models.generate.answer import Answer
 from vary.reading.pages import read_document

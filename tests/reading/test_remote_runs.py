@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.reading.test_batch import FACTORY, tiff
 from tests.reading.test_remote import PAGE, Other, other, said, vary_server  # noqa: F401  # `other` is a fixture
-from tests.serve.test_app import FakeReader
+from tests.serve.servers import FakeReader
 from vary.document.orientation import Orientation
 from vary.io.errors import InputError
 from vary.reading.pages import read_document

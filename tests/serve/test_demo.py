@@ -20,7 +20,7 @@ import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
-from tests.serve.test_app import FakeChatModel, FakeReader, png
+from tests.serve.servers import FakeChatModel, FakeReader, png
 from vary.document.elements import Block, Line, Page
 from vary.document.findings import Disagreement, HiddenText
 from vary.serve.app import Served, load_models

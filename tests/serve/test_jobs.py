@@ -15,24 +15,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
-
 from vary.serve.gate import AccessMiddleware
 from vary.serve.jobs import JobQueue
 from vary.serve.limits import Limits
 
-from .test_app import KEY, FakeChatModel, FakeReader, asking, client_of, png, refusal, running, upload, wait_for
-
-
-@pytest.fixture
-def reader() -> FakeReader:
-    return FakeReader()
-
-
-@pytest.fixture
-def client():
-    with client_of() as client:
-        yield client
+from .servers import KEY, FakeChatModel, FakeReader, asking, client_of, png, refusal, running, upload, wait_for
 
 
 def test_limits(reader) -> None:  # 23
@@ -160,7 +147,7 @@ def test_graceful_shutdown(reader) -> None:  # 25
 
 SLOW = """
 import sys, time
-from tests.serve.test_app import FakeReader
+from tests.serve.servers import FakeReader
 from vary.serve.app import Served, serve
 class Slow(FakeReader):
     def read(self, image, scale=1.0):

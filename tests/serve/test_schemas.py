@@ -11,18 +11,7 @@ import pytest
 from vary.io.errors import InputError
 from vary.serve.errors import safe_filename, safe_message
 
-from .test_app import KEY, FakeChatModel, FakeReader, asking, client_of, data_url, png, refusal, upload
-
-
-@pytest.fixture
-def reader() -> FakeReader:
-    return FakeReader()
-
-
-@pytest.fixture
-def client():
-    with client_of() as client:
-        yield client
+from .servers import KEY, FakeChatModel, asking, client_of, data_url, png, refusal, upload
 
 
 def test_errors_are_errors(reader, pdf_file, caplog) -> None:  # 26, 28
