@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from tests.reading.test_batch import FACTORY, tiff
+from tests.reading.scripted import FACTORY, tiff
 from vary.reading.runs.batch import read_all
 
 from .commands import Command
@@ -19,7 +19,7 @@ def vary(monkeypatch, capsys) -> Command:
 
 @pytest.fixture
 def run(monkeypatch, tmp_path):
-    """Runs that read a TIFF with a page that is lost, by the scripted reader of tests/reading/test_batch.py."""
+    """Runs that read a TIFF with a page that is lost, by the scripted reader of tests/reading/scripted.py."""
     monkeypatch.setattr("vary.reading.runs.batch.read_all", partial(read_all, factory=FACTORY))
     source = tiff(tmp_path / "a.tif", "ok", "raise", "blank")
     return ["read", str(source), "--model", str(tmp_path), "--workers", "1"]

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.reading.test_batch import FACTORY, tiff
+from tests.reading.scripted import FACTORY, tiff
 from vary.cli import main
 from vary.reading.runs.batch import read_all
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,78 +17,21 @@ import pytest
 from PIL import Image
 
 from benchmarks.read import family_mib
-from vary.document.elements import STATUSES, Block, Line, Page
-from vary.document.orientation import Orientation
+from vary.document.elements import STATUSES
 from vary.io.files import atomic_write, lock_folder, safe_names
 from vary.reading.runs.batch import read_all
 from vary.reading.runs.spec import ReaderSpec
 from vary.reading.runs.workers import WorkerPool
 
 from ..conftest import child_processes, is_ended
-
-FACTORY = "tests.reading.test_batch:open_scripted"
-
-
-class Scripted:
-    """Does what the page's grey says: GREY and 10 times the place in DEEDS. Keeps what it did in a file."""
-
-    name = "scripted"
-
-    def __init__(self, folder: str):
-        self.folder = Path(folder)
-
-    def find_orientation(self, image: Image.Image) -> Orientation:
-        return Orientation()
-
-    def wanted_scale(self, image: Image.Image) -> float:
-        return 1.0
-
-    def read(self, image: Image.Image, scale: float = 1.0) -> Page:
-        deed = DEEDS[round((image.getpixel((20, 20)) - GREY) / 10)]
-        with (self.folder / "log").open("a") as log:
-            log.write(deed + "\n")
-        healed = (self.folder / "healed").exists()
-        if deed == "crash" and not healed:
-            os.abort()
-        if deed == "hang" and not healed:
-            time.sleep(1000)
-        if deed == "raise" and not healed:
-            raise ValueError("the ink has run")
-        status = "ok" if healed or deed not in ("truncated", "repetition") else deed
-        box = (0.0, 0.0, 10.0, 10.0)
-        doubted = {"characters": [box] * 9, "character_confidence": [0.67] * 9} if deed == "doubt" else {}
-        return Page(1, status, *image.size, blocks=[Block([Line(f"{deed} <b>", box, 0.5, **doubted)], box)])
-
-
-GREY = 120  # dark pages are inverted before they are read
-DEEDS = ("ok", "blank", "crash", "hang", "raise", "truncated", "repetition", "doubt")
-ENDS = {"crash": "failed", "hang": "timeout", "raise": "failed"}
-
-
-def open_scripted(spec: ReaderSpec) -> Scripted:
-    """Open the reader of a worker; the model is a folder."""
-    if spec.model == "none":
-        raise ValueError("no model")
-    return Scripted(spec.model)
-
-
-def tiff(path: Path, *deeds: str) -> Path:
-    frames = []
-    for deed in deeds:
-        frame = Image.new("L", (40, 30), GREY + 10 * DEEDS.index(deed))
-        if deed != "blank":
-            frame.paste(255, (0, 0, 10, 10))
-        frames.append(frame)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frames[0].save(path, save_all=True, append_images=frames[1:])
-    return path
+from .scripted import FACTORY, tiff
 
 
 class Runs:
     def __init__(self, folder: Path):
         self.folder, self.out, self.told = folder, folder / "out", []
 
-    def __call__(self, *inputs, to=("text",), workers=2, timeout_s=60.0, **settings):
+    def __call__(self, *inputs, to=("text",), workers=1, timeout_s=60.0, **settings):
         self.told.clear()
         return read_all(
             inputs, self.out, to, model=str(self.folder), factory=FACTORY, workers=workers, timeout_s=timeout_s,
@@ -117,7 +61,7 @@ def test_loss_accounting(run) -> None:
     first = tiff(run.folder / "in" / "a.tif", "ok", "crash", "ok", "raise", "blank")
     tiff(run.folder / "in" / "sub" / "b.tif", "truncated", "ok", "repetition", "hang")
     (run.folder / "in" / "broken.pdf").write_text("%PDF-1.4 it is not")
-    summary = run(run.folder / "in", timeout_s=4.0)
+    summary = run(run.folder / "in", workers=2, timeout_s=4.0)
     expected = {"ok": 3, "blank": 1, "truncated": 1, "repetition": 1, "timeout": 1, "failed": 2}
     assert (dict(summary.pages), summary.read, summary.exit_code) == (expected, 9, 2)
     assert {*expected, "doubtful"} == set(STATUSES)
@@ -190,11 +134,19 @@ def test_real_pages_are_the_same_bytes_with_any_number_of_workers(page_source, t
     assert len(written[0][0]) > 300
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Runs:
+    """A run that has read three pages."""
+    run = Runs(tmp_path_factory.mktemp("finished"))
+    run(tiff(run.folder / "a.tif", "ok", "ok", "ok"))
+    return run
+
+
 @pytest.mark.parametrize("spoil", ["torn", "garbage", "lost page", "cut page", "old settings"])
-def test_run_file_faults(run, spoil) -> None:
+def test_run_file_faults(finished, tmp_path, spoil) -> None:
     """A line that was not written whole, and a page that is not there, have not happened; the others have."""
-    source = tiff(run.folder / "a.tif", "ok", "ok", "ok")
-    run(source)
+    run, source = Runs(finished.folder), finished.folder / "a.tif"
+    run.out = shutil.copytree(finished.out, tmp_path / "out")
     path = run.out / "run.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     stored = sorted((run.out / ".pages").rglob("*.gz"))
@@ -210,7 +162,7 @@ def test_run_file_faults(run, spoil) -> None:
     else:
         path.write_bytes(b"".join(line.replace(b'"settings": "', b'"settings": "0') for line in lines))
         read_again = 3
-    (run.folder / "log").unlink()
+    (run.folder / "log").unlink(missing_ok=True)
     summary = run(source)
     assert (summary.read, len(run.read), dict(summary.pages)) == (read_again, read_again, {"ok": 3})
     (run.folder / "log").unlink()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.reading.test_batch import FACTORY, tiff
+from tests.reading.scripted import FACTORY, tiff
 from tests.reading.test_remote import PAGE, Other, other, said, vary_server  # noqa: F401  # `other` is a fixture
 from tests.serve.servers import FakeReader
 from vary.document.orientation import Orientation
