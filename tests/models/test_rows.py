@@ -33,7 +33,6 @@ from vary.models.processor import VaryProcessor
 from vary.models.zoo import about, names
 from vary.models.zoo.listing import STATE_MEANS, markdown, rows
 
-from ..conftest import printed_by
 from .references import REFERENCES, reference
 from .test_family import picture
 
@@ -331,10 +330,12 @@ def test_the_page_of_the_family_is_generated() -> None:
         assert file.read() == markdown()
 
 
-def test_the_walk_through_of_the_docs_runs(tmp_path) -> None:
+def test_the_walk_through_of_the_docs_runs(tmp_path, monkeypatch, capsys) -> None:
     text = Path("docs/models.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(from pathlib.*?)```", text, re.S).group(1)
-    shown = printed_by(f"import os; os.chdir({str(tmp_path)!r})\n{code}")
+    monkeypatch.chdir(tmp_path)
+    exec(code, {"__name__": "__main__"})
+    shown = capsys.readouterr().out
     assert "logits differ from those of LlavaForConditionalGeneration by" in shown
     assert "new: {'1'}" in shown
     losses = [float(line.split()[1]) for line in shown.splitlines() if re.match(r"\d+ ", line)]
