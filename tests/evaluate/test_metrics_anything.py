@@ -125,12 +125,12 @@ def test_nothing_is_an_answer_too(metric: str) -> None:
 
 
 HUGE = {
-    "letters": "a" * 100_000, "words": "word " * 20_000, "Chinese": "图" * 10_000, "blanks": " \n" * 50_000,
-    "dots": ". " * 50_000, "hyphens": "-\n" * 50_000, "braces": "{" * 50_000, "fractions": "\\frac{" * 10_000,
-    "dollars": "$" * 50_000, "rows": "| a | b |\n" * 3000, "cells": "<td>" * 10_000, "tables": "<table>" * 20_000,
-    "tabulars": "\\begin{tabular}" * 10_000, "brackets": "\\[" * 40_000, "stars": "*" * 50_000,
-    "boxes": "(1,2),(3,4)" * 10_000, "dicts": "{'a':" * 10_000, "equations": "\\begin{equation}" * 10_000,
-    "tags": "<b>" * 20_000, "digits": "9" * 50_000, "commas": "1," * 50_000,
+    "letters": "a" * 50_000, "words": "word " * 10_000, "Chinese": "图" * 5_000, "blanks": " \n" * 25_000,
+    "dots": ". " * 25_000, "hyphens": "-\n" * 25_000, "braces": "{" * 25_000, "fractions": "\\frac{" * 5_000,
+    "dollars": "$" * 25_000, "rows": "| a | b |\n" * 1_500, "cells": "<td>" * 5_000, "tables": "<table>" * 10_000,
+    "tabulars": "\\begin{tabular}" * 5_000, "brackets": "\\[" * 20_000, "stars": "*" * 25_000,
+    "boxes": "(1,2),(3,4)" * 5_000, "dicts": "{'a':" * 5_000, "equations": "\\begin{equation}" * 5_000,
+    "tags": "<b>" * 10_000, "digits": "9" * 25_000, "commas": "1," * 25_000,
 }  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def test_an_answer_that_ran_away_is_scored_in_seconds(metric: str) -> None:
         assert main is not None
         assert math.isfinite(main)
         slow[name] = time.process_time() - began
-    assert max(slow.values()) < 8, json.dumps({k: round(v, 1) for k, v in slow.items() if v > 1})
+    assert max(slow.values()) < 4, json.dumps({k: round(v, 1) for k, v in slow.items() if v > 1})
 
 
 def test_boxes_that_are_none_and_values_that_are_no_numbers() -> None:

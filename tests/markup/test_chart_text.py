@@ -293,15 +293,15 @@ def test_no_dict(text: str) -> None:
 def test_hostile_answers_cost_no_time() -> None:
     began = time.process_time()
     for piece in ["[", "[1", "[1 ", "(1,", "<box>", "<ref>", "(1 ", " ", "\n", "a ", ",", "[1, 2, 3, 4]", "[1 ]", "1"]:
-        many = piece * (300_000 // len(piece))
+        many = piece * (150_000 // len(piece))
         parse_boxes("a: [1, 2" + many, SQUARE)
         parse_boxes("<box>(1, 2" + many + "</box>]", SQUARE)
     for piece in ["{", '{"a":', '"', "'\\", "\\", " ", "a", '"a": 1, ', "```", "\n", "1,234"]:
-        many = piece * (300_000 // len(piece))
+        many = piece * (150_000 // len(piece))
         parse_chart(many + "{'a': " + many)
         number("1" + many + "1")
         number(many + "x")
-    assert time.process_time() - began < 15  # 2 s; a single quadratic step takes minutes
+    assert time.process_time() - began < 8  # 1 s; a single quadratic step takes minutes
 
 
 @pytest.mark.parametrize(
