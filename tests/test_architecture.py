@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -79,23 +80,25 @@ def entries(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir() if p.name != "__pycache__")
 
 
-def functions(path: Path) -> list[ast.FunctionDef]:
-    return [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Return the syntax tree of a file. It is parsed once for all tests."""
+    return ast.parse(path.read_text())
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_are_small_typed_and_safe(path: Path) -> None:
-    source = path.read_text()
+    source, nodes = path.read_text(), list(ast.walk(tree_of(path)))
     assert len(source.splitlines()) <= MAX_FILE
-    for node in functions(path):
+    for node in (n for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)):
         limit = MAX_LOOP if path.name == "loop.py" else MAX_FUNCTION
         assert node.end_lineno - node.lineno < limit, f"{node.name} is too long"
         assert node.returns is not None or node.name == "__init__", f"{node.name} has no return type"
-    assert ast.get_docstring(ast.parse(source)), "no header"
+    assert ast.get_docstring(tree_of(path)), "no header"
     for text in FORBIDDEN_TEXT:
         assert text not in source or (path.name, text) == ("pickles.py", "torch.load("), text
-    calls = [n.func.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
-    assert not FORBIDDEN_NAMES & set(calls)
+    calls = {n.func.id for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    assert not FORBIDDEN_NAMES & calls
 
 
 def test_few_entries_and_few_levels() -> None:
@@ -118,7 +121,7 @@ def test_a_public_name_means_one_thing() -> None:
     """No public class or function name is defined in two files, but for names whose meaning is the file's."""
     where: dict[str, set[str]] = {}
     for path in FILES:
-        for node in ast.parse(path.read_text()).body:
+        for node in tree_of(path).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
                 where.setdefault(node.name, set()).add(path.relative_to(PACKAGE).as_posix())
     twice = {name: sorted(files) for name, files in where.items() if len(files) > 1 and name not in TWICE}
@@ -133,19 +136,19 @@ PRIVATE_OF_OTHERS = {"_add_object", "_root_object", "_attn_implementation", "_ex
 @pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
 def test_tests_know_no_private_names(path: Path) -> None:
     """Neither as attributes of anything but `self`, nor imported, nor patched by name."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Attribute) and re.match("_[a-z]", node.attr):
             assert ast.unparse(node.value) == "self" or node.attr in PRIVATE_OF_OTHERS, ast.unparse(node)
         elif isinstance(node, ast.ImportFrom):
             assert not [name.name for name in node.names if re.match("_[a-z]", name.name)], ast.unparse(node)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr"):
+        elif isinstance(node, ast.Call) and "setattr" in vars(node.func).values():  # the name or the attribute
             named = [a.value for a in node.args[:2] if isinstance(a, ast.Constant) and isinstance(a.value, str)]
             assert not [name for name in named if re.search(r"(^|\.)_[A-Za-z]", name)], ast.unparse(node)
 
 
 def imported_modules(path: Path, name: str, modules: dict[str, Path]) -> set[str]:
     """Modules of the package that a module imports, anywhere but for types alone."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     typed = {id(n) for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
              for n in ast.walk(node)}  # fmt: skip
     above = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
@@ -172,7 +175,7 @@ def test_no_import_circles() -> None:
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_packages_say_what_belongs_there(folder: Path) -> None:
     """Three lines or more: what belongs here, what it may import, what never belongs here."""
-    words = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+    words = ast.get_docstring(tree_of(folder / "__init__.py")) or ""
     assert len(words.splitlines()) >= 3, words
 
 
