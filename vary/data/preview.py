@@ -8,14 +8,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .sample import Sample
 
+COLUMNS = 4
 CELL = 480  # px, width and height of an image cell; the text is below it
 _WORDS, _LINE = 96, "#0a84ff"
 _COLOURS = ("#e5484d", "#30a46c", "#f76b15", "#8e4ec6", "#a18072")  # one per region label
 
 
-def contact_sheet(samples: list[Sample], columns: int = 4) -> Image.Image:
+def contact_sheet(samples: list[Sample]) -> Image.Image:
     """Draw all samples into one RGB image, in rows. Lines are blue; each region label has its own colour."""
-    columns = max(1, min(columns, len(samples)))
+    columns = max(1, min(COLUMNS, len(samples)))
     rows = -(-len(samples) // columns)
     sheet = Image.new("RGB", (columns * CELL, rows * (CELL + _WORDS)), "#d8d8d8")
     for k, sample in enumerate(samples):

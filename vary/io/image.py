@@ -60,13 +60,13 @@ def open_image(
         raise InputError(f"{name}: cannot be decoded: {error}") from None
 
 
-def count_frames(source: str | Path | bytes, name: str | None = None) -> int:
+def count_frames(source: str | Path | bytes) -> int:
     """Return the number of pages of a TIFF, and 1 for other images. Of an animation only the first frame counts.
 
     Raises:
         InputError: The file is no image.
     """
-    name = name or (str(source) if not isinstance(source, bytes) else "image")
+    name = "image" if isinstance(source, bytes) else str(source)
     image = _open(source, name)
     if image.format != "TIFF":
         return 1

@@ -45,16 +45,14 @@ class Canvas:
         self._agg.draw_path(gc, Path(points), self._flip, None)
         return around(points, px / 2)
 
-    def polygon(
-        self, points: list[tuple[float, float]], fill: str, edge: str = "", px: float = 1.0, alpha: float = 1.0
-    ) -> Box:
-        """Draw a filled polygon. edge: colour of its outline, "" for none."""
+    def polygon(self, points: list[tuple[float, float]], fill: str, edge: str = "", alpha: float = 1.0) -> Box:
+        """Draw a filled polygon. edge: colour of its outline of one pixel, "" for none."""
         gc = self._agg.new_gc()
-        gc.set_linewidth(px if edge else 0.0)
+        gc.set_linewidth(1.0 if edge else 0.0)
         gc.set_foreground(to_rgb(edge or fill), isRGBA=True)
         gc.set_alpha(alpha)
         self._agg.draw_path(gc, Path([*points, points[0]], closed=True), self._flip, to_rgb(fill))
-        return around(points, px / 2 if edge else 0.0)
+        return around(points, 0.5 if edge else 0.0)
 
     def rect(self, box: Box, fill: str, edge: str = "", alpha: float = 1.0) -> Box:
         """Draw a filled rectangle. The corners of the box may be in any order."""

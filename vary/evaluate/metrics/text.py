@@ -16,6 +16,7 @@ from scipy.stats import bootstrap
 
 from .base import WEIGHT, Scores
 
+BINS = 10  # of confidences
 _LIGATURES = {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl"}
 _ALIKE = str.maketrans({"‐": "-", "‑": "-", "\u00ad": "-", "\u2032": "'", "ˆ": "^", "˜": "~", "∗": "*", "∼": "~"})
 
@@ -91,8 +92,8 @@ def right_characters(predicted: str, truth: str) -> list[bool]:
     return right
 
 
-def calibration(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> tuple[list[Bin], float]:
-    """Return non-empty bins of equal width, and the expected calibration error (Guo et al., arXiv 1706.04599).
+def calibration(confidences: Sequence[float], right: Sequence[bool]) -> tuple[list[Bin], float]:
+    """Return the non-empty bins of equal width and the expected calibration error (Guo et al., arXiv 1706.04599).
 
     The error is the mean over characters of |accuracy - mean confidence| of their bin. It is NaN without characters.
 
@@ -104,8 +105,8 @@ def calibration(confidences: Sequence[float], right: Sequence[bool], bins: int =
         raise ValueError(f"{len(sure)} confidences do not go with {len(hit)} characters")
     if not ((sure >= 0) & (sure <= 1)).all():
         raise ValueError(f"confidences lie between 0 and 1, not {sure.min():g} to {sure.max():g}")
-    which = np.clip(np.ceil(sure * bins) - 1, 0, bins - 1)
-    members = [which == k for k in range(bins) if (which == k).any()]
+    which = np.clip(np.ceil(sure * BINS) - 1, 0, BINS - 1)
+    members = [which == k for k in range(BINS) if (which == k).any()]
     found = [Bin(int(m.sum()), float(sure[m].mean()), float(hit[m].mean())) for m in members]
     if not found:
         return [], float("nan")

@@ -36,14 +36,13 @@ def split_words(*texts: str) -> list[list[str]]:
     return [jieba.lcut(text) for text in texts]
 
 
-def page_scores(predicted: str, truth: str, *, published: bool = False, wordnet: Any = None) -> dict[str, float]:
+def page_scores(predicted: str, truth: str, *, published: bool = False) -> dict[str, float]:
     """Compute edit_distance (of characters), precision, recall, f1, bleu and meteor of a page.
 
     Args:
         predicted: The answer.
         truth: The right text.
         published: Compute in the orientation of Fox's and GOT's scripts and tables.
-        wordnet: Synonyms for METEOR, see there.
 
     Raises:
         MissingExtra: A text is Chinese and jieba is not installed.
@@ -52,7 +51,7 @@ def page_scores(predicted: str, truth: str, *, published: bool = False, wordnet:
     found, wanted = split_words(*given)
     match = overlap(found, wanted)
     rates = {"precision": match.precision, "recall": match.recall, "f1": match.f1}
-    rates |= {"bleu": bleu(found, wanted), "meteor": meteor(found, wanted, wordnet)}
+    rates |= {"bleu": bleu(found, wanted), "meteor": meteor(found, wanted)}
     return {"edit_distance": edit_distance(predicted, truth)} | rates
 
 
