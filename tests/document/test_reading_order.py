@@ -262,6 +262,25 @@ def test_names_with_what_they_mean_are_read_row_by_row(step) -> None:
     assert rows_of(lines) == wanted
 
 
+def test_typewriter_names_close_together_keep_their_rows() -> None:
+    mono = np.array([name == "mono" for name in STYLES])
+    texts = [
+        "Ascertain access",
+        "Concatenate",
+        "Prompt the user for a name",
+        "Copy files",
+        "Create files",
+        "Test it all",
+    ]
+    lines = []
+    for k, text in enumerate(texts):
+        key = line(f"file.part{k}", 40, 40 + STEP * k)
+        value = line(text, 250, 40 + STEP * k)
+        value.boxes[1::2, [0, 2]] += 3  # no pitch
+        lines += [replace(key, styles=np.tile(mono, (len(key.text), 1))), value]
+    assert rows_of(lines) == [[f"file.part{k}", text.split()[0]] for k, text in enumerate(texts)]
+
+
 def test_short_lines_next_to_a_column_are_a_column() -> None:
     lines = [line(f"a{k} street", 40, 40 + STEP * k) for k in range(7)] + column("b", 12, 200, 40, 60)
     assert rows_of(lines) == [*names("a", 7), *names("b", 12)]

@@ -24,6 +24,7 @@ STACK_EM, STACK_STEP, STACK_LINES = 0.3, 3.5, 3  # indent and step (heights) in 
 NARROW_EM = 1.6  # a number or a mark, and no text
 TYPED = 0.5  # share of typewriter lines next to a strip, from which it must be a listing's
 FILLED = 0.8  # usual length of the lines of a column of text, in that of its longest; lines of listings vary more
+KEYED = 0.8  # share of labels in fixed-width type, and of text on their right in other type
 LEVEL_EM, LEVEL = 0.3, 0.8  # labels are level with text on their right: least share of them
 APART_EM = 1.6  # step from label to label; lines of a paragraph have less
 WIDE_EM = 10  # a piece at least this wide is running text; narrower ones are cells, numbers, labels
@@ -142,6 +143,7 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
         return []
     found, typed = [], np.zeros(len(boxes), bool)
     typed[: len(lines)] = [has_pitch(line) for line in lines]
+    long = boxes[:, 2] - boxes[:, 0] > WIDE_EM * em
     left_edge, right_edge = boxes[wide, 0].min(), boxes[wide, 2].max()
     white = np.array(
         [
@@ -169,10 +171,13 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
             inside = (boxes[:, 1] > top - 0.5 * em) & (boxes[:, 3] < bottom + 0.5 * em)
             if bottom - top < LEAST_EM * em or min((inside & left).sum(), (inside & right).sum()) < 3:
                 continue
-            listing = typed[inside & (left | right)].mean() > TYPED
-            if listing and not (_is_filled(boxes[inside & left]) and _is_filled(boxes[inside & right])):
+            both = inside & (left | right)
+            if (typed & ~long)[both].mean() > TYPED:
                 continue
-            if _are_labels(boxes[inside & sides[0]], boxes[inside & right], em):
+            if typed[both].mean() > TYPED and not all(_is_filled(boxes[inside & side]) for side in (left, right)):
+                continue
+            keyed = typed[inside & sides[0]].mean() > KEYED and typed[inside & right].mean() < 1 - KEYED
+            if _are_labels(boxes[inside & sides[0]], boxes[inside & right], em, keyed):
                 continue
             found.append((int((inside & (left | right)).sum()), float(x), float(top), float(bottom)))
     strips = [_between(gutter, boxes, solid, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
@@ -185,17 +190,20 @@ def _is_filled(column: np.ndarray) -> bool:
     return bool(np.median(widths) > FILLED * widths.max())
 
 
-def _are_labels(left: np.ndarray, right: np.ndarray, em: float) -> bool:
-    """Return whether the lines (N, 4) on the left are short labels of paragraphs on the right: a list, not columns."""
+def _are_labels(left: np.ndarray, right: np.ndarray, em: float, keyed: bool) -> bool:
+    """Return whether the lines (N, 4) on the left are short labels of paragraphs on the right: a list, not columns.
+
+    keyed: whether the left ones alone are in fixed-width type.
+    """
     if (
         len(left) < 3
         or (left[:, 2] - left[:, 0]).max() > WIDE_EM * em
-        or np.median(right[:, 2] - right[:, 0]) < WIDE_EM * em
+        or (not keyed and np.median(right[:, 2] - right[:, 0]) < WIDE_EM * em)
     ):
         return False
     bases, others = np.sort(left[:, 3]), np.sort(right[:, 3])
     level = np.abs(bases[:, None] - others).min(1) < LEVEL_EM * em
-    return bool(level.mean() >= LEVEL and np.median(np.diff(bases)) > APART_EM * em)
+    return bool(level.mean() >= LEVEL and (keyed or np.median(np.diff(bases)) > APART_EM * em))
 
 
 def _crossing(boxes: np.ndarray, x: float, em: float, white: np.ndarray) -> np.ndarray:
