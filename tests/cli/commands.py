@@ -6,25 +6,17 @@ from pathlib import Path
 
 from PIL import Image
 
+from tests.readers import UprightReader
 from vary.cli import main
 from vary.document.elements import Block, Line, Page
-from vary.document.orientation import Orientation
 from vary.io.errors import InputError
 
 
-class FakeReader:
+class FakeReader(UprightReader):
     """Reads "page 1", "page 2" ...; fails on the calls in `bad`."""
-
-    name = "fake"
 
     def __init__(self, *bad: int):
         self.bad, self.calls, self.text = bad, 0, ""
-
-    def find_orientation(self, image: Image.Image) -> Orientation:
-        return Orientation()
-
-    def wanted_scale(self, image: Image.Image) -> float:
-        return 1.0
 
     def read(self, image: Image.Image, scale: float = 1.0) -> Page:
         self.calls += 1

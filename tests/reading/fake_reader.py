@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from PIL import Image
 
+from tests.readers import UprightReader
 from vary.document.elements import Block, Line, Page
-from vary.document.orientation import Orientation
 from vary.io.errors import InputError
 
 
-class FakeReader:
+class FakeReader(UprightReader):
     """Answers with the size of what it was shown; fails on the calls in `bad`."""
-
-    name = "fake"
 
     def __init__(self, scale: float = 1.0, bad: tuple[int, ...] = (), error: Exception | None = None):
         self.scale, self.bad, self.error = scale, bad, error or InputError("the ink has run")
         self.seen: list[tuple[int, int]] = []
         self.scales: list[float] = []
-
-    def find_orientation(self, image: Image.Image) -> Orientation:
-        return Orientation()
 
     def wanted_scale(self, image: Image.Image) -> float:
         return self.scale

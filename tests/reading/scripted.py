@@ -8,26 +8,20 @@ from pathlib import Path
 
 from PIL import Image
 
+from tests.readers import UprightReader
 from vary.document.elements import Block, Line, Page
-from vary.document.orientation import Orientation
 from vary.reading.runs.spec import ReaderSpec
 
 FACTORY = "tests.reading.scripted:open_scripted"
 
 
-class Scripted:
+class Scripted(UprightReader):
     """Does what the page's grey says: GREY and 10 times the place in DEEDS. Keeps what it did in a file."""
 
     name = "scripted"
 
     def __init__(self, folder: str):
         self.folder = Path(folder)
-
-    def find_orientation(self, image: Image.Image) -> Orientation:
-        return Orientation()
-
-    def wanted_scale(self, image: Image.Image) -> float:
-        return 1.0
 
     def read(self, image: Image.Image, scale: float = 1.0) -> Page:
         deed = DEEDS[round((image.getpixel((20, 20)) - GREY) / 10)]

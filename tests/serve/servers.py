@@ -14,27 +14,19 @@ import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
+from tests.readers import UprightReader
 from vary.document.elements import Block, Line, Page
-from vary.document.orientation import Orientation
 from vary.serve.app import Served, create_app
 from vary.serve.limits import Limits
 
 KEY = "a-secret-key"
 
 
-class FakeReader:
+class FakeReader(UprightReader):
     """Reads the size of an image; `hold` keeps it reading, `bad` is raised."""
-
-    name = "fake"
 
     def __init__(self):
         self.hold, self.bad, self.reads = None, None, 0
-
-    def find_orientation(self, image: Image.Image) -> Orientation:
-        return Orientation()
-
-    def wanted_scale(self, image):
-        return 1.0
 
     def read(self, image, scale=1.0):
         self.reads += 1

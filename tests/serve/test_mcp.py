@@ -13,27 +13,19 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 import vary
+from tests.readers import UprightReader
 from vary.document.elements import Block, Line, Page
-from vary.document.orientation import Orientation
 from vary.serve.mcp import create_mcp
 
 mcp = pytest.importorskip("mcp")
 TEXTS = ("The first page says this.", "The third page ends the file.")
 
 
-class Reader:
+class Reader(UprightReader):
     """Reads a heading and a line of a page, by the page's number."""
-
-    name = "fake"
 
     def __init__(self):
         self.calls = 0
-
-    def find_orientation(self, image: Image.Image) -> Orientation:
-        return Orientation()
-
-    def wanted_scale(self, image: Image.Image) -> float:
-        return 1.0
 
     def read(self, image: Image.Image, scale: float = 1.0) -> Page:
         self.calls += 1

@@ -45,11 +45,12 @@ def rescore_lines(decoder: StripDecoder, lines: list[TextLine], field: Field, we
         weight: factor of the decoder's log-odds; those of the head count once.
     """
     model, device = decoder.model, decoder.model.device
-    spelt = [line for line in lines if decoder.spells(_spellings(line))]
+    texts = [line.text for line in lines]
+    spelt = [k for k, line in enumerate(lines) if decoder.spells(_spellings(line))]
     if not spelt:
-        return [line.text for line in lines]
+        return texts
     strips = []
-    for line in spelt:
+    for line in (lines[k] for k in spelt):
         x0, y0, x1, y1 = line.box
         middle = (y0 + y1) / 2 + X_HEIGHT_OFFSET * line.em_px
         strips.append(strip_of(0, middle, middle, x0, x1, model.reading_vocabulary.stride, model.window))
@@ -60,9 +61,10 @@ def rescore_lines(decoder: StripDecoder, lines: list[TextLine], field: Field, we
         tokens = torch.from_numpy(field.features_RKD).flatten(0, 1)[None].to(device)
         logits = torch.from_numpy(field.dense_log_probs())[None].to(device)
         images = strip_embeddings(model, model.append_posteriors(tokens, logits), (grid[0], grid[1]), strips)
-        texts = [line.text for line in spelt]
-        found = iter(rescore(decoder, images, texts, [line.alternatives for line in spelt], weight))
-    return [next(found) if any(line is one for one in spelt) else line.text for line in lines]
+        drafts, spans = [texts[k] for k in spelt], [lines[k].alternatives for k in spelt]
+        for k, text in zip(spelt, rescore(decoder, images, drafts, spans, weight), strict=True):
+            texts[k] = text
+    return texts
 
 
 def _spellings(line: TextLine) -> str:

@@ -137,13 +137,13 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
     boxes = np.array([*(line.box for line in lines), *filled])
     em = usual_em(lines)
     solid = is_running_text(boxes, em)
-    wide = solid.copy() if stacks else boxes[:, 2] - boxes[:, 0] > WIDE_EM * em
+    long = boxes[:, 2] - boxes[:, 0] > WIDE_EM * em
+    wide = (solid if stacks else long).copy()
     wide[: len(lines)] &= [not is_numeric(line.text) for line in lines]  # amounts next to their items
     if wide.sum() < 6:
         return []
     found, typed = [], np.zeros(len(boxes), bool)
     typed[: len(lines)] = [has_pitch(line) for line in lines]
-    long = boxes[:, 2] - boxes[:, 0] > WIDE_EM * em
     left_edge, right_edge = boxes[wide, 0].min(), boxes[wide, 2].max()
     white = np.array(
         [
