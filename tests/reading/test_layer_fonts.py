@@ -123,6 +123,15 @@ class Book:
         return [] if number % 2 else ["F"]
 
 
+@pytest.mark.parametrize(("sign", "seen"), [("£", "E"), ("€", "e"), ("¥", "Y")])
+def test_the_sign_of_a_currency_that_is_seen_as_a_letter_is_no_lie(sign, seen) -> None:
+    alphabet = Alphabet(ALPHABET.alphabet + "£€¥Y")
+    found = sightings("abcdefgh", "abcdefgh", 3) + sightings(sign, seen, 6)
+    assert judge_glyphs(found, alphabet)[-1].kind == "unknown"
+    lying = sightings("bcdefghi", "abcdefgh", 5) + sightings(sign, seen, 6)
+    assert judge_glyphs(lying, alphabet)[-1].kind == "false"
+
+
 def looks(each: int) -> tuple[list[int], list[Sighting]]:
     """Pages that are looked at for a glyph that each has so many times, and what is returned for page 3."""
     pages: list[int] = []

@@ -56,6 +56,19 @@ def test_what_is_no_word_and_no_number_stays(text) -> None:
     assert spell_by_neighbours([line_of(text, UNSURE)])[0].text == text
 
 
+@pytest.mark.parametrize(
+    ("read", "meant"),
+    [
+        ("E149.00", "£149.00"), ("-E5,063.66", "-£5,063.66"), ("(f12.50)", "(£12.50)"), ("a e330.01", "a €330.01"),
+        ("E149", "E149"), ("f2.8", "f2.8"), ("CODE12.50", "CODE12.50"), ("E12.50.3", "E12.50.3"),
+    ],
+)  # fmt: skip
+def test_a_letter_before_an_amount_is_the_sign_of_its_currency(read, meant) -> None:
+    spelt = spell_by_neighbours([line_of(read, {})])[0]
+    assert spelt.text == meant
+    assert (spelt.confidence.min() < 0.7) == (read != meant)
+
+
 MONEY = {"5": {"5": 0.8, "$": 0.15}, "S": {"S": 0.6, "$": 0.2}, "8": {"8": 0.9}}
 
 

@@ -55,6 +55,10 @@ RULES = tuple(
     )
 )
 
+AMOUNT = re.compile(r"(?<![^\s(+−–-])[EfŁe](?=\d{1,3}(?:,?\d{3})*\.\d\d(?![\w.]))")  # its sign was read as a letter
+CURRENCIES = {"E": "£", "f": "£", "Ł": "£", "e": "€"}
+READ_AS_LETTER = 0.6  # most confidence of a sign of a currency that was read as a letter
+
 
 @cache
 def _columns(alphabet: str) -> tuple[np.ndarray, np.ndarray]:
@@ -103,8 +107,21 @@ def _without_mark(ch: str) -> str:
 
 
 def spell_by_neighbours(lines: Sequence[TextLine]) -> list[TextLine]:
-    """Return the lines with the likeliest spelling of each word in which characters have likely rivals."""
-    return [_spell_line(line) for line in lines]
+    """Return the lines with the likeliest spelling of each word in which characters have likely rivals.
+
+    A letter before an amount with two decimals is the sign of its currency: `E149.00` is `£149.00`.
+    """
+    return [_spell_currency(_spell_line(line)) for line in lines]
+
+
+def _spell_currency(line: TextLine) -> TextLine:
+    places = [found.start() for found in AMOUNT.finditer(line.text)] if line.writer == "head" else []
+    if not places:
+        return line
+    text, confidence = list(line.text), line.confidence.copy()
+    for k in places:
+        text[k], confidence[k] = CURRENCIES[text[k]], min(confidence[k], READ_AS_LETTER)
+    return replace(line, text="".join(text), confidence=confidence, alternatives=())
 
 
 def _spell_line(line: TextLine) -> TextLine:
