@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Annotated
 
+import click
 import pytest
-from typer.main import get_command
 
 from vary import __version__
 from vary.cli import VERBS, app, main
+from vary.cli.parameters import Argument, Option
 
 from ..conftest import printed_by
 
@@ -105,7 +108,8 @@ SURFACE = {
 
 
 def test_surface() -> None:
-    commands = get_command(app).commands
+    context = click.Context(app)
+    commands = {verb: app.get_command(context, verb) for verb in app.list_commands(context)}
     assert set(commands) == set(VERBS)
     found = {verb: {s for p in command.params for s in p.opts if s[0] == "-"} for verb, command in commands.items()}
     assert found == {verb: options - {"-h", "--help"} for verb, options in SURFACE.items()}
@@ -130,7 +134,7 @@ def test_help_fits_eighty_columns_and_shows_defaults(verb, capsys, monkeypatch) 
 
 def test_help_is_quick_and_brings_no_torch() -> None:
     code = (
-        "import sys; from vary.cli import main; main(['--help']); print('torch' in sys.modules, 'rich' in sys.modules)"
+        "import sys; from vary.cli import main; main(['--help']); print('torch' in sys.modules, 'numpy' in sys.modules)"
     )
     assert printed_by(code).splitlines()[-1] == "False False"
 
@@ -166,10 +170,40 @@ def test_missing_recipe(capsys, tmp_path) -> None:
 )
 def test_shells_complete(typed, offered, tmp_path) -> None:
     words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
-    environment = os.environ | words | {"_VARY_COMPLETE": "complete_bash", "PYTHONPATH": os.getcwd()}
+    environment = os.environ | words | {"_VARY_COMPLETE": "bash_complete", "PYTHONPATH": os.getcwd()}
     command = [sys.executable, "-m", "vary.cli"]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
-    assert {word.strip() for word in done.stdout.split("\n") if word} == offered
+    assert {line.partition(",")[2] for line in done.stdout.splitlines()} == offered
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_a_shell_calls_vary(shell, capsys) -> None:
+    assert main(["--completion", shell]) == 0
+    assert f"_VARY_COMPLETE={shell}_complete" in capsys.readouterr().out
+
+
+def test_values_get_the_types_of_the_signature(monkeypatch) -> None:
+    given: list[dict] = []
+
+    def verb(
+        many: Annotated[list[Path], Argument(metavar="A")],
+        low: Annotated[float, Option(min=0.5)] = 1.0,
+        names: Annotated[list[str] | None, Option("-n")] = None,
+        pair: Annotated[tuple[str, str] | None, Option()] = None,
+        on: Annotated[bool, Option("--on/--off")] = True,
+    ) -> int:
+        """A verb."""
+        given.append({"many": many, "low": low, "names": names, "pair": pair, "on": on})
+        return 0
+
+    monkeypatch.setitem(VERBS, "try", verb)
+    assert main(["try", "a", "b"]) == 0
+    assert main(["try", "-n", "x", "a", "-n", "-3--1", "--low", "2", "--pair", "p", "q", "--off"]) == 0
+    assert given == [
+        {"many": [Path("a"), Path("b")], "low": 1.0, "names": None, "pair": None, "on": True},
+        {"many": [Path("a")], "low": 2.0, "names": ["x", "-3--1"], "pair": ["p", "q"], "on": False},
+    ]
+    assert main(["try", "a", "--low", "0.4"]) == 1
 
 
 def test_demo_gets_what_serve_would(monkeypatch) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from difflib import get_close_matches
+from typing import Any
 
-import typer
-from typer.core import TyperGroup
+import click
 
 from .. import __version__
 from ..io.errors import MissingExtra, VaryError
@@ -19,6 +19,7 @@ from .audit import audit
 from .console import INTERRUPTED, OK, USAGE, complain, escape_unprintable, write
 from .documents import read
 from .models import ask, chart, convert, detect, family, info
+from .parameters import make_verb
 from .servers import demo, mcp, serve
 from .training import bench, evaluate, render, train
 
@@ -29,10 +30,27 @@ VERBS: dict[str, Callable[..., int]] = {
     "convert": convert, "serve": serve, "demo": demo, "mcp": mcp, "render": render, "train": train, "bench": bench,
     "eval": evaluate,
 }  # fmt: skip
+SHELLS = "bash", "zsh", "fish"
+COMPLETE = "_VARY_COMPLETE"  # environment variable by which a shell asks
 
 
-class _Verbs(TyperGroup):
-    """The group of all verbs: turns errors of the user into one line and an exit code."""
+class _Verbs(click.Group):
+    """The group of all verbs, each made when it is called for; errors of the user are one line and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the verbs."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a verb, None without one of this name."""
+        return make_verb(cmd_name, VERBS[cmd_name]) if cmd_name in VERBS else None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find the verb that is called; the message about an unknown one names one like it."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], VERBS, 1)
+            ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb and return its exit code."""
@@ -60,40 +78,45 @@ def _reason_of(error: Exception) -> str:
     return str(error)
 
 
-app = typer.Typer(
-    cls=_Verbs,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        write(f"vary {__version__}")
+        ctx.exit()
+
+
+def _print_completion(ctx: click.Context, _: click.Parameter, shell: str | None) -> None:
+    if shell:
+        from click.shell_completion import get_completion_class
+
+        kind = get_completion_class(shell)
+        assert kind
+        write(kind(app, {}, "vary", COMPLETE).source())
+        ctx.exit()
+
+
+app = _Verbs(
+    "vary",
+    help="Read PDFs and page images as Markdown; train, convert, serve and measure models that do.",
     epilog="Exit codes: 0 all read, 1 usage, 2 some of it lost, 3 nothing read, 130 Ctrl-C.",
-)
-for _name, _verb in VERBS.items():
-    app.command(_name)(_verb)
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    params=[
+        click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+                     help="Print the version."),
+        click.Option(["--completion"], type=click.Choice(SHELLS), metavar="SHELL", is_eager=True, expose_value=False,
+                     callback=_print_completion, help=f"Print the script that makes {', '.join(SHELLS)} complete."),
+        click.Option(["--debug"], is_flag=True, help="Show the traceback of every error."),
+    ],
+)  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     escape_unprintable()
     try:
-        return app(argv, prog_name="vary", standalone_mode=False) or OK
-    except typer.TyperException as error:  # wrong usage
+        return app.main(argv, prog_name="vary", complete_var=COMPLETE, standalone_mode=False) or OK
+    except click.ClickException as error:  # wrong usage
         if context := getattr(error, "ctx", None):
             print(context.get_usage(), file=sys.stderr)
         complain(error.format_message())
         return USAGE
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        write(f"vary {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
-    ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of every error.")] = False,
-) -> None:
-    """Read PDFs and page images as Markdown; train, convert, serve and measure models that do."""

@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from .console import NOTHING, OK, SOME_LOST, complain, write
 from .options import Device, Pages, Password
+from .parameters import Argument, Option
 
 if TYPE_CHECKING:
     from ..document.elements import Page
@@ -18,12 +17,12 @@ DIFFERS = 1
 
 
 def audit(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A PDF.")],
+    file: Annotated[Path, Argument(metavar="FILE", help="A PDF.")],
     pages: Pages = None,
-    model: Annotated[str, typer.Option(metavar="MODEL", help="A name or a folder.")] = "vary-nano",
+    model: Annotated[str, Option(metavar="MODEL", help="A name or a folder.")] = "vary-nano",
     device: Device = "cpu",
     password: Password = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object per line.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print a JSON object per line.")] = False,
 ) -> int:
     """Compare the text layer of a PDF with its pages, and list where they differ.
 

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from ..io.errors import InputError
 from .console import NOTHING, OK, SOME_LOST, complain, write
 from .options import (
@@ -29,6 +27,7 @@ from .options import (
     Tables,
     Workers,
 )
+from .parameters import Argument, Option
 
 OTHER_FILES = (
     *(".adoc", ".bmp", ".doc", ".docx", ".epub", ".gif", ".gz", ".jpeg", ".jpg", ".odt", ".png", ".rst", ".rtf"),
@@ -41,28 +40,28 @@ if TYPE_CHECKING:
 
 
 def read(
-    files: Annotated[list[str], typer.Argument(metavar="IN", help="PDFs, images, folders, patterns, - for stdin.")],
+    files: Annotated[list[str], Argument(metavar="IN", help="PDFs, images, folders, patterns, - for stdin.")],
     pages: Pages = None,
     to: Forms = None,
     out: Out = None,
-    figures: Annotated[bool, typer.Option("--figures", help="With -o DIR: crop figures and link them.")] = False,
+    figures: Annotated[bool, Option("--figures", help="With -o DIR: crop figures and link them.")] = False,
     tables: Tables = None,
     front_matter: FrontMatter = False,
     join: Join = True,
     workers: Workers = None,
     ray: Ray = None,
-    server: Annotated[str | None, typer.Option(metavar="URL", help="Let an OpenAI-compatible server read.")] = None,
-    timeout: Annotated[float, typer.Option(metavar="S", min=0.1, help="Seconds that a page may take.")] = 60.0,
-    max_pages: Annotated[int, typer.Option(metavar="N", min=1, help="Most pages of one file.")] = 20_000,
+    server: Annotated[str | None, Option(metavar="URL", help="Let an OpenAI-compatible server read.")] = None,
+    timeout: Annotated[float, Option(metavar="S", min=0.1, help="Seconds that a page may take.")] = 60.0,
+    max_pages: Annotated[int, Option(metavar="N", min=1, help="Most pages of one file.")] = 20_000,
     model: ReaderModel = None,
     decoder: Decoder = False,
     pixels: Pixels = False,
     formulas: Formulas = True,
-    layer: Annotated[bool, typer.Option("--layer", help="Take the PDFs' own text, without a model.")] = False,
+    layer: Annotated[bool, Option("--layer", help="Take the PDFs' own text, without a model.")] = False,
     device: Device = "cpu",
     password: Password = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing on standard error.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="With -o DIR: print a JSON line per page.")] = False,
+    quiet: Annotated[bool, Option("-q", "--quiet", help="Say nothing on standard error.")] = False,
+    as_json: Annotated[bool, Option("--json", help="With -o DIR: print a JSON line per page.")] = False,
 ) -> int:
     """Read PDFs, page images and folders of them."""
     missing = [name for name in files if _is_plain(name) and not Path(name).exists()]

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from ..io.errors import ConfigError, InputError
 from ..markup.prompts import PROMPTS
 from .console import OK, SOME_LOST, complain, write
 from .options import Device, Folder, Image, Language, MaxTokens, NoRepeat, Weights
+from .parameters import Argument, Option
 
 if TYPE_CHECKING:
     from ..models.generate.chat import ChatModel
@@ -30,14 +29,14 @@ def _load_chat(images: Sequence[str | Path], model: str, device: str, dtype: str
 
 
 def ask(
-    words: Annotated[list[str], typer.Argument(metavar="IMAGE... QUESTION", help="Images, then the question.")],
+    words: Annotated[list[str], Argument(metavar="IMAGE... QUESTION", help="Images, then the question.")],
     model: Folder,
     task: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="TASK",
             help=f"A prompt as the question: {', '.join(PROMPTS)}.",
-            autocompletion=lambda: list(PROMPTS),
+            choices=lambda: list(PROMPTS),
         ),
     ] = None,
     language: Language = "en",
@@ -85,7 +84,7 @@ def chart(
 def detect(
     image: Image,
     model: Folder,
-    classes: Annotated[str | None, typer.Option(metavar="A,B", help="Only objects of these classes.")] = None,
+    classes: Annotated[str | None, Option(metavar="A,B", help="Only objects of these classes.")] = None,
     language: Language = "en",
     device: Device = "cpu",
     dtype: Weights = "auto",
@@ -101,8 +100,8 @@ def detect(
 
 
 def info(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A named model (vary-toy, got, ...) or a folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    model: Annotated[str, Argument(metavar="MODEL", help="A named model (vary-toy, got, ...) or a folder.")],
+    as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Describe a model: parameters, sizes, preprocessing, template, licence."""
     from ..models.describe import describe, format_description
@@ -113,17 +112,15 @@ def info(
 
 
 def convert(
-    sources: Annotated[list[Path], typer.Argument(metavar="SRC", help="A checkpoint, or the parts of one model.")],
-    target: Annotated[Path, typer.Argument(metavar="DST", help="Folder to write; it must be empty.")],
+    sources: Annotated[list[Path], Argument(metavar="SRC", help="A checkpoint, or the parts of one model.")],
+    target: Annotated[Path, Argument(metavar="DST", help="Folder to write; it must be empty.")],
     name: Annotated[
-        str | None, typer.Option("--as", metavar="NAME", help="A named model, or a folder with a config.json of ours.")
+        str | None, Option("--as", metavar="NAME", help="A named model, or a folder with a config.json of ours.")
     ] = None,
     layout: Annotated[
-        str | None, typer.Option(metavar="L", help="Write our SRC as qwen, opt, 600k, got, got-transformers.")
+        str | None, Option(metavar="L", help="Write our SRC as qwen, opt, 600k, got, got-transformers.")
     ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Compare the logits with those of transformers' class.")
-    ] = False,
+    check: Annotated[bool, Option("--check", help="Compare the logits with those of transformers' class.")] = False,
 ) -> int:
     """Convert official checkpoints and parts of models to ours, and back."""
     from ..models.convert.convert import convert
@@ -136,15 +133,15 @@ def convert(
 def family(
     axis: Annotated[
         str | None,
-        typer.Option(metavar="AXIS", help="Group by vocabularies, views, connector, arrange, fusion, positions, ..."),
+        Option(metavar="AXIS", help="Group by vocabularies, views, connector, arrange, fusion, positions, ..."),
     ] = None,
     level: Annotated[
-        str | None, typer.Option(metavar="LEVEL", help="Only rows of this level: equal, transcribed or shape.")
+        str | None, Option(metavar="LEVEL", help="Only rows of this level: equal, transcribed or shape.")
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="List all 132 systems, also those without a model, each with its state.")
+        bool, Option("--all", help="List all 132 systems, also those without a model, each with its state.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """List the models of the zoo: what each is made of, and what shows that it is right."""
     from ..models.zoo.listing import format_systems, format_table, rows, systems

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from ..io.errors import InputError
 from .console import OK
 from .options import ApiKey, Decoder, Device, Host, Models, Pixels, Port, Weights
+from .parameters import Argument, Option
 
 
 def serve(
@@ -22,13 +21,11 @@ def serve(
     decoder: Decoder = False,
     pixels: Pixels = False,
     allow_media_host: Annotated[
-        list[str] | None, typer.Option(metavar="HOST", help="Fetch images from this host too; may be repeated.")
+        list[str] | None, Option(metavar="HOST", help="Fetch images from this host too; may be repeated.")
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(
-            min=1, metavar="N", help="Pages read at once.", show_default="one per core; 1 with --decoder or a GPU"
-        ),
+        Option(min=1, metavar="N", help="Pages read at once.", show_default="one per core; 1 with --decoder or a GPU"),
     ] = None,
 ) -> int:
     """Read and answer over HTTP, OpenAI-compatible."""
@@ -64,8 +61,8 @@ def demo(
 
 
 def mcp(
-    roots: Annotated[list[Path], typer.Argument(metavar="ROOT", help="Folders whose documents may be read.")],
-    model: Annotated[str, typer.Option(metavar="MODEL", help="A name or a folder.")] = "vary-nano",
+    roots: Annotated[list[Path], Argument(metavar="ROOT", help="Folders whose documents may be read.")],
+    model: Annotated[str, Option(metavar="MODEL", help="A name or a folder.")] = "vary-nano",
     device: Device = "cpu",
 ) -> int:
     """Serve documents to agents over the Model Context Protocol, on standard input and output."""

@@ -6,28 +6,27 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import typer
-
 from ..io.errors import InputError
 from .console import OK, SOME_LOST, write
 from .options import Decoder, Device, MaxTokens, Pixels, Ray, Workers
+from .parameters import Argument, Option
 
 
 def render(
-    recipe: Annotated[Path | None, typer.Argument(metavar="RECIPE.yaml", help="A file with a `mix`.")] = None,
-    pdf: Annotated[Path | None, typer.Option(metavar="DIR", help="Pages of these PDFs, without a recipe.")] = None,
+    recipe: Annotated[Path | None, Argument(metavar="RECIPE.yaml", help="A file with a `mix`.")] = None,
+    pdf: Annotated[Path | None, Option(metavar="DIR", help="Pages of these PDFs, without a recipe.")] = None,
     count: Annotated[
-        int | None, typer.Option("-n", metavar="N", help="Number of samples.", show_default="with --pdf: all pages")
+        int | None, Option("-n", metavar="N", help="Number of samples.", show_default="with --pdf: all pages")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="DIR", help="Folder of the shards; run again to go on.")
+        Path | None, Option("-o", "--out", metavar="DIR", help="Folder of the shards; run again to go on.")
     ] = None,
-    show: Annotated[int | None, typer.Option(metavar="N", help="Draw N samples in one picture, OUT, and stop.")] = None,
-    stage: Annotated[str | None, typer.Option(metavar="NAME", help="Stage whose mix is rendered.")] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Replaces the recipe's seed.")] = None,
+    show: Annotated[int | None, Option(metavar="N", help="Draw N samples in one picture, OUT, and stop.")] = None,
+    stage: Annotated[str | None, Option(metavar="NAME", help="Stage whose mix is rendered.")] = None,
+    seed: Annotated[int | None, Option(metavar="N", help="Replaces the recipe's seed.")] = None,
     workers: Workers = None,
-    per_shard: Annotated[int, typer.Option(metavar="N", help="Samples per shard.")] = 500,
-    image: Annotated[Literal["png", "jpg"], typer.Option(help="Image format of the samples.")] = "png",
+    per_shard: Annotated[int, Option(metavar="N", help="Samples per shard.")] = 500,
+    image: Annotated[Literal["png", "jpg"], Option(help="Image format of the samples.")] = "png",
     ray: Ray = None,
 ) -> int:
     """Render training data as shards: a recipe's mix, or the pages of a folder of PDFs."""
@@ -49,14 +48,14 @@ def render(
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml")],
+    recipe: Annotated[Path, Argument(metavar="RECIPE.yaml", help="A file of stages.")],
     changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated.")
+        list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated.")
     ] = None,
-    max_steps: Annotated[int | None, typer.Option(metavar="N", help="Stop after N steps.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what the recipe would do, and stop.")] = False,
+    max_steps: Annotated[int | None, Option(metavar="N", help="Stop after N steps.")] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Print what the recipe would do, and stop.")] = False,
     export: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write the model of the last checkpoint here, and stop.")
+        Path | None, Option(metavar="DIR", help="Write the model of the last checkpoint here, and stop.")
     ] = None,
 ) -> int:
     """Train a recipe; the same command resumes it."""
@@ -80,17 +79,17 @@ def train(
 
 
 def bench(
-    bench: Annotated[Path, typer.Argument(metavar="BENCH.yaml", help="Arms, data and budget; recipes/bench-*.yaml.")],
+    bench: Annotated[Path, Argument(metavar="BENCH.yaml", help="Arms, data and budget; recipes/bench-*.yaml.")],
     out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="DIR", help="Folder of the runs and tables; run again to go on.")
+        Path, Option("-o", "--out", metavar="DIR", help="Folder of the runs and tables; run again to go on.")
     ] = Path("bench"),
-    arms: Annotated[str | None, typer.Option(metavar="A,B", help="Only these arms.", show_default="all")] = None,
+    arms: Annotated[str | None, Option(metavar="A,B", help="Only these arms.", show_default="all")] = None,
     eye: Annotated[
         list[str] | None,
-        typer.Option(metavar="EYE", help="Instead of the arms: a model or a folder with a tower; may be repeated."),
+        Option(metavar="EYE", help="Instead of the arms: a model or a folder with a tower; may be repeated."),
     ] = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated.")
+        list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated.")
     ] = None,
 ) -> int:
     """Compare models at one budget: train each arm with several seeds, measure, and write a table and a picture."""
@@ -104,29 +103,25 @@ def bench(
 
 
 def evaluate(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A name, a folder, or none: peers alone.")
-    ] = "vary-nano",
-    tasks: Annotated[str, typer.Option(metavar="A,B", help="Tasks; docs/evaluation.md lists them.")] = "all",
-    data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Published benchmarks, in their own layouts.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="Most examples of a task.")] = None,
-    peers: Annotated[str, typer.Option(metavar="A,B", help="Also tesseract, rapidocr on the same pages.")] = "",
-    server: Annotated[str | None, typer.Option(metavar="URL", help="Also an OpenAI-compatible server.")] = None,
+    model: Annotated[str, Argument(metavar="MODEL", help="A name, a folder, or none: peers alone.")] = "vary-nano",
+    tasks: Annotated[str, Option(metavar="A,B", help="Tasks; docs/evaluation.md lists them.")] = "all",
+    data: Annotated[Path | None, Option(metavar="DIR", help="Published benchmarks, in their own layouts.")] = None,
+    limit: Annotated[int | None, Option(metavar="N", help="Most examples of a task.")] = None,
+    peers: Annotated[str, Option(metavar="A,B", help="Also tesseract, rapidocr on the same pages.")] = "",
+    server: Annotated[str | None, Option(metavar="URL", help="Also an OpenAI-compatible server.")] = None,
     server_model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The server's model.", show_default="its first")
+        str | None, Option(metavar="NAME", help="The server's model.", show_default="its first")
     ] = None,
-    prompt: Annotated[str | None, typer.Option(metavar="TEXT", help="Replaces the tasks' prompts for pages.")] = None,
+    prompt: Annotated[str | None, Option(metavar="TEXT", help="Replaces the tasks' prompts for pages.")] = None,
     device: Device = "cpu",
     max_tokens: MaxTokens = 2048,
     decoder: Decoder = False,
     pixels: Pixels = False,
-    rescore: Annotated[bool, typer.Option("--rescore", help="Score the predictions in OUT again.")] = False,
+    rescore: Annotated[bool, Option("--rescore", help="Score the predictions in OUT again.")] = False,
     compare: Annotated[
-        tuple[str, str] | None, typer.Option(metavar="A B", help="Compare two runs, FOLDER or FOLDER:READER.")
+        tuple[str, str] | None, Option(metavar="A B", help="Compare two runs, FOLDER or FOLDER:READER.")
     ] = None,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder of the results.")] = Path("eval"),
+    out: Annotated[Path, Option("-o", "--out", metavar="DIR", help="Folder of the results.")] = Path("eval"),
 ) -> int:
     """Measure a model, and other readers on the same pages."""
     if compare:
