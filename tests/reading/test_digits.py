@@ -22,7 +22,10 @@ def nano() -> Reader:
     return load_reader("vary-nano", pixels=True)
 
 
-@pytest.mark.parametrize(("face", "size", "rows", "columns"), [("F1", 10, 14, 6), ("F4", 9, 16, 8), ("F4", 14, 9, 5)])
+@pytest.mark.parametrize(
+    ("face", "size", "rows", "columns"),
+    [("F1", 10, 14, 6), pytest.param("F4", 9, 16, 8, marks=pytest.mark.slow), ("F4", 14, 9, 5)],
+)
 def test_tables_of_single_digits_are_whole(nano, tmp_path, face, size, rows, columns) -> None:
     """Of digits alone, columns were read sideways, `1` became `I`, and one glyph was read as two."""
     digits = np.random.default_rng(size).integers(0, 10, (rows, columns)).astype(str)

@@ -40,7 +40,7 @@ def test_every_engine_predicts_what_the_model_predicts(engine, page) -> None:
     assert len(rows) > 200
     np.testing.assert_array_equal(found_rows, rows)
     np.testing.assert_array_equal(found_frames, frames)
-    tolerance = 1e-4 if network.engine.name != "torch" or network.engine.dtype == torch.float32 else 0.1
+    tolerance = 1e-4
     np.testing.assert_allclose(field.probs(rows, frames), probs[rows, frames], atol=tolerance)
     np.testing.assert_allclose(found_geometry, geometry[rows, frames, :2], atol=10 * tolerance)
     np.testing.assert_allclose(field.style_odds(rows, frames), geometry[rows, frames, 2:], atol=100 * tolerance)

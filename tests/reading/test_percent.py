@@ -36,7 +36,7 @@ def test_parts_of_a_percent_sign_are_dropped_and_its_neighbours_kept(text, at, e
     assert merged(text, at) == expected
 
 
-@pytest.mark.parametrize(("face", "size"), [("F1", 10), ("F2", 11)])
+@pytest.mark.parametrize(("face", "size"), [("F1", 10), pytest.param("F2", 11, marks=pytest.mark.slow)])
 def test_shares_are_read_without_further_digits(tmp_path, face, size) -> None:
     random = np.random.default_rng(size)
     shares = [f"{random.integers(10, 99)}.{random.integers(0, 9)}%, n={k % 9 + 1}" for k in range(48)]

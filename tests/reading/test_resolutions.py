@@ -71,7 +71,7 @@ def order(page: Page) -> list[str]:
     return [word for word in page.text.replace(".", " ").split() if word in MARKS]
 
 
-@pytest.mark.parametrize("gutter", ["18pt", "12pt"])
+@pytest.mark.parametrize("gutter", [pytest.param("18pt", marks=pytest.mark.slow), "12pt"])
 def test_the_order_of_a_page_is_that_of_every_resolution(tmp_path, gutter) -> None:
     path = pdf(tmp_path, gutter)
     found = {}

@@ -6,8 +6,6 @@ import csv
 import json
 import multiprocessing
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,7 @@ from vary.models.config import preset
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.train.distributed import Ranks
 from vary.train.export import export
-from vary.train.loader import iterate_batches
+from vary.train.loader import ignore_signals, iterate_batches
 from vary.train.loop import train
 from vary.train.optim import schedule
 from vary.train.recipe import Recipe, Stage
@@ -212,15 +210,17 @@ def test_data_workers_end_with_their_stage(told) -> None:
         assert not worker.is_alive()
 
 
+def hear_two_sigterms(heard) -> None:
+    ignore_signals(0)
+    for _ in range(2):
+        signal.raise_signal(signal.SIGTERM)
+        heard.value += 1
+
+
 def test_data_workers_outlive_one_sigterm_and_not_two() -> None:
     """One is for the process that saves; at its own end it sends another and waits."""
-    code = """
-import signal
-from vary.train.loader import ignore_signals
-ignore_signals(0)
-for count in ("one", "two"):
-    signal.raise_signal(signal.SIGTERM)
-    print("outlived", count, flush=True)
-"""
-    worker = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=240)
-    assert (worker.stdout, worker.returncode) == ("outlived one\n", -signal.SIGTERM)
+    heard = multiprocessing.RawValue("i")
+    worker = multiprocessing.get_context("fork").Process(target=hear_two_sigterms, args=(heard,))
+    worker.start()
+    worker.join()
+    assert (heard.value, worker.exitcode) == (1, -signal.SIGTERM)

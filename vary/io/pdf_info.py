@@ -8,6 +8,7 @@ from typing import Any
 
 MAX_OUTLINE = 5_000  # entries
 MAX_DEPTH = 12
+MAX_LABELS = 20_000  # pages; a damaged file may claim millions
 
 
 @dataclass
@@ -17,7 +18,8 @@ class PdfInfo:
     Args:
         title: From the metadata; empty when there is none. `author` likewise.
         outline: Level from 1, title, and page number or None, in order.
-        labels: Page numbers and how the file calls them, such as `iv`; only those that differ from the number.
+        labels: Page numbers and how the file calls them, such as `iv`; only those that differ from the number, and of
+            the first MAX_LABELS pages.
     """
 
     title: str = ""
@@ -39,7 +41,7 @@ def read_info(pdf: Any) -> PdfInfo:
                 info.outline.append((entry.level + 1, title, None if index is None else index + 1))
             if len(info.outline) >= MAX_OUTLINE:
                 break
-    for index in range(len(pdf)):
+    for index in range(min(len(pdf), MAX_LABELS)):
         label = _plain(pdf.get_page_label(index))
         if label and label != str(index + 1):
             info.labels[index + 1] = label

@@ -23,7 +23,7 @@ from torch import Tensor
 from ..document.lines import Alternative, TextLine
 from ..models.generate.strip_decoder import StripDecoder, strip_embeddings, strip_of
 from .ctc import ASCENT_EM, DESCENT_EM, X_HEIGHT_EM
-from .engines.torch import fast_bf16
+from .engines.torch import number_format
 from .field import Field
 
 CONTEXT = 4  # characters of the draft after a span that are scored with each of its spellings
@@ -56,7 +56,7 @@ def rescore_lines(decoder: StripDecoder, lines: list[TextLine], field: Field, we
         strips.append(strip_of(0, middle, middle, x0, x1, model.reading_vocabulary.stride, model.window))
     if field.features_RKD is None:
         raise ValueError("the field has no features for the decoder")
-    grid, dtype = field.features_RKD.shape[:2], torch.bfloat16 if fast_bf16(device) else torch.float32
+    grid, dtype = field.features_RKD.shape[:2], number_format(device)
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         tokens = torch.from_numpy(field.features_RKD).flatten(0, 1)[None].to(device)
         logits = torch.from_numpy(field.dense_log_probs())[None].to(device)

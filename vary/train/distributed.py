@@ -126,3 +126,10 @@ def distribute_like(tensor: Tensor, like: Tensor) -> Tensor:
     if not isinstance(like, DTensor) or isinstance(tensor, DTensor) or tensor.shape != like.shape:
         return tensor
     return distribute_tensor(tensor, like.device_mesh, like.placements)
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Return whether the device has matrix units for bfloat16; other CPUs compute it slower than float32."""
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()

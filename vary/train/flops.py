@@ -23,9 +23,8 @@ from ..models.config import VaryConfig
 from ..models.fuse.language import layers_of
 from ..models.generate.symbols_decoder import SymbolsDecoder
 from ..models.modeling import VaryForConditionalGeneration
-from ..reading.engines.torch import fast_bf16
 from .build import checkpoint_activations
-from .distributed import Ranks
+from .distributed import Ranks, fast_bf16
 from .recipe import Recipe, Stage, View
 
 # Dense bfloat16 operations per second from data sheets. Other devices are measured by a matrix product.

@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from ..io.errors import ConfigError, InputError
 from ..io.files import lock_folder
-from ..reading.engines.torch import fast_bf16
 from .build import build, shard_model, trained_names
 from .checkpoint import (
     Checkpoints,
@@ -32,7 +31,7 @@ from .checkpoint import (
     read_checkpoint,
     start_position,
 )
-from .distributed import Ranks, distribute_like, local_shard
+from .distributed import Ranks, distribute_like, fast_bf16, local_shard
 from .flops import ThroughputMeter
 from .loader import iterate_batches, next_batch
 from .optim import build_optimizers, is_trained, schedule, set_rate

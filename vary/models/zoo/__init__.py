@@ -53,6 +53,11 @@ class About:
 
 def names() -> list[str]:
     """Return the names of all models, our own first."""
+    return list(_names())
+
+
+@cache
+def _names() -> tuple[str, ...]:
     own = (
         "vary-nano",
         "vary-nano-formulas",
@@ -65,7 +70,7 @@ def names() -> list[str]:
         "vary-base-vicuna",
     )
     found = sorted(file.stem for file in FOLDER.glob("*.yaml") if file.stem not in ("parts", "systems"))
-    return [*own, *(name for name in found if name not in own)]
+    return (*own, *(name for name in found if name not in own))
 
 
 def settings(name: str) -> Settings:
@@ -93,7 +98,7 @@ def about(name: str) -> About:
 
 def is_named(name: str) -> bool:
     """Return whether a name is that of a model of the zoo, or of an existing YAML file."""
-    return name in names() or (name.endswith((".yaml", ".yml")) and Path(name).is_file())
+    return name in _names() or (name.endswith((".yaml", ".yml")) and Path(name).is_file())
 
 
 def _list_names(kind: type) -> str:
@@ -104,11 +109,8 @@ def _expand(name: str) -> Settings:
     """Read a row and put the parts in it."""
     if not is_named(name):
         raise ConfigError(f"unknown model {name!r}; allowed: {', '.join(names())}, or a YAML file")
-    file = FOLDER / f"{name}.yaml" if name in names() else Path(name)
-    try:
-        row = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file}: {' '.join(str(error).split())}") from None
+    file = FOLDER / f"{name}.yaml" if name in _names() else Path(name)
+    row = _of_zoo(file) if name in _names() else _read(file)
     if not isinstance(row, dict) or not isinstance(row.get("text_config"), dict):
         raise ConfigError(f"{file}: not a description of a model: it needs a mapping text_config")
     row = _with_parts(row, str(file))
@@ -119,9 +121,18 @@ def _expand(name: str) -> Settings:
     return row
 
 
-@cache
+def _read(file: Path) -> Any:
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file}: {' '.join(str(error).split())}") from None
+
+
+_of_zoo = cache(_read)  # these files do not change
+
+
 def _parts() -> Settings:
-    return yaml.safe_load((FOLDER / "parts.yaml").read_text(encoding="utf-8"))
+    return _of_zoo(FOLDER / "parts.yaml")
 
 
 def _with_parts(value: Any, where: str) -> Any:

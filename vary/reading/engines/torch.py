@@ -15,7 +15,7 @@ from .weights import load_tensors
 
 
 class TorchEngine:
-    """The reading vocabulary of a model as a PyTorch module. bfloat16 is used where the processor computes it fast."""
+    """The reading vocabulary of a model as a PyTorch module, in float32 on CPUs and bfloat16 on GPUs that have it."""
 
     name = "torch"
 
@@ -25,7 +25,7 @@ class TorchEngine:
         self.device, self.stride = torch.device(device), (vocabulary.stride[0], vocabulary.stride[1])
         self.vocabulary = vocabulary.for_inference().to(self.device)
         self.context = None if context is None else context.to(self.device)
-        self.dtype = torch.bfloat16 if fast_bf16(self.device) else torch.float32
+        self.dtype = number_format(self.device)
 
     @torch.inference_mode()
     def features(self, pixels_HW: np.ndarray) -> np.ndarray:
@@ -40,11 +40,10 @@ class TorchEngine:
         return tokens_BND[0].float().cpu().numpy().reshape(*grid, -1)
 
 
-def fast_bf16(device: torch.device) -> bool:
-    """Return whether the device has matrix units for bfloat16; other CPUs compute it slower than float32."""
-    if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported())
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+def number_format(device: torch.device) -> torch.dtype:
+    """Return the floating-point type to compute in. On CPUs it is float32, so that all of them read the same."""
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32
 
 
 def open_network(folder: Path, threads: int, device: str = "cpu") -> TorchEngine:
