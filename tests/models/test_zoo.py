@@ -41,8 +41,9 @@ def test_a_row_is_a_model_and_its_miniature_is_small_and_lopsided(name) -> None:
         full, small = (VaryForConditionalGeneration(preset(name + end)) for end in ("", "-test"))
     count = sum(p.numel() for p in full.parameters())
     assert sum(p.numel() for p in small.parameters()) < 2_000_000 < count
-    assert count > 4e8 or not about(name).code  # OFA-large is the smallest of other authors' models
-    assert full.config.image_token_id < full.config.text_config.vocab_size
+    if about(name).trains and not about(name).reference:  # of other authors
+        assert count > 4e8  # OFA-large is the smallest
+        assert full.config.image_token_id < full.config.text_config.vocab_size
     assert {k.split(".")[0] for k in full.state_dict()} == {k.split(".")[0] for k in small.state_dict()}
     found = settings(f"{name}-test")
     sizes = [own.get(key) for own in _mappings(found) for key in WIDTHS if own.get(key)]

@@ -217,7 +217,7 @@ def test_sigterm_saves(tmp_path, workers, send) -> None:
     settings, log = recipe(tmp_path / "run", save_every=1000, steps=200, workers=workers), tmp_path / "log"
     process = started(settings, log)
     send(process.pid, signal.SIGTERM)
-    process.join(60)
+    process.join()
     assert process.exitcode == 143
     done = len(curve(tmp_path / "run"))
     assert 0 < done < 200

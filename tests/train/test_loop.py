@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import multiprocessing
+import os
 import signal
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 
 from vary.models.config import preset
 from vary.models.modeling import VaryForConditionalGeneration
+from vary.train import loader
 from vary.train.distributed import Ranks
 from vary.train.export import export
 from vary.train.loader import ignore_signals, iterate_batches
@@ -224,3 +226,15 @@ def test_data_workers_outlive_one_sigterm_and_not_two() -> None:
     worker.start()
     worker.join()
     assert (heard.value, worker.exitcode) == (1, -signal.SIGTERM)
+
+
+def test_data_workers_outlive_a_sigterm_while_they_start(monkeypatch) -> None:
+    def told_at_the_start(worker: int) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        ignore_signals(worker)
+
+    monkeypatch.setattr(loader, "ignore_signals", told_at_the_start)
+    stage = Stage(name="s", task="answer", steps=9, lr=1.0, trainable=(), mix="m", accumulate=1)
+    with iterate_batches(Numbers(), stage, 0, Ranks.join(), 2) as made:
+        assert [next(made) for _ in range(3)] == [0, 1, 2]
+    assert loader.call_in_child(lambda: 7) == 7

@@ -26,6 +26,7 @@ from .tasks.reading_loss import ReadingTargets, reading_targets
 T = TypeVar("T")
 
 PREFETCH = 4  # batches that each worker prepares ahead
+HELD = {signal.SIGINT, signal.SIGTERM}
 
 
 @contextlib.contextmanager
@@ -37,11 +38,11 @@ def iterate_batches(data: Any, stage: Stage, step: int, ranks: Ranks, workers: i
     parts = range(ranks.rank, stage.accumulate, ranks.world)
     numbers = (at * stage.accumulate + part for at in itertools.count(step) for part in parts)
     prefetch = PREFETCH if workers else None
-    batches: Any = iter(
-        DataLoader(
-            data, None, sampler=numbers, num_workers=workers, prefetch_factor=prefetch, worker_init_fn=ignore_signals
-        )
+    loader: Any = DataLoader(
+        data, None, sampler=numbers, num_workers=workers, prefetch_factor=prefetch, worker_init_fn=ignore_signals
     )
+    with _signals_held():
+        batches: Any = iter(loader)
     try:
         yield batches
     finally:
@@ -58,6 +59,24 @@ def ignore_signals(worker: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold signals back while processes are forked; they hold them until `ignore_signals`.
+
+    Otherwise a SIGTERM to the whole group would end a worker that is just starting, and the run with an error.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass
@@ -118,7 +137,8 @@ def call_in_child(make: Callable[[], T]) -> T:
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe()
     process = context.Process(target=_send_result, args=(sender, make))
-    process.start()
+    with _signals_held():
+        process.start()
     sender.close()
     try:
         failed, found = receiver.recv()
@@ -133,6 +153,7 @@ def call_in_child(make: Callable[[], T]) -> T:
 
 
 def _send_result(sender: Connection, make: Callable[[], Any]) -> None:
+    ignore_signals(0)
     torch.set_num_threads(1)  # the threads of OpenMP do not survive a fork either
     try:
         result = False, make()
