@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from vary.document.layout.bitmap import BAND_PIXELS, erase_rules, find_drawn_objects
+from vary.document.layout.bitmap import BAND_PIXELS, edges, erase_rules, find_components, find_drawn_objects
 from vary.document.orientation import find_sideways_text
 
 
@@ -58,3 +58,34 @@ def test_light_grey_rules_of_one_pixel_are_found(grey) -> None:
     level = [box for box in rules if box[2] - box[0] > 100]
     assert np.array(level) == pytest.approx(np.array([(50, y, 350, y + 1) for y in (40, 120, 200)]), abs=1)
     assert (erase_rules(page, 16.0) > 250).all()
+
+
+def test_components_are_areas_that_sides_connect() -> None:
+    rng = np.random.default_rng(3)
+    for share in (0.1, 0.45, 0.6, 0.9):
+        mask = rng.random((23, 31)) < share
+        assert sorted(find_components(mask)) == sorted(_flooded(mask))
+    assert find_components(np.zeros((3, 4), bool)) == []
+    assert find_components(np.ones((3, 4), bool)) == [(0, 0, 4, 3)]
+
+
+def _flooded(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """The boxes of areas, one pixel after the other."""
+    left, boxes = set(map(tuple, np.argwhere(mask).tolist())), []
+    while left:
+        waiting = [left.pop()]
+        area = list(waiting)
+        while waiting:
+            y, x = waiting.pop()
+            near = {(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)} & left
+            left -= near
+            waiting += near
+            area += near
+        ys, xs = zip(*area, strict=True)
+        boxes.append((min(xs), min(ys), max(xs) + 1, max(ys) + 1))
+    return boxes
+
+
+def test_edges_of_runs() -> None:
+    assert edges(np.array([True, True, False, True])).tolist() == [0, 2, 3, 4]
+    assert edges(np.zeros(3, bool)).tolist() == []

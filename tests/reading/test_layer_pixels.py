@@ -115,6 +115,24 @@ def test_alignment_finds_the_character_that_differs() -> None:
     assert wrong.seen == ["a", "b", "c"]
 
 
+def test_a_line_is_aligned_alike_alone_and_beside_others() -> None:
+    alphabet, rng = Alphabet(" abc"), np.random.default_rng(5)
+    texts = ["".join(rng.choice(list("abc"), n)) for n in (1, 4, 9, 9, 2, 7, 12, 3, 5, 6, 20)]
+    paths = [rng.dirichlet(np.ones(5) / 3, 3 * len(text) + n) for n, text in enumerate(texts)]
+    places = [np.array([[3 * k, 3 * k + 3] for k in range(len(text))]) for text in texts]
+    together = align(paths, texts, places, alphabet)
+    for path, text, place, found in zip(paths, texts, places, together, strict=True):
+        (alone,) = align([path], [text], [place], alphabet)
+        assert found.odds.tolist() == alone.odds.tolist()
+        assert found.seen == alone.seen
+
+
+def test_a_line_that_is_too_short_for_its_text_has_the_least_odds() -> None:
+    (found,) = align([np.full((2, 5), 0.2)], ["abc"], [np.zeros((3, 2))], Alphabet(" abc"))
+    assert found.odds == pytest.approx(np.full(3, np.log(1e-5)))
+    assert found.seen == [""] * 3
+
+
 def test_a_character_outside_the_alphabet_stands_where_the_head_is_unsure() -> None:
     alphabet = Alphabet(" abc")
     unsure, sure = np.full((3, 5), 0.2), np.full((3, 5), 0.002)

@@ -10,10 +10,9 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from ..io.box import Box
+from ..io.box import Box, median
 from . import findings
 from .findings import FINDINGS, Disagreement, FileInfo, FormulaReading, HiddenText, RejectedText, UnreadMark
 
@@ -71,7 +70,7 @@ class Line:
     @property
     def height(self) -> float:
         """Size of the type in pixels: the median height of the characters' boxes, 0.96 em; without them the line's."""
-        return float(median([y1 - y0 for _, y0, _, y1 in self.characters] or [self.box[3] - self.box[1]]))
+        return median([y1 - y0 for _, y0, _, y1 in self.characters] or [self.box[3] - self.box[1]])
 
 
 @dataclass

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..io.box import Box
 from .elements import Page
-from .layout.bitmap import grow
+from .layout.bitmap import edges, grow
 
 SIDE = 320  # px, longer side of the image on which the sheet is sought
 LEAST = 0.25  # share of the image that a sheet covers at least
@@ -73,7 +73,7 @@ def _run_ends(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (N, 2) the first and the last place of the longest run of each row, each after the row's number."""
     firsts, lasts = [], []
     for row, values in enumerate(mask):
-        ends = np.flatnonzero(np.diff(values.astype(np.int8), prepend=0, append=0))
+        ends = edges(values)
         if len(ends):
             starts, stops = ends[::2], ends[1::2]
             k = int((stops - starts).argmax())

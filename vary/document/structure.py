@@ -14,7 +14,7 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
-from ..io.box import Box, union
+from ..io.box import Box, union, unique_values
 from .elements import ITEM, STYLES, Block, Line, Page
 from .evidence import Evidence, add_links
 from .layout.figures import CAPTION
@@ -102,7 +102,7 @@ def _body_size(lines: list[Line]) -> float:
         return 16.0
     sizes = np.repeat([line.height for line in lines], [max(1, len(line.text)) for line in lines])
     median = float(np.median(sizes))
-    large = [float(size) for size in np.unique(sizes) if size > median]
+    large = [float(size) for size in unique_values(sizes) if size > median]
     shares = {size: float((np.abs(sizes - size) < 0.06 * size).mean()) for size in large}
     return max([median, *(s for s in large if shares[s] >= BODY_SHARE and shares[s] * len(sizes) >= BODY_CHARACTERS)])
 

@@ -47,6 +47,19 @@ def middle_within(inner: Sequence[float], outer: Sequence[float]) -> bool:
     return left <= (inner[0] + inner[2]) / 2 <= right and top <= (inner[1] + inner[3]) / 2 <= bottom
 
 
+def median(values: Iterable[float]) -> float:
+    """Return the median of one or more numbers."""
+    known = sorted(values)
+    half = len(known) // 2
+    return float(known[half] if len(known) % 2 else (known[half - 1] + known[half]) / 2)
+
+
+def unique_values(values: np.ndarray) -> np.ndarray:
+    """Return the different values of an array, sorted. numpy's own `unique` first imports much else: 0.05 s."""
+    known = np.sort(values, axis=None)
+    return known[np.concatenate([[True], known[1:] != known[:-1]])[: len(known)]]
+
+
 def filled_boxes(pieces: Sequence[Sequence[tuple[float, float]]], even_odd: bool) -> list[Box]:
     """Return the boxes that the rectangles of one path fill. One within another may be a hole: a frame is four boxes.
 
@@ -61,7 +74,7 @@ def filled_boxes(pieces: Sequence[Sequence[tuple[float, float]]], even_odd: bool
     if within.sum() == len(boxes):  # each within itself alone
         return [tuple(box) for box in boxes.tolist()]
     turns = [sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in pairwise([*points, points[0]])) for points in pieces]
-    xs, ys = np.unique(boxes[:, ::2]), np.unique(boxes[:, 1::2])
+    xs, ys = unique_values(boxes[:, ::2]), unique_values(boxes[:, 1::2])
     winding = np.zeros((len(ys) - 1, len(xs) - 1), np.int32)
     for (x0, y0, x1, y1), turn in zip(boxes, turns, strict=True):
         cells = np.s_[

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from filelock import FileLock, Timeout
-
 from .errors import InputError
 
 MAX_NAME = 180  # bytes of a file's name, without its suffix
@@ -70,6 +68,8 @@ def lock_folder(folder: Path, activity: str) -> Iterator[None]:
     Raises:
         InputError: Another process holds the folder.
     """
+    from filelock import FileLock, Timeout  # imports asyncio and more: 0.03 s
+
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".lock"
     lock = FileLock(path, timeout=0)

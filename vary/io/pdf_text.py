@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from .box import unique_values
+
 HYPHEN = "\x02"  # PDFium's code for a hyphen that was set at the end of a line
 GLYPH, GENERATED, HYPHENATED = 0, 1, 2
 STYLES = ("bold", "italic", "mono")  # bit k of `TextLayer.styles`
@@ -297,7 +299,7 @@ def true_sizes(layer: TextLayer) -> np.ndarray:
     sizes = layer.ems.copy()
     low = np.array([ch in _LOW for ch in layer.text], bool)
     heights = layer.boxes[:, 3] - layer.boxes[:, 1]
-    for size in np.unique(sizes):
+    for size in unique_values(sizes):
         same = (sizes == size) & (heights > 0)
         if not same.any() or _PLAIN[0] < float(np.median(heights[same])) / max(size, 1e-6) < _PLAIN[1]:
             continue  # whatever the letters claim to be

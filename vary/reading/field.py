@@ -181,7 +181,9 @@ def run_head(features_RKD: np.ndarray, near_RK: np.ndarray, head: HeadWeights, f
     probs, geometry = [np.zeros((0, frames, size - 2), np.float32)], [np.zeros((0, frames, 2), np.float32)]
     for start in range(0, len(row), CHUNK):
         cells = row[start : start + CHUNK], column[start : start + CHUNK]
-        out = (read_RKD[cells] @ head.out + head.bias).reshape(-1, frames, size)
+        out = read_RKD[cells] @ head.out
+        out += head.bias
+        out = out.reshape(-1, frames, size)
         classes = size - 2
         lead = out[..., 0] - out[..., 1:classes].max(-1)  # of the blank; most cells need no softmax
         some = np.flatnonzero(lead.min(-1) < np.log((classes - 1) / MIN_CELL))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from ...io.box import Box
 from ..elements import Block, Page
@@ -32,6 +32,8 @@ def draw_overlay(page: Page, image: Image.Image) -> Image.Image:
     """
     drawn = image.convert("RGB")
     scale = drawn.width / (page.width or drawn.width)
+    from PIL import ImageDraw, ImageFont
+
     draw, font = ImageDraw.Draw(drawn), ImageFont.load_default(max(10, round(drawn.height / 100)))
     for line in page.lines:
         draw.rectangle(_scale(line.box, scale), outline="#c8d8e8")

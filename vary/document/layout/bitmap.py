@@ -77,29 +77,34 @@ def _is_ground(found: np.ndarray, dark: np.ndarray, box: tuple[int, int, int, in
 
 def find_components(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
     """Return the boxes (x0, y0, x1, y1) of the areas that are connected by sides."""
-    boxes: list[tuple[int, int, int, int]] = []
-    owner: list[int] = []  # of each run, the box of another one that it has joined, or its own
-    above: list[tuple[int, int, int]] = []
+    width = mask.shape[1] + 1  # of a row with a white column, which ends its last run
+    ends = edges(np.pad(mask, ((0, 0), (0, 1))).ravel())
+    starts, ends = ends[::2], ends[1::2]
+    first, last = np.searchsorted(ends, starts + width, "right"), np.searchsorted(starts, ends + width, "left")
+    owner = list(range(len(starts)))  # of each run, an earlier one that it is connected with
 
     def root(k: int) -> int:
         while owner[k] != k:
-            k = owner[k]
+            owner[k] = k = owner[owner[k]]
         return k
 
-    for y, row in enumerate(mask):
-        ends = np.flatnonzero(np.diff(row.astype(np.int8), prepend=0, append=0)).tolist()
-        runs = []
-        for x0, x1 in zip(ends[::2], ends[1::2], strict=True):
-            own = len(boxes)
-            boxes.append((x0, y, x1, y + 1))
-            owner.append(own)
-            for other in {root(k) for a, b, k in above if a < x1 and x0 < b}:
-                p, q = boxes[own], boxes[other]
-                boxes[other] = min(p[0], q[0]), min(p[1], q[1]), max(p[2], q[2]), max(p[3], q[3])
-                owner[own], own = other, other
-            runs.append((x0, x1, own))
-        above = runs
-    return [box for k, box in enumerate(boxes) if owner[k] == k]
+    for k, (one, end) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
+        for below in range(one, end):
+            a, b = root(k), root(below)
+            owner[max(a, b)] = min(a, b)
+    areas: dict[int, tuple[int, int, int, int]] = {}
+    sides = zip((starts % width).tolist(), (starts // width).tolist(), (ends % width).tolist(), strict=True)
+    for k, (x0, y, x1) in enumerate(sides):
+        left, top, right, _ = areas.get(own := root(k), (x0, y, x1, y))
+        areas[own] = min(left, x0), top, max(right, x1), y + 1
+    return list(areas.values())
+
+
+def edges(marked: np.ndarray) -> np.ndarray:
+    """Return where runs of marked values begin and end, in turns: the first value of each, and that behind its last."""
+    around = np.zeros(len(marked) + 2, bool)
+    around[1:-1] = marked
+    return np.flatnonzero(around[1:] != around[:-1])
 
 
 def grow(mask: np.ndarray, by: int) -> np.ndarray:
@@ -184,9 +189,8 @@ def _rules(pixels: np.ndarray, em: float, shortest_em: float) -> Iterator[Box]:
         x = np.flatnonzero(ridge)
         cuts = np.flatnonzero(np.diff(x) > GAP_PX)
         starts, ends = x[np.concatenate([[0], cuts + 1])], x[np.concatenate([cuts, [len(x) - 1]])]
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-            if end - start < least:
-                continue
+        long = ends - starts >= least
+        for start, end in zip(starts[long].tolist(), ends[long].tolist(), strict=True):
             for run in runs:
                 if y - run[3] <= 2 and start < run[2] + least and end > run[0] - least:
                     run[0], run[2], run[3] = min(run[0], start), max(run[2], end), y
@@ -219,10 +223,10 @@ def _ridges(pixels: np.ndarray, thick: int, least: int) -> Iterator[tuple[int, n
 
 def _long_runs(marked: np.ndarray, least: int) -> np.ndarray:
     """Return the runs of marked pixels that have `least` px without a gap; light type has gaps at its letters."""
-    edges = np.flatnonzero(np.diff(marked, prepend=False, append=False))
+    ends = edges(marked)
     kept = np.zeros_like(marked)
-    for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        kept[start:end] = end - start >= least
+    for run in np.flatnonzero(ends[1::2] - ends[::2] >= least).tolist():
+        kept[ends[2 * run] : ends[2 * run + 1]] = True
     return kept
 
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...io.box import Box
+from ...io.box import Box, unique_values
 from ..evidence import Evidence
 from ..lines import PageRegion, TextLine
 from .cells import LEADER, CellTable, Merged, PrintedRow, Stretch, find_strips, rows_by_height, without_empty
@@ -261,7 +261,7 @@ def _whole_word(line: TextLine, cut: int) -> int:
 def _rectangles(owner: np.ndarray) -> list[Merged]:
     """Return first row, first column, rows and columns of each cell."""
     found = []
-    for number in np.unique(owner):
+    for number in unique_values(owner):
         places = np.argwhere(owner == number)
         (r, c), (below, behind) = places.min(0), places.max(0) + 1
         found.append((int(r), int(c), int(below - r), int(behind - c)))

@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from statistics import median
 
-from ...io.box import union
+from ...io.box import median, union
 from ..elements import Block, Line, Page
 
 MARGIN = 0.12  # height of the top and bottom margin, as a share of the page

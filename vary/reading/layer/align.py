@@ -13,7 +13,7 @@ Shapes: L lines, T frames, S states (2 N + 1: blanks and characters in turn), A 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -43,6 +43,7 @@ SAME = ("'’‘`´", '"“”', "-–—−‐", "*∗", "•·", "~∼", "×x"
 SHAKY = "→←§¶†‡"  # the head spells them, but often as something else
 DIFFERS = -2.0  # log-odds of a character from which what the pixels spell is looked up
 OUT_OF_PLACE = -6.0  # nats for a frame outside of the character's box
+TOGETHER, MOST_VALUES = 8, 1_000_000  # lines whose paths are sought at once, and frames times states of them
 
 
 @dataclass
@@ -62,6 +63,7 @@ class Alphabet:
         self.space = alphabet.index(" ") + 1 if " " in alphabet else 0
         self.index = class_index(alphabet)
         self._of: dict[str, tuple[list[int], list[int]]] = {}
+        self._plain = [(ch, unicodedata.normalize("NFKD", ch)[:1]) for ch in alphabet]  # without their marks
 
     def emission(self, probs_TA: np.ndarray, ch: str) -> np.ndarray:
         """Return (T,), the probability of a character at each frame; `probs_TA` with the space merged into blank."""
@@ -80,7 +82,7 @@ class Alphabet:
             if ch not in self.index:
                 own |= {base}
             alike = {other for group in LOOKALIKES if ch in group or base in group for other in group} | {base}
-            alike |= {other for other in self.alphabet if unicodedata.normalize("NFKD", other)[:1] == base}
+            alike |= {other for other, plain in self._plain if plain == base}
             first = {self.index[other] for other in own if other in self.index}
             self._of[ch] = sorted(first), sorted({self.index[other] for other in alike if other in self.index} - first)
         return self._of[ch]
@@ -107,8 +109,17 @@ def align(
         places: (N, 2) for each text, first and last frame at which each of its characters may stand.
         alphabet: of the head.
     """
-    known = zip(paths, texts, places, strict=True)
-    return [_align(_without_space(path, alphabet), text, where, alphabet) for path, text, where in known]
+    spaceless = [_without_space(path, alphabet) for path in paths]
+    known = [k for k, text in enumerate(texts) if text and len(paths[k]) >= len(text)]
+    logs = [_log_odds(spaceless[k], texts[k], places[k], alphabet) for k in known]
+    states = dict(zip(known, _likeliest([texts[k] for k in known], logs), strict=True))
+    found = [Aligned(np.full(len(text), np.log(FLOOR)), [""] * len(text)) for text in texts]
+    for k, log in zip(known, logs, strict=True):
+        path, best = spaceless[k], spaceless[k].argmax(1)
+        gain = log[np.arange(len(path)), states[k]] - np.log(np.maximum(path.max(1), FLOOR))
+        odds = np.minimum(np.bincount(_owners(states[k], len(texts[k])), gain, len(texts[k])), 0.0)
+        found[k] = Aligned(odds, _seen(path, best, places[k], alphabet.alphabet, odds))
+    return found
 
 
 def _without_space(path_TA: np.ndarray, alphabet: Alphabet) -> np.ndarray:
@@ -119,10 +130,9 @@ def _without_space(path_TA: np.ndarray, alphabet: Alphabet) -> np.ndarray:
     return path
 
 
-def _align(path: np.ndarray, text: str, places: np.ndarray, alphabet: Alphabet) -> Aligned:
+def _log_odds(path: np.ndarray, text: str, places: np.ndarray, alphabet: Alphabet) -> np.ndarray:
+    """Return (T, S), the log-probability of each state of a text at each frame."""
     count, frames = len(text), len(path)
-    if not count or frames < count:
-        return Aligned(np.full(count, np.log(FLOOR)), [""] * count)
     distinct = sorted(set(text))
     emit = np.stack([path[:, 0], *(alphabet.emission(path, ch) for ch in distinct)], 1)
     column = {ch: k for k, ch in enumerate(distinct, 1)}
@@ -131,12 +141,7 @@ def _align(path: np.ndarray, text: str, places: np.ndarray, alphabet: Alphabet) 
     logs = np.log(np.maximum(emit, FLOOR))[:, states_of]
     t = np.arange(frames)[:, None]
     logs[:, 1::2] += np.where((t < places[:, 0]) | (t > places[:, 1]), OUT_OF_PLACE, 0.0)
-    states = _viterbi(logs, text)
-    best = path.argmax(1)
-    gain = logs[np.arange(frames), states] - np.log(np.maximum(path.max(1), FLOOR))
-    owner = _owners(states, count)
-    odds = np.minimum(np.bincount(owner, gain, count), 0.0)
-    return Aligned(odds, _seen(path, best, places, alphabet.alphabet, odds))
+    return logs
 
 
 def _seen(path: np.ndarray, best: np.ndarray, places: np.ndarray, alphabet: str, odds: np.ndarray) -> list[str]:
@@ -171,29 +176,53 @@ def _seen(path: np.ndarray, best: np.ndarray, places: np.ndarray, alphabet: str,
     return seen
 
 
-def _viterbi(logs_TS: np.ndarray, text: str) -> np.ndarray:
-    """Return the state of each frame on the likeliest path through all characters."""
-    frames, states = logs_TS.shape
-    skip = np.full(states, -np.inf)  # a character may follow another without a blank, unless they are equal
-    skip[3::2] = [0.0 if a != b else -np.inf for a, b in pairwise(text)]
-    scores = np.full((frames, states + 2), -np.inf)  # two columns in front, for the states before the first
-    scores[0, 2:4] = logs_TS[0, :2]
-    best = np.empty((frames, states))
+def _likeliest(texts: Sequence[str], logs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return the state of each frame on the likeliest path of each line. Lines of one length are taken together."""
+    found: list[np.ndarray] = [np.zeros(0, int)] * len(texts)
+    waiting = sorted(range(len(texts)), key=lambda k: logs[k].shape)
+    while waiting:
+        size = logs[waiting[-1]].shape[0] * max(logs[k].shape[1] for k in waiting[-TOGETHER:])
+        count = max(1, min(TOGETHER, MOST_VALUES // size))
+        some, waiting = waiting[-count:], waiting[:-count]
+        for k, states in zip(some, _viterbi([texts[k] for k in some], [logs[k] for k in some]), strict=True):
+            found[k] = states
+    return found
+
+
+def _viterbi(texts: Sequence[str], logs: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the state of each frame on the likeliest path through all characters of each line."""
+    frames, states = (max(log.shape[axis] for log in logs) for axis in (0, 1))
+    logs_TLS = np.full((frames, len(logs), states), -np.inf)
+    skip_LS = np.full((len(logs), states), -np.inf)
+    for n, (text, log) in enumerate(zip(texts, logs, strict=True)):
+        logs_TLS[: len(log), n, : log.shape[1]] = log
+        # a character may follow another without a blank, unless they are equal
+        skip_LS[n, 3 : log.shape[1] : 2] = [0.0 if a != b else -np.inf for a, b in pairwise(text)]
+    scores = np.full((frames, len(logs), states + 2), -np.inf)  # two columns in front, for the states before the first
+    scores[0, :, 2:4] = logs_TLS[0, :, :2]
+    best = np.empty((frames, len(logs), states))
     for t in range(1, frames):
         before, now = scores[t - 1], best[t]
-        np.add(before[:-2], skip, out=now)
-        np.maximum(now, before[1:-1], out=now)
-        np.maximum(now, before[2:], out=now)
-        np.add(now, logs_TS[t], out=scores[t, 2:])
-    score = scores[-1, 2:]
-    back = np.where(best[1:] == scores[:-1, 2:], 0, np.where(best[1:] == scores[:-1, 1:-1], 1, 2)).astype(np.int8)
-    state: int = states - 1 if score[-1] >= score[-2] else states - 2
-    path = np.empty(frames, int)
-    for t in range(frames - 1, 0, -1):
-        path[t] = state
-        state -= int(back[t - 1, state])
-    path[0] = state
-    return path
+        np.add(before[:, :-2], skip_LS, out=now)
+        np.maximum(now, before[:, 1:-1], out=now)
+        np.maximum(now, before[:, 2:], out=now)
+        np.add(now, logs_TLS[t], out=scores[t, :, 2:])
+    stays, steps = best[1:] == scores[:-1, :, 2:], best[1:] == scores[:-1, :, 1:-1]
+    back = np.where(stays, 0, np.where(steps, 1, 2)).astype(np.int8)
+    for n, log in enumerate(logs):
+        last, end = scores[len(log) - 1, n, 2:], log.shape[1]
+        state = end - 1 if last[end - 1] >= last[end - 2] else end - 2
+        yield _trace(back[: len(log) - 1, n], state)
+
+
+def _trace(back: np.ndarray, state: int) -> np.ndarray:
+    """Return the state of each frame, from the last one and the steps back."""
+    steps, width = back.tobytes(), back.shape[1]
+    path = [state]
+    for t in range(len(back) - 1, -1, -1):
+        state -= steps[t * width + state]
+        path.append(state)
+    return np.array(path[::-1])
 
 
 def _owners(states: np.ndarray, count: int) -> np.ndarray:
