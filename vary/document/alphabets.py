@@ -27,6 +27,17 @@ _CYRILLIC = (
 _GREEK = "ΔΘΛΞΣΨΩαβγδεζηθικλνξπρςστυφχψωΆΈΉΊΌΎΏάέήίύώϊϋΐΰ"
 EUROPEAN = LATIN + _MORE_LATIN + _CYRILLIC + _GREEK
 
+# letters with accents, and such as ß, that each language uses in its own words
+ACCENTS = {
+    "Albanian": "çë", "Catalan": "àçèéíïòóúü", "Croatian": "ćčđšž", "Czech": "áčďéěíňóřšťúůýž", "Danish": "æøåé",
+    "Dutch": "éëïöü", "Estonian": "äõöüšž", "Finnish": "äöå", "French": "àâæçèéêëîïôœùûü", "German": "äöüß",
+    "Hungarian": "áéíóöőúüű", "Icelandic": "áæðéíóöúýþ", "Italian": "àèéìíòóùú", "Latvian": "āčēģīķļņšūž",
+    "Lithuanian": "ąčęėįšųūž", "Maltese": "àċġħż", "Polish": "ąćęłńóśźż", "Portuguese": "àáâãçéêíóôõú",
+    "Romanian": "ăâîșț", "Romanian with cedillas": "ăâîşţ", "Slovak": "áäčďéíĺľňóôŕšťúýž", "Slovene": "čšž",
+    "Spanish": "áéíñóúü", "Swedish": "äöåé", "Turkish": "âçğıİöşü",
+    "Vietnamese": "àáâãèéêìíòóôõùúýăđĩũơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ",
+}  # fmt: skip
+
 # class of a shape -> its letter in the script
 SHAPES = {
     "Cyrillic": dict(zip("aeopcyxsiïjëABEKMHOPCTXSIÏJË", "аеорсухѕіїјёАВЕКМНОРСТХЅІЇЈЁ", strict=True)),

@@ -19,6 +19,7 @@ import numpy as np
 from ..document.lines import FrameGrid, TextLine
 from .field import Field
 from .spelling.alternatives import SHORT, find_alternatives, spellings
+from .spelling.languages import weigh_letters
 from .spelling.lookalikes import one_shape, rival_odds
 from .spelling.pitch import find_pitch, join_dashes, space_by_pitch
 from .spelling.scripts import keep_to_scripts
@@ -72,6 +73,7 @@ def find_lines(field: Field, frame_grid: FrameGrid) -> list[TextLine]:
         field: the head's output.
         frame_grid: of the head.
     """
+    field = weigh_letters(field, frame_grid.alphabet)
     spikes = _spikes(field, frame_grid.row_px, frame_grid.frame_px)
     lines = []
     for chain in _chains(spikes):

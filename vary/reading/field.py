@@ -105,6 +105,16 @@ class Field:
         found[packed] = self.probs_MFA[cell[packed], frames[packed] % self.frames_per_column]
         return found
 
+    def reweight(self, weights_A: np.ndarray) -> Field:
+        """Return the field with class probabilities times weights; those of the blank stay, so do the spikes."""
+        others = self.probs_MFA * np.where(np.arange(len(weights_A)) > 0, weights_A, 0)
+        left = 1 - self.probs_MFA[..., :1]
+        probs = others * (left / np.maximum(others.sum(-1, keepdims=True), 1e-9))
+        probs[..., 0] = self.probs_MFA[..., 0]
+        field = Field(self.index_RK, probs, self.geometry_MFG, self._odds, self.features_RKD, self.complete)
+        field.odds_MS = self.odds_MS
+        return field
+
     def crop(self, rows: slice, columns: slice) -> Field:
         """Return a part of the cells without features: what a page keeps of one of its tiles."""
         index_RK = np.full_like(self.index_RK[rows, columns], -1)

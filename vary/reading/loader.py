@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from ..document.lines import FrameGrid
 from ..io.errors import MissingExtra
 from ..io.memory import return_large_blocks
-from ..models.hub import FORMULA_FILES, GLYPH_FILE, weights_dir
+from ..models.hub import FORMULA_FILES, GLYPH_FILE, MORE_LETTERS, weights_dir
 from ..models.images.preprocess import DEFAULTS
 from .engines.base import thread_count
 from .field import HeadWeights
-from .network import ReadingNetwork, load_network
+from .network import ReadingNetwork, load_more_letters, load_network
 from .reader import Reader
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ def load_reader(
     writes = formulas and all((folder / name).is_file() for name in FORMULA_FILES)
     symbols = partial(_open_symbols, folder, threads or thread_count()) if writes else None
     glyphs = partial(_open_glyphs, folder, threads or thread_count()) if (folder / GLYPH_FILE).is_file() else None
-    reader = Reader(network, name, partial(_decoder, folder, device) if decoder else None, symbols, glyphs)
+    more = folder / MORE_LETTERS
+    letters = partial(load_more_letters, more, network, threads) if more.is_dir() else None
+    reader = Reader(network, name, partial(_decoder, folder, device) if decoder else None, symbols, glyphs, letters)
     reader.uses_layer = not pixels
     return reader
 

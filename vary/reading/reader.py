@@ -8,7 +8,7 @@ turned by 90, 270 and 180 degrees. Large images are read in tiles, so memory doe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,8 @@ from .field import Field
 from .network import ReadingNetwork
 from .scales import (
     CERTAIN,
+    WINDOW,
+    densest_windows,
     drop_covered,
     drop_replaced,
     enlarge,
@@ -41,6 +43,7 @@ from .scales import (
     is_upright,
     mark_doubted,
     mark_near,
+    may_hold_type,
     merge_pass,
     prove_text,
     reread_cells,
@@ -48,6 +51,7 @@ from .scales import (
     take_turned,
 )
 from .spelling.marks import find_unread_marks
+from .spelling.more_letters import needs_more_letters
 from .spelling.spell import spell_lines
 
 if TYPE_CHECKING:
@@ -58,14 +62,11 @@ if TYPE_CHECKING:
     from .formulas.from_pixels import FormulaReader, GlyphFinder
 
 EM_RANGE = (13.0, 19.5)  # px per em that are read unscaled; a page with other type is scaled to the model's em_px
-WINDOW = (320, 512)  # px, height and width of the part in which the size of type is measured
 TRIALS = (1.0, 0.5, 0.25, 0.125, 2.0)  # scales at which the window is read until it shows text
 MIN_SAMPLE = 12  # characters that a measurement needs
 MAX_READ_PIXELS = 80_000_000  # of a page at the scale at which it is read
 MIN_SIDE = 20  # px, shorter side of the smallest pass
 SMALL_TYPE = 10.0  # px per em below which lines are read again, enlarged
-EDGE = 40  # grey levels between neighbouring pixels
-STROKE = 4, 8  # px, height of the lowest letters of small type, and width of the columns in which they are sought
 FINER = (2.0, 4.0, 8.0, 16.0)  # multiples of a page's scale at which smaller type is sought, up to its own pixels
 SEAM = 4  # px: a line so near to the edge of a band counts for both, and its echo is dropped
 MIN_ALTERNATIVES = 0.02  # per character of a page; with fewer, rescoring gains next to nothing (docs/results.md)
@@ -87,6 +88,7 @@ class Reader:
         formulas: opens the network that writes formulas as LaTeX; called at the first formula. None leaves formulas as
             they are.
         glyphs: opens the network that finds the glyphs of formulas in pixels. None writes those of text layers only.
+        more_letters: opens a network that knows more letters; called at the first page that seems to have some.
     """
 
     uses_layer = False
@@ -98,9 +100,10 @@ class Reader:
         decoder: Callable[[], VaryForConditionalGeneration] | None = None,
         formulas: Callable[[], StepModel] | None = None,
         glyphs: Callable[[], GlyphFinder] | None = None,
+        more_letters: Callable[[], ReadingNetwork] | None = None,
     ):
         self.name, self.network, self.preprocess = name, network, network.preprocess
-        self._decoder, self._formulas, self._glyphs = decoder, formulas, glyphs
+        self._decoder, self._formulas, self._glyphs, self._more_letters = decoder, formulas, glyphs, more_letters
         self.writes_formulas = formulas is not None
         self.decoder_weight = float(network.reading.get("decoder_weight", 0.0)) if decoder else 0.0
         self._measured: tuple[Image.Image | None, tuple[float, float, float]] = None, (0.0, 1.0, 0.0)
@@ -129,6 +132,19 @@ class Reader:
         from .formulas.from_pixels import FormulaReader
 
         return FormulaReader(self.network, self._glyphs, lambda: self.symbols_decoder)
+
+    @property
+    def alphabet(self) -> str:
+        """The characters that the head knows."""
+        return self.network.frame_grid.alphabet
+
+    @cached_property
+    def with_more_letters(self) -> Reader:
+        """This reader with a head that knows more letters and without decoder, or itself if it has no such head."""
+        if self._more_letters is None:
+            return self
+        formulas = (lambda: self.symbols_decoder) if self._formulas else None
+        return Reader(self._more_letters(), self.name, None, formulas, self._glyphs)
 
     def wanted_scale(self, image: Image.Image) -> float:
         """Return the scale at which the page's type has the size that the head reads best."""
@@ -159,7 +175,7 @@ class Reader:
             for trial in TRIALS:
                 if trial < 0.5 and min(image.size) * trial < WINDOW[0] / 2:
                     break
-                for window in _windows(image, min(1.0, 2 * trial)):
+                for window in densest_windows(image, min(1.0, 2 * trial)):
                     em, mean = self._measure_window(window, trial)
                     if em and mean > measured[2] + 0.02:  # the first of equals counts
                         measured = em / trial, trial, mean
@@ -194,6 +210,8 @@ class Reader:
         fitted = fit(image, scale, self.preprocess["multiple"])
         rest = erase_rules(fitted.pixels, float(self.preprocess["em_px"]))  # what was read is erased in it, too
         lines, complete = self._read_scales(rest)
+        if self._more_letters and needs_more_letters(lines, self.alphabet, partial(self._sample, fitted.pixels)):
+            return self.with_more_letters.read(image, scale, fields)
         if complete:
             lines = self._read_finer(lines, rest, image, fitted.scale)
             lines = self._read_small(lines, image, fitted.scale)
@@ -214,6 +232,8 @@ class Reader:
         page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
         page.formulas = formulas
         page.unread_marks = find_unread_marks(texts, fitted.pixels, fitted.scale)
+        if page.unread_marks and self._more_letters:
+            return self.with_more_letters.read(image, scale, fields)
         kept = {id(line) for line in texts}
         page.rejected = [to_rejected(line, fitted.scale) for line in lines if id(line) not in kept]
         if not complete:
@@ -227,7 +247,7 @@ class Reader:
         factor = 2
         while complete and not time_is_up() and min(rest.shape) // factor >= MIN_SIDE:
             small = np.asarray(Image.fromarray(rest).reduce(factor))
-            if not _may_hold_type(small):
+            if not may_hold_type(small):
                 break
             found, complete = self._read_pass(fit(Image.fromarray(small), 1.0, self.preprocess["multiple"]).pixels)
             before = {id(line) for line in lines}
@@ -235,6 +255,11 @@ class Reader:
             erase(rest, [line for line in lines if id(line) not in before and is_certain(line, factor)])
             factor *= 2
         return lines, complete and not time_is_up()
+
+    def _sample(self, pixels: np.ndarray) -> list[TextLine]:
+        """Read the densest part of a page with more letters."""
+        window = densest_windows(Image.fromarray(pixels))[0]
+        return self.with_more_letters._read_pass(fit(window, 1.0, self.preprocess["multiple"]).pixels)[0]
 
     def _read_finer(self, lines: list[TextLine], rest: np.ndarray, image: Image.Image, scale: float) -> list[TextLine]:
         """Read type that is much smaller than the rest, from what is left of the page's own pixels; erase it in `rest`.
@@ -247,7 +272,7 @@ class Reader:
         last = scale
         for finer in (min(1.0, factor * scale) for factor in FINER):
             left = fit(Image.fromarray(page), finer, self.preprocess["multiple"]).pixels
-            if finer < 1.5 * last or time_is_up() or not _may_hold_type(left):
+            if finer < 1.5 * last or time_is_up() or not may_hold_type(left):
                 break
             last, ratio = finer, finer / scale
             found = [enlarge(line, 1 / ratio) for line in self._read_pass(left)[0]]
@@ -362,38 +387,3 @@ def _scale_boxes(blocks: list[Block], by: float) -> list[Block]:
     page = Page(1, "ok", blocks=blocks)
     page.map_boxes(lambda box: scale_box(box, by))
     return page.blocks
-
-
-def _edges(pixels: np.ndarray) -> np.ndarray:
-    """Mark pixels that differ clearly from their left neighbour."""
-    left, right = pixels[:, :-1], pixels[:, 1:]
-    edges: np.ndarray = np.maximum(left, right) - np.minimum(left, right) > EDGE
-    return edges
-
-
-def _may_hold_type(pixels_HW: np.ndarray) -> bool:
-    """Return whether some strokes are as high as the smallest type that is read, which has rows full of edges."""
-    edges = np.pad(_edges(pixels_HW), ((0, 0), (0, -(pixels_HW.shape[1] - 1) % STROKE[1])))
-    strokes = np.logical_or.reduce(edges.reshape(len(edges), -1, STROKE[1]), axis=2)
-    runs = np.logical_and.reduce([strokes[k : len(strokes) - STROKE[0] + k + 1] for k in range(STROKE[0])])
-    return bool(runs.any())
-
-
-def _windows(image: Image.Image, scale: float = 1.0) -> list[Image.Image]:
-    """Return the two windows with the most edges, where the text is; they measure WINDOW at `scale`."""
-    height, width = min(int(WINDOW[0] / scale), image.height), min(int(WINDOW[1] / scale), image.width)
-    small = np.asarray(image.reduce(4) if min(image.size) >= 8 else image, np.int16)
-    if min(small.shape) < 4 or image.size == (width, height):
-        return [image.crop((0, 0, width, height))]
-    edges = np.pad(np.abs(np.diff(small, axis=1)).clip(0, 60), ((1, 0), (1, 1))).cumsum(0).cumsum(1)
-    high, wide = min(height // 4, edges.shape[0] - 1), min(width // 4, edges.shape[1] - 1)
-    total = edges[high:, wide:] - edges[:-high, wide:] - edges[high:, :-wide] + edges[:-high, :-wide]
-    windows = []
-    for _ in range(2):
-        y, x = np.unravel_index(int(total.argmax()), total.shape)
-        if total[y, x] <= 0:
-            break
-        left, top = min(int(x) * 4, image.width - width), min(int(y) * 4, image.height - height)
-        windows.append(image.crop((left, top, left + width, top + height)))
-        total[max(0, y - high) : y + high, max(0, x - wide) : x + wide] = 0  # the next one shows nothing of this one
-    return windows or [image.crop((0, 0, width, height))]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from PIL import Image
 
 from ..document.elements import Block
 from ..document.lines import TextLine
@@ -33,6 +34,9 @@ CELLS_A_ROW = 10  # cells in a row
 CELL_INSET = 8  # px from the corner of a place to the cell
 CELL_PAD_EM = 0.6, 0.3  # around a cell, across and down
 MOST_CELLS = 400  # cells of a page
+WINDOW = (320, 512)  # px, height and width of the part in which the size of type is measured
+EDGE = 40  # grey levels between neighbouring pixels
+STROKE = 4, 8  # px, height of the lowest letters of small type, and width of the columns in which they are sought
 
 
 def is_text(line: TextLine) -> bool:
@@ -280,3 +284,38 @@ def reread_cells(
             )
             spelt[k] = replace(again[0], boxes=again[0].boxes + shift)
     return spelt
+
+
+def _edges(pixels: np.ndarray) -> np.ndarray:
+    """Mark pixels that differ clearly from their left neighbour."""
+    left, right = pixels[:, :-1], pixels[:, 1:]
+    edges: np.ndarray = np.maximum(left, right) - np.minimum(left, right) > EDGE
+    return edges
+
+
+def may_hold_type(pixels_HW: np.ndarray) -> bool:
+    """Return whether some strokes are as high as the smallest type that is read, which has rows full of edges."""
+    edges = np.pad(_edges(pixels_HW), ((0, 0), (0, -(pixels_HW.shape[1] - 1) % STROKE[1])))
+    strokes = np.logical_or.reduce(edges.reshape(len(edges), -1, STROKE[1]), axis=2)
+    runs = np.logical_and.reduce([strokes[k : len(strokes) - STROKE[0] + k + 1] for k in range(STROKE[0])])
+    return bool(runs.any())
+
+
+def densest_windows(image: Image.Image, scale: float = 1.0) -> list[Image.Image]:
+    """Return the two windows with the most edges, where the text is; they measure WINDOW at `scale`."""
+    height, width = min(int(WINDOW[0] / scale), image.height), min(int(WINDOW[1] / scale), image.width)
+    small = np.asarray(image.reduce(4) if min(image.size) >= 8 else image, np.int16)
+    if min(small.shape) < 4 or image.size == (width, height):
+        return [image.crop((0, 0, width, height))]
+    edges = np.pad(np.abs(np.diff(small, axis=1)).clip(0, 60), ((1, 0), (1, 1))).cumsum(0).cumsum(1)
+    high, wide = min(height // 4, edges.shape[0] - 1), min(width // 4, edges.shape[1] - 1)
+    total = edges[high:, wide:] - edges[:-high, wide:] - edges[high:, :-wide] + edges[:-high, :-wide]
+    windows = []
+    for _ in range(2):
+        y, x = np.unravel_index(int(total.argmax()), total.shape)
+        if total[y, x] <= 0:
+            break
+        left, top = min(int(x) * 4, image.width - width), min(int(y) * 4, image.height - height)
+        windows.append(image.crop((left, top, left + width, top + height)))
+        total[max(0, y - high) : y + high, max(0, x - wide) : x + wide] = 0  # the next one shows nothing of this one
+    return windows or [image.crop((0, 0, width, height))]

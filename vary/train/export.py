@@ -1,8 +1,8 @@
 """Export a training run as a model folder with plain weights.
 
 `python -m vary.train.export FOLDER` writes `trunk.onnx` alone, for a model folder that has none.
-`python -m vary.train.export WEIGHTS FOLDER` writes the files with which a model folder writes formulas, from tracked
-weights such as checkpoints/vary-nano-3.
+`python -m vary.train.export WEIGHTS FOLDER` writes the files with which a model folder writes formulas or reads more
+letters, from tracked weights such as checkpoints/vary-nano-3 or checkpoints/vary-nano-scripts.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -21,9 +22,11 @@ from ..models.config import preset
 from ..models.generate.export_onnx import export_formulas, export_glyphs
 from ..models.generate.symbols_decoder import SymbolsDecoder
 from ..models.heads.glyphs import GlyphHead
+from ..models.hub import MORE_LETTERS
 from ..models.modeling import VaryForConditionalGeneration, load_model
+from ..models.vocab.export_onnx import export_context
 from .build import build
-from .checkpoint import Checkpoints, load_tensors
+from .checkpoint import Checkpoints, load_start, load_tensors
 from .recipe import Recipe
 
 
@@ -151,7 +154,44 @@ def export_formula_files(weights: Path, folder: Path) -> list[Path]:
         raise MissingExtra("exporting formulas", error.name, "train") from None
 
 
+def export_more_letters(weights: Path, folder: Path) -> list[Path]:
+    """Write the folder `more_letters` of a model: the output layer and the `context` of a head with more letters.
+
+    Args:
+        weights: Folder with those of vary-nano-scripts, such as checkpoints/vary-nano-scripts.
+        folder: Of the model whose vocabulary the head reads.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        InputError: The weights cannot be read.
+        MissingExtra: onnx or onnxscript is not installed.
+    """
+    config, target = preset("vary-nano-scripts"), folder / MORE_LETTERS
+    model = VaryForConditionalGeneration(config)
+    load_start([str(folder), str(weights)], model)
+    head = model.head
+    target.mkdir(exist_ok=True)
+    reading = {key: config.reading[key] for key in ("alphabet", "context")}
+    (target / "config.json").write_text(json.dumps({"reading": reading}, indent=2) + "\n", encoding="utf-8")
+    tensors = {f"reading_head.out.{name}": one.detach().half() for name, one in head.out.named_parameters()}
+    save_file(tensors, target / "model.safetensors")
+    try:
+        context = export_context(cast(nn.Module, head.context), model.reading_vocabulary.width, target)
+    except ModuleNotFoundError as error:
+        raise MissingExtra("exporting a head", error.name, "train") from None
+    return [target / "config.json", target / "model.safetensors", context]
+
+
+def export_files(weights: Path, folder: Path) -> list[Path]:
+    """Write the files that a model folder gets from tracked weights, by what these hold; returns their paths."""
+    with safe_open(weights / "model.safetensors", "pt") as tensors:
+        of_head = any(name.startswith("reading_head.") for name in tensors.keys())  # noqa: SIM118 (not a mapping)
+    return (export_more_letters if of_head else export_formula_files)(weights, folder)
+
+
 if __name__ == "__main__":
     given = [Path(argument) for argument in sys.argv[1:]]
-    for path in [export_reader(given[0])] if len(given) == 1 else export_formula_files(*given):
+    for path in [export_reader(given[0])] if len(given) == 1 else export_files(*given):
         print(path)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..hub import ONNX_FILE
+from ..hub import CONTEXT_FILE, ONNX_FILE
 from . import Vocabulary
 
 
@@ -48,6 +48,22 @@ def export_trunk(vocabulary: Vocabulary, folder: Path, context: nn.Module | None
     sizes = {2: rows * torch.export.Dim("rows", min=2), 3: columns * torch.export.Dim("columns", min=2)}
     path = folder / ONNX_FILE
     write_onnx(path, _Trunk(vocabulary.for_inference(), context), {"pixels": example}, ["features"], (sizes,))
+    return path
+
+
+def export_context(context: nn.Module, width: int, folder: Path) -> Path:
+    """Write `context.onnx` for the `context` of a reading head into a folder; returns its path.
+
+    Args:
+        context: Maps features (1, D, R, K) to those that the output layer of the head reads.
+        width: D.
+        folder: Exists.
+
+    Raises:
+        ImportError: onnx or onnxscript is not installed.
+    """
+    path, free = folder / CONTEXT_FILE, {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    write_onnx(path, context, {"features": torch.zeros(1, width, 7, 9)}, ["read"], (free,))
     return path
 
 

@@ -29,6 +29,8 @@ from ...io.pdf_objects import PageContent
 from ...models.images.preprocess import fit
 from ..ctc import DESCENT_EM, X_HEIGHT_EM, mix_rows
 from ..formulas.from_layer import write_layer_formulas
+from ..spelling.languages import weigh_letters
+from ..spelling.more_letters import has_accents
 from .align import Aligned, Alphabet, align
 from .bare_ink import add_bare_lines, bare_ink, without_ink, without_lines
 from .document_votes import sightings_elsewhere
@@ -66,6 +68,9 @@ def read_both(
         factor: Of the resolution, 1.0 at the first attempt.
         read_pixels: Reads the page without its layer.
     """
+    draft = source.content(number, LAYER_DPI)
+    if draft is not None and has_accents(draft.text.text):
+        reader = reader.with_more_letters
     witnesses = _witnesses(source, number, reader, factor)
     if witnesses is None:
         return read_pixels()
@@ -308,7 +313,8 @@ def _enlarge(line: LayerLine, by: float) -> LayerLine:
 
 def _paths(reader: Reader, pixels: np.ndarray, lines: Sequence[LayerLine]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the head's probabilities (T, A) along each line, and the frames (N, 2) of its characters but spaces."""
-    field, grid = reader.network(pixels), reader.network.frame_grid
+    grid = reader.network.frame_grid
+    field = weigh_letters(reader.network(pixels), grid.alphabet)
     paths = []
     for line in lines:
         x0, _, x1, _ = line.box

@@ -1,0 +1,75 @@
+"""Letters with accents are weighed by the language that all of them show together."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vary.document.alphabets import ACCENTS, EUROPEAN, LATIN
+from vary.reading.field import Field
+from vary.reading.spelling.languages import language_weights
+
+
+def cells(*odds: dict[str, float], alphabet: str = EUROPEAN) -> np.ndarray:
+    """Return probabilities (S, A) of cells; what is left is blank."""
+    probs = np.zeros((len(odds), len(alphabet) + 1), np.float32)
+    for row, given in zip(probs, odds, strict=True):
+        for ch, value in given.items():
+            row[alphabet.index(ch) + 1] = value
+        row[0] = 1 - row.sum()
+    return probs
+
+
+def weight(weights: np.ndarray, ch: str) -> float:
+    return float(weights[EUROPEAN.index(ch) + 1])
+
+
+def test_polish_letters_show_that_a_doubtful_one_is_polish() -> None:
+    sure = [{ch: 0.9} for ch in "ąęółćń"]
+    doubtful = [{"š": 0.6, "ś": 0.3}, {"ž": 0.5, "ż": 0.3, "z": 0.1}]
+    weights = language_weights(cells(*sure * 3, *doubtful), EUROPEAN)
+    assert weights is not None
+    assert weight(weights, "ś") > 5 > 1 > weight(weights, "š")
+    assert weight(weights, "Ż") > 5 > 1 > weight(weights, "Ž")
+    assert weight(weights, "z") == weight(weights, "S") == weight(weights, "я") == 1
+
+
+def test_the_same_letters_are_czech_elsewhere() -> None:
+    weights = language_weights(cells(*[{ch: 0.9} for ch in "řěůčý"] * 3, {"ś": 0.6, "š": 0.3}), EUROPEAN)
+    assert weights is not None
+    assert weight(weights, "š") > 5 > 1 > weight(weights, "ś")
+
+
+def test_plain_text_has_no_language() -> None:
+    assert language_weights(cells(*[{"e": 0.9}, {"T": 0.8, "é": 0.01}] * 20), EUROPEAN) is None
+    assert language_weights(cells(*[{"д": 0.9}] * 20), EUROPEAN) is None
+    assert language_weights(np.zeros((0, len(EUROPEAN) + 1), np.float32), EUROPEAN) is None
+    assert language_weights(cells({"a": 0.9}, alphabet="abc"), "abc") is None
+
+
+def test_letters_of_many_languages_are_left_alone() -> None:
+    every = sorted({ch for letters in ACCENTS.values() for ch in letters} & set(EUROPEAN))
+    weights = language_weights(cells(*[{ch: 0.9} for ch in every] * 2), EUROPEAN)
+    assert weights is None or max(weights) < 5
+
+
+def test_a_clear_letter_of_another_language_stays() -> None:
+    probs = cells(*[{ch: 0.9} for ch in "ąęółćń"] * 3, {"š": 0.97, "ś": 0.001})
+    weights = language_weights(probs, EUROPEAN)
+    assert weights is not None
+    weighed = Field(np.arange(len(probs))[None], probs[:, None], np.zeros((len(probs), 1, 2))).reweight(weights)
+    assert EUROPEAN[weighed.probs_MFA[-1, 0].argmax() - 1] == "š"
+    np.testing.assert_allclose(weighed.probs_MFA.sum(-1), 1, atol=1e-5)
+    np.testing.assert_array_equal(weighed.probs_MFA[..., 0], probs[:, None, 0])
+
+
+def test_capitals_of_plain_letters_are_plain() -> None:
+    weights = language_weights(cells(*[{ch: 0.9} for ch in "ğışİ"] * 5), EUROPEAN)
+    assert weights is not None
+    assert weight(weights, "I") == 1 < weight(weights, "İ")
+    german = language_weights(cells(*[{ch: 0.9} for ch in "äöüß"] * 5), EUROPEAN)
+    assert german is not None
+    assert weight(german, "S") == 1 < weight(german, "ß")
+
+
+def test_a_head_without_more_letters_weighs_none() -> None:
+    assert language_weights(cells(*[{ch: 0.9} for ch in "äöüß"] * 5, alphabet=LATIN), LATIN) is None

@@ -1,0 +1,72 @@
+"""Weigh letters with accents by the language of an image: ś is Polish and š Czech, and no language has both.
+
+A head for many languages tells such letters by a few pixels, and knows l from all of them but ł from one. The language
+shows in all letters of an image together. Each letter's probability is multiplied by how usual it is there.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from ...document.alphabets import ACCENTS, LATIN
+from ..field import Field
+
+USUAL = (
+    200.0  # a language's letters with accents are this many times as likely as in all, over their number, capitals too
+)
+MOST = 12.0  # times, by which a letter is made more likely: its language may have few
+FOREIGN = 0.1  # times, of letters that a language does not use
+LEAST = 0.02  # probability from which a letter with an accent says something
+SHARE = 0.3  # of a language's evidence that counts: a letter is seen in several cells
+CLEAR = 0.5  # least probability of the language, or languages, for letters to be weighed
+
+
+def weigh_letters(field: Field, alphabet: str) -> Field:
+    """Return the field of an image with its letters weighed by its language; as it is where no language shows.
+
+    Args:
+        field: Of an image.
+        alphabet: Character of each class from 1.
+    """
+    probs_SA = field.probs_MFA.reshape(-1, len(alphabet) + 1)
+    weights = language_weights(probs_SA[probs_SA[:, 0] < 1 - LEAST], alphabet)
+    return field if weights is None else field.reweight(weights)
+
+
+def language_weights(probs_SA: np.ndarray, alphabet: str) -> np.ndarray | None:
+    """Return a weight (A,) for each class by the language of an image; None where no language shows.
+
+    Args:
+        probs_SA: Class probabilities of the cells that are not blank.
+        alphabet: Character of each class from 1.
+    """
+    classes, factors_LC = _factors(alphabet)
+    if not len(classes):
+        return None
+    probs_SC = probs_SA[:, classes]
+    probs_SC = probs_SC[probs_SC.max(1, initial=0) > LEAST]
+    if not len(probs_SC):
+        return None
+    likely_SL = 1 + probs_SC @ (factors_LC - 1).T  # letters without accents have the factor 1
+    evidence = np.append(SHARE * np.log(likely_SL).sum(0), 0.0)  # the last one: no such language
+    chance = np.exp(evidence - evidence.max())
+    chance /= chance.sum()
+    if chance[-1] > 1 - CLEAR:
+        return None
+    weights = np.ones(probs_SA.shape[1], np.float32)
+    weights[classes] = chance[:-1] @ np.minimum(factors_LC, MOST) + chance[-1]
+    return weights
+
+
+@lru_cache(4)
+def _factors(alphabet: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the classes of letters with accents, and how much more usual each is in each language (L, C).
+
+    The capitals of ß and ı have no accents. A head without more letters than LATIN learnt from English: it has none.
+    """
+    own = {name: {ch for ch in letters + letters.upper() if ch >= "À"} for name, letters in ACCENTS.items()}
+    known = sorted(set().union(*own.values()) & set(alphabet)) if set(alphabet) > set(LATIN) else []
+    factors = [[USUAL / len(letters) if ch in letters else FOREIGN for ch in known] for letters in own.values()]
+    return np.array([alphabet.index(ch) + 1 for ch in known], int), np.array(factors, np.float32)
