@@ -123,7 +123,7 @@ def test_real_pages_are_the_same_bytes_with_any_number_of_workers(page_source, t
     first, *more = [Image.fromarray(sample.sample(k).image) for k in range(3)]
     first.save(tmp_path / "a.tif", save_all=True, append_images=more)
     written = []
-    for workers in (1, 3):
+    for workers in (1, 2):
         out = tmp_path / f"out{workers}"
         assert read_all([tmp_path / "a.tif"], out, ["md", "json"], workers=workers).pages["ok"] == 3
         data = json.loads((out / "a.json").read_text())
@@ -184,7 +184,7 @@ read_all([{str(source)!r}], {str(run.out)!r}, ["text"], **settings)
 """
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", command], cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, timeout=60
+        [sys.executable, "-c", command], cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, timeout=240
     )
     assert done.returncode == -signal.SIGKILL
     assert [line["page"] for line in run.lines] == [1, 2, 3, 4, 5, 6, 7]
@@ -297,7 +297,7 @@ def test_no_process_is_left(run) -> None:
         workers = child_processes() - before
         assert len(workers) == 2
         began = time.perf_counter()
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 20  # the page would hang for 30 s
     assert all(is_ended(pid) for pid in workers)
     assert hanging.done()
 

@@ -121,7 +121,8 @@ def test_export_reads_back(tmp_path, assets) -> None:
         export(recipe(tmp_path, "empty"), tmp_path / "none")
 
 
-def test_export_keeps_batch_norm_in_float32_whatever_the_model_is_called(tmp_path, assets) -> None:
+def test_export_keeps_batch_norm_in_float32_whatever_the_model_is_called(tmp_path, assets, monkeypatch) -> None:
+    monkeypatch.setattr("vary.train.export.export_reader", lambda folder: None)  # tested above, and takes seconds
     settings = recipe(tmp_path, "run")
     train(settings, log=lambda _: None, max_steps=1, assets=assets)
     export(settings, tmp_path / "mine", half=False)
