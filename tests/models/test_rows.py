@@ -139,7 +139,7 @@ def test_row_equals_reference(name) -> None:
     assert answered(ours, ours.config, inputs) == answered(theirs, ours.config, given)
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in DISTINCT else pytest.mark.slow) for n in ROWS])
 @torch.no_grad()
 def test_the_folder_of_the_reference_converts(name, tmp_path, capsys) -> None:
     _, theirs = pair(name)

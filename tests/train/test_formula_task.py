@@ -154,7 +154,7 @@ def test_workers_draw_after_held_out_samples_were_drawn() -> None:
     """
     done = subprocess.run([sys.executable, "-c", DRAWS_AFTER], capture_output=True, text=True, timeout=240)
     assert done.stdout.split() == ["0", "1"], done.stderr
-    assert done.stderr.count("threads do not survive") == 1
+    assert "threads do not survive" in done.stderr
 
 
 @pytest.mark.skipif(not FORKS, reason="data workers are not forked on this system")
