@@ -14,7 +14,7 @@ from vary.reading.reader import Reader
 from vary.reading.spelling.alternatives import spell_digits
 from vary.reading.spelling.lookalikes import rival_odds
 
-ALPHABET = "0123456789RoOIlg "
+ALPHABET = "0123456789RoOIlgö "
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +94,10 @@ def test_two_glyphs_stay_two_characters() -> None:
     assert merged(path, "Il", [1, 2]) == "Il"
     apart = path_of({"9": 0.5, "": 0.5}, {"": 1}, {"": 1}, {"": 1}, {"g": 0.5, "": 0.5})
     assert merged(apart, "9g", [0, 4]) == "9g"
+
+
+def test_a_letter_and_the_same_with_a_mark_side_by_side_are_one() -> None:
+    path = path_of({"": 1}, {"o": 0.9, "ö": 0.05, "": 0.05}, {"ö": 0.6, "o": 0.1, "": 0.3}, {"": 1})
+    assert merged(path, "oö", [1, 2]) == "o"
+    apart = path_of({"": 1}, {"o": 0.9, "": 0.1}, {"": 1}, {"ö": 0.9, "": 0.1}, {"": 1})
+    assert merged(apart, "oö", [1, 3]) == "oö"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vary.document.alphabets import ACCENTS, EUROPEAN, LATIN
+from vary.document.alphabets import EUROPEAN, LATIN
 from vary.reading.field import Field
 from vary.reading.spelling.languages import language_weights
 
@@ -36,7 +36,7 @@ def test_polish_letters_show_that_a_doubtful_one_is_polish() -> None:
 def test_the_same_letters_are_czech_elsewhere() -> None:
     weights = language_weights(cells(*[{ch: 0.9} for ch in "řěůčý"] * 3, {"ś": 0.6, "š": 0.3}), EUROPEAN)
     assert weights is not None
-    assert weight(weights, "š") > 5 > 1 > weight(weights, "ś")
+    assert weight(weights, "š") > 2 > 1 > weight(weights, "ś")
 
 
 def test_plain_text_has_no_language() -> None:
@@ -46,10 +46,10 @@ def test_plain_text_has_no_language() -> None:
     assert language_weights(cells({"a": 0.9}, alphabet="abc"), "abc") is None
 
 
-def test_letters_of_many_languages_are_left_alone() -> None:
-    every = sorted({ch for letters in ACCENTS.values() for ch in letters} & set(EUROPEAN))
-    weights = language_weights(cells(*[{ch: 0.9} for ch in every] * 2), EUROPEAN)
-    assert weights is None or max(weights) < 5
+def test_a_letter_of_one_language_gains_more_than_one_of_many() -> None:
+    weights = language_weights(cells(*[{ch: 0.9} for ch in "ąęółćń"] * 3), EUROPEAN)
+    assert weights is not None
+    assert weight(weights, "ł") > 3 * weight(weights, "ó") > 3
 
 
 def test_a_clear_letter_of_another_language_stays() -> None:

@@ -20,7 +20,7 @@ from ..document.lines import FrameGrid, TextLine
 from .field import Field
 from .spelling.alternatives import SHORT, find_alternatives, spellings
 from .spelling.languages import weigh_letters
-from .spelling.lookalikes import one_shape, rival_odds
+from .spelling.lookalikes import differ_by_mark, one_shape, rival_odds
 from .spelling.pitch import find_pitch, join_dashes, space_by_pitch
 from .spelling.scripts import keep_to_scripts
 
@@ -28,6 +28,7 @@ SPLIT_EM = 1.3  # training ends a line at gaps of 1.6 em and more; two spikes st
 SAME_LINE_EM = 0.4  # spikes this near in height may follow one another
 MIN_MASS = 0.35  # least probability of not being blank for a spike
 LOG_DOUBLED = 1.0  # nats by which both must be more likely than one
+LOG_MARKED = 6.0  # the same for a letter and the same with another mark, which hardly ever stand so near to each other
 PERCENT_EM = 0.35, 0.4  # from a peak to that of %, before and after it: nearer ink is a part of the %
 MIN_LETTERS = 8  # of a line on a grid, for its type to be of fixed width; digits always are
 ASCENT_EM, DESCENT_EM, X_HEIGHT_EM = 0.74, 0.22, 0.45  # box of a character about its baseline, in em
@@ -245,7 +246,8 @@ def merge_doubled(
             part = path[frame : frame + 2]
             likely = spellings(part, alphabet)
             one = max((other for other in likely if len(other) == 1), key=likely.__getitem__, default="")
-            if (one.isalnum() or one == "$") and likely[one] + LOG_DOUBLED > likely.get(text[k : k + 2], -np.inf):
+            least = LOG_MARKED if differ_by_mark(*text[k : k + 2]) else LOG_DOUBLED
+            if (one.isalnum() or one == "$") and likely[one] + least > likely.get(text[k : k + 2], -np.inf):
                 column = part[:, alphabet.index(one) + 1]
                 ch, frame, value, step = one, frame + int(column.argmax()), float(column.max()), 2
         out.append(ch)

@@ -13,10 +13,9 @@ import numpy as np
 from ...document.alphabets import ACCENTS, LATIN
 from ..field import Field
 
-USUAL = (
-    200.0  # a language's letters with accents are this many times as likely as in all, over their number, capitals too
-)
-MOST = 12.0  # times, by which a letter is made more likely: its language may have few
+USUAL = 200.0  # number of all letters with accents
+LANGUAGES = 40  # of the text that a head learns from, those without accents too
+MOST = 40.0  # times, by which a letter is made more likely: its language may have few
 FOREIGN = 0.1  # times, of letters that a language does not use
 LEAST = 0.02  # probability from which a letter with an accent says something
 SHARE = 0.3  # of a language's evidence that counts: a letter is seen in several cells
@@ -42,14 +41,14 @@ def language_weights(probs_SA: np.ndarray, alphabet: str) -> np.ndarray | None:
         probs_SA: Class probabilities of the cells that are not blank.
         alphabet: Character of each class from 1.
     """
-    classes, factors_LC = _factors(alphabet)
+    classes, alike_LC, factors_LC = _factors(alphabet)
     if not len(classes):
         return None
     probs_SC = probs_SA[:, classes]
     probs_SC = probs_SC[probs_SC.max(1, initial=0) > LEAST]
     if not len(probs_SC):
         return None
-    likely_SL = 1 + probs_SC @ (factors_LC - 1).T  # letters without accents have the factor 1
+    likely_SL = 1 + probs_SC @ (alike_LC - 1).T  # letters without accents have the factor 1
     evidence = np.append(SHARE * np.log(likely_SL).sum(0), 0.0)  # the last one: no such language
     chance = np.exp(evidence - evidence.max())
     chance /= chance.sum()
@@ -61,12 +60,18 @@ def language_weights(probs_SA: np.ndarray, alphabet: str) -> np.ndarray | None:
 
 
 @lru_cache(4)
-def _factors(alphabet: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the classes of letters with accents, and how much more usual each is in each language (L, C).
+def _factors(alphabet: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the classes (C,) of letters with accents, and how much more usual each is in each language (L, C), twice.
 
-    The capitals of ß and ı have no accents. A head without more letters than LATIN learnt from English: it has none.
+    The first factors take all these letters as equally usual, which tells languages apart better; the second ones
+    know that ł is of one language and é of many. The capitals of ß and ı have no accents. A head without more letters
+    than LATIN learnt from English: it has none.
     """
     own = {name: {ch for ch in letters + letters.upper() if ch >= "À"} for name, letters in ACCENTS.items()}
     known = sorted(set().union(*own.values()) & set(alphabet)) if set(alphabet) > set(LATIN) else []
-    factors = [[USUAL / len(letters) if ch in letters else FOREIGN for ch in known] for letters in own.values()]
-    return np.array([alphabet.index(ch) + 1 for ch in known], int), np.array(factors, np.float32)
+    shares_LC = np.array([[(ch in letters) / len(letters) for ch in known] for letters in own.values()], np.float32)
+    mean_C = np.maximum(shares_LC.sum(0), 1e-9) / LANGUAGES
+    alike_LC, factors_LC = (
+        np.where(shares_LC > 0, factors, np.float32(FOREIGN)) for factors in (USUAL * shares_LC, shares_LC / mean_C)
+    )
+    return np.array([alphabet.index(ch) + 1 for ch in known], int), alike_LC, factors_LC

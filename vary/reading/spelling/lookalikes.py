@@ -98,6 +98,11 @@ def one_shape(first: str, second: str) -> bool:
     """
     if second in _GROUP_OF.get(first, ""):
         return second not in GROUPS[1]
+    return differ_by_mark(first, second)
+
+
+def differ_by_mark(first: str, second: str) -> bool:
+    """Return whether two characters are one letter with different marks, or with and without one, such as l and ł."""
     return first != second and first.isalpha() and _without_mark(first) == _without_mark(second)
 
 
