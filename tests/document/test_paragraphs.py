@@ -24,6 +24,20 @@ def test_entries_with_hanging_indents_are_paragraphs_of_their_own() -> None:
     assert texts(*lines) == [f"{name} {WIDE} and its last words." for name in names]
 
 
+@pytest.mark.parametrize("indent", [30, 40])
+def test_clauses_keep_their_rows_that_hang_behind_their_numbers(indent) -> None:
+    clause = f"{WIDE} and its words."
+    lines = [
+        line("1.1", 10, 60),
+        line(clause, 50, 60),
+        line(clause, 10 + indent, 78),
+        line("The end.", 10 + indent, 96),
+    ]
+    lines += [line("1.2", 10, 132), line("Another one.", 50, 132)]
+    read = [" ".join(text.split()) for text in texts(*lines)]
+    assert read == [f"1.1 {clause} {clause} The end.", "1.2 Another one."]
+
+
 def letter(first: str) -> list[TextLine]:
     """Single rows far apart, and two paragraphs of close rows, as in letters."""
     tops = [(first, 60), ("Dear Sir or Madam,", 96), (f"A {WIDE}", 132), (f"b {WIDE}", 150), ("Some words.", 168)]
@@ -72,6 +86,14 @@ def test_drawn_bullets_are_list_marks(drawn) -> None:
     page = laid_out(*lines, evidence=evidence)
     assert "- rope\n- two lamps\n  - with batteries\n- whistle" in Document("a", "m", [page]).markdown()
     assert all(len(one.characters) == len(one.text) for one in page.lines)
+
+
+@pytest.mark.parametrize("ground", [(0.0, 0.0, 600.0, 800.0), (10.0, 50.0, 160.0, 130.0)])
+def test_drawn_bullets_on_a_ground_are_list_marks(ground) -> None:
+    lines = [line(text, 40, 60 + 20 * k) for k, text in enumerate(("rope", "two lamps", "whistle"))]
+    areas = [(ground, 40), *(((24.0, 65.0 + 20 * k, 29.0, 70.0 + 20 * k), 250) for k in range(3))]
+    page = laid_out(*lines, evidence=Evidence(areas=areas))
+    assert "- rope\n- two lamps\n- whistle" in Document("a", "m", [page]).markdown()
 
 
 def test_a_shape_that_is_no_bullet_adds_nothing() -> None:

@@ -207,6 +207,22 @@ def test_bold_lines_above_text_are_headings(title, kind, level) -> None:
         assert (found.blocks[0].kind, found.blocks[0].level) == (kind, level)
 
 
+@pytest.mark.parametrize("start", [0, 3])
+def test_a_bold_line_with_a_number_is_a_heading_though_it_looks_like_an_item(start) -> None:
+    title = line("4. Conclusion", 10, 100)
+    title.styles = [(start, 13, "bold")]
+    text = [line("the text below runs on over a line and", 10, 126), line("ends here.", 10, 144)]
+    assert [(one.kind, one.level) for one in page(block(title), block(*text), PROSE).blocks[:2]] == [
+        ("heading", 2),
+        ("text", 0),
+    ]
+
+
+def test_bold_items_of_a_list_are_no_headings() -> None:
+    items = [bold(f"{k + 1}. Lamps", 10, 100 + 18 * k) for k in range(3)]
+    assert kinds(page(*map(block, items), PROSE)) == ["list", "text"]
+
+
 def test_a_bold_word_above_an_amount_is_no_heading() -> None:
     found = page(block(bold("Sum of this invoice", 10, 100)), block(line("$4.22", 10, 130)), PROSE)
     assert kinds(found) == ["text", "text", "text"]

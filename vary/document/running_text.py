@@ -15,6 +15,7 @@ from itertools import chain, pairwise
 from .elements import HYPHENS, ITEM, LEADER, LINK, LOST, Block, Line, Page, Span
 
 ADDRESS = re.compile(r"\w[@.]\w")
+RULE = re.compile(r"([-=*~#+])\1{3,}")  # a row of one sign, which is typed as a rule
 NOTE = 0.93  # height of the lines of a note, as a share of the text's
 SHORT_LINES = 24  # width of a block of lines that each stand for themselves, in heights of its lines
 
@@ -38,6 +39,7 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
             or separate
             or right - _ends(before, block.angle)[1] > max(0.15 * (right - left), _first_word(line, block.angle))
             or ITEM.match(line.text)
+            or any(RULE.fullmatch(one.text) for one in (before, line))
             or LEADER.search(before.text)
         ):
             text += "\n"

@@ -228,11 +228,18 @@ def _with_bold_headings(blocks: list[Block]) -> list[Block]:
 
 def _is_bold_heading(block: Block, below: Block) -> bool:
     text, size = block.text.strip(), block.lines[0].height if block.lines else 0.0
-    if block.kind != "text" or not 0 < len(block.lines) <= BOLD_LINES or below.kind not in ("text", "list"):
+    single = block.kind == "list" and len(block.lines) == 1 and _NUMBER.match(text) is not None
+    if not (block.kind == "text" or single) or not 0 < len(block.lines) <= BOLD_LINES:
+        return False
+    if below.kind not in ("text", "list"):
         return False
     if not 1 < len(text) <= MAX_BOLD or text[-1] in ".,;:" or _CELLS.search(text) or CAPTION.match(text):
         return False
-    if not any(ch.isalpha() for ch in text) or _bold_share(block.lines) < 0.9 or _bold_share(below.lines) > 0.5:
+    if (
+        not any(ch.isalpha() for ch in text)
+        or _bold_share(block.lines, _number_end(text)) < 0.9
+        or _bold_share(below.lines) > 0.5
+    ):
         return False
     hang = HANG if _NUMBER.match(text) is None else 3.0  # a term stands to the left of its meaning
     beside = -hang * size < block.box[0] - below.box[0] < 3 * size or below.kind == "list"
@@ -240,8 +247,16 @@ def _is_bold_heading(block: Block, below: Block) -> bool:
     return near and (_NUMBER.match(text) is not None or below.kind == "list" or len(below.lines) > 1)
 
 
-def _bold_share(lines: list[Line]) -> float:
-    return sum(_count_in_style(line, "bold") for line in lines) / max(1, sum(len(line.text) for line in lines))
+def _number_end(text: str) -> int:
+    """Return the number of characters of the number of a heading."""
+    number = _NUMBER.match(text)
+    return number.end() if number else 0
+
+
+def _bold_share(lines: list[Line], number: int = 0) -> float:
+    """Return the share of characters in bold type. number: characters at the start that may have any type."""
+    bold = sum(_count_in_style(line, "bold") for line in lines)
+    return bold / max(1, sum(len(line.text) for line in lines) - number)
 
 
 # -- lists -----------------------------------------------------------------------------------------------------------

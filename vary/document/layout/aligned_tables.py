@@ -9,6 +9,7 @@ Frame: pixels of the page image, turned upright.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -40,6 +41,7 @@ LOOSE = 2  # rows of one cell in a row, within a table, which stand below no cel
 BELOW_EM = 0.5  # between the left edges of a cell's lines
 NEXT = 1.1  # step to a further line of a cell, as a multiple of the step between rows
 LARGER = 1.25  # type of a title, as a multiple of the table's
+NOTE_STEP, NOTE_EM = 1.2, 2.0  # from a table to a note below it, as a multiple of its step; widest blank of a note
 TITLE_STEP = 2.0  # from a title to the table, as a multiple of the step between rows
 FILLED = 0.4  # least share of places with text
 APART_EM = 1.5  # between rows of words that are a table
@@ -189,12 +191,25 @@ def _without_titles(rows: list[PrintedRow]) -> list[PrintedRow]:
     return rows
 
 
+def _without_notes(rows: list[PrintedRow]) -> list[PrintedRow]:
+    """Return rows without those below the table that are farther away than its rows and run over its first columns."""
+    while len(rows) > MIN_ROWS:
+        steps = [b.middle - a.middle for a, b in pairwise(rows)]
+        last = rows[-1].stretches
+        close = all(b.x0 - a.x1 < NOTE_EM * rows[-1].em for a, b in pairwise(last))
+        first = PrintedRow([replace(last[0], end=last[-1].end)]) if last[0].line is last[-1].line else rows[-1]
+        if steps[-1] < NOTE_STEP * float(np.median(steps)) or not close or not _runs_over(first, rows[:-1]):
+            break
+        rows = rows[:-1]
+    return rows
+
+
 def _runs_over(row: PrintedRow, below: Sequence[PrintedRow]) -> bool:
     """Return whether a row begins with text at the left edge of the rows below that runs over their first columns.
 
     The name of several columns stands to the right of the names of rows.
     """
-    first, head = row.stretches[0], below[0].stretches
+    first, head = row.stretches[0], next((one.stretches for one in below if len(one.stretches) > 2), [])
     left = min(one.stretches[0].x0 for one in below)
     fewer = len(row.stretches) < len(head) > 2
     return fewer and first.x0 < left + BELOW_EM * row.em and first.x1 > head[1].x0
@@ -211,7 +226,7 @@ def _tables(run: list[PrintedRow], em: float) -> Iterator[tuple[list[PrintedRow]
             best = end, strips if len(strips) >= len(best[1]) or end > 2 * MIN_ROWS else best[1]
         if best[0]:
             part = _without_titles(_without_text_below(run[: best[0]]))
-            part = _from_head(part, find_strips(part, em))
+            part = _without_notes(_from_head(part, find_strips(part, em)))
             if len(part) >= MIN_ROWS:
                 yield part, find_strips(part, em)
         run = run[max(1, best[0]) :]

@@ -6,18 +6,19 @@ Frame: pixels of the page image, turned upright.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
-from ...io.box import Box, area, shared_area
+from ...io.box import Box, area, shared_area, union
 from ..blocks import to_block
 from ..elements import Block
 from ..evidence import Evidence
 from ..lines import PageRegion, TextLine
 from .aligned_tables import find_aligned_tables
 from .bitmap import find_drawn_objects
-from .bullets import add_bullets, mark_labels
+from .bullets import add_bullets, join_signs, mark_labels
 from .figures import find_figures
 from .form_fields import place_form_fields
 from .gutters import split_columns, zones
@@ -25,6 +26,8 @@ from .reading_order import order_blocks
 from .ruled_tables import find_ruled_tables
 
 CHART = 0.3  # share of a grid that is drawn in, for it to be no table
+LEAN, SAME_LEAN = 0.003, 0.005  # slope from which a page is laid out as if it were level; by which lines differ in it
+LEAN_CHARACTERS, LEAN_SHARE = 40, 0.7  # characters of the lines that show a slope; share of them that agree
 CERTAIN = 0.75  # mean confidence of a line of text; ink that is read with less may be a drawing
 
 
@@ -44,7 +47,10 @@ def lay_out(
         styles: names of the columns of `TextLine.styles`.
         scale: the boxes of the blocks are those of the lines divided by it.
     """
-    lines = place_form_fields(lines, evidence.fields)
+    slope = find_slope(lines)
+    if slope:
+        lines, evidence = [shear(line, -slope) for line in lines], _shear_evidence(evidence, -slope)
+    lines = place_form_fields([join_signs(line) for line in lines], evidence.fields)
     em = usual_size(lines)
     lines, evidence = add_bullets(mark_labels(lines, evidence.tags), evidence)
     regions = [one for one in find_ruled_tables(lines, evidence, em) if not _is_chart(one.box, evidence)]
@@ -55,7 +61,8 @@ def lay_out(
     rest = _without(rest, regions)
     rest, gutters = split_columns(rest, [region.box for region in regions], stacks=False)
     regions += find_aligned_tables(zones(rest, gutters), em)
-    return [to_block(block, scale, styles) for block in order_blocks(_without(rest, regions), regions)]
+    blocks = [to_block(block, scale, styles) for block in order_blocks(_without(rest, regions), regions)]
+    return [_shear_block(block, slope) for block in blocks] if slope else blocks
 
 
 def find_evidence(image: Image.Image | np.ndarray, lines: Sequence[TextLine]) -> Evidence:
@@ -91,3 +98,46 @@ def _is_chart(box: Box, evidence: Evidence) -> bool:
 def _overlaps(box: Box, regions: list[PageRegion]) -> bool:
     """Return whether most of a box lies in a region."""
     return any(shared_area(box, region.box) > 0.5 * area(box) for region in regions)
+
+
+# -- pages that lean ---------------------------------------------------------------------------------------------------
+
+
+def find_slope(lines: Sequence[TextLine]) -> float:
+    """Return the slope of most lines of a page, pixels down for each pixel to the right; 0 for pages that lie level."""
+    known = [(line.slope, len(line.text)) for line in lines if line.slope]  # short lines show none
+    if len(known) < 3 or sum(count for _, count in known) < LEAN_CHARACTERS:
+        return 0.0
+    slopes, counts = np.array(sorted(known)).T
+    weights = np.cumsum(counts**2)  # long lines know it better
+    slope = float(slopes[np.searchsorted(weights, weights[-1] / 2)])
+    agree = float(counts[np.abs(slopes - slope) < SAME_LEAN].sum() / counts.sum())
+    return slope if abs(slope) >= LEAN and agree >= LEAN_SHARE else 0.0
+
+
+def shear(line: TextLine, slope: float) -> TextLine:
+    """Return a line of a levelled page: its characters moved down by `slope` for each pixel to the right."""
+    down = slope * line.boxes[:, [0, 2]].mean(1)
+    return replace(line, boxes=line.boxes + np.stack([0 * down, down, 0 * down, down], 1), slope=0.0)
+
+
+def _shear_box(box: Box, slope: float) -> Box:
+    down = slope * (box[0] + box[2]) / 2
+    return box[0], box[1] + down, box[2], box[3] + down
+
+
+def _shear_evidence(evidence: Evidence, slope: float) -> Evidence:
+    moved = {
+        name: [_shear_box(box, slope) for box in getattr(evidence, name)] for name in ("rules", "pictures", "drawings")
+    }
+    areas = [(_shear_box(box, slope), colour) for box, colour in evidence.areas]
+    return replace(evidence, areas=areas, **moved)
+
+
+def _shear_block(block: Block, slope: float) -> Block:
+    """Return a block with its lines and characters where they lie on the page."""
+    for line in block.lines:
+        line.characters = [_shear_box(box, slope) for box in line.characters]
+        line.box = union(line.characters)
+    block.box = union(one.box for one in block.lines) if block.kind == "text" else _shear_box(block.box, slope)
+    return block

@@ -5,6 +5,7 @@ Frame: pixels of the page image, turned upright.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,8 +18,12 @@ SMALL_EM, LARGE_EM = 0.15, 0.6  # sides of a bullet
 NEAR_EM, FAR_EM = 0.15, 2.0  # white between a bullet and its line
 LEVEL_EM = 0.35  # between the middles of both
 APART_EM, SAME_EM = 0.4, 0.15  # white around a bullet; by which a shape drawn twice differs
+GROUND_EM = 1.2  # least side of a filled area or frame on which a bullet stands
 ROUND = 1.5  # longer side, as a multiple of the shorter one
 MARK = "• "
+ALL_SIGNS = 4  # least length of a row of nothing but one sign
+SIGNS, SIGN_SHARE, SLIPS = 8, 0.5, 0.1  # least length of a row of one sign; its share; share of letters and digits
+RULED_WITH, DASHES = "-=*~#+", dict.fromkeys("–—−_", "-")
 LABEL = 8  # characters of the label of a list item
 
 
@@ -36,6 +41,23 @@ def add_bullets(lines: Sequence[TextLine], evidence: Evidence) -> tuple[list[Tex
     marked = [_with_mark(line, found[k]) if k in found else line for k, line in enumerate(lines)]
     drawings = [box for box in evidence.drawings if box not in used]
     return marked, replace(evidence, drawings=drawings, areas=[one for one in evidence.areas if one[0] not in used])
+
+
+def join_signs(line: TextLine) -> TextLine:
+    """Return a row of one sign, such as a rule that is typed on a receipt, without blanks and slips of the reader."""
+    inked = [k for k, ch in enumerate(line.text) if ch != " "]
+    signs = Counter(DASHES.get(line.text[k], line.text[k]) for k in inked)
+    usual, count = signs.most_common(1)[0] if signs else ("", 0)
+    if (
+        len(inked) < (SIGNS if count < len(inked) else ALL_SIGNS)
+        or usual not in RULED_WITH
+        or count < SIGN_SHARE * len(inked)
+    ):
+        return line
+    if sum(count for ch, count in signs.items() if ch.isalnum()) > SLIPS * len(inked):
+        return line
+    kept = {name: array[inked] for name in line.PER_CHARACTER if (array := getattr(line, name)) is not None}
+    return replace(line, text=usual * len(inked), alternatives=(), **kept)
 
 
 def mark_labels(lines: Sequence[TextLine], tags: Sequence[tuple[str, str, Box]]) -> list[TextLine]:
@@ -70,10 +92,11 @@ def _with_label(line: TextLine, labels: Sequence[Box]) -> TextLine:
 
 
 def _is_part(shape: Box, shapes: Sequence[Box], em: float) -> bool:
-    """Return whether another shape lies close, as in a drawing; the same shape drawn twice does not count."""
+    """Return whether another shape lies close, as in a drawing. The same one drawn twice and a ground do not count."""
     reach = APART_EM * em
     return any(
-        shape[0] - reach < other[2]
+        not (middle_within(shape, other) and min(other[2] - other[0], other[3] - other[1]) > GROUND_EM * em)
+        and shape[0] - reach < other[2]
         and other[0] < shape[2] + reach
         and shape[1] - reach < other[3]
         and other[1] < shape[3] + reach

@@ -34,6 +34,7 @@ HEAD_EM = 1.5  # between the lines of a name in the head
 PITCH = 0.15  # by which the steps between characters of fixed-width type differ
 MONO = STYLES.index("mono")
 _NUMBER = re.compile(r"[\d.,:%$€£¥()+/–−-]*\d[\d.,:%$€£¥()+/–−-]*|[–—-]+|n/?a|[A-Z]{3} ?[\d.,]+", re.I)
+_YEAR = re.compile(r"(19|20)\d\d")
 
 Merged = tuple[int, int, int, int]  # row, column, rows, columns of a cell that covers several
 
@@ -274,7 +275,8 @@ def _is_group_row(merged: list[Merged], cells: list[list[str]]) -> bool:
     if len(cells) < 3:
         return False
     over = [m for m in merged if m[0] == 0 and m[3] < len(cells[0])]
-    return bool(over) and all(all(cells[1][m[1] : m[1] + m[3]]) for m in over) and not any(map(is_numeric, cells[1]))
+    numbers = any(is_numeric(text) and not _YEAR.fullmatch(text) for text in cells[1])
+    return bool(over) and all(all(cells[1][m[1] : m[1] + m[3]]) for m in over) and not numbers
 
 
 def head_size(places: list[list[Place]], wide: int) -> int:
@@ -310,6 +312,8 @@ def group_rows(
     full = max((len(row) for row in places), default=0)
     usual = [step for step, row in zip(steps, places[1:], strict=True) if len(row) >= 0.7 * full]
     typical = float(np.median(usual or steps or [0.0]))
+    last = [row[-1][2] for row in places if len(row) >= 0.7 * full]
+    amounts = len(strips) if sum(map(is_numeric, last)) > 0.5 * len(last) else -1
     groups: list[list[PrintedRow]] = []
     for k, row in enumerate(rows):
         if k == 0 or any(rows[k - 1].middle < y < row.middle for y in ruled):
@@ -317,13 +321,19 @@ def group_rows(
         elif k < head:
             joined = steps[k - 1] < HEAD_EM * row.em and not any(last > first for first, last, _ in places[k - 1])
         else:
-            near = steps[k - 1] < CLOSE * typical and len(places[k]) < 0.7 * full
+            near = steps[k - 1] < CLOSE * typical and len(places[k]) < 0.7 * full and not _is_sum(places[k], amounts)
             joined = k != head and (near or steps[k - 1] < LINE_EM * row.em)
         if joined:
             groups[-1].append(row)
         else:
             groups.append([row])
     return groups
+
+
+def _is_sum(row: Sequence[Place], amounts: int) -> bool:
+    """Return whether a row ends with an amount below others. amounts: number of the last column if it holds amounts."""
+    _, column, text = row[-1]
+    return column == amounts and is_numeric(text.split()[-1])
 
 
 def holds_numbers(columns: Sequence[Sequence[str]]) -> bool:

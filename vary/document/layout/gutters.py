@@ -27,6 +27,7 @@ FILLED = 0.8  # usual length of the lines of a column of text, in that of its lo
 KEYED = 0.8  # share of labels in fixed-width type, and of text on their right in other type
 LEVEL_EM, LEVEL = 0.3, 0.8  # labels are level with text on their right: least share of them
 APART_EM = 1.6  # step from label to label; lines of a paragraph have less
+CHANCE_EM, CHANCE_HIGH_EM = 0.5, 10  # white above and below blanks that are level by chance; their height
 WIDE_EM = 10  # a piece at least this wide is running text; narrower ones are cells, numbers, labels
 
 
@@ -144,7 +145,6 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
         return []
     found, typed = [], np.zeros(len(boxes), bool)
     typed[: len(lines)] = [has_pitch(line) for line in lines]
-    left_edge, right_edge = boxes[wide, 0].min(), boxes[wide, 2].max()
     white = np.array(
         [
             (k, a, b)
@@ -152,7 +152,7 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
             for a, b, _ in _word_gaps(line, (BLANK_EM if is_mono(line) else PARTED_EM) * max(em, line.em_px))
         ]
     )
-    for x in np.arange(left_edge + 4 * em, right_edge - 4 * em, 0.25 * em):
+    for x in np.arange(boxes[wide, 0].min() + 4 * em, boxes[wide, 2].max() - 4 * em, 0.25 * em):
         sides = wide & (boxes[:, 2] < x + 0.3 * em), wide & (boxes[:, 0] > x - 0.3 * em)
         if min(side.sum() for side in sides) < 3:
             continue
@@ -181,7 +181,18 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
                 continue
             found.append((int((inside & (left | right)).sum()), float(x), float(top), float(bottom)))
     strips = [_between(gutter, boxes, solid, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
-    return [_grow(gutter, boxes, solid, em, white) for gutter in strips]
+    strips = [_grow(gutter, boxes, solid, em, white) for gutter in strips]
+    return [gutter for gutter in strips if not _is_chance(gutter, boxes, em, white)]
+
+
+def _is_chance(gutter: Gutter, boxes: np.ndarray, em: float, white: np.ndarray) -> bool:
+    """Return whether lines of the same paragraph close above and below run over a low strip: blanks that are level."""
+    x, top, bottom = gutter
+    low, high = boxes[_crossing(boxes, x, em, white)][:, [1, 3]].T
+    middles = (low + high) / 2
+    above, below = top - high[middles < top + 0.5 * em], low[middles > bottom - 0.5 * em] - bottom
+    near = min(above, default=np.inf) < CHANCE_EM * em and min(below, default=np.inf) < CHANCE_EM * em
+    return bool(bottom - top < CHANCE_HIGH_EM * em and near)
 
 
 def _is_filled(column: np.ndarray) -> bool:

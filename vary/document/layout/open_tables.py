@@ -30,6 +30,7 @@ NEAR = 3.0  # px, between rules that are one, or that touch
 MIN_RULES = 3
 HEAD_EM = 1.2  # from names of columns to the rule below them
 SAME_EM = 0.5  # between the left edges of the lines of a cell
+LABEL = 50  # characters in the label of a row
 SIDE_EM = 1.0  # by which the ends of the rules of one table differ
 
 Segment = tuple[float, float, float]  # place, start, end of a level or upright rule
@@ -89,8 +90,18 @@ def _tables_between(
             edges = edges[1:]
         inside = [row for row in rows if edges and edges[0] <= row.middle < edges[-1]]
         table = table_of_bands(inside, edges, em) if len(edges) >= MIN_RULES else None
-        if table is not None:
+        if table is not None and not _lacks_labels(lines, (left, edges[0], right, edges[-1]), table):
             yield (left, edges[0], right, edges[-1]), table
+
+
+def _lacks_labels(lines: Sequence[TextLine], box: Box, table: CellTable) -> bool:
+    """Return whether rules stand above and below the numbers alone, and the labels of the rows are on their left."""
+    first = [row[0] for row in table.cells if row[0]]
+    if sum(map(is_numeric, first)) < 0.8 * len(first):
+        return False
+    left, top, _, bottom = box
+    beside = [line for line in lines if line.box[2] < left + line.em_px and top < sum(line.box[1::2]) / 2 < bottom]
+    return sum(len(line.text) < LABEL for line in beside) >= max(2, 0.7 * len(first), 0.8 * len(beside))
 
 
 def _names_above(lines: Sequence[TextLine], box: Box, rows: list[PrintedRow]) -> PrintedRow | None:

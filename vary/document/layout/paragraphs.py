@@ -8,6 +8,7 @@ Frame: pixels of the page image, turned upright.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -26,6 +27,8 @@ SIZE = 0.18  # by which the type of two blocks differs
 LARGE = 1.15  # type of a heading, as a multiple of the usual one
 CENTRE_EM = 1.0  # between the middles of centred rows
 BLANK_EM = 0.25
+AT_EM = 0.4  # between the text behind the number of a clause and its further rows
+_CLAUSE = re.compile(r"(\d+(?:\.\d+)*[.)]?)\s+")
 SENTENCE_ENDS = frozenset(".!?:;")
 
 
@@ -130,10 +133,27 @@ def _begins(before: Row, row: Row, right: float, left: float | None, large: floa
     if row.em_px >= large and abs(middles[0] - middles[1]) < CENTRE_EM * row.em_px:
         return False
     shift = row.box[0] - before.box[0]
+    if alone and shift > 0 and _is_under(row, before):
+        return False
+    if shift < 0 and _is_under(before, row):
+        return True
     if INDENT_EM * row.em_px < shift < MAX_INDENT_EM * row.em_px:
         return True
     ends = not alone or before.pieces[-1].text.rstrip()[-1:] in SENTENCE_ENDS
     return shift < -INDENT_EM * row.em_px and ends and _is_short(before, row, right)
+
+
+def _is_under(row: Row, clause: Row) -> bool:
+    """Return whether a row begins below the text of a clause, behind its number: `1.1` or `2.`."""
+    first = clause.pieces[0]
+    found = _CLAUSE.match(first.text + " ")
+    if found is None:
+        return False
+    end, inside = float(first.boxes[len(found[1]) - 1, 2]), found.end() < len(first.text)
+    if not inside and len(clause.pieces) == 1:
+        return False
+    start = float(first.boxes[found.end(), 0]) if inside else clause.pieces[1].box[0]
+    return end < row.box[0] < start + AT_EM * row.em_px
 
 
 def _hangs(run: Sequence[Row], right: float) -> bool:

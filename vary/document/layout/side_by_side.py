@@ -54,6 +54,8 @@ def _borders(rows: Sequence[PrintedRow], strips: Strips, em: float) -> list[int]
     count = len(columns) // 2
     if count > 1 and _keys(columns) == [True, False] * count:
         return list(range(1, len(strips), 2))
+    if count > 1 and _is_folded(columns):
+        return list(range(1, len(strips), 2))
     widths = [right - left for left, right in strips]
     least = max([APART_EM * em, *(LIKE * width for width in widths)])
     wide = [k for k, width in enumerate(widths) if width >= least]
@@ -67,6 +69,17 @@ def _borders(rows: Sequence[PrintedRow], strips: Strips, em: float) -> list[int]
     heads = [[column[0] for column in part if column] for part in texts]
     named = all(holds_numbers(part) and not _is_number_column(part[0]) for part in texts)
     return wide if named or all(head == heads[0] for head in heads) else []
+
+
+def _is_folded(columns: Sequence[Sequence[Stretch]]) -> bool:
+    """Return whether columns without a head are names and amounts in turns: a list that goes on next to itself."""
+    texts = [[one.text for one in column] for column in columns]
+    if len(texts) % 2 or not all(len(column) > 1 for column in texts):
+        return False
+    names, amounts = texts[::2], texts[1::2]
+    return all(all(map(is_numeric, column)) for column in amounts) and not any(
+        is_numeric(text) for column in names for text in column
+    )
 
 
 def _is_number_column(texts: Sequence[str]) -> bool:

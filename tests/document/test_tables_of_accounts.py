@@ -1,0 +1,119 @@
+"""Tables of invoices, accounts and forms: stripes, labels beside rules, notes below, lists in two columns."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from tests.document.test_layout import grid, laid_out, line, row, tables
+from tests.document.test_unruled_tables import placed
+from vary.document.elements import Document
+from vary.document.evidence import Evidence
+from vary.document.layout.gutters import split_columns
+from vary.document.lines import TextLine
+
+ITEMS = [["No", "Item", "Sum"], ["1", "Oak board", "222.00"], ["2", "Hinges", "34.00"], ["3", "Delivery", "12.50"],
+         ["4", "Returned", "-12.00"], ["5", "Wax", "6.90"]]  # fmt: skip
+XS = [14.0, 90.0, 300.0]
+
+
+def stripes(rows: list[int], edges: list[float]) -> Evidence:
+    boxes = [(a, 76.0 + 22 * k, b, 98.0 + 22 * k) for k in rows for a, b in pairwise(edges)]
+    return Evidence(areas=[(box, 230) for box in boxes])
+
+
+@pytest.mark.parametrize("filled", [[0, 1, 3, 5], [0, 2, 4], [1, 3, 5]])
+@pytest.mark.parametrize("edges", [[10.0, 85.0, 280.0, 380.0], [10.0, 380.0]])
+def test_a_table_with_every_second_row_filled_is_whole(filled, edges) -> None:
+    total = row(230, (200, "Total"), (300, "263.40"))
+    (table, *_) = tables(laid_out(*placed(ITEMS, XS), *total, evidence=stripes(filled, edges)))
+    assert table.cells[: len(ITEMS)] == ITEMS
+
+
+def test_filled_headings_above_paragraphs_are_no_table() -> None:
+    lines = [
+        line("First part", 14, 80),
+        line("A sentence between two bars of colour.", 14, 102),
+        line("Second", 14, 124),
+    ]
+    assert not tables(laid_out(*lines, evidence=stripes([0, 2], [10.0, 380.0])))
+
+
+SUMS = [["", "2031", "2030"], ["Revenue", "12,480", "11,906"], ["Products", "9,100", "8,845"],
+        ["Cost", "(7,204)", "(7,011)"], ["Profit", "5,276", "4,895"], ["Tax", "(904)", "(811)"]]  # fmt: skip
+
+
+def test_rules_above_and_below_the_numbers_alone_keep_the_labels() -> None:
+    lines = [one for one in placed([["-", *cells[1:]] for cells in SUMS], [14, 250, 350]) if one.text != "-"]
+    lines += [line(cells[0], 14, 80 + 22 * k) for k, cells in enumerate(SUMS) if k]
+    rules = [(x, y, x + 90.0, y + 1) for x in (235.0, 325.0) for y in (98.0, 164.0, 186.0)]
+    assert [one.cells for one in tables(laid_out(*lines, evidence=Evidence(rules=rules)))] == [SUMS]
+
+
+def test_years_below_names_of_periods_are_a_head_of_two_rows() -> None:
+    head = row(58, (215, "Three months"), (425, "Six months"))
+    body = [["Revenue", "12,480", "11,906", "24,011", "22,870"], ["Cost", "7,204", "7,011", "13,990", "13,377"],
+            ["Profit", "5,276", "4,895", "10,021", "9,493"]]  # fmt: skip
+    years = row(80, (200, "2031"), (300, "2030"), (400, "2031"), (500, "2030"))
+    lines = [
+        one
+        for k, cells in enumerate(body)
+        for one in row(102 + 22 * k, *zip([14, 200, 300, 400, 500], cells, strict=True))
+    ]
+    (table,) = tables(laid_out(*head, *years, *lines))
+    assert table.cells[2:] == body
+    assert [one for one in table.merged if one[3] > 1] == [(0, 1, 1, 2), (0, 3, 1, 2)]
+
+
+def test_sums_closer_than_the_items_are_rows_of_their_own() -> None:
+    sums = [
+        one
+        for k, text in enumerate(("263.40", "52.68", "316.08"))
+        for one in row(222 + 15 * k, (90, "Sum"), (300, text))
+    ]
+    (table,) = tables(laid_out(*placed(ITEMS, XS, step=26), *sums))
+    assert [cells[-1] for cells in table.cells[-3:]] == ["263.40", "52.68", "316.08"]
+
+
+def test_a_note_below_and_a_line_above_a_table_are_no_rows_of_it() -> None:
+    above = row(20, (14, "Sort code 20-45-77"), (180, "Account 51230098"))
+    title = line("Your transactions", 14, 50)
+    note = line("| does not stop ... ends here", 14, 80 + 22 * 6 + 14)
+    page = laid_out(*above, title, note, *placed(ITEMS, XS))
+    assert [one.cells for one in tables(page)] == [ITEMS]
+
+
+def test_names_and_amounts_in_turns_are_two_lists() -> None:
+    food = [["Porridge", "4.20"], ["Two eggs", "6.50"], ["Kippers", "8.75"]]
+    drinks = [["Tea, a pot", "2.60"], ["Coffee", "2.90"], ["Cocoa", "3.40"]]
+    lines = [*placed(food, [10, 210]), *placed(drinks, [290, 490])]
+    assert [one.cells for one in tables(laid_out(*lines))] == [food, drinks]
+
+
+def test_a_field_with_its_label_over_two_columns_of_a_form_keeps_both() -> None:
+    evidence = grid([10, 210, 310, 410], [90, 130, 170])
+    evidence.rules = [one for one in evidence.rules if not (one[0] == 310 and one[2] == 311)]
+    evidence.rules += [(310.0, 90.0, 311.0, 130.0)]
+    lines = row(93, (14, "Car"), (214, "Make"), (314, "Since")) + row(112, (14, "WX31"), (214, "ROVER"), (314, "2029"))
+    lines += row(133, (14, "Street"), (214, "Town")) + row(152, (14, "12 DOCK ROAD"), (214, "BRISTOL"))
+    page = laid_out(*lines, evidence=evidence)
+    shown = Document("a", "m", [page]).markdown()
+    assert all(text in shown for text in ("Street", "12 DOCK ROAD", "Town", "BRISTOL", "ROVER"))
+
+
+@pytest.mark.parametrize(("gap", "rows"), [(0, 4), (0, 8), (8, 4), (24, 4)])
+def test_blanks_of_a_column_that_are_level_by_chance_are_no_gutter(gap, rows) -> None:
+    """Three columns whose rows were read as one line each; some of the second have wide blanks, one below another."""
+
+    def joined(words: list[tuple[str, float]], y: float) -> TextLine:
+        boxes = [(x + 8.0 * k, y, x + 8.0 * k + 8, y + 15) for text, x in words for k in range(len(text) + 1)]
+        text = " ".join(text for text, _ in words)
+        return TextLine(text, np.array(boxes[: len(text)], np.float32), np.full(len(text), 0.9, np.float32), 16.0)
+
+    lines = []
+    for k in range(24):
+        parted = [("x" * (17 - gap // 8), 332.0), ("x" * 20, 476.0)] if 8 <= k < 8 + rows else [("x" * 38, 332.0)]
+        lines.append(joined([("x" * 34, 40.0), *parted, ("x" * 34, 660.0)], 60.0 + 19 * k))
+    assert sorted(round(x) for x, _, _ in split_columns(lines)[1]) == [322, 648]
