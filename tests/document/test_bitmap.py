@@ -89,3 +89,19 @@ def _flooded(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
 def test_edges_of_runs() -> None:
     assert edges(np.array([True, True, False, True])).tolist() == [0, 2, 3, 4]
     assert edges(np.zeros(3, bool)).tolist() == []
+
+
+def test_a_rule_leaves_small_type_below_it_alone() -> None:
+    page = np.full((120, 400), 255, np.uint8)
+    for left in range(20, 380, 4):  # stems of small type: 6 px high, 2 px apart
+        page[62:68, left : left + 2] = 40
+    text = page.copy()
+    page[56:58, 10:390] = 30  # a footnote's rule
+    assert (erase_rules(page, 16.0) == text).all()
+    assert (erase_rules(text, 16.0) == text).all()
+
+
+def test_a_light_rule_on_a_dark_ground_is_one() -> None:
+    page = np.full((100, 400), 60, np.uint8)
+    page[50:52, 10:390] = 250
+    assert len(find_drawn_objects(page, [], [], 16.0).rules) == 1

@@ -21,6 +21,7 @@ LONG_EM = 8.0  # length from which a level rule is no stroke of a letter
 BAND_PIXELS = 1_000_000  # of a page that are compared at once
 EDGE_PX = 2  # blurred edge of a rule
 GAP_PX = 3  # breaks in a rule
+SOLID = 0.75, 0.95  # share of a rule without its breaks; of a light one on a ground. Rows of small type have less
 INK = 40  # grey levels between ink and paper
 FIGURE_SHARE = 0.01  # least area of a figure, as a share of the page
 FIGURE_EM = 4.0  # shortest side of a figure
@@ -185,11 +186,11 @@ def _rules(pixels: np.ndarray, em: float, shortest_em: float) -> Iterator[Box]:
     thick = max(2, round(THICK_EM * em))
     least = int(shortest_em * em)
     runs: list[list[int]] = []  # left, top, right, bottom of open rules
-    for y, ridge in _ridges(pixels, thick, least):
+    for y, ridge, solid in _ridges(pixels, thick, least):
         x = np.flatnonzero(ridge)
         cuts = np.flatnonzero(np.diff(x) > GAP_PX)
         starts, ends = x[np.concatenate([[0], cuts + 1])], x[np.concatenate([cuts, [len(x) - 1]])]
-        long = ends - starts >= least
+        long = (ends - starts >= least) & (np.diff(cuts, prepend=-1, append=len(x) - 1) > solid * (ends - starts))
         for start, end in zip(starts[long].tolist(), ends[long].tolist(), strict=True):
             for run in runs:
                 if y - run[3] <= 2 and start < run[2] + least and end > run[0] - least:
@@ -202,23 +203,23 @@ def _rules(pixels: np.ndarray, em: float, shortest_em: float) -> Iterator[Box]:
             yield float(left), float(top), float(right), float(bottom + 1)
 
 
-def _ridges(pixels: np.ndarray, thick: int, least: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield rows of a page, and where they are darker or lighter than what lies above and below: `least` px or more.
+def _ridges(pixels: np.ndarray, thick: int, least: int) -> Iterator[tuple[int, np.ndarray, float]]:
+    """Yield rows of a page, and where they are darker than what lies above and below, or lighter: `least` px or more.
 
-    The page is taken in bands, which bounds the memory.
+    Also yields the share of a rule that must be so. The page is taken in bands, which bounds the memory.
     """
     step = max(thick, BAND_PIXELS // max(1, pixels.shape[1]))
     for start in range(thick, len(pixels) - thick, step):
         end = min(start + step, len(pixels) - thick)
         band = pixels[start - thick : end + thick].astype(np.int16)
         above, below = band[thick:-thick] - band[: -2 * thick], band[thick:-thick] - band[2 * thick :]
-        ridge = ((above < -CONTRAST) & (below < -CONTRAST)) | ((above > CONTRAST) & (below > CONTRAST))
+        dark, light = (above < -CONTRAST) & (below < -CONTRAST), (above > CONTRAST) & (below > CONTRAST)
         even = np.abs(np.diff(band[thick:-thick], axis=1, prepend=-EVEN)) <= EVEN
         faint = (above < -FAINT) & (below < -FAINT) & even
-        for y in np.flatnonzero((ridge | faint).sum(1) >= least).tolist():
-            marked = ridge[y] | _long_runs(faint[y], least)
-            if marked.sum() >= least:
-                yield start + y, marked
+        for y in np.flatnonzero((dark | light | faint).sum(1) >= least).tolist():
+            for marked, solid in zip((dark[y] | _long_runs(faint[y], least), light[y]), SOLID, strict=True):
+                if marked.sum() >= least:
+                    yield start + y, marked, solid
 
 
 def _long_runs(marked: np.ndarray, least: int) -> np.ndarray:
