@@ -6,8 +6,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from vary.document.layout.bitmap import BAND_PIXELS, edges, erase_rules, find_components, find_drawn_objects
+from vary.document.layout.bitmap import BAND_PIXELS, edges, erase_rules, find_components, find_drawn_objects, soften
 from vary.document.orientation import find_sideways_text
 
 
@@ -105,3 +106,14 @@ def test_a_light_rule_on_a_dark_ground_is_one() -> None:
     page = np.full((100, 400), 60, np.uint8)
     page[50:52, 10:390] = 250
     assert len(find_drawn_objects(page, [], [], 16.0).rules) == 1
+
+
+def test_pages_of_two_levels_get_soft_edges_and_no_others() -> None:
+    page = np.full((20, 20), 255, np.uint8)
+    page[5:15, 8:12] = 0
+    soft = np.asarray(soften(Image.fromarray(page)))
+    assert soft[10, 6:14].tolist() == [255, 223, 32, 0, 0, 32, 223, 255]
+    assert (soft[0] == 255).all()
+    page[0, 0] = 128
+    grey = Image.fromarray(page)
+    assert soften(grey) is grey

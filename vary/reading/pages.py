@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..document.elements import STATUSES, Document, Page
 from ..document.findings import FileInfo
-from ..document.layout.bitmap import lighten
+from ..document.layout.bitmap import lighten, soften
 from ..document.layout.running_heads import mark_running_heads
 from ..document.orientation import Orientation, restore_orientation, straighten, straighten_box
 from ..document.outline import apply_outline
@@ -99,6 +99,7 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
     image, dpi = source.image(number, FIRST_DPI, pixels=FIRST_PIXELS)
     if _shows_nothing(image):
         return Page(number, "blank", image.width, image.height, dpi)
+    image = image if dpi else soften(image)
     whole, sheet = image.size, find_sheet(image)
     image = lighten(image if sheet is None else flatten(image, sheet))
     turn = reader.find_orientation(image)

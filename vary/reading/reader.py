@@ -24,7 +24,7 @@ from ..document.orientation import Orientation, find_orientation, find_sideways_
 from ..io.box import scale_box
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
-from ..models.images.preprocess import fit
+from ..models.images.preprocess import fit, pad_right_below
 from .ctc import drop_echoes, find_lines, with_text
 from .field import Field
 from .network import ReadingNetwork
@@ -271,7 +271,8 @@ class Reader:
         erase(page, [enlarge(line, by) for line in read])
         last = scale
         for finer in (min(1.0, factor * scale) for factor in FINER):
-            left = fit(Image.fromarray(page), finer, self.preprocess["multiple"]).pixels
+            multiple = self.preprocess["multiple"]
+            left = fit(_shared(page), finer, multiple).pixels if finer < 1.0 else pad_right_below(page, multiple)
             if finer < 1.5 * last or time_is_up() or not may_hold_type(left):
                 break
             last, ratio = finer, finer / scale
@@ -387,3 +388,8 @@ def _scale_boxes(blocks: list[Block], by: float) -> list[Block]:
     page = Page(1, "ok", blocks=blocks)
     page.map_boxes(lambda box: scale_box(box, by))
     return page.blocks
+
+
+def _shared(pixels_HW: np.ndarray) -> Image.Image:
+    """Return the image of grey pixels, in the memory where they are."""
+    return Image.frombuffer("L", pixels_HW.shape[::-1], pixels_HW, "raw", "L", 0, 1)

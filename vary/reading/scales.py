@@ -29,14 +29,15 @@ MIN_CHARACTER = 0.5  # the same for one or two letters or digits
 MIN_MARK = 0.75  # the same for one or two other characters: ends of rules and specks look like dashes
 SURE_CELL = 0.8  # confidence from which a cell is not read again
 LONGEST_CELL = 2  # characters of a cell
+EDGE = 40  # grey levels between neighbouring pixels
+STROKE = 4, 8  # px, height of the lowest letters of small type, and width of the columns in which they are sought
+BAND_PIXELS = 1_000_000  # of an image in which strokes are sought at once
 CELL_SLOT = 64  # px, side of a cell's place
 CELLS_A_ROW = 10  # cells in a row
 CELL_INSET = 8  # px from the corner of a place to the cell
 CELL_PAD_EM = 0.6, 0.3  # around a cell, across and down
 MOST_CELLS = 400  # cells of a page
 WINDOW = (320, 512)  # px, height and width of the part in which the size of type is measured
-EDGE = 40  # grey levels between neighbouring pixels
-STROKE = 4, 8  # px, height of the lowest letters of small type, and width of the columns in which they are sought
 
 
 def is_text(line: TextLine) -> bool:
@@ -239,6 +240,25 @@ def _mean(line: TextLine) -> float:
     return float(line.confidence.mean())
 
 
+def may_hold_type(pixels_HW: np.ndarray) -> bool:
+    """Return whether some strokes are as high as the smallest type that is read, which has rows full of edges.
+
+    The image is searched band by band, which bounds the memory.
+    """
+    high, width = STROKE
+    step = max(high, BAND_PIXELS // max(1, pixels_HW.shape[1]))
+    for start in range(0, len(pixels_HW), step):
+        band = pixels_HW[start : start + step + high - 1]
+        left, right = band[:, :-1], band[:, 1:]
+        edges = np.maximum(left, right) - np.minimum(left, right) > EDGE
+        edges = np.pad(edges, ((0, 0), (0, -edges.shape[1] % width)))
+        strokes = np.logical_or.reduce(edges.reshape(len(edges), -1, width), axis=2)
+        count = len(strokes) - high + 1
+        if count > 0 and np.logical_and.reduce([strokes[k : k + count] for k in range(high)]).any():
+            return True
+    return False
+
+
 def reread_cells(
     lines: Sequence[TextLine], pixels: np.ndarray, read: Callable[[np.ndarray], list[TextLine]]
 ) -> list[TextLine]:
@@ -284,21 +304,6 @@ def reread_cells(
             )
             spelt[k] = replace(again[0], boxes=again[0].boxes + shift)
     return spelt
-
-
-def _edges(pixels: np.ndarray) -> np.ndarray:
-    """Mark pixels that differ clearly from their left neighbour."""
-    left, right = pixels[:, :-1], pixels[:, 1:]
-    edges: np.ndarray = np.maximum(left, right) - np.minimum(left, right) > EDGE
-    return edges
-
-
-def may_hold_type(pixels_HW: np.ndarray) -> bool:
-    """Return whether some strokes are as high as the smallest type that is read, which has rows full of edges."""
-    edges = np.pad(_edges(pixels_HW), ((0, 0), (0, -(pixels_HW.shape[1] - 1) % STROKE[1])))
-    strokes = np.logical_or.reduce(edges.reshape(len(edges), -1, STROKE[1]), axis=2)
-    runs = np.logical_and.reduce([strokes[k : len(strokes) - STROKE[0] + k + 1] for k in range(STROKE[0])])
-    return bool(runs.any())
 
 
 def densest_windows(image: Image.Image, scale: float = 1.0) -> list[Image.Image]:
