@@ -76,7 +76,8 @@ def test_a_row_of_one_sign_is_a_typed_rule(text, sign) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["- an item - with more", "CARD ************8806", "- - -", "== x", "1 - 2 - 3 - 4 - 5 - 6"]
+    "text",
+    ["- an item - with more", "CARD ************8806", "- - -", "_ ________ __", "== x", "1 - 2 - 3 - 4 - 5 - 6"],
 )
 def test_text_with_signs_stays(text) -> None:
     assert join_signs(line(text, 10, 60)).text == text
@@ -96,3 +97,8 @@ def test_typed_rules_keep_their_lines_and_begin_no_list() -> None:
         "-" * sum(ch == "-" for ch in texts[1]),
         texts[2],
     ]
+
+
+def test_lines_to_sign_on_next_to_each_other_are_no_table() -> None:
+    names = [["_" * 20, "_" * 20], ["For the Owner", "The Hirer"], ["Helen Moss", "T. Barrow"]]
+    assert not tables(read([*placed(names, [10, 320], step=18), *PROSE], 0.0))

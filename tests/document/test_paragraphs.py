@@ -38,6 +38,17 @@ def test_clauses_keep_their_rows_that_hang_behind_their_numbers(indent) -> None:
     assert read == [f"1.1 {clause} {clause} The end.", "1.2 Another one."]
 
 
+@pytest.mark.parametrize(("high", "apart"), [(16.2, True), (15.0, False)])
+def test_a_short_row_in_slightly_larger_type_close_above_text_is_a_heading(high, apart) -> None:
+    rows = [
+        line("Heavy plummets", 10, 60 - high + 14, high),
+        *(line(f"{WIDE} and its words.", 10, 78 + 18 * k) for k in range(3)),
+    ]
+    page = laid_out(*rows)
+    assert (page.blocks[0].text == "Heavy plummets") == apart
+    assert (page.blocks[0].kind == "heading") == apart
+
+
 def letter(first: str) -> list[TextLine]:
     """Single rows far apart, and two paragraphs of close rows, as in letters."""
     tops = [(first, 60), ("Dear Sir or Madam,", 96), (f"A {WIDE}", 132), (f"b {WIDE}", 150), ("Some words.", 168)]

@@ -322,6 +322,18 @@ def test_dots_of_a_leader_and_an_ellipsis_are_no_bullets() -> None:
     assert "list" not in kinds(found)
 
 
+@pytest.mark.parametrize(
+    ("text", "writer", "kind"),
+    [("26 Of Street", "head", "text"), ("26 Of Street", "layer", "code"), ("make install;", "head", "code")],
+)
+def test_a_lone_line_without_signs_that_pixels_take_for_fixed_width_type_is_text(text, writer, kind) -> None:
+    made = line(text, 10, 100)
+    made.styles, made.writer = [(0, len(text), "mono")], writer
+    found = page(block(line("A line of text", 10, 60)), block(made), PROSE)
+    assert kinds(found) == ["text", kind, "text"]
+    assert bool(found.blocks[1].lines[0].styles) == (kind == "code")
+
+
 def test_large_fixed_width_type_is_a_heading() -> None:
     title = line("Release notes", 10, 20, 24)
     title.styles = [(0, len(title.text), "mono")]

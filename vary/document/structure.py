@@ -34,6 +34,7 @@ HANG = 1.2  # indent of the meaning below a term, as a multiple of the size
 _BETWEEN_NAMES = frozenset(
     ("and", "et", "und", "y", "de", "da", "di", "del", "der", "van", "von", "la", "le", "of", "the")
 )
+PLAIN = 24  # characters of a line in fixed-width type, alone among others, that may be text
 MIXED, UNSURE = (0.25, 0.9), 0.2  # share of a line in fixed-width type; of characters in such lines
 ALL_MONO = 0.95  # share of the characters of a page in fixed-width type that is its text
 BODY_SHARE, BODY_CHARACTERS = 0.2, 400  # of the characters of a page, for a size of running text
@@ -170,7 +171,15 @@ def _code_lines(lines: list[Line]) -> set[int]:
             if fixed[k] and before in code and abs(lines[k].box[1] - lines[before].box[1]) < 4 * lines[k].height:
                 code.add(k)
             before = k
+    for k in [k for k in code if not {k - 1, k + 1} & code and _is_plain(lines[k])]:
+        code.remove(k)
+        lines[k].styles = [span for span in lines[k].styles if span[2] != "mono"]
     return {id(lines[k]) for k in code}
+
+
+def _is_plain(line: Line) -> bool:
+    """Return whether a line was read from pixels and has few words and no signs: its type may be misjudged."""
+    return line.writer != "layer" and re.fullmatch(r"[\w' ]+", line.text) is not None and len(line.text) < PLAIN
 
 
 # -- headings --------------------------------------------------------------------------------------------------------

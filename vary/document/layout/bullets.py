@@ -23,7 +23,7 @@ ROUND = 1.5  # longer side, as a multiple of the shorter one
 MARK = "• "
 ALL_SIGNS = 4  # least length of a row of nothing but one sign
 SIGNS, SIGN_SHARE, SLIPS = 8, 0.5, 0.1  # least length of a row of one sign; its share; share of letters and digits
-RULED_WITH, DASHES = "-=*~#+", dict.fromkeys("–—−_", "-")
+RULED_WITH, DASHES = "-=*~#+", dict.fromkeys("–—−", "-")
 LABEL = 8  # characters of the label of a list item
 
 

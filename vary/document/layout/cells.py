@@ -33,7 +33,7 @@ LINE_EM = 0.8  # rows closer than lines of text: a cell of one line stands in th
 HEAD_EM = 1.5  # between the lines of a name in the head
 PITCH = 0.15  # by which the steps between characters of fixed-width type differ
 MONO = STYLES.index("mono")
-_NUMBER = re.compile(r"[\d.,:%$€£¥()+/–−-]*\d[\d.,:%$€£¥()+/–−-]*|[–—-]+|n/?a|[A-Z]{3} ?[\d.,]+", re.I)
+_NUMBER = re.compile(r"[\d.,:%$€£¥()+/–−-]*\d[\d.,:%$€£¥()+/–−-]*|[–—-]{1,3}|n/?a|[A-Z]{3} ?[\d.,]+", re.I)
 _YEAR = re.compile(r"(19|20)\d\d")
 
 Merged = tuple[int, int, int, int]  # row, column, rows, columns of a cell that covers several

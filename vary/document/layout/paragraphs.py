@@ -24,6 +24,7 @@ MIN_VOTES = 3  # changes of the left edge that show hanging indents: two entries
 WHITE = 1.25  # step between blocks, as a multiple of the usual one
 CLOSE = 0.2  # quantile of the steps: that between rows of one paragraph, where most of them are single rows
 SIZE = 0.18  # by which the type of two blocks differs
+TITLE = 1.12  # type of a short row above text, as a multiple of it, from which it is a block of its own
 LARGE = 1.15  # type of a heading, as a multiple of the usual one
 CENTRE_EM = 1.0  # between the middles of centred rows
 BLANK_EM = 0.25
@@ -111,9 +112,11 @@ def _parts(before: Row, row: Row, leading: _Leading) -> bool:
     step = row.box[1] - before.box[1]
     other_column = row.box[0] > before.box[2] or row.box[2] < before.box[0]
     other_type = abs(row.em_px - before.em_px) > SIZE * row.em_px
+    right = leading.right_of(before)
+    title = before.em_px > TITLE * row.em_px and _is_short(before, row, right)
     usual, close = (WHITE * max(one, row.em_px) for one in leading.of(row.em_px))
-    ended = close < step <= usual and _is_short(before, row, leading.right_of(before))  # as the rows of letters
-    return step <= 0 or other_column or step > usual or other_type or ended
+    ended = close < step <= usual and _is_short(before, row, right)  # as the rows of letters
+    return step <= 0 or other_column or step > usual or other_type or title or ended
 
 
 def _begins(before: Row, row: Row, right: float, left: float | None, large: float, *, alone: bool) -> bool:
