@@ -152,6 +152,19 @@ def code(text: str, x: float, y: float) -> Line:
     return made
 
 
+@pytest.mark.parametrize(("indent", "lists"), [(30, 1), (0, 3)])
+def test_nested_items_may_have_smaller_type(indent, lists) -> None:
+    items = [
+        ("• Two depots", 0, 14),
+        ("• Kirk", indent, 11.5),
+        ("• Low Fell", indent, 11.5),
+        ("• Sorting on Sundays", 0, 14),
+    ]
+    blocks = [block(line(text, 10 + x, 100 + 26 * k, high)) for k, (text, x, high) in enumerate(items)]
+    found = page(*blocks, PROSE)
+    assert kinds(found) == ["list"] * lists + ["text"]
+
+
 def test_a_listing_is_one_block_with_its_short_lines() -> None:
     listing = [code("def f(a):", 10, 100), code("    {", 10, 118), code("return a", 38, 136), code("}", 10, 154)]
     found = page(block(listing[0]), block(*listing[1:3]), block(listing[3]), block(line("see", 10, 200)), PROSE)

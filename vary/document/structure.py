@@ -34,6 +34,7 @@ HANG = 1.2  # indent of the meaning below a term, as a multiple of the size
 _BETWEEN_NAMES = frozenset(
     ("and", "et", "und", "y", "de", "da", "di", "del", "der", "van", "von", "la", "le", "of", "the")
 )
+NESTED = 0.3  # by which the type of an item differs from that of the item above
 PLAIN = 24  # characters of a line in fixed-width type, alone among others, that may be text
 MIXED, UNSURE = (0.25, 0.9), 0.2  # share of a line in fixed-width type; of characters in such lines
 ALL_MONO = 0.95  # share of the characters of a page in fixed-width type that is its text
@@ -329,10 +330,11 @@ def _continues(block: Block, lines: list[Line]) -> bool:
 
 
 def _follows(block: Block, line: Line) -> bool:
-    """Return whether a line is below a list, close to it and of its size."""
+    """Return whether a line is below a list, close to it and of its size; nested items may have another."""
     last = block.lines[-1]
+    nested = _is_item(line) and _is_item(last) and abs(line.box[0] - last.box[0]) > 0.5 * line.height
     return (
         0 < line.box[1] - last.box[1] < 3.2 * last.height
         and line.box[0] < block.box[2]
-        and abs(line.height - last.height) < 0.15 * last.height
+        and abs(line.height - last.height) < (NESTED if nested else 0.15) * last.height
     )
