@@ -173,7 +173,7 @@ def export_more_letters(weights: Path, folder: Path) -> list[Path]:
     load_start([str(folder), str(weights)], model)
     head = model.head
     target.mkdir(exist_ok=True)
-    reading = {key: config.reading[key] for key in ("alphabet", "context")}
+    reading = {key: cast("dict[str, Any]", config.reading)[key] for key in ("alphabet", "context")}
     (target / "config.json").write_text(json.dumps({"reading": reading}, indent=2) + "\n", encoding="utf-8")
     tensors = {f"reading_head.out.{name}": one.detach().half() for name, one in head.out.named_parameters()}
     save_file(tensors, target / "model.safetensors")

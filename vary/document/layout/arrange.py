@@ -127,11 +127,11 @@ def _shear_box(box: Box, slope: float) -> Box:
 
 
 def _shear_evidence(evidence: Evidence, slope: float) -> Evidence:
-    moved = {
-        name: [_shear_box(box, slope) for box in getattr(evidence, name)] for name in ("rules", "pictures", "drawings")
-    }
+    rules, pictures, drawings = (
+        [_shear_box(box, slope) for box in boxes] for boxes in (evidence.rules, evidence.pictures, evidence.drawings)
+    )
     areas = [(_shear_box(box, slope), colour) for box, colour in evidence.areas]
-    return replace(evidence, areas=areas, **moved)
+    return replace(evidence, areas=areas, rules=rules, pictures=pictures, drawings=drawings)
 
 
 def _shear_block(block: Block, slope: float) -> Block:
