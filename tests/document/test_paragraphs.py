@@ -107,6 +107,11 @@ def test_drawn_bullets_on_a_ground_are_list_marks(ground) -> None:
     assert "- rope\n- two lamps\n- whistle" in Document("a", "m", [page]).markdown()
 
 
+def test_a_mark_in_a_cell_of_a_table_is_no_bullet() -> None:
+    areas = [((10.0, 56.0, 160.0, 80.0), 40), ((24.0, 65.0, 29.0, 70.0), 250)]
+    assert laid_out(line("Lamps", 40, 60), evidence=Evidence(areas=areas)).blocks[0].text == "Lamps"
+
+
 def test_a_shape_that_is_no_bullet_adds_nothing() -> None:
     shapes = [(4.0, 62.0, 34.0, 70.0), (24.0, 90.0, 29.0, 95.0), (44.0, 64.0, 49.0, 69.0)]
     shapes += [(24.0, 64.0, 29.0, 69.0), (27.0, 60.0, 32.0, 70.0)]  # parts of an icon
