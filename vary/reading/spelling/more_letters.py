@@ -14,7 +14,7 @@ from ...document.lines import TextLine
 from ..scales import ACCEPTED, CERTAIN, is_text
 
 FEWEST = 3  # letters with accents that show another language; English pages have up to two, in names
-SHARE = 0.0015  # of all letters
+SHARE = 0.0025  # of all letters; English papers have up to 0.2%, in names
 LAST = "ț"  # in Unicode, of the Latin letters of Europe
 OTHERS = 0.1  # share of letters with accents that are not among them
 DOUBT = 0.95  # mean confidence of a page; above, its letters are those of the head
