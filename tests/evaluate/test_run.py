@@ -274,6 +274,15 @@ def test_real_pages_are_drawn_once_and_thin_ones_passed_over(monkeypatch, pdf_fi
     assert len(list(tasks.TASKS["real"].examples(None, 1))) == 1
 
 
+def test_pages_of_one_number_in_two_languages_have_two_names(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(tasks, "fetch", lambda _: tmp_path)
+    page = tasks.Example("install-36", lambda: Image.new("L", (8, 8)), "text")
+    monkeypatch.setattr(tasks, "document_pages", lambda path, count, language: iter([page]))
+    found = list(tasks.TASKS["languages"].examples(None, None))
+    assert len({example.name for example in found}) == len(found) == len(tasks.LANGUAGES)
+    assert [example.about for example in found] == [{"group": language} for language in tasks.LANGUAGES]
+
+
 @pytest.mark.slow  # fetches two Debian packages of documentation and looks at a hundred pages
 def test_there_are_more_than_a_hundred_real_pages() -> None:
     names = [(e.name, len(e.truth)) for task in ("real", "real-more") for e in tasks.TASKS[task].examples(None, None)]

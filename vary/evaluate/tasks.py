@@ -113,9 +113,13 @@ def _languages(_: Path | None, limit: int | None) -> Iterator[Example]:
     """Yield pages of the installation guide in each language in turn. The group of an example is its language."""
     home = fetch("deb:installation-guide-amd64") / _GUIDE
     each = -(-(limit or 2 * len(LANGUAGES)) // len(LANGUAGES))
-    pages = {name: list(document_pages(home / name / f"install.{name}.pdf.gz", each, "en")) for name in LANGUAGES}
-    in_turn = (replace(pages[name][k], about={"group": name}) for k in range(each) for name in LANGUAGES
-               if k < len(pages[name]))  # fmt: skip
+    pages = {one: list(document_pages(home / one / f"install.{one}.pdf.gz", each, "en")) for one in LANGUAGES}
+    in_turn = (
+        replace(page, name=f"{language}-{page.name}", about={"group": language})
+        for k in range(each)
+        for language in LANGUAGES
+        for page in pages[language][k : k + 1]
+    )
     yield from itertools.islice(in_turn, limit)
 
 
