@@ -96,7 +96,7 @@ def _param(parameter: inspect.Parameter, annotation: Any) -> click.Parameter:
             [parameter.name], type=kind, required=required, default=default, nargs=-1 if many else count,
             metavar=f"[{about.metavar}]" + "..." * many if not required else about.metavar + "..." * many,
         )  # fmt: skip
-        shown = about.show_default or (default if default is not None else None)
+        shown = about.show_default or default
         notes = "  [required]" if required else f"  [default: {shown}]" if shown else ""
         found.described = f"{about.help}{notes}".strip()
         return found

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ..io.errors import ConfigError
+from ..reading.engines.torch import number_format
 
 
 @dataclass(frozen=True)
@@ -132,4 +133,4 @@ def fast_bf16(device: torch.device) -> bool:
     """Return whether the device has matrix units for bfloat16; other CPUs compute it slower than float32."""
     if device.type == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported())
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return number_format(device) == torch.bfloat16

@@ -71,10 +71,10 @@ def read_both(
     draft = source.content(number, LAYER_DPI)
     if draft is not None and has_accents(draft.text.text):
         reader = reader.with_more_letters
-    witnesses = _witnesses(source, number, reader, factor)
+    witnesses = _witnesses(source, number, draft, reader, factor)
     if witnesses is None:
         return read_pixels()
-    alphabet = Alphabet(reader.network.frame_grid.alphabet)
+    alphabet = Alphabet(reader.alphabet)
 
     def judge_all(others: Sequence[Sighting]) -> list[Verdict]:
         return [judge(one.shown, one.aligned, one.sightings, alphabet, others) for one in witnesses.parts]
@@ -132,17 +132,16 @@ class _Witnesses:
 
 
 def _witnesses(
-    source: Source, number: int, reader: Reader, factor: float, glyph: Glyph | None = None
+    source: Source, number: int, draft: PageContent | None, reader: Reader, factor: float, glyph: Glyph | None = None
 ) -> _Witnesses | None:
     """Draw a page at the size at which its own type is read best, and align its layer; None without a layer.
 
-    glyph: align only the first lines that have it; nothing else of the page is read.
+    draft: content of the page at LAYER_DPI. glyph: align only the first lines that have it; nothing else is read.
     """
-    found = source.content(number, LAYER_DPI)
-    if found is None or not (groups := _groups(found, _size(found), glyph)):
+    if draft is None or not (groups := _groups(draft, _size(draft), glyph)):
         return None
     em = usual_size(groups[0][1])
-    width, height = _size(found)
+    width, height = _size(draft)
     most = max(SCALES[1], (USUAL_PIXELS / max(1, width * height)) ** 0.5)  # a page measured in inches, or by UserUnit
     image, dpi = source.image(number, LAYER_DPI * factor * float(np.clip(EM_PX / max(em, 1e-3), SCALES[0], most)))
     content = source.content(number, dpi) if dpi else None
@@ -181,7 +180,7 @@ def _align_twice(
     """
     first = align_lines(reader, image, lines, larger, min(1.0, FIRST_EM[1] / usual_size(lines)))
     aligned, sightings = sight(lines, first)
-    unsettled = find_unsettled(lines, aligned, sightings, Alphabet(reader.network.frame_grid.alphabet))
+    unsettled = find_unsettled(lines, aligned, sightings, Alphabet(reader.alphabet))
     if not unsettled:
         return aligned, sightings
     again = align_strips if len(unsettled) < FEW * len(lines) else align_lines
@@ -207,7 +206,7 @@ def _reject(page: Page, witnesses: _Witnesses, verdicts: Sequence[Verdict]) -> P
 
 def _look(source: Source, number: int, reader: Reader, glyph: Glyph) -> dict[int, list[Sighting]]:
     """Return the sightings on the first lines of a page that have a glyph, by the place of the line in the layer."""
-    witnesses = _witnesses(source, number, reader, 1.0, glyph)
+    witnesses = _witnesses(source, number, source.content(number, LAYER_DPI), reader, 1.0, glyph)
     known = (
         [pair for part in witnesses.parts for pair in zip(part.shown, part.sightings, strict=True)] if witnesses else []
     )
@@ -303,7 +302,7 @@ def align_strips(
 
 
 def _align(reader: Reader, lines: Sequence[LayerLine], paths: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[Aligned]:
-    alphabet, texts = Alphabet(reader.network.frame_grid.alphabet), [line.text.replace(" ", "") for line in lines]
+    alphabet, texts = Alphabet(reader.alphabet), [line.text.replace(" ", "") for line in lines]
     return align([path for path, _ in paths], texts, [places for _, places in paths], alphabet)
 
 

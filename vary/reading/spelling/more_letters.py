@@ -13,7 +13,7 @@ import numpy as np
 from ...document.lines import TextLine
 from ..scales import ACCEPTED, CERTAIN, is_text
 
-FEWEST = 3  # letters with accents that show another language; English pages have up to two, in names
+FEWEST = 3  # letters with accents that show another language, on short pages
 SHARE = 0.0025  # of all letters; English papers have up to 0.2%, in names
 LAST = "ț"  # in Unicode, of the Latin letters of Europe
 OTHERS = 0.1  # share of letters with accents that are not among them
