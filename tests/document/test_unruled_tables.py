@@ -312,3 +312,17 @@ def test_two_small_lines_next_to_a_large_one_are_not_one_row() -> None:
     lines = [line("Quay 14", 10, 80, 10), line("Saltwick", 10, 93, 10), line("Wren", 150, 82, 16)]
     texts = [one.text.split("  ") for one in laid_out(*lines).lines]
     assert not any({"Quay 14", "Saltwick"} <= set(parts) for parts in texts)
+
+
+@pytest.mark.parametrize("level", [0, 7])
+def test_an_index_in_two_columns_is_no_table(level: int) -> None:
+    left, right = (["anchor", "bell", "canvas", "deck", "engine"], ["ferry", "gale", "harbour", "island", "jetty"])
+    lines = [line(f"{name} . . . . . . . . . {k + 3}", 10, 100 + 22 * k) for k, name in enumerate(left)]
+    lines += [line(f"{name} . . . . . . . . . {k + 30}", 330, 100 + level + 22 * k) for k, name in enumerate(right)]
+    one, other = "above . . . . . . . . . . . . 1", "east . . . . . . . . . . . . 20"  # followed as one line
+    first = line(one + " " * (40 - len(one)) + other, 10, 48)
+    page = laid_out(*lines, first)
+    assert tables(page) == []
+    text = " ".join(page.text.split())
+    order = ["above", *left, "east", *right]
+    assert sorted(order, key=text.index) == order

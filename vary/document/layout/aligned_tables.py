@@ -69,7 +69,7 @@ def find_aligned_tables(zones: Sequence[Sequence[TextLine]], em: float, *, acros
     for zone in zones:
         rows = rows_by_height(zone)
         for run in _runs(rows, em):
-            if _is_typed(run):
+            if _is_typed(run) or _is_index(run):
                 continue
             for whole, strips in _tables(run, em):
                 sides = split_side_by_side(whole, strips, em)
@@ -137,6 +137,16 @@ def _is_typed(rows: list[PrintedRow]) -> bool:
     by_pitch = bool(words) and np.median([len(row.stretches) for row in rows]) < TYPED_COLUMNS
     typed = [has_pitch(line) if by_pitch else is_mono(line) for line in words or lines]
     return sum(typed) > 0.6 * len(typed)
+
+
+def _is_index(rows: list[PrintedRow]) -> bool:
+    """Return whether entries with dotted leaders stand side by side, as in an index or a list in two columns."""
+    lines = {id(one.line): one.line for row in rows for one in row.stretches if LEADER.search(one.line.text)}.values()
+    entries = [[part for part in LEADER.split(line.text)[:-1] if any(ch.isalpha() for ch in part)] for line in lines]
+    if not any(entries):
+        return False
+    ends, begins = [line.box[2] for line in lines], [line.box[0] for line in lines]
+    return max(begins) > min(ends) or max(map(len, entries)) > 1
 
 
 def _runs(rows: list[PrintedRow], em: float) -> Iterator[list[PrintedRow]]:

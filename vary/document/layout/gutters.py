@@ -275,14 +275,17 @@ def _grow(
 ) -> Gutter:
     """Extend a gutter up and down until a line crosses it.
 
-    Upwards it extends over near lines only, because a running head has a gap below it. Downwards it also extends over
-    white to the next wide line, because a section may begin lower in one column. white: as for `_crossing`.
+    Upwards it extends over near lines only, because a running head has a gap below it, and over wide lines of two
+    columns that were followed as one. Downwards it also extends over white to the next wide line, because a section
+    may begin lower in one column. white: as for `_crossing`.
     """
     x, top, bottom = gutter
     crosses = _crossing(boxes, x, em, np.asarray(white))
+    parted = ~crosses & (np.minimum(x - boxes[:, 0], boxes[:, 2] - x) > WIDE_EM * em)
+    up = np.where(parted, 4.0, 1.8) * em
     down = np.where(solid, 7.0, 1.8) * em
     for _ in range(len(boxes)):
-        above = (boxes[:, 1] < top - 1) & (boxes[:, 3] > top - 1.8 * em)
+        above = (boxes[:, 1] < top - 1) & (boxes[:, 3] > top - up)
         if (above & crosses).any():  # not what comes before; running text below it
             low = boxes[above & crosses, 3].max() - 0.5 * em
             above &= (boxes[:, 1] > low) & (boxes[:, 2] - boxes[:, 0] > WIDE_EM * em)
