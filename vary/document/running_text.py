@@ -273,7 +273,7 @@ def is_of_short_lines(block: Block) -> bool:
     if block.kind not in ("text", "heading") or len(block.lines) < 2 or block.angle:
         return False
     short = block.box[2] - block.box[0] < SHORT_LINES * max(line.box[3] - line.box[1] for line in block.lines)
-    starts = [line.text[:1] for line in block.lines[1:]]
+    starts = [line.text[:1] for line in block.lines[1:] if not ADDRESS.search(line.text.split(" ")[0])]
     hyphens = any(line.text.endswith(HYPHENS) and line.text[-2:-1].isalnum() for line in block.lines)
     return short and not hyphens and not any(ch.islower() for ch in starts)
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...io.box import union
+from ...io.box import Box, union
 from ..elements import ITEM
 from ..lines import PageRegion, TextLine
 from .cells import (
@@ -52,27 +52,33 @@ JUSTIFIED, EVEN_EM = 0.6, 0.5  # share of rows as wide as the widest, in justifi
 LINE = 30  # characters in a line of a narrow column
 PROSE = 40  # characters in a cell of prose
 OPERATORS = frozenset("=≈≤≥<>∑∫√×·")  # alone in a cell of a formula
+LEVEL = 0.6  # share of a table's width that the rule below its head covers
+MANY = 6  # strips of a wide table
 TYPED_COLUMNS = 3  # of fixed-width type that is a table
 
 Strips = list[tuple[float, float]]
 
 
-def find_aligned_tables(zones: Sequence[Sequence[TextLine]], em: float, *, across: bool = False) -> list[PageRegion]:
+def find_aligned_tables(
+    zones: Sequence[Sequence[TextLine]], em: float, rules: Sequence[Box] = (), *, across: bool = False
+) -> list[PageRegion]:
     """Return the tables that the alignment of words shows.
 
     Args:
         zones: lines of each column of the page; a table lies in one of them.
         em: size of the page's text, px.
+        rules: ruling lines of the page.
         across: the page is one zone; then only rows of numbers and short names are a table, not columns of prose.
     """
     found = []
     for zone in zones:
         rows = rows_by_height(zone)
-        for run in _runs(rows, em):
+        for run in (part for close in _runs(rows, em) for part in _split_at_heads(close, rules)):
             if _is_typed(run) or _is_index(run):
                 continue
             for whole, strips in _tables(run, em):
-                sides = split_side_by_side(whole, strips, em)
+                labelled = _has_labels(assemble([[row] for row in whole], strips))
+                sides = [whole] if labelled else split_side_by_side(whole, strips, em)
                 parts = (
                     [found for side in sides for found in _tables(side, em)]
                     if len(sides) > 1
@@ -111,7 +117,7 @@ def _region(rows: list[PrintedRow], strips: Strips, *, across: bool) -> PageRegi
     if keyed and not all(any(row_cells(row, strips)[0][0] == 0 for row in group) for group in groups):
         groups = _by_key(rows, strips)
     table = assemble(groups, strips)
-    if not keyed and (not _is_table(rows, strips, table) or (across and _may_be_prose(table))):
+    if not (keyed or _has_labels(table)) and (not _is_table(rows, strips, table) or (across and _may_be_prose(table))):
         return None
     lines = {id(one.line): one.line for row in rows for one in row.stretches}
     return PageRegion("table", union(row.box for row in rows), list(lines.values()), table)
@@ -164,6 +170,21 @@ def _runs(rows: list[PrintedRow], em: float) -> Iterator[list[PrintedRow]]:
             run = []
         if row is not None and (run or len(row.stretches) > 1):
             run.append(row)
+
+
+def _split_at_heads(run: list[PrintedRow], rules: Sequence[Box]) -> list[list[PrintedRow]]:
+    """Return the parts of a run that begin with a head: names of columns above a level rule and numbers."""
+    left, _, right, _ = union(row.box for row in run)
+    wide = np.array([(rule[1], min(rule[2], right) - max(rule[0], left)) for rule in rules]).reshape(-1, 2)
+    wide = wide[wide[:, 1] > 0]
+    edges = [0]
+    for k in range(MIN_ROWS, len(run) - 1):
+        between = (wide[:, 0] > run[k].middle) & (wide[:, 0] < run[k + 1].middle)
+        names, values = ([one.text for one in run[j].stretches] for j in (k, k + 1))
+        numbers = sum(map(is_numeric, values))
+        if wide[between, 1].sum() > LEVEL * (right - left) and len(names) > 2 and not any(map(is_numeric, names)):
+            edges += [k] if k - edges[-1] >= MIN_ROWS and 2 * numbers >= len(values) else []
+    return [run[a:b] for a, b in pairwise([*edges, len(run)])]
 
 
 def _is_below_cell(row: PrintedRow, above: Sequence[PrintedRow]) -> bool:
@@ -232,7 +253,9 @@ def _tables(run: list[PrintedRow], em: float) -> Iterator[tuple[list[PrintedRow]
         for end in range(MIN_ROWS, len(run) + 1):
             strips = find_strips(run[:end], em)
             if not strips or (best[1] and len(strips) < 0.6 * len(best[1])):
-                break
+                if end - best[0] >= MIN_ROWS or len(best[1]) < MANY:
+                    break
+                continue  # so few rows may close strips that more rows open
             best = end, strips if len(strips) >= len(best[1]) or end > 2 * MIN_ROWS else best[1]
         if best[0]:
             part = _without_titles(_without_text_below(run[: best[0]]))
@@ -280,6 +303,19 @@ def _is_table(rows: list[PrintedRow], strips: Strips, table: CellTable) -> bool:
     words = [float(np.median([len(text.split()) for text in column])) for column in columns if column]
     apart = _step(rows) > APART_EM * float(np.median([row.em for row in rows]))
     return max(words) <= SHORT or (wide > 2 and apart and filled > 0.6 * len(cells) * wide)
+
+
+def _has_labels(table: CellTable) -> bool:
+    """Return whether four columns are labels and values in turns, as above the items of an invoice."""
+    if len(table.cells) < MIN_ROWS or len(table.cells[0]) != 4:
+        return False
+    labels = [row[c] for row in table.cells for c in (0, 2)]
+    short = all(text[:1].isalpha() and len(text.split()) <= SHORT for text in labels)
+    return short and 2 * sum(_has_digit(row[3]) for row in table.cells) >= len(table.cells)
+
+
+def _has_digit(text: str) -> bool:
+    return any(ch.isdigit() for ch in text)
 
 
 def _may_be_prose(table: CellTable) -> bool:

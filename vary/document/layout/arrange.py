@@ -57,10 +57,10 @@ def lay_out(
     rest = _without(lines, regions)
     regions += [one for one in find_figures(rest, evidence, size, em) if not _overlaps(one.box, regions)]
     rest = _without(rest, regions)
-    regions += find_aligned_tables([rest], em, across=True)
+    regions += find_aligned_tables([rest], em, evidence.rules, across=True)
     rest = _without(rest, regions)
     rest, gutters = split_columns(rest, [region.box for region in regions], stacks=False)
-    regions += find_aligned_tables(zones(rest, gutters), em)
+    regions += find_aligned_tables(zones(rest, gutters), em, evidence.rules)
     blocks = [to_block(block, scale, styles) for block in order_blocks(_without(rest, regions), regions)]
     return [_shear_block(block, slope) for block in blocks] if slope else blocks
 

@@ -17,11 +17,11 @@ from ..elements import STYLES
 from ..lines import TextLine
 
 WORD_EM = 0.7  # white inside of a cell; wider white separates cells
-NUMBER_EM = 0.5  # the same between two numbers, which are no phrase
+NUMBER_EM = 0.35  # the same between two numbers, which are no phrase; a blank between thousands is narrower
 CUT_EM = 0.45  # white at which text that runs on across two columns is cut
 BLANK_EM = 0.15  # the same in a row of several cells: a blank
 STRIP_EM = 0.7  # narrowest white between columns
-CLOSE_EM, CLOSE_ROWS = 0.35, 4  # the same before numbers or cells that begin at one edge, in so many rows
+CLOSE_EM, CLOSE_ROWS = 0.3, 4  # the same before numbers or cells that begin at one edge, in so many rows
 EDGE_EM = 0.3  # by which the edges of a column differ
 CROSSED = 0.08  # share of the rows that may reach into the white between two columns
 MIN_CELLS = 4  # with text
@@ -34,6 +34,7 @@ HEAD_EM = 1.5  # between the lines of a name in the head
 PITCH = 0.15  # by which the steps between characters of fixed-width type differ
 MONO = STYLES.index("mono")
 _NUMBER = re.compile(r"[\d.,:%$€£¥()+/–−-]*\d[\d.,:%$€£¥()+/–−-]*|[–—-]{1,3}|n/?a|[A-Z]{3} ?[\d.,]+", re.I)
+_TAXED = re.compile(r"\d[.,]\d\d [A-Z]$")
 _YEAR = re.compile(r"(19|20)\d\d")
 
 Merged = tuple[int, int, int, int]  # row, column, rows, columns of a cell that covers several
@@ -312,8 +313,8 @@ def group_rows(
     full = max((len(row) for row in places), default=0)
     usual = [step for step, row in zip(steps, places[1:], strict=True) if len(row) >= 0.7 * full]
     typical = float(np.median(usual or steps or [0.0]))
-    last = [row[-1][2] for row in places if len(row) >= 0.7 * full]
-    amounts = len(strips) if sum(map(is_numeric, last)) > 0.5 * len(last) else -1
+    last = [row[-1][2] for row in places if row and row[-1][1] == len(strips)]
+    amounts = len(strips) if sum(map(_is_amount, last)) > 0.5 * len(last) else -1
     groups: list[list[PrintedRow]] = []
     for k, row in enumerate(rows):
         if k == 0 or any(rows[k - 1].middle < y < row.middle for y in ruled):
@@ -322,6 +323,7 @@ def group_rows(
             joined = steps[k - 1] < HEAD_EM * row.em and not any(last > first for first, last, _ in places[k - 1])
         else:
             near = steps[k - 1] < CLOSE * typical and len(places[k]) < 0.7 * full and not _is_sum(places[k], amounts)
+            near = near and (len(places[k]) == 1 or _columns_of(places[k]) != _columns_of(places[k - 1]))
             joined = k != head and (near or steps[k - 1] < LINE_EM * row.em)
         if joined:
             groups[-1].append(row)
@@ -330,10 +332,19 @@ def group_rows(
     return groups
 
 
+def _columns_of(row: Sequence[Place]) -> set[int]:
+    return {first for first, _, _ in row}
+
+
 def _is_sum(row: Sequence[Place], amounts: int) -> bool:
     """Return whether a row ends with an amount below others. amounts: number of the last column if it holds amounts."""
     _, column, text = row[-1]
-    return column == amounts and is_numeric(text.split()[-1])
+    return column == amounts and (is_numeric(text.split()[-1]) or _is_amount(text))
+
+
+def _is_amount(text: str) -> bool:
+    """Return whether a cell is a number, or ends with an amount and the letter of its rate of tax."""
+    return is_numeric(text) or _TAXED.search(text) is not None
 
 
 def holds_numbers(columns: Sequence[Sequence[str]]) -> bool:

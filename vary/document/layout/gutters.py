@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from ...io.box import Box
+from ..elements import ITEM
 from ..lines import TextLine
 from .cells import has_pitch, is_mono, is_numeric
 
@@ -28,6 +29,7 @@ KEYED = 0.8  # share of labels in fixed-width type, and of text on their right i
 LEVEL_EM, LEVEL = 0.3, 0.8  # labels are level with text on their right: least share of them
 APART_EM = 1.6  # step from label to label; lines of a paragraph have less
 CHANCE_EM, CHANCE_HIGH_EM = 0.5, 10  # white above and below blanks that are level by chance; their height
+HEADING = 1.15  # type of a heading, as a multiple of the usual one
 WIDE_EM = 10  # a piece at least this wide is running text; narrower ones are cells, numbers, labels
 
 
@@ -50,7 +52,22 @@ def split_columns(
     lines = _split_at_gutters(lines, gutters)
     boxes = np.array([*(line.box for line in lines), *filled])
     solid = is_running_text(boxes, em)
-    return lines, [_grow(gutter, boxes, solid, em) for gutter in gutters]  # over the lines that were cut, too
+    gutters = [_grow(gutter, boxes, solid, em) for gutter in gutters]  # over the lines that were cut, too
+    return lines, [_without_heading(gutter, lines) for gutter in gutters]
+
+
+def _without_heading(gutter: Gutter, lines: Sequence[TextLine]) -> Gutter:
+    """Return a gutter that ends above a heading that comes last in it, on one side: it heads what follows."""
+    x, top, bottom = gutter
+    inside = sorted((line for line in lines if top <= sum(line.box[1::2]) / 2 <= bottom), key=_bottom)
+    if len(inside) < 2 or inside[-1].em_px < HEADING * max(line.em_px for line in inside[:-1]):
+        return gutter
+    last = inside[-1].box[1]
+    return (x, top, last) if last > inside[-2].box[3] else gutter
+
+
+def _bottom(line: TextLine) -> float:
+    return line.box[3]
 
 
 def zones(lines: list[TextLine], gutters: list[Gutter]) -> list[list[TextLine]]:
@@ -143,7 +160,8 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
     wide[: len(lines)] &= [not is_numeric(line.text) for line in lines]  # amounts next to their items
     if wide.sum() < 6:
         return []
-    found, typed = [], np.zeros(len(boxes), bool)
+    found, typed, weight = [], np.zeros(len(boxes), bool), np.ones(len(boxes), int)
+    weight[: len(lines)] += [ITEM.match(line.text) is not None for line in lines]
     typed[: len(lines)] = [has_pitch(line) for line in lines]
     white = np.array(
         [
@@ -154,7 +172,7 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
     )
     for x in np.arange(boxes[wide, 0].min() + 4 * em, boxes[wide, 2].max() - 4 * em, 0.25 * em):
         sides = wide & (boxes[:, 2] < x + 0.3 * em), wide & (boxes[:, 0] > x - 0.3 * em)
-        if min(side.sum() for side in sides) < 3:
+        if min(weight[side].sum() for side in sides) < 3:
             continue
         cross = _crossing(boxes, x, em, white)
         parted = wide & ~cross & ~sides[0] & ~sides[1]  # lines of two columns that were followed as one
@@ -164,12 +182,14 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
             left, right = (
                 side | whole if (inside & whole).sum() >= 3 else side for side, whole in zip(sides, wholes, strict=True)
             )
-            if min((inside & left).sum(), (inside & right).sum()) < 3 or not all((inside & s).any() for s in sides):
+            if min(weight[inside & side].sum() for side in (left, right)) < 3 or not all(
+                (inside & s).any() for s in sides
+            ):
                 continue
             top = max(boxes[inside & left, 1].min(), boxes[inside & right, 1].min())
             bottom = min(boxes[inside & left, 3].max(), boxes[inside & right, 3].max())
             inside = (boxes[:, 1] > top - 0.5 * em) & (boxes[:, 3] < bottom + 0.5 * em)
-            if bottom - top < LEAST_EM * em or min((inside & left).sum(), (inside & right).sum()) < 3:
+            if bottom - top < LEAST_EM * em or min(weight[inside & side].sum() for side in (left, right)) < 3:
                 continue
             both = inside & (left | right)
             if (typed & ~long)[both].mean() > TYPED:

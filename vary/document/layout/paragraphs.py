@@ -16,6 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from ...io.box import Box
+from ..elements import STYLES
 from ..lines import PageRegion, TextLine
 
 INDENT_EM, MAX_INDENT_EM = 0.9, 4.0
@@ -28,8 +29,11 @@ TITLE = 1.12  # type of a short row above text, as a multiple of it, from which 
 LARGE = 1.15  # type of a heading, as a multiple of the usual one
 CENTRE_EM = 1.0  # between the middles of centred rows
 BLANK_EM = 0.25
+EDGE_EM = 0.3  # by which the ends of rows differ that are set to the right
 AT_EM = 0.4  # between the text behind the number of a clause and its further rows
 _CLAUSE = re.compile(r"(\d+(?:\.\d+)*[.)]?)\s+")
+BOLD, BOLD_SHARE = STYLES.index("bold"), 0.9  # column of the styles; share of a row in bold type; blanks may not be
+QUOTES = " \"'”’»)"
 SENTENCE_ENDS = frozenset(".!?:;")
 
 
@@ -61,11 +65,13 @@ def split_paragraphs(rows: Sequence[Row]) -> list[TextBlock]:
             blocks.append(TextBlock(region=run[0].region))
             continue
         right = max(row.box[2] for row in run)
-        hangs = _hangs(run, right)
+        hangs, flush = _hangs(run, right), _is_flush_right(run)
         left = min(row.box[0] for row in run)
         for before, row in zip([None, *run], run, strict=False):
             alone = len(blocks[-1].rows) == 1 if blocks else True
-            if before is None or _begins(before, row, right, left if hangs else None, large, alone=alone):
+            if before is None or (
+                not flush and _begins(before, row, right, left if hangs else None, large, alone=alone)
+            ):
                 blocks.append(TextBlock())
             blocks[-1].rows.append(row)
     return blocks
@@ -130,6 +136,8 @@ def _begins(before: Row, row: Row, right: float, left: float | None, large: floa
         large: least size of a heading, px.
         alone: the row above is the only one of its block; it may be the first of a paragraph.
     """
+    if _is_bold(row) and not _is_bold(before) and before.pieces[-1].text.rstrip(QUOTES)[-1:] in SENTENCE_ENDS:
+        return True  # a heading
     if left is not None:
         return row.box[0] < left + 0.5 * row.em_px and _is_short(before, row, right)
     middles = (before.box[0] + before.box[2]) / 2, (row.box[0] + row.box[2]) / 2
@@ -144,6 +152,20 @@ def _begins(before: Row, row: Row, right: float, left: float | None, large: floa
         return True
     ends = not alone or before.pieces[-1].text.rstrip()[-1:] in SENTENCE_ENDS
     return shift < -INDENT_EM * row.em_px and ends and _is_short(before, row, right)
+
+
+def _is_bold(row: Row) -> bool:
+    """Return whether all of a row is in bold type."""
+    known = [one.styles for one in row.pieces if one.styles is not None and one.styles.shape[1] >= len(STYLES)]
+    return len(known) == len(row.pieces) and all(styles[:, BOLD].mean() > BOLD_SHARE for styles in known)
+
+
+def _is_flush_right(run: Sequence[Row]) -> bool:
+    """Return whether rows end at one edge and begin anywhere, as an address that is set to the right."""
+    reach = EDGE_EM * run[0].em_px
+    ends = [row.box[2] for row in run]
+    flush = len(run) > 2 and max(ends) - min(ends) < reach
+    return flush and all(abs(a.box[0] - b.box[0]) > reach for a, b in pairwise(run))
 
 
 def _is_under(row: Row, clause: Row) -> bool:

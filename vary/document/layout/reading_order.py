@@ -9,7 +9,7 @@ Frame: pixels of the page image.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -22,7 +22,9 @@ JUT_EM = (
     0.7  # into the white beside a column: a line that spans both, if neither of its pieces keeps to its column's side
 )
 KEPT_EM = 0.5
+STACK, STACK_STEP, ALIKE = (3, 8), 1.8, 1.2  # rows of a stack; its steps and sizes, as multiples of its type
 SPAN_EM = 2.0  # such pieces are no farther from each other
+LARGER = 1.6  # type so much larger is a title next to text, not a piece of its row
 
 
 def order_blocks(lines: list[TextLine], regions: Sequence[PageRegion] = ()) -> list[TextBlock]:
@@ -35,7 +37,8 @@ def order_blocks(lines: list[TextLine], regions: Sequence[PageRegion] = ()) -> l
         rows += _rows(lines, gutters, [column_edges(gutter, boxes, solid, em) for gutter in gutters])
     if not rows:
         return []
-    ordered = [rows[k] for k in _reading_order(np.array([row.box for row in rows]), gutters)]
+    sizes = np.array([row.em_px for row in rows])
+    ordered = [rows[k] for k in _reading_order(np.array([row.box for row in rows]), sizes, gutters)]
     return split_paragraphs(ordered)
 
 
@@ -52,7 +55,8 @@ def _rows(lines: list[TextLine], gutters: list[Gutter], white: list[tuple[float,
         drift = np.abs(height + slope * (x0 - right) - middle)
         for k in np.flatnonzero((drift <= 0.35 * sizes) & (x0 >= right - 0.6 * sizes)).tolist():
             ex1, size = float(right[k]), float(sizes[k])
-            if x0 - ex1 >= best_gap:
+            apart = x0 - ex1 > SPAN_EM * size and max(em[k], line.em_px) > LARGER * size
+            if x0 - ex1 >= best_gap or apart:
                 continue
             parted = [
                 (ex1 - begin, end - x0)
@@ -75,8 +79,11 @@ def to_row(pieces: list[TextLine]) -> Row:
     return Row(pieces, union(piece.box for piece in pieces), float(np.median([p.em_px for p in pieces])))
 
 
-def _reading_order(boxes: np.ndarray, gutters: list[Gutter]) -> list[int]:
-    """Across a gutter left comes before right, unless a row between the two spans both; else above before below."""
+def _reading_order(boxes: np.ndarray, sizes: np.ndarray, gutters: list[Gutter]) -> list[int]:
+    """Across a gutter left comes before right, unless a row between the two spans both; else above before below.
+
+    A row in larger type next to a stack of rows, as a title beside an address, comes before or after all of them.
+    """
     x0, y0, x1, y1 = boxes.T
     middle, slack = (y0 + y1) / 2, 0.1 * np.median(y1 - y0)
     overlap = (np.minimum(x1[:, None], x1) - np.maximum(x0[:, None], x0)) > slack
@@ -93,7 +100,36 @@ def _reading_order(boxes: np.ndarray, gutters: list[Gutter]) -> list[int]:
         else:
             before[a, b] = middle[a] < middle[b]
             before[b, a] = not before[a, b]
+    for one, stack in _beside_stacks(boxes, sizes, overlap, across.any(0) | across.any(1)):
+        before[one, stack] = x0[one] < x0[stack].min()
+        before[stack, one] = ~before[one, stack]
     return _topological(before, np.lexsort((x0, middle)))
+
+
+def _beside_stacks(
+    boxes: np.ndarray, sizes: np.ndarray, overlap: np.ndarray, parted: np.ndarray
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each row in larger type that alone stands next to a few close rows below one another; and these.
+
+    Args:
+        boxes: (N, 4), of rows.
+        sizes: (N,), of their type, px; 0 for regions.
+        overlap: (N, N), whether one lies above another.
+        parted: (N,), rows next to a gutter, whose order is known.
+    """
+    top, middle = boxes[:, 1], boxes[:, [1, 3]].mean(1)
+    stacks: list[list[int]] = []
+    for k in np.flatnonzero(~parted)[np.argsort(top[~parted])].tolist():
+        near = [stack for stack in stacks if overlap[stack[-1], k] and top[k] - top[stack[-1]] < STACK_STEP * sizes[k]]
+        if near and max(pair := sizes[[k, near[-1][-1]]]) < ALIKE * min(pair):
+            near[-1].append(k)
+        else:
+            stacks.append([k])
+    for stack in (np.array(one) for one in stacks if STACK[0] <= len(one) <= STACK[1]):
+        beside = ~overlap[stack].any(0) & (middle > middle[stack[0]]) & (middle < middle[stack[-1]])
+        larger = np.flatnonzero(beside & ~parted & (sizes > ALIKE * sizes[stack].max()))
+        if beside.sum() == 1 and len(larger):
+            yield int(larger[0]), stack
 
 
 def _topological(before: np.ndarray, preference: np.ndarray) -> list[int]:

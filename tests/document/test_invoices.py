@@ -1,0 +1,97 @@
+"""Invoices and slides: labels and addresses above the items, a title beside an address, lists next to each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.document.test_layout import PROSE, laid_out, line, row, tables
+from tests.document.test_unruled_tables import in_style, placed, right_aligned, upright
+from vary.document.elements import STYLES, Page
+from vary.document.evidence import Evidence
+from vary.document.layout.arrange import lay_out
+from vary.document.lines import TextLine
+from vary.document.structure import find_structure
+
+LABELS = [
+    ["Customer", "Marlo Whitcombe", "Invoice #", "INV-00817"],
+    ["Address", "14 Gully Track, Yea", "Issued", "2 Feb 2032"],
+    ["Phone", "(03) 5550 1188", "Terms", "Net 14"],
+]
+ITEMS = [
+    ["Qty", "Code", "Details", "Rate", "Total"],
+    ["140", "HAY-S", "Small bales, hay", "9.20", "1,416.80"],
+    ["6", "HAY-R", "Round bales", "95.00", "627.00"],
+    ["1", "FRT", "Freight to Yea", "180.00", "198.00"],
+]
+
+
+def texts(*lines: TextLine) -> list[str]:
+    return [block.text for block in laid_out(*lines).blocks][:-1]
+
+
+def styled(*lines: TextLine) -> Page:
+    page = Page(1, "ok", 600, 800, blocks=lay_out(lines, Evidence(), (600, 800), STYLES))
+    find_structure(page)
+    return page
+
+
+def test_labels_above_the_items_are_a_table_of_their_own() -> None:
+    head = 80 + 22 * len(LABELS)
+    items = [row(head + 22 * k, *zip([10, 80, 160, 400, 500], cells, strict=True)) for k, cells in enumerate(ITEMS)]
+    rule = Evidence(rules=[(10.0, head + 17.0, 590.0, head + 18.0)])
+    page = laid_out(*placed(LABELS, [10, 120, 360, 480]), *(one for cells in items for one in cells), evidence=rule)
+    assert [one.cells for one in tables(page)] == [LABELS, ITEMS]
+
+
+def test_rows_that_fill_the_same_columns_are_rows_of_their_own() -> None:
+    rows = [["TILL 2", "17:42", "#4417"], ["MILK", "", "1.85 A"], ["EGGS", "", "2.40 A"], ["SOAP", "", "3.99 B"]]
+    rows += [["VAT", "RATE", "TAX"], ["A", "0.00%", "0.00"], ["B", "20.00%", "1.32"]]
+    heights = [80, 96, 112, 128, 160, 190, 220]
+    lines = [line(text, x, y) for cells, y in zip(rows, heights, strict=True)
+             for text, x in zip(cells, (10, 200, 320), strict=True) if text]  # fmt: skip
+    assert [one.cells for one in tables(laid_out(*lines))] == [rows]
+
+
+@pytest.mark.parametrize("blank", [0.38, 0.6])
+def test_numbers_of_many_columns_a_blank_apart_are_cells(blank) -> None:
+    rows = [[f"{(7 * k + 31 * c) % 190 + (k + c) % 10 / 10:.1f}" for c in range(24)] for k in range(9)]
+    rows = [[f"Station {k}", *cells] for k, cells in enumerate(rows)]
+    wide = max(line(text, 0, 0, 8).box[2] for cells in rows for text in cells[1:])
+    edges = [90 + (wide + blank * 8 / 0.96) * k for k in range(25)]
+    assert [one.cells for one in tables(laid_out(*right_aligned(rows, edges, 16, 8)))] == [rows]
+
+
+def test_a_large_title_next_to_an_address_comes_before_all_of_it() -> None:
+    address = ["Pinewater Supply Co.", "1180 Mill Road, Suite 4", "Duluth, MN 55802", "billing@pinewater.example"]
+    lines = [line(text, 590 - line(text, 0, 0).box[2], 40 + 18 * k) for k, text in enumerate(address)]
+    assert texts(line("INVOICE", 10, 52, 30), *lines) == ["INVOICE", "\n".join(address)]
+
+
+def test_a_heading_below_addresses_comes_after_both() -> None:
+    left = ["Seller", "Holzwerk Lindner", "Am Werk 9", "83457 Gmain"]
+    right = ["Buyer", "Gasthof Zur Au", "Auweg 3", "83471 Bad Au"]
+    lines = [line(text, x, 40 + 18 * k) for x, column in ((10, left), (320, right)) for k, text in enumerate(column)]
+    found = texts(*lines, line("Invoice 2031-0387", 10, 125, 22), line("words and more of them " * 3, 10, 170))
+    assert [text.split("\n")[0] for text in found[:3]] == ["Seller", "Buyer", "Invoice 2031-0387"]
+
+
+def test_lists_next_to_each_other_are_read_one_after_the_other() -> None:
+    left = ["• Weight every hour, and the rain", "• Heat at all three of the depths", "• Sound by day and by night"]
+    right = ["• Flowering plants within a mile", "• Rain and wind from two stations", "• Traffic on the ring road too"]
+    heights = [80, 140, 176], [80, 110, 140]  # the first item has a second line
+    lines = [line(text, x, y) for x, column, ys in zip((10, 320), (left, right), heights, strict=True)
+             for text, y in zip(column, ys, strict=True)]  # fmt: skip
+    assert texts(*lines, line("or the snow", 24, 98)) == [
+        f"{left[0]} or the snow\n{left[1]}\n{left[2]}", "\n".join(right)
+    ]  # fmt: skip
+
+
+def test_a_bold_line_close_below_a_sentence_is_a_heading() -> None:
+    prose = [
+        upright(line(text, 10, 80 + 18 * k)) for k, text in enumerate(["words that run on and on " * 3, "to an end."])
+    ]
+    below = [
+        upright(line(text, 10, 134 + 18 * k)) for k, text in enumerate(["more of these that go on " * 3, "and end."])
+    ]
+    page = styled(*prose, in_style(line("Timetable changes", 10, 116), "bold"), *below, *map(upright, PROSE))
+    assert [block.text for block in page.blocks if block.kind == "heading"] == ["Timetable changes"]
