@@ -163,13 +163,7 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
     found, typed, weight = [], np.zeros(len(boxes), bool), np.ones(len(boxes), int)
     weight[: len(lines)] += [ITEM.match(line.text) is not None for line in lines]
     typed[: len(lines)] = [has_pitch(line) for line in lines]
-    white = np.array(
-        [
-            (k, a, b)
-            for k, line in enumerate(lines)
-            for a, b, _ in _word_gaps(line, (BLANK_EM if is_mono(line) else PARTED_EM) * max(em, line.em_px))
-        ]
-    )
+    white = _blanks(lines, em)
     for x in np.arange(boxes[wide, 0].min() + 4 * em, boxes[wide, 2].max() - 4 * em, 0.25 * em):
         sides = wide & (boxes[:, 2] < x + 0.3 * em), wide & (boxes[:, 0] > x - 0.3 * em)
         if min(weight[side].sum() for side in sides) < 3:
@@ -182,9 +176,8 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
             left, right = (
                 side | whole if (inside & whole).sum() >= 3 else side for side, whole in zip(sides, wholes, strict=True)
             )
-            if min(weight[inside & side].sum() for side in (left, right)) < 3 or not all(
-                (inside & s).any() for s in sides
-            ):
+            few = min(weight[inside & side].sum() for side in (left, right)) < 3
+            if few or not all((inside & side).any() for side in sides):
                 continue
             top = max(boxes[inside & left, 1].min(), boxes[inside & right, 1].min())
             bottom = min(boxes[inside & left, 3].max(), boxes[inside & right, 3].max())
@@ -203,6 +196,12 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
     strips = [_between(gutter, boxes, solid, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
     strips = [_grow(gutter, boxes, solid, em, white) for gutter in strips]
     return [gutter for gutter in strips if not _is_chance(gutter, boxes, em, white)]
+
+
+def _blanks(lines: Sequence[TextLine], em: float) -> np.ndarray:
+    """Return (M, 3), line, begin and end of the gaps between words at which lines may be cut."""
+    gaps = [(line, (BLANK_EM if is_mono(line) else PARTED_EM) * max(em, line.em_px)) for line in lines]
+    return np.array([(k, a, b) for k, (line, least) in enumerate(gaps) for a, b, _ in _word_gaps(line, least)])
 
 
 def _is_chance(gutter: Gutter, boxes: np.ndarray, em: float, white: np.ndarray) -> bool:
