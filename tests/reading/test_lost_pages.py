@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from vary.document.elements import Page
+from vary.io.child import Child, ChildAnswer
 from vary.reading.pages import read_document, read_pages
 
 from .fake_reader import FakeReader
@@ -53,18 +53,6 @@ def serve_hanging(requests, answers) -> None:
     _serve_until(requests, answers, hang)
 
 
-class TimerOfHanging(threading.Timer):
-    """A time limit that has passed as soon as a page hangs, and not before: other pages may take as long as they do."""
-
-    def run(self) -> None:
-        hanging = Path(os.environ["HANGING"])
-        while not self.finished.wait(0.02):
-            if hanging.exists():
-                hanging.unlink()
-                self.function()
-                return
-
-
 def _serve_until(requests, answers, end) -> None:
     import vary.io.pdf as module
 
@@ -89,21 +77,31 @@ def test_segfaulting_renderer(five_pages, monkeypatch) -> None:
 
 
 def test_hanging_renderer(five_pages, tmp_path, monkeypatch) -> None:
-    limits = []
+    """The time limit has passed as soon as a page hangs, and not before: other pages may take as long as they do."""
+    hanging, limits = tmp_path / "hanging", []
 
-    def timer(seconds: float, stop) -> threading.Timer:
-        limits.append(seconds)
-        return TimerOfHanging(seconds, stop)
+    def ask(self, request, timeout_s: float) -> ChildAnswer:
+        limits.append(timeout_s)
+        return real(self, request, timeout_s)
 
-    monkeypatch.setenv("HANGING", str(tmp_path / "hanging"))
+    def used(pid: int) -> float:
+        if hanging.exists():
+            hanging.unlink()
+            return 1000.0
+        return 0.0
+
+    real = Child.ask
+    monkeypatch.setattr(Child, "ask", ask)
+    monkeypatch.setattr("vary.io.child._cpu_seconds", used)
+    monkeypatch.setattr("vary.io.child.POLL_S", 0.02)
+    monkeypatch.setenv("HANGING", str(hanging))
     monkeypatch.setattr("vary.io.pdf.ENTRY", "tests.reading.test_lost_pages:serve_hanging")
-    monkeypatch.setattr("vary.io.child.threading.Timer", timer)
-    pages = list(read_pages(five_pages, FakeReader(), "2-4", timeout_s=90.0))
+    pages = list(read_pages(five_pages, FakeReader(), "2-4", timeout_s=45.0))
     assert [page.status for page in pages] == ["ok", "timeout", "ok"]
-    assert pages[1].error == f"{five_pages}, page 3: rendering took longer than 90 s"
+    assert pages[1].error == f"{five_pages}, page 3: rendering took longer than 45 s"
     assert pages[1].attempts == 1
-    assert set(limits) == {90.0}  # of every request, whatever it is for
-    assert not (tmp_path / "hanging").exists()
+    assert set(limits) == {45.0}  # of every request, whatever it is for
+    assert not hanging.exists()
 
 
 @pytest.mark.parametrize("what", ["white", "black", "nearly white"])

@@ -51,7 +51,7 @@ def read(
     workers: Workers = None,
     ray: Ray = None,
     server: Annotated[str | None, Option(metavar="URL", help="Let an OpenAI-compatible server read.")] = None,
-    timeout: Annotated[float, Option(metavar="S", min=0.1, help="Seconds that a page may take.")] = 60.0,
+    timeout: Annotated[float, Option(metavar="S", min=0.1, help="CPU time of a page in seconds.")] = 600.0,
     max_pages: Annotated[int, Option(metavar="N", min=1, help="Most pages of one file.")] = 20_000,
     model: ReaderModel = None,
     decoder: Decoder = False,

@@ -1,7 +1,8 @@
-"""A child process that answers requests over pipes, with a time limit for each.
+"""A child process that answers requests over pipes, with a limit of CPU time for each.
 
 Hostile input (PDFium on a damaged file) and long work (a model on a page) run in such a child. A request is one line of
 JSON; an answer is one line of JSON followed by bytes. After a crash or a timeout the next request starts a new child.
+CPU time decides, so a loaded machine ends no request that an idle one answers.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from typing import Any, BinaryIO
 
 START = "import sys; sys.path[:] = sys.argv[2:]; from vary.io.child import start; start(sys.argv[1])"
 ChildAnswer = tuple[dict[str, Any], bytes]
+IDLE_S = 600.0  # on the clock: a child that has used no CPU time for so long hangs
+POLL_S = 1.0  # between looks at its CPU time
 
 
 class ChildDied(Exception):
@@ -46,7 +50,8 @@ class Child:
         """Send a request and return the answer.
 
         Raises:
-            ChildDied: The child crashed, or took longer than `timeout_s`.
+            ChildDied: The child crashed, used more CPU time than `timeout_s`, or none for IDLE_S. Where the system
+                does not tell the CPU time of another process, time on the clock counts.
         """
         if self.process is None:
             self.process = subprocess.Popen(
@@ -56,22 +61,16 @@ class Child:
                 stderr=subprocess.DEVNULL,
                 env=os.environ | self.environment,
             )
-        late, process = threading.Event(), self.process
-
-        def stop() -> None:
-            late.set()
-            process.kill()
-
-        timer = threading.Timer(timeout_s, stop)
-        timer.daemon = True
-        timer.start()
+        late, answered = threading.Event(), threading.Event()
+        threading.Thread(target=_limit, args=(self.process, timeout_s, answered, late), daemon=True).start()
         try:
-            return _exchange(process, request)
+            return _exchange(self.process, request)
         except (OSError, ValueError):
+            died = ChildDied(late.is_set())
             self.close()
-            raise ChildDied(late.is_set()) from None
+            raise died from None
         finally:
-            timer.cancel()
+            answered.set()
 
     def close(self) -> None:
         """End the process."""
@@ -86,6 +85,27 @@ class Child:
 
     def __del__(self) -> None:
         self.close()
+
+
+def _limit(child: subprocess.Popen[bytes], timeout_s: float, answered: threading.Event, late: threading.Event) -> None:
+    """Kill a child that uses more than its time, or hangs, before it has answered; `late` then says so."""
+    used = _cpu_seconds(child.pid)
+    end, moved = used + timeout_s, time.monotonic()
+    while not answered.wait(POLL_S):
+        before, used, now = used, _cpu_seconds(child.pid), time.monotonic()
+        moved = now if used > before else moved
+        if used >= end or now - moved >= IDLE_S:
+            late.set()
+            child.kill()
+            return
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process on Linux; elsewhere the time on the clock."""
+    try:
+        return time.clock_gettime(~pid << 3 | 2)  # as clock_getcpuclockid(3)
+    except (AttributeError, OSError):
+        return time.monotonic()
 
 
 def _exchange(child: subprocess.Popen[bytes], request: dict[str, Any]) -> ChildAnswer:

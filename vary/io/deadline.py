@@ -1,4 +1,7 @@
-"""Time limit of the work in a context, such as reading one page. It ends the work and never changes how it is done."""
+"""Time limit of the work in a context, such as reading one page. It ends the work and never changes how it is done.
+
+The limit counts the CPU time of the process. A loaded machine does the same work in the same CPU time, only later.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ _deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Limit the work inside the context to some seconds."""
-    token = _deadline.set(time.monotonic() + seconds)
+    """Limit the work inside the context to some seconds of CPU time."""
+    token = _deadline.set(time.process_time() + seconds)
     try:
         yield
     finally:
@@ -22,4 +25,4 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 def time_is_up() -> bool:
     """Return whether the time limit has passed; never without one."""
-    return time.monotonic() > _deadline.get()
+    return time.process_time() > _deadline.get()

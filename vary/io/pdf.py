@@ -29,7 +29,7 @@ from .pdf_text import TextLayer
 POINTS_PER_INCH = 72
 MAX_PAGE_PIXELS = 40_000_000  # a page with more is rendered at a lower resolution
 CHILD_MEMORY = 4 << 30
-PAGE_TIMEOUT_S = 60.0
+RENDER_TIMEOUT_S = 60.0  # CPU time of a request
 ENTRY = "vary.io.pdf:serve"
 RECYCLE = 250  # pages that one child renders
 
@@ -40,13 +40,13 @@ class PdfFile:
     Args:
         path: The file, plain or compressed by gzip.
         password: Its password.
-        timeout_s: Time limit for each request.
+        timeout_s: Limit of CPU time for each request.
 
     Raises:
         InputError: The file is not a PDF, is damaged, or needs another password.
     """
 
-    def __init__(self, path: str | Path, password: str | None = None, timeout_s: float = PAGE_TIMEOUT_S):
+    def __init__(self, path: str | Path, password: str | None = None, timeout_s: float = RENDER_TIMEOUT_S):
         self.path, self.password, self.timeout_s = str(path), password, timeout_s
         self._child = Child(ENTRY)
         self._rendered = 0
@@ -136,7 +136,7 @@ class PdfFile:
         if self._child.process is None and kind != "open":
             self._ask({"open": self.path, "password": self.password})
         try:
-            answer, data = self._child.ask(request | {"limit": math.ceil(self.timeout_s) + 1}, self.timeout_s)
+            answer, data = self._child.ask(request | {"limit": self.timeout_s + 10}, self.timeout_s)
         except ChildDied as died:
             if died.late:
                 raise PageTimeout(f"{where}: rendering took longer than {self.timeout_s:g} s") from None
@@ -158,8 +158,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     for line in requests:
         request = json.loads(line)
         data = b""
-        if hasattr(signal, "alarm"):
-            signal.alarm(request["limit"])  # ends a child that hangs, even if its parent has died
+        if hasattr(signal, "setitimer"):  # of CPU time: it ends a child that hangs, even if its parent has died
+            signal.setitimer(signal.ITIMER_PROF, request["limit"])
         try:
             if "open" in request:
                 pages = FormPages(open_pdf(request["open"], request["password"]))
@@ -173,8 +173,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         except (pypdfium2.PdfiumError, OSError, EOFError, zlib.error, ValueError, MemoryError) as error:
             answer = {"error": reason(error)}
         send(answers, answer, data)
-        if hasattr(signal, "alarm"):
-            signal.alarm(0)
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _answer(pages: FormPages, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:

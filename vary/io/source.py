@@ -18,11 +18,12 @@ from PIL import Image
 
 from .errors import InputError, VaryError
 from .image import count_frames, image_dpi, open_image
-from .pdf import MAX_PAGE_PIXELS, PAGE_TIMEOUT_S, POINTS_PER_INCH, PdfFile, looks_like_pdf
+from .pdf import MAX_PAGE_PIXELS, POINTS_PER_INCH, RENDER_TIMEOUT_S, PdfFile, looks_like_pdf
 from .pdf_info import PdfInfo
 from .pdf_objects import FormField, PageContent
 
 MAX_PAGES = 20_000  # of one file
+PAGE_TIMEOUT_S = 600.0  # CPU time of a page: several times what the largest ones take
 SUFFIXES = (".pdf", ".pdf.gz", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")  # read in folders
 
 
@@ -32,21 +33,21 @@ class Source:
     Args:
         path: The file.
         password: Password of a PDF.
-        timeout_s: Time limit for rendering a page.
+        timeout_s: Limit of CPU time for reading a page; a request to the renderer of PDFs has RENDER_TIMEOUT_S at most.
 
     Raises:
         InputError: The file cannot be read.
     """
 
     def __init__(self, path: str | Path, password: str | None = None, timeout_s: float = PAGE_TIMEOUT_S):
-        self.path = Path(path)
+        self.path, self.timeout_s = Path(path), timeout_s
         if self.path.is_dir():
             raise InputError(f"{path}: is a folder, expected a PDF or an image")
         try:
             is_pdf = looks_like_pdf(self.path)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from None
-        self.pdf = PdfFile(self.path, password, timeout_s) if is_pdf else None
+        self.pdf = PdfFile(self.path, password, min(timeout_s, RENDER_TIMEOUT_S)) if is_pdf else None
         self.pages = len(self.pdf) if self.pdf else count_frames(self.path)
         self.kept: dict[str, Any] = {}  # what readers of this file keep from page to page
 

@@ -23,9 +23,9 @@ from ..document.outline import apply_outline
 from ..document.perspective import find_sheet, flatten, unflatten
 from ..document.running_text import mark_page_joins
 from ..document.structure import find_structure
+from ..io.deadline import time_limit
 from ..io.errors import InputError, PageTimeout
-from ..io.pdf import PAGE_TIMEOUT_S
-from ..io.source import MAX_PAGES, Source
+from ..io.source import MAX_PAGES, PAGE_TIMEOUT_S, Source
 from .layer.formula_lines import mark_formulas
 from .layer.lines import LAYER_DPI, LayerReader, read_layer
 from .layer.pixels import read_both
@@ -66,7 +66,8 @@ def read_page(source: Source, number: int, reader: AnyReader, attempt: int = 0) 
     """Read one page. A failure becomes the status and the error of the page; nothing is raised."""
     began = time.perf_counter()
     try:
-        page = _read(source, number, reader, LADDER[attempt])
+        with time_limit(source.timeout_s):
+            page = _read(source, number, reader, LADDER[attempt])
     except PageTimeout as error:
         page = Page(number, "timeout", error=str(error))
     except InputError as error:
@@ -180,7 +181,7 @@ def read_pages(
 
     A page that cannot be read, or is not there, comes back with status `failed` or `timeout` and the reason. Raises
     InputError when the file as a whole cannot be read (not found, not an image, broken, encrypted), has more than
-    `max_pages`, or `pages` cannot be understood. `timeout_s`: for rendering a page.
+    `max_pages`, or `pages` cannot be understood. `timeout_s`: CPU time of a page.
     """
     with Source(path, password, timeout_s) as source:
         yield from _read_all(source, reader, source.numbers(pages, max_pages))

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...io.child import Child, ChildAnswer, ChildDied
 from ...io.errors import ConfigError, InputError
-from ...io.pdf import PAGE_TIMEOUT_S
+from ...io.pdf import RENDER_TIMEOUT_S
 from ...io.pdf_text import TextLayer
 from ..sample import Sample
 from .child import ENTRY
@@ -48,7 +48,7 @@ class PdfSource:
         heads: str = "keep",
         max_math: float = 0.02,
         least: int = 20,
-        timeout_s: float = PAGE_TIMEOUT_S,
+        timeout_s: float = RENDER_TIMEOUT_S,
     ):
         if heads not in HEADS:
             raise ConfigError(f"heads {heads!r}; allowed: {', '.join(HEADS)}")

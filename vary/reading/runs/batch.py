@@ -28,8 +28,7 @@ from ...document.layout.running_heads import mark_running_heads
 from ...document.running_text import mark_page_joins
 from ...io.errors import ConfigError, InputError
 from ...io.files import atomic_write, lock_folder, safe_names, sha256
-from ...io.pdf import PAGE_TIMEOUT_S
-from ...io.source import MAX_PAGES, FoundFile, Source, find_files
+from ...io.source import MAX_PAGES, PAGE_TIMEOUT_S, FoundFile, Source, find_files
 from ...models.hub import weights_dir
 from ..engines import usable_cores
 from ..pages import LADDER, file_info
@@ -194,7 +193,7 @@ def read_all(
         model, device, decoder, pixels, formulas: as in `ReaderSpec`; model: by default vary-nano, or a server's first.
         pages: selection such as "1-4,7,-1"; None reads all. password: of encrypted PDFs.
         workers: number of processes, by default one per core. ray: address of a cluster to read on instead.
-        timeout_s: time limit of a page. max_pages: most pages of one file.
+        timeout_s: limit of CPU time of a page. max_pages: most pages of one file.
         figures: crop and link them. front_matter: begin Markdown with title and author. join: join lines and pages.
         on_page: called for each page in order, with its ledger entry as a dict, plus `before` (read in an earlier run)
             and `expected` (pages of the run, estimated). Its `page` is None for a file that could not be opened.

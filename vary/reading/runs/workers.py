@@ -18,7 +18,6 @@ from typing import Any, BinaryIO
 
 from ...document.elements import Page
 from ...io.child import Child, ChildDied, send
-from ...io.deadline import time_limit
 from ...io.errors import InputError, MissingExtra
 from ...io.source import Source
 from ..engines import thread_count, usable_cores
@@ -28,7 +27,7 @@ from .spec import ReaderSpec
 ENTRY = "vary.reading.runs.workers:serve"
 LOAD_TIMEOUT_S = 600.0
 MAX_NODE_FAILURES = 3  # a page whose node fails this often counts as lost
-GRACE = 1.0, 0.2  # s, share of the time limit: a worker that has not ended its page by then is killed
+GRACE_S = 60.0  # CPU time in which a worker ends a page whose time is up; after it, the worker is killed
 
 
 @dataclass
@@ -58,7 +57,7 @@ class WorkerPool:
     Args:
         count: number of workers.
         spec: the reader that each worker opens.
-        timeout_s: time limit of a page.
+        timeout_s: limit of CPU time of a page.
         threads: threads of each worker, by default its share of the cores, within $OMP_NUM_THREADS.
 
     Raises:
@@ -113,9 +112,7 @@ class WorkerPool:
         except ChildDied as gone:
             raise InputError(f"{self._spec.model}: loading the model {gone}") from None
         try:
-            answer, stored = child.ask(
-                request | {"timeout": self.timeout_s}, self.timeout_s + max(GRACE[0], GRACE[1] * self.timeout_s)
-            )
+            answer, stored = child.ask(request | {"timeout": self.timeout_s}, self.timeout_s + GRACE_S)
         except ChildDied as gone:
             reason = f"took longer than {self.timeout_s:g} s" if gone.late else "the process that read it crashed"
             page = Page(request["page"], "timeout" if gone.late else "failed", error=f"{where}: {reason}")
@@ -132,7 +129,7 @@ class RayPool:
     Args:
         address: of the cluster; `local` starts one here.
         spec: the reader that each node opens.
-        timeout_s: time limit of a page.
+        timeout_s: limit of CPU time of a page.
 
     Raises:
         ValueError: the package ray is missing.
@@ -207,8 +204,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
                 opened = request["path"]
             assert source is not None
             assert reader is not None
-            with time_limit(request["timeout"]):
-                page = read_page(source, request["page"], reader, request["attempt"])
+            page = read_page(source, request["page"], reader, request["attempt"])
         except InputError as error:  # the file was there when its pages were counted
             page = Page(request["page"], "failed", error=str(error))
         except Exception as error:

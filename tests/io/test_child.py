@@ -1,0 +1,50 @@
+"""A child process is limited by what it does, not by how long that takes: load ends no request."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import pytest
+
+from vary.io import child as module
+from vary.io.child import Child, ChildDied, send
+
+
+def serve(requests, answers) -> None:
+    """In the child: works or waits for as many seconds as a request says."""
+    for line in requests:
+        request = json.loads(line)
+        end = time.process_time() + request.get("work", 0.0)
+        while time.process_time() < end:
+            pass
+        time.sleep(request.get("wait", 0.0))
+        send(answers, {"answered": True})
+
+
+@pytest.fixture
+def child(monkeypatch):
+    monkeypatch.setattr(module, "POLL_S", 0.05)
+    child = Child("tests.io.test_child:serve")
+    child.ask({}, 60.0)  # starting Python takes CPU time, too
+    yield child
+    child.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="time on the clock counts there")
+def test_a_child_that_is_kept_waiting_is_not_ended(child) -> None:
+    assert child.ask({"wait": 1.0}, 0.3)[0]["answered"]
+
+
+def test_a_child_that_works_too_long_is_ended_and_the_next_request_answered(child) -> None:
+    with pytest.raises(ChildDied, match="took too long") as died:
+        child.ask({"work": 1000.0}, 0.3)
+    assert died.value.late
+    assert child.ask({}, 60.0)[0]["answered"]
+
+
+def test_a_child_that_does_nothing_is_ended(child, monkeypatch) -> None:
+    monkeypatch.setattr(module, "IDLE_S", 0.5)
+    with pytest.raises(ChildDied, match="took too long"):
+        child.ask({"wait": 1000.0}, 60.0)
