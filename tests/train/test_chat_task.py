@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, AutoProcessor
 
-from vary.data.sample import Sample
+from vary.data.sample import Sample, Skipped
 from vary.models.config import preset
 from vary.models.generate.chat import load_chat_model
 from vary.models.modeling import VaryForConditionalGeneration, load_model
@@ -186,6 +186,42 @@ def test_a_run_without_labels_stops_and_says_why(model_folder, monkeypatch, step
     wanted = f"stage 'pretrain': {count} steps in a row had no label to learn from: max_tokens 250 cut 100%"
     with pytest.raises(ValueError, match=wanted):
         run(settings)
+
+
+class Answers:
+    """Samples with these answers in turn; None is a sample that is skipped."""
+
+    def __init__(self, *answers: str | None):
+        self.answers = answers
+
+    def sample(self, i: int) -> Sample:
+        text = self.answers[i % len(self.answers)]
+        if text is None:
+            raise Skipped("pictures", i, "no such image")
+        image = np.random.default_rng(i).integers(0, 255, (40, 60, 3), np.uint8)
+        return Sample(image, [], "picture", {}, text, "Which is it?")
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        (["", " \n\t "], "their samples have no text"),
+        ([None], "their samples were skipped: pictures: record 6: no such image"),
+        ([None, " "], "their samples were skipped: "),
+    ],
+)
+def test_a_run_whose_answers_are_blank_or_skipped_stops_and_says_why(model_folder, monkeypatch, answers, why) -> None:
+    monkeypatch.setattr(chat_task, "open_mix", lambda stage, seed, held_out=False: Answers(*answers))
+    settings = recipe(model_folder("vary-toy"), "run", {"steps": 5})
+    with pytest.raises(ValueError, match=f"stage 'pretrain': 3 steps in a row had no label to learn from: {why}"):
+        run(settings)
+
+
+def test_blank_answers_among_others_are_learnt(model_folder, monkeypatch) -> None:
+    """A blank page ends at once: that is taught where some pages have text."""
+    monkeypatch.setattr(chat_task, "open_mix", lambda stage, seed, held_out=False: Answers("", "", "", "Six."))
+    settings = recipe(model_folder("vary-toy"), "run", {"steps": 5})
+    assert len(run(settings)) > 0
 
 
 def test_the_share_of_cut_answers_is_logged_from_the_first_step(model_folder) -> None:

@@ -47,7 +47,7 @@ from .tasks.task import Task, TaskContext, TextAssets
 Log = Callable[[str], Any]
 TASKS: dict[str, Any] = dict(read=ReadTask, write=StripTask, answer=ChatTask, formula=FormulaTask, glyphs=GlyphTask)
 MAX_SKIPPED_SHARE = 0.05  # of all samples, checked from the thousandth on
-MAX_EMPTY_STEPS = 3  # steps in a row in which no sample had a label
+MAX_EMPTY = 3, 8  # steps in a row, and samples in them, without a label that is text
 
 
 def train(recipe: Recipe, log: Log = print, max_steps: int | None = None, assets: TextAssets | None = None) -> Path:
@@ -97,7 +97,7 @@ class Run:
         torch.nn.Module.to(self.model, ranks.device)
         self.checkpoints = Checkpoints(self.out, recipe.keep, log)
         self.index, self.step, self.seen, self.seconds = 0, 0, 0, 0.0
-        self.bad_steps, self.empty_steps, self.bad_samples, self.stopped_by = 0, 0, 0, 0
+        self.bad_steps, self.empty_steps, self.empty_samples, self.bad_samples, self.stopped_by = 0, 0, 0, 0, 0
         self.task_state: dict[str, Any] = {}
         self.moments: dict[str, torch.Tensor] = {}
         self.ema = (
@@ -148,7 +148,7 @@ class Run:
                 self.step += 1
                 if work[2]:  # perhaps only another rank received the signal
                     self.stopped_by = self.stop.number or signal.SIGTERM
-                if self.step % self.recipe.log_every == 0 or self.step == stop:
+                if self.step % self.recipe.log_every == 0 or self.step in (1, stop):
                     self._report(stage, metrics, rate, meter)
                 if self.step % self.recipe.eval_every == 0:
                     self._evaluate(stage, task)
@@ -192,7 +192,7 @@ class Run:
         before = [b.clone() for b in self._buffers.values()]
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        sums: dict[str, Any] = dict.fromkeys(("weight", "samples", "tokens", "stop", "bad", *task.names), 0.0)
+        sums: dict[str, Any] = dict.fromkeys(("weight", "samples", "tokens", "labels", "stop", "bad", *task.names), 0.0)
         for part in range(self.ranks.rank, stage.accumulate, self.ranks.world):
             batch = next_batch(batches)
             _seed_all((self.recipe.seed * 1009 + self.index) * 10_000_019 + self.step * stage.accumulate + part)
@@ -207,7 +207,8 @@ class Run:
             samples, tokens, skipped = task.size(batch)
             for reason in skipped:
                 self.log(f"step {self.step}: skipped {reason}")
-            for name, value in {"weight": weight, "samples": samples, "tokens": tokens, "bad": len(skipped)}.items():
+            counts = {"samples": samples, "tokens": tokens, "labels": task.labels(batch), "bad": len(skipped)}
+            for name, value in {"weight": weight, **counts}.items():
                 sums[name] += value
             for name, loss in losses.items():
                 sums[name] = sums[name] + loss.detach().double() * weight  # no float() here: it would wait for the GPU
@@ -223,7 +224,8 @@ class Run:
         metrics = {name: sums[name] / weight for name in task.names}
         metrics |= {"grad": float("nan") if norm is None else norm, **task.metrics}
         self._check_samples(int(sums["samples"]), int(sums["bad"]))
-        self._check_labels(stage, bool(sums["samples"] and not sums["weight"]), float(metrics.get("cut", 0.0)))
+        asked = 0 if sums["weight"] and sums["labels"] else int(sums["samples"] + sums["bad"])
+        self._check_labels(stage, asked, float(metrics.get("cut", 0.0)), skipped)
         self._check_gradient(norm is not None)
         return metrics, (sums["samples"], sums["tokens"], bool(sums["stop"]))
 
@@ -253,16 +255,25 @@ class Run:
             limit = f"at most {MAX_SKIPPED_SHARE:.0%} may be"
             raise InputError(f"{self.bad_samples} of {asked} samples were skipped; {limit}")
 
-    def _check_labels(self, stage: Stage, empty: bool, cut: float) -> None:
-        """Raise InputError if no sample had a label in `MAX_EMPTY_STEPS` steps in a row, or in a whole short stage."""
-        self.empty_steps = self.empty_steps + 1 if empty else 0
-        if self.empty_steps >= min(MAX_EMPTY_STEPS, stage.steps):
-            why = (
-                f": max_tokens {stage.max_tokens} cut {cut:.0%} of the samples before their answers ended"
-                if cut
-                else ""
-            )
-            raise InputError(f"stage {stage.name!r}: {self.empty_steps} steps in a row had no label to learn from{why}")
+    def _check_labels(self, stage: Stage, empty: int, cut: float, skipped: list[str]) -> None:
+        """Raise InputError if no sample had a label in `MAX_EMPTY` steps in a row, or in a whole short stage.
+
+        Args:
+            stage: The stage.
+            empty: Number of samples of a step without any label that is text, else 0.
+            cut: Share of samples that lost their end.
+            skipped: Why samples of the step were skipped.
+        """
+        self.empty_steps, self.empty_samples = (self.empty_steps + 1, self.empty_samples + empty) if empty else (0, 0)
+        enough = self.empty_steps >= MAX_EMPTY[0] and self.empty_samples >= MAX_EMPTY[1]
+        if enough or self.empty_steps == stage.steps:
+            why = "their samples have no text"
+            if skipped:
+                why = f"their samples were skipped: {skipped[0]}"
+            elif cut:
+                why = f"max_tokens {stage.max_tokens} cut {cut:.0%} of the samples before their answers ended"
+            steps = f"{self.empty_steps} steps in a row had no label to learn from"
+            raise InputError(f"stage {stage.name!r}: {steps}: {why}")
 
     def _check_gradient(self, finite: bool) -> None:
         """Count steps without a finite gradient. Raise InputError if there are too many in a row."""

@@ -42,6 +42,7 @@ class ChatBatch:
         samples: Number of samples.
         tokens: Number of tokens without padding.
         learnt: Number of labels that count.
+        texts: Number of samples with an answer that is not blank and that counts.
         cut: Number of samples that lost their end.
         skipped: Why samples were skipped.
     """
@@ -50,6 +51,7 @@ class ChatBatch:
     samples: int = 0
     tokens: int = 0
     learnt: int = 0
+    texts: int = 0
     cut: int = 0
     skipped: list[str] = field(default_factory=list)
 
@@ -98,6 +100,8 @@ class ChatData(Dataset[Any]):
         if (ids[limit:] == self.image_id).any():
             raise InputError(f"its image ends after token {limit}; max_tokens must hold it")
         batch.cut += len(ids) > limit
+        answers = [message["content"] for message in messages if message["role"] == "assistant"]
+        batch.texts += any(map(str.strip, answers)) and bool((labels[:limit] != -100).any())
         pixels = found.get("pixel_values", [])
         stacks = [pixels] if isinstance(pixels, Tensor) else list(pixels)
         extras = {key: found[key] for key in EXTRAS if key in found}
@@ -248,6 +252,10 @@ class ChatTask:
     def size(self, batch: ChatBatch) -> tuple[int, int, list[str]]:
         """Count samples and tokens without padding, and list why samples were skipped."""
         return batch.samples, batch.tokens, batch.skipped
+
+    def labels(self, batch: ChatBatch) -> int:
+        """Count the answers that are not blank and that count."""
+        return batch.texts
 
     def losses(self, batch: ChatBatch) -> tuple[dict[str, Tensor], float]:
         """Compute the mean loss over the labels. The weight of the batch is their number.

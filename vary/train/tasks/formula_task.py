@@ -162,6 +162,10 @@ class FormulaTask:
         """Return the number of formulas and of their steps."""
         return len(batch.real_BN), int((batch.targets_BT != IGNORED).sum()), []
 
+    def labels(self, batch: FormulaBatch) -> int:
+        """Count the steps, without the ends."""
+        return int((batch.targets_BT > 0).sum())
+
     def state(self) -> dict[str, Any]:
         """Nothing to remember."""
         return {}

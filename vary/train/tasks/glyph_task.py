@@ -185,6 +185,10 @@ class GlyphTask:
         """Return the number of formulas and of their cells."""
         return len(batch.images), batch.gate.numel(), []
 
+    def labels(self, batch: GlyphBatch) -> int:
+        """Count the glyphs."""
+        return len(batch.classes)
+
     def state(self) -> dict[str, Any]:
         """Nothing to remember."""
         return {}

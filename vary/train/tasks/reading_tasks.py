@@ -54,6 +54,10 @@ class _PageTask:
         rows, columns = self.model.reading_vocabulary.grid(*batch.images.shape[-2:])
         return len(batch.images), len(batch.images) * rows * columns, []
 
+    def labels(self, batch: ReadingBatch) -> int:
+        """Count the characters."""
+        return len(batch.targets.labels)
+
 
 def _open_view(view: View, context: TaskContext, seed: int, alphabet: str) -> Source:
     if view.pdfs:

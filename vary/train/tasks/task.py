@@ -106,6 +106,10 @@ class Task(Protocol):
         """Count the samples and tokens of a batch, and list why samples were skipped."""
         ...
 
+    def labels(self, batch: Any) -> int:
+        """Count what a batch teaches that is text; the end of a text alone is none."""
+        ...
+
     def evaluate(self) -> dict[str, float]:
         """Measure on held-out samples. They are the same at every call."""
         ...
