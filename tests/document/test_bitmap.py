@@ -61,7 +61,7 @@ def test_light_grey_rules_of_one_pixel_are_found(grey) -> None:
     assert (erase_rules(page, 16.0) > 250).all()
 
 
-def test_components_are_areas_that_sides_connect() -> None:
+def test_components_are_areas_that_sides_or_corners_connect() -> None:
     rng = np.random.default_rng(3)
     for share in (0.1, 0.45, 0.6, 0.9):
         mask = rng.random((23, 31)) < share
@@ -78,7 +78,7 @@ def _flooded(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
         area = list(waiting)
         while waiting:
             y, x = waiting.pop()
-            near = {(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)} & left
+            near = {(y + down, x + right) for down in (-1, 0, 1) for right in (-1, 0, 1)} & left
             left -= near
             waiting += near
             area += near

@@ -61,6 +61,20 @@ def test_the_height_of_a_letter_decides_its_case(shown, read, face) -> None:
     assert corrected(shown, read, face) == shown
 
 
+@pytest.mark.parametrize("letter", "WwVv")
+def test_thin_strokes_are_one_letter_although_only_corners_of_their_pixels_touch(letter) -> None:
+    """In faxes and screen type, strokes are a pixel wide, and those that lean are stairs."""
+    pixels, boxes = draw(f" {letter}hen", FACES[0])
+    image, (left, _, right, _) = Image.fromarray(pixels), boxes[1]
+    ImageDraw.Draw(image).rectangle((left - 2, 0, right - 3, 60), 255)
+    top, strokes = 45 - (15 if letter.isupper() else 11), 4 if letter in "Ww" else 2
+    x = np.linspace(left, right - 4, strokes + 1)
+    ImageDraw.Draw(image).line([(float(v), (45, top)[k % 2 == 0]) for k, v in enumerate(x)], 0)
+    for read in letter, letter.swapcase():
+        line = TextLine(f"{read}hen", boxes[1:], np.full(4, 0.6, np.float32), SIZE, rivals=rivals(f"{read}hen", 0.3))
+        assert correct_case([line], np.asarray(image))[0].text == f"{letter}hen"
+
+
 def test_only_letters_whose_other_case_is_likely_change() -> None:
     assert corrected("Outcome", "outcome", FACES[0], other=0.001) == "outcome"
 

@@ -86,11 +86,11 @@ def _is_ground(found: np.ndarray, dark: np.ndarray, box: tuple[int, int, int, in
 
 
 def find_components(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
-    """Return the boxes (x0, y0, x1, y1) of the areas that are connected by sides."""
+    """Return the boxes (x0, y0, x1, y1) of the areas that are connected by sides or corners."""
     width = mask.shape[1] + 1  # of a row with a white column, which ends its last run
     ends = edges(np.pad(mask, ((0, 0), (0, 1))).ravel())
     starts, ends = ends[::2], ends[1::2]
-    first, last = np.searchsorted(ends, starts + width, "right"), np.searchsorted(starts, ends + width, "left")
+    first, last = np.searchsorted(ends, starts + width, "left"), np.searchsorted(starts, ends + width, "right")
     owner = list(range(len(starts)))  # of each run, an earlier one that it is connected with
 
     def root(k: int) -> int:
