@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..document.layout.bitmap import edges
 from ..document.lines import FrameGrid
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
@@ -20,7 +21,7 @@ from ..models.hub import CONTEXT_FILE, read_config, value_at
 from ..models.images.preprocess import DEFAULTS
 from .engines import Engine, open_engine, thread_count
 from .engines.weights import load_tensors
-from .field import Field, HeadWeights, cells_near_ink, join_fields, run_head
+from .field import INK_CONTRAST, Field, HeadWeights, cells_near_ink, join_fields, run_head
 
 VIEW = 64, 48  # px, rows and columns: how far the nano vocabulary sees from a cell (measured: 64 and 44)
 MARGIN = 48, 16  # px kept around cells near ink, which lie within 16 and 32 px of it (REACH): together VIEW
@@ -31,6 +32,7 @@ PART_PIXELS = 4096  # cost of one more call of the engine, in pixels
 
 TILE_PIXELS = 3_000_000  # of an image that is read in one pass
 TILE_PX = 1280  # side of a tile's core
+WIDEST = 8 * TILE_PX  # px: a row of tiles is kept until its end
 TILE_VIEW = 96  # px that a tile shows beyond its core on its inner sides; at least VIEW and CONTEXT_PX together
 
 
@@ -42,11 +44,12 @@ class Tile(NamedTuple):
 
 
 class Band(NamedTuple):
-    """Rows of an image, in px: their field, the top of its first row, and the rows whose lines the band adds."""
+    """Rows of an image, in px: their field, its top, the rows whose lines the band adds, and its left side."""
 
     field: Field
     top: int
     core: tuple[int, int]
+    left: int = 0
 
 
 def tiles_of(height: int, width: int, multiple: int) -> list[Tile]:
@@ -72,6 +75,23 @@ def tiles_of(height: int, width: int, multiple: int) -> list[Tile]:
     return tiles
 
 
+def parts_of(pixels_HW: np.ndarray, multiple: int) -> list[slice]:
+    """Return the columns of an image in parts of at most WIDEST, cut in the widest white gap near each part's end.
+
+    Lines run across all tiles of a row, and only such a cut ends them.
+    """
+    parts, width = [slice(0, pixels_HW.shape[1])], pixels_HW.shape[1]
+    while width - parts[-1].start > WIDEST:
+        first = parts[-1].start + WIDEST // 2
+        window = pixels_HW[:, first : first + WIDEST // 2]
+        ink = (window.max(0).astype(np.int16) - window.min(0)).reshape(-1, multiple).max(1) >= INK_CONTRAST
+        gaps = edges(~ink).reshape(-1, 2)
+        middle = int(gaps[np.diff(gaps).argmax()].mean()) if len(gaps) else len(ink)
+        cut = first + middle * multiple
+        parts[-1:] = [slice(parts[-1].start, cut), slice(cut, width)]
+    return parts
+
+
 @dataclass
 class ReadingNetwork:
     """Engine, head and settings of a reader.
@@ -93,8 +113,17 @@ class ReadingNetwork:
     def bands(self, pixels_HW: np.ndarray) -> Iterator[Band]:
         """Run the network as `__call__` does, and yield a field for each row of tiles, which bounds the memory.
 
-        The field of the last band is incomplete when the time is up before the end of the image.
+        Images wider than WIDEST are read in parts, side by side. The field of the last band is incomplete when the
+        time is up before the end of the image.
         """
+        for part in parts_of(pixels_HW, self.preprocess["multiple"]):
+            for band in self._bands_of(pixels_HW[:, part]):
+                band.field.complete &= part.stop == pixels_HW.shape[1] or not time_is_up()
+                yield band._replace(left=part.start)
+                if not band.field.complete:
+                    return
+
+    def _bands_of(self, pixels_HW: np.ndarray) -> Iterator[Band]:
         tiles = tiles_of(pixels_HW.shape[0], pixels_HW.shape[1], self.preprocess["multiple"])
         if len(tiles) == 1:
             yield Band(self._read_tile(pixels_HW), 0, (0, len(pixels_HW)))
