@@ -53,6 +53,13 @@ def test_a_checkbox_alone_is_a_line() -> None:
     assert block.lines[0].text == "[x]"
 
 
+def test_what_the_text_layer_says_is_no_border() -> None:
+    for text in ("Ivory", "lime", "(none)", "/usr", "1!"):
+        one = line(text, 102)
+        one.sources = np.ones(len(text), np.uint8)
+        assert texts(place_form_fields([one], [("text", (100, 45, 102 + STEP * len(text), 70), False)])) == [text]
+
+
 def test_borders_and_buttons_are_no_text() -> None:
     found = place_form_fields([line("[North quay   x", 100)], [("choice", (105, 45, 245, 70), False)])
     assert texts(found) == ["North quay"]

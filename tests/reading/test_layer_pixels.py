@@ -66,6 +66,19 @@ def test_a_true_layer_at_an_angle_is_verified(tmp_path, reader, degrees) -> None
     assert page.text == " ".join(PROSE)
 
 
+@pytest.mark.parametrize("up", [1, -1])
+def test_a_sideways_table_of_the_layer_is_read_once(tmp_path, reader, up) -> None:
+    rows = [
+        ("Smoker", "4.20", "North"), ("Veil", "1.75", "South"), ("Scraper", "2.10", "East"), ("Feeder", "6.35", "West"),
+    ]  # fmt: skip
+    shown = "".join(
+        f"BT /F1 11 Tf 0 {up} {-up} 0 {200 + 30 * up * k} {410 + 90 * up * (j - 1)} Tm ({text}) Tj ET\n"
+        for k, row in enumerate(rows) for j, text in enumerate(row)
+    )  # fmt: skip
+    page = read_document(pdf_of(tmp_path / "a.pdf", [prose() + shown], (420, 560)), reader).pages[0]
+    assert [line.text for line in page.lines] == [*PROSE, *("  ".join(row) for row in rows)]
+
+
 def test_a_shifted_font_is_healed(tmp_path, reader) -> None:
     shift = {chr(code): chr(code + 2) for code in range(32, 124)}
     page = read_document(with_map(pdf_of(tmp_path / "a.pdf", [prose()], SIZE), shift), reader).pages[0]

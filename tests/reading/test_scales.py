@@ -7,10 +7,12 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from vary.document.elements import Page
+from vary.document.lines import TextLine, split_box
 from vary.io.deadline import time_limit
 from vary.reading.loader import load_reader
-from vary.reading.network import TILE_PIXELS, tiles_of
+from vary.reading.network import TILE_PIXELS, WIDEST, parts_of, tiles_of
 from vary.reading.reader import Reader
+from vary.reading.scales import drop_strokes, is_upright
 
 BODY = ["The ferry leaves the old pier at nine", "and carries eleven crates of apples", "to the mill on the far shore"]
 
@@ -53,6 +55,34 @@ def test_small_type_on_a_page_of_large_type_is_read(nano) -> None:
 def test_a_page_of_few_large_letters_is_read(nano) -> None:
     image = draw((1500, 500), ("Gate 47 B", 60, 90, 260))
     assert nano.read(image, nano.wanted_scale(image)).text == "Gate 47 B"
+
+
+def test_strokes_of_large_letters_are_no_marks_beside_them() -> None:
+    def line(text: str, box: tuple[float, float, float, float], em: float) -> TextLine:
+        return TextLine(text, split_box(box, len(text)), np.full(len(text), 0.9, np.float32), em)
+
+    title, leg, body = (
+        line("Apiary", (100, 50, 700, 250), 200),
+        line("/", (70, 180, 84, 206), 20),
+        line("/", (900, 60, 914, 86), 20),
+    )
+    word = line("7", (70, 120, 84, 146), 20)
+    assert [one.text for one in drop_strokes([title, leg, word, body])] == ["Apiary", "7", "/"]
+
+
+def test_what_reads_upright_is_judged_by_its_own_characters() -> None:
+    """A row of misread sideways words has its middle in one of them, and its characters elsewhere."""
+    size = (400, 300)
+    turned = TextLine("Veil", split_box((100, 120, 140, 140), 4), np.full(4, 0.8, np.float32), 16)
+    place = (120, 160, 140, 200)  # of the turned line on the upright page, for 270 degrees
+    row = TextLine("g & 5", split_box((0, 170, 260, 190), 5), np.full(5, 0.9, np.float32), 16)
+    assert not is_upright(turned, 270, [row], size)
+    digits = [
+        TextLine(str(k), split_box((122, 162 + 9 * k, 132, 170 + 9 * k), 1), np.full(1, 0.9, np.float32), 9)
+        for k in range(4)
+    ]
+    assert all(place[1] < one.box[1] < place[3] for one in digits)
+    assert is_upright(turned, 270, digits, size)
 
 
 def test_a_sideways_region_is_read_beneath_an_upright_one(nano) -> None:
@@ -126,6 +156,28 @@ def test_tiles_read_what_one_pass_reads(nano, monkeypatch) -> None:
     monkeypatch.setattr("vary.reading.network.TILE_PIXELS", 300_000)
     monkeypatch.setattr("vary.reading.network.TILE_PX", 512)
     assert nano.read(image).text == whole
+
+
+def test_wide_pages_are_read_in_parts_that_cut_no_line(nano, monkeypatch) -> None:
+    """What a row of tiles holds is bounded, whatever the width."""
+    columns = [(line, 30 + 420 * c, 20 + 24 * k, 17) for c in range(5) for k, line in enumerate(BODY)]
+    image = draw((2112, 128), *columns)
+    whole = sorted((line.box[0], line.text) for line in nano.read(image).lines)
+    monkeypatch.setattr("vary.reading.network.WIDEST", 960)
+    parts = parts_of(np.asarray(image), 32)
+    assert len(parts) > 2
+    assert all(part.stop - part.start <= 960 and part.stop % 32 == 0 for part in parts)
+    found = sorted((line.box[0], line.text) for line in nano.read(image).lines)
+    assert [text for _, text in found] == [text for _, text in whole]
+    assert np.array([x for x, _ in found]) == pytest.approx(np.array([x for x, _ in whole]), abs=2)
+
+
+def test_a_wide_page_without_a_gap_is_cut_all_the_same() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 5 * WIDEST), np.uint8)
+    parts = parts_of(noise, 32)
+    assert [part.start for part in parts] == [0, *(part.stop for part in parts[:-1])]
+    assert parts[-1].stop == noise.shape[1]
+    assert max(part.stop - part.start for part in parts) == WIDEST
 
 
 def test_a_time_limit_keeps_what_was_read(nano, monkeypatch) -> None:

@@ -34,6 +34,7 @@ from .scales import (
     densest_windows,
     drop_covered,
     drop_replaced,
+    drop_strokes,
     enlarge,
     erase,
     has_ink,
@@ -220,7 +221,7 @@ class Reader:
         if complete:
             lines = reread_cells(lines, rest, lambda pixels: self._read_pass(pixels)[0])
         lines = spell_lines(lines, fitted.pixels)
-        texts, styles = [line for line in lines if is_text(line)], self.network.frame_grid.styles + MATH
+        texts, styles = drop_strokes([line for line in lines if is_text(line)]), self.network.frame_grid.styles + MATH
         texts = texts if prove_text(texts) else []
         evidence = find_evidence(fitted.pixels, texts)
         evidence.fields = [one._replace(box=scale_box(one.box, fitted.scale)) for one in fields]
@@ -351,13 +352,13 @@ class Reader:
     def _read_pass(self, pixels: np.ndarray, decoded: bool = False) -> tuple[list[TextLine], bool]:
         """Read an image at its own scale. Also returns whether all of it was read within the time limit."""
         grid, lines, complete, bands = self.network.frame_grid, [], True, 0
-        for field, top, (start, end) in self.network.bands(pixels):
+        for field, top, (start, end), left in self.network.bands(pixels):
             bands, complete = bands + 1, field.complete
             decoded = decoded and field.features_RKD is not None  # large images are read without the decoder
             found = find_lines(field, grid)
             if decoded:
                 found = self._rescore(found, field)
-            for line in found if top == 0 else (enlarge(line, 1.0, 0.0, top) for line in found):
+            for line in found if top == left == 0 else (enlarge(line, 1.0, left, top) for line in found):
                 if start - SEAM <= (line.box[1] + line.box[3]) / 2 < end + SEAM:
                     lines.append(line)
         return drop_echoes(lines) if bands > 1 else lines, complete

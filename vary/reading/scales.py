@@ -23,6 +23,8 @@ PROVEN = 0.1  # share of a page's characters in such lines, for the page to have
 NEAR_EM = 8.0, 2.0  # em, across and down: how near to a certain line of a turned image other text counts
 MARKED_EM = 12.0, 2.0  # em, across and down: how near to an upside-down line more of it is sought
 PROOF_LETTERS = 4  # in a certain line of a turned image that has text
+STROKE_EM = 3.0, 0.3  # em of a mark: how many times larger a letter is whose stroke it may be; em of that: how far off
+STROKES = frozenset(r" /\|!()[]{}<>_-–—~^'`,.:;=")
 STACKED = 0.5  # of a turned line's characters, from which upright ones in its place may be what is meant
 MIN_TEXT = 0.45  # mean confidence of a line; below, it is ink that is not text
 MIN_CHARACTER = 0.5  # the same for one or two letters or digits
@@ -191,12 +193,10 @@ def is_upright(turned: TextLine, rotation: int, upright: list[TextLine], size: t
         180: (width - x1, height - y1, width - x0, height - y0),
         270: (y0, width - x1, y1, width - x0),
     }[rotation]
-    inside = [line for line in upright if _has_middle(line, box)]
     if rotation == 180 and not any(map(str.isalpha, turned.text)):
         return False
-    if sum(len(line.text) for line in inside) < STACKED * len(turned.text.replace(" ", "")):
-        return False
-    return float(np.concatenate([line.confidence for line in inside]).mean()) >= _mean(turned)
+    inside = np.concatenate([np.zeros(0), *(_confidence_in(line, box) for line in upright)])
+    return len(inside) >= STACKED * len(turned.text.replace(" ", "")) and float(inside.mean()) >= _mean(turned)
 
 
 def drop_covered(lines: list[TextLine], turned: list[Block]) -> list[TextLine]:
@@ -209,6 +209,23 @@ def drop_covered(lines: list[TextLine], turned: list[Block]) -> list[TextLine]:
 
     inverted = [line for block in turned if block.angle % 360 == 180 for line in block.lines]
     return [line for line in lines if not is_covered(line)]
+
+
+def _confidence_in(line: TextLine, box: Box) -> np.ndarray:
+    """Return the confidence of a line's characters whose middles lie in a box."""
+    middles = (line.boxes[:, :2] + line.boxes[:, 2:]) / 2
+    inside = ((middles > box[:2]) & (middles < box[2:])).all(1) & np.array([ch != " " for ch in line.text], bool)
+    return line.confidence[inside]
+
+
+def drop_strokes(lines: list[TextLine]) -> list[TextLine]:
+    """Drop marks at letters many times their size that look like strokes of these letters, such as the legs of an A."""
+
+    def is_stroke(line: TextLine) -> bool:
+        large = [other for other in lines if other.em_px > STROKE_EM[0] * line.em_px]
+        return any(_has_middle(line, widen_box(one.box, *[STROKE_EM[1] * one.em_px] * 2)) for one in large)
+
+    return [line for line in lines if not STROKES.issuperset(line.text) or not is_stroke(line)]
 
 
 def _has_middle(line: TextLine, box: Box) -> bool:

@@ -72,13 +72,14 @@ def _button(lines: Sequence[TextLine], box: Box) -> float | None:
 def _erase(lines: Sequence[TextLine], area: Box, only: frozenset[str] | None = None) -> list[TextLine]:
     """Remove the characters whose middles lie in an area, and lines of which nothing is left.
 
-    only: the characters that go; None for all.
+    only: the characters that go, where only pixels show them; None for all characters.
     """
     left = []
     for line in lines:
+        in_layer = np.zeros(len(line.text), bool) if line.sources is None else line.sources > 0
         gone = [
-            ch != " " and (only is None or ch in only) and _holds(area, box)
-            for ch, box in zip(line.text, line.boxes, strict=True)
+            ch != " " and (only is None or (ch in only and not known)) and _holds(area, box)
+            for ch, box, known in zip(line.text, line.boxes, in_layer, strict=True)
         ]
         if any(gone):
             inked = [k for k, ch in enumerate(line.text) if ch != " " and not gone[k]]

@@ -40,8 +40,8 @@ def without_ink(image: Image.Image, lines: Sequence[LayerLine]) -> tuple[list[La
     return shown, hidden
 
 
-def bare_ink(image: Image.Image, lines: Sequence[TextLine], content: PageContent, turn: Orientation) -> bool:
-    """Return whether the page has ink that no line covers: pictures, outlines, text that the layer lacks."""
+def bare_ink(image: Image.Image, lines: Sequence[Box], content: PageContent, turn: Orientation) -> bool:
+    """Return whether the page has ink that the boxes of lines do not cover: pictures, text that the layer lacks."""
     pixels = np.asarray(image)
     high, wide = (side // CELL for side in pixels.shape)
     if not high or not wide:
@@ -54,7 +54,7 @@ def bare_ink(image: Image.Image, lines: Sequence[TextLine], content: PageContent
         for (x0, y0, x1, y1), _ in evidence.areas
         for edge in ((x0, y0, x0, y1), (x1, y0, x1, y1), (x0, y0, x1, y0), (x0, y1, x1, y1))
     ]
-    for x0, y0, x1, y1 in [*(line.box for line in lines), *evidence.rules, *edges]:
+    for x0, y0, x1, y1 in [*lines, *evidence.rules, *edges]:
         rows, columns = (
             slice(max(0, int((a - 4) / CELL)), max(0, int((b + 4) / CELL) + 1)) for a, b in ((y0, y1), (x0, x1))
         )
@@ -62,11 +62,11 @@ def bare_ink(image: Image.Image, lines: Sequence[TextLine], content: PageContent
     return int(ink.sum()) >= BARE_CELLS
 
 
-def without_lines(image: Image.Image, lines: Sequence[TextLine]) -> Image.Image:
-    """Return a grey page with the lines painted over in the shade around each."""
+def without_lines(image: Image.Image, lines: Sequence[Box]) -> Image.Image:
+    """Return a grey page with the boxes of lines painted over in the shade around each."""
     pixels = np.array(image)
-    for line in lines:
-        x0, y0, x1, y1 = (max(0, int(v)) for v in line.box)
+    for box in lines:
+        x0, y0, x1, y1 = (max(0, int(v)) for v in box)
         part = pixels[y0 : y1 + 1, x0 : x1 + 1]
         if part.size:
             part[:] = np.median(np.concatenate([part[0], part[-1]]))

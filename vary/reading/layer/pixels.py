@@ -20,10 +20,10 @@ from ...document.evidence import Evidence
 from ...document.findings import FormulaReading, HiddenText
 from ...document.layout.arrange import find_evidence, lay_out, usual_size
 from ...document.lines import TextLine
-from ...document.orientation import Orientation, restore_orientation, straighten
+from ...document.orientation import Orientation, restore_orientation, straighten, straighten_box
 from ...document.outline import apply_tags
 from ...document.structure import find_structure
-from ...io.box import area, scale_box
+from ...io.box import Box, area, scale_box
 from ...io.deadline import time_is_up
 from ...io.pdf_objects import PageContent
 from ...models.images.preprocess import fit
@@ -81,15 +81,22 @@ def read_both(
 
     verdicts = judge_all(())
     if doubted := {glyph for verdict in verdicts for glyph in verdict.doubted}:
-        others = sightings_elsewhere(source, doubted, number, lambda page, glyph: _look(source, page, reader, glyph))
-        verdicts = judge_all(others) if others else verdicts
+        elsewhere = sightings_elsewhere(source, doubted, number, lambda page, glyph: _look(source, page, reader, glyph))
+        verdicts = judge_all(elsewhere) if elsewhere else verdicts
     if any(verdict.rejected for verdict in verdicts) and not any(verdict.lines for verdict in verdicts):
         return _reject(read_pixels(), witnesses, verdicts)
-    page, late = Page(1, "blank", *witnesses.image.size, dpi=witnesses.dpi), None  # late: why not all pixels were read
-    for part, verdict in zip(witnesses.parts, verdicts, strict=True):
-        read = _compose(reader, part, verdict, witnesses.content, first=part is witnesses.parts[0])
+    size, turned = witnesses.image.size, list[Box]()
+    page, late = Page(1, "blank", *size, dpi=witnesses.dpi), None  # late: why not all pixels were read
+    composed: list[Page] = []
+    for part, verdict in reversed(list(zip(witnesses.parts, verdicts, strict=True))):  # the first sees all other ink
+        others = [straighten_box(box, part.turn, size) for box in turned] if part is witnesses.parts[0] else None
+        read = _compose(reader, part, verdict, witnesses.content, others)
         if part.turn != Orientation():
-            restore_orientation(read, part.turn, witnesses.image.size)
+            restore_orientation(read, part.turn, size)
+        if not part.turn.skew:  # the box of a line that leans has much beside it
+            turned += [line.box for line in read.lines]
+        composed.insert(0, read)
+    for read in composed:
         if not page.blocks:
             page.rotation, page.skew = read.rotation, read.skew
         page.blocks += read.blocks
@@ -228,13 +235,14 @@ def _size(content: PageContent) -> tuple[int, int]:
     return round(content.objects.width), round(content.objects.height)
 
 
-def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent, first: bool) -> Page:
-    """Make a page of the lines of one direction. first: and of all other ink."""
-    image = part.image
+def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent, turned: Sequence[Box] | None) -> Page:
+    """Make a page of the lines of one direction. turned: lines of the others; with them, of all other ink, too."""
+    image, first = part.image, turned is not None
+    covered = [*(line.box for line in verdict.lines), *(turned or ())]
     merged: list[TextLine] = list(verdict.lines)
     read: Page | None = None
-    if first and (verdict.rejected or bare_ink(image, verdict.lines, content, part.turn)):
-        rest = without_lines(image, verdict.lines)
+    if first and (verdict.rejected or bare_ink(image, covered, content, part.turn)):
+        rest = without_lines(image, covered)
         read = reader.read(rest, reader.wanted_scale(rest) if not verdict.lines else 1.0)
         merged = add_bare_lines(verdict.lines, read, evidence_of(content, part.turn).drawings)
     formulas: list[FormulaReading] = []
