@@ -83,6 +83,14 @@ def test_headers_and_footers_are_what_repeats_at_the_edges() -> None:
     assert [kinds(found) for found in mark_running_heads(running_pages(2))] == [["text", "text", "footer"]] * 2
 
 
+def test_equal_lines_of_one_page_are_no_running_heads() -> None:
+    """On a tall page the margins hold many lines, and those at neighbouring heights may be equal."""
+    lines = [Line(f"{k}. Paid to the warden", (50.0, 30.0 * k, 450.0, 30.0 * k + 20), 1.0) for k in range(200)]
+    page = Page(1, "ok", 500, 6000, blocks=[Block(lines, (50.0, 0.0, 450.0, 6000.0))])
+    (marked,) = mark_running_heads([page])
+    assert [block.kind for block in marked.blocks] == ["text"]
+
+
 @pytest.mark.parametrize(
     ("pieces", "y", "kind"),
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -40,12 +39,15 @@ class _MarkedPages:
     repeated: set[MarginLine] = field(init=False)
 
     def __post_init__(self) -> None:
-        seen: Counter[MarginLine] = Counter()
-        for page in self.pages:
-            seen.update({found for block in page.blocks for line in block.lines if (found := _margin_line(page, line))})
-        near = (-1, 0, 1)
+        seen: dict[MarginLine, set[int]] = {}  # the pages that show it, by their place
+        for k, page in enumerate(self.pages):
+            for line in page.lines:
+                if found := _margin_line(page, line):
+                    seen.setdefault(found, set()).add(k)
         self.repeated = {
-            (edge, text, y) for edge, text, y in seen if sum(seen[edge, text, y + step] for step in near) >= REPEATED
+            (edge, text, y)
+            for edge, text, y in seen
+            if len(set[int]().union(*(seen.get((edge, text, y + step), ()) for step in (-1, 0, 1)))) >= REPEATED
         }
 
     def __iter__(self) -> Iterator[Page]:
