@@ -92,7 +92,7 @@ def test_hanging_renderer(five_pages, tmp_path, monkeypatch) -> None:
 
     real = Child.ask
     monkeypatch.setattr(Child, "ask", ask)
-    monkeypatch.setattr("vary.io.child._cpu_seconds", used)
+    monkeypatch.setattr("vary.io.child.cpu_seconds", used)
     monkeypatch.setattr("vary.io.child.POLL_S", 0.02)
     monkeypatch.setenv("HANGING", str(hanging))
     monkeypatch.setattr("vary.io.pdf.ENTRY", "tests.reading.test_lost_pages:serve_hanging")

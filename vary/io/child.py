@@ -89,10 +89,10 @@ class Child:
 
 def _limit(child: subprocess.Popen[bytes], timeout_s: float, answered: threading.Event, late: threading.Event) -> None:
     """Kill a child that uses more than its time, or hangs, before it has answered; `late` then says so."""
-    used = _cpu_seconds(child.pid)
+    used = cpu_seconds(child.pid)
     end, moved = used + timeout_s, time.monotonic()
     while not answered.wait(POLL_S):
-        before, used, now = used, _cpu_seconds(child.pid), time.monotonic()
+        before, used, now = used, cpu_seconds(child.pid), time.monotonic()
         moved = now if used > before else moved
         if used >= end or now - moved >= IDLE_S:
             late.set()
@@ -100,7 +100,7 @@ def _limit(child: subprocess.Popen[bytes], timeout_s: float, answered: threading
             return
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Return the CPU time of a process on Linux; elsewhere the time on the clock."""
     try:
         return time.clock_gettime(~pid << 3 | 2)  # as clock_getcpuclockid(3)

@@ -85,18 +85,8 @@ def read_both(
         verdicts = judge_all(elsewhere) if elsewhere else verdicts
     if any(verdict.rejected for verdict in verdicts) and not any(verdict.lines for verdict in verdicts):
         return _reject(read_pixels(), witnesses, verdicts)
-    size, turned = witnesses.image.size, list[Box]()
-    page, late = Page(1, "blank", *size, dpi=witnesses.dpi), None  # late: why not all pixels were read
-    composed: list[Page] = []
-    for part, verdict in reversed(list(zip(witnesses.parts, verdicts, strict=True))):  # the first sees all other ink
-        others = [straighten_box(box, part.turn, size) for box in turned] if part is witnesses.parts[0] else None
-        read = _compose(reader, part, verdict, witnesses.content, others)
-        if part.turn != Orientation():
-            restore_orientation(read, part.turn, size)
-        if not part.turn.skew:  # the box of a line that leans has much beside it
-            turned += [line.box for line in read.lines]
-        composed.insert(0, read)
-    for read in composed:
+    page, late = Page(1, "blank", *witnesses.image.size, dpi=witnesses.dpi), None  # late: why not all pixels were read
+    for read in _compose_parts(reader, witnesses, verdicts):
         if not page.blocks:
             page.rotation, page.skew = read.rotation, read.skew
         page.blocks += read.blocks
@@ -233,6 +223,20 @@ def _groups(
 
 def _size(content: PageContent) -> tuple[int, int]:
     return round(content.objects.width), round(content.objects.height)
+
+
+def _compose_parts(reader: Reader, witnesses: _Witnesses, verdicts: Sequence[Verdict]) -> list[Page]:
+    """Return a page of each direction, in the pixels of the page. The first has all ink that no line explains, too."""
+    size, turned, composed = witnesses.image.size, list[Box](), list[Page]()
+    for part, verdict in reversed(list(zip(witnesses.parts, verdicts, strict=True))):
+        others = [straighten_box(box, part.turn, size) for box in turned] if part is witnesses.parts[0] else None
+        read = _compose(reader, part, verdict, witnesses.content, others)
+        if part.turn != Orientation():
+            restore_orientation(read, part.turn, size)
+        if not part.turn.skew:  # the box of a line that leans has much beside it
+            turned += [line.box for line in read.lines]
+        composed.insert(0, read)
+    return composed
 
 
 def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent, turned: Sequence[Box] | None) -> Page:
