@@ -15,6 +15,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from vary.data.sample import Sample
+from vary.io.errors import VaryError
 from vary.models.config import preset
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.train import loader
@@ -81,6 +83,26 @@ def test_resume_equals_an_uninterrupted_run(tmp_path, assets) -> None:
         assert one
         for key in one:
             assert torch.equal(one[key], other[key]), f"{name}: {key}"
+
+
+class BlankPages:
+    """Pages without any text, of the size that a view asks for."""
+
+    def __init__(self, *_, height: int, width: int, **__):
+        self.image = np.full((height, width), 255, np.uint8)
+
+    def sample(self, i: int) -> Sample:
+        return Sample(self.image, [], "page", {}, "", "")
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_pages_without_text_stop_the_run(tmp_path, assets, monkeypatch, stage) -> None:
+    """The reading head would learn from them that nothing is text, and its other losses would be 0."""
+    monkeypatch.setattr("vary.train.tasks.reading_tasks.PageSource", BlankPages)
+    whole = RECIPE | {"out": str(tmp_path / "run"), "stages": [RECIPE["stages"][stage] | {"steps": 30}]}
+    (tmp_path / "blank.yaml").write_text(yaml.safe_dump(whole))
+    with pytest.raises(VaryError, match=r"steps in a row had no label to learn from: their samples have no text"):
+        train(Recipe.load(tmp_path / "blank.yaml"), log=lambda _: None, assets=assets)
 
 
 def test_frozen_parts_stay_as_they_were(tmp_path, assets) -> None:
