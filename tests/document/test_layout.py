@@ -237,6 +237,22 @@ def test_axis_labels_belong_to_their_figure() -> None:
     assert "1e+" not in Document("a", "m", [found]).markdown()
 
 
+def test_a_row_of_names_of_panels_belongs_to_their_figure() -> None:
+    evidence = Evidence(pictures=[(100.0, 60.0, 560.0, 220.0)])
+    names = chain(*(row(y, (110, "Time in days"), (260, "Time in hours"), (410, "Depth")) for y in (226, 244)))
+    found = laid_out(*names, line("Two words  apart", 110, 270), evidence=evidence)
+    assert kinds(found) == ["figure", "text", "text"]
+    assert [one.text for one in found.blocks[1].lines] == ["Two words  apart"]
+
+
+@pytest.mark.parametrize(("confidence", "kind"), [(0.6, "figure"), (0.95, "text")])
+def test_curves_that_are_read_as_characters_do_not_make_a_plot_text(confidence: float, kind: str) -> None:
+    strokes = [line("wave after wave upon the sand", 110 + 10 * (k % 3), 70 + 20 * k) for k in range(7)]
+    strokes = [replace(one, confidence=np.full(len(one.text), confidence, np.float32)) for one in strokes]
+    evidence = Evidence(pictures=[(100.0, 60.0, 400.0, 220.0)])
+    assert kinds(laid_out(*strokes, evidence=evidence))[0] == kind
+
+
 @pytest.mark.parametrize("dark", [(0, 0, 600, 800), (0, 100, 600, 200)], ids=["page", "area"])
 def test_light_type_on_a_dark_ground_is_inverted(dark) -> None:
     image = Image.new("L", (600, 800), 250)

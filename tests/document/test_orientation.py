@@ -19,6 +19,7 @@ from vary.document.orientation import (
     find_orientation,
     find_sideways_text,
     find_skew,
+    insert_turned,
     restore_orientation,
     straighten,
 )
@@ -205,3 +206,16 @@ def test_running_heads_are_found_on_turned_pages() -> None:
     pages[1].width, pages[1].height = 200, 300
     for page in mark_running_heads(pages):
         assert [block.kind for block in page.blocks] == ["header", "text", "footer"]
+
+
+@pytest.mark.parametrize(("top", "bottom", "is_label"), [(100, 200, True), (40, 400, False)])
+def test_a_sideways_name_beside_a_figure_is_its_label(top: float, bottom: float, is_label: bool) -> None:
+    step = (bottom - top) / 5
+    letters = [(70.0, bottom - (k + 1) * step, 84.0, bottom - k * step) for k in range(5)]  # read upwards
+    name = Line("depth", (70.0, top, 84.0, bottom), 0.9, letters, [0.9] * 5)
+    figure = Block([], (100.0, 60.0, 400.0, 240.0), "figure")
+    blocks = [Block([], (60.0, 20.0, 400.0, 40.0)), figure, Block([], (60.0, 500.0, 400.0, 520.0))]
+    insert_turned(blocks, [Block([name], name.box, angle=270.0)])
+    assert (len(blocks) == 3) == is_label
+    assert figure.lines == ([name] if is_label else [])
+    assert (figure.box[0] == 70.0) == is_label

@@ -167,3 +167,18 @@ def test_a_layer_is_judged_by_what_was_read(layer, judged) -> None:
 
 def test_nothing_read_does_not_judge_a_layer() -> None:
     assert judge_layer("some words", Page(1, "blank")) == "good"
+
+
+@pytest.mark.parametrize("upwards", [True, False])
+def test_labels_that_run_along_the_side_of_a_figure_stand_at_their_boxes(upwards: bool) -> None:
+    order = range(5)[::-1] if upwards else range(5)
+    letters = [(40.0, 100.0 + 20 * k, 60.0, 120.0 + 20 * k) for k in order]
+    name = Line("depth", (40.0, 100.0, 60.0, 200.0), 0.9, letters, [0.9] * 5)
+    made = Page(1, "ok", 600, 400, blocks=[Block([name], (40.0, 50.0, 400.0, 300.0), "figure")], dpi=72)
+    pdf = pypdfium2.PdfDocument(searchable((made, WHITE)))
+    text = pdf[0].get_textpage()
+    assert text.get_text_range() == "depth"
+    for k, (x0, y0, x1, y1) in enumerate(letters):
+        left, low, right, high = text.get_charbox(k)
+        assert ((left + right) / 2, 400 - (low + high) / 2) == pytest.approx(((x0 + x1) / 2, (y0 + y1) / 2), abs=4)
+    pdf.close()

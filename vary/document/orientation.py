@@ -23,6 +23,7 @@ from .elements import Block, Page
 
 MAX_SKEW = 12.0
 REGION = 4.0  # heights of a line between blocks of one region
+BESIDE = 2.0  # widths of a name beside a figure, from it to the figure
 MIN_SKEW = 1.5  # the reading head follows about two degrees by itself
 STEP = 0.25
 SIDE = 800  # px, longer side of the image on which skew is measured
@@ -180,7 +181,8 @@ def restore_orientation(page: Page, orientation: Orientation, size: tuple[int, i
 def insert_turned(blocks: list[Block], turned: list[Block]) -> None:
     """Insert blocks of another direction into those of a page, after the last block that lies above their middle.
 
-    Turned blocks next to each other are one region, in the order in which they come.
+    Turned blocks next to each other are one region, in the order in which they come. What stands at the side of a
+    figure and is no longer than it is its label, such as the name of an axis.
     """
     regions: list[list[Block]] = []
     for block in turned:
@@ -193,7 +195,20 @@ def insert_turned(blocks: list[Block], turned: list[Block]) -> None:
         else:
             regions.append([block])
     for region in regions:
-        _, top, _, bottom = union(block.box for block in region)
+        box = union(block.box for block in region)
+        figure = next((block for block in blocks if block.kind == "figure" and _is_at_side(box, block.box)), None)
+        if figure is not None:
+            figure.lines += [line for block in region for line in block.lines]
+            figure.box = union([figure.box, box])
+            continue
+        _, top, _, bottom = box
         above = [k for k, other in enumerate(blocks) if other.box[1] + other.box[3] < top + bottom]
         at = above[-1] + 1 if above else 0
         blocks[at:at] = region
+
+
+def _is_at_side(box: Box, figure: Box) -> bool:
+    """Return whether a box beside a figure, or in it, is low and near enough to be the name of its axis."""
+    near = BESIDE * min(box[2] - box[0], box[3] - box[1])
+    wide = widen_box(figure, near, near)
+    return touch(wide, box) and wide[1] < box[1] and box[3] < wide[3] and 2 * (box[2] - box[0]) < figure[2] - figure[0]

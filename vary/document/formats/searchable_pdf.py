@@ -130,10 +130,11 @@ class SearchablePdf:
         used: set[int] = set()
         parts = []
         for block in page.blocks:
-            cos, sin = math.cos(math.radians(block.angle)), math.sin(math.radians(block.angle))
-            axes = (cos * x, -sin * y, sin * x, cos * y)
             for line in block.lines:
-                upright = rotate_upright(line, block.angle, (width, height)) if block.angle else line
+                angle = _label_angle(line) if block.kind == "figure" and not block.angle else block.angle
+                cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+                axes = (cos * x, -sin * y, sin * x, cos * y)
+                upright = rotate_upright(line, angle, (width, height)) if angle else line
                 for word, box in split_words(upright):
                     u, v = box[0] - width / 2, box[3] - DESCENT * (box[3] - box[1]) - height / 2
                     left = (width / 2 + u * cos - v * sin) * x
@@ -212,6 +213,14 @@ def _paper_size(page: Page, pixels: tuple[int, int], paper: Size | None) -> Size
     width, height = paper or ((page.width or pixels[0]) * scale, (page.height or pixels[1]) * scale)
     shrink = min(1.0, MAX_SIDE / max(width, height))
     return width * shrink, height * shrink
+
+
+def _label_angle(line: Line) -> float:
+    """Return the direction of a label of a figure, which may run up or down beside it, in degrees clockwise."""
+    if len(line.characters) < 2:
+        return 0.0
+    (left, top, *_), (right, bottom, *_) = line.characters[0], line.characters[-1]
+    return 0.0 if abs(right - left) >= abs(bottom - top) else math.copysign(90.0, bottom - top)
 
 
 def rotate_upright(line: Line, angle: float, size: tuple[int, int]) -> Line:

@@ -19,7 +19,7 @@ from ..lines import PageRegion, TextLine
 from .aligned_tables import find_aligned_tables
 from .bitmap import find_drawn_objects
 from .bullets import add_bullets, join_signs, mark_labels
-from .figures import find_figures
+from .figures import find_figures, is_certain_text
 from .form_fields import place_form_fields
 from .gutters import split_columns, zones
 from .reading_order import order_blocks
@@ -28,7 +28,6 @@ from .ruled_tables import find_ruled_tables
 CHART = 0.3  # share of a grid that is drawn in, for it to be no table
 LEAN, SAME_LEAN = 0.003, 0.005  # slope from which a page is laid out as if it were level; by which lines differ in it
 LEAN_CHARACTERS, LEAN_SHARE = 40, 0.7  # characters of the lines that show a slope; share of them that agree
-CERTAIN = 0.75  # mean confidence of a line of text; ink that is read with less may be a drawing
 
 
 def lay_out(
@@ -67,14 +66,8 @@ def lay_out(
 
 def find_evidence(image: Image.Image | np.ndarray, lines: Sequence[TextLine]) -> Evidence:
     """Return what a grey page image shows besides the lines that were read from it."""
-    certain = [line.box for line in lines if float(line.confidence.mean()) >= CERTAIN and _is_spelt(line.text)]
+    certain = [line.box for line in lines if is_certain_text(line)]
     return find_drawn_objects(np.asarray(image), certain, [line.box for line in lines], usual_size(lines))
-
-
-def _is_spelt(text: str) -> bool:
-    """Return whether most of a text is letters and digits; strokes of drawings are read as other characters."""
-    inked = [ch for ch in text if ch != " "]
-    return 2 * sum(ch.isalnum() for ch in inked) >= len(inked)
 
 
 def usual_size(lines: Sequence[TextLine]) -> float:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from ...io.box import Box, area, middle_within, union
 from ..evidence import Evidence
 from ..lines import PageRegion, TextLine
+from .cells import PrintedRow, rows_by_height
 
 BACKDROP = 0.6  # share of the page from which a picture is its ground, and no figure
 SMALLEST = 0.004  # share of the page; smaller pictures are marks and rules
@@ -26,6 +27,8 @@ TICK_EM = 2.2  # farthest number on an axis
 NAME_EM = 1.6  # farthest name of an axis
 SIDE_EM = 5.0  # widest mark on the left or right of a figure
 AXIS = 3.0  # longest axis, as a multiple of the side of what is drawn in it
+CERTAIN = 0.75  # mean confidence of a line of text; ink that is read with less may be a drawing
+PANELS, PANEL_EM = 3, 12.0  # fewest names of panels in a row; width of the longest
 LARGE = 1.6  # largest type of a label, as a multiple of the text
 MAX_NAME = 40  # characters
 CENTRED = 0.12  # of a figure's side, between its middle and that of an axis' name
@@ -46,8 +49,9 @@ def find_figures(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int,
     taken: set[int] = set()
     for box in _boxes(lines, evidence, size, em):
         labels = [line for line in lines if middle_within(line.box, box) and id(line) not in taken]
-        covered = sum(area(line.box) for line in labels)
-        if covered > MAX_TEXT * area(box) or sum(len(line.text) for line in labels) > MAX_LABELS:
+        certain = [line for line in labels if is_certain_text(line)]  # curves are read as other characters
+        covered = sum(area(line.box) for line in certain)
+        if covered > MAX_TEXT * area(box) or sum(len(line.text) for line in certain) > MAX_LABELS:
             continue
         others = [line for line in lines if id(line) not in taken and all(line is not label for label in labels)]
         box, more = _add_labels(box, others, em)
@@ -57,16 +61,23 @@ def find_figures(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int,
     return found
 
 
+def is_certain_text(line: TextLine) -> bool:
+    """Return whether a line was read with confidence, and most of it is letters and digits; strokes are not."""
+    inked = [ch for ch in line.text if ch != " "]
+    return float(line.confidence.mean()) >= CERTAIN and 2 * sum(ch.isalnum() for ch in inked) >= len(inked)
+
+
 def _add_labels(box: Box, lines: list[TextLine], em: float) -> tuple[Box, list[TextLine]]:
     """Return a figure's box with the labels around it, and these."""
     added: list[TextLine] = []
-    core = box
+    core, rows = box, rows_by_height(lines)
     for _ in range(3):  # numbers, the name of the axis, a unit
+        panels = {id(one.line) for row in rows if _names_panels(row, box, core, em) for one in row.stretches}
         new = [
             line
             for line in lines
             if all(line is not one for one in added)
-            and _is_label(line, box, core, em)
+            and (id(line) in panels or _is_label(line, box, core, em))
             and not _continues_text(line, lines, em)
         ]
         if not new:
@@ -92,6 +103,16 @@ def _is_label(line: TextLine, box: Box, core: Box, em: float) -> bool:
         return False
     middle = abs((x0 + x1) / 2 - (core[0] + core[2]) / 2) < CENTRED * (core[2] - core[0])
     return down > -0.5 * em and down < NAME_EM * em and middle and x1 - x0 < 0.7 * (core[2] - core[0])
+
+
+def _names_panels(row: PrintedRow, box: Box, core: Box, em: float) -> bool:
+    """Return whether a row close above or below a figure holds short names, one for each of its panels."""
+    x0, y0, x1, y1 = row.box
+    names = row.stretches
+    short = all(one.x1 - one.x0 < PANEL_EM * em and any(map(str.isalpha, one.text)) for one in names)
+    inside = core[0] - TICK_EM * em < x0 and x1 < core[2] + TICK_EM * em
+    near = -0.5 * em < max(box[1] - y1, y0 - box[3]) < NAME_EM * em
+    return len(names) >= PANELS and short and inside and near and row.em < LARGE * em
 
 
 def _is_scale(line: TextLine, box: Box, core: Box, em: float) -> bool:
