@@ -359,3 +359,14 @@ def test_large_fixed_width_type_is_a_heading() -> None:
     title = line("Release notes", 10, 20, 24)
     title.styles = [(0, len(title.text), "mono")]
     assert kinds(page(block(title), PROSE)) == ["heading", "text"]
+
+
+@pytest.mark.parametrize(("words", "stays"), [("gauge on one edge", False), ("little trim of wit", True)])
+@pytest.mark.parametrize("writer", ["head", "layer"])
+def test_words_of_letters_of_one_width_do_not_prove_typewriter_type(words: str, stays: bool, writer: str) -> None:
+    text = f"It was {words} that the crew had seen from the shore"
+    lines = [line(text, 40, 100 + 20 * k) for k in range(4)]
+    for one in lines:
+        one.styles, one.writer = [(7, 7 + len(words), "mono")], writer
+    found = page(block(*lines))
+    assert (f"`{words}`" in Document("a", "m", [found]).markdown()) == (stays or writer == "layer")

@@ -37,6 +37,8 @@ _BETWEEN_NAMES = frozenset(
 NESTED = 0.3  # by which the type of an item differs from that of the item above
 PLAIN = 24  # characters of a line in fixed-width type, alone among others, that may be text
 MIXED, UNSURE = (0.25, 0.9), 0.2  # share of a line in fixed-width type; of characters in such lines
+UNEQUAL = frozenset("fijlrtmwIMW")  # letters that are narrower or wider than others in proportional type
+UNEQUAL_LETTERS, UNEQUAL_SHARE = 15, 0.1  # fewest letters to judge by; least share of such letters, in English 0.3
 ALL_MONO = 0.95  # share of the characters of a page in fixed-width type that is its text
 BODY_SHARE, BODY_CHARACTERS = 0.2, 400  # of the characters of a page, for a size of running text
 
@@ -130,9 +132,23 @@ def _drop_common_style(lines: list[Line]) -> None:
     mixed = sum(len(line.text) for line, share in zip(lines, shares, strict=True) if MIXED[0] < share < MIXED[1])
     for name in STYLES:
         most = ALL_MONO if name == "mono" and mixed < UNSURE * total else 0.5
+        if name == "mono" and _is_wide_type(lines):
+            most = 0.0
         if sum(_count_in_style(line, name) for line in lines) > most * total:
             for line in lines:
                 line.styles = [span for span in line.styles if span[2] != name]
+
+
+def _is_wide_type(lines: list[Line]) -> bool:
+    """Return whether the words in fixed-width type lack the narrow and wide letters that would prove it.
+
+    In faces with wide letters, such as Verdana, words of letters of one width look like typewriter type in pixels.
+    """
+    spans = [line.text[start:end] for line in lines for start, end, style in line.styles if style == "mono"]
+    letters = [ch for text in spans for ch in text if ch.isalpha()]
+    proofs = sum(ch in UNEQUAL for ch in letters)
+    pixels = all(line.writer != "layer" for line in lines)
+    return pixels and len(letters) >= UNEQUAL_LETTERS and proofs < UNEQUAL_SHARE * len(letters)
 
 
 def _count_in_style(line: Line, name: str) -> int:
