@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...io.box import Box, union
+from ...io.box import Box, median, union
 from ..elements import STYLES
 from ..lines import TextLine
 
@@ -103,7 +103,7 @@ class PrintedRow:
     @property
     def em(self) -> float:
         """Size of most of the type."""
-        return float(np.median([one.line.em_px for one in self.stretches]))
+        return median(one.line.em_px for one in self.stretches)
 
 
 def is_numeric(text: str) -> bool:
@@ -167,7 +167,7 @@ def white_strips(rows: Sequence[PrintedRow], em: float) -> list[tuple[float, flo
     """
     if not rows:
         return []
-    em = min(em, float(np.median([row.em for row in rows])))
+    em = min(em, median(row.em for row in rows))
     left, right = min(row.stretches[0].x0 for row in rows), max(row.stretches[-1].x1 for row in rows)
     step = max(0.25, em / 32)
     covered = np.zeros(int((right - left) / step) + 2)

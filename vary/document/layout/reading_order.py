@@ -86,20 +86,23 @@ def _reading_order(boxes: np.ndarray, sizes: np.ndarray, gutters: list[Gutter]) 
     """
     x0, y0, x1, y1 = boxes.T
     middle, slack = (y0 + y1) / 2, 0.1 * np.median(y1 - y0)
-    overlap = (np.minimum(x1[:, None], x1) - np.maximum(x0[:, None], x0)) > slack
+    overlap = (x1 - slack)[:, None] > x0  # no array of numbers: a page may have thousands of rows
+    overlap &= overlap.T & overlap.diagonal() & overlap.diagonal()[:, None]
     across = np.zeros_like(overlap)  # [a, b]: a gutter parts a, on its left, from b
     for x, top, bottom in gutters:
         beside = (middle > top - slack) & (middle < bottom + slack)
         across |= (beside & (x1 <= x + slack))[:, None] & (beside & (x0 >= x - slack))
     before = (middle[:, None] < middle) & ~across & ~across.T
-    for a, b in zip(*np.nonzero(across), strict=True):
-        low, high = min(middle[a], middle[b]), max(middle[a], middle[b])
-        between = (middle > low) & (middle < high) & overlap[a] & overlap[b]
-        if not between.any():
-            before[a, b] = True
-        else:
-            before[a, b] = middle[a] < middle[b]
-            before[b, a] = not before[a, b]
+    crossing = np.flatnonzero(
+        [any(left < x < right for x, _, _ in gutters) for left, right in zip(x0, x1, strict=True)]
+    )
+    for a in np.flatnonzero(across.any(1)):
+        beside, spans = np.flatnonzero(across[a]), crossing[overlap[a, crossing]]
+        low, high = np.minimum(middle[a], middle[beside])[:, None], np.maximum(middle[a], middle[beside])[:, None]
+        between = overlap[np.ix_(beside, spans)] & (middle[spans] > low) & (middle[spans] < high)
+        parted = between.any(1)
+        before[a, beside] = ~parted | (middle[a] < middle[beside])
+        before[beside[parted], a] = ~before[a, beside[parted]]
     for one, stack in _beside_stacks(boxes, sizes, overlap, across.any(0) | across.any(1)):
         before[one, stack] = x0[one] < x0[stack].min()
         before[stack, one] = ~before[one, stack]
@@ -134,13 +137,13 @@ def _beside_stacks(
 
 def _topological(before: np.ndarray, preference: np.ndarray) -> list[int]:
     """Return an order that respects `before`; ties and cycles go to the first in `preference`."""
-    waiting = list(preference)
-    blockers = before.sum(0)
+    before = before[np.ix_(preference, preference)]
+    blockers, waiting = before.sum(0), np.ones(len(before), bool)
     done: list[int] = []
-    while waiting:
-        ready = next((k for k in waiting if blockers[k] == 0), waiting[0])
-        waiting.remove(ready)
-        done.append(int(ready))
-        blockers = blockers - before[ready]
-        blockers[ready] = 0
+    for _ in preference:
+        free = waiting & (blockers == 0)
+        ready = int((free if free.any() else waiting).argmax())
+        waiting[ready] = False
+        blockers -= before[ready]
+        done.append(int(preference[ready]))
     return done

@@ -27,7 +27,7 @@ from .spec import ReaderSpec
 ENTRY = "vary.reading.runs.workers:serve"
 LOAD_TIMEOUT_S = 600.0
 MAX_NODE_FAILURES = 3  # a page whose node fails this often counts as lost
-GRACE_S = 60.0  # CPU time in which a worker ends a page whose time is up; after it, the worker is killed
+GRACE_S = 120.0  # CPU time in which a worker ends a page whose time is up; after it, the worker is killed
 
 
 @dataclass
