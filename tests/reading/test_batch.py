@@ -58,7 +58,7 @@ def run(tmp_path) -> Runs:
 
 def test_loss_accounting(run, monkeypatch) -> None:
     """Whatever fails, all pages are accounted for; again, only what was lost is done; then nothing."""
-    monkeypatch.setattr("vary.reading.runs.workers.GRACE_S", 1.0)
+    monkeypatch.setattr("vary.reading.runs.workers.GRACE", (1.0, 0.0))
     first = tiff(run.folder / "in" / "a.tif", "ok", "crash", "ok", "raise", "blank")
     tiff(run.folder / "in" / "sub" / "b.tif", "truncated", "ok", "repetition", "hang")
     (run.folder / "in" / "broken.pdf").write_text("%PDF-1.4 it is not")
@@ -110,7 +110,7 @@ def test_workers_give_the_same_in_the_same_order(run, tmp_path) -> None:
 
 
 def test_a_slow_page_does_not_keep_the_other_workers_waiting(run, monkeypatch) -> None:
-    monkeypatch.setattr("vary.reading.runs.workers.GRACE_S", 1.0)
+    monkeypatch.setattr("vary.reading.runs.workers.GRACE", (1.0, 0.0))
     source, read = tiff(run.folder / "a.tif", "hang", *["ok"] * 12), []
     read_all(
         [source], run.out, ["text"], model=str(run.folder), factory=FACTORY, workers=2, timeout_s=3.0,

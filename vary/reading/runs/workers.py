@@ -27,7 +27,7 @@ from .spec import ReaderSpec
 ENTRY = "vary.reading.runs.workers:serve"
 LOAD_TIMEOUT_S = 600.0
 MAX_NODE_FAILURES = 3  # a page whose node fails this often counts as lost
-GRACE_S = 120.0  # CPU time in which a worker ends a page whose time is up; after it, the worker is killed
+GRACE = 10.0, 0.5  # s, share of the limit: CPU time to lay out what was read until the limit; then a worker is killed
 
 
 @dataclass
@@ -112,7 +112,9 @@ class WorkerPool:
         except ChildDied as gone:
             raise InputError(f"{self._spec.model}: loading the model {gone}") from None
         try:
-            answer, stored = child.ask(request | {"timeout": self.timeout_s}, self.timeout_s + GRACE_S)
+            answer, stored = child.ask(
+                request | {"timeout": self.timeout_s}, (1 + GRACE[1]) * self.timeout_s + GRACE[0]
+            )
         except ChildDied as gone:
             reason = f"took longer than {self.timeout_s:g} s" if gone.late else "the process that read it crashed"
             page = Page(request["page"], "timeout" if gone.late else "failed", error=f"{where}: {reason}")
