@@ -16,9 +16,11 @@ from vary.models.generate.strip_decoder import StripDecoder
 from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.zoo import settings
 from vary.reading import api
-from vary.reading.loader import load_reader, reader_of
+from vary.reading.loader import load_reader
 from vary.reading.runs.spec import ReaderSpec
 from vary.serve.app import load_models
+
+from .in_memory import reader_of
 
 
 @pytest.fixture(scope="module")

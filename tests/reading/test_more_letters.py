@@ -19,12 +19,14 @@ from vary.evaluate.metrics.text import cer
 from vary.models.config import preset
 from vary.models.hub import weights_dir
 from vary.models.modeling import VaryForConditionalGeneration
-from vary.reading.loader import load_reader, reader_of
+from vary.reading.loader import load_reader
 from vary.reading.pages import read_document
 from vary.reading.reader import Reader
 from vary.reading.spelling.more_letters import has_accents, needs_more_letters
 from vary.train.checkpoint import load_start
 from vary.train.export import export_files
+
+from .in_memory import reader_of
 
 
 def line(text: str, confidence: float = 0.99) -> TextLine:

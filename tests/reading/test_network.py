@@ -14,9 +14,11 @@ from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.vocab.export_onnx import export_trunk
 from vary.reading.engines import ENGINES, open_engine, thread_count
 from vary.reading.field import cells_near_ink
-from vary.reading.loader import load_reader, reader_of
+from vary.reading.loader import load_reader
 from vary.reading.network import ink_parts
 from vary.train.export import export_reader
+
+from .in_memory import reader_of
 
 
 @pytest.fixture

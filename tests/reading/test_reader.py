@@ -13,9 +13,11 @@ from vary.document.alphabets import LATIN
 from vary.document.lines import FrameGrid, TextLine
 from vary.reading.ctc import with_text
 from vary.reading.field import Field
-from vary.reading.loader import load_reader, reader_of
+from vary.reading.loader import load_reader
 from vary.reading.network import Band
 from vary.reading.reader import Reader
+
+from .in_memory import reader_of
 
 
 @pytest.fixture

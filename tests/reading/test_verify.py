@@ -12,9 +12,10 @@ from vary.models.config import preset
 from vary.models.generate.strip_decoder import Strip, StripDecoder, strip_embeddings, strip_of
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.reading import verify
-from vary.reading.loader import reader_of
 from vary.reading.verify import CONTEXT, DraftTree, log_odds, rescore, rescore_lines
 from vary.train.tasks.reading_tasks import make_strips
+
+from .in_memory import reader_of
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Load a page reader from a model's folder, or make one of a model in memory.
+"""Load a page reader from a model's folder.
 
 A reader needs only the vocabulary that is read and the reading head. The decoder takes seconds to load and is loaded on
 first use; it needs PyTorch and transformers, which nothing else here imports unless the torch engine is chosen.
@@ -10,14 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..document.lines import FrameGrid
 from ..io.errors import MissingExtra
 from ..io.memory import return_large_blocks
 from ..models.hub import FORMULA_FILES, GLYPH_FILE, MORE_LETTERS, weights_dir
-from ..models.images.preprocess import DEFAULTS
 from .engines.base import thread_count
-from .field import HeadWeights
-from .network import ReadingNetwork, load_more_letters, load_network
+from .network import load_more_letters, load_network
 from .reader import Reader
 
 if TYPE_CHECKING:
@@ -85,22 +82,3 @@ def _decoder(folder: Path, device: str) -> VaryForConditionalGeneration:
     from ..models.modeling import load_model  # imports transformers, which takes seconds
 
     return load_model(folder).to(device)
-
-
-def reader_of(model: VaryForConditionalGeneration, name: str, decoder: bool = False) -> Reader:
-    """Make a reader of a model in memory, on the torch engine.
-
-    Args:
-        model: with a reading head.
-        name: for messages.
-        decoder: rescore uncertain spans with the model's decoder.
-    """
-    from .engines.torch import TorchEngine
-
-    model.eval()
-    index, reading = model.reading_vocabulary_index, model.config.reading
-    grid: FrameGrid = model.head.frame_grid
-    head = HeadWeights.of({name: v.detach().float().cpu().numpy() for name, v in model.head.state_dict().items()})
-    engine = TorchEngine(model.reading_vocabulary, model.device, model.head.context)
-    network = ReadingNetwork(engine, head, grid, DEFAULTS | model.config.vocabularies[index]["preprocess"], reading)
-    return Reader(network, name, (lambda: model) if decoder else None)

@@ -13,6 +13,8 @@ from ...markup.chart_text import number
 from .base import Scores
 from .text import edit_distance
 
+TOLERANCE = 0.05  # share by which a number may be off in relaxed accuracy
+
 
 def anls(predicted: str, truth: str | Sequence[str], least: float = 0.5) -> float:
     """Return ANLS of one question: the best normalised similarity over the right answers, 0 if below `least`.
@@ -25,26 +27,24 @@ def anls(predicted: str, truth: str | Sequence[str], least: float = 0.5) -> floa
     return best if best >= least else 0.0
 
 
-def relaxed_match(
-    predicted: str, truth: str | Sequence[str], tolerance: float = 0.05, *, any_format: bool = False
-) -> float:
-    """Return 1 for a number within 5% of a right one, or the same text in any case (ChartQA, arXiv 2203.10244, 5.1).
+def relaxed_match(predicted: str, truth: str | Sequence[str], *, any_format: bool = False) -> float:
+    """Return 1 for a number near a right one, or the same text in any case (ChartQA, arXiv 2203.10244, 5.1).
 
     As published, numbers are what Python's `float` reads, "12%" is 0.12, and where the truth is 0 the texts decide.
     any_format: numbers are also read as `markup.chart_text.number` does ("1,234", "$3.5M", full width), with the
     same unit on both sides or on one alone; that is more lenient than published scores.
     """
-    return float(any(_matches_relaxed(predicted, right, tolerance, any_format) for right in _several(truth)))
+    return float(any(_matches_relaxed(predicted, right, any_format) for right in _several(truth)))
 
 
-def _matches_relaxed(predicted: str, truth: str, tolerance: float, any_format: bool) -> bool:
+def _matches_relaxed(predicted: str, truth: str, any_format: bool) -> bool:
     predicted, truth = predicted.strip(), truth.strip()
     found, wanted = to_number(predicted), to_number(truth)
     if found is not None and wanted:
-        return abs(found - wanted) / abs(wanted) <= tolerance
+        return abs(found - wanted) / abs(wanted) <= TOLERANCE
     if any_format and (a := number(predicted)) and (b := number(truth)):
         same_unit = a[1] == b[1] or not (a[1] and b[1])
-        return same_unit and abs(a[0] - b[0]) <= tolerance * abs(b[0])
+        return same_unit and abs(a[0] - b[0]) <= TOLERANCE * abs(b[0])
     return predicted.lower() == truth.lower()
 
 

@@ -17,6 +17,8 @@ from ..connect.attention import RMSNorm
 from ..connect.plain import activation
 from .base import Sight
 
+BALANCE = 0.01  # weight of the term of the loss that balances experts
+
 
 class Branch(nn.Module):
     """Base class of the branches. `given` are the arguments that come from the model, not from the configuration.
@@ -182,16 +184,13 @@ class Experts(Branch):
         module, width, sight: As in `Branch`.
         count: E, the number of modules.
         top: How many a token takes.
-        balance: Weight of the term of the loss.
     """
 
-    def __init__(
-        self, module: nn.Module, width: int, sight: Sight, count: int = 4, top: int = 2, balance: float = 0.01
-    ):
+    def __init__(self, module: nn.Module, width: int, sight: Sight, count: int = 4, top: int = 2):
         super().__init__()
         self.router = nn.Linear(width, count, bias=False)
         self.experts = nn.ModuleList(copy.deepcopy(module) for _ in range(count - 1))
-        self.top, self.balance, self.sight = top, balance, sight
+        self.top, self.sight = top, sight
 
     def start(self, module: nn.Module) -> None:
         """Copy the module to the others; the router begins at random."""
@@ -205,7 +204,7 @@ class Experts(Branch):
         best, chosen = shares.topk(self.top, -1)
         weights = torch.zeros_like(shares).scatter(-1, chosen, best / best.sum(-1, keepdim=True)).to(y.dtype)
         first = torch.zeros_like(shares).scatter(-1, chosen[:, :1], 1.0)
-        self.sight.losses.append(self.balance * shares.shape[-1] * (shares.mean(0) * first.mean(0)).sum())
+        self.sight.losses.append(BALANCE * shares.shape[-1] * (shares.mean(0) * first.mean(0)).sum())
         found = y.flatten(0, -2) * weights[:, :1]
         for k, expert in enumerate(self.experts, 1):
             taken = weights[:, k].nonzero()[:, 0]

@@ -75,20 +75,11 @@ class MaskHead(TokenHead):
         seen: D, also the width of the decoder.
         token: Id of the token that stands for a mask.
         config: Sizes of transformers' `SamMaskDecoderConfig`.
-        bce, dice: Weights of the two losses.
     """
 
     vocabulary: ClassVar[int | None] = 1  # with the image encoder of SAM
 
-    def __init__(
-        self,
-        width: int,
-        seen: int,
-        token: int,
-        config: dict[str, Any] | None = None,
-        bce: float = 2.0,
-        dice: float = 0.5,
-    ):
+    def __init__(self, width: int, seen: int, token: int, config: dict[str, Any] | None = None):
         super().__init__(token)
         from transformers import SamConfig, SamModel
 
@@ -103,7 +94,6 @@ class MaskHead(TokenHead):
         self.project = relu_layers(width, width, seen)
         self.decoder, self.places = sam.mask_decoder, sam.shared_image_embedding
         self.no_mask = sam.prompt_encoder.no_mask_embed
-        self.weights = bce, dice
 
     def forward(self, states_KE: Tensor, tokens_KND: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return log-odds (K, 4 * rows, 4 * columns) of masks of the padded image."""
@@ -116,13 +106,12 @@ class MaskHead(TokenHead):
         return self.decoder(picture, places, prompt, dense, multimask_output=False)[0][:, 0, 0]
 
     def loss(self, predicted: Tensor, wanted: Tensor) -> Tensor:
-        """Return weighted cross-entropy and Dice loss of masks (K, H, W); predictions are scaled to their size."""
+        """Return twice the cross-entropy plus half the Dice loss of masks (K, H, W); predictions get their size."""
         logits = F.interpolate(predicted[:, None].float(), wanted.shape[-2:], mode="bilinear", align_corners=False)
         logits, wanted = logits[:, 0].flatten(1), wanted.float().flatten(1)
         shown = logits.sigmoid()
         dice = 1 - (2 * (shown * wanted).sum(1) + 1e-3) / (shown.sum(1) + wanted.sum(1) + 1e-3)
-        bce, weight = self.weights
-        return bce * F.binary_cross_entropy_with_logits(logits, wanted) + weight * dice.mean()
+        return 2.0 * F.binary_cross_entropy_with_logits(logits, wanted) + 0.5 * dice.mean()
 
 
 class CellHead(TokenHead):
