@@ -132,11 +132,12 @@ def _vocabulary(vocabulary: dict[str, Any]) -> dict[str, Any]:
 def _built(name: str) -> dict[str, int]:
     """Count the parameters of a named model by part, each tensor once."""
     import torch
+    from transformers.initialization import no_init_weights
 
     from .config import preset
     from .modeling import VaryForConditionalGeneration
 
-    with torch.device("meta"):
+    with torch.device("meta"), no_init_weights():
         model = VaryForConditionalGeneration(preset(name))
     model.tie_weights()
     parts: dict[str, int] = {}
