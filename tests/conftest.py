@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import importlib.util
 import os
 import subprocess
@@ -16,6 +17,9 @@ os.environ.setdefault(
     "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))))
 )
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Tests start hundreds of processes: compiled code is kept for them, whatever the environment says.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 FAST = {"cli", "data", "document", "io", "markup", "serve"}  # folders whose tests load no model
 MODELS = {"tiny_model", "tokenizers"}  # fixtures that build one
@@ -28,6 +32,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if folder in FAST and not fixtures & MODELS and not item.get_closest_marker("slow"):
             item.add_marker("fast")
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector of garbage the modules and tests, which stay: they are most objects by far."""
+    gc.collect()
+    gc.freeze()
 
 
 TEXT = """It is a plain text of some forty words, long enough that a page can be set from it: "quoted" words, figures

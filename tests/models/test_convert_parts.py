@@ -87,12 +87,12 @@ def test_parts_become_a_model(tmp_path, tokenizers, monkeypatch) -> None:
     monkeypatch.setattr(module, "preset", small.__getitem__)
 
     sam = {k: v for k, v in tensors(sam_shapes("image_encoder.")).items() if ".net_" not in k}
-    torch.save(sam | {"mask_decoder.x": torch.ones(1), "prompt_encoder.y": torch.ones(1)}, tmp_path / "sam.pth")
+    save_file(sam | {"mask_decoder.x": torch.ones(1), "prompt_encoder.y": torch.ones(1)}, tmp_path / "sam.safetensors")
     opt = tmp_path / "opt"
     OPTForCausalLM(OPTConfig(vocab_size=272, hidden_size=64, num_hidden_layers=2, ffn_dim=90, num_attention_heads=4,
                              max_position_embeddings=96, word_embed_proj_dim=64)).save_pretrained(opt)  # fmt: skip
     tokenizers(small["vary-tiny"]).save_pretrained(opt)
-    report = convert([tmp_path / "sam.pth", opt], tmp_path / "tiny", name="vary-tiny")
+    report = convert([tmp_path / "sam.safetensors", opt], tmp_path / "tiny", name="vary-tiny")
     assert "random: connector.0, vocabularies.0" in report
     model = AutoModelForImageTextToText.from_pretrained(tmp_path / "tiny")
     assert torch.equal(model.vocabularies[0].pos_embed, sam["image_encoder.pos_embed"])

@@ -101,7 +101,7 @@ def test_it_compiles_without_a_break(made) -> None:
     inputs = processor.apply_chat_template(TALK[:1], tokenize=True, return_dict=True)
     pixels = inputs["pixel_values"]
     pixels = pixels if isinstance(pixels, list) else [pixels]
-    compiled = torch.compile(model.get_image_features, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(model.get_image_features, fullgraph=True, backend="eager")
     with torch.no_grad():
         expected = model.get_image_features(pixels)  # a tower of transformers installs hooks on its first call
         torch.testing.assert_close(compiled(pixels), expected, atol=1e-5, rtol=1e-5)

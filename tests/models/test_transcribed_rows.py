@@ -67,13 +67,12 @@ def test_row_equals_the_code_of_its_authors(name) -> None:
         assert answered(ours, ours.config, inputs) == answered(language, ours.config, given)
         return
     assert (logits - LOGITS[name](ours, inputs, language)).abs().max() <= 1e-4
-    longer = dict(inputs)
-    for token in answered(ours, ours.config, inputs)[0]:  # the code of the test has no cache
-        following = LOGITS[name](ours, longer, language_of(ours))[0, -1]
-        following[ours.config.image_token_id] = -math.inf
-        assert following.argmax() == token
-        for key, value in (("input_ids", token), ("attention_mask", 1)):
-            longer[key] = torch.cat([longer[key], torch.tensor([[value]])], 1)
+    tokens = answered(ours, ours.config, inputs)[0]  # one by one, with the cache that the code of the test lacks
+    for key, more in (("input_ids", tokens[:-1]), ("attention_mask", [1] * (len(tokens) - 1))):
+        inputs[key] = torch.cat([inputs[key], torch.tensor([more])], 1)
+    following = LOGITS[name](ours, inputs, language_of(ours))[0, -len(tokens) :]
+    following[:, ours.config.image_token_id] = -math.inf
+    assert following.argmax(-1).tolist() == tokens
 
 
 @torch.no_grad()
@@ -173,8 +172,8 @@ def authors_grid(
 @pytest.mark.parametrize(("name", "limit", "once"), [("xcomposer2-4khd", 55, False), ("xcomposer-2.5", 25, True)])
 @pytest.mark.parametrize("size", [(300, 200), (500, 700), (1200, 400), (333, 1999), (2000, 1500), (900, 900)])
 def test_an_image_is_cut_into_a_grid_as_by_the_authors(name, limit, once, size) -> None:
-    preprocess = preset(name).vocabularies[0]["preprocess"] | {"mean": 0.0, "std": 1.0}
-    pad = preprocess["size"]
+    pad, size = 42, (size[0] // 8, size[1] // 8)  # small tiles: there are up to 55
+    preprocess = preset(name).vocabularies[0]["preprocess"] | {"mean": 0.0, "std": 1.0, "size": pad}
     views, shape = cut_views(Image.new("RGB", size, "black"), preprocess, 3)
     (columns, rows), (wide, high), before = authors_grid(*size, pad, limit, once)
     assert shape == (rows, columns, size[1], size[0])

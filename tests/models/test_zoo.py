@@ -96,10 +96,10 @@ def test_no_network_knows_the_name_of_a_model() -> None:
         assert not words & (texts | used), file
 
 
-@pytest.mark.parametrize(
-    "first",
-    ["import vary.models", "import transformers.pipelines; import vary.models"],
-)
+LATE = "import transformers.pipelines; import vary.models"
+
+
+@pytest.mark.parametrize("first", ["import vary.models", pytest.param(LATE, marks=pytest.mark.slow)])  # 8 s of imports
 def test_importing_the_models_registers_the_auto_classes(first, tmp_path, tokenizers) -> None:
     from vary.models.processor import VaryProcessor
 

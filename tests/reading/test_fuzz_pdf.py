@@ -267,9 +267,9 @@ def fuzz_pdfs(folder: Path, seeds: list[bytes], count: int, monkeypatch) -> Coun
 
 
 def test_fuzz_pdf(tmp_path, pdf_file, monkeypatch) -> None:  # 13
-    ends = fuzz_pdfs(tmp_path, pdf_seeds(pdf_file.read_bytes()), 150, monkeypatch)
-    assert ends["ok"] > 50
-    assert ends["refused"] > 10
+    ends = fuzz_pdfs(tmp_path, pdf_seeds(pdf_file.read_bytes()), 60, monkeypatch)
+    assert ends["ok"] > 20
+    assert ends["refused"] > 4
     assert [page.status for page in read_pages(pdf_file, FakeReader())] == ["ok", "blank", "ok"]
 
 
