@@ -52,7 +52,9 @@ def lying(image: Image.Image, rotation: int, skew: float) -> Image.Image:
 
 
 def of(image: Image.Image) -> SimpleNamespace:
-    return SimpleNamespace(image=lambda *_, **__: (image, None), form_fields=lambda *_: [], info=PdfInfo(), timeout_s=60.0)
+    return SimpleNamespace(
+        image=lambda *_, **__: (image, None), form_fields=lambda *_: [], info=PdfInfo(), timeout_s=60.0
+    )
 
 
 @pytest.fixture(scope="module")

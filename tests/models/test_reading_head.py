@@ -168,6 +168,17 @@ def test_a_cell_of_a_typewriter_line_has_one_character() -> None:
     assert space_by_pitch(read, np.array(at), confidence, pitch)[0] == line
 
 
+def test_characters_of_two_cells_are_parted() -> None:
+    from vary.reading.spelling.pitch import space_far_apart
+
+    at, sure = np.array([4, 60, 67, 120]), np.array([0.9, 0.8, 0.7, 0.6], np.float32)
+    text, frames, confidence = space_far_apart("9312", at, sure, 14.0)
+    assert (text, frames.tolist()) == ("9 31 2", [4, 32, 60, 67, 93, 120])
+    assert confidence.tolist() == pytest.approx([0.9, 0.8, 0.8, 0.7, 0.6, 0.6])
+    assert space_far_apart("9 31 2", frames, confidence, 14.0)[0] == "9 31 2"
+    assert space_far_apart("", np.zeros(0, int), np.zeros(0, np.float32), 14.0)[0] == ""
+
+
 @pytest.mark.parametrize(
     ("read", "expected"),
     [

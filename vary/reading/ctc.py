@@ -21,10 +21,11 @@ from .field import Field
 from .spelling.alternatives import SHORT, find_alternatives, spellings
 from .spelling.languages import weigh_letters
 from .spelling.lookalikes import differ_by_mark, one_shape, rival_odds
-from .spelling.pitch import find_pitch, join_dashes, space_by_pitch
+from .spelling.pitch import find_pitch, join_dashes, space_by_pitch, space_far_apart
 from .spelling.scripts import keep_to_scripts
 
 SPLIT_EM = 1.3  # training ends a line at gaps of 1.6 em and more; two spikes stand up to 0.3 em inside their letters
+FAR_EM = 1.6  # between the peaks of two characters: they are no neighbours in a word
 SAME_LINE_EM = 0.4  # spikes this near in height may follow one another
 MIN_MASS = 0.35  # least probability of not being blank for a spike
 LOG_DOUBLED = 1.0  # nats by which both must be more likely than one
@@ -152,6 +153,7 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid) -> TextLine 
     pitch = find_pitch(spelt, peaks)
     if pitch is None:
         text, at, confidence = join_dashes(spelt, peaks, confidence)
+        text, at, confidence = space_far_apart(text, at, confidence, FAR_EM * em_px / frame_px)
     else:
         text, at, confidence = space_by_pitch(spelt, peaks, confidence, pitch)
     keep = _trim(text)

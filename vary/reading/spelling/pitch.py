@@ -89,6 +89,23 @@ def space_by_pitch(
     return out, np.array(frames, int), np.array(sure, np.float32)
 
 
+def space_far_apart(
+    text: str, at: np.ndarray, confidence: np.ndarray, frames: float
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """Put a space between characters that are farther apart than any two of a word, such as digits of two cells.
+
+    Args:
+        text: of the best path, as `best_path`.
+        at: frame of each character.
+        confidence: of each character.
+        frames: farthest distance within a word.
+    """
+    far = [k for k in range(1, len(text)) if at[k] - at[k - 1] > frames and " " not in text[k - 1 : k + 1]]
+    spaced = "".join(" " * (k in far) + ch for k, ch in enumerate(text))
+    middles, least = [(at[k - 1] + at[k]) // 2 for k in far], [min(confidence[k - 1 : k + 1]) for k in far]
+    return spaced, np.insert(at, far, middles), np.insert(confidence, far, least)
+
+
 def join_dashes(text: str, at: np.ndarray, confidence: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
     """Drop the spaces in the dashes of options, such as `- -quiet` for `--quiet`.
 
