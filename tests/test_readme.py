@@ -17,17 +17,19 @@ from vary.models.hub import weights_dir
 from vary.models.zoo.listing import with_summary
 
 ROOT = Path(__file__).parents[1]
-NO_SOCKETS = """
+ALONE = """
 import socket, sys
-def refuse(*_, **__): raise OSError("no network in this test")
+def refuse(*_, **__): raise AssertionError("a socket was opened")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+sys.modules["torch"] = sys.modules["transformers"] = None
 from vary.cli import main
 sys.exit(main(sys.argv[1:]))
 """
 
 
 def vary(*arguments: str) -> str:
-    command = [sys.executable, "-c", NO_SOCKETS, *arguments]
+    """What a command prints without a network, PyTorch and transformers."""
+    command = [sys.executable, "-c", ALONE, *arguments]
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=120).stdout
 
 
@@ -38,7 +40,7 @@ def test_the_first_command_reads_the_example_without_a_network() -> None:
     assert cer(normalise(join_hyphens(text)), normalise(join_hyphens(truth))) < 0.03
 
 
-def test_the_example_image_and_its_boxes() -> None:
+def test_the_example_image_and_its_boxes() -> None:  # 31
     document = json.loads(vary("read", "examples/page.png", "--to", "json"))
     (page,) = document["pages"]
     truth = (ROOT / "examples" / "page.txt").read_text(encoding="utf-8")

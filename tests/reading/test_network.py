@@ -170,18 +170,6 @@ def test_thread_limits_are_respected(monkeypatch) -> None:
     assert 1 <= thread_count() <= 4
 
 
-def test_a_page_is_read_without_torch_and_transformers() -> None:
-    code = """
-import sys
-for name in ("torch", "transformers"):
-    sys.modules[name] = None
-import vary
-page = vary.read("examples/page.png", vary.load("vary-nano")).pages[0]
-print(page.status, len(page.text) > 1000)
-"""
-    assert printed_by(code) == "ok True\n"
-
-
 def test_what_needs_torch_says_so() -> None:
     code = """
 import sys

@@ -6,8 +6,6 @@ import ast
 import json
 import re
 import struct
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from concurrent.futures import Future
@@ -96,23 +94,6 @@ def test_loss_accounting_of_any_mixture(files) -> None:  # 33; no ends: a file t
         run()
         assert run().read == 0
         assert pool.asked == []
-
-
-OFFLINE = """
-import socket, sys
-def refuse(*_, **__):
-    raise AssertionError("a socket was opened")
-socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
-from vary.cli import main
-sys.exit(main(["read", "examples/page.png", "--workers", "1", "--to", "md", "-o", sys.argv[1]]))
-"""
-
-
-def test_offline(tmp_path) -> None:  # 31
-    command = [sys.executable, "-c", OFFLINE, str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
-    assert len((tmp_path / "page.md").read_text(encoding="utf-8")) > 500
 
 
 def safetensors(header: object, data: bytes = bytes(16), size: int | None = None) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 from pathlib import Path
 
@@ -64,10 +66,17 @@ def results(folder: Path) -> dict[tuple[str, int], dict]:
     return {(one["arm"], one["seed"]): one for one in found}
 
 
-def test_the_verb_trains_every_arm_with_every_seed_and_writes_tables(tmp_path, capsys) -> None:
-    out = tmp_path / "out"
-    assert main(["bench", str(spec(tmp_path)), "-o", str(out)]) == 0
-    printed = capsys.readouterr().out
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[Path, str]:
+    """The folder of a bench that `vary bench` has run, and what it printed."""
+    folder, printed = tmp_path_factory.mktemp("bench"), io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert main(["bench", str(spec(folder)), "-o", str(folder / "out")]) == 0
+    return folder / "out", printed.getvalue()
+
+
+def test_the_verb_trains_every_arm_with_every_seed_and_writes_tables(whole, capsys) -> None:
+    out, printed = whole
     assert "| line | seeds | own parameters |" in printed
     found = results(out)
     assert sorted(found) == [("cross", 1), ("cross", 2), ("fold", 1), ("fold", 2)]
@@ -82,13 +91,12 @@ def test_the_verb_trains_every_arm_with_every_seed_and_writes_tables(tmp_path, c
     assert [(row["task"], row["arm"], row["seeds"]) for row in rows] == [("line", "fold", "2"), ("line", "cross", "2")]
     assert (out / "accuracy.png").stat().st_size > 5000
     assert len((out / "fold" / "seed-1" / "answers.jsonl").read_text().splitlines()) == 8
-    assert main(["bench", str(spec(tmp_path)), "-o", str(out)]) == 0
+    assert main(["bench", str(out.parent / "bench.yaml"), "-o", str(out)]) == 0
     assert "step/s" not in capsys.readouterr().out, "runs that are done do not run again"
 
 
-def test_arms_share_samples_and_the_weights_that_they_have_in_common(tmp_path) -> None:
-    out = tmp_path / "out"
-    run_bench(Bench.load(spec(tmp_path, seeds=1)), out, log=lambda _: None)
+def test_arms_share_samples_and_the_weights_that_they_have_in_common(whole) -> None:
+    out, _ = whole
     mixes = {
         yaml.safe_load((out / arm / "seed-1" / "recipe.yaml").read_text())["stages"][0]["mix"]
         for arm in ("fold", "cross")
@@ -99,10 +107,8 @@ def test_arms_share_samples_and_the_weights_that_they_have_in_common(tmp_path) -
     assert all(torch.equal(value, cross[name]) for name, value in fold.items())
 
 
-def test_a_bench_that_was_interrupted_ends_as_one_that_was_not(tmp_path) -> None:
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    bench = Bench.load(spec(tmp_path, arms={"fold": {}}, seeds=1))
-    run_bench(bench, whole, log=lambda _: None)
+def test_a_bench_that_was_interrupted_ends_as_one_that_was_not(whole, tmp_path) -> None:
+    parts, bench = tmp_path / "parts", Bench.load(spec(tmp_path, arms={"fold": {}}, seeds=1))
 
     def stop(line: str) -> None:
         if "3/4" in line:
@@ -113,7 +119,7 @@ def test_a_bench_that_was_interrupted_ends_as_one_that_was_not(tmp_path) -> None
     assert len((parts / "fold" / "seed-1" / "run" / "loss.csv").read_text().splitlines()) > 1
     assert results(parts) == {}
     run_bench(bench, parts, log=lambda _: None, arms=["fold"])
-    assert results(whole)["fold", 1]["tasks"] == results(parts)["fold", 1]["tasks"]
+    assert results(whole[0])["fold", 1]["tasks"] == results(parts)["fold", 1]["tasks"]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ import numpy as np
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
-from ..io.box import union
+from ..io.box import marked_runs, union
 from ..io.errors import ConfigError, InputError
 from ..io.pdf_text import GENERATED, TextLayer, read_text_layer
 from ..markup.tables import Cell, Rule, Table, TableStyle, by_column, to_html, to_latex, to_typst
@@ -317,11 +317,7 @@ def _free(head: list[list[Cell]], body: list[list[Cell]], columns: int) -> list[
     open_above = np.ones((len(table.rows), columns), bool)
     for r, c, cell in table.placed():
         open_above[r + 1 : r + cell.rows, c : c + cell.columns] = False
-    spans = []
-    for free in open_above:
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], free, [0]])))
-        spans.append(tuple((int(a), int(b)) for a, b in edges.reshape(-1, 2)))
-    return spans
+    return [tuple(marked_runs(free)) for free in open_above]
 
 
 # -- geometry ---------------------------------------------------------------------------------------------------------

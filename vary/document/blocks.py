@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..io.box import Box, union
+from ..io.box import Box, marked_runs, union
 from .elements import SOURCES, Block, Line, Span
 from .layout.paragraphs import TextBlock
 from .lines import TextLine
@@ -95,6 +95,5 @@ def _spans(styles_NS: np.ndarray, names: tuple[str, ...]) -> list[Span]:
     """Return runs of characters of each style, in the order in which they begin."""
     spans = []
     for name, column in zip(names, styles_NS.T, strict=False):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], column, [0]]).astype(int)))
-        spans += [(int(start), int(end), name) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+        spans += [(start, end, name) for start, end in marked_runs(column)]
     return sorted(spans)

@@ -60,6 +60,12 @@ def unique_values(values: np.ndarray) -> np.ndarray:
     return known[np.concatenate([[True], known[1:] != known[:-1]])[: len(known)]]
 
 
+def marked_runs(marked: np.ndarray) -> list[tuple[int, int]]:
+    """Return the start and end of each run of true values."""
+    edges = np.flatnonzero(np.diff(marked, prepend=False, append=False)).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
 def filled_boxes(pieces: Sequence[Sequence[tuple[float, float]]], even_odd: bool) -> list[Box]:
     """Return the boxes that the rectangles of one path fill. One within another may be a hole: a frame is four boxes.
 
@@ -85,8 +91,7 @@ def filled_boxes(pieces: Sequence[Sequence[tuple[float, float]]], even_odd: bool
     done: list[Box] = []
     open_runs: dict[tuple[int, int], float] = {}  # first and last column, and top
     for row in range(len(ys)):
-        edges = np.flatnonzero(np.diff(inside[row], prepend=False, append=False)).tolist()
-        runs = set(zip(edges[::2], edges[1::2], strict=True))
+        runs = set(marked_runs(inside[row]))
         for run in set(open_runs) - runs:
             done.append((float(xs[run[0]]), open_runs.pop(run), float(xs[run[1]]), float(ys[row])))
         open_runs = {run: open_runs.get(run, float(ys[row])) for run in runs}

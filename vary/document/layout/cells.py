@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...io.box import Box, median, union
+from ...io.box import Box, marked_runs, median, union
 from ..elements import STYLES
 from ..lines import TextLine
 
@@ -177,10 +177,9 @@ def white_strips(rows: Sequence[PrintedRow], em: float) -> list[tuple[float, flo
             inked[int((one.x0 - left) / step) : int((one.x1 - left) / step) + 1] = True
         covered += inked
     white = covered <= CROSSED * len(rows)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], white, [0]]).astype(int)))
     found = [
         (left + a * step, left + b * step)
-        for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+        for a, b in marked_runs(white)
         if a and b < len(covered) - 1 and (b - a) * step > CLOSE_EM * em
     ]
     return [(a, b) for a, b in found if b - a > STRIP_EM * em or _begins_column(rows, b, em)]

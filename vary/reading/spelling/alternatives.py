@@ -17,6 +17,7 @@ from math import exp, inf, log, log1p
 import numpy as np
 
 from ...document.lines import Alternative, TextLine
+from ...io.box import marked_runs
 from .lookalikes import RIVALS
 
 SURE_BLANK = 0.95  # least blank probability of a frame that separates two spans
@@ -50,7 +51,7 @@ def find_alternatives(path_TA: np.ndarray, text: str, at: np.ndarray, alphabet: 
     uncertain = rival.max(1) > RIVAL
     uncertain[at] |= path_TA[at].max(1) < 1 - RIVAL
     found = []
-    for first, last in _spans(path_TA[:, 0] > SURE_BLANK):
+    for first, last in marked_runs(path_TA[:, 0] <= SURE_BLANK):
         if not uncertain[first:last].any():
             continue
         start, end = np.searchsorted(at, [first, last]).tolist()
@@ -62,12 +63,6 @@ def find_alternatives(path_TA: np.ndarray, text: str, at: np.ndarray, alphabet: 
         if others:
             found.append(Alternative(start, end, others))
     return found
-
-
-def _spans(sure: np.ndarray) -> list[tuple[int, int]]:
-    """Return the runs of frames between certain blanks."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[1], sure, [1]]).astype(int)))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def spellings(path_TA: np.ndarray, alphabet: str) -> dict[str, float]:
