@@ -12,7 +12,7 @@ from vary.io.deadline import time_limit
 from vary.reading.loader import load_reader
 from vary.reading.network import TILE_PIXELS, WIDEST, parts_of, tiles_of
 from vary.reading.reader import Reader
-from vary.reading.scales import drop_strokes, is_upright
+from vary.reading.scales import drop_strokes, is_upright, reread_cells
 
 BODY = ["The ferry leaves the old pier at nine", "and carries eleven crates of apples", "to the mill on the far shore"]
 
@@ -68,6 +68,27 @@ def test_strokes_of_large_letters_are_no_marks_beside_them() -> None:
     )
     word = line("7", (70, 120, 84, 146), 20)
     assert [one.text for one in drop_strokes([title, leg, word, body])] == ["Apiary", "7", "/"]
+
+
+def test_a_part_of_a_digit_that_reads_as_the_digit_goes() -> None:
+    def cell(text: str, box: tuple[float, float, float, float], sure: float) -> TextLine:
+        rivals = np.zeros((1, 1), np.float32)
+        return TextLine(text, np.array([box], np.float32), np.full(1, sure, np.float32), 16, rivals=rivals)
+
+    pixels = np.full((100, 200), 255, np.uint8)
+    digit, part, other = (
+        cell("9", (50, 30, 60, 50), 0.95),
+        cell("?", (51, 40, 59, 52), 0.5),
+        cell("7", (120, 30, 130, 50), 0.6),
+    )
+
+    def read(canvas: np.ndarray) -> list[TextLine]:
+        slots = [cell("9", (16, 10, 26, 30), 0.94), cell("1", (64 + 16, 12, 64 + 26, 32), 0.9)]
+        return slots
+
+    found = reread_cells([digit, part, other], pixels, read)
+    assert [one.text for one in found] == ["9", "1"]
+    assert found[0] is digit
 
 
 def test_what_reads_upright_is_judged_by_its_own_characters() -> None:

@@ -281,6 +281,8 @@ def reread_cells(
 ) -> list[TextLine]:
     """Return the lines of a page. Uncertain cells of one or two characters are read again; the better reading stays.
 
+    A part of a character that reads as the whole when it is read again goes: the character has a line of its own.
+
     A character between two frames of the network may be read as another one, and a cell has no neighbours to help.
     The cells are pasted into one image, where the frames fall on other pixels of them.
 
@@ -311,7 +313,7 @@ def reread_cells(
         found.setdefault(int((y0 + y1) / 2 // CELL_SLOT) * CELLS_A_ROW + int((x0 + x1) / 2 // CELL_SLOT), []).append(
             line
         )
-    spelt = list(lines)
+    spelt: list[TextLine | None] = list(lines)
     for n, (k, left, top, _) in enumerate(places):
         again = found.get(n, [])
         if len(again) == 1 and float(again[0].confidence.min()) > float(lines[k].confidence.min()):
@@ -319,8 +321,10 @@ def reread_cells(
                 [left - n % CELLS_A_ROW * CELL_SLOT - CELL_INSET, top - n // CELLS_A_ROW * CELL_SLOT - CELL_INSET] * 2,
                 np.float32,
             )
-            spelt[k] = replace(again[0], boxes=again[0].boxes + shift)
-    return spelt
+            better = replace(again[0], boxes=again[0].boxes + shift)
+            known = any(_share_in(better, one) > 0.5 for m, one in enumerate(spelt) if one is not None and m != k)
+            spelt[k] = None if known else better
+    return [line for line in spelt if line is not None]
 
 
 def densest_windows(image: Image.Image, scale: float = 1.0) -> list[Image.Image]:
