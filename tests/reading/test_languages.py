@@ -56,7 +56,8 @@ def test_a_clear_letter_of_another_language_stays() -> None:
     probs = cells(*[{ch: 0.9} for ch in "ąęółćń"] * 3, {"š": 0.97, "ś": 0.001})
     weights = language_weights(probs, EUROPEAN)
     assert weights is not None
-    weighed = Field(np.arange(len(probs))[None], probs[:, None], np.zeros((len(probs), 1, 2))).reweight(weights)
+    weighed = Field(np.arange(len(probs))[None], probs[:, None].copy(), np.zeros((len(probs), 1, 2)))
+    weighed.reweight(weights)
     assert EUROPEAN[weighed.probs_MFA[-1, 0].argmax() - 1] == "š"
     np.testing.assert_allclose(weighed.probs_MFA.sum(-1), 1, atol=1e-5)
     np.testing.assert_array_equal(weighed.probs_MFA[..., 0], probs[:, None, 0])

@@ -75,7 +75,7 @@ def find_lines(field: Field, frame_grid: FrameGrid) -> list[TextLine]:
         field: the head's output.
         frame_grid: of the head.
     """
-    field = weigh_letters(field, frame_grid.alphabet)
+    weigh_letters(field, frame_grid.alphabet)
     spikes = _spikes(field, frame_grid.row_px, frame_grid.frame_px)
     lines = []
     for chain in _chains(spikes):

@@ -20,6 +20,7 @@ INK_CONTRAST = 12  # grey levels between the darkest and lightest pixel of a cel
 STYLE_LAYERS = ("look.0", "look.3", "look.5")  # names in `ReadingHead`
 MIN_CELL = 0.01  # a cell whose frames are all blanks but for less than this counts as blank
 CHUNK = 8192  # cells per matrix product, which bounds the memory
+CHUNK_VALUES = 6_000_000  # the same in results: a head with more letters has fewer cells at once
 REACH = (2, 8)  # cells, rows and columns: how far around ink characters, and spaces between words, can be predicted
 
 
@@ -105,15 +106,14 @@ class Field:
         found[packed] = self.probs_MFA[cell[packed], frames[packed] % self.frames_per_column]
         return found
 
-    def reweight(self, weights_A: np.ndarray) -> Field:
-        """Return the field with class probabilities times weights; those of the blank stay, so do the spikes."""
-        others = self.probs_MFA * np.where(np.arange(len(weights_A)) > 0, weights_A, 0)
-        left = 1 - self.probs_MFA[..., :1]
-        probs = others * (left / np.maximum(others.sum(-1, keepdims=True), 1e-9))
-        probs[..., 0] = self.probs_MFA[..., 0]
-        field = Field(self.index_RK, probs, self.geometry_MFG, self._odds, self.features_RKD, self.complete)
-        field.odds_MS = self.odds_MS
-        return field
+    def reweight(self, weights_A: np.ndarray) -> None:
+        """Multiply the class probabilities by weights, in place; those of the blank stay, so do the spikes."""
+        factors = np.where(np.arange(len(weights_A)) > 0, weights_A, 0)
+        for k in range(0, len(self.probs_MFA), CHUNK // 8):  # which bounds the memory
+            part = self.probs_MFA[k : k + CHUNK // 8]
+            others = part * factors
+            others *= (1 - part[..., :1]) / np.maximum(others.sum(-1, keepdims=True), 1e-9)
+            part[..., 1:] = others[..., 1:]
 
     def crop(self, rows: slice, columns: slice) -> Field:
         """Return a part of the cells without features: what a page keeps of one of its tiles."""
@@ -189,8 +189,9 @@ def run_head(features_RKD: np.ndarray, near_RK: np.ndarray, head: HeadWeights, f
     index_RK = np.full(near_RK.shape, -1, np.intp)
     size, count = head.out.shape[1] // frames, 0
     probs, geometry = [np.zeros((0, frames, size - 2), np.float32)], [np.zeros((0, frames, 2), np.float32)]
-    for start in range(0, len(row), CHUNK):
-        cells = row[start : start + CHUNK], column[start : start + CHUNK]
+    step = min(CHUNK, CHUNK_VALUES // head.out.shape[1])
+    for start in range(0, len(row), step):
+        cells = row[start : start + step], column[start : start + step]
         out = read_RKD[cells] @ head.out
         out += head.bias
         out = out.reshape(-1, frames, size)
@@ -205,7 +206,18 @@ def run_head(features_RKD: np.ndarray, near_RK: np.ndarray, head: HeadWeights, f
         probs.append(chunk[kept])
         geometry.append(out[kept][..., -2:])
     odds = (lambda rows, t: _style_odds(features_RKD, rows, t // frames, head)) if head.styles else None
-    return Field(index_RK, np.concatenate(probs), np.concatenate(geometry), odds, features_RKD)
+    return Field(index_RK, _gather(probs), _gather(geometry), odds, features_RKD)
+
+
+def _gather(parts: list[np.ndarray]) -> np.ndarray:
+    """Concatenate arrays, and empty their list, so that little is in memory twice."""
+    joined = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)
+    end = len(joined)
+    while parts:
+        part = parts.pop()
+        joined[end - len(part) : end] = part
+        end -= len(part)
+    return joined
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

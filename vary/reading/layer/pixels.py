@@ -326,7 +326,8 @@ def _enlarge(line: LayerLine, by: float) -> LayerLine:
 def _paths(reader: Reader, pixels: np.ndarray, lines: Sequence[LayerLine]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the head's probabilities (T, A) along each line, and the frames (N, 2) of its characters but spaces."""
     grid = reader.network.frame_grid
-    field = weigh_letters(reader.network(pixels), grid.alphabet)
+    field = reader.network(pixels)
+    weigh_letters(field, grid.alphabet)
     paths = []
     for line in lines:
         x0, _, x1, _ = line.box

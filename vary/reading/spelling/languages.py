@@ -22,29 +22,29 @@ SHARE = 0.3  # of a language's evidence that counts: a letter is seen in several
 CLEAR = 0.5  # least probability of the language, or languages, for letters to be weighed
 
 
-def weigh_letters(field: Field, alphabet: str) -> Field:
-    """Return the field of an image with its letters weighed by its language; as it is where no language shows.
+def weigh_letters(field: Field, alphabet: str) -> None:
+    """Weigh the letters of an image's field by its language, in place; nothing changes where no language shows.
 
     Args:
         field: Of an image.
         alphabet: Character of each class from 1.
     """
-    probs_SA = field.probs_MFA.reshape(-1, len(alphabet) + 1)
-    weights = language_weights(probs_SA[probs_SA[:, 0] < 1 - LEAST], alphabet)
-    return field if weights is None else field.reweight(weights)
+    weights = language_weights(field.probs_MFA.reshape(-1, len(alphabet) + 1), alphabet)
+    if weights is not None:
+        field.reweight(weights)
 
 
 def language_weights(probs_SA: np.ndarray, alphabet: str) -> np.ndarray | None:
     """Return a weight (A,) for each class by the language of an image; None where no language shows.
 
     Args:
-        probs_SA: Class probabilities of the cells that are not blank.
+        probs_SA: Class probabilities of the cells; those that are blank say nothing.
         alphabet: Character of each class from 1.
     """
     classes, alike_LC, factors_LC = _factors(alphabet)
     if not len(classes):
         return None
-    probs_SC = probs_SA[:, classes]
+    probs_SC = probs_SA[np.ix_(probs_SA[:, 0] < 1 - LEAST, classes)]
     probs_SC = probs_SC[probs_SC.max(1, initial=0) > LEAST]
     if not len(probs_SC):
         return None
