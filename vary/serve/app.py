@@ -346,7 +346,8 @@ def is_loopback(host: str) -> bool:
 
 class _Uvicorn(uvicorn.Server):
     def handle_exit(self, sig: int, frame: Any) -> None:
-        self.config.app.state.queue.closing = True  # type: ignore[union-attr]  # open connections get 503
+        app: Any = self.config.app  # its type differs between versions of uvicorn
+        app.state.queue.closing = True  # open connections get 503
         super().handle_exit(sig, frame)
 
 
