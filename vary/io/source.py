@@ -23,7 +23,7 @@ from .pdf_info import PdfInfo
 from .pdf_objects import FormField, PageContent
 
 MAX_PAGES = 20_000  # of one file
-PAGE_TIMEOUT_S = 600.0  # CPU time of a page: several times what the largest ones take
+PAGE_TIMEOUT_S = 600.0  # CPU time of a page: more than twice what the largest ones take
 SUFFIXES = (".pdf", ".pdf.gz", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")  # read in folders
 
 
