@@ -76,15 +76,15 @@ def words(page: Page) -> str:
 
 
 @pytest.mark.parametrize("rotation", QUARTERS)
-@pytest.mark.parametrize("skew", [-10.0, -4.25, -2.0, 2.0, 7.5, 10.0])
+@pytest.mark.parametrize("skew", [-10.0, -4.25, -0.75, 1.0, 7.5, 10.0])
 def test_skew_is_found_on_either_axis(image, rotation, skew) -> None:
     assert find_skew(lying(image, rotation, skew)) == pytest.approx(skew, abs=0.25)
 
 
 @pytest.mark.parametrize("rotation", QUARTERS)
-@pytest.mark.parametrize("skew", [-1.0, 0.0, 0.5, 1.0])
+@pytest.mark.parametrize("skew", [-0.25, 0.0, 0.25])
 def test_what_the_head_follows_by_itself_is_left_alone(image, rotation, skew) -> None:
-    assert MIN_SKEW > 1
+    assert abs(skew) < MIN_SKEW
     assert find_skew(lying(image, rotation, skew)) == 0.0
 
 

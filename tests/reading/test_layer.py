@@ -140,3 +140,9 @@ def test_logos_with_raised_and_lowered_letters_are_one_word(tmp_path) -> None:
     latex = show("Set in L", 40, 250) + show("A", 80.5, 252.6, 8.4) + show("T", 86, 250) + show("E", 92, 247.4)
     page = pdf_of(tmp_path / "a.pdf", [latex + show("X and so on", 98.7, 250)])
     assert [line.text for line in read_document(page, load("layer")).pages[0].lines] == ["Set in LATEX and so on"]
+
+
+def test_a_raised_sign_before_a_word_far_from_the_last_one_stays_in_the_line(tmp_path) -> None:
+    page = show("Varn Institute", 50, 200, 12) + show("2", 126, 204, 7) + show("Nordhavn", 130, 200, 12)
+    document = read_document(pdf_of(tmp_path / "a.pdf", [page]), READER)
+    assert [line.text for line in document.pages[0].lines] == ["Varn Institute 2Nordhavn"]

@@ -24,7 +24,7 @@ from .elements import Block, Page
 MAX_SKEW = 12.0
 REGION = 4.0  # heights of a line between blocks of one region
 BESIDE = 2.0  # widths of a name beside a figure, from it to the figure
-MIN_SKEW = 1.5  # the reading head follows about two degrees by itself
+MIN_SKEW = 0.5  # the reading head follows two degrees by itself, but rules that lean are found only up to this
 STEP = 0.25
 SIDE = 800  # px, longer side of the image on which skew is measured
 EDGE = 0.25  # contrast of an edge, as a share of the contrast of the page

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
 from .elements import HYPHENS, ITEM, LEADER, LINK, LOST, Block, Line, Page, Span
+from .orientation import MAX_SKEW
 
 ADDRESS = re.compile(r"\w[@.]\w")
 RULE = re.compile(r"([-=*~#+])\1{3,}")  # a row of one sign, which is typed as a rule
@@ -270,9 +271,10 @@ def page_offsets(pages: Iterable[Page]) -> Iterator[list[int]]:
 
 def is_of_short_lines(block: Block) -> bool:
     """Return whether each line is on its own, as in an address: short, and none begins within a sentence."""
-    if block.kind not in ("text", "heading") or len(block.lines) < 2 or block.angle:
+    if block.kind not in ("text", "heading") or len(block.lines) < 2 or abs(block.angle) > MAX_SKEW:
         return False
-    short = block.box[2] - block.box[0] < SHORT_LINES * max(line.box[3] - line.box[1] for line in block.lines)
+    ends = [end for line in block.lines for end in _ends(line, block.angle)]
+    short = max(ends) - min(ends) < SHORT_LINES * max(line.height for line in block.lines)
     starts = [line.text[:1] for line in block.lines[1:] if not ADDRESS.search(line.text.split(" ")[0])]
     hyphens = any(line.text.endswith(HYPHENS) and line.text[-2:-1].isalnum() for line in block.lines)
     return short and not hyphens and not any(ch.islower() for ch in starts)

@@ -15,7 +15,7 @@ from itertools import groupby, pairwise
 import numpy as np
 
 from ..io.box import Box, union, unique_values
-from .elements import ITEM, STYLES, Block, Line, Page
+from .elements import ITEM, STYLES, Block, Line, Page, Span
 from .evidence import Evidence, add_links
 from .layout.figures import CAPTION
 from .layout.footnotes import mark_footnotes
@@ -29,12 +29,14 @@ _NUMBER = re.compile(r"(\d+(?:\.\d+)*)\.?\s+(?=[^\W\d])")
 _CELLS = re.compile(r"(?<! ) {2,}(?! )")  # the reader writes two blanks between cells
 MAX_BOLD, BOLD_LINES = 100, 2  # characters and lines of a heading in bold
 _MARK = re.compile(rf"(?:{ITEM.pattern})\s*(?:\(?(?:[IVXivx]+|[A-Za-z]|\d+)[.)] )?")  # of an item, with its label
+PARTED = 14  # characters before wide white in a heading: its number
 SENTENCE = 6  # words of running text
 HANG = 1.2  # indent of the meaning below a term, as a multiple of the size
 _BETWEEN_NAMES = frozenset(
     ("and", "et", "und", "y", "de", "da", "di", "del", "der", "van", "von", "la", "le", "of", "the")
 )
 NESTED = 0.3  # by which the type of an item differs from that of the item above
+_CAPITALS = re.compile(r"[A-Z\d ]*[a-z]?[A-Z\d ]*")  # they have one width in other type, too; one letter may be misread
 PLAIN = 24  # characters of a line in fixed-width type, alone among others, that may be text
 MIXED, UNSURE = (0.25, 0.9), 0.2  # share of a line in fixed-width type; of characters in such lines
 UNEQUAL = frozenset("fijlrtmwIMW")  # letters that are narrower or wider than others in proportional type
@@ -64,6 +66,7 @@ def find_structure(page: Page, evidence: Evidence | None = None) -> None:
         text = block.text
         alone = len(block.lines) > 2 and size < LEVELS[1] * body and is_of_short_lines(block)  # an address
         alone = alone or (size < LEVELS[1] * body and _is_sentence(text))
+        alone = alone or text.find("  ") > PARTED  # the names of two fields
         if size >= HEADING * body and not alone and len(text) <= MAX_HEADING and any(ch.isalpha() for ch in text):
             block.kind, block.level = "heading", 1 + sum(size < least * body for least in LEVELS)
         elif ITEM.match(text):
@@ -127,6 +130,8 @@ def _drop_common_style(lines: list[Line]) -> None:
     Listings may fill most of a page. So fixed-width type is removed only from pages that are all in it, as typewriter
     letters, or where many lines are partly in it: then the reader was not sure of the type.
     """
+    for line in lines:
+        line.styles = [span for span in line.styles if not _is_doubtful(line, span)]
     total = sum(len(line.text) for line in lines)
     shares = [_count_in_style(line, "mono") / max(1, len(line.text)) for line in lines]
     mixed = sum(len(line.text) for line, share in zip(lines, shares, strict=True) if MIXED[0] < share < MIXED[1])
@@ -149,6 +154,13 @@ def _is_wide_type(lines: list[Line]) -> bool:
     proofs = sum(ch in UNEQUAL for ch in letters)
     pixels = all(line.writer != "layer" for line in lines)
     return pixels and len(letters) >= UNEQUAL_LETTERS and proofs < UNEQUAL_SHARE * len(letters)
+
+
+def _is_doubtful(line: Line, span: Span) -> bool:
+    """Return whether a part of a line was read from pixels in fixed-width type, and is capitals and digits alone."""
+    start, end, style = span
+    text, whole = line.text[start:end], 10 * (end - start) >= 9 * len(line.text)
+    return style == "mono" and line.writer != "layer" and not whole and _CAPITALS.fullmatch(text) is not None
 
 
 def _count_in_style(line: Line, name: str) -> int:
@@ -196,7 +208,7 @@ def _code_lines(lines: list[Line]) -> set[int]:
 
 def _is_plain(line: Line) -> bool:
     """Return whether a line was read from pixels and has few words and no signs: its type may be misjudged."""
-    return line.writer != "layer" and re.fullmatch(r"[\w' ]+", line.text) is not None and len(line.text) < PLAIN
+    return line.writer != "layer" and re.fullmatch(r"[\w' ]+[.,]?", line.text) is not None and len(line.text) < PLAIN
 
 
 # -- headings --------------------------------------------------------------------------------------------------------

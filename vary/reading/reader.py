@@ -39,6 +39,7 @@ from .scales import (
     erase,
     has_ink,
     is_certain,
+    is_left_of_rule,
     is_read,
     is_text,
     is_upright,
@@ -224,6 +225,7 @@ class Reader:
         texts, styles = drop_strokes([line for line in lines if is_text(line)]), self.network.frame_grid.styles + MATH
         texts = texts if prove_text(texts) else []
         evidence = find_evidence(fitted.pixels, texts)
+        texts = [line for line in texts if not is_left_of_rule(line, evidence.rules)]
         evidence.fields = [one._replace(box=scale_box(one.box, fitted.scale)) for one in fields]
         formulas: list[FormulaReading] = []
         if complete and self.formula_reader:

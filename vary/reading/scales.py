@@ -29,6 +29,8 @@ STACKED = 0.5  # of a turned line's characters, from which upright ones in its p
 MIN_TEXT = 0.45  # mean confidence of a line; below, it is ink that is not text
 MIN_CHARACTER = 0.5  # the same for one or two letters or digits
 MIN_MARK = 0.75  # the same for one or two other characters: ends of rules and specks look like dashes
+MIN_SIGNS = 0.65  # the same for more of them
+LEFT, LEFT_EM = frozenset(".,:|'_"), 0.2  # marks that a piece of a rule may look like; its distance from the rule
 SURE_CELL = 0.8  # confidence from which a cell is not read again
 LONGEST_CELL = 2  # characters of a cell
 EDGE = 40  # grey levels between neighbouring pixels
@@ -44,9 +46,22 @@ WINDOW = (320, 512)  # px, height and width of the part in which the size of typ
 
 def is_text(line: TextLine) -> bool:
     """Return whether a line is text, by its confidence. Ink that is not text reads with less."""
-    if len(line.text) > 2:
-        return _mean(line) >= MIN_TEXT
-    return _mean(line) >= (MIN_CHARACTER if any(ch.isalnum() for ch in line.text) else MIN_MARK)
+    if not any(ch.isalnum() for ch in line.text):
+        return _mean(line) >= (MIN_SIGNS if len(line.text) > 2 else MIN_MARK)
+    return _mean(line) >= (MIN_TEXT if len(line.text) > 2 else MIN_CHARACTER)
+
+
+def is_left_of_rule(line: TextLine, rules: Sequence[Box]) -> bool:
+    """Return whether a line is one or two marks at a ruling line: a corner of cells that was not erased."""
+    reach, (x0, y0, x1, y1) = LEFT_EM * line.em_px, line.box
+    return (
+        len(line.text) <= 2
+        and set(line.text) <= LEFT
+        and any(
+            x0 - reach < rule[2] and rule[0] < x1 + reach and y0 - reach < rule[3] and rule[1] < y1 + reach
+            for rule in rules
+        )
+    )
 
 
 def prove_text(lines: list[TextLine]) -> bool:

@@ -74,18 +74,30 @@ def find_aligned_tables(
     for zone in zones:
         rows = rows_by_height(zone)
         for run in (part for close in _runs(rows, em) for part in _split_at_heads(close, rules)):
-            if _is_typed(run) or _is_index(run):
-                continue
-            for whole, strips in _tables(run, em):
-                labelled = _has_labels(assemble([[row] for row in whole], strips))
-                sides = [whole] if labelled else split_side_by_side(whole, strips, em)
-                parts = (
-                    [found for side in sides for found in _tables(side, em)]
-                    if len(sides) > 1
-                    else [(_with_group_names(whole, strips, rows), strips)]
-                )
-                found += [one for part in parts if (one := _region(*part, across=across)) is not None]
+            while run and not _is_typed(run) and not _is_index(run):
+                regions = list(_regions(run, rows, em, across=across))
+                found += regions
+                run = [] if regions else run[_first_wider(run) :]
     return found
+
+
+def _regions(run: list[PrintedRow], rows: Sequence[PrintedRow], em: float, *, across: bool) -> Iterator[PageRegion]:
+    """Yield the tables of a run. rows: all rows of its zone."""
+    for whole, strips in _tables(run, em):
+        labelled = _has_labels(assemble([[row] for row in whole], strips))
+        sides = [whole] if labelled else split_side_by_side(whole, strips, em)
+        parts = (
+            [found for side in sides for found in _tables(side, em)]
+            if len(sides) > 1
+            else [(_with_group_names(whole, strips, rows), strips)]
+        )
+        yield from (one for part in parts if (one := _region(*part, across=across)) is not None)
+
+
+def _first_wider(run: Sequence[PrintedRow]) -> int:
+    """Return the number of the first row with more stretches than all rows above it: a table may begin below text."""
+    counts = [len(row.stretches) for row in run]
+    return next((k for k in range(MIN_ROWS, len(run)) if counts[k] > max(counts[:k])), len(run))
 
 
 def _with_group_names(table: list[PrintedRow], strips: Strips, rows: Sequence[PrintedRow]) -> list[PrintedRow]:

@@ -28,12 +28,13 @@ FIGURE_SHARE = 0.01  # least area of a figure, as a share of the page
 FIGURE_EM = 4.0  # shortest side of a figure
 READ = 0.25  # share of a figure that lines cover; more is text
 FLAT = 0.5  # share of one colour from which an area of ink is a coloured box
-DARK = 100  # grey level of a dark ground
-SMALL = 4  # least pixels of the page per pixel of the image in which dark grounds are sought
+DARK = 130  # grey level of a dark ground
+SMALL = 3  # least pixels of the page per pixel of the image in which dark grounds are sought
 SIDE = 400  # px, its longer side at most, for large pages: type is large there, too
-HOLE, BAR = 2, 3  # px there: half of a stroke on a dark ground, and of the narrowest ground
+HOLE, BAR = 2, 2  # px there: half of a stroke on a dark ground, and of the narrowest ground
 LIGHT = 8  # px there: least light in a ground, which is its type
 FRAME = 0.93  # least dark share of each side of a ground
+LONG, END = 6, 0.5  # length of a bar, as the head of a table, in its heights; dark share of its ends, close to type
 PART = 0.25  # of the page, from which a dark area of any form is a ground
 PANEL = 10  # px there: half of the narrowest light panel on a ground; narrower is type
 DENSE = 0.65  # share of dark pixels from which an area is a ground, not heavy type
@@ -81,8 +82,11 @@ def _is_ground(found: np.ndarray, dark: np.ndarray, box: tuple[int, int, int, in
     area, inked = found[y0:y1, x0:x1], dark[y0:y1, x0:x1]
     if (~inked).sum() < LIGHT:
         return False
-    sides = [inked[1:3].max(0), inked[-3:-1].max(0), inked[:, 1:3].max(1), inked[:, -3:-1].max(1)]
-    return min(float(side.mean()) for side in sides) > FRAME or float(area.sum()) > PART * found.size
+    sides = [inked[:3].max(0), inked[-3:].max(0), inked[:, :3].max(1), inked[:, -3:].max(1)]
+    above, below, left, right = (float(side.mean()) for side in sides)
+    ends = END if x1 - x0 > LONG * (y1 - y0) else FRAME
+    framed = min(above, below) > FRAME and min(left, right) > ends
+    return framed or float(area.sum()) > PART * found.size
 
 
 def find_components(mask: np.ndarray) -> list[tuple[int, int, int, int]]:

@@ -75,9 +75,10 @@ def _tables_between(
     left, right, heights = group
     whole = (left, heights[0], right, heights[-1])
     rows = rows_by_height([line for line in lines if share_inside(line, whole) > 0.6])
-    named = _names_above(lines, whole, rows)
-    if named is not None:
-        rows, heights = [named, *rows], [named.box[1], *heights]
+    while (above := _names_above(lines, whole, rows)) is not None:
+        rows, heights, whole = [above, *rows], [above.box[1], *heights], (left, above.box[1], right, whole[3])
+        if not any(is_numeric(one.text) for one in above.stretches):
+            break  # else it is the first row of amounts, and the names stand above it
     run: list[int] = []
     for k, (top, bottom) in enumerate([*pairwise(heights), (heights[-1], np.inf)]):
         band = [row for row in rows if top <= row.middle < bottom]

@@ -34,6 +34,7 @@ SAME_SHAPE = 0.04, 0.2  # em, and points: PDFium rounds boxes to 0.1 pt
 OVERLAP = 0.25  # of the width of a character, from which two stand in each other's way
 INVISIBLE = (3, 7)  # text rendering modes
 POINTS = 72.0
+RAISED = frozenset("°º˚ª'\"’‘“”′″`´^*²³¹")  # small raised signs, which the head takes for one another
 CURRENCIES = {"£": "EeFfLlt", "€": "CcEe", "¥": "Yy", "¢": "c"}  # signs, and letters that the head takes them for
 
 
@@ -230,8 +231,10 @@ def _vote(glyph: _Glyph, alphabet: Alphabet) -> None:
 def same_letter(a: str, b: str) -> bool:
     """Return whether a claim and what is seen differ in accents or case alone, as small capitals do.
 
-    A sign of a currency and the letter that it is made of count as the same letter.
+    A sign of a currency and the letter that it is made of count as the same letter, and so do small raised signs.
     """
+    if {a, b} <= RAISED:
+        return a != b
     if b and b in CURRENCIES.get(a, ""):
         return True
     plain = [unicodedata.normalize("NFKD", ch)[:1].casefold() for ch in (a, b)]

@@ -18,7 +18,14 @@ from ...document.evidence import Evidence
 from ...document.findings import HiddenText
 from ...document.layout.arrange import lay_out
 from ...document.lines import TextLine
-from ...document.orientation import Orientation, restore_orientation, straighten_box, straighten_points, straighten_size
+from ...document.orientation import (
+    Orientation,
+    insert_turned,
+    restore_orientation,
+    straighten_box,
+    straighten_points,
+    straighten_size,
+)
 from ...document.outline import apply_tags
 from ...document.structure import find_structure
 from ...io.box import Box
@@ -60,9 +67,10 @@ def read_layer(content: PageContent | None, dpi: float) -> Page:
         apply_tags(part, evidence.tags)
         if turn != Orientation():
             restore_orientation(part, turn, size)
-        if not page.blocks:
-            page.rotation, page.skew = part.rotation, part.skew
-        page.blocks += part.blocks
+        if page.blocks:
+            insert_turned(page.blocks, part.blocks)
+        else:
+            page.rotation, page.skew, page.blocks = part.rotation, part.skew, part.blocks
     if not page.blocks:
         pictured = bool(content.objects.images)
         page.status, page.layer = ("failed" if pictured else "blank"), "none"
@@ -211,7 +219,16 @@ def _rows(glyphs: _Glyphs, runs: list[np.ndarray]) -> Iterator[list[np.ndarray]]
         if em[k] > sizes[best] / SCRIPT_SIZE or (em[k] >= SCRIPT_SIZE * sizes[best] and level[best : best + 1].any()):
             sizes[best], bases[best] = em[k], base[k]
         ends[best] = max(ends[best], right[k])
-    for row in rows:
+    for n in range(len(rows)):  # a small sign before a word that is far from the word on its left
+        last = rows[n][-1]
+        after = (left - ends[n] > -SCRIPT_BACK_EM * em) & (left - ends[n] < SCRIPT_REACH_EM * em)
+        after &= (sizes[n] < SCRIPT_SIZE * em) & (np.abs(bases[n] - base) < 0.6 * em)
+        owner = next((row for row in rows if row is not rows[n] and any(after[k] for k in row)), None)
+        if owner is not None and len(rows[n]) == 1:
+            owner.append(last)
+            owner.sort(key=lambda k: float(left[k]))
+            rows[n] = []
+    for row in filter(None, rows):
         yield [runs[k] for k in row]
 
 
