@@ -28,13 +28,13 @@ FIGURE_SHARE = 0.01  # least area of a figure, as a share of the page
 FIGURE_EM = 4.0  # shortest side of a figure
 READ = 0.25  # share of a figure that lines cover; more is text
 FLAT = 0.5  # share of one colour from which an area of ink is a coloured box
-DARK = 130  # grey level of a dark ground
+DARK, DIM = 100, 130  # grey levels of a dark ground, and of a bar
 SMALL = 3  # least pixels of the page per pixel of the image in which dark grounds are sought
 SIDE = 400  # px, its longer side at most, for large pages: type is large there, too
 HOLE, BAR = 2, 2  # px there: half of a stroke on a dark ground, and of the narrowest ground
 LIGHT = 8  # px there: least light in a ground, which is its type
 FRAME = 0.93  # least dark share of each side of a ground
-LONG, END = 6, 0.5  # length of a bar, as the head of a table, in its heights; dark share of its ends, close to type
+LONG, LEAST = 10, 7  # length of a bar, as the head of a table, in its heights; px there: least side of other grounds
 PART = 0.25  # of the page, from which a dark area of any form is a ground
 PANEL = 10  # px there: half of the narrowest light panel on a ground; narrower is type
 DENSE = 0.65  # share of dark pixels from which an area is a ground, not heavy type
@@ -57,17 +57,8 @@ def lighten(image: Image.Image) -> Image.Image:
     small = max(SMALL, round(max(image.size) / SIDE))
     if min(image.size) < small * (HOLE + BAR):
         return image
-    dark = np.asarray(image.reduce(small)) < DARK
-    if not dark.any():
-        return image
-    filled = ~grow(~grow(dark, HOLE), HOLE)  # over the type
-    wide = grow(~grow(~filled, BAR), BAR)
-    found = wide & grow(wide & (_box_mean(dark, BAR) > DENSE), BAR)
-    panels = grow(~grow(found, PANEL), PANEL)
-    ground = np.zeros_like(found)
-    for x0, y0, x1, y1 in find_components(found):
-        if _is_ground(found, dark, (x0, y0, x1, y1)):
-            ground[y0:y1, x0:x1] |= found[y0:y1, x0:x1] | ~panels[y0:y1, x0:x1]
+    shown = np.asarray(image.reduce(small))
+    ground = _find_grounds(shown < DARK) | _find_grounds(shown < DIM, bars=True)
     if not ground.any():
         return image
     inside, around = ~grow(~ground, 1), grow(ground, 1)
@@ -76,16 +67,31 @@ def lighten(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.where(inner, 255 - pixels, np.where(near, np.maximum(pixels, 255 - pixels), pixels)))
 
 
+def _find_grounds(dark: np.ndarray, *, bars: bool = False) -> np.ndarray:
+    """Return (H, W), the grounds among dark pixels. bars: long low ones alone."""
+    ground = np.zeros_like(dark)
+    if not dark.any():
+        return ground
+    filled = ~grow(~grow(dark, HOLE), HOLE)  # over the type
+    wide = grow(~grow(~filled, BAR), BAR)
+    found = wide & grow(wide & (_box_mean(dark, BAR) > DENSE), BAR)
+    panels = grow(~grow(found, PANEL), PANEL)
+    for x0, y0, x1, y1 in find_components(found):
+        if (not bars or x1 - x0 > LONG * (y1 - y0)) and _is_ground(found, dark, (x0, y0, x1, y1)):
+            ground[y0:y1, x0:x1] |= found[y0:y1, x0:x1] | ~panels[y0:y1, x0:x1]
+    return ground
+
+
 def _is_ground(found: np.ndarray, dark: np.ndarray, box: tuple[int, int, int, int]) -> bool:
     """Return whether a dark area has type in it and a dark frame, or is a large part of the page."""
     x0, y0, x1, y1 = box
     area, inked = found[y0:y1, x0:x1], dark[y0:y1, x0:x1]
     if (~inked).sum() < LIGHT:
         return False
-    sides = [inked[:3].max(0), inked[-3:].max(0), inked[:, :3].max(1), inked[:, -3:].max(1)]
-    above, below, left, right = (float(side.mean()) for side in sides)
-    ends = END if x1 - x0 > LONG * (y1 - y0) else FRAME
-    framed = min(above, below) > FRAME and min(left, right) > ends
+    if x1 - x0 > LONG * (y1 - y0):  # a bar: type may stand close to its ends
+        return min(float(side.mean()) for side in (inked[:3].max(0), inked[-3:].max(0))) > FRAME
+    sides = [inked[1:3].max(0), inked[-3:-1].max(0), inked[:, 1:3].max(1), inked[:, -3:-1].max(1)]
+    framed = min(area.shape) >= LEAST and min(float(side.mean()) for side in sides) > FRAME
     return framed or float(area.sum()) > PART * found.size
 
 
