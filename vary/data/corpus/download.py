@@ -12,6 +12,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
+import html
 import lzma
 import os
 import re
@@ -66,9 +67,11 @@ FONTS = [
 ]
 # texts for the letters of other European languages; free licences, training text only
 _MANUALS = "cs da de el es fi fr hu it mk nb nl pl pt-br ro ru sr sv tr uk vi"
+_HELP = "ca cs da de el es et fi fr hu id it nl pl pt ru sk sl sv tr vi"
 LANGUAGES = [
     *(f"deb:manpages-{name}" for name in _MANUALS.split()),
-    *(f"deb:hunspell-{name}" for name in ("bg", "hr", "lt", "lv", "sk", "sl")),
+    *(f"deb:libreoffice-help-{name}" for name in _HELP.split()),
+    *(f"deb:hunspell-{name}" for name in ("bg", "hr", "lt", "lv", "sk", "sl", "uk")),
 ]
 MEASURED = ("r-doc-pdf", "c++-annotations-pdf", "installation-guide-amd64", "texlive-publishers-doc")
 
@@ -175,7 +178,8 @@ class Corpus:
 
         part: as for `english`.
         """
-        return cls._part("european", part, _SHARE // 50, (partial(_share, name) for name in LANGUAGES))
+        name = f"european-{zlib.crc32(' '.join(LANGUAGES).encode()):08x}"  # a cached file of other packages is not used
+        return cls._part(name, part, _SHARE // 50, (partial(_share, name) for name in LANGUAGES))
 
 
 _PIECE = 100_000  # characters; every fiftieth piece is held out
@@ -189,14 +193,23 @@ def _share(name: str) -> str:
 
 
 def _language(name: str, home: Path) -> Iterable[str]:
-    """Return the text of a package of manual pages or of a dictionary of words."""
-    if not name.startswith("deb:hunspell"):
+    """Return the text of a package of manual pages, of help pages or of a dictionary of words."""
+    if name.startswith("deb:manpages"):
         return _manual(home)
+    if name.startswith("deb:libreoffice"):
+        return _help(home)
     for file in sorted(home.rglob("*.dic")):
         lines = file.read_bytes().decode(_encoding(file.with_suffix(".aff")), "ignore").splitlines()[1:]
         words = [line.split("/")[0].split("\t")[0] for line in lines]
         return [" ".join(sorted(words, key=lambda word: zlib.crc32(word.encode())))]
     return []
+
+
+def _help(home: Path) -> Iterable[str]:
+    """Return the paragraphs of help pages in HTML, in an order that mixes their subjects."""
+    for path in sorted(home.rglob("*.html"), key=lambda path: zlib.crc32(path.name.encode())):
+        for paragraph in re.findall(r"<(?:p|h\d)\b[^>]*>(.*?)</(?:p|h\d)>", path.read_text("utf-8", "ignore"), re.S):
+            yield " ".join(html.unescape(re.sub(r"<[^>]+>", "", paragraph)).split())
 
 
 def _encoding(affixes: Path) -> str:

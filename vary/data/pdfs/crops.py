@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ...document.alphabets import class_index
 from ..degrade import degrade
 from ..registry import SOURCES
 from ..sample import UNREAD, LabelledLine, Region, Sample
@@ -44,7 +45,7 @@ class CropSource:
         sizes_px: tuple[float, float] = (11.0, 24.0),
         degraded: float = 0.3,
     ):
-        self.files, self.alphabet, self.seed = files, frozenset(alphabet), seed
+        self.files, self.alphabet, self.seed = files, frozenset(class_index(alphabet)), seed
         self.height, self.width, self.sizes_px, self.degraded = height, width, sizes_px, degraded
         self._pages: tuple[int, Any] = (0, None)  # process, its source
         self._last: tuple[int, Sample | None] = (-1, None)
