@@ -27,6 +27,7 @@ from .benchmarks import SETS
 from .task import Example, Task, document_pages
 
 SEED = 424_242  # training seeds are small numbers
+MOST_PAGES = 500  # of a document
 
 
 # name -> settings of PageSource that differ from a plain, clean, seen-face page of 1024 x 1024 px
@@ -88,7 +89,6 @@ def _real(name: str, language: str, _: Path | None, limit: int | None) -> Iterat
     yield from itertools.islice(pages, limit)
 
 
-# name -> kind and settings of a source of `data.sources`; no shipped recipe trains on these packages
 # name -> kind and settings of a source of `data.registry`. No recipe of this project trains on these packages.
 GENERATED: dict[str, tuple[str, dict[str, Any]]] = {
     "tables": ("table", {"tables": "deb:python3-statsmodels", "target": "latex", "degraded": 0.0}),
@@ -105,22 +105,45 @@ def _generate(name: str, _: Path | None, limit: int | None) -> Iterator[Example]
         yield Example(f"{name}-{k}", partial(Image.fromarray, sample.image), sample.text)
 
 
-# languages of the Debian installation guide that the tasks `real` and `real-zh` do not use
-LANGUAGES = ("ca", "cs", "da", "de", "es", "fr", "id", "it", "nl", "pt", "ro", "ru", "sv", "vi")
+_DOC = "usr/share/doc/texlive-doc/"
+# (language, package, file): the installation guide, in languages that no other task uses, then manuals of TeX
+LANGUAGES = (
+    *(
+        (one, "installation-guide-amd64", f"{_GUIDE}{one}/install.{one}.pdf.gz")
+        for one in ("ca", "cs", "da", "de", "es", "fr", "id", "it", "nl", "pt", "ro", "ru", "sv", "vi")
+    ),
+    ("bg", "texlive-lang-cyrillic", _DOC + "latex/lshort-bulgarian/lshort-bg.pdf"),
+    ("el", "texlive-lang-greek", _DOC + "latex/greektonoi/greektonoi.pdf"),
+    ("et", "texlive-lang-european", _DOC + "latex/lshort-estonian/lshort-ee.pdf"),
+    ("fi", "texlive-lang-european", _DOC + "latex/lshort-finnish/lyhyt2e.pdf"),
+    ("hu", "texlive-lang-european", _DOC + "latex/hulipsum/hulipsum.pdf"),
+    ("pl", "texlive-lang-polish", _DOC + "texlive/texlive-pl/texlive-pl.pdf"),
+    ("ru", "texlive-lang-cyrillic", _DOC + "texlive/texlive-ru/texlive-ru.pdf"),
+    ("sk", "texlive-lang-czechslovak", _DOC + "latex/lshort-slovak/slshorte.pdf"),
+    ("sl", "texlive-lang-european", _DOC + "latex/lshort-slovenian/lshort-slovenian.pdf"),
+    ("tr", "texlive-lang-european", _DOC + "latex/lshort-turkish/lshort-tr.pdf"),
+    ("uk", "texlive-lang-cyrillic", _DOC + "latex/lshort-ukr/lshort-ukr.pdf"),
+)
+MOST_COMMANDS = 4  # backslashes on a page of prose
 
 
 def _languages(_: Path | None, limit: int | None) -> Iterator[Example]:
-    """Yield pages of the installation guide in each language in turn. The group of an example is its language."""
-    home = fetch("deb:installation-guide-amd64") / _GUIDE
+    """Yield pages of prose of each document of `LANGUAGES` in turn. The group of an example is its language."""
     each = -(-(limit or 2 * len(LANGUAGES)) // len(LANGUAGES))
-    pages = {one: list(document_pages(home / one / f"install.{one}.pdf.gz", each, "en")) for one in LANGUAGES}
+    pages = [list(itertools.islice(_prose(package, file), each)) for _, package, file in LANGUAGES]
     in_turn = (
         replace(page, name=f"{language}-{page.name}", about={"group": language})
         for k in range(each)
-        for language in LANGUAGES
-        for page in pages[language][k : k + 1]
+        for (language, *_), found in zip(LANGUAGES, pages, strict=True)
+        for page in found[k : k + 1]
     )
     yield from itertools.islice(in_turn, limit)
+
+
+def _prose(package: str, file: str) -> Iterator[Example]:
+    """Yield pages of a document, without those of program text."""
+    pages = document_pages(fetch(f"deb:{package}") / file, MOST_PAGES, "en")
+    return (page for page in pages if page.truth.count("\\") <= MOST_COMMANDS)
 
 
 # classes of the data engine's regions -> kinds of a document's blocks

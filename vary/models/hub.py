@@ -17,8 +17,7 @@ from ..io.errors import ConfigError, InputError
 ONNX_FILE = "trunk.onnx"  # input `pixels` (1, C, H, W) float32, normalised; output `features` (1, D, rows, columns)
 FORMULA_FILES = ("formulas_begin.onnx", "formulas_next.onnx")  # see `generate/export_onnx.py`
 GLYPH_FILE = "formulas_glyphs.onnx"  # of the same module: finds the glyphs of formulas in pixels
-MORE_LETTERS = "more_letters"  # folder in a model's folder: a head with more letters, see `train/export.py`
-CONTEXT_FILE = "context.onnx"  # in it; input `features` as of `trunk.onnx`, output `read`: what the head reads
+MORE_LETTERS = "more_letters"  # folder in a model's folder: a reading network with more letters, see `train/export.py`
 REGISTERING = {  # module of transformers -> module of ours that registers a class with it
     "transformers.models.auto.configuration_auto": "vary.models.config",
     "transformers.models.auto.modeling_auto": "vary.models.modeling",

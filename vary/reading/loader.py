@@ -14,7 +14,7 @@ from ..io.errors import MissingExtra
 from ..io.memory import return_large_blocks
 from ..models.hub import FORMULA_FILES, GLYPH_FILE, MORE_LETTERS, weights_dir
 from .engines.base import thread_count
-from .network import load_more_letters, load_network
+from .network import load_network
 from .reader import Reader
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def load_reader(
     symbols = partial(_open_symbols, folder, threads or thread_count()) if writes else None
     glyphs = partial(_open_glyphs, folder, threads or thread_count()) if (folder / GLYPH_FILE).is_file() else None
     more = folder / MORE_LETTERS
-    letters = partial(load_more_letters, more, network, threads) if more.is_dir() else None
+    letters = partial(load_network, more, engine, threads, device) if more.is_dir() else None
     reader = Reader(network, name, partial(_decoder, folder, device) if decoder else None, symbols, glyphs, letters)
     reader.uses_layer = not pixels
     return reader

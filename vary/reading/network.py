@@ -6,7 +6,7 @@ The engine runs only on the parts of the image that have ink. Everything outside
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +17,9 @@ from ..document.layout.bitmap import edges
 from ..document.lines import FrameGrid
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
-from ..models.hub import CONTEXT_FILE, read_config, value_at
+from ..models.hub import read_config, value_at
 from ..models.images.preprocess import DEFAULTS
-from .engines import Engine, open_engine, thread_count
+from .engines import Engine, open_engine
 from .engines.weights import load_tensors
 from .field import INK_CONTRAST, Field, HeadWeights, cells_near_ink, join_fields, run_head
 
@@ -291,24 +291,3 @@ def load_network(
     head = HeadWeights.of({name: tensor.astype(np.float32) for name, tensor in tensors.items()})
     grid = FrameGrid(alphabet, opened.stride, frames, tuple(reading.get("styles", ())))
     return ReadingNetwork(opened, head, grid, preprocess, reading)
-
-
-def load_more_letters(folder: Path, network: ReadingNetwork, threads: int | None = None) -> ReadingNetwork:
-    """Load a head with more letters for the vocabulary of a network; its styles stay those of the network.
-
-    Args:
-        folder: written by `train.export.export_more_letters`.
-        network: Of the model.
-        threads: Number of CPU threads; None chooses.
-
-    Raises:
-        InputError: A file is missing or damaged.
-    """
-    from .engines.onnx import ContextEngine
-
-    config = read_config(folder)
-    tensors = {name: one.astype(np.float32) for name, one in load_tensors(folder, "reading_head.").items()}
-    head = replace(HeadWeights.of(tensors), styles=network.head.styles)
-    grid = replace(network.frame_grid, alphabet=value_at(folder, config, "reading", "alphabet"))
-    engine = ContextEngine(network.engine, folder / CONTEXT_FILE, threads or thread_count())
-    return ReadingNetwork(engine, head, grid, network.preprocess, config["reading"])

@@ -142,11 +142,13 @@ class Reader:
 
     @cached_property
     def with_more_letters(self) -> Reader:
-        """This reader with a head that knows more letters and without decoder, or itself if it has no such head."""
+        """A reader that knows more letters and has no decoder, or this one if there is no such network."""
         if self._more_letters is None:
             return self
         formulas = (lambda: self.symbols_decoder) if self._formulas else None
-        return Reader(self._more_letters(), self.name, None, formulas, self._glyphs)
+        reader = Reader(self._more_letters(), self.name, None, formulas)
+        reader.formula_reader = self.formula_reader  # its glyphs are found in the features of this reader's network
+        return reader
 
     def wanted_scale(self, image: Image.Image) -> float:
         """Return the scale at which the page's type has the size that the head reads best."""

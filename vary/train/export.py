@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..io.errors import InputError, MissingExtra
@@ -24,10 +24,11 @@ from ..models.generate.symbols_decoder import SymbolsDecoder
 from ..models.heads.glyphs import GlyphHead
 from ..models.hub import MORE_LETTERS
 from ..models.modeling import VaryForConditionalGeneration, load_model
-from ..models.vocab.export_onnx import export_context
 from .build import build
 from .checkpoint import Checkpoints, load_start, load_tensors
 from .recipe import Recipe
+
+HALF_FROM = 4096  # numbers in a weight that is stored in float16
 
 
 def export(recipe: Recipe, folder: Path, half: bool = True) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def export_start(recipe: Recipe, folder: Path, prefixes: tuple[str, ...]) -> dic
 
     Args:
         recipe: The recipe of the run.
-        folder: Gets `model.safetensors` in float16, and `state.json`.
+        folder: Gets `model.safetensors`, its matrices in float16, and `state.json`.
         prefixes: Beginnings of the parameter names to write.
 
     Returns:
@@ -100,8 +101,8 @@ def export_start(recipe: Recipe, folder: Path, prefixes: tuple[str, ...]) -> dic
         raise InputError(f"{recipe.out}: holds no checkpoint to export")
     tensors = found.tensors["model"] | found.tensors["ema"]
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = {k: v.half().contiguous() for k, v in tensors.items() if k.startswith(prefixes)}
-    save_file(chosen, folder / "model.safetensors")
+    chosen = {k: v for k, v in tensors.items() if k.startswith(prefixes)}
+    save_file(_halve(chosen), folder / "model.safetensors")
     position = {key: found.state[key] for key in ("stage", "step", "seen")}
     (folder / "state.json").write_text(json.dumps(position) + "\n", encoding="utf-8")
     return position
@@ -155,11 +156,11 @@ def export_formula_files(weights: Path, folder: Path) -> list[Path]:
 
 
 def export_more_letters(weights: Path, folder: Path) -> list[Path]:
-    """Write the folder `more_letters` of a model: the output layer and the `context` of a head with more letters.
+    """Write the folder `more_letters` of a model: a reading network with more letters, without decoder.
 
     Args:
         weights: Folder with those of vary-nano-scripts, such as checkpoints/vary-nano-scripts.
-        folder: Of the model whose vocabulary the head reads.
+        folder: Of the model.
 
     Returns:
         The paths of the files.
@@ -170,18 +171,24 @@ def export_more_letters(weights: Path, folder: Path) -> list[Path]:
     """
     config, target = preset("vary-nano-scripts"), folder / MORE_LETTERS
     model = VaryForConditionalGeneration(config)
-    load_start([str(folder), str(weights)], model)
-    head = model.head
+    load_start([str(weights)], model)
     target.mkdir(exist_ok=True)
-    reading = {key: cast("dict[str, Any]", config.reading)[key] for key in ("alphabet", "context")}
-    (target / "config.json").write_text(json.dumps({"reading": reading}, indent=2) + "\n", encoding="utf-8")
-    tensors = {f"reading_head.out.{name}": one.detach().half() for name, one in head.out.named_parameters()}
-    save_file(tensors, target / "model.safetensors")
+    settings = {"vocabularies": config.vocabularies, "reading": config.reading}
+    (target / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    parts = {k: v for k, v in model.state_dict().items() if k.startswith(("vocabularies.", "reading_head."))}
+    save_file(_halve(parts), target / "model.safetensors")
     try:
-        context = export_context(cast(nn.Module, head.context), model.reading_vocabulary.width, target)
+        from ..models.vocab.export_onnx import export_trunk
+
+        trunk = export_trunk(model.reading_vocabulary, target, model.head.context, half_from=HALF_FROM)
     except ModuleNotFoundError as error:
-        raise MissingExtra("exporting a head", error.name, "train") from None
-    return [target / "config.json", target / "model.safetensors", context]
+        raise MissingExtra("exporting a reader", error.name, "train") from None
+    return [target / "config.json", target / "model.safetensors", trunk]
+
+
+def _halve(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors in float16, but those of batch norm and biases, whose range needs float32."""
+    return {k: v.half().contiguous() if v.is_floating_point() and v.dim() > 1 else v for k, v in tensors.items()}
 
 
 def export_files(weights: Path, folder: Path) -> list[Path]:

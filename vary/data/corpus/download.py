@@ -73,7 +73,13 @@ LANGUAGES = [
     *(f"deb:libreoffice-help-{name}" for name in _HELP.split()),
     *(f"deb:hunspell-{name}" for name in ("bg", "hr", "lt", "lv", "sk", "sl", "uk")),
 ]
-MEASURED = ("r-doc-pdf", "c++-annotations-pdf", "installation-guide-amd64", "texlive-publishers-doc")
+MEASURED = (
+    "r-doc-pdf",
+    "c++-annotations-pdf",
+    "installation-guide-amd64",
+    "texlive-publishers-doc",
+    *(f"texlive-lang-{name}" for name in ("cyrillic", "czechslovak", "european", "greek", "polish")),
+)
 
 
 def cache_dir() -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..hub import CONTEXT_FILE, ONNX_FILE
+from ..hub import ONNX_FILE
 from . import Vocabulary
 
 
@@ -33,10 +33,13 @@ class _Trunk(nn.Module):
         return torch.cat([features_BDRK, self.context(features_BDRK)], 1)
 
 
-def export_trunk(vocabulary: Vocabulary, folder: Path, context: nn.Module | None = None) -> Path:
+def export_trunk(
+    vocabulary: Vocabulary, folder: Path, context: nn.Module | None = None, half_from: int | None = None
+) -> Path:
     """Write `trunk.onnx` for a vocabulary into a model folder, with batch norm folded; returns its path.
 
     With the `context` of a reading head the features of each cell are followed by those that the head's output reads.
+    Weights of at least `half_from` numbers are stored in float16.
 
     Height and width are free, in multiples of the vocabulary's stride. Needs the packages onnx and onnxscript.
 
@@ -47,23 +50,8 @@ def export_trunk(vocabulary: Vocabulary, folder: Path, context: nn.Module | None
     example = torch.zeros(1, vocabulary.channels, 8 * rows, 24 * columns)
     sizes = {2: rows * torch.export.Dim("rows", min=2), 3: columns * torch.export.Dim("columns", min=2)}
     path = folder / ONNX_FILE
-    write_onnx(path, _Trunk(vocabulary.for_inference(), context), {"pixels": example}, ["features"], (sizes,))
-    return path
-
-
-def export_context(context: nn.Module, width: int, folder: Path) -> Path:
-    """Write `context.onnx` for the `context` of a reading head into a folder; returns its path.
-
-    Args:
-        context: Maps features (1, D, R, K) to those that the output layer of the head reads.
-        width: D.
-        folder: Exists.
-
-    Raises:
-        ImportError: onnx or onnxscript is not installed.
-    """
-    path, free = folder / CONTEXT_FILE, {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
-    write_onnx(path, context, {"features": torch.zeros(1, width, 7, 9)}, ["read"], (free,))
+    trunk = _Trunk(vocabulary.for_inference(), context)
+    write_onnx(path, trunk, {"pixels": example}, ["features"], (sizes,), half_from)
     return path
 
 

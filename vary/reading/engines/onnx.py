@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 
 from ...models.hub import ONNX_FILE
-from .base import Engine, measure_stride
+from .base import measure_stride
 
 
 class OnnxEngine:
@@ -24,20 +24,6 @@ class OnnxEngine:
         """See `Engine.features`."""
         (features_1DRK,) = self._session.run(None, {"pixels": pixels_HW[None, None]})
         return np.ascontiguousarray(features_1DRK[0].transpose(1, 2, 0))
-
-
-class ContextEngine:
-    """An engine followed by the layers by which a head sees neighbouring cells, in an ONNX Runtime session."""
-
-    def __init__(self, engine: Engine, path: Path, threads: int):
-        self._engine, self._session = engine, open_session(path, threads)
-        self.name, self.stride = engine.name, engine.stride
-
-    def features(self, pixels_HW: np.ndarray) -> np.ndarray:
-        """See `Engine.features`, of a head that has `context`."""
-        features_RKD = self._engine.features(pixels_HW)
-        (read_1DRK,) = self._session.run(None, {"features": features_RKD.transpose(2, 0, 1)[None]})
-        return np.concatenate([features_RKD, read_1DRK[0].transpose(1, 2, 0)], -1)
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
