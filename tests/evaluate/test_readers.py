@@ -155,7 +155,11 @@ def test_a_fingerprint_follows_the_weights(tmp_path) -> None:
     (tmp_path / "README.md").write_text("changes nothing")
     assert our_models.fingerprint(tmp_path) == before
     (tmp_path / "model.safetensors").write_bytes(b"\0" * (3 << 20) + b"\1")
-    assert our_models.fingerprint(tmp_path) != before
+    changed = our_models.fingerprint(tmp_path)
+    assert changed != before
+    (tmp_path / "more_letters").mkdir()
+    (tmp_path / "more_letters" / "trunk.onnx").write_bytes(b"\2")
+    assert our_models.fingerprint(tmp_path) not in (before, changed)
 
 
 @pytest.mark.slow  # Tesseract and RapidOCR take seconds a page

@@ -106,11 +106,11 @@ def _chat(folder: Path, device: str, max_tokens: int) -> Opened:
 
 
 def fingerprint(folder: Path) -> str:
-    """Identify weights by 12 digits: a hash of names, sizes, first and last MiB of the files of a model folder."""
+    """Identify weights by 12 digits: a hash of names, sizes, first and last MiB of the files in and below a folder."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json")):
+    for path in sorted(p for p in folder.rglob("*") if p.suffix in (".safetensors", ".json", ".onnx")):
         size = path.stat().st_size
-        digest.update(f"{path.name} {size}\n".encode())
+        digest.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())
         with path.open("rb") as file:
             digest.update(file.read(_ENDS))
             file.seek(max(0, size - _ENDS))
