@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vary.data.pages.glyphs import Atlas
 from vary.data.pages.source import PageSource
 from vary.document.alphabets import LATIN
 
@@ -96,3 +97,14 @@ def test_words_of_a_line(page_source) -> None:
     words = line.words()
     assert " ".join(w for w, _ in words) == line.text
     assert words[0][1][0] == line.boxes[0, 0]
+
+
+def test_many_new_letters_at_once_are_kerned(faces) -> None:
+    letters = "".join(map(chr, (*range(0x21, 0x7F), *range(0xC0, 0x17F))))
+    for face in faces:
+        atlas = Atlas(face, 16)
+        alone = atlas.advance("AV")
+        text, numbers = atlas.glyphs(letters)
+        assert len(text) > 150
+        assert np.isfinite(atlas.advances_G(numbers)).all()
+        assert atlas.advance("AV") == alone

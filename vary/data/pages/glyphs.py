@@ -194,7 +194,7 @@ class Atlas:
         steps = self.measures_5N()[0][numbers_G]
         if self._kerns is not None and len(numbers_G) > 1:
             before, after = numbers_G[:-1], numbers_G[1:]
-            if len(self._glyphs) > len(self._kerns):
+            while len(self._glyphs) > len(self._kerns):
                 self._kerns = np.pad(self._kerns, (0, len(self._kerns)), constant_values=np.nan)
             kerns = self._kerns[before, after]
             if np.isnan(kerns).any():
