@@ -14,10 +14,10 @@ from vary.document.alphabets import LATIN
 from vary.io.errors import RemoteError
 
 
-@pytest.mark.parametrize("name", ["english", "european"])
-def test_parts_do_not_meet(tmp_path, monkeypatch, name) -> None:
+@pytest.mark.parametrize(("name", "file"), [("english", "english"), ("european", corpus.EUROPEAN_FILE)])
+def test_parts_do_not_meet(tmp_path, monkeypatch, name, file) -> None:
     monkeypatch.setenv("VARY_CACHE", str(tmp_path))
-    (tmp_path / f"{name}.txt").write_text(" ".join(f"w{k:07d}" for k in range(400_000)))  # 36 or more pieces
+    (tmp_path / f"{file}.txt").write_text(" ".join(f"w{k:07d}" for k in range(400_000)))  # 36 or more pieces
     load = getattr(Corpus, name)
     train, test = (set(load(part).text.split()) for part in ("train", "test"))
     whole = {f"w{k:07d}" for k in range(400_000)}
@@ -48,6 +48,18 @@ def test_fetch_says_what_failed(tmp_path, monkeypatch) -> None:
     with pytest.raises(RemoteError, match="'apt-get download nothing' gave no package"):
         corpus.fetch("deb:nothing")
     assert not (tmp_path / "deb" / "nothing").exists()  # a half-made folder never counts
+
+
+def test_help_pages_give_their_paragraphs(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("VARY_CACHE", str(tmp_path))
+    monkeypatch.setattr(corpus, "LANGUAGES", ["deb:libreoffice-help-xx"])
+    folder = tmp_path / "deb/libreoffice-help-xx/usr/share"
+    folder.mkdir(parents=True)
+    page = "<script>var x</script><h1>Über</h1><p class='a'>Eine <b>Zeile</b>\n mit &amp; Zeichen</p>"
+    (folder / "a.html").write_text(page, encoding="utf-8")
+    text = Corpus.european().text
+    assert "Über Eine Zeile mit & Zeichen" in text
+    assert not {"script", "var", "class"} & set(text.split())
 
 
 def test_kernel_prose_loses_its_markup(tmp_path, monkeypatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from vary.data.pdfs.crops import CROPS, CropSource
 from vary.data.sample import UNREAD
-from vary.document.alphabets import LATIN
+from vary.document.alphabets import EUROPEAN, LATIN
 from vary.document.lines import FrameGrid
 from vary.train.loader import ReadingData
 from vary.train.recipe import Recipe
@@ -63,6 +63,12 @@ def test_what_is_cut_or_strange_is_unread(samples) -> None:
     assert any("Ж" in r.text for r in regions)
     for sample in samples:
         assert not any("Ж" in line.text for line in sample.lines)
+
+
+def test_letters_of_one_shape_in_two_scripts_are_spelt(pdf) -> None:
+    source = CropSource((str(pdf),), EUROPEAN, seed=4, degraded=0.0)
+    texts = [line.text for i in range(4 * CROPS) for line in source.sample(i).lines]
+    assert any("Жук" in text for text in texts)  # к and у have the classes of k and y
 
 
 def test_tiny_type_and_scattered_letters_are_unread(tmp_path) -> None:
