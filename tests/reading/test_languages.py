@@ -6,7 +6,7 @@ import numpy as np
 
 from vary.document.alphabets import EUROPEAN, LATIN
 from vary.reading.field import Field
-from vary.reading.spelling.languages import language_weights
+from vary.reading.spelling.languages import language_weights, script_weights
 
 
 def cells(*odds: dict[str, float], alphabet: str = EUROPEAN) -> np.ndarray:
@@ -74,3 +74,23 @@ def test_capitals_of_plain_letters_are_plain() -> None:
 
 def test_a_head_without_more_letters_weighs_none() -> None:
     assert language_weights(cells(*[{ch: 0.9} for ch in "äöüß"] * 5, alphabet=LATIN), LATIN) is None
+
+
+def test_small_capitals_are_latin_where_cyrillic_letters_hardly_occur() -> None:
+    latin = [{ch: 0.9} for ch in "qwruf"] * 30
+    weights = script_weights(cells(*latin, {"н": 0.9, "H": 0.05}), EUROPEAN)
+    assert weights is not None
+    assert weight(weights, "н") < 0.05
+    assert weight(weights, "H") == weight(weights, "r") == weight(weights, "ж") == weight(weights, "λ") == 1
+    assert script_weights(cells(*latin, *[{"ж": 0.9}] * 9), EUROPEAN) is None
+    assert script_weights(cells(*[{"a": 0.9}] * 30), EUROPEAN) is None  # Cyrillic has this shape, too
+    assert script_weights(cells({"r": 0.9}, alphabet=LATIN), LATIN) is None
+
+
+def test_a_dot_between_letters_is_usual_in_catalan_alone() -> None:
+    catalan = language_weights(cells(*[{ch: 0.9} for ch in "àçèéíïòóúü"] * 8), EUROPEAN)
+    german = language_weights(cells(*[{ch: 0.9} for ch in "äöüß"] * 5), EUROPEAN)
+    assert catalan is not None
+    assert german is not None
+    assert weight(catalan, "·") > 10
+    assert weight(german, "·") < 1.1

@@ -10,13 +10,16 @@ from functools import lru_cache
 
 import numpy as np
 
-from ...document.alphabets import ACCENTS, LATIN
+from ...document.alphabets import ACCENTS, LATIN, letters_by_script
 from ..field import Field
 
 USUAL = 200.0  # number of all letters with accents
 LANGUAGES = 40  # of the text that a head learns from, those without accents too
 MOST = 40.0  # times, by which a letter is made more likely: its language may have few
 FOREIGN = 0.1  # times, of letters that a language does not use
+SMALL_CAPITALS = "вкмнт"  # Cyrillic letters of the shape of B, K, M, H, T
+CAPITAL = 0.005  # times, of these, where Cyrillic letters hardly occur
+RARE = 0.02  # share of Cyrillic letters in Latin ones; below, they hardly occur
 LEAST = 0.02  # probability from which a letter with an accent says something
 SHARE = 0.3  # of a language's evidence that counts: a letter is seen in several cells
 CLEAR = 0.5  # least probability of the language, or languages, for letters to be weighed
@@ -29,9 +32,26 @@ def weigh_letters(field: Field, alphabet: str) -> None:
         field: Of an image.
         alphabet: Character of each class from 1.
     """
-    weights = language_weights(field.probs_MFA.reshape(-1, len(alphabet) + 1), alphabet)
-    if weights is not None:
-        field.reweight(weights)
+    probs_SA = field.probs_MFA.reshape(-1, len(alphabet) + 1)
+    found = [w for w in (language_weights(probs_SA, alphabet), script_weights(probs_SA, alphabet)) if w is not None]
+    if found:
+        field.reweight(np.prod(found, 0))
+
+
+def script_weights(probs_SA: np.ndarray, alphabet: str) -> np.ndarray | None:
+    """Return a weight (A,) for each class that makes SMALL_CAPITALS Latin; None where an image has Cyrillic letters.
+
+    Arguments as for `language_weights`.
+    """
+    classes = letters_by_script(alphabet)
+    if "Cyrillic" not in classes:
+        return None
+    mass_A = probs_SA.sum(0)
+    if mass_A[classes["Cyrillic"]].sum() >= RARE * mass_A[classes["Latin"]].sum():
+        return None
+    weights = np.ones(len(mass_A), np.float32)
+    weights[[alphabet.index(ch) + 1 for ch in SMALL_CAPITALS]] = CAPITAL
+    return weights
 
 
 def language_weights(probs_SA: np.ndarray, alphabet: str) -> np.ndarray | None:
@@ -56,6 +76,8 @@ def language_weights(probs_SA: np.ndarray, alphabet: str) -> np.ndarray | None:
         return None
     weights = np.ones(probs_SA.shape[1], np.float32)
     weights[classes] = chance[:-1] @ np.minimum(factors_LC, MOST) + chance[-1]
+    catalan = chance[list(ACCENTS).index("Catalan")]
+    weights[alphabet.index("·") + 1] += (MOST - 1) * catalan  # l·l is usual there, l-l is not
     return weights
 
 

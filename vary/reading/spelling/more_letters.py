@@ -15,7 +15,7 @@ from ..scales import ACCEPTED, CERTAIN, is_text
 
 FEWEST = 3  # letters with accents that show another language, on short pages
 SHARE = 0.0025  # of all letters; English papers have up to 0.2%, in names
-LAST = "ț"  # in Unicode, of the Latin letters of Europe
+LATIN = (("À", "ț"), ("Ạ", "ỹ"))  # first and last Latin letters of Europe and of Vietnamese in Unicode
 OTHERS = 0.1  # share of letters with accents that are not among them
 DOUBT = 0.95  # mean confidence of a page; above, its letters are those of the head
 OTHER = 0.03  # share of letters that the head lacks, from which a page of low confidence is in another script
@@ -23,13 +23,13 @@ CLEAR = 0.7  # confidence of such a letter
 
 
 def has_accents(text: str) -> bool:
-    """Return whether a text has letters with accents as European languages other than English do in Latin script.
+    """Return whether a text has letters with accents as languages in Latin script other than English do.
 
-    Vietnamese and other scripts do not count: a layer in them is checked better by the letters that all heads know.
+    Other scripts do not count: a layer in them is checked better by the letters that all heads know.
     """
     letters = [ch for ch in text if ch.isalpha()]
     accents = [ch for ch in letters if ch >= "À"]
-    others = sum(ch > LAST for ch in accents)
+    others = sum(not any(first <= ch <= last for first, last in LATIN) for ch in accents)
     return len(accents) - others >= max(FEWEST, SHARE * len(letters)) and others <= OTHERS * len(accents)
 
 
