@@ -277,8 +277,8 @@ def test_real_pages_are_drawn_once_and_thin_ones_passed_over(monkeypatch, pdf_fi
 
 def test_pages_of_one_number_in_two_languages_have_two_names(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(tasks, "fetch", lambda _: tmp_path)
-    page = tasks.Example("install-36", lambda: Image.new("L", (8, 8)), "text")
-    monkeypatch.setattr(tasks, "document_pages", lambda path, count, language: iter([page]))
+    page = partial(tasks.Example, open=lambda: Image.new("L", (8, 8)), truth="text")
+    monkeypatch.setattr(tasks, "document_pages", lambda path, *_: iter([page(f"{path.name.split('.')[0]}-36")]))
     found = list(tasks.TASKS["languages"].examples(None, None))
     assert len({example.name for example in found}) == len(found) == len(tasks.LANGUAGES)
     assert [example.about for example in found] == [{"group": language} for language, *_ in tasks.LANGUAGES]
