@@ -44,7 +44,7 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
         "vary eval vary-nano --pixels --tasks documents --limit 14 -o eval/documents",
     ),
     "structure": ("vary eval vary-nano --tasks layout,formulas --limit 12 -o eval/structure",),
-    "languages": ("vary eval vary-nano --pixels --tasks languages --limit 28 -o eval/languages",),
+    "languages": ("vary eval vary-nano --pixels --tasks languages --limit 48 -o eval/languages",),
     "read": (
         "python benchmarks/read.py R-intro.pdf --pages 20-40",
         "python benchmarks/read.py refman.pdf --pages 1-500 --workers 2",

@@ -116,7 +116,6 @@ LANGUAGES = (
     ("el", "texlive-lang-greek", _DOC + "latex/greektonoi/greektonoi.pdf"),
     ("et", "texlive-lang-european", _DOC + "latex/lshort-estonian/lshort-ee.pdf"),
     ("fi", "texlive-lang-european", _DOC + "latex/lshort-finnish/lyhyt2e.pdf"),
-    ("hu", "texlive-lang-european", _DOC + "latex/hulipsum/hulipsum.pdf"),
     ("pl", "texlive-lang-polish", _DOC + "texlive/texlive-pl/texlive-pl.pdf"),
     ("ru", "texlive-lang-cyrillic", _DOC + "texlive/texlive-ru/texlive-ru.pdf"),
     ("sk", "texlive-lang-czechslovak", _DOC + "latex/lshort-slovak/slshorte.pdf"),
