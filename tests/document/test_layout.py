@@ -245,6 +245,13 @@ def test_a_row_of_names_of_panels_belongs_to_their_figure() -> None:
     assert [one.text for one in found.blocks[1].lines] == ["Two words  apart"]
 
 
+def test_dots_of_leaders_do_not_make_an_index_a_figure() -> None:
+    entries = [line(f"Ports . . . . . . . . . . . . . . . . {k + 3}", 110, 70 + 20 * k) for k in range(7)]
+    found = laid_out(*entries, evidence=Evidence(pictures=[(100.0, 60.0, 400.0, 220.0)]))
+    assert "figure" not in kinds(found)
+    assert found.text.count("Ports") == 7
+
+
 @pytest.mark.parametrize(("confidence", "kind"), [(0.6, "figure"), (0.95, "text")])
 def test_curves_that_are_read_as_characters_do_not_make_a_plot_text(confidence: float, kind: str) -> None:
     strokes = [line("wave after wave upon the sand", 110 + 10 * (k % 3), 70 + 20 * k) for k in range(7)]

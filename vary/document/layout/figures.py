@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from ...io.box import Box, area, middle_within, union
 from ..evidence import Evidence
 from ..lines import PageRegion, TextLine
-from .cells import PrintedRow, rows_by_height
+from .cells import LEADER, PrintedRow, rows_by_height
 
 BACKDROP = 0.6  # share of the page from which a picture is its ground, and no figure
 SMALLEST = 0.004  # share of the page; smaller pictures are marks and rules
@@ -62,8 +62,11 @@ def find_figures(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int,
 
 
 def is_certain_text(line: TextLine) -> bool:
-    """Return whether a line was read with confidence, and most of it is letters and digits; strokes are not."""
-    inked = [ch for ch in line.text if ch != " "]
+    """Return whether a line was read with confidence, and most of it is letters and digits; strokes are not.
+
+    The dots of leaders do not count.
+    """
+    inked = [ch for ch in LEADER.sub("", line.text) if ch != " "]
     return float(line.confidence.mean()) >= CERTAIN and 2 * sum(ch.isalnum() for ch in inked) >= len(inked)
 
 
