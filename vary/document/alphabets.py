@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
+from functools import lru_cache
 
 # ASCII, typographic signs, accented Latin of western Europe. One class of the reading head each.
 LATIN = (
@@ -61,6 +62,7 @@ def class_index(alphabet: str) -> dict[str, int]:
     return {letter: index[shape] for shape, letter in folded if shape in index} | index
 
 
+@lru_cache(4)
 def letters_by_script(alphabet: str) -> dict[str, list[int]]:
     """Return the classes, from 1, of the letters that only one script has, by script."""
     found: dict[str, list[int]] = {}

@@ -178,6 +178,14 @@ def restore_orientation(page: Page, orientation: Orientation, size: tuple[int, i
     page.rotation, page.skew = orientation
 
 
+def add_direction(page: Page, part: Page) -> None:
+    """Add the blocks of one direction to those of a page; the first direction is the page's own."""
+    if page.blocks:
+        insert_turned(page.blocks, part.blocks)
+    else:
+        page.rotation, page.skew, page.blocks = part.rotation, part.skew, part.blocks
+
+
 def insert_turned(blocks: list[Block], turned: list[Block]) -> None:
     """Insert blocks of another direction into those of a page, after the last block that lies above their middle.
 

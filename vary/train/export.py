@@ -24,6 +24,7 @@ from ..models.generate.symbols_decoder import SymbolsDecoder
 from ..models.heads.glyphs import GlyphHead
 from ..models.hub import MORE_LETTERS
 from ..models.modeling import VaryForConditionalGeneration, load_model
+from ..models.vocab.export_onnx import export_trunk
 from .build import build
 from .checkpoint import Checkpoints, load_start, load_tensors
 from .recipe import Recipe
@@ -71,13 +72,16 @@ def export_reader(folder: Path) -> Path:
         InputError: The model has no reading head.
         MissingExtra: onnx or onnxscript is not installed.
     """
-    try:
-        from ..models.vocab.export_onnx import export_trunk
+    model = load_model(folder)
+    if model.reading_head is None:
+        raise InputError(f"{folder}: the model has no reading head")
+    return _write_trunk(model, folder)
 
-        model = load_model(folder)
-        if model.reading_head is None:
-            raise InputError(f"{folder}: the model has no reading head")
-        return export_trunk(model.reading_vocabulary, folder, model.reading_head.context)
+
+def _write_trunk(model: VaryForConditionalGeneration, folder: Path, half_from: int | None = None) -> Path:
+    """Write `trunk.onnx` of a model with a reading head; returns its path. Arguments as for `export_trunk`."""
+    try:
+        return export_trunk(model.reading_vocabulary, folder, model.head.context, half_from)
     except ModuleNotFoundError as error:
         raise MissingExtra("exporting a reader", error.name, "train") from None
 
@@ -177,13 +181,7 @@ def export_more_letters(weights: Path, folder: Path) -> list[Path]:
     (target / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     parts = {k: v for k, v in model.state_dict().items() if k.startswith(("vocabularies.", "reading_head."))}
     save_file(_halve(parts), target / "model.safetensors")
-    try:
-        from ..models.vocab.export_onnx import export_trunk
-
-        trunk = export_trunk(model.reading_vocabulary, target, model.head.context, half_from=HALF_FROM)
-    except ModuleNotFoundError as error:
-        raise MissingExtra("exporting a reader", error.name, "train") from None
-    return [target / "config.json", target / "model.safetensors", trunk]
+    return [target / "config.json", target / "model.safetensors", _write_trunk(model, target, HALF_FROM)]
 
 
 def _halve(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

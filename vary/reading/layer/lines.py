@@ -20,7 +20,7 @@ from ...document.layout.arrange import lay_out
 from ...document.lines import TextLine
 from ...document.orientation import (
     Orientation,
-    insert_turned,
+    add_direction,
     restore_orientation,
     straighten_box,
     straighten_points,
@@ -67,10 +67,7 @@ def read_layer(content: PageContent | None, dpi: float) -> Page:
         apply_tags(part, evidence.tags)
         if turn != Orientation():
             restore_orientation(part, turn, size)
-        if page.blocks:
-            insert_turned(page.blocks, part.blocks)
-        else:
-            page.rotation, page.skew, page.blocks = part.rotation, part.skew, part.blocks
+        add_direction(page, part)
     if not page.blocks:
         pictured = bool(content.objects.images)
         page.status, page.layer = ("failed" if pictured else "blank"), "none"

@@ -20,7 +20,7 @@ from ...document.evidence import Evidence
 from ...document.findings import FormulaReading, HiddenText
 from ...document.layout.arrange import find_evidence, lay_out, usual_size
 from ...document.lines import TextLine
-from ...document.orientation import Orientation, insert_turned, restore_orientation, straighten, straighten_box
+from ...document.orientation import Orientation, add_direction, restore_orientation, straighten, straighten_box
 from ...document.outline import apply_tags
 from ...document.structure import find_structure
 from ...io.box import Box, area, scale_box
@@ -87,10 +87,7 @@ def read_both(
         return _reject(read_pixels(), witnesses, verdicts)
     page, late = Page(1, "blank", *witnesses.image.size, dpi=witnesses.dpi), None  # late: why not all pixels were read
     for read in _compose_parts(reader, witnesses, verdicts):
-        if page.blocks:
-            insert_turned(page.blocks, read.blocks)
-        else:
-            page.rotation, page.skew, page.blocks = read.rotation, read.skew, read.blocks
+        add_direction(page, read)
         page.hidden += read.hidden
         page.layer = max(page.layer, read.layer, key=("none", "verified", "healed", "rejected").index)
         page.rejected += read.rejected
