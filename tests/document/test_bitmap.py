@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vary.document.layout.bitmap import BAND_PIXELS, edges, erase_rules, find_components, find_drawn_objects, soften
+from vary.document.layout.bitmap import (
+    BAND_PIXELS,
+    darken,
+    edges,
+    erase_rules,
+    find_components,
+    find_drawn_objects,
+    soften,
+)
 from vary.document.orientation import find_sideways_text
 
 
@@ -117,3 +125,22 @@ def test_pages_of_two_levels_get_soft_edges_and_no_others() -> None:
     page[0, 0] = 128
     grey = Image.fromarray(page)
     assert soften(grey) is grey
+
+
+@pytest.mark.parametrize(
+    ("paper", "ink", "expected"),
+    [(255, 120, (255, 0)), (220, 170, (220, 70)), (255, 20, (255, 20)), (255, 240, (255, 240)), (90, 20, (90, 20))],
+    ids=["light type", "very light type", "dark type", "specks of paper", "dark paper"],
+)
+def test_the_ink_of_a_page_of_light_type_becomes_dark(paper, ink, expected) -> None:
+    page = np.full((100, 100), paper, np.uint8)
+    page[40:50, 40:50] = ink
+    dark = np.asarray(darken(Image.fromarray(page)))
+    assert (dark[0, 0], dark[45, 45]) == expected
+
+
+def test_one_dark_speck_does_not_keep_type_light() -> None:
+    page = np.full((200, 200), 255, np.uint8)
+    page[40:50, 40:50] = 120
+    page[3, 3] = 0
+    assert np.asarray(darken(Image.fromarray(page)))[45, 45] == 0

@@ -282,6 +282,18 @@ def test_a_tiff_may_say_that_zero_is_white() -> None:
     assert (found[:10] == 255).all()
 
 
+@pytest.mark.parametrize(("kind", "zero_is_white"), [("<f8", 0), (">f8", 0), (">f4", 0), (">u4", 0), (">u2", 1)])
+def test_deep_tiffs_that_pillow_does_not_write(kind, zero_is_white) -> None:
+    page = deep_text(0, 4095, kind)
+    tags = {256: 60, 257: 40, 258: 8 * page.itemsize, 262: 1 - zero_is_white, 273: 134, 278: 40, 279: page.nbytes}
+    tags[339] = {"u": 1, "f": 3}[kind[1]]
+    entries = b"".join(struct.pack(kind[0] + "HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = {"<": b"II", ">": b"MM"}[kind[0]] + struct.pack(kind[0] + "HIH", 42, 8, len(tags)) + entries
+    found = np.asarray(open_image(head.ljust(134, b"\0") + page.tobytes()))
+    assert (found[10:20, 5:50] == 255 * zero_is_white).all()
+    assert (found[:10] == 255 - 255 * zero_is_white).all()
+
+
 def test_12_bits_in_colour_png() -> None:
     """Pillow writes no such file: three channels of 16 bits, of which 12 are used."""
     page = np.repeat(deep_text(0, 4095, ">u2")[:, :, None], 3, 2)

@@ -48,6 +48,11 @@ def test_words_get_letters_and_numbers_get_digits(read, meant) -> None:
     assert spell_by_neighbours([line_of(read, UNSURE)])[0].text == meant
 
 
+@pytest.mark.parametrize(("sure", "expected"), [(0.8, "low tide"), (0.98, "Iow tide")])
+def test_few_words_begin_with_a_capital_i_and_a_vowel(sure, expected) -> None:
+    assert spell_by_neighbours([line_of("Iow tide", {"I": {"I": sure, "l": 1 - sure}})])[0].text == expected
+
+
 @pytest.mark.parametrize(
     "text",
     ["10 l", "CO2", "v1.0", "11th", "Q1", "llama", "I am", "1L", "A10", "IV", "O no", "IL-10", "lo0"],

@@ -51,3 +51,30 @@ def test_numbers_and_short_words_stay() -> None:
         [*page, line_of("1993 it", Alternative(3, 4, (("8", -0.1),)), Alternative(6, 7, (("f", -0.1),)))]
     )
     assert line.text == "1993 it"
+
+
+@pytest.mark.parametrize(
+    ("text", "alternatives", "expected"),
+    [
+        ("of theledger is", [Alternative(6, 6, ((" ", -0.9),))], "of the ledger is"),
+        ("the led ger is", [Alternative(7, 8, (("", -0.9),))], "the ledger is"),
+        ("the led ger is", [Alternative(7, 8, (("", -1.6),))], "the led ger is"),  # too unlikely
+        ("the thele is", [Alternative(7, 7, ((" ", -0.9),))], "the thele is"),  # the page has no `le`
+        ("theledger (of", [Alternative(3, 3, ((" ", -0.9),)), Alternative(9, 10, (("", -1.0),))], "the ledger (of"),
+        ("12.ledger is", [Alternative(3, 3, ((" ", -0.2),))], "12. ledger is"),
+        ("the |edger is", [Alternative(3, 5, ((" l", -0.4), (" |l", -1.0)))], "the ledger is"),
+    ],
+)
+def test_blanks_between_words_of_the_page(text, alternatives, expected) -> None:
+    page = [*LEDGER, line_of("the the of")]
+    *_, line = spell_as_elsewhere([*page, line_of(text, *alternatives)])
+    assert line.text == expected
+    assert len(line.boxes) == len(line.confidence) == len(expected)
+    assert (line.boxes[:, 2] >= line.boxes[:, 0]).all()
+    assert line.box == line_of(text).box
+
+
+def test_a_word_of_the_page_is_not_parted() -> None:
+    page = [line_of("a long way, a long"), line_of("along")]
+    *_, line = spell_as_elsewhere([*page, line_of("along", Alternative(1, 1, ((" ", -0.2),)))])
+    assert line.text == "along"

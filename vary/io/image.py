@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from .errors import InputError
 
@@ -20,6 +20,15 @@ OUTLIERS = 1e-5  # share of a deep image's pixels that may lie outside its range
 LIGHT = 192  # grey value from which type on white is lost
 BINS = 256  # of the histogram in which the range is sought
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # TIFF 6.0, section 8
+# Deep TIFFs that Pillow decodes and does not open. Byte order, photometric, kind of number, order of bits, bits, others
+# -> mode, raw mode
+_DEEP_TIFFS = {
+    (b"II", 1, (3,), 1, (64,), ()): ("F", "F;64F"),
+    (b"MM", 1, (3,), 1, (64,), ()): ("F", "F;64BF"),
+    (b"MM", 1, (1,), 1, (32,), ()): ("I", "I;32B"),
+    (b"MM", 0, (1,), 1, (16,), ()): ("I;16B", "I;16B"),
+}
+TiffImagePlugin.OPEN_INFO.update(_DEEP_TIFFS | TiffImagePlugin.OPEN_INFO)
 
 
 def open_image(

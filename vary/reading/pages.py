@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..document.elements import STATUSES, Document, Page
 from ..document.findings import FileInfo
-from ..document.layout.bitmap import lighten, soften
+from ..document.layout.bitmap import darken, lighten, soften
 from ..document.layout.running_heads import mark_running_heads
 from ..document.orientation import Orientation, restore_orientation, straighten, straighten_box
 from ..document.outline import apply_outline
@@ -102,7 +102,7 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
         return Page(number, "blank", image.width, image.height, dpi)
     image = image if dpi else soften(image)
     whole, sheet = image.size, find_sheet(image)
-    image = lighten(image if sheet is None else flatten(image, sheet))
+    image = darken(lighten(image if sheet is None else flatten(image, sheet)))
     turn = reader.find_orientation(image)
     straight = straighten(image, turn)
     scale = reader.wanted_scale(straight) * factor
@@ -111,7 +111,7 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
         wanted = dpi * scale
         image, used = source.image(number, dpi * min(SCALES[1], max(least, scale)))
         whole = image.size
-        image = lighten(image if sheet is None else flatten(image, sheet))
+        image = darken(lighten(image if sheet is None else flatten(image, sheet)))
         dpi, left = used, wanted / (used or wanted)
         straight, scale = straighten(image, turn), left if abs(left - 1) > 0.01 else 1.0
     if isinstance(reader, Reader):

@@ -45,6 +45,7 @@ RULES = tuple(
         (rf"(?<={SMALL}){LARGE}", 3.0),  # a capital after a small letter
         (rf"(?<={LARGE}{{2}}){SMALL}", 2.5),  # a small letter after capitals
         (r"(?<!\w)l(?=[bcdfgkmnpqrstvwxz])", 3.0),  # no word begins so
+        (rf"(?<!\w)I(?=[aeou]{SMALL})", 2.5),  # few words begin so, such as Iowa; many begin with l and a vowel
         (r"lll", 3.0),
         (r"(?<![\w'’])ll(?!\w)", 2.0),
         (rf"(?<=[$€£+#]){LETTER}", 2.0),
