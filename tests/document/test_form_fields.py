@@ -100,3 +100,26 @@ def test_marks_of_a_table_are_in_its_cells() -> None:
     assert cells(rows, [100, 200, 350], marks) == [["Lamp", "Yes [x]", "No [ ]"], ["Mill", "Yes [ ]", "No [x]"]]
     found = cells([["4", "Wood"], ["5", "Coal"]], [100, 160], [("checkbox", (144, 92, 156, 104), True)])
     assert found == [["4", "Wood"], ["5", "[x] Coal"]]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [line("Code", 20), line("4 8 2", 100)],
+        [line("Code", 20), line("4", 100), line("8", 130), line("2", 160)],
+        [line("Code", 20), line("8", 130), line("4", 100), line("2", 160), line("4", 100, y=90)],
+    ],
+    ids=["one line", "three lines", "in no order"],
+)
+def test_the_characters_of_a_comb_field_are_one_word(lines) -> None:
+    found = place_form_fields(lines, [("comb", (95, 45, 200, 70), False)])
+    assert sorted(texts(found))[:2] == (["4", "482"] if len(lines) > 4 else ["482", "Code"])
+    joined = next(one for one in found if one.text == "482")
+    assert len(joined.boxes) == len(joined.confidence) == len(joined.styles) == 3
+    assert (np.diff(joined.boxes[:, 0]) > 0).all()
+
+
+def test_the_label_before_a_comb_field_keeps_its_blanks() -> None:
+    assert texts(place_form_fields([line("my code 4 8 2", 20)], [("comb", (95, 45, 200, 70), False)])) == [
+        "my code 482"
+    ]

@@ -18,6 +18,7 @@ from pypdf.generic import (
     TextStringObject,
 )
 
+import vary
 from vary.io.pdf import PdfFile
 
 NAME = (120.0, 244.0, 300.0, 264.0)
@@ -34,8 +35,11 @@ def named(**entries) -> DictionaryObject:
 PROSE = ["The harbour office keeps a ledger of every vessel", "that enters the bay, with the hour of its arrival."]
 
 
-def form(path: Path, appearance: bool = False, need: bool = False, rotate: int = 0) -> Path:
-    """A page of 400 x 300 points with prose, a text field, a choice, two checkboxes with labels and a link."""
+def form(path: Path, appearance: bool = False, need: bool = False, rotate: int = 0, comb: bool = False) -> Path:
+    """A page of 400 x 300 points with prose, a text field, a choice, two checkboxes with labels and a link.
+
+    comb: The text field is a comb, and a frame is drawn around the choice.
+    """
     writer = PdfWriter()
     page = writer.add_blank_page(400, 300)
     if rotate:
@@ -49,7 +53,7 @@ def form(path: Path, appearance: bool = False, need: bool = False, rotate: int =
     printed = StreamObject()
     lines = [(text, 30, 110 - 16 * k) for k, text in enumerate(PROSE * 3)] + [("Engine", 98, 210), ("Sails", 188, 210)]
     shown = "".join(f"BT /Helv 12 Tf {x} {y} Td ({text}) Tj ET\n" for text, x, y in lines)
-    printed.set_data(shown.encode())
+    printed.set_data(shown.encode() + b"120 150 180 20 re S" * comb)
     page[NameObject("/Contents")] = writer._add_object(printed)
     page[NameObject("/Resources")] = named(Font=named(**fonts))
     helvetica = TextStringObject("/Helv 12 Tf 0 g")
@@ -67,6 +71,8 @@ def form(path: Path, appearance: bool = False, need: bool = False, rotate: int =
         stream.update(named(Type=NameObject("/XObject"), Subtype=NameObject("/Form"), BBox=numbers(0, 0, 180, 20)))
         stream[NameObject("/Resources")] = named(Font=named(Helv=fonts["Helv"]))
         text[NameObject("/AP")] = named(N=writer._add_object(stream))
+    if comb:
+        text.update(named(V=TextStringObject("48213"), Ff=NumberObject(1 << 24), MaxLen=NumberObject(8)))
     options = ArrayObject([TextStringObject("North quay"), TextStringObject("South")])
     choice = named(
         **widget, FT=NameObject("/Ch"), Ff=NumberObject(1 << 17), T=TextStringObject("berth"), Opt=options,
@@ -95,6 +101,13 @@ def test_values_are_drawn_and_in_the_text_layer(tmp_path, appearance, need) -> N
             ink = np.asarray(pdf.render(1, 72)[0]) < 128
             assert ink[38:54, 122:200].any(), "the value is not drawn"
             assert all(value in pdf.text(1) for value in ("Grey Heron", "North quay"))
+
+
+def test_a_comb_is_one_word_and_a_choice_no_figure(tmp_path) -> None:
+    text = vary.read(form(tmp_path / "form.pdf", comb=True), "layer").markdown()
+    assert "48213" in text
+    assert "North quay" in text
+    assert "figure" not in text
 
 
 @pytest.mark.parametrize("dpi", [72.0, 144.0])

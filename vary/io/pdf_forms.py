@@ -11,6 +11,8 @@ from .box import Box, scale_box
 from .pdf_objects import FormField, read_links
 from .pdf_text import Frame
 
+COMB = 1 << 24  # flag of a text field whose characters stand in boxes of one width (ISO 32000-1, table 228)
+
 
 class FormPages:
     """The pages of a PDF with their form fields flattened, that is drawn into the page content.
@@ -82,6 +84,8 @@ def _read_widgets(raw: Any, pdf: Any, page: Any) -> tuple[int, list[FormField]]:
                 raw.FPDFAnnot_GetRect(annotation, area)
                 x0, y0, x1, y1 = frame.boxes(np.array([area.left, area.bottom, area.right, area.top])).tolist()
                 checked = name == "checkbox" and _is_checked(raw, pdf, annotation)
+                if name == "text" and raw.FPDFAnnot_GetFormFieldFlags(pdf.formenv, annotation) & COMB:
+                    name = "comb"
                 found.append(FormField(name, (x0, y0, x1, y1), checked))
         finally:
             raw.FPDFPage_CloseAnnot(annotation)

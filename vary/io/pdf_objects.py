@@ -32,7 +32,8 @@ class FormField(NamedTuple):
     """A form field of a page.
 
     Args:
-        kind: `checkbox` (also a radio button), `choice` (a list with a button at its right end) or `text`.
+        kind: `checkbox` (also a radio button), `choice` (a list with a button at its right end), `comb` (a text in
+            separate boxes) or `text`.
         box: Box in pixels.
         checked: Whether a checkbox is ticked.
     """

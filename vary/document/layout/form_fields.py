@@ -1,4 +1,5 @@
-"""Write the checkboxes of a form into the lines of a page as `[x]` and `[ ]`, and remove recognised field borders.
+"""Write the checkboxes of a form into the lines of a page as `[x]` and `[ ]`, join the characters of comb fields, and
+remove recognised field borders.
 
 This comes before the layout, so that a mark goes into its cell or column as any other word does.
 Frame: pixels of the page image, turned upright.
@@ -23,7 +24,7 @@ BUTTON_EM = 1.0  # white before the button of a choice, in heights of the line
 
 
 def place_form_fields(lines: Sequence[TextLine], fields: Iterable[tuple[str, Box, bool]]) -> list[TextLine]:
-    """Return the lines with `[x]` or `[ ]` for each checkbox, and without recognised borders and buttons.
+    """Return the lines with `[x]` or `[ ]` for each checkbox, combs joined, and without recognised borders and buttons.
 
     A mark goes into the line of its label: the nearest line on the same row, first to the right. A checkbox without a
     label near it becomes a line of its own.
@@ -46,6 +47,8 @@ def place_form_fields(lines: Sequence[TextLine], fields: Iterable[tuple[str, Box
         wide = (x0, y0, x1 + width, y1)
         if kind == "choice" and (start := _button(placed, wide)):
             placed = _erase(placed, (start - 1, *wide[1:]))
+        if kind == "comb":
+            placed = _join(placed, box)
     for kind, box, checked in fields:
         if kind == "checkbox":
             mark, k = "[x]" if checked else "[ ]", _label(placed, box)
@@ -90,6 +93,22 @@ def _erase(lines: Sequence[TextLine], area: Box, only: frozenset[str] | None = N
                     line = line.put(k, k + 1, "", ())
         left.append(line)
     return left
+
+
+def _join(lines: Sequence[TextLine], box: Box) -> list[TextLine]:
+    """Write the characters in a field as one word. They are the end of a line, or lines of their own."""
+    inside = sorted((k for k, line in enumerate(lines) if _holds(box, line.boxes[-1])), key=lambda k: lines[k].box[0])
+    if not inside:
+        return list(lines)
+    first, *others = inside
+    line = lines[first]
+    for k in others:
+        arrays = {name: array for name in line.PER_CHARACTER if (array := getattr(lines[k], name)) is not None}
+        line = line.put(len(line.text), len(line.text), lines[k].text, **arrays)
+    for k in range(len(line.text) - 1, 0, -1):
+        if line.text[k] == " " and _holds(box, line.boxes[k - 1]):
+            line = line.put(k, k + 1, "", ())
+    return [line if k == first else one for k, one in enumerate(lines) if k not in others]
 
 
 def _holds(area: Box, box: np.ndarray) -> bool:

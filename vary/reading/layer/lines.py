@@ -28,7 +28,7 @@ from ...document.orientation import (
 )
 from ...document.outline import apply_tags
 from ...document.structure import find_structure
-from ...io.box import Box
+from ...io.box import Box, middle_within
 from ...io.pdf_objects import HIDDEN, PageContent
 from ...io.pdf_text import GENERATED, TextLayer, true_sizes
 from ..ctc import ASCENT_EM, DESCENT_EM, SPLIT_EM
@@ -93,9 +93,11 @@ def evidence_of(content: PageContent, turn: Orientation) -> Evidence:
     def up(box: Box) -> Box:
         return straighten_box(box, turn, size)
 
+    fields = [one.box for one in objects.fields]
+    curves = [box for box in objects.curves if not any(middle_within(box, one) for one in fields)]  # ticks, buttons
     return Evidence(
         [up(box) for box in objects.rules], [(up(box), colour) for box, colour, _ in objects.fills],
-        [up(box) for box, _ in objects.images], [up(box) for box in objects.curves],
+        [up(box) for box, _ in objects.images], [up(box) for box in curves],
         [(up(box), target) for box, target in objects.links],
         [(kind, alt, up(box)) for kind, alt, box in objects.tags],
         [(kind, up(box), ticked) for kind, box, ticked in objects.fields],
