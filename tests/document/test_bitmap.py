@@ -139,6 +139,12 @@ def test_the_ink_of_a_page_of_light_type_becomes_dark(paper, ink, expected) -> N
     assert (dark[0, 0], dark[45, 45]) == expected
 
 
+def test_a_page_that_darkens_to_its_corners_has_no_light_type() -> None:
+    page = np.repeat(np.linspace(120, 255, 200).astype(np.uint8)[None], 200, 0)
+    image = Image.fromarray(page)
+    assert darken(image) is image
+
+
 def test_one_dark_speck_does_not_keep_type_light() -> None:
     page = np.full((200, 200), 255, np.uint8)
     page[40:50, 40:50] = 120

@@ -24,7 +24,7 @@ GAP_PX = 3  # breaks in a rule
 SOLID = 0.75, 0.95  # share of a rule without its breaks; of a light one on a ground. Rows of small type have less
 SOFT = [1, 6, 1, 6, 36, 6, 1, 6, 1]  # weights of a pixel and its neighbours
 SPECKS = 1e-4  # share of a page's pixels that may be darker than its ink
-PAPER = 180  # grey level of light paper
+PAPER, EVEN_PAPER, PAPER_SHARE = 180, 15, 0.7  # grey levels of light paper, and about it; pixels of that colour
 LEAST_GAIN, MOST_GAIN = 1.15, 3.0  # of contrast
 INK = 40  # grey levels between ink and paper
 FIGURE_SHARE = 0.01  # least area of a figure, as a share of the page
@@ -58,7 +58,8 @@ def darken(image: Image.Image) -> Image.Image:
     """
     counts = np.cumsum(image.histogram())
     ink, paper = (int((counts > share * counts[-1]).argmax()) for share in (SPECKS, 0.5))
-    if paper < PAPER or paper - ink < CONTRAST:
+    even = counts[min(255, paper + EVEN_PAPER)] - counts[max(0, paper - EVEN_PAPER)]
+    if paper < PAPER or paper - ink < CONTRAST or even < PAPER_SHARE * counts[-1]:
         return image
     gain = min(MOST_GAIN, paper / (paper - ink))
     return image.point([round(paper - (paper - v) * gain) for v in range(256)]) if gain > LEAST_GAIN else image
