@@ -370,3 +370,18 @@ def test_words_of_letters_of_one_width_do_not_prove_typewriter_type(words: str, 
         one.styles, one.writer = [(7, 7 + len(words), "mono")], writer
     found = page(block(*lines))
     assert (f"`{words}`" in Document("a", "m", [found]).markdown()) == (stays or writer == "layer")
+
+
+@pytest.mark.parametrize(("narrower", "stays"), [(1.0, True), (0.95, True), (0.7, False)])
+@pytest.mark.parametrize("writer", ["head", "layer"])
+def test_words_whose_narrow_letters_are_narrow_are_no_typewriter_type(narrower, stays, writer) -> None:
+    text, words = "It was little bundles of it that the crew had seen on the shore", "little bundles"
+    lines = [line(text, 40, 100 + 20 * k) for k in range(4)]
+    for one in lines:
+        one.styles, one.writer = [(7, 7 + len(words), "mono")], writer
+        one.characters = [
+            (x0, y0, x0 + (x1 - x0) * (narrower if ch in "ilft" else 1), y1)
+            for ch, (x0, y0, x1, y1) in zip(text, one.characters, strict=True)
+        ]
+    found = page(block(*lines))
+    assert (f"`{words}`" in Document("a", "m", [found]).markdown()) == (stays or writer == "layer")

@@ -87,6 +87,19 @@ def test_a_line_without_other_letters_stays(shown, read) -> None:
     assert corrected(shown, read, FACES[0]) == read
 
 
+@pytest.mark.parametrize(("shown", "read"), [("S", "s"), ("s", "S"), ("O", "o"), ("x", "X")])
+def test_a_cell_of_one_letter_is_compared_with_the_cells_near_it(shown, read) -> None:
+    above, boxes = draw("Each 7", FACES[0])
+    below, own = draw(shown, FACES[0])
+    lines = [
+        TextLine("Each 7", boxes, np.ones(6, np.float32), SIZE),
+        TextLine(read, own + np.array([0, 60, 0, 60]), np.full(1, 0.6, np.float32), SIZE, rivals=rivals(read, 0.3)),
+    ]
+    assert correct_case(lines, np.concatenate([above, below]))[1].text == shown
+    lines[0].em_px = 1.5 * SIZE  # of other type
+    assert correct_case(lines, np.concatenate([above, below]))[1].text == read
+
+
 def test_letters_that_touch_their_neighbours_stay() -> None:
     pixels, boxes = draw("Outcome", FACES[0])
     joined = pixels.copy()
@@ -109,11 +122,11 @@ def test_a_line_of_another_writer_and_a_corrected_text_stay() -> None:
     assert correct_case([with_text(line, "outcomes", "decoder")], pixels)[0].text == "outcomes"
 
 
-def test_the_corrected_letter_has_its_own_confidence() -> None:
+def test_the_corrected_letter_has_the_confidence_of_both_cases() -> None:
     pixels, boxes = draw("Outcome", FACES[0])
     confidence = np.full(7, 0.6, np.float32)
     line = correct_case([TextLine("outcome", boxes, confidence, SIZE, rivals=rivals("outcome", 0.3, "o"))], pixels)[0]
-    assert line.confidence.tolist() == pytest.approx([0.3] + [0.6] * 6)
+    assert line.confidence.tolist() == pytest.approx([0.9] + [0.6] * 6)
     assert confidence.tolist() == pytest.approx([0.6] * 7)  # the input is not changed
 
 

@@ -14,9 +14,11 @@ from pypdf import PdfWriter
 from pypdf.generic import NameObject, StreamObject
 
 from tests.io.test_pdf_forms import form
+from tests.pdfs import pdf_of, show
 from vary.document.orientation import Orientation
 from vary.io.errors import InputError
 from vary.io.source import Source, find_files
+from vary.reading import pages as module
 from vary.reading.layer.lines import LayerReader
 from vary.reading.pages import FIRST_DPI, FIRST_PIXELS, read_document, read_pages
 
@@ -202,3 +204,14 @@ def test_checkboxes_are_in_the_text(tmp_path, nano, monkeypatch, layer, rotate) 
         found, parts = found.lower(), tuple(map(str.lower, parts))
     assert all(part in found for part in parts), found
     assert found.count("[") == 2, "a border or a button is no text"
+
+
+def test_small_type_on_a_large_sheet_is_looked_at_again(tmp_path, nano, monkeypatch) -> None:
+    """At the pixels of the first look, the type of a large drawing is no type yet."""
+    monkeypatch.setattr(module, "FIRST_PIXELS", (1000, 40_000))
+    lines = ["Each entry names the captain and the cargo", "Copies are sent to the capital each year"]
+    path = pdf_of(tmp_path / "sheet.pdf", ["".join(show(text, 60, 200 - 30 * k) for k, text in enumerate(lines))])
+    monkeypatch.setattr(nano, "uses_layer", False)
+    (page,) = read_pages(path, nano)
+    assert page.status == "ok"
+    assert all(line in " ".join(page.text.split()) for line in lines), page.text

@@ -104,6 +104,8 @@ def test_what_reads_upright_is_judged_by_its_own_characters() -> None:
     ]
     assert all(place[1] < one.box[1] < place[3] for one in digits)
     assert is_upright(turned, 270, digits, size)
+    sure = TextLine("oouo", turned.boxes, np.full(4, 0.95, np.float32), 16)  # a column of digits reads so, too
+    assert is_upright(sure, 270, digits, size)
 
 
 def test_a_sideways_region_is_read_beneath_an_upright_one(nano) -> None:

@@ -40,6 +40,7 @@ _CAPITALS = re.compile(r"[A-Z\d ]*[a-z]?[A-Z\d ]*")  # they have one width in ot
 PLAIN = 24  # characters of a line in fixed-width type, alone among others, that may be text
 MIXED, UNSURE = (0.25, 0.9), 0.2  # share of a line in fixed-width type; of characters in such lines
 UNEQUAL = frozenset("fijlrtmwIMW")  # letters that are narrower or wider than others in proportional type
+NARROW, NARROW_LETTERS, NARROWER = frozenset("fijlrt"), 8, 0.9  # fewest to judge by; share of the others' width
 UNEQUAL_LETTERS, UNEQUAL_SHARE = 15, 0.1  # fewest letters to judge by; least share of such letters, in English 0.3
 ALL_MONO = 0.95  # share of the characters of a page in fixed-width type that is its text
 BODY_SHARE, BODY_CHARACTERS = 0.2, 400  # of the characters of a page, for a size of running text
@@ -132,6 +133,8 @@ def _drop_common_style(lines: list[Line]) -> None:
     """
     for line in lines:
         line.styles = [span for span in line.styles if not _is_doubtful(line, span)]
+    for whole in (True, False):
+        _drop_unequal_type(lines, whole)
     total = sum(len(line.text) for line in lines)
     shares = [_count_in_style(line, "mono") / max(1, len(line.text)) for line in lines]
     mixed = sum(len(line.text) for line, share in zip(lines, shares, strict=True) if MIXED[0] < share < MIXED[1])
@@ -156,11 +159,34 @@ def _is_wide_type(lines: list[Line]) -> bool:
     return pixels and len(letters) >= UNEQUAL_LETTERS and proofs < UNEQUAL_SHARE * len(letters)
 
 
+def _drop_unequal_type(lines: list[Line], whole: bool) -> None:
+    """Remove fixed-width type of lines read from pixels, if narrow letters are narrower in it than others.
+
+    whole: lines that are all in it; False for parts of lines.
+    """
+    parts = [(line, span) for line in lines if line.writer != "layer" and len(line.characters) == len(line.text)
+             for span in line.styles if span[2] == "mono" and _is_whole(line, span) is whole]  # fmt: skip
+    widths: dict[bool, list[float]] = {True: [], False: []}
+    for line, (start, end, _) in parts:
+        for k in range(start + 1, end - 1):  # the boxes of the others end halfway to letters of other type
+            if line.text[k - 1 : k + 2].isalpha():
+                x0, _, x1, _ = line.characters[k]
+                widths[line.text[k] in NARROW].append((x1 - x0) / line.height)
+    narrow, other = widths[True], widths[False]
+    if min(len(narrow), len(other)) >= NARROW_LETTERS and np.mean(narrow) < NARROWER * np.mean(other):
+        for line, span in parts:
+            line.styles = [one for one in line.styles if one is not span]
+
+
+def _is_whole(line: Line, span: Span) -> bool:
+    return 10 * (span[1] - span[0]) >= 9 * len(line.text)
+
+
 def _is_doubtful(line: Line, span: Span) -> bool:
     """Return whether a part of a line was read from pixels in fixed-width type, and is capitals and digits alone."""
     start, end, style = span
-    text, whole = line.text[start:end], 10 * (end - start) >= 9 * len(line.text)
-    return style == "mono" and line.writer != "layer" and not whole and _CAPITALS.fullmatch(text) is not None
+    part = style == "mono" and line.writer != "layer" and not _is_whole(line, span)
+    return part and _CAPITALS.fullmatch(line.text[start:end]) is not None
 
 
 def _count_in_style(line: Line, name: str) -> int:

@@ -100,6 +100,8 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
     image, dpi = source.image(number, FIRST_DPI, pixels=FIRST_PIXELS)
     if _shows_nothing(image):
         return Page(number, "blank", image.width, image.height, dpi)
+    if dpi and dpi < FIRST_DPI and isinstance(reader, Reader) and not reader.shows_type(image):
+        image, dpi = source.image(number, FIRST_DPI)  # small type on a large sheet
     image = image if dpi else soften(image)
     whole, sheet = image.size, find_sheet(image)
     image = darken(lighten(image if sheet is None else flatten(image, sheet)))

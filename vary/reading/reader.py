@@ -159,6 +159,10 @@ class Reader:
             scale = float(self.preprocess["em_px"]) / found
         return min(scale, (MAX_READ_PIXELS / (image.width * image.height)) ** 0.5)
 
+    def shows_type(self, image: Image.Image) -> bool:
+        """Return whether text is found in the densest part of a grey page, at any scale that is tried."""
+        return self._measure(image)[0] > 0
+
     def find_orientation(self, image: Image.Image) -> Orientation:
         """Return how a grey page is turned, by its edges and by the confidence in its densest window."""
         upright = image, self._measure(image)
@@ -233,7 +237,8 @@ class Reader:
         if complete and self.formula_reader:
             texts, formulas = self.formula_reader.write(texts, lines, image, fitted.scale, evidence)
         blocks = lay_out(texts, evidence, fitted.pixels.shape[::-1], styles, fitted.scale)
-        insert_turned(blocks, _scale_boxes(turned, 1 / fitted.scale))
+        Page(1, "ok", blocks=turned).map_boxes(lambda box: scale_box(box, 1 / fitted.scale))
+        insert_turned(blocks, turned)
         page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
         page.formulas = formulas
         page.unread_marks = find_unread_marks(texts, fitted.pixels, fitted.scale)
@@ -386,13 +391,6 @@ def to_rejected(line: TextLine, scale: float) -> RejectedText:
     """Return a line that is not text, in pixels of the page."""
     x0, y0, x1, y1 = line.box
     return RejectedText(line.text, (x0 / scale, y0 / scale, x1 / scale, y1 / scale), float(line.confidence.mean()))
-
-
-def _scale_boxes(blocks: list[Block], by: float) -> list[Block]:
-    """Scale the boxes of blocks."""
-    page = Page(1, "ok", blocks=blocks)
-    page.map_boxes(lambda box: scale_box(box, by))
-    return page.blocks
 
 
 def _shared(pixels_HW: np.ndarray) -> Image.Image:

@@ -211,7 +211,8 @@ def is_upright(turned: TextLine, rotation: int, upright: list[TextLine], size: t
     if rotation == 180 and not any(map(str.isalpha, turned.text)):
         return False
     inside = np.concatenate([np.zeros(0), *(_confidence_in(line, box) for line in upright)])
-    return len(inside) >= STACKED * len(turned.text.replace(" ", "")) and float(inside.mean()) >= _mean(turned)
+    least = _mean(turned) if rotation == 180 else min(_mean(turned), ACCEPTED)  # sideways text reads worse than that
+    return len(inside) >= STACKED * len(turned.text.replace(" ", "")) and float(inside.mean()) >= least
 
 
 def drop_covered(lines: list[TextLine], turned: list[Block]) -> list[TextLine]:
