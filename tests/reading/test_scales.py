@@ -12,9 +12,14 @@ from vary.io.deadline import time_limit
 from vary.reading.loader import load_reader
 from vary.reading.network import TILE_PIXELS, WIDEST, parts_of, tiles_of
 from vary.reading.reader import Reader
-from vary.reading.scales import drop_strokes, is_upright, reread_cells
+from vary.reading.scales import drop_strokes, find_texts, is_upright, reread_cells
 
 BODY = ["The ferry leaves the old pier at nine", "and carries eleven crates of apples", "to the mill on the far shore"]
+
+
+def cell(text: str, box: tuple[float, float, float, float], sure: float) -> TextLine:
+    rivals = np.zeros((1, 1), np.float32)
+    return TextLine(text, np.array([box], np.float32), np.full(1, sure, np.float32), 16, rivals=rivals)
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +76,6 @@ def test_strokes_of_large_letters_are_no_marks_beside_them() -> None:
 
 
 def test_a_part_of_a_digit_that_reads_as_the_digit_goes() -> None:
-    def cell(text: str, box: tuple[float, float, float, float], sure: float) -> TextLine:
-        rivals = np.zeros((1, 1), np.float32)
-        return TextLine(text, np.array([box], np.float32), np.full(1, sure, np.float32), 16, rivals=rivals)
-
     pixels = np.full((100, 200), 255, np.uint8)
     digit, part, other = (
         cell("9", (50, 30, 60, 50), 0.95),
@@ -89,6 +90,23 @@ def test_a_part_of_a_digit_that_reads_as_the_digit_goes() -> None:
     found = reread_cells([digit, part, other], pixels, read)
     assert [one.text for one in found] == ["9", "1"]
     assert found[0] is digit
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "top", "sure", "kept"),
+    [
+        ("7", 100, 80, 0.35, True),
+        ("7", 100, 80, 0.25, False),  # too uncertain
+        ("7", 150, 80, 0.35, False),  # in no column
+        ("7", 100, 95, 0.35, False),  # in no row
+        ("-", 100, 80, 0.35, False),  # no letter and no digit
+    ],
+)
+def test_an_uncertain_cell_of_a_table_is_kept(text, left, top, sure, kept) -> None:
+    cells = [cell(ch, (100, 20 * k, 110, 20 * k + 16), 0.9) for k, ch in enumerate("1234")]
+    cells += [cell("9", (20, 20 * k, 30, 20 * k + 16), 0.9) for k in range(5)]
+    doubted = cell(text, (left, top, left + 10, top + 16), sure)
+    assert len(find_texts([*cells, doubted])) == len(cells) + kept
 
 
 def test_what_reads_upright_is_judged_by_its_own_characters() -> None:

@@ -37,6 +37,7 @@ from .scales import (
     drop_strokes,
     enlarge,
     erase,
+    find_texts,
     has_ink,
     is_certain,
     is_left_of_rule,
@@ -228,7 +229,7 @@ class Reader:
         if complete:
             lines = reread_cells(lines, rest, lambda pixels: self._read_pass(pixels)[0])
         lines = spell_lines(lines, fitted.pixels)
-        texts, styles = drop_strokes([line for line in lines if is_text(line)]), self.network.frame_grid.styles + MATH
+        texts, styles = drop_strokes(find_texts(lines)), self.network.frame_grid.styles + MATH
         texts = texts if prove_text(texts) else []
         evidence = find_evidence(fitted.pixels, texts)
         texts = [line for line in texts if not is_left_of_rule(line, evidence.rules)]

@@ -30,6 +30,7 @@ MIN_TEXT = 0.45  # mean confidence of a line; below, it is ink that is not text
 MIN_CHARACTER = 0.5  # the same for one or two letters or digits
 MIN_MARK = 0.75  # the same for one or two other characters: ends of rules and specks look like dashes
 MIN_SIGNS = 0.65  # the same for more of them
+MIN_CELL, PEERS, LONGEST_PEER, ALIGNED_EM = 0.3, 3, 6, 0.35  # the same for a cell; others of its column, their length
 LEFT, LEFT_EM = frozenset(".,:|'_"), 0.2  # marks that a piece of a rule may look like; its distance from the rule
 SURE_CELL = 0.8  # confidence from which a cell is not read again
 LONGEST_CELL = 2  # characters of a cell
@@ -49,6 +50,24 @@ def is_text(line: TextLine) -> bool:
     if not any(ch.isalnum() for ch in line.text):
         return _mean(line) >= (MIN_SIGNS if len(line.text) > 2 else MIN_MARK)
     return _mean(line) >= (MIN_TEXT if len(line.text) > 2 else MIN_CHARACTER)
+
+
+def find_texts(lines: Sequence[TextLine]) -> list[TextLine]:
+    """Return the lines that are text, and uncertain cells of a row and a column of such."""
+    sure = [line for line in lines if is_text(line)]
+    boxes = np.array([line.box for line in sure]).reshape(-1, 4)
+    short = np.array([len(line.text) <= LONGEST_PEER for line in sure], bool)
+
+    def is_cell(line: TextLine) -> bool:
+        if len(line.text) > LONGEST_CELL or not line.text.isalnum() or _mean(line) < MIN_CELL:
+            return False
+        off = np.abs(boxes - line.box)
+        row = (off[:, [1, 3]] < ALIGNED_EM * line.em_px).all(1)
+        column = short & (off[:, [0, 2]].min(1) < ALIGNED_EM * line.em_px)
+        return bool(row.any()) and int(column.sum()) >= PEERS
+
+    kept = {id(line) for line in sure}
+    return [line for line in lines if id(line) in kept or is_cell(line)]
 
 
 def is_left_of_rule(line: TextLine, rules: Sequence[Box]) -> bool:
