@@ -13,17 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from vary.data.documents.formula_glyphs import FormulaGlyphs
 from vary.io.errors import ConfigError, InputError
 from vary.markup.math_tokens import GLYPHS, STRUCTURE
 from vary.models.generate.formula_writer import write_formulas
 from vary.models.generate.symbols_decoder import SymbolsDecoder
+from vary.models.zoo import settings as zoo_settings
 from vary.train.loader import call_in_child
 from vary.train.loop import train
 from vary.train.recipe import Recipe
 from vary.train.tasks import formula_task
-from vary.train.tasks.formula_task import IGNORED, FormulaData, add_noise, collate
+from vary.train.tasks.formula_task import IGNORED, FormulaBatch, FormulaData, add_noise, collate
 
 TRAIN = [
     r"\frac{a}{b}",
@@ -67,22 +69,29 @@ stages:
     return replace(Recipe.load(file), **changes)
 
 
-def test_a_handful_of_formulas_is_learnt_by_heart() -> None:
-    torch.manual_seed(0)
-    decoder = SymbolsDecoder(GLYPHS, STRUCTURE, **SIZES)
-    formulas = [source().sample(k) for k in range(16)]
-    batch = collate(formulas, decoder)
-    optimizer = torch.optim.AdamW(decoder.parameters(), lr=3e-3)
-    first = loss = None
+def fit(decoder: SymbolsDecoder, batch: FormulaBatch, features: torch.Tensor | None = None) -> tuple[float, float]:
+    """Return the first and the last loss of 60 steps on one batch."""
+    optimizer, losses = torch.optim.AdamW(decoder.parameters(), lr=3e-3), []
     for _ in range(60):
-        memory = decoder.encode(batch.classes_BN, batch.styles_BN, batch.boxes_BN4, batch.real_BN)
+        if features is None:
+            memory = decoder.encode(batch.classes_BN, batch.styles_BN, batch.boxes_BN4, batch.real_BN)
+        else:
+            memory = decoder.encode_features(features, batch.boxes_BN4, batch.real_BN)
         logits = decoder.logits(memory, batch.inputs_BT, batch.last_BT, batch.used_BTN)
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets_BT.flatten(), ignore_index=IGNORED)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        first = loss.item() if first is None else first
-    assert loss.item() < 0.1 * first
+        losses.append(loss.item())
+    return losses[0], losses[-1]
+
+
+def test_a_handful_of_formulas_is_learnt_by_heart() -> None:
+    torch.manual_seed(0)
+    decoder = SymbolsDecoder(GLYPHS, STRUCTURE, **SIZES)
+    formulas = [source().sample(k) for k in range(16)]
+    first, last = fit(decoder, collate(formulas, decoder))
+    assert last < 0.1 * first
     written = write_formulas(decoder.eval(), [(f.chars, f.styles, f.boxes) for f in formulas])
     assert [w.steps for w in written] == [f.steps for f in formulas]
     assert [w.latex for w in written] == [f.latex for f in formulas]
@@ -90,6 +99,36 @@ def test_a_handful_of_formulas_is_learnt_by_heart() -> None:
         assert w.pointers == f.pointers.tolist()
         assert w.accounted
         assert w.probability > 0.2
+
+
+def test_without_relative_places_pairs_play_no_part() -> None:
+    torch.manual_seed(0)
+    decoder = SymbolsDecoder(GLYPHS, STRUCTURE, **SIZES, relative=False)
+    first, last = fit(decoder, collate([source().sample(k) for k in range(16)], decoder))
+    assert last < 0.1 * first
+    unused = {name.split(".")[0] for name, p in decoder.named_parameters() if p.grad is None}
+    assert unused == {"pair", "pair_bias", "point_pair"}
+
+
+@pytest.mark.parametrize("features", [0, 8])
+def test_characters_are_chosen_among_all_classes_without_pointers(features: int) -> None:
+    torch.manual_seed(0)
+    decoder = SymbolsDecoder(GLYPHS, STRUCTURE, **SIZES, pointers=False, features=features)
+    formulas = [source().sample(k) for k in range(16)]
+    batch = collate(formulas, decoder)
+    for steps in (batch.inputs_BT, batch.targets_BT):
+        at = steps - len(STRUCTURE)
+        steps[at >= 0] = len(STRUCTURE) + batch.classes_BN.gather(1, at.clamp_min(0))[at >= 0]
+    seen = torch.randn(len(GLYPHS) + 1, features)[batch.classes_BN] if features else None
+    first, last = fit(decoder, batch, seen)
+    assert last < 0.1 * first
+    unused = {name.split(".")[0] for name, p in decoder.named_parameters() if p.grad is None}
+    assert unused == {"written", "point", "pointed", "point_pair"} | ({"style"} if features else set())
+
+
+def test_pointers_need_symbols() -> None:
+    with pytest.raises(ConfigError, match="features need pointers: false"):
+        SymbolsDecoder(GLYPHS, STRUCTURE, features=8)
 
 
 def test_batches_are_functions_of_their_number() -> None:
@@ -123,6 +162,14 @@ def test_training_resumes_bit_for_bit(formulas: None, tmp_path: Path) -> None:
         whole, parts = (sorted((tmp_path / run).glob(f"step-*/{name}.safetensors"))[-1] for run in ("whole", "parts"))
         assert whole.read_bytes() == parts.read_bytes()
     assert "exact_10" in (tmp_path / "whole" / "eval.csv").read_text()
+
+
+def test_a_decoder_without_pointers_is_refused(formulas: None, tmp_path: Path) -> None:
+    settings = zoo_settings("vary-nano-formulas-test")
+    settings["formulas"]["pointers"] = False
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump(settings))
+    with pytest.raises(ConfigError, match="stage 'one': this model's symbols decoder has no pointers"):
+        train(recipe(tmp_path / "run", model=str(tmp_path / "model.yaml")), log=lambda _: None)
 
 
 def test_a_model_without_the_decoder_is_refused(formulas: None, tmp_path: Path) -> None:

@@ -101,6 +101,10 @@ class SymbolsDecoder(nn.Module):
         styles: how many styles glyphs have.
         structure: names of structure steps; the first one ends a formula, and begins it as an input.
         width, inner, heads: of all layers. encoder, decoder: how many layers.
+        relative: attention between glyphs, and the next pointer, depend on where glyphs lie from each other.
+        pointers: a character is written by pointing at its glyph. Without them it is chosen among all classes, whose
+            embeddings are those of the input; such decoders are for comparison.
+        features: width of the features that `encode_features` takes in place of classes and styles; 0 takes none.
     """
 
     def __init__(
@@ -113,15 +117,22 @@ class SymbolsDecoder(nn.Module):
         heads: int = 4,
         encoder: int = 2,
         decoder: int = 3,
+        relative: bool = True,
+        pointers: bool = True,
+        features: int = 0,
     ):
         super().__init__()
         if len(set(glyphs)) != len(glyphs):
             raise ConfigError("the glyphs of a symbols decoder name a character twice")
         if len(set(structure)) != len(structure) or not structure:
             raise ConfigError("the structure of a symbols decoder must name each step once")
+        if features and pointers:
+            raise ConfigError("features have no characters to point at: features need pointers: false")
         self.glyphs, self.structure = glyphs, tuple(structure)
         self.step_of = {name: k for k, name in enumerate(structure)}
+        self.relative, self.pointers = relative, pointers
         self.glyph, self.style = nn.Embedding(len(glyphs) + 1, width), nn.Embedding(styles, width)
+        self.feature = nn.Sequential(nn.RMSNorm(features, 1e-6), nn.Linear(features, width)) if features else None
         self.place = nn.Linear(8 * FREQUENCIES, width)
         self.pair = nn.Sequential(nn.Linear(8 * PAIR_FREQUENCIES, PAIR_WIDTH), nn.GELU())
         self.pair_bias = nn.Linear(PAIR_WIDTH, encoder * heads, bias=False)
@@ -173,16 +184,25 @@ class SymbolsDecoder(nn.Module):
 
     def encode(self, classes_BN: Tensor, styles_BN: Tensor, boxes_BN4: Tensor, real_BN: Tensor) -> Memory:
         """Encode glyphs, sorted from left to right, as a `Memory`. real: False where a row is filled up."""
+        return self._encode(self.glyph(classes_BN) + self.style(styles_BN), boxes_BN4, real_BN)
+
+    def encode_features(self, features_BNF: Tensor, boxes_BN4: Tensor, real_BN: Tensor) -> Memory:
+        """Encode cells of an image, sorted from left to right, by their features."""
+        return self._encode(cast(nn.Module, self.feature)(features_BNF), boxes_BN4, real_BN)
+
+    def _encode(self, seen_BND: Tensor, boxes_BN4: Tensor, real_BN: Tensor) -> Memory:
         corners = boxes_BN4[..., :2].masked_fill(~real_BN[..., None], torch.inf).amin(1, keepdim=True)
         x0, y0, x1, y1 = (boxes_BN4 - torch.cat([corners, corners], -1)).masked_fill(~real_BN[..., None], 0).unbind(-1)
         places = torch.stack([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], -1)
-        x = self.glyph(classes_BN) + self.style(styles_BN) + self.place(_fourier(places, FREQUENCIES, LONGEST))
-        edges = (x0 + x1) / 2, y0, y1
-        between = [edge[:, None] - edge[:, :, None] for edge in edges]  # of glyph j as seen from glyph i
-        seen = torch.stack([*between, x0[:, None] - x1[:, :, None]], -1)
-        pairs = self.pair(_fourier(seen, PAIR_FREQUENCIES, PAIR_LONGEST))
+        x = seen_BND + self.place(_fourier(places, FREQUENCIES, LONGEST))
         mask = torch.zeros(real_BN.shape, device=x.device).masked_fill(~real_BN, -1e4)[:, None, None]
-        biases = self.pair_bias(pairs).permute(0, 3, 1, 2).chunk(len(self.encoder), 1)
+        pairs, biases = x.new_zeros(0), (x.new_zeros(1),) * len(self.encoder)
+        if self.relative:
+            edges = (x0 + x1) / 2, y0, y1
+            between = [edge[:, None] - edge[:, :, None] for edge in edges]  # of glyph j as seen from glyph i
+            seen = torch.stack([*between, x0[:, None] - x1[:, :, None]], -1)
+            pairs = self.pair(_fourier(seen, PAIR_FREQUENCIES, PAIR_LONGEST))
+            biases = self.pair_bias(pairs).permute(0, 3, 1, 2).chunk(len(self.encoder), 1)
         position = torch.arange(x.shape[1], device=x.device)
         for layer, bias in zip(self.encoder, biases, strict=True):
             layer = cast(Layer, layer)
@@ -194,16 +214,17 @@ class SymbolsDecoder(nn.Module):
         return Memory(states, mask, pairs, cross)
 
     def inputs(self, memory: Memory, steps_BT: Tensor) -> Tensor:
-        """Return embeddings of written steps: those below S are structure, S + k is glyph k."""
+        """Return embeddings of written steps: those below S are structure, S + k is glyph k (or class k)."""
         structure = len(self.structure)
         at = (steps_BT - structure).clamp_min(0)
-        glyph = self.written(memory.states.gather(1, at[..., None].expand(-1, -1, self.width)))
+        pointed = at[..., None].expand(-1, -1, self.width)
+        glyph = self.written(memory.states.gather(1, pointed)) if self.pointers else self.glyph(at)
         return torch.where((steps_BT < structure)[..., None], self.step(steps_BT.clamp_max(structure - 1)), glyph)
 
     def logits(
         self, memory: Memory, inputs_BT: Tensor, last_BT: Tensor, used_BTN: Tensor, cache: list[Any] | None = None
     ) -> Tensor:
-        """Return logits (B, T, S + N) of the next step.
+        """Return logits (B, T, S + N) of the next step; without pointers one for each class in place of each glyph.
 
         Args:
             inputs_BT: the step before each; `inputs` says how steps are numbered.
@@ -227,15 +248,17 @@ class SymbolsDecoder(nn.Module):
             cross, norm = cast(Attention, layer.cross), cast(nn.RMSNorm, layer.norm_cross)
             x = layer.feed(x + cross(norm(x), *memory.cross[k], memory.mask))
         x = self.norm_out(x)
-        return torch.cat([F.linear(x, self.step.weight).float(), self._pointers(memory, x, last_BT, used_BTN)], -1)
+        ink = self._point(memory, x, last_BT, used_BTN) if self.pointers else F.linear(x, self.glyph.weight).float()
+        return torch.cat([F.linear(x, self.step.weight).float(), ink], -1)
 
-    def _pointers(self, memory: Memory, x_BTD: Tensor, last_BT: Tensor, used_BTN: Tensor) -> Tensor:
+    def _point(self, memory: Memory, x_BTD: Tensor, last_BT: Tensor, used_BTN: Tensor) -> Tensor:
         """Scores (B, T, N): what the step looks for, and where it looks from the glyph that was written last."""
         scores = self.point(x_BTD) @ self.pointed(memory.states).transpose(1, 2) / math.sqrt(self.width)
-        index = last_BT.clamp_min(0)[..., None, None].expand(-1, -1, *memory.pairs.shape[2:])
-        pairs_BTNP = memory.pairs.gather(1, index)
-        from_last = (pairs_BTNP @ self.point_pair(x_BTD)[..., None])[..., 0] * (last_BT >= 0)[..., None]
-        return (scores + from_last).float().masked_fill(used_BTN | (memory.mask[:, 0] < 0), -1e4)
+        if self.relative:
+            index = last_BT.clamp_min(0)[..., None, None].expand(-1, -1, *memory.pairs.shape[2:])
+            pairs_BTNP = memory.pairs.gather(1, index)
+            scores = scores + (pairs_BTNP @ self.point_pair(x_BTD)[..., None])[..., 0] * (last_BT >= 0)[..., None]
+        return scores.float().masked_fill(used_BTN | (memory.mask[:, 0] < 0), -1e4)
 
 
 def _fourier(values: Tensor, count: int, longest: float) -> Tensor:

@@ -130,6 +130,8 @@ class FormulaTask:
     def __init__(self, model: VaryForConditionalGeneration, stage: Stage, context: TaskContext, state: dict[str, Any]):
         if model.symbols_decoder is None:
             raise ConfigError(f"stage {stage.name!r}: this model has no symbols decoder")
+        if not model.symbols_decoder.pointers:
+            raise ConfigError(f"stage {stage.name!r}: this model's symbols decoder has no pointers to write with")
         self.decoder, self.device = model.symbols_decoder, context.device
         self.stage, self.context = stage, context
         self.metrics: dict[str, float] = {}

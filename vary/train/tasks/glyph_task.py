@@ -126,6 +126,24 @@ def _neighbours(cell: tuple[int, int], place: tuple[float, float], grid: tuple[i
             yield near
 
 
+def glyph_losses(head: GlyphHead, found: GlyphMap, batch: GlyphBatch) -> tuple[dict[str, Tensor], Tensor]:
+    """Return means over the cells and glyphs of a batch, and logits of the classes of its glyphs."""
+    image, cell = batch.at.T
+    asked = batch.gate >= 0
+    wanted = batch.gate.clamp_min(0).float()
+    weight = torch.where(wanted > 0, 1.0, BLANK_WEIGHT) * asked
+    gate = F.binary_cross_entropy_with_logits(found.gate, wanted, weight, reduction="sum") / weight.sum()
+    logits = head.classes(found.features[image, cell]).float()
+    apart = (found.boxes[image, cell] - batch.boxes).abs().clamp_max(4 * BOX_UNIT) / BOX_UNIT
+    losses = {
+        "gate": gate,
+        "class": F.cross_entropy(logits, batch.classes),
+        "style": F.cross_entropy(found.styles[image, cell], batch.styles),
+        "box": apart.mean(),
+    }
+    return losses, logits
+
+
 class GlyphTask:
     """Losses of gate, class, style and box; held-out glyphs come from documents that training never sees."""
 
@@ -164,21 +182,8 @@ class GlyphTask:
     def losses(self, batch: GlyphBatch) -> tuple[dict[str, Tensor], float]:
         """Return means over cells and glyphs; every batch has the weight of its glyphs."""
         batch = batch.to(self.device)
-        found, _ = self._find(batch)
-        image, cell = batch.at.T
-        asked = batch.gate >= 0
-        wanted = batch.gate.clamp_min(0).float()
-        weight = torch.where(wanted > 0, 1.0, BLANK_WEIGHT) * asked
-        gate = F.binary_cross_entropy_with_logits(found.gate, wanted, weight, reduction="sum") / weight.sum()
-        logits = self.head.classes(found.features[image, cell]).float()
-        apart = (found.boxes[image, cell] - batch.boxes).abs().clamp_max(4 * BOX_UNIT) / BOX_UNIT
+        losses, logits = glyph_losses(self.head, self._find(batch)[0], batch)
         self.metrics = {"accuracy": float((logits.argmax(-1) == batch.classes).float().mean())}
-        losses = {
-            "gate": gate,
-            "class": F.cross_entropy(logits, batch.classes),
-            "style": F.cross_entropy(found.styles[image, cell], batch.styles),
-            "box": apart.mean(),
-        }
         return losses, float(len(batch.classes))
 
     def size(self, batch: GlyphBatch) -> tuple[int, int, list[str]]:
