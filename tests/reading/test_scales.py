@@ -109,6 +109,13 @@ def test_an_uncertain_cell_of_a_table_is_kept(text, left, top, sure, kept) -> No
     assert len(find_texts([*cells, doubted])) == len(cells) + kept
 
 
+@pytest.mark.parametrize(("sure", "top", "kept"), [(0.5, 12, False), (0.8, 12, True), (0.5, 22, True)])
+def test_a_doubted_line_over_certain_ones_is_their_echo(sure, top, kept) -> None:
+    certain = [cell("harbour", (10, 10, 90, 20), 0.95), cell("captain", (10, 22, 60, 32), 0.95)]
+    doubted = cell("-.>2*", (10, top, 90, top + 20), sure)
+    assert len(find_texts([*certain, doubted])) == 2 + kept
+
+
 def test_what_reads_upright_is_judged_by_its_own_characters() -> None:
     """A row of misread sideways words has its middle in one of them, and its characters elsewhere."""
     size = (400, 300)

@@ -53,8 +53,19 @@ def is_text(line: TextLine) -> bool:
 
 
 def find_texts(lines: Sequence[TextLine]) -> list[TextLine]:
-    """Return the lines that are text, and uncertain cells of a row and a column of such."""
-    sure = [line for line in lines if is_text(line)]
+    """Return the lines that are text, and uncertain cells of a row and a column of such.
+
+    A doubted line is no text where certain ones have most of its place: it is them at another scale.
+    """
+    certain = np.array([line.box for line in lines if _mean(line) >= CERTAIN]).reshape(-1, 4)
+
+    def is_echo(line: TextLine) -> bool:
+        x0, y0, x1, y1 = line.box
+        wide = np.minimum(certain[:, 2], x1) - np.maximum(certain[:, 0], x0)
+        high = np.minimum(certain[:, 3], y1) - np.maximum(certain[:, 1], y0)
+        return float((wide.clip(0) * high.clip(0)).sum()) > 0.5 * (x1 - x0) * (y1 - y0)
+
+    sure = [line for line in lines if is_text(line) and (_mean(line) >= PROOF[0] or not is_echo(line))]
     boxes = np.array([line.box for line in sure]).reshape(-1, 4)
     short = np.array([len(line.text) <= LONGEST_PEER for line in sure], bool)
 
