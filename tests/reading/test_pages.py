@@ -5,6 +5,7 @@ The second page of the PDF is empty: it is `blank` without being read.
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -215,3 +216,19 @@ def test_small_type_on_a_large_sheet_is_looked_at_again(tmp_path, nano, monkeypa
     (page,) = read_pages(path, nano)
     assert page.status == "ok"
     assert all(line in " ".join(page.text.split()) for line in lines), page.text
+
+
+def test_small_type_on_a_page_of_large_type_is_read(tmp_path, nano, monkeypatch) -> None:
+    """At the size of the large type a line of small type reads as dashes; the page is drawn larger for it."""
+    lines = [
+        (360, 100, "Gulls"),
+        (282, 60, "North pier"),
+        (250, 24, "Ships of the bay"),
+        (230, 6, "Copies are sent each year"),
+    ]
+    path = pdf_of(tmp_path / "sizes.pdf", ["".join(show(text, 40, y, size) for y, size, text in lines)], (620, 500))
+    monkeypatch.setattr(nano, "uses_layer", False)
+    (page,) = read_pages(path, nano)
+    *large, small = [line.text for line in page.lines]
+    assert large == [text for *_, text in lines[:-1]]
+    assert SequenceMatcher(None, small, lines[-1][2]).ratio() > 0.9, small

@@ -34,6 +34,7 @@ from .reader import Reader
 FIRST_DPI = 112.0  # 10-point type is 15.6 px high, which the nano model reads best
 FIRST_PIXELS = 300_000, 5_000_000  # for pages whose unit is no real point: pixels, or fractions of an inch
 SCALES = 50 / FIRST_DPI, 400 / FIRST_DPI  # of the second image; the reader resizes by what is left
+LARGE, FINE = 0.75, 1.5  # scale of pages of large type; of FIRST_DPI, for the smaller type on them
 BLANK_RANGE = 8  # grey levels: a page with less contrast than this shows nothing
 NOISE = 0.65  # squared difference of neighbours over twice the variance: 1 for white noise, up to 0.5 for type in it
 TILE = 64  # px
@@ -109,7 +110,9 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
     straight = straighten(image, turn)
     scale = reader.wanted_scale(straight) * factor
     if dpi and scale != 1.0:
-        least = 1.0 if isinstance(reader, Reader) else SCALES[0]  # a Reader also seeks smaller type in the image
+        least = SCALES[0]
+        if isinstance(reader, Reader):  # it also seeks smaller type in the image
+            least = FINE if scale < LARGE else 1.0
         wanted = dpi * scale
         image, used = source.image(number, dpi * min(SCALES[1], max(least, scale)))
         whole = image.size

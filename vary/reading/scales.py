@@ -123,7 +123,8 @@ def is_read(line: TextLine, factor: float = 1.0) -> bool:
         line: a line.
         factor: pixels of the line per pixel of the image in which it was read.
     """
-    return len(line.text) > 2 and line.em_px >= EM_FINE * factor and _mean(line) >= PROOF[0]
+    shown = len(line.text) > 2 and any(map(str.isalnum, line.text))  # a line of small type looks like dashes
+    return shown and line.em_px >= EM_FINE * factor and _mean(line) >= PROOF[0]
 
 
 def erase(pixels_HW: np.ndarray, lines: list[TextLine]) -> None:
