@@ -24,6 +24,13 @@ def test_entries_with_hanging_indents_are_paragraphs_of_their_own() -> None:
     assert texts(*lines) == [f"{name} {WIDE} and its last words." for name in names]
 
 
+def test_an_entry_apart_from_others_keeps_its_indented_row() -> None:
+    entry = [line(f"Adams 1931 {WIDE}", 10, 60), line("and its last words.", 34, 78)]
+    assert texts(*entry) == [f"Adams 1931 {WIDE} and its last words."]
+    paragraph = [line(f"Adams 1931 {WIDE}.", 10, 60), line("Another begins.", 34, 78)]
+    assert len(texts(*paragraph)) == 2
+
+
 @pytest.mark.parametrize("indent", [30, 40])
 def test_clauses_keep_their_rows_that_hang_behind_their_numbers(indent) -> None:
     clause = f"{WIDE} and its words."

@@ -295,3 +295,27 @@ def test_a_column_that_begins_above_the_other_keeps_its_first_lines(earlier, gap
     tops = {"l": 200.0, "r": 200.0 + STEP * earlier} if side == "left" else {"l": 200 + STEP * earlier, "r": 200.0}
     lines += column("l", 12, 40, tops["l"]) + column("r", 12, 400, tops["r"])
     assert rows_of(lines) == [["abstract1"], ["abstract0"], *names("l", 12), *names("r", 12)]
+
+
+def texts_of(lines: list[TextLine]) -> list[str]:
+    return [
+        piece.text.split()[0] for block in order_blocks(shuffled(lines)) for row in block.rows for piece in row.pieces
+    ]
+
+
+def test_a_centred_line_above_two_blocks_is_in_none_of_them() -> None:
+    lines = [line("middle-of-the-page-x", 220, 60), *column("a", 4, 20, 100, 26), *column("b", 4, 340, 100, 24)]
+    assert texts_of(lines) == ["middle-of-the-page-x", *(f"{side}{k}" for side in "ab" for k in range(4))]
+
+
+def test_a_title_next_to_nothing_ends_what_stands_side_by_side() -> None:
+    title = line("Sensor", 20, 80, 2 * EM)
+    lines = [*column("a", 1, 20, 40, 12), *column("b", 1, 400, 40, 12), title]
+    lines += [*column("c", 4, 20, 130, 30), *column("d", 4, 400, 130, 30)]
+    assert texts_of(lines) == ["a0", "b0", "Sensor", *(f"{side}{k}" for side in "cd" for k in range(4))]
+
+
+def test_wide_level_white_ends_what_stands_side_by_side() -> None:
+    lines = [*column("a", 4, 20, 40, 30), *column("b", 4, 400, 40, 30)]
+    lines += [*column("c", 4, 20, 200, 30), *column("d", 4, 400, 200, 30)]
+    assert texts_of(lines) == [f"{side}{k}" for side in "abcd" for k in range(4)]

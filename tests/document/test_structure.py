@@ -385,3 +385,59 @@ def test_words_whose_narrow_letters_are_narrow_are_no_typewriter_type(narrower, 
         ]
     found = page(block(*lines))
     assert (f"`{words}`" in Document("a", "m", [found]).markdown()) == (stays or writer == "layer")
+
+
+def test_a_listing_keeps_its_columns_and_empty_lines() -> None:
+    texts = ["def load(path):", "    return 1  # none", "", "print(load(1))"]
+    lines = []
+    for k, text in enumerate(texts):
+        words = text.split()
+        one = line(" ".join(words), 30, 20 + 18 * k) if words else None
+        if one is not None:  # blanks are one character, as they are read
+            starts = [text.index(word) for word in words]
+            at, places = 0, {}
+            for word, start in zip(words, starts, strict=True):
+                places[at] = 30.0 + STEP * start
+                at += len(word) + 1
+            one = line(one.text, 30 + STEP * starts[0], 20 + 18 * k, at=places)
+            one.styles = [(0, len(one.text), "mono")]
+            lines.append(one)
+    (code, _) = page(block(*lines), PROSE).blocks
+    assert (code.kind, code.text) == ("code", "\n".join(texts))
+
+
+def test_an_addressee_in_bold_is_no_heading() -> None:
+    address = block(
+        bold("Deliver to", 10, 60), *(line(t, 10, 78 + 18 * k) for k, t in enumerate(("Shed 3", "Wenatchee")))
+    )
+    assert "heading" not in kinds(page(address, PROSE))
+
+
+def test_a_numbered_line_in_bold_above_a_table_is_a_heading() -> None:
+    table = Block([line("a 1", 10, 90)], (10, 90, 300, 140), "table", cells=[["a", "1"]])
+    assert kinds(page(block(bold("3. Actions", 10, 60)), table, PROSE))[:2] == ["heading", "table"]
+    assert kinds(page(block(bold("Actions", 10, 60)), table, PROSE))[:2] == ["text", "table"]
+
+
+def test_text_above_a_long_listing_in_smaller_type_is_no_heading() -> None:
+    code = [line("value = add(value, 1)", 10, 300 + 14 * k, 11) for k in range(12)]
+    for one in code:
+        one.styles = [(0, len(one.text), "mono")]
+    found = page(block(line("Run it in this folder:", 10, 60)), block(*code))
+    assert kinds(found) == ["text", "code"]
+
+
+def test_labels_in_bold_begin_lines() -> None:
+    lines = [line("Present: A. Dunmore, F. Iqbal, S. Lindgren and T. Moss", 10, 60), line("Apologies: R. Peel", 10, 78)]
+    for one in lines:
+        one.styles = [(0, one.text.index(":") + 1, "bold")]
+    assert block(*lines).text.count("\n") == 1
+
+
+def test_items_with_small_letters_and_names_behind_numbers() -> None:
+    lines = [line("a. leave the desk at once", 10, 60), line("b. call the steward", 10, 78)]
+    assert kinds(page(block(*lines), PROSE))[0] == "list"
+    words = "[1] K. Ito and S. Bauer. On the place of loggers in nets"
+    entry = block(line(words, 10, 60), line("under demand that nobody knows", 10 + 4 * STEP, 78))
+    (found, _) = page(entry, PROSE).blocks
+    assert (found.kind, len(found.lines)) == ("list", 2)

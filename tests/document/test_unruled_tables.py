@@ -326,3 +326,44 @@ def test_an_index_in_two_columns_is_no_table(level: int) -> None:
     text = " ".join(page.text.split())
     order = ["above", *left, "east", *right]
     assert sorted(order, key=text.index) == order
+
+
+def test_a_name_centred_over_a_column_of_names_is_no_column() -> None:
+    body = [["Harbour line", "214", "17"], ["Airport line", "168", "25"], ["Campus line", "192", "38"]]
+    lines = [*row(58, (130, "Line"), (320, "Late"), (440, "Sum")), *placed(body, [10, 330, 440])]
+    assert tables(laid_out(*lines))[0].cells == [["Line", "Late", "Sum"], *body]
+
+
+def test_names_of_columns_that_stand_close_are_the_head() -> None:
+    body = [["1", "Removal of the rollers", "18"], ["2", "New bearings", "144"], ["3", "Test with a load", "64"]]
+    lines = [line("Pos. Work", 10, 58), line("Hours", 400, 58), *placed(body, [10, 50, 400])]
+    assert tables(laid_out(*lines))[0].cells == [["Pos.", "Work", "Hours"], *body]
+
+
+def test_labels_and_values_in_two_rows_are_a_table() -> None:
+    rows = [["Opening", "Paid in", "Paid out"], ["1,204.17", "2,910.00", "1,866.43"]]
+    assert [one.cells for one in tables(laid_out(*placed(rows, [10, 210, 410])))] == [rows]
+    words = [["Opening", "Paid in", "Paid out"], ["Monday", "never", "Tuesday"]]
+    assert not tables(laid_out(*placed(words, [10, 210, 410])))
+
+
+def test_an_address_beside_a_table_is_no_column_of_it() -> None:
+    pairs = [["Number", "RE-418"], ["Date", "14.04.2026"], ["Customer", "10782"], ["Due", "28.04.2026"]]
+    address = ["Frau", "Annette Kroger", "Am Graben 17", "24937 Flensburg"]
+    lines = placed([[a, *b] for a, b in zip(address, pairs, strict=True)], [10, 300, 420])
+    assert [one.cells for one in tables(laid_out(*lines))] == [pairs]
+
+
+def test_a_table_of_amounts_with_one_name_for_both_sides_becomes_two() -> None:
+    boats = [["Boats", "A day"], ["Single canoe", "28.00"], ["Trailer", "15.00"], ["Paddle", "3.50"]]
+    wheels = [["Bicycles", "A day"], ["City bike", "14.00"], ["Child seat", "4.50"], ["Helmet", "3.00"]]
+    lines = [*placed(boats, [10, 220]), *placed(wheels, [290, 500])]
+    assert [one.cells for one in tables(laid_out(*lines))] == [boats, wheels]
+
+
+def test_a_head_of_more_columns_begins_another_table() -> None:
+    items = [["Brown bread", "4.90"], ["Apples", "3.84"], ["Cheese", "6.51"], ["Sum", "15.25"]]
+    taxes = [["Tax", "Net", "Gross"], ["10", "13.86", "15.25"]]
+    below = [replace(one, boxes=one.boxes + np.array([0, 88, 0, 88])) for one in placed(taxes, [10, 200, 400])]
+    lines = [*placed(items, [10, 400]), *below]
+    assert [one.cells for one in tables(laid_out(*lines))] == [items, taxes]

@@ -25,7 +25,7 @@ Span = tuple[int, int, str]  # characters [start, end) of a text, and a name of 
 ITEM = re.compile(
     r"[•‣▪●○◦■□◆❖▶►➢➤] ?|\[\d{1,3}\] |[–·] |\* (?!(?i:correspond|e-?mail|equal|these authors|p ?[<≤=]))|"
     r"\. (?![. ])|- (?=\S)|\(?(?:(?:\d|[1-9]\d)[.)]|[a-z]\)) |"
-    r"[a-h]\. (?=[A-ZÀ-Þ][a-zß-ÿ])"
+    r"[a-h]\. (?=[A-ZÀ-Þa-zß-ÿ][a-zß-ÿ])"
 )  # the mark that begins a list item
 DOUBTFUL = 0.88  # mean confidence of a page below which it gets a warning; docs/results.md lists pages of all kinds
 HYPHENS = ("-", "\u2010", "\u00ad")  # at the end of a line

@@ -18,11 +18,14 @@ from .orientation import MAX_SKEW
 ADDRESS = re.compile(r"\w[@.]\w")
 RULE = re.compile(r"([-=*~#+])\1{3,}")  # a row of one sign, which is typed as a rule
 NOTE = 0.93  # height of the lines of a note, as a share of the text's
+MAX_EMPTY = 2  # empty lines in a row, in a listing
 SHORT_LINES = 24  # width of a block of lines that each stand for themselves, in heights of its lines
 
 
 def styled_text(block: Block) -> tuple[str, list[Span]]:
     """Return the text of a block and the spans of its styles. A style continues from one line into the next."""
+    if block.kind == "code":
+        return code_text(block.lines), []
     left, right = block.box[0], block.box[2]
     if block.angle:
         ends = [end for line in block.lines for end in _ends(line, block.angle)]
@@ -36,12 +39,12 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
         elif block.kind == "list" and not ITEM.match(line.text) and not text.endswith(HYPHENS):
             text += " "
         elif (
-            block.kind == "code"
-            or separate
+            separate
             or right - _ends(before, block.angle)[1] > max(0.15 * (right - left), _first_word(line, block.angle))
             or ITEM.match(line.text)
             or any(RULE.fullmatch(one.text) for one in (before, line))
             or LEADER.search(before.text)
+            or _begins_with_label(line)
         ):
             text += "\n"
         elif text.endswith(HYPHENS) and text[-2:-1].isalpha() and line.text[:1].islower():
@@ -51,11 +54,17 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
             pass
         else:
             text += " "
-        text += " " * _indent(block, line) if block.kind == "code" else ""
         for start, end, style in [*line.styles, *((a, b, LINK + target) for a, b, target in line.links)]:
             _add_span(spans, (start + len(text), end + len(text), style), text)
         text += line.text
     return text, spans
+
+
+def _begins_with_label(line: Line) -> bool:
+    """Return whether a line begins with a label in bold type, such as `Present:`, and goes on in another."""
+    return any(
+        not a and style == "bold" and ":" in (line.text[b - 1 : b], line.text[b : b + 1]) for a, b, style in line.styles
+    )
 
 
 Part = tuple[list[Block], str]  # a text, and the blocks that it is of
@@ -280,9 +289,36 @@ def is_of_short_lines(block: Block) -> bool:
     return short and not hyphens and not any(ch.islower() for ch in starts)
 
 
-def _indent(block: Block, line: Line) -> int:
-    """Return the number of spaces before a line of code, by its distance from the block's left edge."""
-    return round((line.box[0] - block.box[0]) / max(1.0, (line.box[2] - line.box[0]) / max(1, len(line.text))))
+def code_text(lines: list[Line]) -> str:
+    """Return a listing with its blanks and empty lines: each word in the column in which it is printed."""
+    middles = [(line.box[1] + line.box[3]) / 2 for line in lines]
+    steps = [b - a for a, b in pairwise(middles)] or [1.0]
+    words = [(line, k, len(word)) for line in lines for k, word in _words(line)]
+    spans = [(_centre(line, k + long - 1) - _centre(line, k), long - 1) for line, k, long in words if long > 1]
+    pitch = sum(width for width, _ in spans) / max(1, sum(count for _, count in spans))
+    step, left = (
+        max(1.0, sorted(steps)[(len(steps) - 1) // 2]),
+        min((_centre(line, k) for line, k, _ in words), default=0.0),
+    )
+    texts: list[str] = []
+    for line, above in zip(lines, [step, *steps], strict=False):
+        texts += [""] * min(MAX_EMPTY, round(above / step) - 1)
+        text = ""
+        for k, word in _words(line):
+            column = round((_centre(line, k) - left) / pitch) if pitch else 0
+            text += " " * max(column - len(text), bool(text)) + word
+        texts.append(text or line.text)
+    return "\n".join(texts)
+
+
+def _centre(line: Line, k: int) -> float:
+    x0, _, x1, _ = line.characters[k]
+    return (x0 + x1) / 2
+
+
+def _words(line: Line) -> list[tuple[int, str]]:
+    """Return the words of a line with their places in it; none where its characters have no boxes."""
+    return [(found.start(), found[0]) for found in re.finditer(r"\S+", line.text if line.characters else "")]
 
 
 def _own_hyphen(before: str, after: str) -> bool:

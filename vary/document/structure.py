@@ -28,7 +28,8 @@ MAX_HEADING = 200  # characters
 _NUMBER = re.compile(r"(\d+(?:\.\d+)*)\.?\s+(?=[^\W\d])")
 _CELLS = re.compile(r"(?<! ) {2,}(?! )")  # the reader writes two blanks between cells
 MAX_BOLD, BOLD_LINES = 100, 2  # characters and lines of a heading in bold
-_MARK = re.compile(rf"(?:{ITEM.pattern})\s*(?:\(?(?:[IVXivx]+|[A-Za-z]|\d+)[.)] )?")  # of an item, with its label
+_LABEL = r"(?<=[^\w\]).]\s)\(?(?:[IVXivx]+|[A-Za-z]|\d+)[.)] "  # behind a bullet; behind a number it is a name
+_MARK = re.compile(rf"(?:{ITEM.pattern})\s*(?:{_LABEL})?")  # of an item, with its label
 PARTED = 14  # characters before wide white in a heading: its number
 SENTENCE = 6  # words of running text
 HANG = 1.2  # indent of the meaning below a term, as a multiple of the size
@@ -55,7 +56,8 @@ def find_structure(page: Page, evidence: Evidence | None = None) -> None:
     """
     if not page.blocks:
         return
-    body = _body_size([line for block in page.blocks if block.kind != "figure" for line in block.lines])
+    lines = [line for block in page.blocks if block.kind != "figure" for line in block.lines]
+    body = _body_size([line for line in lines if not _is_fixed(line)] or lines)
     _drop_common_style(page.lines)
     if evidence is not None:
         add_links(page.lines, evidence.links)
@@ -217,8 +219,8 @@ def _with_code(blocks: list[Block], large: float) -> list[Block]:
 
 
 def _code_lines(lines: list[Line]) -> set[int]:
-    """Return the ids of lines of code: nine tenths in fixed-width type. A short line needs code next to it."""
-    fixed = [_count_in_style(line, "mono") >= 0.9 * len(line.text) > 0 for line in lines]
+    """Return the ids of lines of code, in fixed-width type. A short line needs code next to it."""
+    fixed = [_is_fixed(line) for line in lines]
     code = {k for k, line in enumerate(lines) if fixed[k] and len(line.text) > 5}
     for order in (range(len(lines)), reversed(range(len(lines)))):
         before: int | None = None
@@ -230,6 +232,11 @@ def _code_lines(lines: list[Line]) -> set[int]:
         code.remove(k)
         lines[k].styles = [span for span in lines[k].styles if span[2] != "mono"]
     return {id(lines[k]) for k in code}
+
+
+def _is_fixed(line: Line) -> bool:
+    """Return whether nine tenths of a line are in fixed-width type."""
+    return _count_in_style(line, "mono") >= 0.9 * len(line.text) > 0
 
 
 def _is_plain(line: Line) -> bool:
@@ -295,20 +302,21 @@ def _is_bold_heading(block: Block, below: Block) -> bool:
     single = block.kind == "list" and len(block.lines) == 1 and _NUMBER.match(text) is not None
     if not (block.kind == "text" or single) or not 0 < len(block.lines) <= BOLD_LINES:
         return False
-    if below.kind not in ("text", "list"):
+    if below.kind not in ("text", "list") and not (below.kind in (*REGIONS, "code") and _NUMBER.match(text)):
         return False
     if not 1 < len(text) <= MAX_BOLD or text[-1] in ".,;:" or _CELLS.search(text) or CAPTION.match(text):
         return False
     if (
         not any(ch.isalpha() for ch in text)
         or _bold_share(block.lines, _number_end(text)) < 0.9
-        or _bold_share(below.lines) > 0.5
+        or (below.kind in ("text", "list") and _bold_share(below.lines) > 0.5)
     ):
         return False
     hang = HANG if _NUMBER.match(text) is None else 3.0  # a term stands to the left of its meaning
     beside = -hang * size < block.box[0] - below.box[0] < 3 * size or below.kind == "list"
     near = 0 < below.box[1] - block.lines[-1].box[1] < 3.5 * size and beside
-    return near and (_NUMBER.match(text) is not None or below.kind == "list" or len(below.lines) > 1)
+    runs_on = len(below.lines) > 1 and not is_of_short_lines(below)  # an address has its addressee above it
+    return near and (_NUMBER.match(text) is not None or below.kind == "list" or runs_on)
 
 
 def _number_end(text: str) -> int:

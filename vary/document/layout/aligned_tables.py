@@ -18,6 +18,7 @@ from ...io.box import Box, union
 from ..elements import ITEM
 from ..lines import PageRegion, TextLine
 from .cells import (
+    BLANK_EM,
     LEADER,
     CellTable,
     PrintedRow,
@@ -32,7 +33,7 @@ from .cells import (
     row_cells,
     rows_by_height,
 )
-from .side_by_side import is_keyed, split_side_by_side
+from .side_by_side import find_pairs, is_keyed, split_side_by_side
 
 MIN_ROWS = 3
 STEP_EM = 3.2  # between rows
@@ -43,6 +44,7 @@ NEXT = 1.1  # step to a further line of a cell, as a multiple of the step betwee
 LARGER = 1.25  # type of a title, as a multiple of the table's
 NOTE_STEP, NOTE_EM = 1.2, 2.0  # from a table to a note below it, as a multiple of its step; widest blank of a note
 TITLE_STEP = 2.0  # from a title to the table, as a multiple of the step between rows
+NAMED = 0.6  # least share of the columns that a row of names has a piece above
 FILLED = 0.4  # least share of places with text
 APART_EM = 1.5  # between rows of words that are a table
 SHORT = 2  # words in a cell of a table of words
@@ -78,6 +80,8 @@ def find_aligned_tables(
                 regions = list(_regions(run, rows, em, across=across))
                 found += regions
                 run = [] if regions else run[_first_wider(run) :]
+        taken = {id(line) for region in found for line in region.lines}
+        found += find_pairs(rows_by_height(line for line in zone if id(line) not in taken))
     return found
 
 
@@ -185,7 +189,7 @@ def _runs(rows: list[PrintedRow], em: float) -> Iterator[list[PrintedRow]]:
 
 
 def _split_at_heads(run: list[PrintedRow], rules: Sequence[Box]) -> list[list[PrintedRow]]:
-    """Return the parts of a run that begin with a head: names of columns above a level rule and numbers."""
+    """Return the parts of a run that begin with a head: names above numbers, with a rule below or few cells above."""
     left, _, right, _ = union(row.box for row in run)
     wide = np.array([(rule[1], min(rule[2], right) - max(rule[0], left)) for rule in rules]).reshape(-1, 2)
     wide = wide[wide[:, 1] > 0]
@@ -194,7 +198,9 @@ def _split_at_heads(run: list[PrintedRow], rules: Sequence[Box]) -> list[list[Pr
         between = (wide[:, 0] > run[k].middle) & (wide[:, 0] < run[k + 1].middle)
         names, values = ([one.text for one in run[j].stretches] for j in (k, k + 1))
         numbers = sum(map(is_numeric, values))
-        if wide[between, 1].sum() > LEVEL * (right - left) and len(names) > 2 and not any(map(is_numeric, names)):
+        ruled = wide[between, 1].sum() > LEVEL * (right - left)
+        wider = len(names) > max(len(row.stretches) for row in run[edges[-1] : k]) and len(values) >= len(names)
+        if (ruled or wider) and len(names) > 2 and not any(map(is_numeric, names)):
             edges += [k] if k - edges[-1] >= MIN_ROWS and 2 * numbers >= len(values) else []
     return [run[a:b] for a, b in pairwise([*edges, len(run)])]
 
@@ -228,10 +234,18 @@ def _without_titles(rows: list[PrintedRow]) -> list[PrintedRow]:
         usual = float(np.median([b - a for a, b in pairwise(full)] or [np.inf]))
         larger = rows[0].em > LARGER * float(np.median([row.em for row in rows[1:]]))
         far = rows[1].middle - rows[0].middle > TITLE_STEP * usual
-        if not larger and not far and not _runs_over(rows[0], rows[1:]):
+        if not larger and not far and (not _runs_over(rows[0], rows[1:]) or _names_columns(rows[0], rows[1:])):
             break
         rows = rows[1:]
     return rows
+
+
+def _names_columns(row: PrintedRow, below: list[PrintedRow]) -> bool:
+    """Return whether a row of close words has one piece above each of most columns of the rows below."""
+    strips = find_strips(below, row.em)
+    places = row_cells(row, strips, BLANK_EM)
+    names = all(a == b and not is_numeric(text) for a, b, text in places)
+    return names and len(places) > max(2, NAMED * (len(strips) + 1))
 
 
 def _without_notes(rows: list[PrintedRow]) -> list[PrintedRow]:
@@ -289,7 +303,7 @@ def _from_head(rows: list[PrintedRow], strips: Strips) -> list[PrintedRow]:
 def _is_table(rows: list[PrintedRow], strips: Strips, table: CellTable) -> bool:
     """Return whether rows in columns are a table, not text in columns."""
     cells = table.cells
-    wide, filled = len(strips) + 1, sum(bool(text) for row in cells for text in row)
+    wide, filled = len(cells[0]), sum(bool(text) for row in cells for text in row)
     several = sum(sum(map(bool, row)) > 1 for row in cells)
     if several < MIN_ROWS or filled < FILLED * len(cells) * wide:
         return False
@@ -298,7 +312,8 @@ def _is_table(rows: list[PrintedRow], strips: Strips, table: CellTable) -> bool:
         return False
     if any(text in OPERATORS for column in columns for text in column):
         return False  # a formula
-    if all(ITEM.match(f"{text} ") or text.startswith("[") for text in columns[0]) and wide == 2:
+    marks = all(ITEM.match(f"{text} ") or text.startswith("[") for text in columns[0])
+    if marks and (wide == 2 or not any(ch.isalnum() for text in columns[0] for ch in text)):
         return False  # a list, references
     leaders = sum(LEADER.search(one.line.text) is not None for row in rows for one in row.stretches[:1])
     if wide == 2 and leaders > 0.5 * len(rows):
@@ -314,7 +329,8 @@ def _is_table(rows: list[PrintedRow], strips: Strips, table: CellTable) -> bool:
         return True
     words = [float(np.median([len(text.split()) for text in column])) for column in columns if column]
     apart = _step(rows) > APART_EM * float(np.median([row.em for row in rows]))
-    return max(words) <= SHORT or (wide > 2 and apart and filled > 0.6 * len(cells) * wide)
+    short = max(words) <= SHORT and max(len(text) for row in cells for text in row) <= PROSE
+    return short or (wide > 2 and apart and filled > 0.6 * len(cells) * wide)
 
 
 def _has_labels(table: CellTable) -> bool:
@@ -323,7 +339,11 @@ def _has_labels(table: CellTable) -> bool:
         return False
     labels = [row[c] for row in table.cells for c in (0, 2)]
     short = all(text[:1].isalpha() and len(text.split()) <= SHORT for text in labels)
-    return short and 2 * sum(_has_digit(row[3]) for row in table.cells) >= len(table.cells)
+    return (
+        short
+        and table.cells[0][1] != table.cells[0][3]
+        and 2 * sum(_has_digit(row[3]) for row in table.cells) >= len(table.cells)
+    )
 
 
 def _has_digit(text: str) -> bool:

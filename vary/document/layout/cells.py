@@ -33,7 +33,7 @@ LINE_EM = 0.8  # rows closer than lines of text: a cell of one line stands in th
 HEAD_EM = 1.5  # between the lines of a name in the head
 PITCH = 0.15  # by which the steps between characters of fixed-width type differ
 MONO = STYLES.index("mono")
-_NUMBER = re.compile(r"[\d.,:%$€£¥()+/–−-]*\d[\d.,:%$€£¥()+/–−-]*|[–—-]{1,3}|n/?a|[A-Z]{3} ?[\d.,]+", re.I)
+_NUMBER = re.compile(r"[\d.,:%$€£¥()+/–−-]*\d[\d.,:%$€£¥()+/–−-]*|[–—-]{1,3}|n/?a|[A-Z]{3} ?\d[\d.,]*", re.I)
 _TAXED = re.compile(r"\d[.,]\d\d [A-Z]$")
 _YEAR = re.compile(r"(19|20)\d\d")
 
@@ -200,8 +200,10 @@ def row_cells(row: PrintedRow, strips: Sequence[tuple[float, float]], cut_em: fl
     """Return the cells of a row. Text that runs on over a strip is cut there where it leaves white, or is one cell."""
     found: list[Place] = []
     for one in row.stretches:
-        for part in _cut(one, strips, cut_em):
+        for k, part in enumerate(_cut(one, strips, cut_em)):
             first, last = _columns(part.x0, part.x1, strips)
+            if k and found and found[-1][0] < first:  # a name that juts far into the white before this column
+                found[-1] = (found[-1][0], min(found[-1][1], first - 1), found[-1][2])
             if found and found[-1][1] >= first:  # two stretches of one cell
                 before = found.pop()
                 found.append((before[0], max(before[1], last), f"{before[2]} {part.text}".strip()))
@@ -254,7 +256,8 @@ def assemble(groups: Sequence[Sequence[PrintedRow]], strips: Sequence[tuple[floa
         spans: dict[int, int] = {}
         whole = len(groups) > 2 and k == 0  # perhaps groups of columns
         for row in group:
-            for first, last, text in row_cells(row, strips, CUT_EM if whole or len(row.stretches) == 1 else BLANK_EM):
+            few = 2 * len(row.stretches) < wide or len(row.stretches) == 1  # such as the name of a sum
+            for first, last, text in row_cells(row, strips, CUT_EM if whole or few else BLANK_EM):
                 texts[first] = f"{texts[first]} {text}".strip()
                 spans[first] = max(spans.get(first, 1), last - first + 1)
         if whole:
@@ -267,7 +270,17 @@ def assemble(groups: Sequence[Sequence[PrintedRow]], strips: Sequence[tuple[floa
         for row in groups[0]:
             for first, _, text in row_cells(row, strips, BLANK_EM):
                 cells[0][first] = f"{cells[0][first]} {text}".strip()
-    return CellTable(cells)
+    return CellTable(_with_own_names(cells))
+
+
+def _with_own_names(cells: list[list[str]]) -> list[list[str]]:
+    """Return rows without columns of a name alone: it is that of the column beside, whose texts it is centred over."""
+    for c in reversed(range(len(cells[0]))):
+        beside = [b for b in (c - 1, c + 1) if 0 <= b < len(cells[0]) and not cells[0][b]]
+        if beside and cells[0][c] and not any(row[c] for row in cells[1:]):
+            cells[0][beside[0]] = cells[0][c]
+            cells = [row[:c] + row[c + 1 :] for row in cells]
+    return cells
 
 
 def _is_group_row(merged: list[Merged], cells: list[list[str]]) -> bool:

@@ -30,6 +30,9 @@ LEVEL_EM, LEVEL = 0.3, 0.8  # labels are level with text on their right: least s
 APART_EM = 1.6  # step from label to label; lines of a paragraph have less
 CHANCE_EM, CHANCE_HIGH_EM = 0.5, 10  # white above and below blanks that are level by chance; their height
 HEADING = 1.15  # type of a heading, as a multiple of the usual one
+TITLE = 1.35  # type of a title, as a multiple of the usual one
+LEVEL_WHITE_EM = 3.0  # level white that parts what stands side by side above it from what does below
+MIN_LINES = 3  # on both sides of a gutter together
 WIDE_EM = 10  # a piece at least this wide is running text; narrower ones are cells, numbers, labels
 
 
@@ -53,21 +56,54 @@ def split_columns(
     boxes = np.array([*(line.box for line in lines), *filled])
     solid = is_running_text(boxes, em)
     gutters = [_grow(gutter, boxes, solid, em) for gutter in gutters]  # over the lines that were cut, too
-    return lines, [_without_heading(gutter, lines) for gutter in gutters]
+    sizes = np.array([line.em_px for line in lines] + [em] * len(filled))
+    parts = [part for gutter in gutters for part in _level_parts(gutter, boxes, sizes, em)]
+    return lines, [part for k, part in enumerate(parts) if not _is_repeated(part, parts[:k], boxes, em)]
 
 
-def _without_heading(gutter: Gutter, lines: Sequence[TextLine]) -> Gutter:
-    """Return a gutter that ends above a heading that comes last in it, on one side: it heads what follows."""
+def _level_parts(gutter: Gutter, boxes: np.ndarray, sizes: np.ndarray, em: float) -> Iterator[Gutter]:
+    """Yield the parts of a gutter above and below wide level white, and above and below a title next to nothing.
+
+    A heading that comes last, on one side, is in no part: it heads what follows.
+
+    Args:
+        gutter: between two columns.
+        boxes: (N, 4), of lines, and of bands of tables and figures.
+        sizes: (N,), of their type, px.
+        em: size of the page's text, px.
+    """
     x, top, bottom = gutter
-    inside = sorted((line for line in lines if top <= sum(line.box[1::2]) / 2 <= bottom), key=_bottom)
-    if len(inside) < 2 or inside[-1].em_px < HEADING * max(line.em_px for line in inside[:-1]):
-        return gutter
-    last = inside[-1].box[1]
-    return (x, top, last) if last > inside[-2].box[3] else gutter
+    middle = boxes[:, [1, 3]].mean(1)
+    inside = np.flatnonzero((top <= middle) & (middle <= bottom))
+    inside = inside[np.argsort(boxes[inside, 1], kind="stable")]
+    usual = float(np.median(sizes[inside])) if len(inside) else em
+    groups: list[list[int]] = [[]]
+    low, after_title = -np.inf, False
+    for k in inside.tolist():
+        level = (boxes[inside, 1] < boxes[k, 3]) & (boxes[inside, 3] > boxes[k, 1])
+        alone = level.sum() == 1
+        title = alone and sizes[k] > TITLE * usual and sizes[k] == sizes[inside].max()
+        last = alone and k == inside[-1] and sizes[k] >= HEADING * usual
+        if after_title or title or last or boxes[k, 1] - low > LEVEL_WHITE_EM * em:
+            groups.append([])
+        groups[-1].append(k)
+        low, after_title = max(low, boxes[k, 3]), title
+    for group in groups:
+        left = boxes[group][:, [0, 2]].mean(1) < x if group else np.zeros(0, bool)
+        if len(group) >= MIN_LINES and left.any() and not left.all():
+            yield x, float(boxes[group, 1].min()), float(boxes[group, 3].max())
 
 
-def _bottom(line: TextLine) -> float:
-    return line.box[3]
+def _is_repeated(gutter: Gutter, others: Sequence[Gutter], boxes: np.ndarray, em: float) -> bool:
+    """Return whether a gutter parts the same columns as another one about as high: nothing stands between the two."""
+    x, top, bottom = gutter
+    near = LEVEL_WHITE_EM * em
+    for place, high, low in others:
+        level = (boxes[:, 3] > max(top, high)) & (boxes[:, 1] < min(bottom, low))
+        between = level & (boxes[:, 0] > min(x, place)) & (boxes[:, 2] < max(x, place))
+        if top > high - near and bottom < low + near and not between.any():
+            return True
+    return False
 
 
 def zones(lines: list[TextLine], gutters: list[Gutter]) -> list[list[TextLine]]:

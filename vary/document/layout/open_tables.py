@@ -14,6 +14,7 @@ from ...io.box import Box
 from ..evidence import Evidence
 from ..lines import TextLine
 from .cells import (
+    BLANK_EM,
     CellTable,
     PrintedRow,
     assemble,
@@ -31,6 +32,7 @@ MIN_RULES = 3
 HEAD_EM = 1.2  # from names of columns to the rule below them
 SAME_EM = 0.5  # between the left edges of the lines of a cell
 LABEL = 50  # characters in the label of a row
+FAR_EM, FAR = 4.0, 3.0  # least white above a rule of the page's foot; as a multiple of that below the rule before
 SIDE_EM = 1.0  # by which the ends of the rules of one table differ
 
 Segment = tuple[float, float, float]  # place, start, end of a level or upright rule
@@ -75,6 +77,10 @@ def _tables_between(
     left, right, heights = group
     whole = (left, heights[0], right, heights[-1])
     rows = rows_by_height([line for line in lines if share_inside(line, whole) > 0.6])
+    while len(heights) > 1 and _is_far(rows, *heights[-2:], em):
+        heights = heights[:-1]
+        rows = [row for row in rows if row.middle < heights[-1]]
+    whole = (left, heights[0], right, heights[-1])
     while (above := _names_above(lines, whole, rows)) is not None:
         rows, heights, whole = [above, *rows], [above.box[1], *heights], (left, above.box[1], right, whole[3])
         if not any(is_numeric(one.text) for one in above.stretches):
@@ -93,6 +99,13 @@ def _tables_between(
         table = table_of_bands(inside, edges, em) if len(edges) >= MIN_RULES else None
         if table is not None and not _lacks_labels(lines, (left, edges[0], right, edges[-1]), table):
             yield (left, edges[0], right, edges[-1]), table
+
+
+def _is_far(rows: list[PrintedRow], top: float, bottom: float, em: float) -> bool:
+    """Return whether the white above a rule is much wider than that below the rule before: it is not of the table."""
+    band = [row.box for row in rows if top <= row.middle < bottom]
+    white = bottom - max((box[3] for box in band), default=top)
+    return white > FAR_EM * em and (not band or white > FAR * (min(box[1] for box in band) - top))
 
 
 def _lacks_labels(lines: Sequence[TextLine], box: Box, table: CellTable) -> bool:
@@ -114,7 +127,7 @@ def _names_above(lines: Sequence[TextLine], box: Box, rows: list[PrintedRow]) ->
     if len(above) != 1 or not full or len(above[0].stretches) < 2:
         return None
     strips = find_strips([*above, *rows], above[0].em)
-    places = row_cells(above[0], strips)
+    places = row_cells(above[0], strips, BLANK_EM)
     return above[0] if len(places) > 0.6 * (len(strips) + 1) and all(a == b for a, b, _ in places) else None
 
 

@@ -65,7 +65,7 @@ def split_paragraphs(rows: Sequence[Row]) -> list[TextBlock]:
             blocks.append(TextBlock(region=run[0].region))
             continue
         right = max(row.box[2] for row in run)
-        hangs, flush = _hangs(run, right), _is_flush_right(run)
+        hangs, flush = _hangs(run, right) or _is_entry(run), _is_flush_right(run)
         left = min(row.box[0] for row in run)
         for before, row in zip([None, *run], run, strict=False):
             alone = len(blocks[-1].rows) == 1 if blocks else True
@@ -193,6 +193,16 @@ def _hangs(run: Sequence[Row], right: float) -> bool:
             hanging += short == (shift < 0)
             indented += short == (shift > 0)
     return hanging >= MIN_VOTES and hanging > indented
+
+
+def _is_entry(run: Sequence[Row]) -> bool:
+    """Return whether a run is one entry of a list of references: all rows but the first are indented as far."""
+    shifts = [row.box[0] - run[0].box[0] for row in run[1:]]
+    em = run[0].em_px
+    if not shifts or not INDENT_EM * em < min(shifts) <= max(shifts) < min(shifts) + AT_EM * em < MAX_HANG_EM * em:
+        return False
+    goes_on = run[0].pieces[-1].text.rstrip()[-1:] not in SENTENCE_ENDS
+    return goes_on and not _is_short(run[0], run[1], max(row.box[2] for row in run))
 
 
 def _is_short(row: Row, below: Row, right: float) -> bool:

@@ -36,7 +36,7 @@ def find_ruled_tables(lines: Sequence[TextLine], evidence: Evidence, em: float) 
         em: size of the page's text, px.
     """
     areas = [box for box, _ in evidence.areas]
-    areas += _fill_between_stripes(areas, lines)
+    areas += _fill_between_stripes(areas, lines, evidence.rules)
     rules = evidence.rules + [side for box in areas for side in _sides(box)]
     level = _join([((y0 + y1) / 2, x0, x1) for x0, y0, x1, y1 in rules if x1 - x0 > max(y1 - y0, 0.8 * em)])
     upright = _join([((x0 + x1) / 2, y0, y1) for x0, y0, x1, y1 in rules if y1 - y0 > max(x1 - x0, 0.8 * em)])
@@ -75,14 +75,16 @@ def _join(segments: list[Segment]) -> list[Segment]:
 # -- stripes -----------------------------------------------------------------------------------------------------------
 
 
-def _fill_between_stripes(areas: Sequence[Box], lines: Sequence[TextLine]) -> list[Box]:
+def _fill_between_stripes(areas: Sequence[Box], lines: Sequence[TextLine], rules: Sequence[Box]) -> list[Box]:
     """Return cells like those of the stripes, in the rows between two of them, and in one row above and below.
 
     Args:
         areas: filled rectangles: whole stripes, or their cells.
         lines: of the page.
+        rules: of the page; an end with upright ones is another table.
     """
     found: list[Box] = []
+    upright = [(y0, y1) for x0, y0, x1, y1 in rules if y1 - y0 > x1 - x0]
     for stripes in _groups(_stripes(areas)):
         gaps = [(above, (above[0][3], below[0][1])) for above, below in pairwise(stripes)]
         gaps = [(stripe, gap) for stripe, gap in gaps if gap[1] - gap[0] > NEAR]
@@ -92,7 +94,8 @@ def _fill_between_stripes(areas: Sequence[Box], lines: Sequence[TextLine]) -> li
         step = max(bottom - top for _, (top, bottom) in gaps)
         first, last = stripes[0], stripes[-1]
         ends = [(first, (first[0][1] - step, first[0][1])), (last, (last[0][3], last[0][3] + step))]
-        gaps += [(stripe, end) for stripe, end in ends if _is_row(lines, union(stripe), end, high)]
+        gaps += [(stripe, end) for stripe, end in ends if _is_row(lines, union(stripe), end, high)
+                 and not any(y0 < end[1] - NEAR and y1 > end[0] + NEAR for y0, y1 in upright)]  # fmt: skip
         found += [(x0, top, x1, bottom) for stripe, (top, bottom) in gaps for x0, _, x1, _ in stripe]
     return found
 

@@ -2,24 +2,32 @@
 
 Rows of two tables are often level, so that their columns look like those of one table. What shows two tables: the white
 between them is much wider than between their columns, or names in another type begin again in the middle of a row.
+An address beside a table is no column of it. Two rows are a table where they are labels and values.
 
 Frame: pixels of the page image, turned upright.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 
+from ...io.box import union
 from ..elements import STYLES
-from .cells import PrintedRow, Stretch, holds_numbers, is_numeric
+from ..lines import PageRegion
+from .cells import CellTable, PrintedRow, Stretch, holds_numbers, is_numeric
 
 APART_EM = 3.0  # least white between two tables
 LIKE = 0.7  # least white between two tables, as a share of the widest
 WIDER = 2.0  # its least width, as a multiple of the white between columns
 KEYED = 0.8  # share of a column in bold or fixed-width type, and of the next one in other type
+ADDRESS = 7  # lines
+_POSTCODE = re.compile(r"(?:^| )(?:\d{4,6} [^\W\d]|[A-Z]{2} \d{5}|[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}$)")
+PAIR_STEP, PAIR_EM = 2.2, 1.0  # between labels and values, as a multiple of the larger type; white between them
+BELOW_EM, PAIR = 0.5, 30  # between their edges or middles; characters of one
 KEY_STYLES = (STYLES.index("bold"), STYLES.index("mono"))
 
 Strips = Sequence[tuple[float, float]]
@@ -48,6 +56,37 @@ def is_keyed(rows: Sequence[PrintedRow], strips: Strips) -> bool:
     return len(strips) == 1 and _keys(_columns(rows, strips)) == [True, False]
 
 
+def find_pairs(rows: Sequence[PrintedRow]) -> Iterator[PageRegion]:
+    """Yield tables of two rows, labels and values one below the other, alone, as in the summary of a statement."""
+    for k, two in enumerate(pairwise(rows)):
+        around = [row for row in (*rows[max(0, k - 1) : k], *rows[k + 2 : k + 3]) if len(row.stretches) > 1]
+        near = PAIR_STEP * max(row.em for row in two)
+        if _is_pair(*two) and all(min(abs(row.middle - one.middle) for one in two) > near for row in around):
+            lines = {id(one.line): one.line for row in two for one in row.stretches}
+            table = CellTable([[one.text for one in row.stretches] for row in two])
+            yield PageRegion("table", union(row.box for row in two), list(lines.values()), table)
+
+
+def _is_pair(above: PrintedRow, below: PrintedRow) -> bool:
+    """Return whether two rows have as many short pieces, far apart and aligned, and one of them digits in most."""
+    columns = list(zip(above.stretches, below.stretches, strict=False))
+    small, large = sorted((above.em, below.em))
+    apart = [min(c.x0, d.x0) - max(a.x1, b.x1) for (a, b), (c, d) in pairwise(columns)]
+    digits = sorted(sum(any(map(str.isdigit, one.text)) for one in row.stretches) for row in (above, below))
+    return (
+        len(above.stretches) == len(below.stretches) > 2
+        and below.middle - above.middle < PAIR_STEP * large
+        and min(apart) > PAIR_EM * small
+        and all(_are_aligned(*column, BELOW_EM * small) for column in columns)
+        and 3 * digits[0] <= len(columns) <= 2 * digits[1]
+        and max(len(one.text) for column in columns for one in column) <= PAIR
+    )
+
+
+def _are_aligned(a: Stretch, b: Stretch, near: float) -> bool:
+    return min(abs(a.x0 - b.x0), abs(a.x1 - b.x1), abs(a.x0 + a.x1 - b.x0 - b.x1) / 2) < near
+
+
 def _borders(rows: Sequence[PrintedRow], strips: Strips, em: float) -> list[int]:
     """Return the numbers of the strips that separate tables."""
     columns = _columns(rows, strips)
@@ -57,6 +96,8 @@ def _borders(rows: Sequence[PrintedRow], strips: Strips, em: float) -> list[int]
     if count > 1 and _is_folded(columns):
         return list(range(1, len(strips), 2))
     widths = [right - left for left, right in strips]
+    if widths and widths[0] == max(widths) >= APART_EM * em and len(columns) > 2 and _is_address(columns[0]):
+        return [0]
     least = max([APART_EM * em, *(LIKE * width for width in widths)])
     wide = [k for k, width in enumerate(widths) if width >= least]
     narrow = [width for k, width in enumerate(widths) if k not in wide]
@@ -72,14 +113,22 @@ def _borders(rows: Sequence[PrintedRow], strips: Strips, em: float) -> list[int]
 
 
 def _is_folded(columns: Sequence[Sequence[Stretch]]) -> bool:
-    """Return whether columns without a head are names and amounts in turns: a list that goes on next to itself."""
+    """Return whether columns are names and amounts in turns: a list that goes on next to itself."""
     texts = [[one.text for one in column] for column in columns]
+    if len({tuple(column[:1]) for column in texts[1::2]}) == 1:
+        texts = [column[1:] for column in texts]  # one name over all amounts
     if len(texts) % 2 or not all(len(column) > 1 for column in texts):
         return False
     names, amounts = texts[::2], texts[1::2]
     return all(all(map(is_numeric, column)) for column in amounts) and not any(
         is_numeric(text) for column in names for text in column
     )
+
+
+def _is_address(column: Sequence[Stretch]) -> bool:
+    """Return whether a few lines end with a place and its postal code."""
+    words = [one.text for one in column]
+    return 2 < len(words) <= ADDRESS and _POSTCODE.search(words[-1]) is not None and not any(map(is_numeric, words))
 
 
 def _is_number_column(texts: Sequence[str]) -> bool:
