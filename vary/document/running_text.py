@@ -18,14 +18,15 @@ from .orientation import MAX_SKEW
 ADDRESS = re.compile(r"\w[@.]\w")
 RULE = re.compile(r"([-=*~#+])\1{3,}")  # a row of one sign, which is typed as a rule
 NOTE = 0.93  # height of the lines of a note, as a share of the text's
+NARROW = 0.2  # least step between characters of a listing, in heights of its lines
 MAX_EMPTY = 2  # empty lines in a row, in a listing
 SHORT_LINES = 24  # width of a block of lines that each stand for themselves, in heights of its lines
 
 
 def styled_text(block: Block) -> tuple[str, list[Span]]:
     """Return the text of a block and the spans of its styles. A style continues from one line into the next."""
-    if block.kind == "code":
-        return code_text(block.lines), []
+    if block.kind == "code" and not block.angle:
+        return _code_text(block.lines), []
     left, right = block.box[0], block.box[2]
     if block.angle:
         ends = [end for line in block.lines for end in _ends(line, block.angle)]
@@ -39,7 +40,8 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
         elif block.kind == "list" and not ITEM.match(line.text) and not text.endswith(HYPHENS):
             text += " "
         elif (
-            separate
+            block.kind == "code"
+            or separate
             or right - _ends(before, block.angle)[1] > max(0.15 * (right - left), _first_word(line, block.angle))
             or ITEM.match(line.text)
             or any(RULE.fullmatch(one.text) for one in (before, line))
@@ -289,23 +291,21 @@ def is_of_short_lines(block: Block) -> bool:
     return short and not hyphens and not any(ch.islower() for ch in starts)
 
 
-def code_text(lines: list[Line]) -> str:
+def _code_text(lines: list[Line]) -> str:
     """Return a listing with its blanks and empty lines: each word in the column in which it is printed."""
     middles = [(line.box[1] + line.box[3]) / 2 for line in lines]
     steps = [b - a for a, b in pairwise(middles)] or [1.0]
     words = [(line, k, len(word)) for line in lines for k, word in _words(line)]
     spans = [(_centre(line, k + long - 1) - _centre(line, k), long - 1) for line, k, long in words if long > 1]
     pitch = sum(width for width, _ in spans) / max(1, sum(count for _, count in spans))
-    step, left = (
-        max(1.0, sorted(steps)[(len(steps) - 1) // 2]),
-        min((_centre(line, k) for line, k, _ in words), default=0.0),
-    )
+    step = max(1.0, sorted(steps)[(len(steps) - 1) // 2])
+    left = min((_centre(line, k) for line, k, _ in words), default=0.0)
     texts: list[str] = []
     for line, above in zip(lines, [step, *steps], strict=False):
         texts += [""] * min(MAX_EMPTY, round(above / step) - 1)
         text = ""
         for k, word in _words(line):
-            column = round((_centre(line, k) - left) / pitch) if pitch else 0
+            column = round((_centre(line, k) - left) / pitch) if pitch > NARROW * line.height else 0
             text += " " * max(column - len(text), bool(text)) + word
         texts.append(text or line.text)
     return "\n".join(texts)

@@ -299,30 +299,25 @@ def _with_bold_headings(blocks: list[Block]) -> list[Block]:
 
 def _is_bold_heading(block: Block, below: Block) -> bool:
     text, size = block.text.strip(), block.lines[0].height if block.lines else 0.0
-    single = block.kind == "list" and len(block.lines) == 1 and _NUMBER.match(text) is not None
+    number = _NUMBER.match(text)
+    single = block.kind == "list" and len(block.lines) == 1 and number
     if not (block.kind == "text" or single) or not 0 < len(block.lines) <= BOLD_LINES:
         return False
-    if below.kind not in ("text", "list") and not (below.kind in (*REGIONS, "code") and _NUMBER.match(text)):
+    if below.kind not in ("text", "list") and not (below.kind in (*REGIONS, "code") and number):
         return False
     if not 1 < len(text) <= MAX_BOLD or text[-1] in ".,;:" or _CELLS.search(text) or CAPTION.match(text):
         return False
     if (
         not any(ch.isalpha() for ch in text)
-        or _bold_share(block.lines, _number_end(text)) < 0.9
+        or _bold_share(block.lines, number.end() if number else 0) < 0.9
         or (below.kind in ("text", "list") and _bold_share(below.lines) > 0.5)
     ):
         return False
-    hang = HANG if _NUMBER.match(text) is None else 3.0  # a term stands to the left of its meaning
+    hang = 3.0 if number else HANG  # a term stands to the left of its meaning
     beside = -hang * size < block.box[0] - below.box[0] < 3 * size or below.kind == "list"
     near = 0 < below.box[1] - block.lines[-1].box[1] < 3.5 * size and beside
     runs_on = len(below.lines) > 1 and not is_of_short_lines(below)  # an address has its addressee above it
-    return near and (_NUMBER.match(text) is not None or below.kind == "list" or runs_on)
-
-
-def _number_end(text: str) -> int:
-    """Return the number of characters of the number of a heading."""
-    number = _NUMBER.match(text)
-    return number.end() if number else 0
+    return near and (number is not None or below.kind == "list" or runs_on)
 
 
 def _bold_share(lines: list[Line], number: int = 0) -> float:

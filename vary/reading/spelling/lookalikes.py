@@ -18,6 +18,7 @@ from math import log
 import numpy as np
 
 from ...document.lines import TextLine
+from ...io.box import union
 
 GROUPS = ("0OoQDCc°", "1lI|i!]", "2Zz", "5Ss$", "6b", "7?", "8B", "9gq", "Uu", "Vv", "Ww", "Xx")  # look alike
 RIVALS = "".join(sorted(set("0123456789cosuvwxzCOSUVWXZ".join(GROUPS))))  # digits and letters of one shape, too
@@ -58,6 +59,7 @@ RULES = tuple(
 
 AMOUNT = re.compile(r"(?<![^\s(+−–-])[EfŁe](?=\d{1,3}(?:,?\d{3})*\.\d\d(?![\w.]))")  # its sign was read as a letter
 CURRENCIES = {"E": "£", "f": "£", "Ł": "£", "e": "€"}
+EURO = re.compile(r"(?<=\d[.,]\d\d )[єεЄ][cсє]?(?!\S)")  # behind an amount, read with more letters
 READ_AS_LETTER = 0.6  # most confidence of a sign of a currency that was read as a letter
 
 
@@ -115,12 +117,17 @@ def _without_mark(ch: str) -> str:
 def spell_by_neighbours(lines: Sequence[TextLine]) -> list[TextLine]:
     """Return the lines with the likeliest spelling of each word in which characters have likely rivals.
 
-    A letter before an amount with two decimals is the sign of its currency: `E149.00` is `£149.00`.
+    A letter before an amount with two decimals is the sign of its currency: `E149.00` is `£149.00`. So is `є`
+    behind it.
     """
     return [_spell_currency(_spell_line(line)) for line in lines]
 
 
 def _spell_currency(line: TextLine) -> TextLine:
+    latin = line.writer == "head" and not re.search(r"[\u0370-\u04ff]", EURO.sub("", line.text))
+    for found in reversed([*EURO.finditer(line.text)] if latin else []):
+        box = union(line.boxes[slice(*found.span())])
+        line = line.put(*found.span(), "€", [box], confidence=np.array([READ_AS_LETTER]))
     places = [found.start() for found in AMOUNT.finditer(line.text)] if line.writer == "head" else []
     if not places:
         return line
