@@ -367,3 +367,37 @@ def test_a_head_of_more_columns_begins_another_table() -> None:
     below = [replace(one, boxes=one.boxes + np.array([0, 88, 0, 88])) for one in placed(taxes, [10, 200, 400])]
     lines = [*placed(items, [10, 400]), *below]
     assert [one.cells for one in tables(laid_out(*lines))] == [items, taxes]
+
+
+def test_a_rule_of_the_page_far_below_is_not_of_the_table() -> None:
+    items = [["Name", "Count", "Sum"], ["Posts", "12", "48.00"], ["Boards", "30", "92.10"], ["Screws", "400", "8.40"]]
+    rules = Evidence(rules=[(10.0, y, 500.0, y + 1) for y in (98.0, 120.0, 142.0, 164.0, 298.0)])
+    sums = [["Net", "148.50"], ["Tax", "28.21"], ["Sum", "176.71"]]
+    below = [replace(one, boxes=one.boxes + np.array([0, 88, 0, 88])) for one in placed(sums, [250, 400], 18)]
+    below.append(line("Please pay the sum within a month", 10, 222))
+    found = tables(laid_out(*placed(items, [10, 250, 400]), *below, evidence=rules))
+    assert [one.cells for one in found] == [items, sums]
+
+
+def test_a_table_with_upright_rules_below_the_last_stripe_is_another_one() -> None:
+    items = [["Name", "Count", "Sum"], ["Posts", "12", "48.00"], ["Boards", "30", "92.10"], ["Screws", "4", "8.40"]]
+    taxes = [["Rate", "Net", "Tax"], ["20", "92.10", "18.42"], ["10", "56.40", "5.64"]]
+    sides = ((10.0, 200.0), (200.0, 380.0), (380.0, 500.0))
+    stripes = [((left, y, right, y + 22), 0xEEEEEE) for y in (98.0, 142.0) for left, right in sides]
+    rules = [(10.0, y, 500.0, y + 1) for y in (172.0, 194.0, 216.0, 238.0)]
+    rules += [(x, 172.0, x + 1, 239.0) for x in (10.0, 200.0, 350.0, 499.0)]
+    below = [replace(one, boxes=one.boxes + np.array([0, 96, 0, 96])) for one in placed(taxes, [20, 220, 370])]
+    lines = [*placed(items, [20, 250, 400]), *below]
+    found = tables(laid_out(*lines, evidence=Evidence(rules=rules, areas=stripes)))
+    assert [one.cells for one in found] == [items, taxes]
+
+
+def test_short_lines_beside_text_are_no_table() -> None:
+    sides = [
+        ["Contact", "Ann Falk"],
+        ["070 555", "Engineer with nine years of work in the towns"],
+        ["ann@x.org", "and on."],
+    ]
+    assert not tables(laid_out(*placed(sides, [10, 200])))
+    marks = [["•", "Models", "Lund", "2017"], ["•", "Maps", "Ystad", "2015"], ["•", "Python", "Malmo", "2012"]]
+    assert not tables(laid_out(*placed(marks, [10, 30, 250, 400])))

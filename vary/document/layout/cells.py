@@ -256,8 +256,7 @@ def assemble(groups: Sequence[Sequence[PrintedRow]], strips: Sequence[tuple[floa
         spans: dict[int, int] = {}
         whole = len(groups) > 2 and k == 0  # perhaps groups of columns
         for row in group:
-            few = 2 * len(row.stretches) < wide or len(row.stretches) == 1  # such as the name of a sum
-            for first, last, text in row_cells(row, strips, CUT_EM if whole or few else BLANK_EM):
+            for first, last, text in row_cells(row, strips, CUT_EM if whole or len(row.stretches) == 1 else BLANK_EM):
                 texts[first] = f"{texts[first]} {text}".strip()
                 spans[first] = max(spans.get(first, 1), last - first + 1)
         if whole:

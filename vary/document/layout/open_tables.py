@@ -77,7 +77,7 @@ def _tables_between(
     left, right, heights = group
     whole = (left, heights[0], right, heights[-1])
     rows = rows_by_height([line for line in lines if share_inside(line, whole) > 0.6])
-    while len(heights) > 1 and _is_far(rows, *heights[-2:], em):
+    while len(heights) > 1 and _is_far(rows, heights[-2], heights[-1], em):
         heights = heights[:-1]
         rows = [row for row in rows if row.middle < heights[-1]]
     whole = (left, heights[0], right, heights[-1])
