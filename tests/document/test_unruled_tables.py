@@ -352,6 +352,12 @@ def test_an_address_beside_a_table_is_no_column_of_it() -> None:
     address = ["Frau", "Annette Kroger", "Am Graben 17", "24937 Flensburg"]
     lines = placed([[a, *b] for a, b in zip(address, pairs, strict=True)], [10, 300, 420])
     assert [one.cells for one in tables(laid_out(*lines))] == [pairs]
+    foot = [
+        ["Nordwerk", "Phone 0461", "IBAN 51"],
+        ["Hafen 9", "Fax 0462", "BIC 1001"],
+        ["24939 Ulm", "Shop 3", "VAT 4567"],
+    ]
+    assert [one.cells for one in tables(laid_out(*placed(foot, [10, 250, 350])))] == [foot]
 
 
 def test_a_table_of_amounts_with_one_name_for_both_sides_becomes_two() -> None:

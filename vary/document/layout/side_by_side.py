@@ -96,7 +96,8 @@ def _borders(rows: Sequence[PrintedRow], strips: Strips, em: float) -> list[int]
     if count > 1 and _is_folded(columns):
         return list(range(1, len(strips), 2))
     widths = [right - left for left, right in strips]
-    if widths and widths[0] == max(widths) >= APART_EM * em and len(columns) > 2 and _is_address(columns[0]):
+    labelled = len(columns) > 2 and not any(ch.isdigit() for one in columns[1] for ch in one.text)
+    if labelled and widths[0] == max(widths) >= APART_EM * em and _is_address(columns[0]):
         return [0]
     least = max([APART_EM * em, *(LIKE * width for width in widths)])
     wide = [k for k, width in enumerate(widths) if width >= least]
