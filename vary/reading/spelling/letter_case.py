@@ -29,10 +29,7 @@ MARGIN_EM = 0.3, 0.15  # around a line, across and down
 REACH_EM = 0.1  # from the side of a letter's ink to its middle
 HEIGHT_EM = 0.3, 1.0  # of a letter
 CELL, NEAREST = 2, 8  # characters of a cell; lines that it is compared with
-ALIKE_EM, FAR = (
-    0.15,
-    4.0,
-)  # share by which their sizes differ; how much more a line counts out of the cell's row and column
+ALIKE_EM, FAR = 0.15, 4.0  # share by which sizes differ; how much more lines count off the cell's row and column
 
 
 def odds_of_other_case(rivals_NK: np.ndarray, text: str) -> np.ndarray:

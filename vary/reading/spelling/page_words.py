@@ -42,7 +42,7 @@ def spell_as_elsewhere(lines: Sequence[TextLine]) -> list[TextLine]:
     for line in lines:
         for start, end in _stretches(line):
             text, spans = line.text[start:end], _within(line, start, end)
-            if line.confidence[start:end].min() >= SURE and not any(_may_have(" ", one) for one in spans):
+            if line.confidence[start:end].min() >= SURE and not any(_may_have(True, one) for one in spans):
                 known[text.strip(AROUND)] += 1
     return [_spell(line, known) for line in lines]
 
@@ -52,7 +52,7 @@ def _likely(line: TextLine) -> Iterator[Alternative]:
     for one in line.alternatives:
         own, first, last = line.text[one.start : one.end], one.start, one.end
         others = tuple((other, odds) for other, odds in one.others if odds > -FAINTEST)
-        if len(own) > 1 and not _may_have("", one):
+        if len(own) > 1 and not _may_have(False, one):
             if own[0] == " ":
                 first, others = first + 1, tuple((other[1:], odds) for other, odds in others if other[:1] == " ")
             elif own[-1] == " ":
@@ -65,7 +65,7 @@ def _stretches(line: TextLine) -> Iterator[tuple[int, int]]:
     """Yield the parts of a line between blanks that are certain."""
     text = list(line.text)
     for one in line.alternatives:
-        if _may_have("", one):
+        if _may_have(False, one):
             text[one.start : one.end] = DOUBTED * (one.end - one.start)
     return (match.span() for match in TOKEN.finditer("".join(text)))
 
@@ -74,9 +74,9 @@ def _within(line: TextLine, start: int, end: int) -> list[Alternative]:
     return [one for one in line.alternatives if start <= one.start and one.end <= end]
 
 
-def _may_have(blank: str, one: Alternative) -> bool:
-    """Return whether a likely spelling of a span has a blank, or none for an empty `blank`."""
-    return any(odds > -FAINTEST_BLANK and (" " in other) == bool(blank) for other, odds in one.others)
+def _may_have(blank: bool, one: Alternative) -> bool:
+    """Return whether a likely spelling of a span has a blank, or has none."""
+    return any(odds > -FAINTEST_BLANK and (" " in other) is blank for other, odds in one.others)
 
 
 def _spell(line: TextLine, known: Counter[str]) -> TextLine:
