@@ -222,49 +222,56 @@ def _rules(pixels: np.ndarray, em: float, shortest_em: float) -> Iterator[Box]:
     thick = max(2, round(THICK_EM * em))
     least = int(shortest_em * em)
     runs: list[list[int]] = []  # left, top, right, bottom of open rules
-    for y, ridge, solid in _ridges(pixels, thick, least):
-        x = np.flatnonzero(ridge)
-        cuts = np.flatnonzero(np.diff(x) > GAP_PX)
-        starts, ends = x[np.concatenate([[0], cuts + 1])], x[np.concatenate([cuts, [len(x) - 1]])]
-        long = (ends - starts >= least) & (np.diff(cuts, prepend=-1, append=len(x) - 1) > solid * (ends - starts))
-        for start, end in zip(starts[long].tolist(), ends[long].tolist(), strict=True):
-            for run in runs:
-                if y - run[3] <= 2 and start < run[2] + least and end > run[0] - least:
-                    run[0], run[2], run[3] = min(run[0], start), max(run[2], end), y
-                    break
-            else:
-                runs.append([start, y, end, y])
+    for y, start, end in _ridges(pixels, thick, least):
+        for run in runs:
+            if y - run[3] <= 2 and start < run[2] + least and end > run[0] - least:
+                run[0], run[2], run[3] = min(run[0], start), max(run[2], end), y
+                break
+        else:
+            runs.append([start, y, end, y])
     for left, top, right, bottom in runs:
         if bottom - top <= max(thick, 0.01 * (right - left)):
             yield float(left), float(top), float(right), float(bottom + 1)
 
 
-def _ridges(pixels: np.ndarray, thick: int, least: int) -> Iterator[tuple[int, np.ndarray, float]]:
-    """Yield rows of a page, and where they are darker than what lies above and below, or lighter: `least` px or more.
+def _ridges(pixels: np.ndarray, thick: int, least: int) -> Iterator[tuple[int, int, int]]:
+    """Yield runs (row, first and last column) that are darker, or lighter, than what lies above and below.
 
-    Also yields the share of a rule that must be so. The page is taken in bands, which bounds the memory.
+    They have at least `least` px, of which most are marked. The page is taken in bands, which bounds the memory.
     """
     step = max(thick, BAND_PIXELS // max(1, pixels.shape[1]))
     for start in range(thick, len(pixels) - thick, step):
         end = min(start + step, len(pixels) - thick)
-        band = pixels[start - thick : end + thick].astype(np.int16)
-        above, below = band[thick:-thick] - band[: -2 * thick], band[thick:-thick] - band[2 * thick :]
-        dark, light = (above < -CONTRAST) & (below < -CONTRAST), (above > CONTRAST) & (below > CONTRAST)
-        even = np.abs(np.diff(band[thick:-thick], axis=1, prepend=-EVEN)) <= EVEN
-        faint = (above < -FAINT) & (below < -FAINT) & even
-        for y in np.flatnonzero((dark | light | faint).sum(1) >= least).tolist():
-            for marked, solid in zip((dark[y] | _long_runs(faint[y], least), light[y]), SOLID, strict=True):
-                if marked.sum() >= least:
-                    yield start + y, marked, solid
+        band = np.ascontiguousarray(pixels[start - thick : end + thick])
+        above, row, below = band[: -2 * thick], band[thick:-thick], band[2 * thick :]
+        low, high = np.minimum(above, below), np.maximum(above, below)
+        darker, lighter = low - np.minimum(low, row), np.maximum(high, row) - high  # uint8: nothing is negative
+        faint = darker > FAINT
+        faint[:, 1:] &= np.maximum(row[:, 1:], row[:, :-1]) - np.minimum(row[:, 1:], row[:, :-1]) <= EVEN
+        faint[:, 0] &= row[:, 0] == 0
+        dark = darker > CONTRAST
+        for y, first, last, count in zip(*_runs(faint, 1), strict=True):  # light type has gaps at its letters
+            if count >= least:
+                dark[y, first : last + 1] = True
+        found = []
+        for marked, solid in zip((dark, lighter > CONTRAST), SOLID, strict=True):
+            ys, firsts, lasts, counts = _runs(marked, GAP_PX)
+            long = (lasts - firsts >= least) & (counts > solid * (lasts - firsts)) & (marked.sum(1)[ys] >= least)
+            found += zip(ys[long].tolist(), firsts[long].tolist(), lasts[long].tolist(), strict=True)
+        for y, first, last in sorted(found, key=lambda run: run[0]):
+            yield start + y, first, last
 
 
-def _long_runs(marked: np.ndarray, least: int) -> np.ndarray:
-    """Return the runs of marked pixels that have `least` px without a gap; light type has gaps at its letters."""
-    ends = edges(marked)
-    kept = np.zeros_like(marked)
-    for run in np.flatnonzero(ends[1::2] - ends[::2] >= least).tolist():
-        kept[ends[2 * run] : ends[2 * run + 1]] = True
-    return kept
+def _runs(marked_HW: np.ndarray, gap: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the row, the first and the last column and the count of marked pixels of runs, from top left.
+
+    Marked pixels of a row that are at most `gap` columns apart are one run.
+    """
+    width = marked_HW.shape[1] + gap  # with a margin that ends the last run of a row
+    at = np.flatnonzero(np.pad(marked_HW, ((0, 0), (0, gap))))
+    cuts = np.flatnonzero(np.diff(at, prepend=-gap - 1, append=marked_HW.size * (gap + 2)) > gap)
+    first, last = at[cuts[:-1]], at[cuts[1:] - 1]
+    return first // width, first % width, last % width, np.diff(cuts)
 
 
 def _is_within(inner: Box, outer: Box) -> bool:
