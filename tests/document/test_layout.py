@@ -252,6 +252,12 @@ def test_dots_of_leaders_do_not_make_an_index_a_figure() -> None:
     assert found.text.count("Ports") == 7
 
 
+def test_quotes_and_commas_do_not_make_program_text_a_figure() -> None:
+    strings = [line('"sa", "nt", "wa", "vi", "ql", "ns",', 110, 70 + 20 * k) for k in range(7)]
+    found = laid_out(*strings, evidence=Evidence(pictures=[(100.0, 60.0, 400.0, 220.0)]))
+    assert "figure" not in kinds(found)
+
+
 @pytest.mark.parametrize(("confidence", "kind"), [(0.6, "figure"), (0.95, "text")])
 def test_curves_that_are_read_as_characters_do_not_make_a_plot_text(confidence: float, kind: str) -> None:
     strokes = [line("wave after wave upon the sand", 110 + 10 * (k % 3), 70 + 20 * k) for k in range(7)]

@@ -33,6 +33,7 @@ LARGE = 1.6  # largest type of a label, as a multiple of the text
 MAX_NAME = 40  # characters
 CENTRED = 0.12  # of a figure's side, between its middle and that of an axis' name
 CAPTION = re.compile(r"(?:figure|fig\.|table|tab\.|chart|scheme|plate|listing)\s*(?:\d+|[IVX]+\b)", re.I)
+_WORD = re.compile(r"[^\W_]{2,}")
 _TICK = re.compile(r"[+−–-]?\d[\d.,]*(?:e[+-]?\d+)?\s?(?:%|[a-zµ]{1,3})?|1[0O]\d?|\(?[a-zµ]{1,2}\)?", re.I)
 
 
@@ -62,12 +63,15 @@ def find_figures(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int,
 
 
 def is_certain_text(line: TextLine) -> bool:
-    """Return whether a line was read with confidence, and most of it is letters and digits; strokes are not.
+    """Return whether a line was read with confidence, and is made of letters and digits; strokes are not.
 
-    The dots of leaders do not count.
+    They are half of it, or, in program text with many quotes, words that are a third of it. The dots of leaders do not
+    count.
     """
-    inked = [ch for ch in LEADER.sub("", line.text) if ch != " "]
-    return float(line.confidence.mean()) >= CERTAIN and 2 * sum(ch.isalnum() for ch in inked) >= len(inked)
+    text = LEADER.sub("", line.text)
+    inked, letters = len(text) - text.count(" "), sum(map(str.isalnum, text))
+    words = sum(map(len, _WORD.findall(text)))
+    return float(line.confidence.mean()) >= CERTAIN and (2 * letters >= inked or 3 * words >= inked)
 
 
 def _add_labels(box: Box, lines: list[TextLine], em: float) -> tuple[Box, list[TextLine]]:
