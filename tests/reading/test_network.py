@@ -30,6 +30,7 @@ def page(page_source) -> np.ndarray:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_engine_predicts_what_the_model_predicts(engine, page) -> None:
+    """Engines with `trunk.onnx` compute most of it in eight bits."""
     pytest.importorskip(ENGINES[engine][1])
     model = load_model(weights_dir("vary-nano"))
     with torch.inference_mode():
@@ -38,14 +39,19 @@ def test_every_engine_predicts_what_the_model_predicts(engine, page) -> None:
     network = load_reader("vary-nano", engine=engine).network
     field = network(page)
     rows, frames = np.nonzero(1 - probs[..., 0] > 0.35)
-    found_rows, found_frames, _, found_geometry = field.spikes(0.35)
+    found_rows, found_frames, _, _ = field.spikes(0.35)
     assert len(rows) > 200
-    np.testing.assert_array_equal(found_rows, rows)
-    np.testing.assert_array_equal(found_frames, frames)
-    tolerance = 1e-4
-    np.testing.assert_allclose(field.probs(rows, frames), probs[rows, frames], atol=tolerance)
-    np.testing.assert_allclose(found_geometry, geometry[rows, frames, :2], atol=10 * tolerance)
-    np.testing.assert_allclose(field.style_odds(rows, frames), geometry[rows, frames, 2:], atol=100 * tolerance)
+    spikes, found = (set(zip(*places, strict=True)) for places in ((rows, frames), (found_rows, found_frames)))
+    exact = engine == "torch"
+    assert len(spikes ^ found) <= (0 if exact else 0.01 * len(spikes))
+    classes, (off, by) = field.probs(rows, frames), (1e-4, 1e-3) if exact else (0.3, 0.2)
+    assert (classes.argmax(1) == probs[rows, frames].argmax(1)).mean() >= (1 if exact else 0.995)
+    np.testing.assert_allclose(classes, probs[rows, frames], atol=off)
+    both = sorted(spikes & found)
+    numbers = dict(zip(zip(found_rows, found_frames, strict=True), field.spikes(0.35)[3], strict=True))
+    rows, frames = np.array(both).T
+    np.testing.assert_allclose([numbers[one] for one in both], geometry[rows, frames, :2], atol=by)
+    np.testing.assert_allclose(field.style_odds(rows, frames), geometry[rows, frames, 2:], atol=0.01 if exact else 1.0)
 
 
 def test_white_costs_nothing(page) -> None:

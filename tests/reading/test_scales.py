@@ -168,8 +168,8 @@ def test_an_upside_down_table_is_read_with_its_digits_and_in_its_order(nano) -> 
         ("Garrick", "9.8", "3"),
         ("Saltwick", "21.5", "4"),
     )
-    cells = [(text, 20 + 170 * k, 20 + 34 * row, 18) for row, texts in enumerate(rows) for k, text in enumerate(texts)]
-    notes = [("Depths are those of low water.", 20, 200, 18), ("Lights are lit at sunset.", 20, 270, 18)]
+    cells = [(text, 20 + 170 * k, 20 + 34 * row, 17) for row, texts in enumerate(rows) for k, text in enumerate(texts)]
+    notes = [("Depths are those of low water.", 20, 200, 17), ("Lights are lit at sunset.", 20, 270, 17)]
     page = draw((800, 800), *body(40))
     page.paste(draw((460, 310), *cells, *notes).transpose(Image.Transpose.ROTATE_180), (200, 300))
     found = nano.read(page)

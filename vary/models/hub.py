@@ -17,7 +17,7 @@ from ..io.errors import ConfigError, InputError
 ONNX_FILE = "trunk.onnx"  # input `pixels` (1, C, H, W) float32, normalised; output `features` (1, D, rows, columns)
 FORMULA_FILES = ("formulas_begin.onnx", "formulas_next.onnx")  # see `generate/export_onnx.py`
 GLYPH_FILE = "formulas_glyphs.onnx"  # of the same module: finds the glyphs of formulas in pixels
-MORE_LETTERS = "more_letters"  # folder in a model's folder: a reading network with more letters, see `train/export.py`
+MORE_LETTERS = "more_letters"  # folder in a model's folder: a reading network with more letters, see `train/export/`
 REGISTERING = {  # module of transformers -> module of ours that registers a class with it
     "transformers.models.auto.configuration_auto": "vary.models.config",
     "transformers.models.auto.modeling_auto": "vary.models.modeling",

@@ -253,7 +253,7 @@ def _ridges(pixels: np.ndarray, thick: int, least: int) -> Iterator[tuple[int, i
         for y, first, last, count in zip(*_runs(faint, 1), strict=True):  # light type has gaps at its letters
             if count >= least:
                 dark[y, first : last + 1] = True
-        found = []
+        found: list[tuple[int, int, int]] = []
         for marked, solid in zip((dark, lighter > CONTRAST), SOLID, strict=True):
             ys, firsts, lasts, counts = _runs(marked, GAP_PX)
             long = (lasts - firsts >= least) & (counts > solid * (lasts - firsts)) & (marked.sum(1)[ys] >= least)

@@ -3,12 +3,12 @@
 `python -m vary.train.export FOLDER` writes `trunk.onnx` alone, for a model folder that has none.
 `python -m vary.train.export WEIGHTS FOLDER` writes the files with which a model folder writes formulas or reads more
 letters, from tracked weights such as checkpoints/vary-nano-3 or checkpoints/vary-nano-scripts.
+`python -m vary.train.export.quantize FOLDER` quantises `trunk.onnx`.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,17 +17,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..io.errors import InputError, MissingExtra
-from ..models.config import preset
-from ..models.generate.export_onnx import export_formulas, export_glyphs
-from ..models.generate.symbols_decoder import SymbolsDecoder
-from ..models.heads.glyphs import GlyphHead
-from ..models.hub import MORE_LETTERS
-from ..models.modeling import VaryForConditionalGeneration, load_model
-from ..models.vocab.export_onnx import export_trunk
-from .build import build
-from .checkpoint import Checkpoints, load_start, load_tensors
-from .recipe import Recipe
+from ...io.errors import InputError, MissingExtra
+from ...models.config import preset
+from ...models.generate.export_onnx import export_formulas, export_glyphs
+from ...models.generate.symbols_decoder import SymbolsDecoder
+from ...models.heads.glyphs import GlyphHead
+from ...models.hub import MORE_LETTERS
+from ...models.modeling import VaryForConditionalGeneration, load_model
+from ...models.vocab.export_onnx import export_trunk
+from ..build import build
+from ..checkpoint import Checkpoints, load_start, load_tensors
+from ..recipe import Recipe
 
 HALF_FROM = 4096  # numbers in a weight that is stored in float16
 
@@ -194,9 +194,3 @@ def export_files(weights: Path, folder: Path) -> list[Path]:
     with safe_open(weights / "model.safetensors", "pt") as tensors:
         of_head = any(name.startswith("reading_head.") for name in tensors.keys())  # noqa: SIM118 (not a mapping)
     return (export_more_letters if of_head else export_formula_files)(weights, folder)
-
-
-if __name__ == "__main__":
-    given = [Path(argument) for argument in sys.argv[1:]]
-    for path in [export_reader(given[0])] if len(given) == 1 else export_files(*given):
-        print(path)
