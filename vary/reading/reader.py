@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from .formulas.from_pixels import FormulaReader, GlyphFinder
 
 EM_RANGE = (13.0, 19.5)  # px per em that are read unscaled; a page with other type is scaled to em_px
-SCALE_STEPS = 32  # per octave of scale: measurements by two engines, which differ a little, give one
+SCALE_STEPS = 64  # per octave of scale: measurements by two engines, which differ a little, give one
 TRIALS = (1.0, 0.5, 0.25, 0.125, 2.0)  # scales at which the window is read until it shows text
 MIN_SAMPLE = 12  # characters that a measurement needs
 MAX_READ_PIXELS = 80_000_000  # of a page at the scale at which it is read
