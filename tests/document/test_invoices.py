@@ -75,6 +75,15 @@ def test_a_heading_below_addresses_comes_after_both() -> None:
     assert [text.split("\n")[0] for text in found[:3]] == ["Seller", "Buyer", "Invoice 2031-0387"]
 
 
+def test_the_longer_of_two_columns_goes_on_after_a_heading() -> None:
+    prose = "words that run on and on", "and then to the next ones"
+    left = [line(prose[k % 2], 10, 40 + 18 * k) for k in range(8)]
+    right = [line("other words of a column", 320, 40 + 18 * k) for k in range(6)]
+    below = [line(prose[k % 2], 10, 268 + 18 * k) for k in range(6)]
+    found = texts(*left, *right, line("Further", 10, 236, 22), *below)
+    assert found.index("Further") < next(k for k, text in enumerate(found) if text.startswith("other"))
+
+
 def test_lists_next_to_each_other_are_read_one_after_the_other() -> None:
     left = ["• Weight every hour, and the rain", "• Heat at all three of the depths", "• Sound by day and by night"]
     right = ["• Flowering plants within a mile", "• Rain and wind from two stations", "• Traffic on the ring road too"]

@@ -64,8 +64,7 @@ if TYPE_CHECKING:
     from ..models.modeling import VaryForConditionalGeneration
     from .formulas.from_pixels import FormulaReader, GlyphFinder
 
-EM_RANGE = (13.0, 19.5)  # px per em that are read unscaled; a page with other type is scaled to em_px
-SCALE_STEPS = 64  # per octave of scale: measurements by two engines, which differ a little, give one
+EM_RANGE = (13.0, 19.5)  # px per em that are read unscaled; a page with other type is scaled to the model's em_px
 TRIALS = (1.0, 0.5, 0.25, 0.125, 2.0)  # scales at which the window is read until it shows text
 MIN_SAMPLE = 12  # characters that a measurement needs
 MAX_READ_PIXELS = 80_000_000  # of a page at the scale at which it is read
@@ -155,9 +154,10 @@ class Reader:
     def wanted_scale(self, image: Image.Image) -> float:
         """Return the scale at which the page's type has the size that the head reads best."""
         found, trial, _ = self._measure(image)
-        usual = not found or (trial == 1.0 and EM_RANGE[0] <= found <= EM_RANGE[1])
-        octaves = 0.0 if usual else np.log2(self.preprocess["em_px"] / found)
-        scale = 2.0 ** (round(SCALE_STEPS * float(octaves)) / SCALE_STEPS)
+        if not found or (trial == 1.0 and EM_RANGE[0] <= found <= EM_RANGE[1]):
+            scale = 1.0
+        else:
+            scale = float(self.preprocess["em_px"]) / found
         return min(scale, (MAX_READ_PIXELS / (image.width * image.height)) ** 0.5)
 
     def shows_type(self, image: Image.Image) -> bool:

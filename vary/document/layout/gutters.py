@@ -33,6 +33,7 @@ HEADING = 1.15  # type of a heading, as a multiple of the usual one
 TITLE = 1.35  # type of a title, as a multiple of the usual one
 LEVEL_WHITE_EM = 3.0  # level white that parts what stands side by side above it from what does below
 MIN_LINES = 3  # on both sides of a gutter together
+PROSE = 0.5  # share of such lines in a column of running text
 WIDE_EM = 10  # a piece at least this wide is running text; narrower ones are cells, numbers, labels
 
 
@@ -64,7 +65,8 @@ def split_columns(
 def _level_parts(gutter: Gutter, boxes: np.ndarray, sizes: np.ndarray, em: float) -> Iterator[Gutter]:
     """Yield the parts of a gutter above and below wide level white, and above and below a title next to nothing.
 
-    A heading that comes last, on one side, is in no part: it heads what follows.
+    A heading that comes last, on one side, is in no part: it heads what follows. Running text on one side alone goes on
+    with its column, the longer one.
 
     Args:
         gutter: between two columns.
@@ -79,12 +81,16 @@ def _level_parts(gutter: Gutter, boxes: np.ndarray, sizes: np.ndarray, em: float
     usual = float(np.median(sizes[inside])) if len(inside) else em
     groups: list[list[int]] = [[]]
     low, after_title = -np.inf, False
-    for k in inside.tolist():
+    on_left, wide = boxes[inside][:, [0, 2]].mean(1) < x, boxes[inside, 2] - boxes[inside, 0] > WIDE_EM * em
+    for n, k in enumerate(inside.tolist()):
+        above = wide[:n][on_left[:n] == on_left[n]]
+        goes_on = len(set(on_left[n:])) == 1 and len(above) and min(above.mean(), wide[n:].mean()) > PROSE
         level = (boxes[inside, 1] < boxes[k, 3]) & (boxes[inside, 3] > boxes[k, 1])
         alone = level.sum() == 1
         title = alone and sizes[k] > TITLE * usual and sizes[k] == sizes[inside].max()
         last = alone and k == inside[-1] and sizes[k] >= HEADING * usual
-        if after_title or title or last or boxes[k, 1] - low > LEVEL_WHITE_EM * em:
+        white = boxes[k, 1] - low > LEVEL_WHITE_EM * em
+        if (after_title or title or last or white) and not goes_on:
             groups.append([])
         groups[-1].append(k)
         low, after_title = max(low, boxes[k, 3]), title
