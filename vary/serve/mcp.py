@@ -22,7 +22,7 @@ from ..io.box import Box, middle_within
 from ..io.errors import InputError, MissingExtra, VaryError
 from ..io.source import Source, find_files
 from ..reading.layer.claims import CharacterOdds, character_odds
-from ..reading.layer.glyphs import CONFIRMED, CONTRADICTED
+from ..reading.layer.glyphs import CONFIRMED
 from ..reading.pages import AnyReader, read_page, with_retries
 from ..reading.reader import Reader
 from ..reading.runs.pictures import PICTURE_DPI
@@ -221,7 +221,7 @@ def verify(library: Library, path: str, page: int, box: list[float], text: str) 
 
     `shows` is the answer. `read` is what the reader reads there, `similarity` the share of characters that agree, and
     `confidence` the mean confidence of the reader (0 to 1). `odds` is the log-odds of the text against what the pixels
-    show best: near 0 where they show it, below -4 where they show another text. `wrong` lists the characters that cause
+    show best: near 0 where they show it; below -2 they do not confirm it. `wrong` lists the characters that cause
     it, with what is seen in their place. Both are null for a page that lies on its side.
     """
     found = library.page(path, page)
@@ -234,7 +234,7 @@ def verify(library: Library, path: str, page: int, box: list[float], text: str) 
     odds = library.odds(path, found, inside, text) if given and inside else None
     total = None if odds is None else sum(one.odds for one in odds)
     return {
-        "shows": bool(given) and (given in read or (similarity >= SAME and (total is None or total > CONTRADICTED))),
+        "shows": bool(given) and (given in read or (similarity >= SAME and (total is None or total > CONFIRMED))),
         "similarity": round(similarity, 3),
         "confidence": round(sum(line.confidence for line in inside) / len(inside), 3) if inside else 0.0,
         "odds": None if total is None else round(total, 1),
