@@ -81,10 +81,11 @@ def _level_parts(gutter: Gutter, boxes: np.ndarray, sizes: np.ndarray, em: float
     usual = float(np.median(sizes[inside])) if len(inside) else em
     groups: list[list[int]] = [[]]
     low, after_title = -np.inf, False
-    on_left, wide = boxes[inside][:, [0, 2]].mean(1) < x, boxes[inside, 2] - boxes[inside, 0] > WIDE_EM * em
+    on_left, wide = boxes[:, [0, 2]].mean(1) < x, boxes[:, 2] - boxes[:, 0] > WIDE_EM * em
     for n, k in enumerate(inside.tolist()):
-        above = wide[:n][on_left[:n] == on_left[n]]
-        goes_on = len(set(on_left[n:])) == 1 and len(above) and min(above.mean(), wide[n:].mean()) > PROSE
+        above, rest = inside[:n], inside[n:]
+        own = above[on_left[above] == on_left[k]]
+        goes_on = len(set(on_left[rest])) == 1 and len(own) and min(wide[own].mean(), wide[rest].mean()) > PROSE
         level = (boxes[inside, 1] < boxes[k, 3]) & (boxes[inside, 3] > boxes[k, 1])
         alone = level.sum() == 1
         title = alone and sizes[k] > TITLE * usual and sizes[k] == sizes[inside].max()
@@ -95,8 +96,7 @@ def _level_parts(gutter: Gutter, boxes: np.ndarray, sizes: np.ndarray, em: float
         groups[-1].append(k)
         low, after_title = max(low, boxes[k, 3]), title
     for group in groups:
-        left = boxes[group][:, [0, 2]].mean(1) < x if group else np.zeros(0, bool)
-        if len(group) >= MIN_LINES and left.any() and not left.all():
+        if len(group) >= MIN_LINES and len(set(on_left[group])) == 2:
             yield x, float(boxes[group, 1].min()), float(boxes[group, 3].max())
 
 
