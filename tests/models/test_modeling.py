@@ -67,6 +67,18 @@ def test_cache_equals_no_cache(tiny_model, processor) -> None:
     assert torch.equal(*runs)
 
 
+def test_a_decoder_deeper_than_its_encoder_generates(tiny_model) -> None:
+    text = {"model_type": "t5", "d_model": 32, "d_kv": 8, "d_ff": 32, "num_heads": 4, "decoder_start_token_id": 1}
+    text |= {"vocab_size": tiny_model.config.text_config.vocab_size, "num_layers": 1, "num_decoder_layers": 2}
+    model = VaryForConditionalGeneration(VaryConfig(**settings("vary-nano-test") | {"text_config": text}))
+    inputs = VaryProcessor.of(model.config, character_tokenizer(LATIN))([image(5)], ["<image>x"])
+    cached, anew = (
+        model.eval().generate(**inputs, max_new_tokens=4, use_cache=c, do_sample=False) for c in (True, False)
+    )
+    assert torch.equal(cached, anew)
+    assert model.config.get_text_config().num_hidden_layers == 1
+
+
 def test_save_and_load_by_the_auto_classes(tiny_model, processor, tmp_path) -> None:
     tiny_model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)

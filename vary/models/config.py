@@ -4,6 +4,7 @@ Every part is a mapping with a `name`; its other keys are the arguments of that 
 values of a wrong type are refused, with the nearest known key. Named models are in `zoo/`.
 """
 
+import copy
 import difflib
 import inspect
 from collections.abc import Iterable, Mapping
@@ -179,6 +180,15 @@ class VaryConfig(PreTrainedConfig):
         kwargs.setdefault("tie_word_embeddings", self.text_config.tie_word_embeddings)
         super().__init__(**kwargs)
         self.check()
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> Any:
+        """Return the configuration of the language model, or of its decoder, whose depth T5 has under another name."""
+        found = super().get_text_config(decoder, encoder)
+        if not decoder or not hasattr(found, "num_decoder_layers"):
+            return found
+        found = copy.deepcopy(found)
+        found.num_hidden_layers = found.num_decoder_layers
+        return found
 
     @property
     def is_special(self) -> bool:
