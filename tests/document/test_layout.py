@@ -108,6 +108,33 @@ def test_addresses_next_to_each_other_are_read_one_after_the_other() -> None:
     assert "7 Teaser Lane of Linden  \nProofpur 417" in Document("a", "m", [laid_out(*lines)]).markdown()
 
 
+@pytest.mark.parametrize("step", [18, 30])
+def test_labels_that_end_at_one_edge_stay_with_what_is_level(step) -> None:
+    """As in a CV of the European form: close label lines, values of one or two lines, white between groups."""
+    entries = [
+        ("Name", "Katie Smith"),
+        ("Personal email of this year", "smith of the kotmail"),
+        ("Home page", "the page of smith"),
+        ("Occupation or position held", "Independent consultant of the youth"),
+        ("", "and of its members in eleven towns"),
+        ("Dates", "Intern at the commission of education and"),
+        ("", "culture, unit of youth in Brussels"),
+        ("Name and type of employer", "Irish ministry"),
+        ("Main activities held there", "Work with partners in other towns"),
+        ("", "reports on it to all of the members"),
+        ("Type of business or sector", "Public service of the state"),
+    ]
+    lines = []
+    for k, (label, value) in enumerate(entries):
+        name = line(label, 0, 40 + step * k)
+        lines += [line(label, 230 - name.box[2], 40 + step * k)] if label else []
+        lines.append(line(value, 245, 40 + step * k))
+    page = laid_out(*lines)
+    text = " ".join(page.text.replace("|", " ").split())
+    places = [text.index(part) for label, value in entries for part in (label, value) if part]
+    assert places == sorted(places)
+
+
 def test_addresses_above_a_table_are_no_rows_of_it() -> None:
     left, right = ["From:", "Pin fixups", "26 Lane", "Saltwick"], ["Bill to:", "Known bad", "71 Street", "Fern"]
     lines = [line(text, x, 60 + 18 * k) for x, texts in ((10, left), (300, right)) for k, text in enumerate(texts)]

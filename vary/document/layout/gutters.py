@@ -27,6 +27,7 @@ TYPED = 0.5  # share of typewriter lines next to a strip, from which it must be 
 FILLED = 0.8  # usual length of the lines of a column of text, in that of its longest; lines of listings vary more
 KEYED = 0.8  # share of labels in fixed-width type, and of text on their right in other type
 LEVEL_EM, LEVEL = 0.3, 0.8  # labels are level with text on their right: least share of them
+FLUSH_LEVEL = 0.5  # the same of labels that are flush right, some of which have two lines
 APART_EM = 1.6  # step from label to label; lines of a paragraph have less
 CHANCE_EM, CHANCE_HIGH_EM = 0.5, 10  # white above and below blanks that are level by chance; their height
 HEADING = 1.15  # type of a heading, as a multiple of the usual one
@@ -234,6 +235,9 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
             keyed = typed[inside & sides[0]].mean() > KEYED and typed[inside & right].mean() < 1 - KEYED
             if _are_labels(boxes[inside & sides[0]], boxes[inside & right], em, keyed):
                 continue
+            before, after = inside & (boxes[:, 2] < x + 0.3 * em), inside & (boxes[:, 0] > x - 0.3 * em)
+            if _are_flush_labels(boxes[before], boxes[after], em):
+                continue
             found.append((int((inside & (left | right)).sum()), float(x), float(top), float(bottom)))
     strips = [_between(gutter, boxes, solid, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
     strips = [_grow(gutter, boxes, solid, em, white) for gutter in strips]
@@ -273,9 +277,20 @@ def _are_labels(left: np.ndarray, right: np.ndarray, em: float, keyed: bool) -> 
         or (not keyed and np.median(right[:, 2] - right[:, 0]) < WIDE_EM * em)
     ):
         return False
-    bases, others = np.sort(left[:, 3]), np.sort(right[:, 3])
-    level = np.abs(bases[:, None] - others).min(1) < LEVEL_EM * em
-    return bool(level.mean() >= LEVEL and (keyed or np.median(np.diff(bases)) > APART_EM * em))
+    apart = np.median(np.diff(np.sort(left[:, 3]))) > APART_EM * em
+    return _level_share(left, right, em) >= LEVEL and (keyed or bool(apart))
+
+
+def _are_flush_labels(left: np.ndarray, right: np.ndarray, em: float) -> bool:
+    """Return whether the lines (N, 4) on the left end at one edge and begin at many, as labels do but no text."""
+    begins, ends = (np.abs(left[:, k] - np.median(left[:, k])) for k in (0, 2))
+    flush = len(left) >= 3 and (ends < LEVEL_EM * em).mean() >= LEVEL and np.median(begins) > LEVEL_EM * em
+    return bool(flush) and _level_share(left, right, em) >= FLUSH_LEVEL
+
+
+def _level_share(left: np.ndarray, right: np.ndarray, em: float) -> float:
+    """Return the share of the lines (N, 4) on the left that are level with one on the right."""
+    return float((np.abs(left[:, None, 3] - right[:, 3]).min(1) < LEVEL_EM * em).mean())
 
 
 def _crossing(boxes: np.ndarray, x: float, em: float, white: np.ndarray) -> np.ndarray:
