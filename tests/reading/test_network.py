@@ -30,7 +30,7 @@ def page(page_source) -> np.ndarray:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_engine_predicts_what_the_model_predicts(engine, page) -> None:
-    """Engines with `trunk.onnx` compute most of it in eight bits."""
+    """Engines with `trunk.onnx` compute most of it in eight bits; a field keeps probabilities in float16."""
     pytest.importorskip(ENGINES[engine][1])
     model = load_model(weights_dir("vary-nano"))
     with torch.inference_mode():
@@ -44,7 +44,7 @@ def test_every_engine_predicts_what_the_model_predicts(engine, page) -> None:
     spikes, found = (set(zip(*places, strict=True)) for places in ((rows, frames), (found_rows, found_frames)))
     exact = engine == "torch"
     assert len(spikes ^ found) <= (0 if exact else 0.01 * len(spikes))
-    classes, (off, by) = field.probs(rows, frames), (1e-4, 1e-3) if exact else (0.3, 0.2)
+    classes, (off, by) = field.probs(rows, frames), (5e-4, 1e-3) if exact else (0.3, 0.2)
     assert (classes.argmax(1) == probs[rows, frames].argmax(1)).mean() >= (1 if exact else 0.995)
     np.testing.assert_allclose(classes, probs[rows, frames], atol=off)
     both = sorted(spikes & found)

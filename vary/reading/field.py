@@ -51,7 +51,7 @@ class Field:
 
     Args:
         index_RK: Position of each cell in the packed arrays, or -1 for a cell that is blank.
-        probs_MFA: Class probabilities of the packed cells, per frame of the cell.
+        probs_MFA: Class probabilities of the packed cells, per frame of the cell; float16 halves the memory.
         geometry_MFG: Geometry of the packed cells.
         odds: Function (rows, frames) -> (N, S) log-odds of styles, or None if there are no styles.
         complete: Whether all of the image was read.
@@ -87,7 +87,7 @@ class Field:
 
     def spikes(self, min_mass: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Find frames that are not blank: rows, frames, probability of not being blank, and geometry (N, G)."""
-        mass_MF = 1 - self.probs_MFA[..., 0]
+        mass_MF = 1 - self.probs_MFA[..., 0].astype(np.float32)
         cell, step = np.nonzero(mass_MF > min_mass)
         row_M, column_M = np.nonzero(self.index_RK >= 0)
         order = np.empty(len(mass_MF), np.intp)
@@ -101,7 +101,7 @@ class Field:
         """Return class probabilities (N, A) at these rows and frames."""
         cell = self.index_RK[rows, frames // self.frames_per_column]
         packed = cell >= 0
-        found = np.zeros((len(cell), self.probs_MFA.shape[2]), self.probs_MFA.dtype)
+        found = np.zeros((len(cell), self.probs_MFA.shape[2]), np.float32)
         found[~packed, 0] = 1.0
         found[packed] = self.probs_MFA[cell[packed], frames[packed] % self.frames_per_column]
         return found
@@ -111,7 +111,7 @@ class Field:
         factors = np.where(np.arange(len(weights_A)) > 0, weights_A, 0)
         for k in range(0, len(self.probs_MFA), CHUNK // 8):  # which bounds the memory
             part = self.probs_MFA[k : k + CHUNK // 8]
-            others = part * factors
+            others = part.astype(np.float32) * factors
             others *= (1 - part[..., :1]) / np.maximum(others.sum(-1, keepdims=True), 1e-9)
             part[..., 1:] = others[..., 1:]
 
@@ -188,7 +188,7 @@ def run_head(features_RKD: np.ndarray, near_RK: np.ndarray, head: HeadWeights, f
     features_RKD, read_RKD = features_RKD[..., :width], features_RKD[..., -width:]  # one and the same without `context`
     index_RK = np.full(near_RK.shape, -1, np.intp)
     size, count = head.out.shape[1] // frames, 0
-    probs, geometry = [np.zeros((0, frames, size - 2), np.float32)], [np.zeros((0, frames, 2), np.float32)]
+    probs, geometry = [np.zeros((0, frames, size - 2), np.float16)], [np.zeros((0, frames, 2), np.float32)]
     step = min(CHUNK, CHUNK_VALUES // head.out.shape[1])
     for start in range(0, len(row), step):
         cells = row[start : start + step], column[start : start + step]
@@ -203,7 +203,7 @@ def run_head(features_RKD: np.ndarray, near_RK: np.ndarray, head: HeadWeights, f
         kept = 1 - chunk[..., 0].min(-1) > MIN_CELL
         index_RK[cells[0][kept], cells[1][kept]] = np.arange(count, count + np.count_nonzero(kept))
         count += int(np.count_nonzero(kept))
-        probs.append(chunk[kept])
+        probs.append(chunk[kept].astype(np.float16))
         geometry.append(out[kept][..., -2:])
     odds = (lambda rows, t: _style_odds(features_RKD, rows, t // frames, head)) if head.styles else None
     return Field(index_RK, _gather(probs), _gather(geometry), odds, features_RKD)

@@ -46,7 +46,7 @@ def script_weights(probs_SA: np.ndarray, alphabet: str) -> np.ndarray | None:
     classes = letters_by_script(alphabet)
     if "Cyrillic" not in classes:
         return None
-    mass_A = probs_SA.sum(0)
+    mass_A = probs_SA.sum(0, dtype=np.float32)
     if mass_A[classes["Cyrillic"]].sum() >= RARE * mass_A[classes["Latin"]].sum():
         return None
     weights = np.ones(len(mass_A), np.float32)
@@ -65,7 +65,7 @@ def language_weights(probs_SA: np.ndarray, alphabet: str) -> np.ndarray | None:
     if not len(classes):
         return None
     probs_SC = probs_SA[np.ix_(probs_SA[:, 0] < 1 - LEAST, classes)]
-    probs_SC = probs_SC[probs_SC.max(1, initial=0) > LEAST]
+    probs_SC = probs_SC[probs_SC.max(1, initial=0) > LEAST].astype(np.float32)
     if not len(probs_SC):
         return None
     likely_SL = 1 + probs_SC @ (alike_LC - 1).T  # letters without accents have the factor 1
