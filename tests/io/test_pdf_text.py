@@ -43,6 +43,15 @@ def test_size_is_scaled_by_the_matrix(tmp_path) -> None:
     assert text.ems[place(text, "Scaled")] == pytest.approx([24] * 6)
 
 
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_an_accent_over_a_letter_is_joined_to_it(tmp_path, rotation) -> None:
+    """Old fonts of TeX have accents as characters of their own; `´` and `¨` that stand over nothing stay."""
+    over = "[(Mieterh\xa8) 445 (ohung, gar\xb8) 417 (con, \xa8 \xb4 M\xa8) 445 (uhe)] TJ"
+    page = f"q BT /F1 12 Tf 50 200 Td {over} ET Q" + show("under it, u and o", 50, 186)
+    text = content_of(pdf_of(tmp_path / "a.pdf", [page], rotation=rotation)).text.text
+    assert " ".join(text.split()).replace("under it, u and o", "").strip() == "Mieterhöhung, garçon, ¨ ´ Mühe"
+
+
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_a_rotated_page_is_given_as_it_is_shown(tmp_path, rotation) -> None:
     content = content_of(pdf_of(tmp_path / "a.pdf", [show("Turned words", 50, 200)], rotation=rotation))

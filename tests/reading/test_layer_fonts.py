@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.pdfs import as_type3, pdf_of, show, with_map, without_map
+from vary.document.alphabets import EUROPEAN
 from vary.reading.api import load
 from vary.reading.layer.align import Alphabet
 from vary.reading.layer.document_votes import sightings_elsewhere
@@ -69,6 +70,22 @@ def test_a_type_3_font_that_lies_does_not_pass(tmp_path, reader) -> None:
     page = read_document(path, reader).pages[0]
     assert page.layer == "healed"
     assert page.text == " ".join(PROSE)
+
+
+def test_a_glyph_without_a_character_is_read_from_the_pixels(tmp_path, reader) -> None:
+    """Old fonts of TeX have ligatures and quotes at control codes, some of which Python takes for blanks."""
+    path = with_map(pdf_of(tmp_path / "a.pdf", [prose()], SIZE), {"k": "\x1c", "w": "\x13"})
+    assert read_document(path, reader).pages[0].text == " ".join(PROSE)
+
+
+def test_a_small_capital_that_is_seen_as_a_letter_of_another_script_stays() -> None:
+    alphabet = Alphabet(EUROPEAN)
+    found = sightings("abcdefgm", "abcdefgм", 3)
+    assert {v.kind for one, v in zip(found, judge_glyphs(found, alphabet), strict=True) if one.character == "m"} == {
+        "foreign"
+    }
+    lying = sightings("âåäðïì", "вед" + "рпм", 3)  # Cyrillic codes that are claimed to be Latin
+    assert all(verdict.lying for verdict in judge_glyphs(lying, alphabet))
 
 
 def test_a_shift_tells_glyphs_that_were_seen_once() -> None:

@@ -73,6 +73,12 @@ def letters_by_script(alphabet: str) -> dict[str, list[int]]:
     return found
 
 
+def are_of_two_scripts(a: str, b: str) -> bool:
+    """Return whether two characters are letters of two scripts, by their codes."""
+    scripts = {name for ch in (a, b) for name, low, high in _BLOCKS if low <= ch <= high and ch.isalpha()}
+    return len(scripts) == 2
+
+
 def restore_scripts(text: str) -> str:
     """Return a text in which letters whose shape several scripts have belong to the script of their word.
 

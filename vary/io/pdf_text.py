@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import math
 import re
+import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -18,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from .box import unique_values
+from .box import union, unique_values
 
 HYPHEN = "\x02"  # PDFium's code for a hyphen that was set at the end of a line
+PRIVATE = 0xE000  # the first code of private use
 GLYPH, GENERATED, HYPHENATED = 0, 1, 2
 STYLES = ("bold", "italic", "mono")  # bit k of `TextLayer.styles`
 _FIXED, _ITALIC, _BOLD = 1, 64, 1 << 18  # flags of a font, ISO 32000-1 table 123
@@ -31,6 +33,11 @@ _STYLE_NAMES = (
         r"mono|typewriter|courier|cursor|inconsolata|consol|nimbusmon|(?:cm|sf|ec|lm)(?:sl|it|v?tc?)?tt\d?", re.I
     ),
 )
+ACCENTS = dict(
+    zip("`´ˆ˜¨¯˘˙˚˝ˇ¸˛", "\u0300\u0301\u0302\u0303\u0308\u0304\u0306\u0307\u030a\u030b\u030c\u0327\u0328", strict=True)
+)
+ACCENT_EM = 0.5  # from the middle of an accent to its letter, at most
+_DOTTED = {"ı": "i", "ȷ": "j"}  # letters that lose their dot under an accent
 _LOW = frozenset("acemnorsuvwxz")  # letters as high as an x
 _PLAIN = 0.4, 0.8  # median height of glyphs in em, where the font's size is right
 
@@ -123,6 +130,7 @@ def read_text_objects(page: Any, scale: float) -> tuple[TextLayer, list[int]]:
         handle, count = textpage.raw, raw.FPDFText_CountChars(textpage.raw)
         everywhere = range(count)
         codes = np.fromiter(_each(raw.FPDFText_GetUnicode, handle, everywhere), np.int64, count)
+        codes[(codes < 32) & ~np.isin(codes, (2, 9, 10, 13))] += PRIVATE  # no character; Python takes some for blanks
         kinds = np.where(np.isin(codes, (2, 0xAD)), HYPHENATED, GLYPH).astype(np.uint8)
         blanks = np.flatnonzero(np.isin(codes, (10, 13, 32)))
         kinds[blanks] = np.where(np.fromiter(_each(raw.FPDFText_IsGenerated, handle, blanks.tolist()), int) == 1, 1, 0)
@@ -291,7 +299,25 @@ def _layer(codes: np.ndarray, values: dict[str, np.ndarray]) -> TextLayer:
                 last += 1
             edges = np.linspace(boxes[first, 0], boxes[first, 2], last - first + 2)
             boxes[first : last + 1, 0], boxes[first : last + 1, 2] = edges[:-1], edges[1:]
-    return TextLayer("".join(map(chr, codes[~low])), **arrays)  # type: ignore[arg-type]
+    return _join_accents(TextLayer("".join(map(chr, codes[~low])), **arrays))  # type: ignore[arg-type]
+
+
+def _join_accents(layer: TextLayer) -> TextLayer:
+    """Join each accent that is a character of its own to the letter it stands over, as old fonts of TeX have them."""
+    text, boxes, keep = list(layer.text), layer.boxes.copy(), np.ones(len(layer.text), bool)
+    for k in [k for k, ch in enumerate(text) if ch in ACCENTS]:
+        middle, reach = boxes[k].reshape(2, 2).mean(0), np.array([0, ACCENT_EM * layer.ems[k]])
+        reach = reach[::-1] if round(float(layer.angles[k]) / 90) % 2 else reach
+        over = (boxes[:, :2] <= middle + reach).all(1) & (boxes[:, 2:] >= middle - reach).all(1)
+        over &= keep & (layer.fonts == layer.fonts[k])  # accents of formulas are of another font than their letters
+        for j in sorted(np.flatnonzero(over).tolist(), key=lambda j: abs(j - k)):  # PDFium moves some behind the word
+            joined = unicodedata.normalize("NFC", _DOTTED.get(text[j], text[j]) + ACCENTS[text[k]])
+            if j != k and len(joined) == 1:
+                text[j], keep[k] = joined, False
+                boxes[j] = union([boxes[j].tolist(), boxes[k].tolist()])
+                keep[min(j, k) + 1 : max(j, k)] &= layer.kinds[min(j, k) + 1 : max(j, k)] != GENERATED
+                break
+    return layer if keep.all() else replace(layer, text="".join(text), boxes=boxes).select(keep)
 
 
 def true_sizes(layer: TextLayer) -> np.ndarray:

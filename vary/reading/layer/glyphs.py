@@ -6,7 +6,8 @@ show. A font most of whose glyphs are contradicted lies: of its glyphs only what
 fonts are shifted: all their codes are off by one number, which also tells the glyphs that were sighted too seldom.
 A glyph is known by its font, the character that it claims, and the shape of its box. Invisible text has no glyphs.
 A character that the head cannot spell, such as an arrow or a Cyrillic letter, is always seen as something else. So it
-is `foreign`: it counts against its font only with the font's other glyphs.
+is `foreign`: it counts against its font only with the font's other glyphs. So is one that is seen as a letter of
+another script: small capital M has the shape of Cyrillic м.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...document.alphabets import are_of_two_scripts
 from ...document.elements import SCRIPTS, STYLES
 from ...io.pdf_text import TextLayer
 from .align import Aligned, Alphabet
@@ -216,7 +218,9 @@ def _vote(glyph: _Glyph, alphabet: Alphabet) -> None:
     contradicted = sum(against.values())
     if confirmed and confirmed >= MAJORITY * contradicted:
         glyph.kind = "true"
-    elif contradicted and not nothing and not alphabet.spells(glyph.character):
+    elif contradicted and not nothing and (
+        not alphabet.spells(glyph.character) or are_of_two_scripts(glyph.character, against.most_common(1)[0][0])
+    ):
         glyph.kind = "foreign"
     elif contradicted and same_letter(glyph.character, against.most_common(1)[0][0]):
         glyph.kind = "unknown"  # the head misses small dots and accents everywhere

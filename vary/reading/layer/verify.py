@@ -12,6 +12,7 @@ from itertools import groupby
 
 import numpy as np
 
+from ...document.alphabets import are_of_two_scripts
 from ...document.elements import SOURCES
 from ...document.findings import Disagreement
 from ...io.box import union
@@ -25,6 +26,7 @@ from .glyphs import (
     GlyphVerdict,
     Sighting,
     agrees,
+    claims_nothing,
     judge_glyphs,
     same_letter,
 )
@@ -120,6 +122,8 @@ def _judge_character(
     seldom = glyph.trusted and glyph.count < OFTEN
     if glyph.kind == "false" and (glyph.lying or not (seldom or agreed)):
         return (ch, BOTH, True) if glyph.shown == ch else (glyph.shown, HEALED, True)
+    if claims_nothing(ch):
+        return seen or " ", PIXELS, bool(seen)
     if glyph.kind == "true" or agreed:
         return ch, BOTH if odds > CONFIRMED else LAYER, True
     if glyph.lying:
@@ -128,12 +132,13 @@ def _judge_character(
         odds > CONFIRMED
         or glyph.kind == "foreign"
         or same_letter(ch, seen)
+        or are_of_two_scripts(ch, seen)
         or (glyph.kind == "unknown" and odds > CONTRADICTED)
     ):
         return ch, LAYER, True
     if glyph.trusted and (odds > STRONG or not seen or alphabet.is_alike(ch, seen)):
         return ch, LAYER, True
-    return (seen or " ", PIXELS, False) if odds < CONTRADICTED else (ch, LAYER, False)
+    return (seen, PIXELS, False) if seen and odds < CONTRADICTED else (ch, LAYER, False)
 
 
 def find_unsettled(
