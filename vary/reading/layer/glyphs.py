@@ -218,8 +218,10 @@ def _vote(glyph: _Glyph, alphabet: Alphabet) -> None:
     contradicted = sum(against.values())
     if confirmed and confirmed >= MAJORITY * contradicted:
         glyph.kind = "true"
-    elif contradicted and not nothing and (
-        not alphabet.spells(glyph.character) or are_of_two_scripts(glyph.character, against.most_common(1)[0][0])
+    elif (
+        contradicted
+        and not nothing
+        and (not alphabet.spells(glyph.character) or are_of_two_scripts(glyph.character, against.most_common(1)[0][0]))
     ):
         glyph.kind = "foreign"
     elif contradicted and same_letter(glyph.character, against.most_common(1)[0][0]):
