@@ -88,6 +88,14 @@ def test_a_small_capital_that_is_seen_as_a_letter_of_another_script_stays() -> N
     assert all(verdict.lying for verdict in judge_glyphs(lying, alphabet))
 
 
+def test_letters_of_a_font_are_trusted_where_most_are_confirmed_and_digits_where_nearly_all_are() -> None:
+    """Display type is misread here and there; a layer that lies about its digits has honest letters."""
+    found = sightings("abcdefgh", "abcdefgh", 1) + sightings("xyz", "uvw", 1, odds=-5) + sightings("1", "7", 3)
+    by_claim = {one.character: v for one, v in zip(found, judge_glyphs(found, ALPHABET), strict=True)}
+    assert by_claim["x"].trusted and by_claim["x"].weak
+    assert (by_claim["1"].trusted, by_claim["1"].weak, by_claim["1"].shown) == (False, False, "7")
+
+
 def test_a_shift_tells_glyphs_that_were_seen_once() -> None:
     found = sightings("bcdefghijk", "abcdefghij", 4) + sightings("q", "x", 1)
     assert verdicts(found)["q"] == ("mixed", "q")  # the pixels contradict the shift

@@ -14,6 +14,7 @@ from ...io.box import Box
 from ..elements import ITEM
 from ..lines import TextLine
 from .cells import has_pitch, is_mono, is_numeric
+from .side_by_side import are_flush_labels, are_labels
 
 Gutter = tuple[float, float, float]  # x, top, bottom of a white strip between columns of running text
 STRIP_EM = 0.55  # least width of a word gap that may belong to a gutter
@@ -26,9 +27,6 @@ NARROW_EM = 1.6  # a number or a mark, and no text
 TYPED = 0.5  # share of typewriter lines next to a strip, from which it must be a listing's
 FILLED = 0.8  # usual length of the lines of a column of text, in that of its longest; lines of listings vary more
 KEYED = 0.8  # share of labels in fixed-width type, and of text on their right in other type
-LEVEL_EM, LEVEL = 0.3, 0.8  # labels are level with text on their right: least share of them
-FLUSH_LEVEL = 0.5  # the same of labels that are flush right, some of which have two lines
-APART_EM = 1.6  # step from label to label; lines of a paragraph have less
 CHANCE_EM, CHANCE_HIGH_EM = 0.5, 10  # white above and below blanks that are level by chance; their height
 HEADING = 1.15  # type of a heading, as a multiple of the usual one
 TITLE = 1.35  # type of a title, as a multiple of the usual one
@@ -233,10 +231,10 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
             if typed[both].mean() > TYPED and not all(_is_filled(boxes[inside & side]) for side in (left, right)):
                 continue
             keyed = typed[inside & sides[0]].mean() > KEYED and typed[inside & right].mean() < 1 - KEYED
-            if _are_labels(boxes[inside & sides[0]], boxes[inside & right], em, keyed):
+            if are_labels(boxes[inside & sides[0]], boxes[inside & right], em, keyed):
                 continue
             before, after = inside & (boxes[:, 2] < x + 0.3 * em), inside & (boxes[:, 0] > x - 0.3 * em)
-            if _are_flush_labels(boxes[before], boxes[after], em):
+            if are_flush_labels(boxes[before], boxes[after], em):
                 continue
             found.append((int((inside & (left | right)).sum()), float(x), float(top), float(bottom)))
     strips = [_between(gutter, boxes, solid, em) for gutter in _separate(sorted(found, reverse=True), 6 * em)]
@@ -264,33 +262,6 @@ def _is_filled(column: np.ndarray) -> bool:
     """Return whether the lines (N, 4) of a column are as long as running text, not as unlike as those of a listing."""
     widths = column[:, 2] - column[:, 0]
     return bool(np.median(widths) > FILLED * widths.max())
-
-
-def _are_labels(left: np.ndarray, right: np.ndarray, em: float, keyed: bool) -> bool:
-    """Return whether the lines (N, 4) on the left are short labels of paragraphs on the right: a list, not columns.
-
-    keyed: whether the left ones alone are in fixed-width type.
-    """
-    if (
-        len(left) < 3
-        or (left[:, 2] - left[:, 0]).max() > WIDE_EM * em
-        or (not keyed and np.median(right[:, 2] - right[:, 0]) < WIDE_EM * em)
-    ):
-        return False
-    apart = np.median(np.diff(np.sort(left[:, 3]))) > APART_EM * em
-    return _level_share(left, right, em) >= LEVEL and (keyed or bool(apart))
-
-
-def _are_flush_labels(left: np.ndarray, right: np.ndarray, em: float) -> bool:
-    """Return whether the lines (N, 4) on the left end at one edge and begin at many, as labels do but no text."""
-    begins, ends = (np.abs(left[:, k] - np.median(left[:, k])) for k in (0, 2))
-    flush = len(left) >= 3 and (ends < LEVEL_EM * em).mean() >= LEVEL and np.median(begins) > LEVEL_EM * em
-    return bool(flush) and _level_share(left, right, em) >= FLUSH_LEVEL
-
-
-def _level_share(left: np.ndarray, right: np.ndarray, em: float) -> float:
-    """Return the share of the lines (N, 4) on the left that are level with one on the right."""
-    return float((np.abs(left[:, None, 3] - right[:, 3]).min(1) < LEVEL_EM * em).mean())
 
 
 def _crossing(boxes: np.ndarray, x: float, em: float, white: np.ndarray) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 Rows of two tables are often level, so that their columns look like those of one table. What shows two tables: the white
 between them is much wider than between their columns, or names in another type begin again in the middle of a row.
-An address beside a table is no column of it. Two rows are a table where they are labels and values.
+An address beside a table is no column of it. Two rows are a table where they are labels and values. Labels beside text
+are no column of text.
 
 Frame: pixels of the page image, turned upright.
 """
@@ -28,6 +29,10 @@ ADDRESS = 7  # lines
 _POSTCODE = re.compile(r"(?:^| )(?:\d{4,6} [^\W\d]|[A-Z]{2} \d{5}|[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}$)")
 PAIR_STEP, PAIR_EM = 2.2, 1.0  # between labels and values, as a multiple of the larger type; white between them
 BELOW_EM, PAIR = 0.5, 30  # between their edges or middles; characters of one
+LABEL_EM = 10  # longest label of a paragraph
+LABEL_STEP_EM = 1.6  # from label to label; lines of a paragraph have less
+LEVEL_EM, LEVEL = 0.3, 0.8  # labels are level with text on their right: least share of them
+FLUSH_LEVEL = 0.5  # the same of labels that are flush right, some of which have two lines
 KEY_STYLES = (STYLES.index("bold"), STYLES.index("mono"))
 
 Strips = Sequence[tuple[float, float]]
@@ -159,3 +164,30 @@ def _is_in_key_style(one: Stretch) -> bool:
     if styles is None or styles.shape[1] <= max(KEY_STYLES):
         return False
     return float(styles[one.start : one.end][:, KEY_STYLES].any(1).mean()) > 0.5
+
+
+def are_labels(left: np.ndarray, right: np.ndarray, em: float, keyed: bool) -> bool:
+    """Return whether the lines (N, 4) on the left are short labels of paragraphs on the right: a list, not columns.
+
+    keyed: whether the left ones alone are in fixed-width type.
+    """
+    if (
+        len(left) < 3
+        or (left[:, 2] - left[:, 0]).max() > LABEL_EM * em
+        or (not keyed and np.median(right[:, 2] - right[:, 0]) < LABEL_EM * em)
+    ):
+        return False
+    apart = np.median(np.diff(np.sort(left[:, 3]))) > LABEL_STEP_EM * em
+    return _level_share(left, right, em) >= LEVEL and (keyed or bool(apart))
+
+
+def are_flush_labels(left: np.ndarray, right: np.ndarray, em: float) -> bool:
+    """Return whether the lines (N, 4) on the left end at one edge and begin at many, as labels do but no text."""
+    begins, ends = (np.abs(left[:, k] - np.median(left[:, k])) for k in (0, 2))
+    flush = len(left) >= 3 and (ends < LEVEL_EM * em).mean() >= LEVEL and np.median(begins) > LEVEL_EM * em
+    return bool(flush) and _level_share(left, right, em) >= FLUSH_LEVEL
+
+
+def _level_share(left: np.ndarray, right: np.ndarray, em: float) -> float:
+    """Return the share of the lines (N, 4) on the left that are level with one on the right."""
+    return float((np.abs(left[:, None, 3] - right[:, 3]).min(1) < LEVEL_EM * em).mean())

@@ -30,6 +30,7 @@ CONFIRMED, CONTRADICTED = -2.0, -4.0  # log-odds from which, and below which, th
 STRONG = -7.0  # contradicts even a font that is right elsewhere
 OFTEN = 3  # sightings from which a contradicted glyph is no slip of the head
 MAJORITY = 3  # times as many sightings one way as the other
+TRUST = {True: 2, False: 6}  # times as many letters (all glyphs) that are confirmed as contradicted, in a font to trust
 SHARE = 0.75  # of the sightings of a glyph of a lying font that spell one character, or it is not healed
 SHIFT_SHARE, SHIFT_GLYPHS = 0.8, 8  # of a font's healed glyphs, and their least number, that show one shift
 SAME_SHAPE = 0.04, 0.2  # em, and points: PDFium rounds boxes to 0.1 pt
@@ -71,7 +72,8 @@ class GlyphVerdict:
         kind: `true`, `false`, `mixed`, `foreign` or `unknown`.
         shown: The character that it draws, of a `false` one.
         count: Number of sightings.
-        trusted: Nearly all glyphs of its font are confirmed.
+        trusted: Most letters of its font are confirmed, or nearly all glyphs if it is none: `TRUST`.
+        weak: No sighting contradicts it strongly.
         lying: Most glyphs of its font are contradicted.
     """
 
@@ -80,6 +82,7 @@ class GlyphVerdict:
     count: int
     trusted: bool = False
     lying: bool = False
+    weak: bool = False
 
 
 @dataclass
@@ -183,7 +186,9 @@ def judge_glyphs(sightings: Sequence[Sighting], alphabet: Alphabet) -> list[Glyp
     found: list[GlyphVerdict] = [GlyphVerdict("unknown", "", 0)] * len(sightings)
     for glyph, group in zip(glyphs, groups, strict=True):
         known = glyph.kind, glyph.shown or glyph.character, len(glyph.sightings)
-        verdict = GlyphVerdict(*known, glyph.font in trusted, glyph.font in lying)
+        weak = all(s.odds > STRONG for s in glyph.sightings)
+        trust = (glyph.font, glyph.character.isalpha()) in trusted
+        verdict = GlyphVerdict(*known, trust, glyph.font in lying, weak)
         for k in group:
             found[k] = verdict
     return found
@@ -247,21 +252,31 @@ def same_letter(a: str, b: str) -> bool:
     return plain[0] == plain[1] and a != b
 
 
-def _judge_fonts(glyphs: Sequence[_Glyph]) -> tuple[set[str], set[str]]:
-    """Return the fonts nearly all of whose glyphs are confirmed, and those most of whose glyphs are contradicted.
+def _judge_fonts(glyphs: Sequence[_Glyph]) -> tuple[set[tuple[str, bool]], set[str]]:
+    """Return the fonts whose letters (True), and whose other glyphs, are trusted, and the fonts that lie.
 
-    A font of foreign glyphs lies when nearly all of them are seen as characters that the head knows well.
+    A font lies when most of its glyphs are contradicted. A font of foreign glyphs lies when nearly all of them are seen
+    as characters that the head knows well.
     """
     good, bad, foreign, other = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    letters: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     for glyph in glyphs:
+        false = glyph.kind in ("false", "mixed")
         good[glyph.font] += glyph.kind == "true"
-        bad[glyph.font] += glyph.kind in ("false", "mixed")
+        bad[glyph.font] += false
+        if glyph.character.isalpha() and (false or glyph.kind == "true"):
+            letters[not false][glyph.font] += 1
         if glyph.kind == "foreign":
             plain = sum(s.odds < STRONG and s.seen.isalnum() and len(s.seen) == 1 for s in glyph.sightings)
             foreign[glyph.font] += plain > SHARE * len(glyph.sightings)
             other[glyph.font] += plain <= SHARE * len(glyph.sightings)
-    trusted = {font for font in good if good[font] >= 4 and good[font] >= 6 * bad[font]}
     fonts = {glyph.font for glyph in glyphs}
+    trusted = {
+        (font, of_letters)
+        for of_letters, (right, wrong) in {True: (letters[True], letters[False]), False: (good, bad)}.items()
+        for font in fonts
+        if right[font] >= 4 and right[font] >= TRUST[of_letters] * wrong[font]
+    }
     return trusted, {
         font
         for font in fonts

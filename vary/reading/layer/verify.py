@@ -119,7 +119,7 @@ def _judge_character(
 ) -> tuple[str, int, bool]:
     """Return a character as it stays, its witness, and whether that is certain enough for the line to be used."""
     agreed = seen == ch or agrees(ch, odds, seen, alphabet)
-    seldom = glyph.trusted and glyph.count < OFTEN
+    seldom = glyph.trusted and (glyph.count < OFTEN or glyph.weak)
     if glyph.kind == "false" and (glyph.lying or not (seldom or agreed)):
         return (ch, BOTH, True) if glyph.shown == ch else (glyph.shown, HEALED, True)
     if claims_nothing(ch):
