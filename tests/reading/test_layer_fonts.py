@@ -92,7 +92,7 @@ def test_letters_of_a_font_are_trusted_where_most_are_confirmed_and_digits_where
     """Display type is misread here and there; a layer that lies about its digits has honest letters."""
     found = sightings("abcdefgh", "abcdefgh", 1) + sightings("xyz", "uvw", 1, odds=-5) + sightings("1", "7", 3)
     by_claim = {one.character: v for one, v in zip(found, judge_glyphs(found, ALPHABET), strict=True)}
-    assert by_claim["x"].trusted and by_claim["x"].weak
+    assert (by_claim["x"].trusted, by_claim["x"].weak) == (True, True)
     assert (by_claim["1"].trusted, by_claim["1"].weak, by_claim["1"].shown) == (False, False, "7")
 
 
