@@ -270,7 +270,7 @@ class _Grid:
         for r, (top, bottom) in enumerate(pairwise(self.ys)):
             alone = not any((owner[r] == owner[k]).any() for k in (r - 1, r + 1) if 0 <= k < len(owner))
             here = [(c, y) for (row, c), y, _ in pieces if row == r and top <= y < bottom]
-            edges = _level_rows(here, em) if alone else []
+            edges = _level_rows(here, em, labels=len(self.ys) == 2) if alone else []
             for y in [top, *edges]:
                 rows.append(r)
                 parts.append((r, y))
@@ -335,8 +335,11 @@ def _rectangles(owner: np.ndarray) -> list[Merged]:
     return found
 
 
-def _level_rows(pieces: list[tuple[int, float]], em: float) -> list[float]:
-    """Return the edges between printed rows in one row of a grid, where most columns have a line in each."""
+def _level_rows(pieces: list[tuple[int, float]], em: float, labels: bool) -> list[float]:
+    """Return the edges between printed rows in one row of a grid, where most columns have a line in each.
+
+    labels: whether the row may also be labels, some of several lines, and one line of values.
+    """
     rows: list[list[float]] = []
     for y in sorted({round(y, 1) for _, y in pieces}):
         if rows and y - rows[-1][-1] < 0.5 * em:
@@ -347,9 +350,10 @@ def _level_rows(pieces: list[tuple[int, float]], em: float) -> list[float]:
         return []
     filled = [len({column for column, y in pieces if row[0] <= round(y, 1) <= row[-1]}) for row in rows]
     used = len({column for column, _ in pieces})
-    if used < 2 or min(filled) < 2 or float(np.mean(filled)) < 0.7 * used:
-        return []
-    return [(a[-1] + b[0]) / 2 for a, b in pairwise(rows)]
+    edges = [(a[-1] + b[0]) / 2 for a, b in pairwise(rows)]
+    if labels and used > 2 and filled[0] == filled[-1] == used:
+        return edges[-1:]
+    return [] if used < 2 or min(filled) < 2 or float(np.mean(filled)) < 0.7 * used else edges
 
 
 def _head_rows(merged: list[Merged], rows: int, columns: int) -> int:
