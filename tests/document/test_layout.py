@@ -135,6 +135,24 @@ def test_labels_that_end_at_one_edge_stay_with_what_is_level(step) -> None:
     assert places == sorted(places)
 
 
+def test_addresses_below_larger_names_are_read_one_after_the_other() -> None:
+    left = ["The Marmot Company", "Some Avenue", "Somewhere MI 48823", "USA", "Tel. 555-555-5555"]
+    right = ["Paulo Cereda", "Rua Bonita", "Cidade de Patos", "SP", "Brazil"]
+    lines = [line("From:", 10, 60, 20), line("To:", 300, 60, 20)]
+    lines += [line(text, x, 88 + 18 * k) for x, texts in ((10, left), (300, right)) for k, text in enumerate(texts)]
+    found = [one.text for one in laid_out(*lines).lines]
+    assert found[:12] == ["From:", *left, "To:", *right]
+
+
+def test_a_row_of_boxes_with_labels_and_values_is_a_table() -> None:
+    lines = row(96, (14, "Country of"), (164, "Carrier"), (314, "Packages"), (464, "Weight"))
+    lines += row(114, (14, "destination:")) + row(144, (14, "Brazil"), (164, "FedEx"), (314, "1"), (464, "1 lb 1 oz"))
+    (table,) = tables(laid_out(*lines, evidence=grid([10, 160, 310, 460, 590], [90, 170])))
+    assert table.cells == [
+        ["Country of destination:", "Carrier", "Packages", "Weight"], ["Brazil", "FedEx", "1", "1 lb 1 oz"],
+    ]  # fmt: skip
+
+
 def test_addresses_above_a_table_are_no_rows_of_it() -> None:
     left, right = ["From:", "Pin fixups", "26 Lane", "Saltwick"], ["Bill to:", "Known bad", "71 Street", "Fern"]
     lines = [line(text, x, 60 + 18 * k) for x, texts in ((10, left), (300, right)) for k, text in enumerate(texts)]

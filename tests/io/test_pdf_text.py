@@ -134,6 +134,20 @@ def test_a_rectangle_on_another_of_the_same_path_fills_it(tmp_path) -> None:
     assert content.text.hidden.all()
 
 
+def test_a_rectangle_with_round_corners_is_an_area_and_an_ellipse_is_a_drawing(tmp_path) -> None:
+    card = (
+        "70 200 m 130 200 l 136 200 140 204 140 210 c 140 230 l 140 236 136 240 130 240 c "
+        "70 240 l 64 240 60 236 60 230 c 60 210 l 60 204 64 200 70 200 c h"
+    )
+    ellipse = (
+        "200 220 m 200 231 218 240 240 240 c 262 240 280 231 280 220 c "
+        "280 209 262 200 240 200 c 218 200 200 209 200 220 c h"
+    )
+    objects = content_of(pdf_of(tmp_path / "a.pdf", [f"0.5 g {card} f {ellipse} f"])).objects
+    assert [box for box, *_ in objects.fills] == [(120, 120, 280, 200)]
+    assert len(objects.curves) == 1
+
+
 def test_links_lead_to_addresses(tmp_path) -> None:
     path = pdf_of(tmp_path / "a.pdf", [show("Go there", 50, 200)], links=[((50, 195, 100, 215), "https://a.example/x")])
     assert content_of(path).objects.links == [((100, 170, 200, 210), "https://a.example/x")]

@@ -26,6 +26,7 @@ TINY = 1.0  # points; type this small is not for reading
 OPAQUE = 250  # least alpha of a fill that hides what lies below
 ALIKE = 12  # greatest difference of a colour channel between type and background that nobody sees
 MAX_DEPTH = 6  # of forms within forms
+ROUNDED = 0.7  # share of the sides of a box that a rectangle with round corners draws; an ellipse draws 0.55
 
 
 class FormField(NamedTuple):
@@ -287,7 +288,11 @@ def _add_path(raw: Any, thing: Any, matrix: Matrix, objects: PageObjects, z: int
     level: list[Points] = []
     for points, curved in _pieces(raw, thing, count):
         shown = _apply(whole, points)
-        box = _within(_with_area(_around(shown)), clip)
+        around = _around(shown)
+        if curved and _is_rounded(shown, around):
+            x0, y0, x1, y1 = around
+            shown, curved = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], False
+        box = _within(_with_area(around), clip)
         if box and (curved or not _level(shown) or not (filled or stroke.value)):
             objects.curves.append(box)
         elif box:
@@ -306,6 +311,18 @@ def _level(points: Points) -> bool:
     """Return whether all sides of a piece are level or upright."""
     steps = [(abs(x1 - x0), abs(y1 - y0)) for (x0, y0), (x1, y1) in pairwise(points)]
     return all(min(step) <= 0.02 * max(step) + 0.05 for step in steps)
+
+
+def _is_rounded(points: Points, box: Box) -> bool:
+    """Return whether a piece is a rectangle with round corners: most of the sides of its box are drawn."""
+    x0, y0, x1, y1 = box
+    near = 0.01 * max(x1 - x0, y1 - y0)
+    drawn = sum(
+        max(abs(a[0] - b[0]), abs(a[1] - b[1]))
+        for a, b in pairwise(points)
+        if any(abs(a[k] - edge) < near and abs(b[k] - edge) < near for k, edge in ((0, x0), (0, x1), (1, y0), (1, y1)))
+    )
+    return drawn > ROUNDED * 2 * (x1 - x0 + y1 - y0)
 
 
 def _pieces(raw: Any, thing: Any, count: int) -> Iterator[tuple[Points, bool]]:

@@ -33,7 +33,7 @@ from .cells import (
     row_cells,
     rows_by_height,
 )
-from .side_by_side import find_pairs, is_keyed, split_side_by_side
+from .side_by_side import are_addresses, find_pairs, is_keyed, split_side_by_side
 
 MIN_ROWS = 3
 STEP_EM = 3.2  # between rows
@@ -320,7 +320,7 @@ def _is_table(rows: list[PrintedRow], strips: Strips, table: CellTable) -> bool:
         return False  # contents
     if holds_numbers(columns):
         return True
-    if all(text.endswith(":") for text in cells[0] if text) and all(cells[0]):
+    if (all(text.endswith(":") for text in cells[0] if text) and all(cells[0])) or are_addresses(columns):
         return False  # addresses next to each other
     if any(np.median([len(text) for text in column]) > PROSE for column in columns if column):
         return False

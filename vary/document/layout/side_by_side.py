@@ -137,6 +137,12 @@ def _is_address(column: Sequence[Stretch]) -> bool:
     return 2 < len(words) <= ADDRESS and _POSTCODE.search(words[-1]) is not None and not any(map(is_numeric, words))
 
 
+def are_addresses(columns: Sequence[Sequence[str]]) -> bool:
+    """Return whether two columns of a few lines are addresses next to each other: one has a place's postal code."""
+    short = len(columns) == 2 and 3 < max(map(len, columns)) <= ADDRESS
+    return short and any(sum(_POSTCODE.search(text) is not None for text in column) == 1 for column in columns)
+
+
 def _is_number_column(texts: Sequence[str]) -> bool:
     return bool(texts) and sum(map(is_numeric, texts)) >= 0.5 * len(texts)
 
