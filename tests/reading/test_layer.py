@@ -60,6 +60,13 @@ def test_white_between_words_is_a_blank_though_the_file_has_none(tmp_path) -> No
     assert [line.text for line in document.pages[0].lines] == ["but the value", "LETTERS APART"]
 
 
+def test_words_that_stand_close_are_parted_where_letters_are_set_evenly(tmp_path) -> None:
+    """TeX shrinks blanks below what PDFium takes for one, before words in other type, too."""
+    words = "[(The harbour) -120 (office) -120 (keeps) -120 (ledgers of)] TJ"
+    path = pdf_of(tmp_path / "a.pdf", [f"BT /F1 12 Tf 50 200 Td {words} /F3 12 Tf [-120 (quay.txt)] TJ ET"])
+    assert read_document(path, READER).text() == "The harbour office keeps ledgers of quay.txt"
+
+
 def test_bold_by_printing_twice_is_read_once(tmp_path) -> None:
     page = show("Heavy word", 50, 200) + show("light", 50, 150) + show("Heavy word", 50.4, 200)
     assert read_document(pdf_of(tmp_path / "a.pdf", [page]), READER).text().split() == ["Heavy", "word", "light"]

@@ -158,6 +158,14 @@ def test_a_character_outside_the_alphabet_stands_where_the_head_is_unsure() -> N
     assert found[1].odds[0] < -4
 
 
+def test_a_line_that_the_pixels_cannot_read_is_kept_and_reported(tmp_path, reader) -> None:
+    hatch = "".join(f"0.6 w 0.2 G {36 + 3 * k} 140 m {46 + 3 * k} 162 l S " for k in range(43))
+    page = pdf_of(tmp_path / "a.pdf", [prose() + show("Long note", 40, 150, 8, "F4") + hatch], SIZE)
+    found = read_document(page, reader).pages[0]
+    assert "Long note" in found.text
+    assert [one.layer for one in found.disagreements] == ["Long note"]
+
+
 def test_a_logo_and_rules_leave_no_stray_characters(tmp_path, reader) -> None:
     logo = "q 0 g 20 282 m 44 282 l 32 258 l f 0.4 g 26 284 12 12 re f Q q 1 w 20 150 m 400 150 l S Q "
     page = read_document(pdf_of(tmp_path / "a.pdf", [logo + prose()], SIZE), reader).pages[0]

@@ -116,6 +116,14 @@ def test_a_doubted_line_over_certain_ones_is_their_echo(sure, top, kept) -> None
     assert len(find_texts([*certain, doubted])) == 2 + kept
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"), [("_A" * 30, False), ("v" * 40, False), ("1 Reefs " + "." * 40 + " 3", True)]
+)
+def test_an_ornament_of_a_border_is_no_text(text, kept) -> None:
+    boxes = np.array([(10 * k, 0, 10 * k + 9, 16) for k in range(len(text))], np.float32)
+    assert len(find_texts([TextLine(text, boxes, np.full(len(text), 0.95, np.float32), 16)])) == kept
+
+
 def test_what_reads_upright_is_judged_by_its_own_characters() -> None:
     """A row of misread sideways words has its middle in one of them, and its characters elsewhere."""
     size = (400, 300)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ NEAR_EM = 8.0, 2.0  # em, across and down: how near to a certain line of a turne
 MARKED_EM = 12.0, 2.0  # em, across and down: how near to an upside-down line more of it is sought
 PROOF_LETTERS = 4  # in a certain line of a turned image that has text
 STROKE_EM = 3.0, 0.3  # em of a mark: how many times larger a letter is whose stroke it may be; em of that: how far off
+BORDER = re.compile(r"(.{1,3}?)\1{19}")  # a unit with a letter is how a wavy border is read
 STROKES = frozenset(r" /\|!()[]{}<>_-–—~^'`,.:;=")
 STACKED = 0.5  # of a turned line's characters, from which upright ones in its place may be what is meant
 MIN_TEXT = 0.45  # mean confidence of a line; below, it is ink that is not text
@@ -46,7 +48,10 @@ WINDOW = (320, 512)  # px, height and width of the part in which the size of typ
 
 
 def is_text(line: TextLine) -> bool:
-    """Return whether a line is text, by its confidence. Ink that is not text reads with less."""
+    """Return whether a line is text, by its confidence: other ink reads with less, or as an ornament's few strokes."""
+    border = BORDER.search(line.text.replace(" ", ""))
+    if border and any(map(str.isalpha, border[1])):
+        return False
     if not any(ch.isalnum() for ch in line.text):
         return _mean(line) >= (MIN_SIGNS if len(line.text) > 2 else MIN_MARK)
     return _mean(line) >= (MIN_TEXT if len(line.text) > 2 else MIN_CHARACTER)

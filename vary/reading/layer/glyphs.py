@@ -29,6 +29,7 @@ from .lines import LayerLine
 CONFIRMED, CONTRADICTED = -2.0, -4.0  # log-odds from which, and below which, the pixels speak
 STRONG = -7.0  # contradicts even a font that is right elsewhere
 OFTEN = 3  # sightings from which a contradicted glyph is no slip of the head
+MANY = 12  # confirmed letters of a font, next to which one that is contradicted is a slip: fonts that lie have more
 MAJORITY = 3  # times as many sightings one way as the other
 TRUST = {True: 2, False: 6}  # times as many letters (all glyphs) that are confirmed as contradicted, in a font to trust
 SHARE = 0.75  # of the sightings of a glyph of a lying font that spell one character, or it is not healed
@@ -73,7 +74,7 @@ class GlyphVerdict:
         shown: The character that it draws, of a `false` one.
         count: Number of sightings.
         trusted: Most letters of its font are confirmed, or nearly all glyphs if it is none: `TRUST`.
-        weak: No sighting contradicts it strongly.
+        weak: No sighting contradicts it strongly, or it is the one letter of its font that a few sightings contradict.
         lying: Most glyphs of its font are contradicted.
     """
 
@@ -176,7 +177,7 @@ def judge_glyphs(sightings: Sequence[Sighting], alphabet: Alphabet) -> list[Glyp
     glyphs = [_Glyph(own[0].font, own[0].character, own) for own in ([sightings[k] for k in group] for group in groups)]
     for glyph in glyphs:
         _vote(glyph, alphabet)
-    trusted, lying = _judge_fonts(glyphs)
+    trusted, lying, with_one_slip = _judge_fonts(glyphs)
     for font in lying:
         own = [glyph for glyph in glyphs if glyph.font == font]
         for glyph in own:
@@ -186,8 +187,10 @@ def judge_glyphs(sightings: Sequence[Sighting], alphabet: Alphabet) -> list[Glyp
     found: list[GlyphVerdict] = [GlyphVerdict("unknown", "", 0)] * len(sightings)
     for glyph, group in zip(glyphs, groups, strict=True):
         known = glyph.kind, glyph.shown or glyph.character, len(glyph.sightings)
-        weak = all(s.odds > STRONG for s in glyph.sightings)
-        trust = (glyph.font, glyph.character.isalpha()) in trusted
+        is_letter = glyph.character.isalpha()
+        slip = is_letter and glyph.font in with_one_slip and len(glyph.sightings) < OFTEN
+        weak = slip or all(s.odds > STRONG for s in glyph.sightings)
+        trust = (glyph.font, is_letter) in trusted
         verdict = GlyphVerdict(*known, trust, glyph.font in lying, weak)
         for k in group:
             found[k] = verdict
@@ -252,8 +255,8 @@ def same_letter(a: str, b: str) -> bool:
     return plain[0] == plain[1] and a != b
 
 
-def _judge_fonts(glyphs: Sequence[_Glyph]) -> tuple[set[tuple[str, bool]], set[str]]:
-    """Return the fonts whose letters (True), and whose other glyphs, are trusted, and the fonts that lie.
+def _judge_fonts(glyphs: Sequence[_Glyph]) -> tuple[set[tuple[str, bool]], set[str], set[str]]:
+    """Return the fonts whose letters (True), and whose other glyphs, are trusted; those that lie; those with one slip.
 
     A font lies when most of its glyphs are contradicted. A font of foreign glyphs lies when nearly all of them are seen
     as characters that the head knows well.
@@ -277,11 +280,13 @@ def _judge_fonts(glyphs: Sequence[_Glyph]) -> tuple[set[tuple[str, bool]], set[s
         for font in fonts
         if right[font] >= 4 and right[font] >= TRUST[of_letters] * wrong[font]
     }
-    return trusted, {
+    lying = {
         font
         for font in fonts
         if bad[font] + foreign[font] >= 3 and bad[font] + foreign[font] > good[font] + MAJORITY * other[font]
     }
+    right, wrong = letters[True], letters[False]
+    return trusted, lying, {font for font in fonts if wrong[font] == 1 and right[font] >= MANY}
 
 
 def _vote_by_spelling(glyph: _Glyph) -> None:

@@ -35,6 +35,7 @@ from ..ctc import ASCENT_EM, DESCENT_EM, SPLIT_EM
 
 LAYER_DPI = 112.0  # of the pixels in which boxes are given when no image is drawn
 BLANK_EM = 0.18  # white between runs from which they are two words
+TIGHT_EM, EVEN_EM, EVEN_LETTERS = 0.1, 0.04, 12  # the same where most letters of a line differ less in white; letters
 LEVEL_EM = 0.25  # between baselines of one line: the E in the logo of TeX is 0.22 em low
 SCRIPT_SIZE = 0.85  # raised or lowered characters are smaller than this, beside their line's
 SCRIPT_REACH_EM = 0.35  # and stand no farther from their neighbour
@@ -238,7 +239,7 @@ def _line(glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray]) -> LayerLine 
     em = float(np.median(glyphs.em[places]))
     usual = places[glyphs.em[places] > SCRIPT_SIZE * em]
     baseline = float(np.median(glyphs.baseline[usual]))
-    wide = BLANK_EM * em + _letter_gap(glyphs, row)
+    wide, tight = _blank_widths(glyphs, row, em)
     characters: list[str] = []
     indices: list[int] = []
     sides: list[tuple[float, float]] = []
@@ -247,7 +248,9 @@ def _line(glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray]) -> LayerLine 
         for m, k in enumerate(run.tolist()):
             ch = text.text[glyphs.index[k]]
             gap = glyphs.left[k] - sides[-1][1] if sides else 0.0
-            apart = gap > wide or (m > 0 and bool(glyphs.blank[k]))
+            leans = bool(characters) and indices[-1] >= 0 and _is_italic(text, indices[-1])  # over what stands upright
+            apart = gap > (wide if leans and not _is_italic(text, int(glyphs.index[k])) else tight)
+            apart = apart or (m > 0 and bool(glyphs.blank[k]))
             if pitch and sides:
                 apart = float(glyphs.left[k]) - sides[-1][0] > WIDE_STEP * pitch
             if characters and apart and not (m == 0 and _dense(characters[-1]) and _dense(ch)):
@@ -293,11 +296,23 @@ def _pitch(glyphs: _Glyphs, places: np.ndarray, text: TextLayer) -> float:
     return float(np.median(near)) if len(near) else width
 
 
-def _letter_gap(glyphs: _Glyphs, row: list[np.ndarray]) -> float:
-    """Return the usual white between the letters of a word, in px: more than 0 where type is letterspaced."""
+def _blank_widths(glyphs: _Glyphs, row: list[np.ndarray], em: float) -> tuple[float, float]:
+    """Return the white from which two characters are parted, in px, and that between characters of one font.
+
+    Where the letters of a word are set evenly, less white parts two words. Letterspaced type has white in words, too.
+    """
     gaps = [(glyphs.left[run[1:]] - glyphs.right[run[:-1]])[~glyphs.blank[run[1:]].astype(bool)] for run in row]
     found = np.concatenate(gaps)
-    return max(0.0, float(np.median(found))) if len(found) else 0.0
+    if len(found) < EVEN_LETTERS:
+        wide = BLANK_EM * em + max(0.0, float(np.median(found)) if len(found) else 0.0)
+        return wide, wide
+    usual, most = np.quantile(found, [0.5, 0.75])
+    wide = BLANK_EM * em + max(0.0, float(usual))
+    return wide, TIGHT_EM * em + max(0.0, float(usual)) if most - usual < EVEN_EM * em else wide
+
+
+def _is_italic(text: TextLayer, k: int) -> bool:
+    return bool(text.styles[k] >> STYLES.index("italic") & 1)
 
 
 def _dense(ch: str) -> bool:

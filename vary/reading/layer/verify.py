@@ -34,6 +34,8 @@ from .lines import LayerLine
 
 SETTLED = 12  # sightings that settle what a glyph of an honest font shows; the head may misread one in each place
 GOOD_LINE = 0.7  # share of a line's characters that are confirmed or healed; below, the line is not used
+UNREAD = -6.0  # mean log-odds of a line that the pixels do not read, such as tiny type: they do not show it to be wrong
+SEEN = 0.3  # share of a line's characters that the pixels spell; where they spell less, they do not read it
 LAYER, BOTH, HEALED, PIXELS = (SOURCES.index(name) for name in ("layer", "both", "healed", "pixels"))
 INVISIBLE = GlyphVerdict("mixed", "", 1)  # no glyph is drawn: each place counts for itself
 
@@ -103,9 +105,13 @@ def _judge_line(
         if characters[k] == " ":
             sources[k] = sources[k - 1]
     if good < GOOD_LINE * max(1, len(inked)):
-        verdict.rejected.append(line)
-        spelt = "".join(aligned.seen)
-        verdict.disagreements.append(Disagreement(line.text, spelt, line.box, float(aligned.odds.mean())))
+        mean, spelt = float(aligned.odds.mean()), "".join(aligned.seen)
+        verdict.disagreements.append(Disagreement(line.text, spelt, line.box, mean))
+        little = sum(map(str.isalnum, spelt)) < SEEN * len(inked)
+        if mean >= UNREAD or (little and all(one is not None for one in row)):
+            verdict.lines.append(_with_characters(line, list(line.text), np.full(len(line.text), LAYER, np.uint8)))
+        else:
+            verdict.rejected.append(line)
         return
     found = list(_disagreements(line, characters, sources, odds))
     verdict.disagreements += found
@@ -136,7 +142,7 @@ def _judge_character(
         or (glyph.kind == "unknown" and odds > CONTRADICTED)
     ):
         return ch, LAYER, True
-    if glyph.trusted and (odds > STRONG or not seen or alphabet.is_alike(ch, seen)):
+    if glyph.trusted and (glyph.weak or odds > STRONG or not seen or alphabet.is_alike(ch, seen)):
         return ch, LAYER, True
     return (seen, PIXELS, False) if seen and odds < CONTRADICTED else (ch, LAYER, False)
 
