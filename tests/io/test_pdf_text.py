@@ -52,6 +52,13 @@ def test_an_accent_over_a_letter_is_joined_to_it(tmp_path, rotation) -> None:
     assert " ".join(text.split()).replace("under it, u and o", "").strip() == "Mieterhöhung, garçon, ¨ ´ Mühe"
 
 
+def test_an_accent_as_wide_as_its_letter_leaves_no_white(tmp_path) -> None:
+    page = "BT /F3 12 Tf 50 200 Td [(Zus\xa8) 600 (atzliche)] TJ ET"
+    text = content_of(pdf_of(tmp_path / "a.pdf", [page])).text
+    assert text.text.strip() == "Zusätzliche"
+    assert np.diff(text.advances[:, 0]).tolist() == pytest.approx([14.4] * 10, abs=0.1)
+
+
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_a_rotated_page_is_given_as_it_is_shown(tmp_path, rotation) -> None:
     content = content_of(pdf_of(tmp_path / "a.pdf", [show("Turned words", 50, 200)], rotation=rotation))

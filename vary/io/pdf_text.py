@@ -304,7 +304,8 @@ def _layer(codes: np.ndarray, values: dict[str, np.ndarray]) -> TextLayer:
 
 def _join_accents(layer: TextLayer) -> TextLayer:
     """Join each accent that is a character of its own to the letter it stands over, as old fonts of TeX have them."""
-    text, boxes, keep = list(layer.text), layer.boxes.copy(), np.ones(len(layer.text), bool)
+    text, keep = list(layer.text), np.ones(len(layer.text), bool)
+    boxes, advances = layer.boxes.copy(), layer.advances.copy()
     for k in [k for k, ch in enumerate(text) if ch in ACCENTS]:
         middle, reach = boxes[k].reshape(2, 2).mean(0), np.array([0, ACCENT_EM * layer.ems[k]])
         reach = reach[::-1] if round(float(layer.angles[k]) / 90) % 2 else reach
@@ -315,9 +316,11 @@ def _join_accents(layer: TextLayer) -> TextLayer:
             if j != k and len(joined) == 1:
                 text[j], keep[k] = joined, False
                 boxes[j] = union([boxes[j].tolist(), boxes[k].tolist()])
+                if advances[k, 2] == advances[j, 0]:  # of equal boxes, which were shared out as those of a ligature
+                    advances[j, 0] = advances[k, 0]
                 keep[min(j, k) + 1 : max(j, k)] &= layer.kinds[min(j, k) + 1 : max(j, k)] != GENERATED
                 break
-    return layer if keep.all() else replace(layer, text="".join(text), boxes=boxes).select(keep)
+    return layer if keep.all() else replace(layer, text="".join(text), boxes=boxes, advances=advances).select(keep)
 
 
 def true_sizes(layer: TextLayer) -> np.ndarray:
