@@ -297,6 +297,23 @@ def test_dots_of_leaders_do_not_make_an_index_a_figure() -> None:
     assert found.text.count("Ports") == 7
 
 
+def test_dots_of_leaders_that_stand_below_one_another_are_no_columns() -> None:
+    lines = []
+    for k, title in enumerate(["Penalties", "Series", "Injecting code", "Keys", "Compact lists", "Samples", "Bugs"]):
+        name = line(f"{k + 1} {title} ", 10, 40 + 18 * k)
+        xs = [x for x in range(24, 400, 12) if x > name.box[2]]
+        dots = np.array([(x + 8 * n, 40 + 18 * k, x + 3 + 9 * n, 54 + 18 * k) for x in xs for n in (0, 1)], np.float32)
+        text = name.text + ". " * len(xs)
+        boxes = np.concatenate([name.boxes, dots])
+        lines += [
+            TextLine(text, boxes, np.ones(len(text), np.float32), HIGH / 0.96),
+            line(f"{k + 3}", 520, 40 + 18 * k),
+        ]
+    page = laid_out(*lines)
+    assert not [cell for table in tables(page) for cells in table.cells for cell in cells if cell == "."]
+    assert "5 Compact lists" in " ".join(page.text.replace("|", " ").split())
+
+
 def test_quotes_and_commas_do_not_make_program_text_a_figure() -> None:
     strings = [line('"sa", "nt", "wa", "vi", "ql", "ns",', 110, 70 + 20 * k) for k in range(7)]
     found = laid_out(*strings, evidence=Evidence(pictures=[(100.0, 60.0, 400.0, 220.0)]))

@@ -13,7 +13,7 @@ import numpy as np
 from ...io.box import Box
 from ..elements import ITEM
 from ..lines import TextLine
-from .cells import has_pitch, is_mono, is_numeric
+from .cells import LEADER, has_pitch, is_mono, is_numeric
 from .side_by_side import are_flush_labels, are_labels
 
 Gutter = tuple[float, float, float]  # x, top, bottom of a white strip between columns of running text
@@ -175,12 +175,16 @@ def _split_at_strips(lines: list[TextLine]) -> list[TextLine]:
 
 
 def _word_gaps(line: TextLine, least: float) -> list[tuple[float, float, int]]:
-    """Return begin, end and index of the next character of the gaps between words that are `least` wide."""
+    """Return begin, end and index of the next character of the gaps between words that are `least` wide.
+
+    The dots of leaders are one word: they stand below one another.
+    """
     inked = [k for k, ch in enumerate(line.text) if ch != " "]
+    dots = {k for found in LEADER.finditer(line.text) for k in range(*found.span())}
     return [
         (float(line.boxes[a, 2]), float(line.boxes[b, 0]), b)
         for a, b in pairwise(inked)
-        if line.boxes[b, 0] - line.boxes[a, 2] >= least
+        if line.boxes[b, 0] - line.boxes[a, 2] >= least and not (a in dots and b in dots)
     ]
 
 
