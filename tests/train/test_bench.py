@@ -107,6 +107,19 @@ def test_arms_share_samples_and_the_weights_that_they_have_in_common(whole) -> N
     assert all(torch.equal(value, cross[name]) for name, value in fold.items())
 
 
+def test_an_arm_without_start_has_random_weights(whole, tmp_path) -> None:
+    given, bare = str(whole[0] / "fold" / "seed-2" / "start"), {"fold": {}, "bare": {"start": []}}
+    run_bench(Bench.load(spec(tmp_path, arms=bare, start=[given], seeds=1)), tmp_path / "out", log=lambda _: None)
+    starts = [tmp_path / "out" / arm / "seed-1" / "start" for arm in bare]
+    names = ("connector", "vocabularies")
+    found = [load_model(folder).state_dict() for folder in [Path(given), *starts]]
+    same = [
+        [torch.equal(v, one[k]) for k, v in found[0].items() if k.startswith(names) and v.ndim > 1] for one in found
+    ]
+    assert all(same[1])
+    assert not any(same[2])
+
+
 def test_a_bench_that_was_interrupted_ends_as_one_that_was_not(whole, tmp_path) -> None:
     parts, bench = tmp_path / "parts", Bench.load(spec(tmp_path, arms={"fold": {}}, seeds=1))
 

@@ -237,16 +237,18 @@ def _processor(config: VaryConfig) -> VaryProcessor:
 
 def _start(bench: Bench, arm: str, seed: int) -> VaryForConditionalGeneration:
     """Build the model of an arm before training. Parts that the first arm has too start from the same weights."""
+    model, first = _random(bench, arm, seed), next(iter(bench.arms))
+    if arm != first:
+        own, shared = model.state_dict(), _random(bench, first, seed).state_dict()
+        load_tensors(model, {k: v for k, v in shared.items() if k in own and v.shape == own[k].shape}, first)
+    load_start([str(weights_dir(name)) for name in bench.arms[arm].get("start", bench.start)], model)
+    return model
+
+
+def _random(bench: Bench, arm: str, seed: int) -> VaryForConditionalGeneration:
     config = bench.config(arm)
     torch.manual_seed(seed)
-    model = VaryForConditionalGeneration(config)
-    first = next(iter(bench.arms))
-    if arm != first:
-        own, shared = model.state_dict(), _start(bench, first, seed).state_dict()
-        load_tensors(model, {k: v for k, v in shared.items() if k in own and v.shape == own[k].shape}, first)
-    folders = [str(weights_dir(name)) for name in bench.arms[arm].get("start", bench.start)]
-    load_start(folders, model)
-    return model
+    return VaryForConditionalGeneration(config)
 
 
 def _describe(model: VaryForConditionalGeneration, task: ChatTask) -> dict[str, Any]:
