@@ -93,7 +93,7 @@ def _lines(size: Callable[[np.random.Generator], tuple[int, int]], px: tuple[int
         pen, font = ImageDraw.Draw(image), ImageFont.load_default(em)
         words = ["the", "ferry", "leaves", "pier", "at", "nine", "and", "carries", "eleven", "crates", "of", "apples"]
         for y in range(em, height - 2 * em, max(2 * em, height // 150)):
-            for x in range(em, width - 20 * em, 40 * em):
+            for x in range(em, max(em + 1, width - 20 * em), 40 * em):
                 pen.text((x, y), " ".join(rng.choice(words, 5)), "black", font)
         return image
 
