@@ -32,6 +32,38 @@ def test_a_table_with_every_second_row_filled_is_whole(filled, edges) -> None:
     assert table.cells[: len(ITEMS)] == ITEMS
 
 
+def test_a_head_of_three_rows_without_rules_names_its_columns() -> None:
+    """Names are centred over the groups of columns that they name; units stand below the names of columns."""
+    xs = [200, 260, 320, 380, 440, 500]
+    lines = row(60, (240, "Limed plots"), (415, "Control plots"))
+    lines += row(82, (14, "Orchard"), *((x, f"20{28 + k % 3}") for k, x in enumerate(xs, 1)))
+    lines += row(98, *((x - 5, "(t/ha)") for x in xs))
+    for k, name in enumerate(["Hollow Field", "Mill Bank", "Chapel Side", "Long Acre"]):
+        lines += row(122 + 20 * k, (14, name), *((x + 3, f"1{k}.{n}") for n, x in enumerate(xs)))
+    (table,) = tables(laid_out(*lines))
+    assert table.merged == [(0, 1, 1, 3), (0, 4, 1, 3)]
+    assert table.cells[0] == ["", "Limed plots", "", "", "Control plots", "", ""]
+    assert (
+        "| Orchard | Limed plots: 2029 (t/ha) | Limed plots: 2030 (t/ha) |"
+        in Document("a", "m", [laid_out(*lines)]).markdown()
+    )
+
+
+def test_a_line_below_the_name_of_the_last_item_is_in_its_row() -> None:
+    lines = []
+    for k, (name, note, sum_) in enumerate(
+        [
+            ("Oak board", "sawn and dried", "222.00"),
+            ("Hinges", "of brass", "34.00"),
+            ("Delivery", "by cart", "12.50"),
+            ("Wax", "of bees", "6.90"),
+        ]
+    ):
+        lines += row(80 + 44 * k, (14, name), (300, sum_)) + row(98 + 44 * k, (14, note))
+    (table,) = tables(laid_out(*lines))
+    assert table.cells[-1] == ["Wax of bees", "6.90"]
+
+
 def test_filled_headings_above_paragraphs_are_no_table() -> None:
     lines = [
         line("First part", 14, 80),

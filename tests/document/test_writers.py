@@ -115,9 +115,19 @@ def test_html_is_escaped(kind) -> None:
         ("Rope · · · · · · · 4.50", "Rope … 4.50"),
         ("Wait... and see.", "Wait... and see."),
         ("It ends here.... So", "It ends here.... So"),
-        ("Name: ________", r"Name: \_______\_"),
+        ("Name: ________", "Name: ________"),
     ],
 )
 def test_dots_of_a_leader_are_an_ellipsis_in_markdown(text, expected) -> None:
     assert written(text).markdown().splitlines()[-1] == expected
     assert written(text).pages[0].text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("Name: ____ Date: ____", "Name: ____ Date: ____"), ("____", "\\____"), ("_x_ y", "\\_x_ y"), ("a _ b", "a _ b")],
+)
+def test_blanks_of_forms_are_no_markup(text: str, expected: str) -> None:
+    shown = written(text).markdown()
+    assert shown.splitlines()[-1] == expected
+    assert not re.search("<em>|<hr", MARKDOWN.render(shown))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
 from ..io.box import Box
+from .elements import STYLES
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from .layout.cells import CellTable
 
 L = TypeVar("L", bound="TextLine")
+MONO = STYLES.index("mono")
+PITCH = 0.15  # by which the steps between characters of fixed-width type differ
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,22 @@ class TextLine:
                 new = values.get(name, np.full((len(text), *old.shape[1:]), -1 if name == "indices" else 0))
                 arrays[name] = np.concatenate([old[:start], new.astype(old.dtype), old[end:]])
         return replace(self, text=self.text[:start] + text + self.text[end:], alternatives=(), **arrays)
+
+
+def is_mono(line: TextLine) -> bool:
+    """Return whether the reader or the layer says that a line is in fixed-width type."""
+    return line.styles is not None and line.styles.shape[1] > MONO and float(line.styles[:, MONO].mean()) > 0.9
+
+
+def has_pitch(line: TextLine) -> bool:
+    """Return whether all characters of a line are about equally wide."""
+    if is_mono(line):
+        return True
+    steps = np.diff(line.boxes[:, [0, 2]].mean(1))
+    pairs = np.array([a != " " and b != " " for a, b in pairwise(line.text)], bool)
+    steps = steps[pairs]
+    usual = float(np.median(steps)) if len(steps) else 0.0
+    return len(steps) > 3 and float((np.abs(steps - usual) < PITCH * usual).mean()) > 0.85
 
 
 def split_box(box: Box, count: int) -> np.ndarray:

@@ -20,8 +20,8 @@ from .tables import has_merged_body, html_table, simple_rows
 Pages = Iterator[Page]
 BULLETS = frozenset("•‣▪●○◦■□◆❖▶►➢➤–*·.-")  # marks of list items that Markdown writes itself
 # Inside a line: emphasis, code, math, strikethrough; what closes a link; tags; entities. Then at its beginning.
-_INLINE = re.compile(r"[\\`*$]|\[(?=\^)|(?<!\w)_|_(?!\w)|~~|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#|\w+;)")
-_BEGINNING = re.compile(r"(?m)^(?:(\d{1,9})(?=[.)](?:\s|$))|(?=[#>+=|~-]|:-))")
+_INLINE = re.compile(r"[\\`*$]|\[(?=\^)|(?<![^\W_])_(?=_*[^\s_])|~~|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#|\w+;)")
+_BEGINNING = re.compile(r"(?m)^(?:(\d{1,9})(?=[.)](?:\s|$))|(?=[#>+=|~-]|:-|_[_ ]*$))")
 
 
 def front_matter(source: str, info: FileInfo, pages: int) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...io.box import Box, union
 from ..elements import ITEM
-from ..lines import PageRegion, TextLine
+from ..lines import PageRegion, TextLine, has_pitch, is_mono
 from .cells import (
     BLANK_EM,
     LEADER,
@@ -25,10 +25,8 @@ from .cells import (
     assemble,
     find_strips,
     group_rows,
-    has_pitch,
     head_size,
     holds_numbers,
-    is_mono,
     is_numeric,
     row_cells,
     rows_by_height,
@@ -216,13 +214,15 @@ def _without_text_below(rows: list[PrintedRow]) -> list[PrintedRow]:
     full = [k for k, row in enumerate(rows) if len(row.stretches) > 1]
     if not full:
         return []
-    usual = float(np.median([rows[b].middle - rows[b - 1].middle for b in full if b] or [0.0]))
+    steps = [b.middle - a.middle for a, b in pairwise(rows)]
+    usual = float(np.median([steps[k - 1] for k in full if k] or [0.0]))
+    notes = [steps[k] for k in full[:-1] if len(rows[k + 1].stretches) == 1]  # from items to lines below their names
     end = full[-1] + 1
-    while (
-        end < len(rows)
-        and rows[end].middle - rows[end - 1].middle < NEXT * usual
-        and _is_below_cell(rows[end], rows[:end])
-    ):
+    if 2 * len(notes) >= len(full[:-1]) > 0 and end < len(rows):
+        first, last = rows[full[0]].stretches[0], rows[end].stretches[0]
+        near = abs(steps[end - 1] - float(np.median(notes))) < EDGE_EM * rows[end].em
+        end += near and abs(first.x0 - last.x0) < EDGE_EM * rows[end].em
+    while end < len(rows) and steps[end - 1] < NEXT * usual and _is_below_cell(rows[end], rows[:end]):
         end += 1
     return rows[:end]
 
@@ -316,7 +316,7 @@ def _is_table(rows: list[PrintedRow], strips: Strips, table: CellTable) -> bool:
     if marks and (wide == 2 or not any(ch.isalnum() for text in columns[0] for ch in text)):
         return False  # a list, references
     leaders = sum(LEADER.search(one.line.text) is not None for row in rows for one in row.stretches[:1])
-    if wide == 2 and leaders > 0.5 * len(rows):
+    if leaders > 0.5 * len(rows) and np.median([sum(map(bool, row)) for row in cells]) == 2:
         return False  # contents
     if holds_numbers(columns):
         return True

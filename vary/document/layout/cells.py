@@ -13,7 +13,6 @@ from itertools import pairwise
 import numpy as np
 
 from ...io.box import Box, marked_runs, median, union
-from ..elements import STYLES
 from ..lines import TextLine
 
 WORD_EM = 0.7  # white inside of a cell; wider white separates cells
@@ -24,15 +23,13 @@ STRIP_EM = 0.7  # narrowest white between columns
 CLOSE_EM, CLOSE_ROWS = 0.3, 4  # the same before numbers or cells that begin at one edge, in so many rows
 EDGE_EM = 0.3  # by which the edges of a column differ
 CROSSED = 0.08  # share of the rows that may reach into the white between two columns
-MIN_CELLS = 4  # with text
 LEVEL_EM = 0.4  # between the middles of cells of one row
 LARGER, SHARED = (1.2, 1.7), 0.75  # type of a value, as a multiple of its label's; share of their heights in common
 LEADER = re.compile(r"(?:\. ?){4,}|…{2,}|_{4,}|·{4,}")
 CLOSE = 0.85  # a line within a cell is nearer to the one above than this share of the usual step between rows
 LINE_EM = 0.8  # rows closer than lines of text: a cell of one line stands in the middle of a higher one
+CENTRED_EM = 1.0  # between the middles of a name and of the columns below it
 HEAD_EM = 1.5  # between the lines of a name in the head
-PITCH = 0.15  # by which the steps between characters of fixed-width type differ
-MONO = STYLES.index("mono")
 _NUMBER = re.compile(r"[\d.,:%$€£¥()+/–−-]*\d[\d.,:%$€£¥()+/–−-]*|[–—-]{1,3}|n/?a|[A-Z]{3} ?\d[\d.,]*", re.I)
 _TAXED = re.compile(r"\d[.,]\d\d [A-Z]$")
 _YEAR = re.compile(r"(19|20)\d\d")
@@ -248,28 +245,59 @@ def find_strips(rows: Sequence[PrintedRow], em: float) -> list[tuple[float, floa
 
 def assemble(groups: Sequence[Sequence[PrintedRow]], strips: Sequence[tuple[float, float]]) -> CellTable:
     """Return the table whose columns are separated by strips; each group of printed rows is one row of it."""
-    wide = len(strips) + 1
-    cells: list[list[str]] = []
-    merged: list[Merged] = []
-    for k, group in enumerate(groups):
-        texts = [""] * wide
-        spans: dict[int, int] = {}
-        whole = len(groups) > 2 and k == 0  # perhaps groups of columns
-        for row in group:
-            for first, last, text in row_cells(row, strips, CUT_EM if whole or len(row.stretches) == 1 else BLANK_EM):
-                texts[first] = f"{texts[first]} {text}".strip()
-                spans[first] = max(spans.get(first, 1), last - first + 1)
-        if whole:
-            merged += [(k, c, 1, n) for c, n in spans.items() if n > 1 and not any(texts[c + 1 : c + n])]
-        cells.append(texts)
-    if _is_group_row(merged, cells):
-        return CellTable(cells, merged, 2)
-    if merged:  # names that run on over a strip
-        cells[0] = [""] * wide
-        for row in groups[0]:
-            for first, _, text in row_cells(row, strips, BLANK_EM):
-                cells[0][first] = f"{cells[0][first]} {text}".strip()
-    return CellTable(_with_own_names(cells))
+    wide, box = len(strips) + 1, union(row.box for group in groups for row in group)
+    cells = []
+    for group in groups:
+        cuts = [(row, CUT_EM if len(row.stretches) == 1 else BLANK_EM) for row in group]
+        cells.append(_texts([place for row, cut in cuts for place in row_cells(row, strips, cut)], wide))
+    named: list[list[Place]] = []
+    for group in groups[:-2]:
+        named.append(group_names(group[0], strips, box) if len(group) == 1 else [])
+        if not named[-1]:
+            named.pop()
+            break
+    while named and not _are_named(named[-1], cells[len(named)]):
+        named.pop()
+    if not named:
+        return CellTable(_with_own_names(cells))
+    cells[: len(named)] = [_texts(places, wide) for places in named]
+    merged = [(k, a, 1, b - a + 1) for k, places in enumerate(named) for a, b, _ in places if b > a]
+    units = len(cells) > len(named) + 2 and not any(map(_is_value, cells[len(named) + 1]))
+    return CellTable(cells, merged, len(named) + 1 + units)
+
+
+def _texts(places: Sequence[Place], wide: int) -> list[str]:
+    texts = [""] * wide
+    for first, _, text in places:
+        texts[first] = f"{texts[first]} {text}".strip()
+    return texts
+
+
+def group_names(row: PrintedRow, strips: Sequence[tuple[float, float]], box: Box) -> list[Place]:
+    """Return the cells of a row of names, each over the columns that it names; none where all are of one column.
+
+    Names are centred over groups of columns, which follow one another. Others stand over the columns that they touch.
+
+    Args:
+        row: of the head.
+        strips: white between the columns.
+        box: of the table.
+    """
+    touched = row_cells(row, strips)
+    if len(touched) > len(strips) or any(_is_value(text) for *_, text in touched):
+        return []
+    lefts, rights = [box[0], *(b for _, b in strips)], [*(a for a, _ in strips), box[2]]
+    tiled: dict[int, tuple[float, list[Place]]] = {k: (0.0, []) for k in range(touched[0][0] + 1)}
+    for one in row.stretches:
+        x, wider = (one.x0 + one.x1) / 2, dict[int, tuple[float, list[Place]]]()
+        for first, (worst, places) in tiled.items():
+            for last in range(first, len(lefts)):
+                off = max(worst, abs((lefts[first] + rights[last]) / 2 - x))
+                if off < min(CENTRED_EM * row.em, wider.get(last + 1, (np.inf,))[0]):
+                    wider[last + 1] = off, [*places, (first, last, one.text)]
+        tiled = wider
+    found = tiled[max(tiled)][1] if tiled else touched
+    return found if any(last > first for first, last, _ in found) else []
 
 
 def _with_own_names(cells: list[list[str]]) -> list[list[str]]:
@@ -282,13 +310,16 @@ def _with_own_names(cells: list[list[str]]) -> list[list[str]]:
     return cells
 
 
-def _is_group_row(merged: list[Merged], cells: list[list[str]]) -> bool:
-    """Return whether the first row names groups of the columns that the second names."""
-    if len(cells) < 3:
-        return False
-    over = [m for m in merged if m[0] == 0 and m[3] < len(cells[0])]
-    numbers = any(is_numeric(text) and not _YEAR.fullmatch(text) for text in cells[1])
-    return bool(over) and all(all(cells[1][m[1] : m[1] + m[3]]) for m in over) and not numbers
+def _are_named(groups: Sequence[Place], names: Sequence[str]) -> bool:
+    """Return whether all columns of several groups, but not of one group of all columns, have names of their own."""
+    over = [(first, last) for first, last, _ in groups if last > first]
+    own = all(last - first + 1 < len(names) and all(names[first : last + 1]) for first, last in over)
+    return own and not any(map(_is_value, names))
+
+
+def _is_value(text: str) -> bool:
+    """Return whether a cell is a number that names no column, as years do."""
+    return is_numeric(text) and not _YEAR.fullmatch(text)
 
 
 def head_size(places: list[list[Place]], wide: int) -> int:
@@ -300,7 +331,7 @@ def head_size(places: list[list[Place]], wide: int) -> int:
         >= 0.5 * max(1, sum(first == column for row in places for first, _, _ in row))
     ]
     for k, row in enumerate(places):
-        if numeric and sum(first in numeric and is_numeric(text) for first, _, text in row) >= 0.5 * len(numeric):
+        if numeric and sum(first in numeric and _is_value(text) for first, _, text in row) >= 0.5 * len(numeric):
             return k
     return 0
 
@@ -326,12 +357,13 @@ def group_rows(
     typical = float(np.median(usual or steps or [0.0]))
     last = [row[-1][2] for row in places if row and row[-1][1] == len(strips)]
     amounts = len(strips) if sum(map(_is_amount, last)) > 0.5 * len(last) else -1
+    box = union(row.box for row in rows)
     groups: list[list[PrintedRow]] = []
     for k, row in enumerate(rows):
         if k == 0 or any(rows[k - 1].middle < y < row.middle for y in ruled):
             joined = False
         elif k < head:
-            joined = steps[k - 1] < HEAD_EM * row.em and not any(last > first for first, last, _ in places[k - 1])
+            joined = steps[k - 1] < HEAD_EM * row.em and not group_names(rows[k - 1], strips, box)
         else:
             near = steps[k - 1] < CLOSE * typical and len(places[k]) < 0.7 * full and not _is_sum(places[k], amounts)
             near = near and (len(places[k]) == 1 or _columns_of(places[k]) != _columns_of(places[k - 1]))
@@ -362,38 +394,3 @@ def holds_numbers(columns: Sequence[Sequence[str]]) -> bool:
     """Return whether one of the columns after the first holds mostly numbers below its head."""
     bodies = [column[1:] if len(column) > 1 else column for column in columns[1:]]
     return any(bool(body) and float(np.mean([is_numeric(text) for text in body])) >= 0.5 for body in bodies)
-
-
-def without_empty(table: CellTable) -> CellTable | None:
-    """Return the table without empty rows and columns; None where too few cells hold text."""
-    wide = len(table.cells[0]) if table.cells else 0
-    rows = [k for k, row in enumerate(table.cells) if any(row)]
-    columns = [c for c in range(wide) if any(row[c] for row in table.cells)]
-    cells = [[table.cells[k][c] for c in columns] for k in rows]
-    filled = sum(bool(text) for row in cells for text in row)
-    if len(cells) < 2 or len(columns) < 2 or filled < MIN_CELLS:
-        return None
-    merged = []
-    for row, column, high, wide in table.merged:
-        down = [k for k, r in enumerate(rows) if row <= r < row + high]
-        along = [k for k, c in enumerate(columns) if column <= c < column + wide]
-        if len(down) * len(along) > 1:
-            merged.append((down[0], along[0], len(down), len(along)))
-    head = sum(r < table.head_rows for r in rows)
-    return CellTable(cells, merged, max(1, min(head, len(cells) - 1)))
-
-
-def is_mono(line: TextLine) -> bool:
-    """Return whether the reader or the layer says that a line is in fixed-width type."""
-    return line.styles is not None and line.styles.shape[1] > MONO and float(line.styles[:, MONO].mean()) > 0.9
-
-
-def has_pitch(line: TextLine) -> bool:
-    """Return whether all characters of a line are about equally wide."""
-    if is_mono(line):
-        return True
-    steps = np.diff(line.boxes[:, [0, 2]].mean(1))
-    pairs = np.array([a != " " and b != " " for a, b in pairwise(line.text)], bool)
-    steps = steps[pairs]
-    usual = float(np.median(steps)) if len(steps) else 0.0
-    return len(steps) > 3 and float((np.abs(steps - usual) < PITCH * usual).mean()) > 0.85

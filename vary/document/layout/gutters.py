@@ -12,8 +12,8 @@ import numpy as np
 
 from ...io.box import Box
 from ..elements import ITEM
-from ..lines import TextLine
-from .cells import LEADER, has_pitch, is_mono, is_numeric
+from ..lines import TextLine, has_pitch, is_mono
+from .cells import LEADER, is_numeric
 from .side_by_side import are_flush_labels, are_labels
 
 Gutter = tuple[float, float, float]  # x, top, bottom of a white strip between columns of running text

@@ -24,9 +24,9 @@ from .cells import (
     row_cells,
     rows_by_height,
     white_strips,
-    without_empty,
 )
 
+MIN_CELLS = 4  # with text
 NEAR = 3.0  # px, between rules that are one, or that touch
 MIN_RULES = 3
 HEAD_EM = 1.2  # from names of columns to the rule below them
@@ -208,3 +208,22 @@ def distinct(places: np.ndarray, em: float) -> list[float]:
         if not kept or one - kept[-1] > max(NEAR, 0.4 * em):
             kept.append(one)
     return kept
+
+
+def without_empty(table: CellTable) -> CellTable | None:
+    """Return the table without empty rows and columns; None where too few cells hold text."""
+    wide = len(table.cells[0]) if table.cells else 0
+    rows = [k for k, row in enumerate(table.cells) if any(row)]
+    columns = [c for c in range(wide) if any(row[c] for row in table.cells)]
+    cells = [[table.cells[k][c] for c in columns] for k in rows]
+    filled = sum(bool(text) for row in cells for text in row)
+    if len(cells) < 2 or len(columns) < 2 or filled < MIN_CELLS:
+        return None
+    merged = []
+    for row, column, high, wide in table.merged:
+        down = [k for k, r in enumerate(rows) if row <= r < row + high]
+        along = [k for k, c in enumerate(columns) if column <= c < column + wide]
+        if len(down) * len(along) > 1:
+            merged.append((down[0], along[0], len(down), len(along)))
+    head = sum(r < table.head_rows for r in rows)
+    return CellTable(cells, merged, max(1, min(head, len(cells) - 1)))

@@ -18,8 +18,8 @@ import numpy as np
 from ...io.box import Box, union, unique_values
 from ..evidence import Evidence
 from ..lines import PageRegion, TextLine
-from .cells import LEADER, CellTable, Merged, PrintedRow, Stretch, find_strips, rows_by_height, without_empty
-from .open_tables import NEAR, Segment, distinct, find_open, share_inside, table_of_bands
+from .cells import LEADER, CellTable, Merged, PrintedRow, Stretch, find_strips, rows_by_height
+from .open_tables import NEAR, Segment, distinct, find_open, share_inside, table_of_bands, without_empty
 
 WORD_CUT_EM = 0.15  # white between characters at which text is cut, within a word
 MIN_SPLIT = 3  # rows that show two columns of words within one of the grid
