@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from vary.models.config import VaryConfig, preset
 from vary.models.modeling import VaryForConditionalGeneration
-from vary.train.flops import cost_of
+from vary.train.distributed import Ranks
+from vary.train.flops import ThroughputMeter, cost_of
 from vary.train.recipe import Recipe, Stage
 
 SIZES = {"image_size": 70, "patch_size": 14, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2,
@@ -49,3 +52,25 @@ def test_each_expert_of_a_token_costs_its_products() -> None:
     text = preset("vita-test").text_config
     expert = 2 * 3 * text.hidden_size * text.intermediate_size
     assert found[1] - found[0] == 3 * 8 * text.num_hidden_layers * expert  # with the backward pass
+
+
+@pytest.mark.parametrize("name", ["nano", "llava-next"])
+def test_a_run_counts_the_images_that_it_sees(name) -> None:
+    """A strip is no page of 1,024 pixels a side, and a picture in five views is not one view."""
+    config = preset("llava-next-test")
+    if name == "nano":
+        nano = {"name": "nano", "preprocess": {"fit": "page", "multiple": 8}}
+        config = VaryConfig([nano], "channel", {"name": "linear"}, config.text_config)
+    model = VaryForConditionalGeneration(config)
+    stage = Stage(name="s", task="answer", steps=1, lr=1e-3, trainable=("vocabularies", "language"), mix="m")
+    meter = ThroughputMeter(model, stage, Recipe(model="m", out="o", stages=(stage,)), Ranks.join())
+    side = config.vocabularies[0]["preprocess"].get("size", 32)
+    pixels, ids = torch.rand(10, model.vocabularies[0].channels, side, side), torch.ones(2, 7, dtype=torch.long)
+    with FlopCounterMode(display=False) as counter:  # two samples
+        model.encode_images(pixels)
+        model(ids)
+    meter.add(2, 14)
+    meter.read()
+    assert meter.flops == pytest.approx(3 * counter.get_total_flops() / 2, rel=0.1)
+    assert meter.flops < cost_of(model, stage, meter.of[2], 7).flops / 50 or name != "nano"
+    assert not model.vocabularies[0]._forward_pre_hooks

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -41,22 +42,28 @@ class Cost:
     activations: float
 
 
-def cost_of(model: VaryForConditionalGeneration, stage: Stage, recipe: Recipe, tokens: int) -> Cost:
-    """Count the cost of one image and `tokens` tokens of text in a stage.
+Seen = tuple[tuple[float, int, int], ...]  # what a vocabulary sees of a sample: numbers of views, heights, widths
 
+
+def cost_of(
+    model: VaryForConditionalGeneration, stage: Stage, recipe: Recipe, tokens: int, seen: tuple[Seen, ...] | None = None
+) -> Cost:
+    """Count the cost of one sample in a stage: its images and `tokens` tokens of text.
+
+    `seen` holds the views of a sample for each vocabulary. Without it every vocabulary sees one view: the square of its
+    size, or else 1,024 pixels a side. For `read` and `write` it is a page of the first view of the stage.
     Towers that take images of any size look at values, which this count has not; their cost is estimated (`_estimate`).
     Branches of routes are not counted. Activations of a language model with experts are an upper bound.
-    For `read` and `write` the image is a page of the first view. Types are bfloat16 with `precision: bf16`, else
-    float32.
+    Types are bfloat16 with `precision: bf16`, else float32.
     """
     settings = (model.config.to_json_string(), stage.task, stage.views[:1], stage.trainable, recipe.precision)
-    return _cost_of(*settings, recipe.checkpointing, bool(recipe.lora), tokens)
+    return _cost_of(*settings, recipe.checkpointing, bool(recipe.lora), tokens, seen)
 
 
 @functools.lru_cache
 def _cost_of(
     config: str, task: str, views: tuple[View, ...], trainable: tuple[str, ...], precision: str, checkpointing: bool,
-    lora: bool, tokens: int,
+    lora: bool, tokens: int, seen: tuple[Seen, ...] | None,
 ) -> Cost:  # fmt: skip
     """Count what `cost_of` returns, once for the settings that it depends on."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -70,13 +77,15 @@ def _cost_of(
         return Cost(found.flops * 3, found.activations)
     flops = bytes_kept = 0.0
     for k, (eye, vocabulary) in enumerate(zip(copy.vocabularies, copy.config.vocabularies, strict=True)):
-        size = vocabulary["preprocess"].get("size")
-        high, wide = (views[0].height, views[0].width) if views else (size or 1024, size or 1024)
-        high, wide = FORMULA_SIZE if task == "glyphs" else (high, wide)
+        size = vocabulary["preprocess"].get("size") or 1024
+        typical = (views[0].height, views[0].width) if views else (size, size)
+        typical = FORMULA_SIZE if task == "glyphs" else typical
         trained = any(f"vocabularies.{k}".startswith(t) or t.startswith(f"vocabularies.{k}") for t in trainable)
-        pixels = torch.empty(1, type(eye).channels, high, wide, dtype=dtype, device="meta")
-        found = _estimate(eye, pixels) if eye.native else _run(eye.requires_grad_(trained), pixels)
-        flops, bytes_kept = flops + found.flops * (3 if trained else 1), bytes_kept + found.activations * trained
+        for count, high, wide in seen[k] if seen else ((1.0, *typical),):
+            pixels = torch.empty(1, eye.channels, high, wide, dtype=dtype, device="meta")
+            found = _estimate(eye, pixels) if eye.native else _run(eye.requires_grad_(trained), pixels)
+            flops += count * found.flops * (3 if trained else 1)
+            bytes_kept += count * found.activations * trained
     if task == "answer":
         if getattr(copy.config.text_config, "num_experts_per_tok", 0):  # grouped products are not counted
             copy.language_model.set_experts_implementation("batched_mm")
@@ -188,14 +197,25 @@ class Throughput:
     mfu: float
 
 
+def _count(views: Counter[tuple[int, int]], eye: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+    """Count the images that a vocabulary is given."""
+    views[given[0].shape[-2], given[0].shape[-1]] += len(given[0])
+
+
 class ThroughputMeter:
-    """Measure the throughput of a run between two calls of `read`."""
+    """Measure the throughput of a run between two calls of `read`.
+
+    Operations are those of the samples before the first call: their views and tokens are counted.
+    """
 
     def __init__(self, model: VaryForConditionalGeneration, stage: Stage, recipe: Recipe, ranks: Ranks):
         self.of = model, stage, recipe
         self.ranks, self.peak = ranks, 0.0
         self.flops = 0.0  # per sample
         self.since, self.steps, self.samples, self.tokens = time.perf_counter(), 0, 0.0, 0.0
+        self.views: list[Counter[tuple[int, int]]] = [Counter() for _ in model.vocabularies]  # of this rank, by size
+        pairs = zip(model.vocabularies, self.views, strict=True)
+        self.hooks = [eye.register_forward_pre_hook(functools.partial(_count, views)) for eye, views in pairs]
 
     def add(self, samples: float, tokens: float, *_: Any) -> None:
         """Count one step of all ranks."""
@@ -205,8 +225,12 @@ class ThroughputMeter:
         """Return the throughput since the last call, and start a new measurement."""
         passed = time.perf_counter() - self.since
         if not self.peak:
-            tokens = max(2, int(self.tokens / max(1.0, self.samples)))
-            self.peak, self.flops = peak_flops(self.ranks.device), cost_of(*self.of, tokens).flops
+            samples = max(1.0, self.samples)
+            tokens, own = max(2, int(self.tokens / samples)), samples / self.ranks.world
+            seen = tuple(tuple((n / own, *size) for size, n in views.items()) for views in self.views)
+            self.peak, self.flops = peak_flops(self.ranks.device), cost_of(*self.of, tokens, seen).flops
+            for hook in self.hooks:
+                hook.remove()
         rates = self.steps / passed, self.samples / passed, self.tokens / passed
         mfu = self.flops * rates[1] / (self.peak * self.ranks.world)
         self.since, self.steps, self.samples, self.tokens = time.perf_counter(), 0, 0.0, 0.0
