@@ -73,4 +73,5 @@ def test_a_run_counts_the_images_that_it_sees(name) -> None:
     meter.read()
     assert meter.flops == pytest.approx(3 * counter.get_total_flops() / 2, rel=0.1)
     assert meter.flops < cost_of(model, stage, meter.of[2], 7).flops / 50 or name != "nano"
-    assert not model.vocabularies[0]._forward_pre_hooks
+    model.encode_images(pixels)
+    assert meter.views[0].total() == 10, "images of later steps are not counted"

@@ -37,7 +37,7 @@ from .hub import read_config
 from .images.arrange import Runs, runs_of, tokens_in
 from .images.preprocess import normalise
 from .images.views import Shape, Views, cut_views
-from .vocab import VOCABULARIES, upgrade
+from .vocab import channels_of, upgrade
 from .vocab.merge import MERGES, token_grid
 
 Messages = list[dict[str, Any]]
@@ -263,7 +263,7 @@ class VaryProcessor(ProcessorMixin):
 
     @staticmethod
     def _cut(image: Image.Image, vocabulary: dict[str, Any]) -> Views:
-        return cut_views(image, vocabulary["preprocess"], VOCABULARIES[vocabulary["name"]].channels)
+        return cut_views(image, vocabulary["preprocess"], channels_of(vocabulary))
 
     def _ids(self, text: str, add_special_tokens: bool = False) -> list[int]:
         return self.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"]

@@ -32,9 +32,15 @@ def prepare(image: Image.Image, preprocess: dict[str, Any], channels: int) -> np
             the square, the middle of the longer one), `pad` (longer side to the square, white below and
             right), `centre` (padded on both ends with `fill`) or `page` (white up to a `multiple`). `resample` is
             `bicubic`, `bilinear` (both Pillow's, antialiased) or `opencv` (bilinear, not antialiased).
-        channels: 1 for grey, 3 for RGB.
+        channels: 1 for grey, 3 for RGB, 4 for RGB and the opacity as it is, which is a mask (Alpha-CLIP).
     """
-    image, preprocess = grey(image) if channels == 1 else rgb(image), DEFAULTS | preprocess
+    preprocess = DEFAULTS | preprocess
+    if channels == 4:  # apart: Pillow's filters would make black what the mask hides
+        whole = image if image.mode == "RGBA" else rgb(image).convert("RGBA")
+        fit = FITS[preprocess["fit"]]
+        colour, mask = fit(whole.convert("RGB"), preprocess), fit(whole.getchannel("A"), preprocess | {"fill": [0]})
+        return to_array(np.dstack([colour, mask]), preprocess)
+    image = grey(image) if channels == 1 else rgb(image)
     return to_array(FITS[preprocess["fit"]](image, preprocess), preprocess)
 
 

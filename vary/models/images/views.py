@@ -29,13 +29,15 @@ def cut_views(image: Image.Image, preprocess: dict[str, Any], channels: int) -> 
     Args:
         image: Any image of Pillow.
         preprocess: The keys of `config.Preprocess`; `views` has a `name` of `VIEWS` and its sizes.
-        channels: 1 for grey, 3 for RGB.
+        channels: 1 for grey, 3 for RGB, 4 for RGB and a mask.
     """
     given, preprocess = preprocess.get("views"), DEFAULTS | preprocess
     if not given:
         view = prepare(image, preprocess, channels)
         return [view], (0, 0, view.shape[1], view.shape[2])
-    if given["name"] != "frames":  # these need all images of a file, not the first one alone
+    if channels == 4:
+        raise ConfigError(f"views {given['name']!r} need images of 1 or 3 channels; a mask goes with one whole image")
+    if given["name"] not in ("film", "frames"):  # these need all images of a file, not the first one alone
         image = grey(image) if channels == 1 else rgb(image)
     return VIEWS[given["name"]](image, preprocess, **{k: v for k, v in given.items() if k != "name"})
 
@@ -287,9 +289,16 @@ def frames(image: Image.Image, preprocess: dict[str, Any], count: int) -> Views:
     return views, (count - 1, 1, image.height, image.width)
 
 
+def film(image: Image.Image, preprocess: dict[str, Any], count: int) -> Views:
+    """Return the images of `frames` below each other in one view, for towers whose tokens span frames (ViViT)."""
+    view = np.concatenate(frames(image, preprocess, count)[0], 1)
+    return [view], (0, 0, view.shape[1], view.shape[2])
+
+
 VIEWS: dict[str, Callable[..., Views]] = {
     "anyres": anyres,
     "crops-and-strides": crops_and_strides,
+    "film": film,
     "frames": frames,
     "grid": grid_of_tiles,
     "native": native,

@@ -62,6 +62,11 @@ def upgrade(vocabulary: dict[str, Any]) -> dict[str, Any]:
     return {"name": "tower", "config": config, "layer": layer, **norm, **rest}
 
 
+def channels_of(vocabulary: dict[str, Any]) -> int:
+    """Return the channels of the pixels of a vocabulary: those of its kind, or of the tower that it describes."""
+    return vocabulary.get("config", {}).get("num_channels", VOCABULARIES[vocabulary["name"]].channels)
+
+
 def build_vocabulary(name: str, **sizes: Any) -> Vocabulary:
     """Build a vocabulary with random weights from its configuration; `preprocess` changes nothing.
 
@@ -87,5 +92,6 @@ __all__ = [
     "VisionFeatures",
     "Vocabulary",
     "build_vocabulary",
+    "channels_of",
     "upgrade",
 ]

@@ -83,14 +83,18 @@ class TowerVocabulary(Vocabulary):
         self.asks = "pixel_values" if "pixel_values" in asked else next(iter(asked))  # LayoutLMv3 has it after its text
         self.masks, self.unpad = "patch_attention_mask" in asked, unpad
         self.native = self.masks or unpad
-        self.interpolates = "interpolate_pos_encoding" in asked
+        self.frames = _frames(own)  # those of a video stand below each other in its pixels
+        self.interpolates = "interpolate_pos_encoding" in asked and self.frames == 1
 
     @classmethod
     def stride_of(cls, **sizes: Any) -> tuple[int, int]:
-        """Return `stride`, or else the patch size of the tower."""
+        """Return `stride`, or else the patch size of the tower. A token of a video has the rows of several frames."""
         config, stride = sizes["config"], sizes.get("stride") or sizes["config"].get("patch_size")
         if stride is None:
-            stride = getattr(tower_config(config), "patch_size", None)
+            own = tower_config(config)
+            if _frames(own) > 1:
+                return own.tubelet_size[0] * own.tubelet_size[1], own.tubelet_size[2]
+            stride = getattr(own, "patch_size", None)
         if isinstance(steps := config.get("patch_stride"), list | tuple):
             stride = math.prod(steps)
         if not isinstance(stride, int):
@@ -120,6 +124,8 @@ class TowerVocabulary(Vocabulary):
         if self.masks and sizes_B2 is not None:
             options["patch_attention_mask"] = self.used(sizes_B2, high, wide).unflatten(1, (rows, columns))
         deep = any(layer is not None for layer in self.layers)
+        if self.frames > 1:
+            pixels_BCHW = pixels_BCHW.unflatten(2, (self.frames, -1)).transpose(1, 2)
         options |= {self.asks: pixels_BCHW} | ({"output_hidden_states": True} if deep else {})
         out = self.tower(**options)
         found = [out.last_hidden_state if k is None else out.hidden_states[k] for k in self.layers]
@@ -193,4 +199,10 @@ def tower_config(config: dict[str, Any]) -> Any:
 def _stored_size(config: Any) -> tuple[int, int]:
     """Return the size of image (height, width) that positions are stored for."""
     size = getattr(config, "image_size", 0)
-    return (size, size) if isinstance(size, int) else tuple(size)
+    high, wide = (size, size) if isinstance(size, int) else size
+    return high * _frames(config), wide
+
+
+def _frames(config: Any) -> int:
+    """Return the frames of a video that a tower sees at once; 1 for a tower of images."""
+    return int(config.num_frames) if isinstance(getattr(config, "tubelet_size", None), list | tuple) else 1
