@@ -9,7 +9,6 @@ from torch import Tensor
 from vary.io.errors import ConfigError, InputError
 from vary.models.config import VaryConfig, preset
 from vary.models.fuse.regions import boxes_of, rasterise, roi_align
-from vary.models.generate.draw import draw_images
 from vary.models.generate.grounded import ask_detector
 from vary.models.heads.detector import best_boxes
 from vary.models.heads.grounding import CellHead
@@ -187,20 +186,3 @@ def test_an_answer_asks_the_detector_and_reads_its_box() -> None:
     assert torch.equal(boxes[:, :1], inputs["regions"])
     with pytest.raises(ConfigError, match="no detector"):
         ask_detector(row("ferret"), inputs, [9])
-
-
-@torch.no_grad()
-def test_an_answer_is_drawn_from_its_codes() -> None:
-    ours = row("llamagen")
-    inputs = inputs_of(ours.config, 1)
-    ids, pixels = inputs["input_ids"], inputs["pixel_values"]
-    image, coder = ours.config.image_token_id, ours.vocabularies[0].coder
-    codes = coder.encode(pixels).image_tokens
-    spelt = ids.masked_scatter(ids == image, codes + ours.config.fusion["first"])
-    torch.testing.assert_close(ours(**inputs).logits, ours(spelt).logits)
-    expected = coder.decode(codes[None]) * 0.5 + 0.5
-    torch.testing.assert_close(draw_images(ours, spelt), expected.clamp(0, 1))
-    with pytest.raises(InputError, match=r"answer 1 holds 0 codes; an image has 4"):
-        draw_images(ours, ids)
-    with pytest.raises(ConfigError, match="no codes of images that can be drawn"):
-        draw_images(row("seed-llama"), ids)

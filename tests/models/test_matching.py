@@ -1,4 +1,4 @@
-"""Scores of images and texts equal those of BLIP-2's class of transformers, and can be learnt."""
+"""Scores of images and texts equal those of BLIP's and BLIP-2's classes of transformers, and can be learnt."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Blip2Config, Blip2ForImageTextRetrieval
+from transformers import Blip2Config, Blip2ForImageTextRetrieval, BlipConfig, BlipForImageTextRetrieval
 
 from vary.io.errors import ConfigError
 from vary.models.connect import QFormer
-from vary.models.heads.matching import Matching
+from vary.models.heads.matching import BlipMatching, Matching
 
 from .references import randomised
 
@@ -18,6 +18,12 @@ VISION = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 1, "n
 FORMER: dict[str, Any] = {
     "hidden_size": 32, "intermediate_size": 44, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 60,
     "max_position_embeddings": 16, "cross_attention_frequency": 2, "use_qformer_text_input": True,
+}  # fmt: skip
+
+
+TEXT: dict[str, Any] = {
+    "hidden_size": 32, "intermediate_size": 44, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 60,
+    "max_position_embeddings": 16,
 }  # fmt: skip
 
 
@@ -53,8 +59,32 @@ def test_scores_equal_those_of_blip_2() -> None:
     assert (found[0] - found[2]).abs().max() > 1e-2
 
 
-def test_what_belongs_together_is_learnt() -> None:
-    model, tokens = matching().train(), torch.randn(4, 6, 24)
+@torch.no_grad()
+def test_scores_equal_those_of_blip() -> None:
+    sizes: dict[str, Any] = {"vision_config": VISION | {"image_size": 28, "patch_size": 14}, "text_config": TEXT}
+    theirs = randomised(BlipForImageTextRetrieval(BlipConfig(**sizes, image_text_hidden_size=20)))
+    theirs.text_encoder.config.encoder_hidden_size = 24
+    ours = BlipMatching(TEXT, 24, 20).eval()
+    names = {"text_encoder.": "encoder.", "vision_proj.": "image.", "text_proj.": "text.", "itm_head.": "head."}
+    state = {"temperature": ours.temperature}
+    for key, tensor in theirs.state_dict().items():
+        state |= {after + key.removeprefix(before): tensor for before, after in names.items() if key.startswith(before)}
+    ours.load_state_dict(state)
+    pixels, ids = torch.randn(3, 3, 28, 28), torch.randint(1, 60, (3, 7))
+    mask = torch.ones_like(ids)
+    mask[1, 4:] = 0
+    tokens = theirs.vision_model(pixels).last_hidden_state
+    given = {"pixel_values": pixels, "input_ids": ids, "attention_mask": mask}
+    torch.testing.assert_close(ours.contrast(tokens, ids, mask), theirs(**given, use_itm_head=False).itm_score)
+    found = theirs(**given).itm_score
+    torch.testing.assert_close(ours.match(tokens, ids, mask), found)
+    assert (ours.match(tokens.roll(1, 0), ids, mask) - found).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("kind", ["blip", "blip-2"])
+def test_what_belongs_together_is_learnt(kind) -> None:
+    torch.manual_seed(0)
+    model, tokens = matching().train() if kind == "blip-2" else BlipMatching(TEXT, 24, 20), torch.randn(4, 6, 24)
     ids, mask = torch.randint(1, 60, (4, 5)), torch.ones(4, 5, dtype=torch.long)
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
     for _ in range(160):  # the second loss leaves its plateau after about 100

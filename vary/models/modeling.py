@@ -22,8 +22,8 @@ from transformers.utils import logging as transformers_logging
 from ..io.errors import ConfigError, InputError, VaryError
 from .config import VaryConfig, decoder_alphabet
 from .connect import Connector, build, run
-from .fuse import FUSIONS, REGIONS, PromptImages, Routes, Sight, encode_images_of_prompts, place_image_tokens
-from .fuse.images import image_marks, prompt_positions
+from .fuse import FUSIONS, REGIONS, PromptImages, Routes, Sight, encode_images_of_prompts
+from .fuse.images import ids_with_images, image_marks, prompt_positions
 from .fuse.language import (
     CACHE,
     HEADED,
@@ -262,14 +262,14 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """
         if (input_ids is None) == (inputs_embeds is None) and kwargs.get("encoder_outputs") is None:
             raise ValueError("give exactly one of input_ids and inputs_embeds")
-        images: PromptImages | None = None
+        images, ids = cast("PromptImages | None", None), ids_with_images(self, input_ids, labels)
         inputs_embeds = self.get_input_embeddings()(input_ids) if input_ids is not None else inputs_embeds
         if pixel_values is not None:
-            if input_ids is None or inputs_embeds is None:
+            if ids is None or inputs_embeds is None:
                 raise ValueError("pixel_values need input_ids: the places of the image are marked in the ids")
-            asked = prefix_of(input_ids, attention_mask, prefix_mask, labels) if self.config.reads_prompt else None
-            images = encode_images_of_prompts(self, input_ids, pixel_values, image_shapes, words, words_mask, asked)
-            inputs_embeds, labels = place_images(self, input_ids, inputs_embeds, labels, images, regions)
+            asked = prefix_of(ids, attention_mask, prefix_mask, labels) if self.config.reads_prompt else None
+            images = encode_images_of_prompts(self, ids, pixel_values, image_shapes, words, words_mask, asked)
+            inputs_embeds, labels = place_images(self, ids, inputs_embeds, labels, images, regions)
             image_states, image_mask = images.stacked() if self.fusion.places is not None else (None, None)
         first = self._show(input_ids, images, inputs_embeds, attention_mask, kwargs.get(CACHE))
         kwargs |= self.fusion.look(image_states, image_mask, None if input_ids is None else self.is_image(input_ids))
@@ -323,8 +323,7 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
             if self.config.is_encoder_decoder:
                 found["inputs_embeds"] = self.get_input_embeddings()(ids)
                 if images is not None:
-                    placed = place_image_tokens(self.is_image(ids), found["inputs_embeds"], images.in_order())
-                    found["inputs_embeds"] = placed
+                    found["inputs_embeds"] = place_images(self, ids, found["inputs_embeds"], None, images, None)[0]
                 unused = ("input_ids", "pixel_values", "image_shapes", "words", "words_mask")
                 return super().generate(**found, **{k: v for k, v in kwargs.items() if k not in unused})
             mask = kwargs.get("attention_mask")

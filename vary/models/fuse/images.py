@@ -209,6 +209,13 @@ def encode_images_of_prompts(
     return PromptImages(rows, grids, each, beams, tokens_PME, grid, features, views)
 
 
+def ids_with_images(model: Any, ids_BT: Tensor | None, labels_BT: Tensor | None) -> Tensor | None:
+    """Return the ids that mark images: the prompts, or the answers of an encoder-decoder that should write images."""
+    if labels_BT is None or not model.config.is_encoder_decoder:
+        return ids_BT
+    return labels_BT if bool(model.is_image(labels_BT).any()) else ids_BT
+
+
 def image_marks(model: Any, ids_BT: Tensor | None, images: PromptImages | None) -> Tensor | None:
     """Return which tokens are image tokens, as `PromptImages.marks` does; None without images, or if none asks."""
     if ids_BT is None or images is None or not (model.routes or not model.config.counts_itself):

@@ -257,7 +257,7 @@ def place_images(
 
     Args:
         model: The model.
-        ids_BT: The prompts.
+        ids_BT: The prompts, or their labels where an encoder-decoder should write the images.
         embeds_BTE: Their embeddings.
         labels_BT: Their labels; images that the model writes get their ids.
         images: The images of the prompts.
@@ -265,8 +265,9 @@ def place_images(
     """
     if model.fusion.places is None:
         tokens, is_image = images.in_order(), model.is_image(ids_BT)
-        embedded = model.fusion.embed(tokens, model.get_input_embeddings())
-        embeds_BTE = place_image_tokens(is_image, embeds_BTE, embedded)
+        if ids_BT is not labels_BT:
+            embedded = model.fusion.embed(tokens, model.get_input_embeddings())
+            embeds_BTE = place_image_tokens(is_image, embeds_BTE, embedded)
         labels_BT = labels_BT if labels_BT is None else model.fusion.targets(labels_BT, is_image, tokens)
     if model.regions is not None and regions is not None:
         embeds_BTE = place_regions(model.regions, ids_BT, embeds_BTE, regions, images)

@@ -1,4 +1,4 @@
-"""Draw the images that an answer holds as words: the codes of a VQ-VAE (LlamaGen, DALL-E, CogView)."""
+"""Draw the images that an answer holds as words: the codes of a VQ-VAE (LlamaGen, DALL-E, CogView, Parti, MaskGIT)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ from torch import Tensor
 
 from ...io.errors import ConfigError, InputError
 from ..vocab.codes import CodeVocabulary
+
+
+def count_codes(model: Any) -> tuple[int, int]:
+    """Return the id of the first code of a model, and the number of its codes.
+
+    Raises:
+        ConfigError: The model has no codes that can be drawn.
+    """
+    if not isinstance(model.vocabularies[0], CodeVocabulary):
+        raise ConfigError("this model has no codes of images that can be drawn; they need a vocabulary `codes`")
+    return model.fusion.first, model.vocabularies[0].coder.config.num_embeddings
 
 
 @torch.no_grad()
@@ -24,12 +35,10 @@ def draw_images(model: Any, ids_BT: Tensor) -> Tensor:
         ConfigError: The model has no codes that can be drawn.
         InputError: An answer has fewer codes than an image.
     """
-    vocabulary = model.vocabularies[0]
-    if not isinstance(vocabulary, CodeVocabulary):
-        raise ConfigError("this model has no codes of images that can be drawn; they need a vocabulary `codes`")
-    preprocess = model.config.vocabularies[0]["preprocess"]
-    codes = ids_BT - model.fusion.first
-    there = (codes >= 0) & (codes < vocabulary.coder.config.num_embeddings)
+    first, known = count_codes(model)
+    vocabulary, preprocess = model.vocabularies[0], model.config.vocabularies[0]["preprocess"]
+    codes = ids_BT - first
+    there = (codes >= 0) & (codes < known)
     count = prod(vocabulary.grid(preprocess["size"], preprocess["size"]))
     rows = []
     for number, (row, own) in enumerate(zip(codes, there, strict=True), 1):

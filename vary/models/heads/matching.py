@@ -1,7 +1,7 @@
 """Score how well texts describe images: apart from each other (ITC), and both together (ITM).
 
-Source: BLIP-2, arXiv 2301.12597 section 3.1. Its first stage trains a Q-Former by these losses; the trained Q-Former
-can then be the connector of a model.
+Sources: BLIP, arXiv 2201.12086 section 3.2; BLIP-2, arXiv 2301.12597 section 3.1, whose first stage trains a Q-Former
+by these losses; the trained Q-Former can then be the connector of a model.
 Shapes: B images, C texts, N tokens of an image, D their width, T words, Q queries.
 """
 
@@ -75,3 +75,35 @@ class Matching(nn.Module):
 
     def _embed(self, ids_BT: Tensor) -> Tensor:
         return self.words(ids_BT) + self.positions.weight[: ids_BT.shape[1]]
+
+
+class BlipMatching(Matching):
+    """Compare images and texts by a text encoder that can attend to an image (BLIP).
+
+    Tokens of an image begin with its class token: they are those of a vocabulary with `pick: all`.
+
+    Args:
+        config: Sizes of transformers' `BlipTextModel`.
+        seen: Width of the tokens of an image.
+        width: Width in which both are compared.
+    """
+
+    def __init__(self, config: dict[str, Any], seen: int, width: int = 256):
+        nn.Module.__init__(self)
+        from transformers import BlipTextConfig, BlipTextModel
+
+        sizes = BlipTextConfig(**config, encoder_hidden_size=seen)
+        self.encoder, inner = BlipTextModel(sizes, add_pooling_layer=False), sizes.hidden_size
+        self.image, self.text, self.head = nn.Linear(seen, width), nn.Linear(inner, width), nn.Linear(inner, 2)
+        self.temperature = nn.Parameter(torch.tensor(0.07))
+
+    def contrast(self, tokens_BND: Tensor, ids_CT: Tensor, mask_CT: Tensor) -> Tensor:
+        """Return the cosines (B, C) of images and texts."""
+        read = self.encoder(ids_CT, attention_mask=mask_CT).last_hidden_state[:, 0]
+        return F.normalize(self.image(tokens_BND[:, 0]), dim=-1) @ F.normalize(self.text(read), dim=-1).T
+
+    def match(self, tokens_BND: Tensor, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """Return the logits (B, 2) of "does not describe" and "describes", for the text of each image."""
+        seen = mask_BT.new_ones(tokens_BND.shape[:2])
+        given = {"encoder_hidden_states": tokens_BND, "encoder_attention_mask": seen}
+        return self.head(self.encoder(ids_BT, attention_mask=mask_BT, **given).last_hidden_state[:, 0])
