@@ -171,7 +171,10 @@ def test_upright_pages_are_read_as_ever(reader) -> None:
     assert (pages[0]["rotation"], pages[0]["skew"]) == (0, 0.0)
 
 
-@pytest.mark.parametrize(("rotation", "skew"), [(90, 0.0), (180, 0.0), (270, 0.0), (0, -10.0), (90, 4.0)])
+MORE_TURNS = [pytest.param(*turn, marks=pytest.mark.slow) for turn in ((90, 0.0), (270, 0.0), (0, -10.0))]
+
+
+@pytest.mark.parametrize(("rotation", "skew"), [(180, 0.0), (90, 4.0), *MORE_TURNS])
 def test_turned_pages_are_read(reader, corner, upright, rotation, skew) -> None:
     page = read_page(of(lying(corner, rotation, skew)), 1, reader)
     assert page.rotation == rotation

@@ -58,11 +58,11 @@ def run(tmp_path) -> Runs:
 
 def test_loss_accounting(run, monkeypatch) -> None:
     """Whatever fails, all pages are accounted for; again, only what was lost is done; then nothing."""
-    monkeypatch.setattr("vary.reading.runs.workers.GRACE", (1.0, 0.0))
+    monkeypatch.setattr("vary.reading.runs.workers.GRACE", (0.5, 0.0))
     first = tiff(run.folder / "in" / "a.tif", "ok", "crash", "ok", "raise", "blank")
     tiff(run.folder / "in" / "sub" / "b.tif", "truncated", "ok", "repetition", "hang")
     (run.folder / "in" / "broken.pdf").write_text("%PDF-1.4 it is not")
-    summary = run(run.folder / "in", workers=2, timeout_s=4.0)
+    summary = run(run.folder / "in", workers=2, timeout_s=1.5)
     expected = {"ok": 3, "blank": 1, "truncated": 1, "repetition": 1, "timeout": 1, "failed": 2}
     assert (dict(summary.pages), summary.read, summary.exit_code) == (expected, 9, 2)
     assert {*expected, "doubtful"} == set(STATUSES)
@@ -110,10 +110,10 @@ def test_workers_give_the_same_in_the_same_order(run, tmp_path) -> None:
 
 
 def test_a_slow_page_does_not_keep_the_other_workers_waiting(run, monkeypatch) -> None:
-    monkeypatch.setattr("vary.reading.runs.workers.GRACE", (1.0, 0.0))
+    monkeypatch.setattr("vary.reading.runs.workers.GRACE", (0.5, 0.0))
     source, read = tiff(run.folder / "a.tif", "hang", *["ok"] * 12), []
     read_all(
-        [source], run.out, ["text"], model=str(run.folder), factory=FACTORY, workers=2, timeout_s=3.0,
+        [source], run.out, ["text"], model=str(run.folder), factory=FACTORY, workers=2, timeout_s=2.0,
         on_page=lambda line: read.append((line["status"], len(run.read))),
     )  # fmt: skip
     assert [status for status, _ in read] == ["timeout", *["ok"] * 12]

@@ -70,7 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("more")
     shutil.copytree(weights_dir("vary-nano"), made / "model")
     torch.manual_seed(1)
-    model = VaryForConditionalGeneration(preset("vary-nano-scripts"))
+    model = VaryForConditionalGeneration(preset("vary-nano-scripts-test"))
     torch.nn.init.normal_(model.head.context[-1].weight, std=0.1)
     (made / "weights").mkdir()
     save_file({k: v for k, v in model.state_dict().items() if k.startswith(PARTS)}, made / "weights/model.safetensors")
@@ -80,7 +80,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("engine", ["onnx", "torch"])
 def test_the_exported_network_equals_the_model(folder: Path, engine: str) -> None:
-    model = VaryForConditionalGeneration(preset("vary-nano-scripts"))
+    model = VaryForConditionalGeneration(preset("vary-nano-scripts-test"))
     load_start([str(folder / "weights")], model)
     pixels = np.asarray(draw(["Any line of text", "and one more of it"]).crop((0, 0, 512, 128)))
     own = reader_of(model, "own").network(pixels)

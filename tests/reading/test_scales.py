@@ -206,8 +206,8 @@ def test_tiles_cover_an_image_once_in_few_sizes() -> None:
 
 def test_tiles_read_what_one_pass_reads(nano, monkeypatch) -> None:
     rng = np.random.default_rng(2)
-    lines = [" ".join(rng.choice(" ".join(BODY).split(), 11)) for _ in range(60)]
-    image = draw((1300, 1500), *((line, 30, 20 + 24 * k, 17) for k, line in enumerate(lines)))
+    lines = [" ".join(rng.choice(" ".join(BODY).split(), 8)) for _ in range(36)]
+    image = draw((960, 900), *((line, 30, 20 + 24 * k, 17) for k, line in enumerate(lines)))
     whole = nano.read(image).text
     monkeypatch.setattr("vary.reading.network.TILE_PIXELS", 300_000)
     monkeypatch.setattr("vary.reading.network.TILE_PX", 512)

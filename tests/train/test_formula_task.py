@@ -89,7 +89,7 @@ def fit(decoder: SymbolsDecoder, batch: FormulaBatch, features: torch.Tensor | N
 def test_a_handful_of_formulas_is_learnt_by_heart() -> None:
     torch.manual_seed(0)
     decoder = SymbolsDecoder(GLYPHS, STRUCTURE, **SIZES)
-    formulas = [source().sample(k) for k in range(16)]
+    formulas = [source().sample(k) for k in range(8)]
     first, last = fit(decoder, collate(formulas, decoder))
     assert last < 0.1 * first
     written = write_formulas(decoder.eval(), [(f.chars, f.styles, f.boxes) for f in formulas])
@@ -104,7 +104,7 @@ def test_a_handful_of_formulas_is_learnt_by_heart() -> None:
 def test_without_relative_places_pairs_play_no_part() -> None:
     torch.manual_seed(0)
     decoder = SymbolsDecoder(GLYPHS, STRUCTURE, **SIZES, relative=False)
-    first, last = fit(decoder, collate([source().sample(k) for k in range(16)], decoder))
+    first, last = fit(decoder, collate([source().sample(k) for k in range(8)], decoder))
     assert last < 0.1 * first
     unused = {name.split(".")[0] for name, p in decoder.named_parameters() if p.grad is None}
     assert unused == {"pair", "pair_bias", "point_pair"}
@@ -114,7 +114,7 @@ def test_without_relative_places_pairs_play_no_part() -> None:
 def test_characters_are_chosen_among_all_classes_without_pointers(features: int) -> None:
     torch.manual_seed(0)
     decoder = SymbolsDecoder(GLYPHS, STRUCTURE, **SIZES, pointers=False, features=features)
-    formulas = [source().sample(k) for k in range(16)]
+    formulas = [source().sample(k) for k in range(8)]
     batch = collate(formulas, decoder)
     for steps in (batch.inputs_BT, batch.targets_BT):
         at = steps - len(STRUCTURE)

@@ -117,8 +117,8 @@ def test_frozen_parts_stay_as_they_were(tmp_path, assets) -> None:
 
 
 def test_it_learns_what_it_sees(tmp_path, assets) -> None:
-    changes = ["stages.0.steps=60", "stages.0.lr=0.01", "stages.0.decay=0.0"]
-    train(recipe(tmp_path, "run", changes), log=lambda _: None, max_steps=60, assets=assets)
+    changes = ["stages.0.steps=40", "stages.0.lr=0.01", "stages.0.decay=0.0"]
+    train(recipe(tmp_path, "run", changes), log=lambda _: None, max_steps=40, assets=assets)
     with (tmp_path / "run" / "loss.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert float(rows[-1]["ctc"]) < 6 < 10
