@@ -39,7 +39,7 @@ from .test_family import picture
 ROWS = [name for name in names() if about(name).reference]
 
 
-def distinct_first(rows: list[str]) -> list:
+def one_of_each_part(rows: list[str]) -> list:
     """Mark the rows as slow that have no part which another row lacks; of the others, each part is in one or more."""
     seen: set[str] = set()
     marked = []
@@ -158,7 +158,7 @@ def test_row_equals_reference(name) -> None:
     assert answered(ours, ours.config, inputs) == answered(theirs, ours.config, given)
 
 
-@pytest.mark.parametrize("name", distinct_first(ROWS))
+@pytest.mark.parametrize("name", one_of_each_part(ROWS))
 @torch.no_grad()
 def test_the_folder_of_the_reference_converts(name, tmp_path, capsys) -> None:
     _, theirs = pair(name)
@@ -174,7 +174,7 @@ def test_the_folder_of_the_reference_converts(name, tmp_path, capsys) -> None:
     assert torch.equal(again(**inputs, **decoder).logits, ours(**inputs, **decoder).logits)
 
 
-@pytest.mark.parametrize("name", distinct_first(ROWS))
+@pytest.mark.parametrize("name", one_of_each_part(ROWS))
 @torch.no_grad()
 def test_batches_caches_and_beams(name) -> None:
     check_batches_caches_and_beams(pair(name)[0])
@@ -189,7 +189,7 @@ def check_batches_caches_and_beams(ours: VaryForConditionalGeneration) -> None:
     assert answered(ours, ours.config, alone, 4, num_beams=2) == beams[:1]
 
 
-@pytest.mark.parametrize("name", distinct_first(ROWS))
+@pytest.mark.parametrize("name", one_of_each_part(ROWS))
 def test_training_changes_what_the_row_trains_and_lowers_the_loss(name) -> None:
     check_training(name)
 

@@ -29,7 +29,7 @@ from .test_rows import (
     check_batches_caches_and_beams,
     check_training,
     decoder_of,
-    distinct_first,
+    one_of_each_part,
     inputs_of,
 )
 from .transcript_parts import step
@@ -205,7 +205,7 @@ def test_a_router_that_reads_the_prompt_does_not_read_the_answer() -> None:
     assert not torch.equal(ours(**with_answer).image_hidden_states, alone)
 
 
-@pytest.fixture(scope="module", params=distinct_first(OWN))
+@pytest.fixture(scope="module", params=one_of_each_part(OWN))
 def own(request) -> VaryForConditionalGeneration:
     """One miniature after another, for all tests of it; none of them changes it."""
     return row(request.param)
@@ -231,7 +231,7 @@ def test_a_row_comes_back_from_its_folder(own, tmp_path) -> None:
     assert (again(**inputs, **decoder).logits - own(**inputs, **decoder).logits).abs().max() <= 1e-5
 
 
-@pytest.mark.parametrize("name", distinct_first(OWN))
+@pytest.mark.parametrize("name", one_of_each_part(OWN))
 def test_training_changes_what_the_row_trains_and_lowers_the_loss(name) -> None:
     check_training(name)
 

@@ -19,7 +19,7 @@ from vary.models.modeling import VaryForConditionalGeneration
 from vary.models.zoo import about, names, settings
 
 from ..conftest import printed_by
-from .test_rows import distinct_first
+from .test_rows import one_of_each_part
 
 # sizes that these models have twice: the tower ends, or the gated layer or the experts are, as wide as a layer of the
 # language model; MM1 has two equal stages
@@ -35,7 +35,7 @@ TIED = {
 WIDTHS = ("width", "hidden", "hidden_size", "intermediate_size", "ffn_dim", "mlp", "neck", "squeeze", "vocab_size")
 
 
-@pytest.mark.parametrize("name", distinct_first(names()))
+@pytest.mark.parametrize("name", one_of_each_part(names()))
 def test_a_row_is_a_model_and_its_miniature_is_small_and_lopsided(name) -> None:
     """A miniature with two equal sizes would hide a part that is wired to the wrong one."""
     with torch.device("meta"), no_init_weights():
