@@ -29,8 +29,8 @@ from .test_rows import (
     check_batches_caches_and_beams,
     check_training,
     decoder_of,
-    one_of_each_part,
     inputs_of,
+    one_of_each_part,
 )
 from .transcript_parts import step
 from .transcripts import TOKENS, c_abstractor
