@@ -52,6 +52,11 @@ def test_an_accent_over_a_letter_is_joined_to_it(tmp_path, rotation) -> None:
     assert " ".join(text.split()).replace("under it, u and o", "").strip() == "Mieterhöhung, garçon, ¨ ´ Mühe"
 
 
+def test_a_sign_over_a_letter_of_the_next_line_is_no_accent(tmp_path) -> None:
+    text = content_of(pdf_of(tmp_path / "a.pdf", [show("`r`", 50, 200) + show("yyy", 50, 191)])).text.text
+    assert text.split() == ["`r`", "yyy"]
+
+
 def test_an_accent_as_wide_as_its_letter_leaves_no_white(tmp_path) -> None:
     page = "BT /F3 12 Tf 50 200 Td [(Zus\xa8) 600 (atzliche)] TJ ET"
     text = content_of(pdf_of(tmp_path / "a.pdf", [page])).text

@@ -36,7 +36,7 @@ _STYLE_NAMES = (
 ACCENTS = dict(
     zip("`´ˆ˜¨¯˘˙˚˝ˇ¸˛", "\u0300\u0301\u0302\u0303\u0308\u0304\u0306\u0307\u030a\u030b\u030c\u0327\u0328", strict=True)
 )
-ACCENT_EM = 0.5  # from the middle of an accent to its letter, at most
+ACCENT_EM = 0.4  # between the baselines of an accent and its letter: it is raised over capitals
 _DOTTED = {"ı": "i", "ȷ": "j"}  # letters that lose their dot under an accent
 _LOW = frozenset("acemnorsuvwxz")  # letters as high as an x
 _PLAIN = 0.4, 0.8  # median height of glyphs in em, where the font's size is right
@@ -307,9 +307,10 @@ def _join_accents(layer: TextLayer) -> TextLayer:
     text, keep = list(layer.text), np.ones(len(layer.text), bool)
     boxes, advances = layer.boxes.copy(), layer.advances.copy()
     for k in [k for k, ch in enumerate(text) if ch in ACCENTS]:
-        middle, reach = boxes[k].reshape(2, 2).mean(0), np.array([0, ACCENT_EM * layer.ems[k]])
-        reach = reach[::-1] if round(float(layer.angles[k]) / 90) % 2 else reach
-        over = (boxes[:, :2] <= middle + reach).all(1) & (boxes[:, 2:] >= middle - reach).all(1)
+        along = round(float(layer.angles[k]) / 90) % 2
+        middle = (boxes[k, along] + boxes[k, along + 2]) / 2
+        over = (boxes[:, along] <= middle) & (boxes[:, along + 2] >= middle)
+        over &= np.abs(layer.origins[:, 1 - along] - layer.origins[k, 1 - along]) < ACCENT_EM * layer.ems[k]
         over &= keep & (layer.fonts == layer.fonts[k])  # accents of formulas are of another font than their letters
         for j in sorted(np.flatnonzero(over).tolist(), key=lambda j: abs(j - k)):  # PDFium moves some behind the word
             joined = unicodedata.normalize("NFC", _DOTTED.get(text[j], text[j]) + ACCENTS[text[k]])
