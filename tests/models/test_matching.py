@@ -32,6 +32,22 @@ def matching(queries: int = 5) -> Matching:
     return Matching(QFormer(24, 32, queries, FORMER), 20).eval()
 
 
+def renamed(theirs: torch.nn.Module, names: dict[str, str], ours: Matching | BlipMatching) -> dict[str, torch.Tensor]:
+    """Their tensors under our names, by their beginnings, and our temperature."""
+    pairs = [(key, before, tensor) for key, tensor in theirs.state_dict().items() for before in names]
+    found = {names[b] + key.removeprefix(b): tensor for key, b, tensor in pairs if key.startswith(b)}
+    return found | {"temperature": ours.temperature}
+
+
+def samples(theirs: Any) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Three images and texts, one of them padded, and the tokens of the images."""
+    pixels, ids = torch.randn(3, 3, 28, 28), torch.randint(1, 60, (3, 7))
+    mask = torch.ones_like(ids)
+    mask[1, 4:] = 0
+    given = {"pixel_values": pixels, "input_ids": ids, "attention_mask": mask}
+    return given, theirs.vision_model(pixels).last_hidden_state
+
+
 @torch.no_grad()
 def test_scores_equal_those_of_blip_2() -> None:
     sizes: dict[str, Any] = {"vision_config": VISION | {"image_size": 28, "patch_size": 14}, "num_query_tokens": 5}
@@ -41,18 +57,10 @@ def test_scores_equal_those_of_blip_2() -> None:
     ours, names = matching(), {"query_tokens": "former.queries", "itm_head.": "head.", "qformer.": "former.qformer."}
     names |= {"embeddings.word_embeddings.": "words.", "embeddings.position_embeddings.": "positions."}
     names |= {"vision_projection.": "image.", "text_projection.": "text."}
-    state = {"temperature": ours.temperature}
-    for key, tensor in theirs.state_dict().items():
-        for before, after in names.items():
-            if key.startswith(before):
-                state[after + key.removeprefix(before)] = tensor
-    state = {key: tensor for key, tensor in state.items() if key in ours.state_dict()}
-    ours.load_state_dict(state)
-    pixels, ids = torch.randn(3, 3, 28, 28), torch.randint(1, 60, (3, 7))
-    mask = torch.ones_like(ids)
-    mask[1, 4:] = 0
-    tokens = theirs.vision_model(pixels).last_hidden_state
-    given = {"pixel_values": pixels, "input_ids": ids, "attention_mask": mask}
+    state = renamed(theirs, names, ours)
+    ours.load_state_dict({key: tensor for key, tensor in state.items() if key in ours.state_dict()})
+    given, tokens = samples(theirs)
+    ids, mask = given["input_ids"], given["attention_mask"]
     torch.testing.assert_close(ours.contrast(tokens, ids, mask), theirs(**given).logits_per_image)
     found = theirs(**given, use_image_text_matching_head=True).logits_per_image
     torch.testing.assert_close(ours.match(tokens, ids, mask), found)
@@ -66,15 +74,9 @@ def test_scores_equal_those_of_blip() -> None:
     theirs.text_encoder.config.encoder_hidden_size = 24
     ours = BlipMatching(TEXT, 24, 20).eval()
     names = {"text_encoder.": "encoder.", "vision_proj.": "image.", "text_proj.": "text.", "itm_head.": "head."}
-    state = {"temperature": ours.temperature}
-    for key, tensor in theirs.state_dict().items():
-        state |= {after + key.removeprefix(before): tensor for before, after in names.items() if key.startswith(before)}
-    ours.load_state_dict(state)
-    pixels, ids = torch.randn(3, 3, 28, 28), torch.randint(1, 60, (3, 7))
-    mask = torch.ones_like(ids)
-    mask[1, 4:] = 0
-    tokens = theirs.vision_model(pixels).last_hidden_state
-    given = {"pixel_values": pixels, "input_ids": ids, "attention_mask": mask}
+    ours.load_state_dict(renamed(theirs, names, ours))
+    given, tokens = samples(theirs)
+    ids, mask = given["input_ids"], given["attention_mask"]
     torch.testing.assert_close(ours.contrast(tokens, ids, mask), theirs(**given, use_itm_head=False).itm_score)
     found = theirs(**given).itm_score
     torch.testing.assert_close(ours.match(tokens, ids, mask), found)

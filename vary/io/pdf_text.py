@@ -304,6 +304,8 @@ def _layer(codes: np.ndarray, values: dict[str, np.ndarray]) -> TextLayer:
 
 def _join_accents(layer: TextLayer) -> TextLayer:
     """Join each accent that is a character of its own to the letter it stands over, as old fonts of TeX have them."""
+    if ACCENTS.keys().isdisjoint(layer.text):
+        return layer
     text, keep = list(layer.text), np.ones(len(layer.text), bool)
     boxes, advances = layer.boxes.copy(), layer.advances.copy()
     for k in [k for k, ch in enumerate(text) if ch in ACCENTS]:
@@ -321,7 +323,7 @@ def _join_accents(layer: TextLayer) -> TextLayer:
                     advances[j, 0] = advances[k, 0]
                 keep[min(j, k) + 1 : max(j, k)] &= layer.kinds[min(j, k) + 1 : max(j, k)] != GENERATED
                 break
-    return layer if keep.all() else replace(layer, text="".join(text), boxes=boxes, advances=advances).select(keep)
+    return replace(layer, text="".join(text), boxes=boxes, advances=advances).select(keep)
 
 
 def true_sizes(layer: TextLayer) -> np.ndarray:

@@ -18,7 +18,7 @@ from ..document.lines import FrameGrid
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
 from ..models.hub import read_config, value_at
-from ..models.images.preprocess import DEFAULTS
+from ..models.images.preprocess import DEFAULTS, normalise
 from .engines import Engine, open_engine
 from .engines.weights import load_tensors
 from .field import INK_CONTRAST, Field, HeadWeights, cells_near_ink, join_fields, run_head
@@ -176,7 +176,7 @@ class ReadingNetwork:
                 _bucket(part[1], x, MARGIN[1] + right, near_RK.shape[1]),
             )
             pixels = pixels_HW[rows.start * y : rows.stop * y, columns.start * x : columns.stop * x].astype(np.float32)
-            found = self.engine.features((pixels / 255 - self.preprocess["mean"]) / self.preprocess["std"])
+            found = self.engine.features(normalise(pixels, self.preprocess))
             inside = tuple(
                 slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, (rows, columns), strict=True)
             )
@@ -262,6 +262,16 @@ def _bucket(cells: slice, px: int, margin: int, size: int) -> slice:
     return slice(start, start + length)
 
 
+def read_preprocess(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """Return how pages are prepared for the vocabulary that a reading head reads, from the configuration of a folder.
+
+    Raises:
+        InputError: a key is missing.
+    """
+    index = int(value_at(folder, config, "reading").get("vocabulary", 0))
+    return DEFAULTS | value_at(folder, config, "vocabularies", index, "preprocess")
+
+
 def load_network(
     folder: Path, engine: str | None = None, threads: int | None = None, device: str = "cpu"
 ) -> ReadingNetwork:
@@ -285,7 +295,7 @@ def load_network(
     if index and config.get("merge") == "serial":
         raise InputError(f"{folder.name}: reading.vocabulary {index}: in a serial merge only vocabulary 0 takes pixels")
     alphabet, frames = (value_at(folder, config, "reading", key) for key in ("alphabet", "frames"))
-    preprocess = DEFAULTS | value_at(folder, config, "vocabularies", index, "preprocess")
+    preprocess = read_preprocess(folder, config)
     opened = open_engine(folder, engine, threads, device)
     tensors = load_tensors(folder, "reading_head.")
     head = HeadWeights.of({name: tensor.astype(np.float32) for name, tensor in tensors.items()})

@@ -252,10 +252,10 @@ def assemble(groups: Sequence[Sequence[PrintedRow]], strips: Sequence[tuple[floa
         cells.append(_texts([place for row, cut in cuts for place in row_cells(row, strips, cut)], wide))
     named: list[list[Place]] = []
     for group in groups[:-2]:
-        named.append(group_names(group[0], strips, box) if len(group) == 1 else [])
-        if not named[-1]:
-            named.pop()
+        names = group_names(group[0], strips, box) if len(group) == 1 else []
+        if not names:
             break
+        named.append(names)
     while named and not _are_named(named[-1], cells[len(named)]):
         named.pop()
     if not named:

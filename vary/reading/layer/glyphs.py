@@ -223,23 +223,22 @@ def _vote(glyph: _Glyph, alphabet: Alphabet) -> None:
     nothing = claims_nothing(glyph.character)
     confirmed = sum(not nothing and agrees(glyph.character, s.odds, s.seen, alphabet) for s in glyph.sightings)
     against = Counter(s.seen or " " for s in glyph.sightings if (s.seen if nothing else s.odds < CONTRADICTED))
-    contradicted = sum(against.values())
+    contradicted, (shown, count) = sum(against.values()), next(iter(against.most_common(1)), ("", 0))
     if confirmed and confirmed >= MAJORITY * contradicted:
         glyph.kind = "true"
-    elif (
-        contradicted
-        and not nothing
-        and (not alphabet.spells(glyph.character) or are_of_two_scripts(glyph.character, against.most_common(1)[0][0]))
-    ):
+    elif contradicted and not nothing and _is_foreign(glyph.character, shown, alphabet):
         glyph.kind = "foreign"
-    elif contradicted and same_letter(glyph.character, against.most_common(1)[0][0]):
+    elif contradicted and same_letter(glyph.character, shown):
         glyph.kind = "unknown"  # the head misses small dots and accents everywhere
     elif contradicted and contradicted >= MAJORITY * confirmed:
-        shown, count = against.most_common(1)[0]
         glyph.kind = "false" if 2 * count > contradicted and count > 1 and shown != " " else "mixed"
         glyph.shown, glyph.strength = (shown, count) if glyph.kind == "false" else ("", 0)
     elif contradicted:
         glyph.kind = "mixed"
+
+
+def _is_foreign(character: str, seen: str, alphabet: Alphabet) -> bool:
+    return not alphabet.spells(character) or are_of_two_scripts(character, seen)
 
 
 def same_letter(a: str, b: str) -> bool:

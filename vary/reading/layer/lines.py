@@ -248,8 +248,7 @@ def _line(glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray]) -> LayerLine 
         for m, k in enumerate(run.tolist()):
             ch = text.text[glyphs.index[k]]
             gap = glyphs.left[k] - sides[-1][1] if sides else 0.0
-            leans = bool(characters) and indices[-1] >= 0 and _is_italic(text, indices[-1])  # over what stands upright
-            apart = gap > (wide if leans and not _is_italic(text, int(glyphs.index[k])) else tight)
+            apart = gap > wide or (gap > tight and not _leans(text, indices[-1], int(glyphs.index[k])))
             apart = apart or (m > 0 and bool(glyphs.blank[k]))
             if pitch and sides:
                 apart = float(glyphs.left[k]) - sides[-1][0] > WIDE_STEP * pitch
@@ -297,22 +296,22 @@ def _pitch(glyphs: _Glyphs, places: np.ndarray, text: TextLayer) -> float:
 
 
 def _blank_widths(glyphs: _Glyphs, row: list[np.ndarray], em: float) -> tuple[float, float]:
-    """Return the white from which two characters are parted, in px, and that between characters of one font.
+    """Return the white from which two characters are parted, in px, and that where the first does not lean over.
 
     Where the letters of a word are set evenly, less white parts two words. Letterspaced type has white in words, too.
     """
     gaps = [(glyphs.left[run[1:]] - glyphs.right[run[:-1]])[~glyphs.blank[run[1:]].astype(bool)] for run in row]
     found = np.concatenate(gaps)
-    if len(found) < EVEN_LETTERS:
-        wide = BLANK_EM * em + max(0.0, float(np.median(found)) if len(found) else 0.0)
-        return wide, wide
-    usual, most = np.quantile(found, [0.5, 0.75])
-    wide = BLANK_EM * em + max(0.0, float(usual))
-    return wide, TIGHT_EM * em + max(0.0, float(usual)) if most - usual < EVEN_EM * em else wide
+    usual, most = np.quantile(found, [0.5, 0.75]).tolist() if len(found) else (0.0, 0.0)
+    even = len(found) >= EVEN_LETTERS and most - usual < EVEN_EM * em
+    wide, tight = (least * em + max(0.0, usual) for least in (BLANK_EM, TIGHT_EM if even else BLANK_EM))
+    return wide, tight
 
 
-def _is_italic(text: TextLayer, k: int) -> bool:
-    return bool(text.styles[k] >> STYLES.index("italic") & 1)
+def _leans(text: TextLayer, before: int, after: int) -> bool:
+    """Return whether the first of two characters is italic, and the second, which it leans over, is not."""
+    italic = STYLES.index("italic")
+    return before >= 0 and bool(text.styles[before] & ~text.styles[after] & 1 << italic)
 
 
 def _dense(ch: str) -> bool:

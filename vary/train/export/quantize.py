@@ -27,8 +27,9 @@ from ...data.pages.source import PageSource
 from ...data.pdfs.crops import CropSource
 from ...io.errors import InputError
 from ...models.hub import ONNX_FILE, read_config, value_at
-from ...models.images.preprocess import DEFAULTS
+from ...models.images.preprocess import normalise
 from ...reading.field import cells_near_ink
+from ...reading.network import read_preprocess
 from ..tasks.task import TextAssets
 
 MOST = 63  # of a quantised weight: two products with 255 fit into 16 bits
@@ -54,8 +55,7 @@ def quantize_reader(folder: Path) -> Path:
     if not path.is_file():
         raise InputError(f"{path} does not exist (`python -m vary.train.export {folder}` writes it)")
     config = read_config(folder)
-    index = int(value_at(folder, config, "reading").get("vocabulary", 0))
-    preprocess = DEFAULTS | value_at(folder, config, "vocabularies", index, "preprocess")
+    preprocess = read_preprocess(folder, config)
     assets, files = TextAssets.english(), tuple(f"deb:{name}" for name in PDFS)
     pages = partial(PageSource, assets.text, assets.faces, seed=SEED, height=HEIGHT, width=WIDTH, degraded=0.4)
     sources = (
@@ -65,11 +65,7 @@ def quantize_reader(folder: Path) -> Path:
     )
     images = [source.sample(IMAGES * k).image for source in sources for k in range(IMAGES)]
     model = onnx.load(path)
-    quantize_trunk(
-        model,
-        [((image / np.float32(255) - preprocess["mean"]) / preprocess["std"]).astype(np.float32) for image in images],
-        images,
-    )
+    quantize_trunk(model, [normalise(image.astype(np.float32), preprocess) for image in images], images)
     onnx.save(model, path)
     return path
 
