@@ -30,7 +30,7 @@ def page(page_source) -> np.ndarray:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_engine_predicts_what_the_model_predicts(engine, page) -> None:
-    """Engines with `trunk.onnx` compute most of it in eight bits; a field keeps probabilities in float16."""
+    """Engines with `trunk.onnx` compute most of it in eight bits; a field keeps probabilities in 16 bits."""
     pytest.importorskip(ENGINES[engine][1])
     model = load_model(weights_dir("vary-nano"))
     with torch.inference_mode():

@@ -130,7 +130,11 @@ def distribute_like(tensor: Tensor, like: Tensor) -> Tensor:
 
 
 def fast_bf16(device: torch.device) -> bool:
-    """Return whether the device has matrix units for bfloat16; other CPUs compute it slower than float32."""
+    """Return whether the device has matrix units for bfloat16.
+
+    Other CPUs compute it slower than float32: with AVX512-BF16 alone, convolutions forward and backward took 1.45 times
+    as long (Intel Xeon, 2026-11-30).
+    """
     if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported())
+        return bool(torch.cpu._is_amx_tile_supported())
     return number_format(device) == torch.bfloat16

@@ -32,7 +32,7 @@ def weigh_letters(field: Field, alphabet: str) -> None:
         field: Of an image.
         alphabet: Character of each class from 1.
     """
-    probs_SA = field.probs_MFA.reshape(-1, len(alphabet) + 1)
+    probs_SA = field.probs_at_spikes(LEAST)
     found = [w for w in (language_weights(probs_SA, alphabet), script_weights(probs_SA, alphabet)) if w is not None]
     if found:
         field.reweight(np.prod(found, 0))
@@ -46,7 +46,7 @@ def script_weights(probs_SA: np.ndarray, alphabet: str) -> np.ndarray | None:
     classes = letters_by_script(alphabet)
     if "Cyrillic" not in classes:
         return None
-    mass_A = probs_SA.sum(0, dtype=np.float32)
+    mass_A = probs_SA.sum(0)
     if mass_A[classes["Cyrillic"]].sum() >= RARE * mass_A[classes["Latin"]].sum():
         return None
     weights = np.ones(len(mass_A), np.float32)
@@ -58,14 +58,14 @@ def language_weights(probs_SA: np.ndarray, alphabet: str) -> np.ndarray | None:
     """Return a weight (A,) for each class by the language of an image; None where no language shows.
 
     Args:
-        probs_SA: Class probabilities of the cells; those that are blank say nothing.
+        probs_SA: Class probabilities of the frames that are not blank.
         alphabet: Character of each class from 1.
     """
     classes, alike_LC, factors_LC = _factors(alphabet)
     if not len(classes):
         return None
-    probs_SC = probs_SA[np.ix_(probs_SA[:, 0] < 1 - LEAST, classes)]
-    probs_SC = probs_SC[probs_SC.max(1, initial=0) > LEAST].astype(np.float32)
+    probs_SC = probs_SA[:, classes]
+    probs_SC = probs_SC[probs_SC.max(1, initial=0) > LEAST]
     if not len(probs_SC):
         return None
     likely_SL = 1 + probs_SC @ (alike_LC - 1).T  # letters without accents have the factor 1
