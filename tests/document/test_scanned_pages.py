@@ -12,7 +12,7 @@ from vary.document.evidence import Evidence
 from vary.document.layout.bitmap import lighten
 from vary.document.orientation import insert_turned
 from vary.document.running_text import styled_text
-from vary.reading.scales import is_left_of_rule, is_text
+from vary.reading.scales.merge import is_left_of_rule, is_text
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.75, -9.0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def line(text: str, confidence: float = 0.99) -> TextLine:
     return TextLine(text, np.zeros((count, 4), np.float32), np.full(count, confidence, np.float32), 16.0)
 
 
-def never() -> list[TextLine]:
+def never(_: Sequence[TextLine]) -> list[TextLine]:
     raise AssertionError("a page that is read with confidence is not read again")
 
 
@@ -59,10 +60,21 @@ def test_accents_ask_for_more_letters_and_those_of_a_name_do_not() -> None:
 
 def test_a_page_of_little_confidence_is_tried_with_more_letters() -> None:
     doubtful = [line("Bce 3TO HaHHCaHO", 0.8)]
-    assert needs_more_letters(doubtful, LATIN, lambda: [line("Все это написано")])
-    assert not needs_more_letters(doubtful, LATIN, lambda: [line("Bce 3TO HaHHCaHO")])
-    assert not needs_more_letters(doubtful, LATIN, lambda: [line("Все это написано", 0.5)])
+    assert needs_more_letters(doubtful, LATIN, lambda _: [line("Все это написано")])
+    assert not needs_more_letters(doubtful, LATIN, lambda _: [line("Bce 3TO HaHHCaHO")])
+    assert not needs_more_letters(doubtful, LATIN, lambda _: [line("Все это написано", 0.5)])
     assert not needs_more_letters([replace(doubtful[0], confidence=np.full(16, 0.3))], LATIN, never)  # that is no text
+
+
+def test_doubtful_lines_of_a_page_of_english_are_tried_alone() -> None:
+    english, doubtful = [line("plain words of a page " * 50)], [line("O6 06bIKHoBeHHbIX BemaX " * 3, 0.8)]
+
+    def russian(wanted: Sequence[TextLine]) -> list[TextLine]:
+        assert wanted == doubtful
+        return [line("Об обыкновенных вещах")]
+
+    assert needs_more_letters([*english, *doubtful], LATIN, russian)
+    assert not needs_more_letters([*english, line("O6 06bIKHoBeHHbIX BemaX", 0.8)], LATIN, never)  # a few words
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +128,25 @@ SENTENCES = {
 def test_other_languages_are_read(nano: Reader, language: str) -> None:
     page = nano.read(draw(SENTENCES[language]))
     assert cer(page.text, " ".join(SENTENCES[language])) < 0.08, page.text
+
+
+def test_a_russian_paragraph_on_an_english_page_is_read(nano: Reader) -> None:
+    english = ["This paragraph is plain English, and so is most of this page."] * 12
+    russian = ["Все счастливые семьи похожи друг на друга,", "каждая несчастливая семья несчастлива по-своему."]
+    page = nano.read(draw([*english, *russian]))
+    assert cer(page.text, " ".join([*english, *russian])) < 0.03, page.text
+
+
+def test_a_page_in_another_language_is_read_with_more_letters_at_once(nano: Reader) -> None:
+    sizes, run = [], nano.network.engine.features
+    image = draw(SENTENCES["Czech"] * 3)
+    nano.wanted_scale(image)  # the window that it reads has many accents
+    nano.network.engine.features = lambda pixels: sizes.append(pixels.shape) or run(pixels)  # type: ignore[method-assign]
+    try:
+        nano.read(image)
+    finally:
+        nano.network.engine.features = run  # type: ignore[method-assign]
+    assert not sizes
 
 
 GERMAN = [

@@ -12,7 +12,7 @@ from vary.io.deadline import time_limit
 from vary.reading.loader import load_reader
 from vary.reading.network import TILE_PIXELS, WIDEST, parts_of, tiles_of
 from vary.reading.reader import Reader
-from vary.reading.scales import drop_strokes, find_texts, is_upright, reread_cells
+from vary.reading.scales.merge import drop_strokes, find_texts, is_upright, reread_cells
 
 BODY = ["The ferry leaves the old pier at nine", "and carries eleven crates of apples", "to the mill on the far shore"]
 

@@ -10,8 +10,10 @@ import numpy as np
 Box = tuple[float, float, float, float]
 
 
-def union(boxes: Iterable[Box]) -> Box:
-    """Return the smallest box that contains all of one or more boxes."""
+def union(boxes: Iterable[Box] | np.ndarray) -> Box:
+    """Return the smallest box that contains all of one or more boxes, which may be an array (N, 4)."""
+    if isinstance(boxes, np.ndarray):
+        return *boxes[:, :2].min(0).tolist(), *boxes[:, 2:].max(0).tolist()
     x0, y0, x1, y1 = zip(*boxes, strict=True)
     return float(min(x0)), float(min(y0)), float(max(x1)), float(max(y1))
 

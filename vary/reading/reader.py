@@ -17,7 +17,7 @@ from PIL import Image
 from ..document.elements import MATH, Block, Page
 from ..document.evidence import Evidence
 from ..document.findings import FormulaReading, RejectedText
-from ..document.layout.arrange import find_evidence, lay_out, usual_size
+from ..document.layout.arrange import find_evidence, lay_out
 from ..document.layout.bitmap import erase_rules
 from ..document.lines import TextLine
 from ..document.orientation import Orientation, find_orientation, find_sideways_text, insert_turned, restore_orientation
@@ -28,9 +28,9 @@ from ..models.images.preprocess import fit, pad_right_below
 from .ctc import drop_echoes, find_lines, with_text
 from .field import Field
 from .network import ReadingNetwork
-from .scales import (
+from .scales.measure import Measured, measure_type
+from .scales.merge import (
     CERTAIN,
-    WINDOW,
     densest_windows,
     drop_covered,
     drop_replaced,
@@ -54,7 +54,7 @@ from .scales import (
     take_turned,
 )
 from .spelling.marks import find_unread_marks
-from .spelling.more_letters import needs_more_letters
+from .spelling.more_letters import MANY, has_accents, needs_more_letters
 from .spelling.spell import spell_lines
 
 if TYPE_CHECKING:
@@ -65,8 +65,6 @@ if TYPE_CHECKING:
     from .formulas.from_pixels import FormulaReader, GlyphFinder
 
 EM_RANGE = (13.0, 19.5)  # px per em that are read unscaled; a page with other type is scaled to the model's em_px
-TRIALS = (1.0, 0.5, 0.25, 0.125, 2.0)  # scales at which the window is read until it shows text
-MIN_SAMPLE = 12  # characters that a measurement needs
 MAX_READ_PIXELS = 80_000_000  # of a page at the scale at which it is read
 MIN_SIDE = 20  # px, shorter side of the smallest pass
 SMALL_TYPE = 10.0  # px per em below which lines are read again, enlarged
@@ -109,7 +107,7 @@ class Reader:
         self._decoder, self._formulas, self._glyphs, self._more_letters = decoder, formulas, glyphs, more_letters
         self.writes_formulas = formulas is not None
         self.decoder_weight = float(network.reading.get("decoder_weight", 0.0)) if decoder else 0.0
-        self._measured: tuple[Image.Image | None, tuple[float, float, float]] = None, (0.0, 1.0, 0.0)
+        self._measured: tuple[Image.Image | None, Measured] = None, Measured()
 
     @cached_property
     def strip_decoder(self) -> StripDecoder:
@@ -153,7 +151,8 @@ class Reader:
 
     def wanted_scale(self, image: Image.Image) -> float:
         """Return the scale at which the page's type has the size that the head reads best."""
-        found, trial, _ = self._measure(image)
+        measured = self._measure(image)
+        found, trial = measured.em_px, measured.scale
         if not found or (trial == 1.0 and EM_RANGE[0] <= found <= EM_RANGE[1]):
             scale = 1.0
         else:
@@ -162,46 +161,27 @@ class Reader:
 
     def shows_type(self, image: Image.Image) -> bool:
         """Return whether text is found in the densest part of a grey page, at any scale that is tried."""
-        return self._measure(image)[0] > 0
+        return self._measure(image).em_px > 0
 
     def find_orientation(self, image: Image.Image) -> Orientation:
         """Return how a grey page is turned, by its edges and by the confidence in its densest window."""
         upright = image, self._measure(image)
-        formula = upright[1][2] < CERTAIN and self.formula_reader and self.formula_reader.read_alone(image)
-        found = Orientation() if formula else find_orientation(image, lambda straight: self._measure(straight)[2])
+        formula = upright[1].confidence < CERTAIN and self.formula_reader and self.formula_reader.read_alone(image)
+        found = (
+            Orientation() if formula else find_orientation(image, lambda straight: self._measure(straight).confidence)
+        )
         if found == Orientation():
             self._measured = upright  # `wanted_scale` needs it next
         return found
 
-    def _measure(self, image: Image.Image) -> tuple[float, float, float]:
-        """Measure the densest windows: px per em (0: no text), the scale that showed it, mean confidence.
-
-        The second window counts when the first is not certain: a picture, or text of another direction.
-        """
+    def _measure(self, image: Image.Image) -> Measured:
+        """Measure the type of an image, once if it is asked for the same image again."""
         known, measured = self._measured  # taken at once: another thread may replace it
         if known is not image:
-            measured = 0.0, 1.0, 0.0
-            for trial in TRIALS:
-                if trial < 0.5 and min(image.size) * trial < WINDOW[0] / 2:
-                    break
-                for window in densest_windows(image, min(1.0, 2 * trial)):
-                    em, mean = self._measure_window(window, trial)
-                    if em and mean > measured[2] + 0.02:  # the first of equals counts
-                        measured = em / trial, trial, mean
-                    if mean >= CERTAIN:
-                        break
-                if measured[2] >= CERTAIN:
-                    break
+            multiple = self.preprocess["multiple"]
+            measured = measure_type(image, lambda part, scale: self._read_pass(fit(part, scale, multiple).pixels)[0])
             self._measured = image, measured
         return measured
-
-    def _measure_window(self, window: Image.Image, trial: float) -> tuple[float, float]:
-        """Read a window at a scale: px per em there (0: too little text) and mean confidence."""
-        lines, _ = self._read_pass(fit(window, trial, self.preprocess["multiple"]).pixels)
-        certain = [line for line in lines if line.confidence.mean() > 0.7]
-        if sum(len(line.text) for line in certain) < MIN_SAMPLE:
-            return 0.0, 0.0
-        return usual_size(certain), float(np.concatenate([line.confidence for line in lines]).mean())
 
     def read(self, image: Image.Image, scale: float = 1.0, fields: Sequence[FormField] = ()) -> Page:
         """Read a grey page. Boxes are pixels of `image`.
@@ -216,10 +196,13 @@ class Reader:
         """
         if image.width * image.height * scale**2 > 1.05 * MAX_READ_PIXELS:
             raise InputError(f"page of {image.width}x{image.height} px at scale {scale:.2f}: too large to be read")
+        measured = self._measured
+        if self._more_letters and measured[0] is image and has_accents(measured[1].text, MANY):
+            return self.with_more_letters.read(image, scale, fields)
         fitted = fit(image, scale, self.preprocess["multiple"])
         rest = erase_rules(fitted.pixels, float(self.preprocess["em_px"]))  # what was read is erased in it, too
         lines, complete = self._read_scales(rest)
-        if self._more_letters and needs_more_letters(lines, self.alphabet, partial(self._sample, fitted.pixels)):
+        if self._more_letters and needs_more_letters(lines, self.alphabet, partial(self._sample, fitted.pixels, lines)):
             return self.with_more_letters.read(image, scale, fields)
         if complete:
             lines = self._read_finer(lines, rest, image, fitted.scale)
@@ -267,8 +250,10 @@ class Reader:
             factor *= 2
         return lines, complete and not time_is_up()
 
-    def _sample(self, pixels: np.ndarray) -> list[TextLine]:
-        """Read the densest part of a page with more letters."""
+    def _sample(self, pixels: np.ndarray, read: Sequence[TextLine], wanted: Sequence[TextLine]) -> list[TextLine]:
+        """Read the densest part of a page with more letters, once the lines that are not wanted are erased."""
+        pixels, kept = pixels.copy(), {id(line) for line in wanted}
+        erase(pixels, [line for line in read if id(line) not in kept])
         window = densest_windows(Image.fromarray(pixels))[0]
         return self.with_more_letters._read_pass(fit(window, 1.0, self.preprocess["multiple"]).pixels)[0]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -75,10 +76,15 @@ class Stretch:
         """Right edge."""
         return float(self.line.boxes[self.end - 1, 2])
 
-    @property
+    @cached_property
     def box(self) -> Box:
         """The box around the characters."""
         return union(self.line.boxes[self.start : self.end])
+
+    @cached_property
+    def middle(self) -> float:
+        """Height of the middle of the characters."""
+        return float(self.line.boxes[self.start : self.end, 1::2].mean())
 
 
 @dataclass
@@ -90,7 +96,7 @@ class PrintedRow:
     @property
     def middle(self) -> float:
         """Height of the middle of the row's first stretch."""
-        return _middle(self.stretches[0])
+        return self.stretches[0].middle
 
     @property
     def box(self) -> Box:
@@ -113,8 +119,9 @@ def stretches(line: TextLine) -> list[Stretch]:
     leaders = [found.span() for found in LEADER.finditer(line.text)]
     inked = [k for k, ch in enumerate(line.text) if ch != " " and not any(a <= k < b for a, b in leaders)]
     found: list[Stretch] = []
+    lefts, rights = line.boxes[:, 0].tolist(), line.boxes[:, 2].tolist()
     for k in inked:
-        white = (line.boxes[k, 0] - line.boxes[found[-1].end - 1, 2]) / line.em_px if found else np.inf
+        white = (lefts[k] - rights[found[-1].end - 1]) / line.em_px if found else np.inf
         if white < NUMBER_EM or (white < WORD_EM and not _are_numbers(line.text, found[-1].end, k)):
             found[-1] = Stretch(line, found[-1].start, k + 1)
         else:
@@ -131,7 +138,7 @@ def _are_numbers(text: str, end: int, start: int) -> bool:
 def rows_by_height(lines: Iterable[TextLine]) -> list[PrintedRow]:
     """Return the stretches of lines by their heights, from top to bottom."""
     rows: list[list[Stretch]] = []
-    for one in sorted((one for line in lines for one in stretches(line)), key=_middle):
+    for one in sorted((one for line in lines for one in stretches(line)), key=lambda one: one.middle):
         last = rows[-1] if rows else None
         if last and _are_level(last[0], one):
             last.append(one)
@@ -143,16 +150,11 @@ def rows_by_height(lines: Iterable[TextLine]) -> list[PrintedRow]:
 def _are_level(above: Stretch, below: Stretch) -> bool:
     """Return whether two stretches stand in one row; a value may be larger than its label and on another baseline."""
     small, large = sorted((above.line.em_px, below.line.em_px))
-    if _middle(below) - _middle(above) < LEVEL_EM * small:
+    if below.middle - above.middle < LEVEL_EM * small:
         return True
     tops, bottoms = zip(*((one.box[1], one.box[3]) for one in (above, below)), strict=True)
     shared = (min(bottoms) - max(tops)) / min(b - t for t, b in zip(tops, bottoms, strict=True))
     return LARGER[0] * small < large < LARGER[1] * small and shared > SHARED
-
-
-def _middle(one: Stretch) -> float:
-    boxes = one.line.boxes[one.start : one.end]
-    return float((boxes[:, 1] + boxes[:, 3]).mean() / 2)
 
 
 def white_strips(rows: Sequence[PrintedRow], em: float) -> list[tuple[float, float]]:

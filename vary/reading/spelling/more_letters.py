@@ -6,48 +6,71 @@ writes other scripts as Latin letters. A head with more letters costs more and r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ...document.lines import TextLine
-from ..scales import ACCEPTED, CERTAIN, is_text
+from ..scales.merge import ACCEPTED, CERTAIN, is_text
 
 FEWEST = 3  # letters with accents that show another language, on short pages
+MANY = 15  # in one window: at least SHARE of a page of 6,000 letters, which is a full one
 SHARE = 0.0025  # of all letters; English papers have up to 0.2%, in names
 LATIN = (("À", "ț"), ("Ạ", "ỹ"))  # first and last Latin letters of Europe and of Vietnamese in Unicode
 OTHERS = 0.1  # share of letters with accents that are not among them
-DOUBT = 0.95  # mean confidence of a page; above, its letters are those of the head
+DOUBT = 0.95  # mean confidence of a page, or line; above, its letters are those of the head
+STRANGE = 0.88  # mean confidence of a line that may be in another script
+STRANGE_WORDS = 0.25  # share of a doubtful line's words with a capital behind a small letter, as Cyrillic reads
+STRANGE_LETTERS = 40  # in such lines; with fewer, the page's mean decides
 OTHER = 0.03  # share of letters that the head lacks, from which a page of low confidence is in another script
 CLEAR = 0.7  # confidence of such a letter
 
 
-def has_accents(text: str) -> bool:
-    """Return whether a text has letters with accents as languages in Latin script other than English do.
+def has_accents(text: str, fewest: int = FEWEST) -> bool:
+    """Return whether a text has letters with accents, `fewest` or more, as languages in Latin script but English do.
 
     Other scripts do not count: a layer in them is checked better by the letters that all heads know.
     """
     letters = [ch for ch in text if ch.isalpha()]
     accents = [ch for ch in letters if ch >= "À"]
     others = sum(not any(first <= ch <= last for first, last in LATIN) for ch in accents)
-    return len(accents) - others >= max(FEWEST, SHARE * len(letters)) and others <= OTHERS * len(accents)
+    return len(accents) - others >= max(fewest, SHARE * len(letters)) and others <= OTHERS * len(accents)
 
 
-def needs_more_letters(lines: Sequence[TextLine], alphabet: str, sample: Callable[[], Sequence[TextLine]]) -> bool:
+def certain_text(lines: Sequence[TextLine]) -> str:
+    """Return the characters of the lines that are read with certainty; text upside down reads as accents."""
+    return "".join(line.text for line in lines if float(line.confidence.mean()) >= CERTAIN)
+
+
+def needs_more_letters(
+    lines: Sequence[TextLine], alphabet: str, sample: Callable[[Sequence[TextLine]], Sequence[TextLine]]
+) -> bool:
     """Return whether the lines of a page were read by a head that lacks letters, or knows them badly.
 
     Args:
         lines: As the head read them.
         alphabet: Of the head.
-        sample: Reads part of the page by a head with more letters; called for pages of low confidence.
+        sample: Reads some of these lines by a head with more letters. It is called with the doubtful lines, if many
+            of their letters are in strange ones, or the page has a low confidence.
     """
     texts = [line for line in lines if is_text(line)]
-    certain = [line for line in texts if float(line.confidence.mean()) >= CERTAIN]  # text upside down reads as accents
-    if has_accents("".join(line.text for line in certain)):
+    if has_accents(certain_text(texts)):
         return True
-    if not texts or float(np.concatenate([line.confidence for line in texts]).mean()) > DOUBT:
+    doubtful = [line for line in texts if float(line.confidence.mean()) < DOUBT]
+    strange = "".join(line.text for line in doubtful if _is_strange(line))
+    if not doubtful or (
+        sum(map(str.isalpha, strange)) < STRANGE_LETTERS
+        and float(np.concatenate([line.confidence for line in texts]).mean()) > DOUBT
+    ):
         return False
-    found = [line for line in sample() if float(line.confidence.mean()) >= ACCEPTED]
+    found = [line for line in sample(doubtful) if float(line.confidence.mean()) >= ACCEPTED]
     seen = [(ch, sure) for line in found for ch, sure in zip(line.text, line.confidence.tolist(), strict=True)]
     others = sum(ch.isalpha() and ch not in alphabet and sure >= CLEAR for ch, sure in seen)
     return others >= max(FEWEST, OTHER * sum(ch.isalpha() for ch, _ in seen))
+
+
+def _is_strange(line: TextLine) -> bool:
+    words = re.findall(r"[^\W\d_]{3,}", line.text)
+    mixed = sum(re.search("[a-z][A-Z]", word) is not None for word in words)
+    return float(line.confidence.mean()) < STRANGE or mixed > STRANGE_WORDS * len(words)

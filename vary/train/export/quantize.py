@@ -25,6 +25,7 @@ from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
 from ...data.pages.source import PageSource
 from ...data.pdfs.crops import CropSource
+from ...document.alphabets import LATIN
 from ...io.errors import InputError
 from ...models.hub import ONNX_FILE, read_config, value_at
 from ...models.images.preprocess import normalise
@@ -56,12 +57,14 @@ def quantize_reader(folder: Path) -> Path:
         raise InputError(f"{path} does not exist (`python -m vary.train.export {folder}` writes it)")
     config = read_config(folder)
     preprocess = read_preprocess(folder, config)
-    assets, files = TextAssets.english(), tuple(f"deb:{name}" for name in PDFS)
+    alphabet = value_at(folder, config, "reading", "alphabet")
+    assets = TextAssets.english() if set(alphabet) <= set(LATIN) else TextAssets.european(alphabet)
+    files = tuple(f"deb:{name}" for name in PDFS)
     pages = partial(PageSource, assets.text, assets.faces, seed=SEED, height=HEIGHT, width=WIDTH, degraded=0.4)
     sources = (
         pages(),
         pages(sizes_px=LARGE_PX),
-        CropSource(files, value_at(folder, config, "reading", "alphabet"), seed=SEED, height=HEIGHT, width=WIDTH),
+        CropSource(files, alphabet, seed=SEED, height=HEIGHT, width=WIDTH),
     )
     images = [source.sample(IMAGES * k).image for source in sources for k in range(IMAGES)]
     model = onnx.load(path)

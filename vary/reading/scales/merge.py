@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from ..document.elements import Block
-from ..document.lines import TextLine
-from ..io.box import Box, widen_box
-from .field import INK_CONTRAST
+from ...document.elements import Block
+from ...document.lines import TextLine
+from ...io.box import Box, widen_box
+from ..field import INK_CONTRAST
 
 EM_READ = (9.0, 26.0)  # px, size of type that the head reads; larger type is read at half the scale
 EM_FINE = 13.0  # px; smaller type is read again at a larger scale, where the page has one
