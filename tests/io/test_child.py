@@ -9,7 +9,7 @@ import time
 import pytest
 
 from vary.io import child as module
-from vary.io.child import Child, ChildDied, send
+from vary.io.child import Child, ChildDied, send, start_early
 
 
 def serve(requests, answers) -> None:
@@ -48,3 +48,15 @@ def test_a_child_that_does_nothing_is_ended(child, monkeypatch) -> None:
     monkeypatch.setattr(module, "IDLE_S", 0.5)
     with pytest.raises(ChildDied, match="took too long"):
         child.ask({"wait": 1000.0}, 60.0)
+
+
+def test_a_child_that_was_started_early_serves_the_next_of_its_entry() -> None:
+    entry = "tests.io.test_child:serve"
+    start_early(entry)
+    process = module.waiting[entry]
+    first, second = Child(entry), Child(entry)
+    assert first.ask({}, 60.0)[0]["answered"]
+    assert second.ask({}, 60.0)[0]["answered"]
+    assert first.process is process is not second.process
+    first.close()
+    second.close()

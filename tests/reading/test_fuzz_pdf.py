@@ -15,9 +15,8 @@ from PIL import Image
 from pypdf import PdfReader, PdfWriter
 
 from vary.document.elements import STATUSES
-from vary.io.child import Child
+from vary.io.child import PDF_READER, Child
 from vary.io.errors import InputError
-from vary.io.pdf import ENTRY
 from vary.reading.pages import read_pages
 
 from ..io.test_image import mutated
@@ -242,7 +241,7 @@ class KeptChild(Child):
 
 def fuzz_pdfs(folder: Path, seeds: list[bytes], count: int, monkeypatch) -> Counter[str]:
     """Read mutated files; how their pages ended. Fails for any end but those that are promised."""
-    child, ends, chance = KeptChild(ENTRY), Counter(), random.Random(13)
+    child, ends, chance = KeptChild(PDF_READER), Counter(), random.Random(13)
     monkeypatch.setattr("vary.io.pdf.Child", lambda entry: child)
     for k in range(count):
         path = folder / f"{k}.pdf"

@@ -70,7 +70,7 @@ def five_pages(tmp_path) -> Path:
 
 
 def test_segfaulting_renderer(five_pages, monkeypatch) -> None:
-    monkeypatch.setattr("vary.io.pdf.ENTRY", "tests.reading.test_lost_pages:serve_aborting")
+    monkeypatch.setattr("vary.io.pdf.PDF_READER", "tests.reading.test_lost_pages:serve_aborting")
     document = read_document(five_pages, FakeReader())
     assert [page.status for page in document] == ["ok", "ok", "failed", "ok", "ok"]
     assert document.pages[2].error == f"{five_pages}, page 3: the PDF renderer crashed"
@@ -97,7 +97,7 @@ def test_hanging_renderer(five_pages, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("vary.io.child.cpu_seconds", used)
     monkeypatch.setattr("vary.io.child.POLL_S", 0.02)
     monkeypatch.setenv("HANGING", str(hanging))
-    monkeypatch.setattr("vary.io.pdf.ENTRY", "tests.reading.test_lost_pages:serve_hanging")
+    monkeypatch.setattr("vary.io.pdf.PDF_READER", "tests.reading.test_lost_pages:serve_hanging")
     pages = list(read_pages(five_pages, FakeReader(), "2-4", timeout_s=45.0))
     assert [page.status for page in pages] == ["ok", "timeout", "ok"]
     assert pages[1].error == f"{five_pages}, page 3: rendering took longer than 45 s"

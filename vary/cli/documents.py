@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from ..io.child import PDF_READER, start_early
 from ..io.errors import InputError
 from .console import NOTHING, OK, SOME_LOST, complain, write
 from .options import (
@@ -77,7 +78,7 @@ def read(
         needy = {"figures": figures, "workers": workers, "ray": ray, "json": as_json}
         if wrong := next((name for name, value in needy.items() if value), None):
             raise InputError(f"--{wrong} needs -o DIR")
-        reader = _page_reader(server, model, device, reads)
+        reader = _page_reader(files, server, model, device, reads)
         return _read_to_screen(files, to or "text", reader, quiet, front_matter, join, limits)
     run = (
         limits
@@ -110,8 +111,12 @@ def _is_plain(given: str) -> bool:
     return given != "-" and not any(ch in given for ch in "*?[")
 
 
-def _page_reader(server: str | None, model: str | None, device: str, reads: dict[str, Any]) -> AnyReader:
+def _page_reader(
+    files: list[str], server: str | None, model: str | None, device: str, reads: dict[str, Any]
+) -> AnyReader:
     """Load a model, or connect to a server; of a server the first model, or the one that --model names."""
+    if any(name.lower().endswith(".pdf") for name in files):
+        start_early(PDF_READER)
     if server is None:
         from ..reading.api import load
 

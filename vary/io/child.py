@@ -17,6 +17,7 @@ import time
 from typing import Any, BinaryIO
 
 START = "import sys; sys.path[:] = sys.argv[2:]; from vary.io.child import start; start(sys.argv[1])"
+PDF_READER = "vary.io.pdf:serve"  # named here, so that it can be started before anything else is imported
 ChildAnswer = tuple[dict[str, Any], bytes]
 IDLE_S = 600.0  # on the clock: a child that has used no CPU time for so long hangs
 POLL_S = 1.0  # between looks at its CPU time
@@ -32,6 +33,24 @@ class ChildDied(Exception):
     def __init__(self, late: bool):
         super().__init__("took too long" if late else "crashed")
         self.late = late
+
+
+waiting: dict[str, subprocess.Popen[bytes]] = {}  # children that wait for a `Child` of their entry
+
+
+def start_early(entry: str) -> None:
+    """Start a child now, for the next `Child` of this entry: what it imports is ready with what its parent imports."""
+    waiting[entry] = _launch(entry, {})
+
+
+def _launch(entry: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-c", START, entry, *sys.path],  # `-m` would import from the cwd
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | environment,
+    )
 
 
 class Child:
@@ -54,13 +73,8 @@ class Child:
                 does not tell the CPU time of another process, time on the clock counts.
         """
         if self.process is None:
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", "-c", START, self.entry, *sys.path],  # `-m` would import from the cwd
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=os.environ | self.environment,
-            )
+            early = None if self.environment else waiting.pop(self.entry, None)
+            self.process = early or _launch(self.entry, self.environment)
         late, answered = threading.Event(), threading.Event()
         threading.Thread(target=_limit, args=(self.process, timeout_s, answered, late), daemon=True).start()
         try:

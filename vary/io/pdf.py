@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from .child import Child, ChildDied, send
+from .child import PDF_READER, Child, ChildDied, send
 from .errors import InputError, PageTimeout
 from .pdf_forms import FormPages
 from .pdf_info import PdfInfo, read_info
@@ -30,7 +30,6 @@ POINTS_PER_INCH = 72
 MAX_PAGE_PIXELS = 40_000_000  # a page with more is rendered at a lower resolution
 CHILD_MEMORY = 4 << 30
 RENDER_TIMEOUT_S = 60.0  # CPU time of a request
-ENTRY = "vary.io.pdf:serve"
 RECYCLE = 250  # pages that one child renders
 
 
@@ -48,7 +47,7 @@ class PdfFile:
 
     def __init__(self, path: str | Path, password: str | None = None, timeout_s: float = RENDER_TIMEOUT_S):
         self.path, self.password, self.timeout_s = str(path), password, timeout_s
-        self._child = Child(ENTRY)
+        self._child = Child(PDF_READER)
         self._rendered = 0
         try:
             answer, _ = self._ask({"open": self.path, "password": password})
