@@ -31,7 +31,7 @@ from .cells import (
     row_cells,
     rows_by_height,
 )
-from .side_by_side import are_addresses, find_pairs, is_keyed, split_side_by_side
+from .side_by_side import are_addresses, find_pairs, is_keyed, is_pair, split_side_by_side
 
 MIN_ROWS = 3
 STEP_EM = 3.2  # between rows
@@ -192,14 +192,15 @@ def _split_at_heads(run: list[PrintedRow], rules: Sequence[Box]) -> list[list[Pr
     wide = np.array([(rule[1], min(rule[2], right) - max(rule[0], left)) for rule in rules]).reshape(-1, 2)
     wide = wide[wide[:, 1] > 0]
     edges = [0]
-    for k in range(MIN_ROWS, len(run) - 1):
+    for k in range(2, len(run) - 1):
         between = (wide[:, 0] > run[k].middle) & (wide[:, 0] < run[k + 1].middle)
         names, values = ([one.text for one in run[j].stretches] for j in (k, k + 1))
         numbers = sum(map(is_numeric, values))
         ruled = wide[between, 1].sum() > LEVEL * (right - left)
         wider = len(names) > max(len(row.stretches) for row in run[edges[-1] : k]) and len(values) >= len(names)
         if (ruled or wider) and len(names) > 2 and not any(map(is_numeric, names)):
-            edges += [k] if k - edges[-1] >= MIN_ROWS and 2 * numbers >= len(values) else []
+            own = k - edges[-1] >= MIN_ROWS or (k - edges[-1] == 2 and is_pair(run[k - 2], run[k - 1]))
+            edges += [k] if own and 2 * numbers >= len(values) else []
     return [run[a:b] for a, b in pairwise([*edges, len(run)])]
 
 
@@ -315,6 +316,8 @@ def _is_table(rows: list[PrintedRow], strips: Strips, table: CellTable) -> bool:
     marks = all(ITEM.match(f"{text} ") or text.startswith("[") for text in columns[0])
     if marks and (wide == 2 or not any(ch.isalnum() for text in columns[0] for ch in text)):
         return False  # a list, references
+    if wide == 2 and any(ITEM.match(label) and not text for label, text in cells):
+        return False  # lists below their titles and far dates, as in a CV
     leaders = sum(LEADER.search(one.line.text) is not None for row in rows for one in row.stretches[:1])
     if leaders > 0.5 * len(rows) and np.median([sum(map(bool, row)) for row in cells]) == 2:
         return False  # contents

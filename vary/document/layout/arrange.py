@@ -20,9 +20,9 @@ from .aligned_tables import find_aligned_tables
 from .bitmap import find_drawn_objects
 from .bullets import add_bullets, join_signs, mark_labels
 from .figures import find_figures, is_certain_text
-from .form_fields import place_form_fields
-from .gutters import split_columns, zones
-from .reading_order import order_blocks
+from .form_fields import find_drawn_fields, place_form_fields
+from .gutters import split_columns
+from .reading_order import order_blocks, zones
 from .ruled_tables import find_ruled_tables
 
 CHART = 0.3  # share of a grid that is drawn in, for it to be no table
@@ -49,8 +49,9 @@ def lay_out(
     slope = find_slope(lines)
     if slope:
         lines, evidence = [shear(line, -slope) for line in lines], _shear_evidence(evidence, -slope)
-    lines = place_form_fields([join_signs(line) for line in lines], evidence.fields)
     em = usual_size(lines)
+    lines, evidence = find_drawn_fields([join_signs(line) for line in lines], evidence, em)
+    lines = place_form_fields(lines, evidence.fields)
     lines, evidence = add_bullets(mark_labels(lines, evidence.tags), evidence)
     regions = [one for one in find_ruled_tables(lines, evidence, em) if not _is_chart(one.box, evidence)]
     rest = _without(lines, regions)
@@ -58,9 +59,11 @@ def lay_out(
     rest = _without(rest, regions)
     regions += find_aligned_tables([rest], em, evidence.rules, across=True)
     rest = _without(rest, regions)
-    rest, gutters = split_columns(rest, [region.box for region in regions], stacks=False)
+    rest, gutters = split_columns(rest, [region.box for region in regions], stacks=False, rules=evidence.rules)
     regions += find_aligned_tables(zones(rest, gutters), em, evidence.rules)
-    blocks = [to_block(block, scale, styles) for block in order_blocks(_without(rest, regions), regions)]
+    blocks = [
+        to_block(block, scale, styles) for block in order_blocks(_without(rest, regions), regions, evidence.rules)
+    ]
     return [_shear_block(block, slope) for block in blocks] if slope else blocks
 
 

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from ...io.box import Box, middle_within
 from ..elements import ITEM
 from ..evidence import Evidence
@@ -123,3 +125,14 @@ def _with_mark(line: TextLine, shape: Box) -> TextLine:
     """Return a line that begins with a bullet in the place of a shape."""
     _, top, _, bottom = line.box
     return line.put(0, 0, MARK, [(shape[0], top, shape[2], bottom), (shape[2], top, line.box[0], bottom)])
+
+
+def item_weights(lines: Sequence[TextLine], more: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (N + more,) twice, for how many lines a line of a column counts: items two; items with bullets alone two.
+
+    (a) and (b) side by side are read across.
+    """
+    marks = [ITEM.match(line.text) for line in lines]
+    items = [1 + (mark is not None) for mark in marks]
+    bullets = [1 + (mark is not None and not any(ch.isalnum() for ch in mark[0])) for mark in marks]
+    return np.array(items + [1] * more), np.array(bullets + [1] * more)

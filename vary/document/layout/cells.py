@@ -31,7 +31,12 @@ CLOSE = 0.85  # a line within a cell is nearer to the one above than this share 
 LINE_EM = 0.8  # rows closer than lines of text: a cell of one line stands in the middle of a higher one
 CENTRED_EM = 1.0  # between the middles of a name and of the columns below it
 HEAD_EM = 1.5  # between the lines of a name in the head
-_NUMBER = re.compile(r"[\d.,:%$€£¥()+/–−-]*\d[\d.,:%$€£¥()+/–−-]*|[–—-]{1,3}|n/?a|[A-Z]{3} ?\d[\d.,]*", re.I)
+_SIGNS = r"\d.,:%$€£¥₺₹₽₩₪₫₴₦฿¢()+/–−-"
+_CURRENCY = (
+    "aud|brl|cad|chf|cny|czk|dkk|eur|ft|gbp|hkd|huf|ils|inr|jpy|kr|krw|kč|lei|mxn|nok|nzd|pln|ron|rub|sek|sgd|thb|tl"
+)
+_CURRENCY = rf"(?:(?:{_CURRENCY}|try|uah|usd|zar|zł|грн|лв|руб)\.?)?"
+_NUMBER = re.compile(rf"{_CURRENCY}[{_SIGNS}]*\d[{_SIGNS}]*{_CURRENCY}|[–—-]{{1,3}}|n/?a", re.I)
 _TAXED = re.compile(r"\d[.,]\d\d [A-Z]$")
 _YEAR = re.compile(r"(19|20)\d\d")
 
@@ -368,17 +373,13 @@ def group_rows(
             joined = steps[k - 1] < HEAD_EM * row.em and not group_names(rows[k - 1], strips, box)
         else:
             near = steps[k - 1] < CLOSE * typical and len(places[k]) < 0.7 * full and not _is_sum(places[k], amounts)
-            near = near and (len(places[k]) == 1 or _columns_of(places[k]) != _columns_of(places[k - 1]))
+            near = near and (len(places[k]) == 1 or {p[0] for p in places[k]} != {p[0] for p in places[k - 1]})
             joined = k != head and (near or steps[k - 1] < LINE_EM * row.em)
         if joined:
             groups[-1].append(row)
         else:
             groups.append([row])
     return groups
-
-
-def _columns_of(row: Sequence[Place]) -> set[int]:
-    return {first for first, _, _ in row}
 
 
 def _is_sum(row: Sequence[Place], amounts: int) -> bool:

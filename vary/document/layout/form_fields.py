@@ -1,5 +1,5 @@
 """Write the checkboxes of a form into the lines of a page as `[x]` and `[ ]`, join the characters of comb fields, and
-remove recognised field borders.
+remove recognised field borders. Fields may be drawn, too: small squares to tick, and rules to write on.
 
 This comes before the layout, so that a mark goes into its cell or column as any other word does.
 Frame: pixels of the page image, turned upright.
@@ -8,12 +8,14 @@ Frame: pixels of the page image, turned upright.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
-from ...io.box import Box
+from ...io.box import Box, middle_within, union
 from ..elements import SOURCES
+from ..evidence import Evidence
 from ..lines import TextLine, split_box
 
 GAP_EM = 12.0  # farthest label of a checkbox on its row, in heights of the line
@@ -21,6 +23,16 @@ PAD = 0.15  # around a checkbox, as a share of its height
 BORDER = 0.3  # width of a field's border zone, as a share of its height
 BORDERS = frozenset(r"[](){}|lI!/\_-—–=")  # what borders are recognised as
 BUTTON_EM = 1.0  # white before the button of a choice, in heights of the line
+
+SIDE_EM = (0.5, 1.4)  # sides of a square to tick
+SQUARE, TOUCH_EM = 0.15, 0.12  # by which its sides differ, as a share; by which their ends miss one another
+LABEL_EM = 2.0  # widest white between a square and its label
+BLANK_EM, NEAR_EM = 2.0, 2.5  # least length of a rule to write on; widest white between it and its label
+FOOT_EM = (-0.45, 0.35)  # from the lower end of a label's box to such a rule
+WRITE_EM = 1.2  # height above it that is free
+STROKE_EM = 0.5  # length of an underscore
+STROKES = (4, 24)  # fewest and most underscores
+APART_EM = 4.0  # from a blank to the next one above or below; a rule alone beside a title is an ornament
 
 
 def place_form_fields(lines: Sequence[TextLine], fields: Iterable[tuple[str, Box, bool]]) -> list[TextLine]:
@@ -139,3 +151,102 @@ def _insert(line: TextLine, mark: str, box: Box) -> TextLine:
     sides = split_box((x0, y0, x0, y1), len(left)), split_box(box, len(mark)), split_box((x1, y0, x1, y1), len(right))
     text = left + mark + right
     return line.put(at, at, text, np.concatenate(sides), sources=np.full(len(text), SOURCES.index("layer")))
+
+
+# -- drawn fields ------------------------------------------------------------------------------------------------------
+
+
+def find_drawn_fields(lines: Sequence[TextLine], evidence: Evidence, em: float) -> tuple[list[TextLine], Evidence]:
+    """Return the lines with underscores for the rules to write on, and the evidence with the squares as checkboxes.
+
+    Args:
+        lines: of the page.
+        evidence: drawn objects of the page.
+        em: size of the page's text, px.
+    """
+    squares = _squares(lines, evidence.rules, em)
+    used = {rule for _, _, sides in squares for rule in sides}
+    rules = [rule for rule in evidence.rules if rule not in used]
+    blanks = _blanks(lines, rules, em)
+    blanks = [
+        (k, rule) for k, rule in blanks if any(other != rule and _are_near(rule, other, em) for _, other in blanks)
+    ]
+    placed = list(lines)
+    for k, rule in sorted(blanks, key=lambda one: one[1][0]):
+        placed[k] = _with_blank(placed[k], rule)
+    written = {rule for _, rule in blanks}
+    fields = [*evidence.fields, *(("checkbox", box, ticked) for box, ticked, _ in squares)]
+    return placed, replace(evidence, rules=[rule for rule in rules if rule not in written], fields=fields)
+
+
+def _squares(lines: Sequence[TextLine], rules: Sequence[Box], em: float) -> list[tuple[Box, bool, list[Box]]]:
+    """Return the squares that stand alone before a text: box, whether something is written in it, its sides."""
+    reach = TOUCH_EM * em
+    short = [rule for rule in rules if SIDE_EM[0] * em < max(rule[2] - rule[0], rule[3] - rule[1]) < SIDE_EM[1] * em]
+    level = [rule for rule in short if rule[2] - rule[0] > rule[3] - rule[1]]
+    found: list[tuple[Box, bool, list[Box]]] = []
+    for top in level:
+        side = top[2] - top[0]
+        box = (top[0], top[1], top[2], top[1] + side)
+        slack = SQUARE * side + reach
+        sides = [rule for rule in short if _is_inside(rule, box, slack)]
+        edges = [any(max(abs(rule[k] - box[k]), abs(rule[k ^ 2] - box[k])) < slack for rule in sides) for k in range(4)]
+        touching = [rule for rule in rules if rule not in sides and _touches(rule, box, reach)]
+        if not all(edges) or touching or any(other == box for other, _, _ in found):
+            continue
+        inside = any(middle_within(tuple(one), box) for line in lines for one in line.boxes.tolist())
+        if any(0 <= line.box[0] - box[2] < LABEL_EM * em and _is_level(line, box) for line in lines):
+            found.append((box, inside, sides))
+    return found
+
+
+def _is_inside(rule: Box, box: Box, slack: float) -> bool:
+    return all(abs(a - b) < slack for a, b in zip(union([box, rule]), box, strict=True))
+
+
+def _touches(rule: Box, box: Box, reach: float) -> bool:
+    return (
+        rule[0] < box[2] + reach and rule[2] > box[0] - reach and rule[1] < box[3] + reach and rule[3] > box[1] - reach
+    )
+
+
+def _is_level(line: TextLine, box: Box) -> bool:
+    return line.box[1] < (box[1] + box[3]) / 2 < line.box[3]
+
+
+def _blanks(lines: Sequence[TextLine], rules: Sequence[Box], em: float) -> list[tuple[int, Box]]:
+    """Return the level rules at the foot of a text on their left, with nothing above them; each with that line."""
+    found = []
+    for rule in rules:
+        x0, y0, x1, y1 = rule
+        if x1 - x0 < BLANK_EM * em or y1 - y0 > 0.3 * em:
+            continue
+        near = [(x0 - line.box[2], k) for k, line in enumerate(lines) if _is_label(line, rule)]
+        above = (x0, y0 - WRITE_EM * em, x1, y1)
+        free = not any(_touches(line.box, above, -0.2 * em) for line in lines)
+        joined = any(abs(other[1] - y0) < 0.2 * em and 0 <= x0 - other[2] + 2 < 4 for other in rules if other != rule)
+        below = (x0, y1 + 1, x0 + WRITE_EM * em, y1 + WRITE_EM * em)  # a note or a table begins here
+        headed = any(_touches(line.box, below, 0.0) and line.box[0] > x0 - 0.5 * em for line in lines)
+        if near and free and not joined and not headed:
+            found.append((min(near)[1], rule))
+    return found
+
+
+def _are_near(one: Box, other: Box, em: float) -> bool:
+    return abs(one[1] - other[1]) < APART_EM * em
+
+
+def _is_label(line: TextLine, rule: Box) -> bool:
+    """Return whether a line ends close to the left of a rule that lies at its foot."""
+    em = line.em_px
+    low, high = (line.box[3] + share * em for share in FOOT_EM)
+    return low < rule[1] < high and -0.2 * em < rule[0] - line.box[2] < NEAR_EM * em
+
+
+def _with_blank(line: TextLine, rule: Box) -> TextLine:
+    """Return a line with underscores at its end, as long as a rule."""
+    (x0, _, x1, _), (_, top, right, bottom) = rule, line.box
+    count = max(STROKES[0], min(STROKES[1], round((x1 - x0) / (STROKE_EM * line.em_px))))
+    text = " " + "_" * count
+    boxes = [*split_box((right, top, max(right, x0), bottom), 1), *split_box((max(right, x0), top, x1, bottom), count)]
+    return line.put(len(line.text), len(line.text), text, boxes, sources=np.full(len(text), SOURCES.index("layer")))

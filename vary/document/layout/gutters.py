@@ -11,22 +11,21 @@ from itertools import pairwise
 import numpy as np
 
 from ...io.box import Box
-from ..elements import ITEM
 from ..lines import TextLine, has_pitch, is_mono
+from .bullets import item_weights
 from .cells import LEADER, is_numeric
-from .side_by_side import are_flush_labels, are_labels
+from .side_by_side import are_flush_labels, are_keys, are_labels
 
 Gutter = tuple[float, float, float]  # x, top, bottom of a white strip between columns of running text
 STRIP_EM = 0.55  # least width of a word gap that may belong to a gutter
 STRIP_ROWS = 5
 BLANK_EM = 1.0  # the same in typewriter type, whose blanks are wide and often stand one below the other
-LEAST_EM = 2.5  # least height of a gutter: three lines
+LEAST_EM, ITEMS_EM = 2.5, 1.8  # least height of a gutter: three lines; between two items and two
 PARTED_EM = 0.5  # white at which a line that runs on across a gutter is cut
 STACK_EM, STACK_STEP, STACK_LINES = 0.3, 3.5, 3  # indent and step (heights) in a stack of short lines; its least length
 NARROW_EM = 1.6  # a number or a mark, and no text
 TYPED = 0.5  # share of typewriter lines next to a strip, from which it must be a listing's
 FILLED = 0.8  # usual length of the lines of a column of text, in that of its longest; lines of listings vary more
-KEYED = 0.8  # share of labels in fixed-width type, and of text on their right in other type
 CHANCE_EM, CHANCE_HIGH_EM = 0.5, 10  # white above and below blanks that are level by chance; their height
 HEADING = 1.15  # type of a heading, as a multiple of the usual one
 TITLE = 1.35  # type of a title, as a multiple of the usual one
@@ -37,7 +36,7 @@ WIDE_EM = 10  # a piece at least this wide is running text; narrower ones are ce
 
 
 def split_columns(
-    lines: list[TextLine], taken: Sequence[Box] = (), *, stacks: bool = True
+    lines: list[TextLine], taken: Sequence[Box] = (), *, stacks: bool = True, rules: Sequence[Box] = ()
 ) -> tuple[list[TextLine], list[Gutter]]:
     """Return the lines, cut where they run on across the gutter of two columns, and the gutters.
 
@@ -45,6 +44,7 @@ def split_columns(
         lines: of a page.
         taken: boxes of tables and figures. They lie in a column, or end it, as its lines do.
         stacks: whether short lines that begin at one edge make a column; they may also be cells.
+        rules: ruling lines; a level one across a gutter parts it.
     """
     if not lines:
         return [], []
@@ -57,12 +57,21 @@ def split_columns(
     solid = is_running_text(boxes, em)
     gutters = [_grow(gutter, boxes, solid, em) for gutter in gutters]  # over the lines that were cut, too
     sizes = np.array([line.em_px for line in lines] + [em] * len(filled))
-    parts = [part for gutter in gutters for part in _level_parts(gutter, boxes, sizes, em)]
+    parts = [part for gutter in gutters for part in _level_parts(gutter, boxes, sizes, em, _across(gutter, rules, em))]
     return lines, [part for k, part in enumerate(parts) if not _is_repeated(part, parts[:k], boxes, em)]
 
 
-def _level_parts(gutter: Gutter, boxes: np.ndarray, sizes: np.ndarray, em: float) -> Iterator[Gutter]:
-    """Yield the parts of a gutter above and below wide level white, and above and below a title next to nothing.
+def _across(gutter: Gutter, rules: Sequence[Box], em: float) -> list[float]:
+    """Return the heights of the level rules that cross a gutter."""
+    x, top, bottom = gutter
+    reach = WIDE_EM * em
+    return [y1 for x0, y0, x1, y1 in rules if x0 < x - reach and x1 > x + reach and y1 - y0 < em and top < y0 < bottom]
+
+
+def _level_parts(
+    gutter: Gutter, boxes: np.ndarray, sizes: np.ndarray, em: float, ruled: Sequence[float]
+) -> Iterator[Gutter]:
+    """Yield the parts of a gutter above and below level white or a rule, and above and below a title next to nothing.
 
     A heading that comes last, on one side, is in no part: it heads what follows. Running text on one side alone goes on
     with its column, the longer one.
@@ -72,6 +81,7 @@ def _level_parts(gutter: Gutter, boxes: np.ndarray, sizes: np.ndarray, em: float
         boxes: (N, 4), of lines, and of bands of tables and figures.
         sizes: (N,), of their type, px.
         em: size of the page's text, px.
+        ruled: heights of rules that cross the gutter.
     """
     x, top, bottom = gutter
     middle = boxes[:, [1, 3]].mean(1)
@@ -90,7 +100,8 @@ def _level_parts(gutter: Gutter, boxes: np.ndarray, sizes: np.ndarray, em: float
         title = alone and sizes[k] > TITLE * usual and sizes[k] == sizes[inside].max()
         last = alone and k == inside[-1] and sizes[k] >= HEADING * usual
         white = boxes[k, 1] - low > LEVEL_WHITE_EM * em
-        if (after_title or title or last or white) and not goes_on:
+        cut = any(low < y + 1 and y < boxes[k, 1] + 1 for y in ruled)
+        if cut or ((after_title or title or last or white) and not goes_on):
             groups.append([])
         groups[-1].append(k)
         low, after_title = max(low, boxes[k, 3]), title
@@ -109,20 +120,6 @@ def _is_repeated(gutter: Gutter, others: Sequence[Gutter], boxes: np.ndarray, em
         if top > high - near and bottom < low + near and not between.any():
             return True
     return False
-
-
-def zones(lines: list[TextLine], gutters: list[Gutter]) -> list[list[TextLine]]:
-    """Return the lines by the column that they stand in."""
-    found: dict[tuple[int, ...], list[TextLine]] = {}
-    for line in lines:
-        x0, y0, x1, y1 = line.box
-        sides = tuple(
-            0 if not top < (y0 + y1) / 2 < bottom or x0 < x - line.em_px < x + line.em_px < x1
-            else 1 if (x0 + x1) / 2 > x else -1
-            for x, top, bottom in gutters
-        )  # fmt: skip
-        found.setdefault(sides, []).append(line)
-    return list(found.values())
 
 
 def _bands(box: Box, em: float) -> list[Box]:
@@ -195,19 +192,24 @@ def _are_columns(lines: list[TextLine], x: float, em: float) -> bool:
     return bool(min(left, right) > WIDE_EM * em)
 
 
+def usual_em(lines: Sequence[TextLine]) -> float:
+    """Return the size of most lines, px."""
+    return float(np.median([line.em_px for line in lines]))
+
+
 def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list[Gutter]:
     """Return the white strips between columns of running text, tables and figures: (x, top, bottom) each."""
     boxes = np.array([*(line.box for line in lines), *filled])
     em = usual_em(lines)
-    solid = is_running_text(boxes, em)
+    weight, bullets = item_weights(lines, len(filled))
+    solid = is_running_text(boxes, em, bullets)
     long = boxes[:, 2] - boxes[:, 0] > WIDE_EM * em
     wide = (solid if stacks else long).copy()
     wide[: len(lines)] &= [not is_numeric(line.text) for line in lines]  # amounts next to their items
-    if wide.sum() < 6:
+    if bullets[wide].sum() < 6:
         return []
-    found, typed, weight = [], np.zeros(len(boxes), bool), np.ones(len(boxes), int)
-    weight[: len(lines)] += [ITEM.match(line.text) is not None for line in lines]
-    typed[: len(lines)] = [has_pitch(line) for line in lines]
+    found = []
+    typed = np.array([has_pitch(line) for line in lines] + [False] * len(filled))
     white = _blanks(lines, em)
     for x in np.arange(boxes[wide, 0].min() + 4 * em, boxes[wide, 2].max() - 4 * em, 0.25 * em):
         sides = wide & (boxes[:, 2] < x + 0.3 * em), wide & (boxes[:, 0] > x - 0.3 * em)
@@ -227,14 +229,15 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
             top = max(boxes[inside & left, 1].min(), boxes[inside & right, 1].min())
             bottom = min(boxes[inside & left, 3].max(), boxes[inside & right, 3].max())
             inside = (boxes[:, 1] > top - 0.5 * em) & (boxes[:, 3] < bottom + 0.5 * em)
-            if bottom - top < LEAST_EM * em or min(weight[inside & side].sum() for side in (left, right)) < 3:
+            least = (ITEMS_EM if bullets[inside & (left | right)].min() > 1 else LEAST_EM) * em
+            if bottom - top < least or min(weight[inside & side].sum() for side in (left, right)) < 3:
                 continue
             both = inside & (left | right)
             if (typed & ~long)[both].mean() > TYPED:
                 continue
             if typed[both].mean() > TYPED and not all(_is_filled(boxes[inside & side]) for side in (left, right)):
                 continue
-            keyed = typed[inside & sides[0]].mean() > KEYED and typed[inside & right].mean() < 1 - KEYED
+            keyed = are_keys(typed[inside & sides[0]], typed[inside & right])
             if are_labels(boxes[inside & sides[0]], boxes[inside & right], em, keyed):
                 continue
             before, after = inside & (boxes[:, 2] < x + 0.3 * em), inside & (boxes[:, 0] > x - 0.3 * em)
@@ -286,23 +289,21 @@ def _free(crossing: np.ndarray, least: float) -> Iterator[tuple[float, float]]:
     yield last, np.inf
 
 
-def is_running_text(boxes: np.ndarray, em: float) -> np.ndarray:
-    """Return (N,) whether a line is running text: wide, or one of a stack that begins at one edge."""
+def is_running_text(boxes: np.ndarray, em: float, weight: np.ndarray | None = None) -> np.ndarray:
+    """Return (N,) whether a line is running text: wide, or one of a stack that begins at one edge.
+
+    weight: (N,), for how many lines a line of a stack counts.
+    """
     x0, y0, x1, y1 = boxes.T
     order = np.lexsort((y0, np.round(x0 / (0.4 * em))))
     near = (np.abs(np.diff(x0[order])) < STACK_EM * em) & (np.diff(y0[order]) < STACK_STEP * (y1 - y0)[order][1:])
     stacked = np.zeros(len(boxes), bool)
     cuts = np.flatnonzero(~near) + 1
     for part in np.split(order, cuts):
-        stacked[part] = len(part) >= STACK_LINES
+        stacked[part] = (len(part) if weight is None else weight[part].sum()) >= STACK_LINES
     narrow = x1 - x0 < NARROW_EM * em
     solid: np.ndarray = (x1 - x0 > WIDE_EM * em) | (stacked & ~narrow)
     return solid
-
-
-def usual_em(lines: Sequence[TextLine]) -> float:
-    """Return the size of most lines, px."""
-    return float(np.median([line.em_px for line in lines]))
 
 
 def column_edges(gutter: Gutter, boxes: np.ndarray, solid: np.ndarray, em: float) -> tuple[float, float]:

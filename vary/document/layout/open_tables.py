@@ -33,6 +33,7 @@ HEAD_EM = 1.2  # from names of columns to the rule below them
 SAME_EM = 0.5  # between the left edges of the lines of a cell
 LABEL = 50  # characters in the label of a row
 FAR_EM, FAR = 4.0, 3.0  # least white above a rule of the page's foot; as a multiple of that below the rule before
+LARGER = 1.15  # type of a title, as a multiple of the largest in the table
 SIDE_EM = 1.0  # by which the ends of the rules of one table differ
 
 Segment = tuple[float, float, float]  # place, start, end of a level or upright rule
@@ -64,10 +65,21 @@ def _rule_groups(level: list[Segment], drawn: set[int], em: float) -> Iterator[t
         _, left, right = waiting[0]
         alike = [s for s in waiting if abs(s[1] - left) < SIDE_EM * em and abs(s[2] - right) < SIDE_EM * em]
         waiting = [s for s in waiting if s not in alike]
-        heights = distinct(np.array([s[0] for s in alike]), em)
-        rules = sum(any(abs(y - other) <= NEAR for other in drawn) for y in heights)
-        if len(heights) >= MIN_RULES and rules > 1 and right - left > 4 * em:
-            yield left, right, heights
+        across = [s[0] for s in level if any(s[1] < x - em and s[2] > x + em for x in (left, right))]
+        for heights in _between(distinct(np.array([s[0] for s in alike]), em), across):
+            rules = sum(any(abs(y - other) <= NEAR for other in drawn) for y in heights)
+            if len(heights) >= MIN_RULES and rules > 1 and right - left > 4 * em:
+                yield left, right, heights
+
+
+def _between(heights: list[float], across: list[float]) -> list[list[float]]:
+    """Return heights in groups that no longer rule parts: what stands between two groups is wider."""
+    groups: list[list[float]] = []
+    for above, y in zip([-np.inf, *heights], heights, strict=False):
+        if not groups or any(above < other < y for other in across):
+            groups.append([])
+        groups[-1].append(y)
+    return groups
 
 
 def _tables_between(
@@ -167,9 +179,11 @@ def _is_below(row: PrintedRow, first: PrintedRow) -> bool:
 
 
 def _is_title(rows: list[PrintedRow], top: float, bottom: float, areas: list[Box]) -> bool:
-    """Return whether a band holds one piece of text and no colour of its own."""
+    """Return whether a band holds one piece of text and no colour of its own, or larger type than all other rows."""
     band = [row for row in rows if top <= row.middle < bottom]
-    filled = any(box[1] < bottom - 2 and box[3] > top + 2 for box in areas)
+    below = max((row.em for row in rows if row.middle >= bottom), default=0.0)
+    larger = bool(band) and min(row.em for row in band) > LARGER * below
+    filled = not larger and any(box[1] < bottom - 2 and box[3] > top + 2 for box in areas)
     return all(len(row.stretches) == 1 for row in band) and not filled
 
 

@@ -26,12 +26,15 @@ WHITE = 1.25  # step between blocks, as a multiple of the usual one
 CLOSE = 0.2  # quantile of the steps: that between rows of one paragraph, where most of them are single rows
 SIZE = 0.18  # by which the type of two blocks differs
 TITLE = 1.12  # type of a short row above text, as a multiple of it, from which it is a block of its own
+RUN_ON_EM = 10  # least width of a row of a title that runs on
 LARGE = 1.15  # type of a heading, as a multiple of the usual one
 CENTRE_EM = 1.0  # between the middles of centred rows
 BLANK_EM = 0.25
 EDGE_EM = 0.3  # by which the ends of rows differ that are set to the right
 AT_EM = 0.4  # between the text behind the number of a clause and its further rows
-_CLAUSE = re.compile(r"(\d+(?:\.\d+)*[.)]?)\s+")
+_CLAUSE = re.compile(r"(\d+(?:\.\d+)*[.)]?|\(?[a-z]{1,3}\)|[•‣▪●○◦■□–·-])\s+")
+OWN_EM, LABEL = 4.0, 6  # white in a row that is a line of its own; characters before it, more than a number
+_FIELD, _BOXES = re.compile(r"[^\W_].*_{4,}\W*$"), ("[ ]", "[x]")
 BOLD, BOLD_SHARE = STYLES.index("bold"), 0.9  # column of the styles; share of a row in bold type; blanks may not be
 QUOTES = " \"'”’»)"
 SENTENCE_ENDS = frozenset(".!?:;")
@@ -97,10 +100,21 @@ class _Leading:
             self.known[em] = float(np.median(steps)), float(np.quantile(steps, CLOSE))
         return self.known[em]
 
+    def scaled(self, em: float) -> float:
+        """Return the usual step between rows of any size, for rows of this size."""
+        return em * float(np.median([step / size for size, step in self.steps] or [0.0]))
+
     def right_of(self, row: Row) -> float:
         """Return the right edge of the rows that begin about where a row does."""
         near = INDENT_EM * row.em_px
         return max(other.box[2] for other in self.rows if abs(other.box[0] - row.box[0]) < near)
+
+    def right_over(self, row: Row, below: Row) -> float:
+        """Return the right edge of the other rows that stand above and below any part of a row; infinite for none."""
+        left, _, right, _ = row.box
+        others = [one.box for one in self.rows if one is not row and one is not below]
+        edges = [box[2] for box in others if box[0] < right and box[2] > left]
+        return max(edges, default=float("inf"))
 
 
 def _runs(rows: Sequence[Row], leading: _Leading) -> list[list[Row]]:
@@ -121,7 +135,11 @@ def _parts(before: Row, row: Row, leading: _Leading) -> bool:
     right = leading.right_of(before)
     title = before.em_px > TITLE * row.em_px and _is_short(before, row, right)
     usual, close = (WHITE * max(one, row.em_px) for one in leading.of(row.em_px))
-    ended = close < step <= usual and _is_short(before, row, right)  # as the rows of letters
+    short = _is_short(before, row, right)
+    ended = close < step <= usual and short  # as the rows of letters
+    long = before.box[2] - before.box[0] > RUN_ON_EM * row.em_px
+    if long and not _is_short(before, row, leading.right_over(before, row)):  # a title that runs on
+        usual = max(usual, WHITE * leading.scaled(row.em_px))
     return step <= 0 or other_column or step > usual or other_type or title or ended
 
 
@@ -138,13 +156,15 @@ def _begins(before: Row, row: Row, right: float, left: float | None, large: floa
     """
     if _is_bold(row) and not _is_bold(before) and before.pieces[-1].text.rstrip(QUOTES)[-1:] in SENTENCE_ENDS:
         return True  # a heading
+    if _is_own(before) or _is_own(row):
+        return not _is_below_piece(row, before) and not _is_under(row, before)
     if left is not None:
         return row.box[0] < left + 0.5 * row.em_px and _is_short(before, row, right)
     middles = (before.box[0] + before.box[2]) / 2, (row.box[0] + row.box[2]) / 2
     if row.em_px >= large and abs(middles[0] - middles[1]) < CENTRE_EM * row.em_px:
         return False
     shift = row.box[0] - before.box[0]
-    if alone and shift > 0 and _is_under(row, before):
+    if shift > 0 and _is_under(row, before):
         return False
     if shift < 0 and _is_under(before, row):
         return True
@@ -152,6 +172,22 @@ def _begins(before: Row, row: Row, right: float, left: float | None, large: floa
         return True
     ends = not alone or before.pieces[-1].text.rstrip()[-1:] in SENTENCE_ENDS
     return shift < -INDENT_EM * row.em_px and ends and _is_short(before, row, right)
+
+
+def _is_own(row: Row) -> bool:
+    """Return whether a row is a line of its own: it has wide white inside, a blank to fill at its end, or a checkbox.
+
+    White behind a label or the number of a clause is not wide.
+    """
+    for a, b in pairwise(row.pieces):
+        if b.box[0] - a.box[2] > OWN_EM * row.em_px and len(a.text) > LABEL:
+            return True
+    return _FIELD.search(row.pieces[-1].text) is not None or row.pieces[0].text.startswith(_BOXES)
+
+
+def _is_below_piece(row: Row, above: Row) -> bool:
+    """Return whether a row begins below a piece of the row above that is not its first."""
+    return any(abs(row.box[0] - piece.box[0]) < AT_EM * row.em_px for piece in above.pieces[1:])
 
 
 def _is_bold(row: Row) -> bool:

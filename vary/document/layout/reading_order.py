@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ...io.box import union
+from ...io.box import Box, union
 from ..lines import PageRegion, TextLine
 from .gutters import Gutter, column_edges, is_running_text, split_columns, usual_em
 from .paragraphs import Row, TextBlock, split_paragraphs
@@ -27,9 +27,11 @@ SPAN_EM = 2.0  # such pieces are no farther from each other
 LARGER = 1.6  # type so much larger is a title next to text, not a piece of its row
 
 
-def order_blocks(lines: list[TextLine], regions: Sequence[PageRegion] = ()) -> list[TextBlock]:
-    """Return the blocks of a page in reading order; each region is a block of its own."""
-    lines, gutters = split_columns(lines, [region.box for region in regions])
+def order_blocks(
+    lines: list[TextLine], regions: Sequence[PageRegion] = (), rules: Sequence[Box] = ()
+) -> list[TextBlock]:
+    """Return the blocks of a page in reading order; each region is a block of its own. rules: ruling lines."""
+    lines, gutters = split_columns(lines, [region.box for region in regions], rules=rules)
     rows = [Row([], region.box, 0.0, region) for region in regions]
     if lines:
         boxes, em = np.array([line.box for line in lines]), usual_em(lines)
@@ -40,6 +42,20 @@ def order_blocks(lines: list[TextLine], regions: Sequence[PageRegion] = ()) -> l
     sizes = np.array([row.em_px for row in rows])
     ordered = [rows[k] for k in _reading_order(np.array([row.box for row in rows]), sizes, gutters)]
     return split_paragraphs(ordered)
+
+
+def zones(lines: list[TextLine], gutters: list[Gutter]) -> list[list[TextLine]]:
+    """Return the lines by the column that they stand in."""
+    found: dict[tuple[int, ...], list[TextLine]] = {}
+    for line in lines:
+        x0, y0, x1, y1 = line.box
+        sides = tuple(
+            0 if not top < (y0 + y1) / 2 < bottom or x0 < x - line.em_px < x + line.em_px < x1
+            else 1 if (x0 + x1) / 2 > x else -1
+            for x, top, bottom in gutters
+        )  # fmt: skip
+        found.setdefault(sides, []).append(line)
+    return list(found.values())
 
 
 def _rows(lines: list[TextLine], gutters: list[Gutter], white: list[tuple[float, float]]) -> list[Row]:

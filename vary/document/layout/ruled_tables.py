@@ -24,6 +24,7 @@ from .open_tables import NEAR, Segment, distinct, find_open, share_inside, table
 WORD_CUT_EM = 0.15  # white between characters at which text is cut, within a word
 MIN_SPLIT = 3  # rows that show two columns of words within one of the grid
 HIGHER = 1.6  # height of a row without a ground, as a multiple of the highest stripe next to it
+EVEN = 1.15  # greatest step between rows, as a multiple of the least; values are farther from their labels
 WALL = 0.5  # share of a cell's side that a rule covers
 
 
@@ -352,7 +353,9 @@ def _level_rows(pieces: list[tuple[int, float]], em: float, labels: bool) -> lis
     used = len({column for column, _ in pieces})
     edges = [(a[-1] + b[0]) / 2 for a, b in pairwise(rows)]
     if labels and used > 2 and filled[0] == filled[-1] == used:
-        return edges[-1:]
+        steps = [b[0] - a[0] for a, b in pairwise(rows)]
+        even = min(filled) == used and max(steps) < EVEN * min(steps)
+        return edges if even else edges[-1:]
     return [] if used < 2 or min(filled) < 2 or float(np.mean(filled)) < 0.7 * used else edges
 
 

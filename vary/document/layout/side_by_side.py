@@ -28,7 +28,9 @@ KEYED = 0.8  # share of a column in bold or fixed-width type, and of the next on
 ADDRESS = 7  # lines
 _POSTCODE = re.compile(r"(?:^| )(?:\d{4,6} [^\W\d]|[A-Z]{2} \d{5}|[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}$)")
 PAIR_STEP, PAIR_EM = 2.2, 1.0  # between labels and values, as a multiple of the larger type; white between them
+TABLE_STEP = 1.5  # from two rows to a further one of their table, as a multiple of the step between the two
 BELOW_EM, PAIR = 0.5, 30  # between their edges or middles; characters of one
+TYPED = 0.8  # share of labels in fixed-width type, and of text on their right in other type
 LABEL_EM = 10  # longest label of a paragraph
 LABEL_STEP_EM = 1.6  # from label to label; lines of a paragraph have less
 LEVEL_EM, LEVEL = 0.3, 0.8  # labels are level with text on their right: least share of them
@@ -65,14 +67,14 @@ def find_pairs(rows: Sequence[PrintedRow]) -> Iterator[PageRegion]:
     """Yield tables of two rows, labels and values one below the other, alone, as in the summary of a statement."""
     for k, two in enumerate(pairwise(rows)):
         around = [row for row in (*rows[max(0, k - 1) : k], *rows[k + 2 : k + 3]) if len(row.stretches) > 1]
-        near = PAIR_STEP * max(row.em for row in two)
-        if _is_pair(*two) and all(min(abs(row.middle - one.middle) for one in two) > near for row in around):
+        near = max(PAIR_STEP * max(row.em for row in two), TABLE_STEP * (two[1].middle - two[0].middle))
+        if is_pair(*two) and all(min(abs(row.middle - one.middle) for one in two) > near for row in around):
             lines = {id(one.line): one.line for row in two for one in row.stretches}
             table = CellTable([[one.text for one in row.stretches] for row in two])
             yield PageRegion("table", union(row.box for row in two), list(lines.values()), table)
 
 
-def _is_pair(above: PrintedRow, below: PrintedRow) -> bool:
+def is_pair(above: PrintedRow, below: PrintedRow) -> bool:
     """Return whether two rows have as many short pieces, far apart and aligned, and one of them digits in most."""
     columns = list(zip(above.stretches, below.stretches, strict=False))
     small, large = sorted((above.em, below.em))
@@ -139,7 +141,7 @@ def _is_address(column: Sequence[Stretch]) -> bool:
 
 def are_addresses(columns: Sequence[Sequence[str]]) -> bool:
     """Return whether two columns of a few lines are addresses next to each other: one has a place's postal code."""
-    short = len(columns) == 2 and 3 < max(map(len, columns)) <= ADDRESS
+    short = len(columns) == 2 and 2 < max(map(len, columns)) <= ADDRESS
     return short and any(sum(_POSTCODE.search(text) is not None for text in column) == 1 for column in columns)
 
 
@@ -197,3 +199,8 @@ def are_flush_labels(left: np.ndarray, right: np.ndarray, em: float) -> bool:
 def _level_share(left: np.ndarray, right: np.ndarray, em: float) -> float:
     """Return the share of the lines (N, 4) on the left that are level with one on the right."""
     return float((np.abs(left[:, None, 3] - right[:, 3]).min(1) < LEVEL_EM * em).mean())
+
+
+def are_keys(left: np.ndarray, right: np.ndarray) -> bool:
+    """Return whether lines on the left alone are in fixed-width type. left, right: (N,), whether lines are in it."""
+    return bool(len(left) and left.mean() > TYPED and right.mean() < 1 - TYPED)

@@ -43,6 +43,7 @@ SCRIPT_BACK_EM = 0.45  # and begin no farther before its end: the A in the logo 
 RAISED_EM, LOWERED_EM = 0.12, -0.06
 QUARTER_DEG = 3.0  # type this near to a quarter turn is level
 WIDE_STEP = 1.55  # times the pitch of fixed-width type, from which a step has a blank in it
+ONWARD_EM = 0.3  # a letter stands so much to the right of the one before in one word, however far that reaches
 TWIN_EM = 0.12  # the same glyph again so near: bold by printing twice
 
 
@@ -192,7 +193,8 @@ def _runs(glyphs: _Glyphs) -> list[np.ndarray]:
     drop = np.abs(np.diff(glyphs.baseline))
     gap = glyphs.left[1:] - glyphs.right[:-1]
     alike = np.abs(np.diff(glyphs.em)) < 0.1 * em
-    follows = (drop < 0.08 * em) & (gap < SPLIT_EM * em) & (gap > -0.6 * em) & alike
+    onward = np.diff(glyphs.left) > ONWARD_EM * em  # a letter may reach under the next ones, as the tail of a Q
+    follows = (drop < 0.08 * em) & (gap < SPLIT_EM * em) & ((gap > -0.6 * em) | (onward & (gap > -1.2 * em))) & alike
     return np.split(np.arange(len(glyphs.index)), np.flatnonzero(~follows) + 1)
 
 
