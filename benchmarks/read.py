@@ -6,6 +6,8 @@ as many processes as the first of --workers) or `rapidocr` (at 150 dpi, one proc
 repeats all of it, so that readers take turns. Every run prints pages by status, seconds with all loading, pages a
 minute, seconds of processor time of all processes, and the largest sum of their resident memory, after 50 pages and
 over all (pages shared between processes count in each). --trace prints that sum at every tenth of the run.
+--documents adds pages of the task `documents`: invoices, tables, columns, slides, scans. --first prints how long the
+command line takes from its start to the end of the first page.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ import argparse
 import logging
 import os
 import resource
+import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -181,13 +185,39 @@ def rapidocr(files: Sequence[str], pages: str | None, processes: int) -> None:
     report("rapidocr", count, seconds, usage, f"{count} pages, {failed} failed")
 
 
+def first_page(file: str, runs: int = 7) -> None:
+    """Print the median time of `vary read FILE --pages 1 --to md`, from the start of the process to its end."""
+    command = [sys.executable, "-m", "vary.cli", "read", file, "--pages", "1", "--to", "md", "-q"]
+    seconds = []
+    with Usage() as usage:
+        for _ in range(runs):
+            began = time.perf_counter()
+            subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+            seconds.append(time.perf_counter() - began)
+    name = Path(file).name
+    print(f"first page of {name}: {statistics.median(seconds):.2f} s, {usage.cpu / runs:.2f} CPU-s", flush=True)
+
+
+def write_documents(count: int, folder: Path) -> list[str]:
+    """Write pages of the task `documents` as PDFs, those without a text layer as PNGs; returns their paths."""
+    from vary.evaluate.documents import examples
+
+    for example in examples(None, count):
+        path = folder / example.name
+        if example.pdf:
+            path.with_suffix(".pdf").write_bytes(example.pdf())
+        else:
+            example.open().save(path.with_suffix(".png"))
+    return sorted(map(str, folder.iterdir()))
+
+
 PEERS = {"tesseract": tesseract, "ocrmypdf": ocrmypdf, "rapidocr": rapidocr}
 
 
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="+", metavar="FILE")
+    parser.add_argument("files", nargs="*", metavar="FILE")
     parser.add_argument("--pages")
     parser.add_argument("--model", default="vary-nano")
     parser.add_argument("--workers", default="1,2", help="numbers of processes, one run each (default: 1,2)")
@@ -195,14 +225,20 @@ def main() -> None:
     parser.add_argument("--pixels", action="store_true", help="also a run without text layers")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--trace", action="store_true", help="memory over time")
+    parser.add_argument("--documents", type=int, default=0, metavar="N", help="also N pages of the task `documents`")
+    parser.add_argument("--first", action="store_true", help="only the time to the first page of each file")
     arguments = parser.parse_args()
     workers = [int(count) for count in arguments.workers.split(",") if count]
-    for _ in range(arguments.rounds):
-        for count in workers:
-            for pixels in [False, True] if arguments.pixels else [False]:
-                vary(arguments.files, arguments.pages, arguments.model, count, pixels, arguments.trace)
-        for peer in filter(None, arguments.peers.split(",")):
-            PEERS[peer](arguments.files, arguments.pages, workers[0] if workers else os.cpu_count() or 1)
+    with tempfile.TemporaryDirectory() as folder:
+        files = arguments.files + (write_documents(arguments.documents, Path(folder)) if arguments.documents else [])
+        for file in files if arguments.first else []:
+            first_page(file)
+        for _ in range(0 if arguments.first else arguments.rounds):
+            for count in workers:
+                for pixels in [False, True] if arguments.pixels else [False]:
+                    vary(files, arguments.pages, arguments.model, count, pixels, arguments.trace)
+            for peer in filter(None, arguments.peers.split(",")):
+                PEERS[peer](files, arguments.pages, workers[0] if workers else os.cpu_count() or 1)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,9 @@ PAGES = ("docs/results.md", "README.md")
 MARKED = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n.*?<!-- end -->", re.S)
 REPORTED = re.compile(r"^## Reported\b.*?(?=^## |\Z)", re.S | re.M)
 PEERS = "--peers tesseract,rapidocr"
+MANUALS = "R-intro.pdf cplusplus.pdf install.en.pdf.gz"
 
 # name -> commands. `vary eval` keeps its folder; of the others the output is kept in eval/NAME.txt.
-# Minutes on two idle cores, estimated: 14, 3, 3, 2, 4, 8, 1, 2, 3, 6, 4, 2.
 MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "real": (f"vary eval vary-nano --tasks real,real-two-column,real-more --limit 48 {PEERS} -o eval/real-pages",),
     "rendered": ("vary eval vary-nano --tasks pages,faces,pseudo,degraded --peers tesseract -o eval/rendered-pages",),
@@ -46,9 +46,11 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "structure": ("vary eval vary-nano --tasks layout,formulas --limit 12 -o eval/structure",),
     "languages": ("vary eval vary-nano --pixels --tasks languages --limit 48 -o eval/languages",),
     "read": (
-        "python benchmarks/read.py R-intro.pdf --pages 20-40",
+        "python benchmarks/read.py --first examples/charis.pdf examples/page.png",
+        "python benchmarks/read.py R-intro.pdf --pages 20-27 --workers 1 --pixels --peers tesseract",
+        f"python benchmarks/read.py {MANUALS} --pages 20-35 --workers 2 --pixels --peers tesseract",
+        "python benchmarks/read.py --documents 30 --workers 2 --pixels --peers tesseract",
         "python benchmarks/read.py refman.pdf --pages 1-500 --workers 2",
-        "python benchmarks/read.py refman.pdf --pages 1-40 --workers 1 --peers tesseract,rapidocr",
     ),
     "styles": ("python benchmarks/styles.py",),
     "serve": ("python benchmarks/serve.py", "python benchmarks/serve.py --inside 64"),
@@ -61,7 +63,13 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "compression": ("python benchmarks/compression.py --pages 4 --plot docs/compression.png",),
 }
 
-FILES = {name: ("deb:r-doc-pdf", f"usr/share/doc/r-doc-pdf/manual/{name}") for name in ("R-intro.pdf", "refman.pdf")}
+_R, _GUIDE = "usr/share/doc/r-doc-pdf/manual/", "usr/share/doc/installation-guide-amd64/en/"
+FILES = {
+    "R-intro.pdf": ("deb:r-doc-pdf", f"{_R}R-intro.pdf"),
+    "refman.pdf": ("deb:r-doc-pdf", f"{_R}refman.pdf"),
+    "cplusplus.pdf": ("deb:c++-annotations-pdf", "usr/share/doc/c++-annotations/cplusplus.pdf"),
+    "install.en.pdf.gz": ("deb:installation-guide-amd64", f"{_GUIDE}install.en.pdf.gz"),
+}
 
 
 class Missing(ValueError):
