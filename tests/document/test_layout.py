@@ -337,9 +337,9 @@ def test_light_type_on_a_dark_ground_is_inverted(dark) -> None:
     for k in range(20):
         draw.rectangle((40 + 25 * k, 140, 42 + 25 * k, 154), fill=220)  # strokes of letters
     shown = np.asarray(lighten(image))
-    assert shown[145, 41] == 255 - 220
-    assert shown[145, 55] == 255 - 30
-    outside = 250 if dark[1] else 255 - 30
+    assert shown[145, 41] < 50
+    assert shown[145, 55] == 255  # a grey ground would be a picture
+    outside = 250 if dark[1] else 255
     assert shown[500, 300] == outside
 
 

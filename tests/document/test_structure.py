@@ -181,6 +181,15 @@ def test_a_listing_is_one_block_with_its_short_lines() -> None:
     assert kinds(page(block(code("x", 10, 100)), PROSE)) == ["text", "text"]  # a word of code alone
 
 
+def test_lines_of_a_listing_whose_type_is_not_seen_are_in_it() -> None:
+    typed = [code("name: build", 10, 100), line("on: [push]", 10, 118), code("jobs: test", 10, 136), line("}", 10, 154)]
+    found = page(block(*typed), block(line("see", 10, 200)), PROSE)
+    assert kinds(found)[:2] == ["code", "text"]
+    assert [one.text for one in found.blocks[0].lines] == [one.text for one in typed]
+    apart = [code("$ make -j4", 10, 100), line("or else, for a test of it", 10, 130), code("$ make it", 10, 152)]
+    assert kinds(page(block(*apart), PROSE))[:3] == ["code", "text", "code"]
+
+
 def test_a_listing_that_fills_most_of_a_page_is_code_and_a_page_of_typewriter_type_is_text() -> None:
     listing = [code("while True: print(count)", 10, 40 + 18 * k) for k in range(12)]
     text = line("What the program does.", 10, 10)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.pdfs import pdf_of, show
-from vary.reading.ctc import merge_percent
+from vary.reading.ctc import merge_close, merge_percent
 from vary.reading.loader import load_reader
 from vary.reading.pages import read_document
 
@@ -49,3 +49,21 @@ def test_shares_are_read_without_further_digits(tmp_path, face, size) -> None:
     assert len(read) == len(shares)
     wanted = {share.split()[0] for share in shares}
     assert sum(word in wanted for word in read) >= 0.9 * len(read)
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "expected"),
+    [
+        ("$5222.00", [6, 9, 15, 21, 27, 31, 35, 41], "$222.00"),
+        ("5$407.23", [6, 9, 15, 21, 27, 31, 35, 41], "$407.23"),
+        ("$522.00", [6, 12, 18, 24, 28, 32, 38], "$522.00"),
+        ("Ssilver", [6, 9, 14, 18, 22, 27, 32], "silver"),
+        ("ll1", [6, 9, 12], "ll1"),
+        ("lłąa", [6, 9, 12, 15], "lłąa"),
+    ],
+)
+def test_a_glyph_is_not_read_twice(text, at, expected) -> None:
+    confidence = np.linspace(0.5, 0.9, len(at), dtype=np.float32)
+    spelt, frames, sure = merge_close(text, np.array(at), confidence, EM_FRAMES)
+    assert spelt == expected
+    assert [at.index(frame) for frame in frames] == [int(np.argmin(np.abs(confidence - one))) for one in sure]

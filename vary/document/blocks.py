@@ -1,8 +1,10 @@
-"""Blocks of a document out of ordered rows of lines."""
+"""Blocks of a document out of ordered rows of lines, and those of listings among them."""
 
 from __future__ import annotations
 
-from itertools import groupby
+import re
+from collections.abc import Sequence
+from itertools import groupby, pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -11,6 +13,13 @@ from ..io.box import Box, marked_runs, union
 from .elements import SOURCES, Block, Line, Span
 from .layout.paragraphs import TextBlock
 from .lines import TextLine
+
+REGIONS = ("table", "figure")  # blocks from `layout/`
+PLAIN = 24  # characters of a line in fixed-width type, alone among others, that may be text
+BETWEEN = 3  # lines between two of a listing that belong to it where all are equally far apart
+EVEN = 0.2  # by which their distances differ, as a share of the least
+CLOSE = 1.8  # most distance of a line of signs from the line of a listing above it, in heights
+_SIGNS = re.compile(r"[^\w\s•]{1,4}")  # `}` ends a listing
 
 
 def to_block(block: TextBlock, scale: float, styles: tuple[str, ...]) -> Block:
@@ -97,3 +106,85 @@ def _spans(styles_NS: np.ndarray, names: tuple[str, ...]) -> list[Span]:
     for name, column in zip(names, styles_NS.T, strict=False):
         spans += [(start, end, name) for start, end in marked_runs(column)]
     return sorted(spans)
+
+
+# -- listings --------------------------------------------------------------------------------------------------------
+
+
+def with_listings(blocks: list[Block], large: float) -> list[Block]:
+    """Return the blocks with lines in fixed-width type as blocks of code; neighbouring ones become one block.
+
+    large: height of lines from which they are headings, not code.
+    """
+    lines = [line for block in blocks if block.kind not in REGIONS for line in block.lines]
+    codes = _code_lines([line for line in lines if line.height < large])
+    out: list[Block] = []
+    for block in blocks:
+        if block.kind in REGIONS:
+            out.append(block)
+            continue
+        for code, run in groupby(block.lines, lambda line: id(line) in codes):
+            lines = list(run)
+            above = out[-1] if code and out and out[-1].kind == "code" else None
+            if above and gap_between(above.box, union(line.box for line in lines)) < 3 * lines[0].height:
+                lines = [*out.pop().lines, *lines]
+            whole = len(lines) == len(block.lines) and not code
+            out.append(block if whole else Block(lines, union(line.box for line in lines), "code" if code else "text"))
+    return out
+
+
+def _code_lines(lines: list[Line]) -> set[int]:
+    """Return the ids of lines of code, in fixed-width type. A short line needs code next to it."""
+    fixed = [is_fixed(line) for line in lines]
+    code = {k for k, line in enumerate(lines) if fixed[k] and len(line.text) > 5}
+    for order in (range(len(lines)), reversed(range(len(lines)))):
+        before: int | None = None
+        for k in order:
+            if fixed[k] and before in code and abs(lines[k].box[1] - lines[before].box[1]) < 4 * lines[k].height:
+                code.add(k)
+            before = k
+    code |= _lines_within(lines, code)
+    for k in [k for k in code if not {k - 1, k + 1} & code and _is_plain(lines[k])]:
+        code.remove(k)
+        lines[k].styles = [span for span in lines[k].styles if span[2] != "mono"]
+    return {id(lines[k]) for k in code}
+
+
+def _lines_within(lines: Sequence[Line], code: set[int]) -> set[int]:
+    """Return the places of lines read from pixels that a listing holds: a few between two of it, or `}` at its end."""
+    found: set[int] = set()
+    for first, last in pairwise(sorted(code)):
+        run = lines[first : last + 1]
+        steps = [b.box[1] - a.box[1] for a, b in pairwise(run)]
+        left = min(run[0].box[0], run[-1].box[0]) - run[0].height
+        even = min(steps) > 0 and max(steps) < (1 + EVEN) * min(steps)
+        if 1 < len(steps) <= BETWEEN + 1 and even and all(one.writer != "layer" and one.box[0] > left for one in run):
+            found.update(range(first + 1, last))
+    for k in range(1, len(lines)):
+        above, one = lines[k - 1], lines[k]
+        near = 0 < one.box[1] - above.box[1] < CLOSE * above.height and one.box[0] < above.box[2]
+        if k - 1 in code | found and near and one.writer != "layer" and _SIGNS.fullmatch(one.text):
+            found.add(k)
+    return found
+
+
+def is_fixed(line: Line) -> bool:
+    """Return whether nine tenths of a line are in fixed-width type."""
+    return count_in_style(line, "mono") >= 0.9 * len(line.text) > 0
+
+
+def _is_plain(line: Line) -> bool:
+    """Return whether a line was read from pixels and has few words and no signs: its type may be misjudged."""
+    return line.writer != "layer" and re.fullmatch(r"[\w' ]+[.,]?", line.text) is not None and len(line.text) < PLAIN
+
+
+def count_in_style(line: Line, name: str) -> int:
+    """Return the number of characters of a line in a style."""
+    return sum(end - start for start, end, style in line.styles if style == name)
+
+
+def gap_between(a: Box, b: Box) -> float:
+    """Return the vertical distance of two boxes; infinite when neither is above the other."""
+    if min(a[2], b[2]) <= max(a[0], b[0]):
+        return float("inf")
+    return max(a[1], b[1]) - min(a[3], b[3])

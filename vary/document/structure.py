@@ -10,18 +10,18 @@ Frame: pixels of the page image.
 from __future__ import annotations
 
 import re
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 import numpy as np
 
-from ..io.box import Box, union, unique_values
+from ..io.box import union, unique_values
+from .blocks import REGIONS, count_in_style, gap_between, is_fixed, with_listings
 from .elements import ITEM, STYLES, Block, Line, Page, Span
 from .evidence import Evidence, add_links
 from .layout.figures import CAPTION
 from .layout.footnotes import mark_footnotes
 from .running_text import NOTE, goes_on, is_of_short_lines
 
-REGIONS = ("table", "figure")  # blocks from `layout/`
 HEADING = 1.15  # least size of a heading, as a multiple of the text size
 LEVELS = (1.7, 1.35)  # least sizes of headings of level 1 and 2
 MAX_HEADING = 200  # characters
@@ -38,7 +38,6 @@ _BETWEEN_NAMES = frozenset(
 )
 NESTED = 0.3  # by which the type of an item differs from that of the item above
 _CAPITALS = re.compile(r"[A-Z\d ]*[a-z]?[A-Z\d ]*")  # they have one width in other type, too; one letter may be misread
-PLAIN = 24  # characters of a line in fixed-width type, alone among others, that may be text
 MIXED, UNSURE = (0.25, 0.9), 0.2  # share of a line in fixed-width type; of characters in such lines
 UNEQUAL = frozenset("fijlrtmwIMW")  # letters that are narrower or wider than others in proportional type
 NARROW, NARROW_LETTERS, NARROWER = frozenset("fijlrt"), 8, 0.9  # fewest to judge by; share of the others' width
@@ -57,11 +56,11 @@ def find_structure(page: Page, evidence: Evidence | None = None) -> None:
     if not page.blocks:
         return
     lines = [line for block in page.blocks if block.kind != "figure" for line in block.lines]
-    body = _body_size([line for line in lines if not _is_fixed(line)] or lines)
+    body = _body_size([line for line in lines if not is_fixed(line)] or lines)
     _drop_common_style(page.lines)
     if evidence is not None:
         add_links(page.lines, evidence.links)
-    page.blocks = _with_code(page.blocks, LEVELS[1] * body)
+    page.blocks = with_listings(page.blocks, LEVELS[1] * body)
     for block in page.blocks:
         if block.kind in REGIONS or block.kind == "code":
             continue
@@ -80,7 +79,7 @@ def find_structure(page: Page, evidence: Evidence | None = None) -> None:
     _mark_continued(page.blocks)
     for block in page.blocks:
         if block.kind == "text" and CAPTION.match(block.text) and any(
-            other.kind in ("table", "figure") and _gap(block.box, other.box) < 3 * body for other in page.blocks
+            other.kind in ("table", "figure") and gap_between(block.box, other.box) < 3 * body for other in page.blocks
         ):  # fmt: skip
             block.kind = "caption"
     mark_footnotes(page)
@@ -117,13 +116,6 @@ def _body_size(lines: list[Line]) -> float:
     return max([median, *(s for s in large if shares[s] >= BODY_SHARE and shares[s] * len(sizes) >= BODY_CHARACTERS)])
 
 
-def _gap(a: Box, b: Box) -> float:
-    """Return the vertical distance of two boxes; infinite when neither is above the other."""
-    if min(a[2], b[2]) <= max(a[0], b[0]):
-        return float("inf")
-    return max(a[1], b[1]) - min(a[3], b[3])
-
-
 # -- type ------------------------------------------------------------------------------------------------------------
 
 
@@ -138,13 +130,13 @@ def _drop_common_style(lines: list[Line]) -> None:
     for whole in (True, False):
         _drop_unequal_type(lines, whole)
     total = sum(len(line.text) for line in lines)
-    shares = [_count_in_style(line, "mono") / max(1, len(line.text)) for line in lines]
+    shares = [count_in_style(line, "mono") / max(1, len(line.text)) for line in lines]
     mixed = sum(len(line.text) for line, share in zip(lines, shares, strict=True) if MIXED[0] < share < MIXED[1])
     for name in STYLES:
         most = ALL_MONO if name == "mono" and mixed < UNSURE * total else 0.5
         if name == "mono" and _is_wide_type(lines):
             most = 0.0
-        if sum(_count_in_style(line, name) for line in lines) > most * total:
+        if sum(count_in_style(line, name) for line in lines) > most * total:
             for line in lines:
                 line.styles = [span for span in line.styles if span[2] != name]
 
@@ -189,59 +181,6 @@ def _is_doubtful(line: Line, span: Span) -> bool:
     start, end, style = span
     part = style == "mono" and line.writer != "layer" and not _is_whole(line, span)
     return part and _CAPITALS.fullmatch(line.text[start:end]) is not None
-
-
-def _count_in_style(line: Line, name: str) -> int:
-    """Return the number of characters of a line in a style."""
-    return sum(end - start for start, end, style in line.styles if style == name)
-
-
-def _with_code(blocks: list[Block], large: float) -> list[Block]:
-    """Return the blocks with lines in fixed-width type as blocks of code; neighbouring ones become one block.
-
-    large: height of lines from which they are headings, not code.
-    """
-    lines = [line for block in blocks if block.kind not in REGIONS for line in block.lines]
-    codes = _code_lines([line for line in lines if line.height < large])
-    out: list[Block] = []
-    for block in blocks:
-        if block.kind in REGIONS:
-            out.append(block)
-            continue
-        for code, run in groupby(block.lines, lambda line: id(line) in codes):
-            lines = list(run)
-            above = out[-1] if code and out and out[-1].kind == "code" else None
-            if above and _gap(above.box, union(line.box for line in lines)) < 3 * lines[0].height:
-                lines = [*out.pop().lines, *lines]
-            whole = len(lines) == len(block.lines) and not code
-            out.append(block if whole else Block(lines, union(line.box for line in lines), "code" if code else "text"))
-    return out
-
-
-def _code_lines(lines: list[Line]) -> set[int]:
-    """Return the ids of lines of code, in fixed-width type. A short line needs code next to it."""
-    fixed = [_is_fixed(line) for line in lines]
-    code = {k for k, line in enumerate(lines) if fixed[k] and len(line.text) > 5}
-    for order in (range(len(lines)), reversed(range(len(lines)))):
-        before: int | None = None
-        for k in order:
-            if fixed[k] and before in code and abs(lines[k].box[1] - lines[before].box[1]) < 4 * lines[k].height:
-                code.add(k)
-            before = k
-    for k in [k for k in code if not {k - 1, k + 1} & code and _is_plain(lines[k])]:
-        code.remove(k)
-        lines[k].styles = [span for span in lines[k].styles if span[2] != "mono"]
-    return {id(lines[k]) for k in code}
-
-
-def _is_fixed(line: Line) -> bool:
-    """Return whether nine tenths of a line are in fixed-width type."""
-    return _count_in_style(line, "mono") >= 0.9 * len(line.text) > 0
-
-
-def _is_plain(line: Line) -> bool:
-    """Return whether a line was read from pixels and has few words and no signs: its type may be misjudged."""
-    return line.writer != "layer" and re.fullmatch(r"[\w' ]+[.,]?", line.text) is not None and len(line.text) < PLAIN
 
 
 # -- headings --------------------------------------------------------------------------------------------------------
@@ -322,7 +261,7 @@ def _is_bold_heading(block: Block, below: Block) -> bool:
 
 def _bold_share(lines: list[Line], number: int = 0) -> float:
     """Return the share of characters in bold type. number: characters at the start that may have any type."""
-    bold = sum(_count_in_style(line, "bold") for line in lines)
+    bold = sum(count_in_style(line, "bold") for line in lines)
     return bold / max(1, sum(len(line.text) for line in lines) - number)
 
 

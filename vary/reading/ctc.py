@@ -30,6 +30,7 @@ SAME_LINE_EM = 0.4  # spikes this near in height may follow one another
 MIN_MASS = 0.35  # least probability of not being blank for a spike
 LOG_DOUBLED = 1.0  # nats by which both must be more likely than one
 LOG_MARKED = 6.0  # the same for a letter and the same with another mark, which hardly ever stand so near to each other
+CLOSE_EM = 0.31  # between two peaks of one shape, such as $ and 5; nearer ones are of one glyph
 PERCENT_EM = 0.35, 0.4  # from a peak to that of %, before and after it: nearer ink is a part of the %
 MIN_LETTERS = 8  # of a line on a grid, for its type to be of fixed width; digits always are
 ASCENT_EM, DESCENT_EM, X_HEIGHT_EM = 0.74, 0.22, 0.45  # box of a character about its baseline, in em
@@ -150,6 +151,7 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid) -> TextLine 
         spelt, peaks, confidence = best_path(path, frame_grid.alphabet)
     spelt, peaks, confidence = merge_doubled(path, spelt, peaks, confidence, frame_grid.alphabet)
     spelt, peaks, confidence = merge_percent(spelt, peaks, confidence, em_px / frame_px)
+    spelt, peaks, confidence = merge_close(spelt, peaks, confidence, em_px / frame_px)
     pitch = find_pitch(spelt, peaks)
     if pitch is None:
         text, at, confidence = join_dashes(spelt, peaks, confidence)
@@ -277,6 +279,28 @@ def merge_percent(
     parts = {k - 1 for k in range(1, len(text)) if text[k] == "%" != text[k - 1] and at[k] - at[k - 1] < before}
     parts |= {k for k in range(1, len(text)) if text[k - 1] == "%" and text[k].isalnum() and at[k] - at[k - 1] < after}
     kept = [k for k in range(len(text)) if text[k] == " " or k not in parts]
+    return "".join(text[k] for k in kept), at[kept], confidence[kept]
+
+
+def merge_close(
+    text: str, at: np.ndarray, confidence: np.ndarray, em_frames: float
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """Drop the less likely of two neighbours of one shape, too near for two glyphs, such as the 5 of `$5222.00`.
+
+    A dollar sign stays: its stroke is not seen in a 5. Letters with and without a mark may be narrow, and both stay.
+
+    Args:
+        text: of the best path, as `best_path`.
+        at: frame of each character.
+        confidence: of each character.
+        em_frames: frames per em.
+    """
+    gone: set[int] = set()
+    for k in range(1, len(text)):
+        pair = text[k - 1 : k + 1]
+        if at[k] - at[k - 1] < CLOSE_EM * em_frames and one_shape(*pair) and not differ_by_mark(*pair):
+            gone.add(k - 1 if pair[1] == "$" or (pair[0] != "$" and confidence[k] > confidence[k - 1]) else k)
+    kept = [k for k in range(len(text)) if k not in gone]
     return "".join(text[k] for k in kept), at[kept], confidence[kept]
 
 

@@ -81,7 +81,19 @@ def lighten(image: Image.Image) -> Image.Image:
     inside, around = ~grow(~ground, 1), grow(ground, 1)
     pixels = np.asarray(image)
     inner, near = (_enlarge(mask, small, pixels.shape) for mask in (inside, around))
-    return Image.fromarray(np.where(inner, 255 - pixels, np.where(near, np.maximum(pixels, 255 - pixels), pixels)))
+    inverted = np.where(inner, 255 - pixels, np.where(near, np.maximum(pixels, 255 - pixels), pixels))
+    for box in find_components(inside):
+        _whiten(inverted, inner, tuple(side * small for side in box))
+    return Image.fromarray(inverted)
+
+
+def _whiten(pixels: np.ndarray, inner: np.ndarray, box: tuple[int, ...]) -> None:
+    """Make an inverted ground white as paper, in place; a grey one would be taken for a picture."""
+    x0, y0, x1, y1 = box
+    part, mask = pixels[y0:y1, x0:x1], inner[y0:y1, x0:x1]
+    if mask.any():
+        ground = max(1.0, float(np.median(part[mask])))
+        part[mask] = np.minimum(255, np.rint(part[mask] * (255 / ground)))
 
 
 def _find_grounds(dark: np.ndarray, *, bars: bool = False) -> np.ndarray:
