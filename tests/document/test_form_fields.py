@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from vary.document.evidence import Evidence
 from vary.document.layout.arrange import lay_out
-from vary.document.layout.form_fields import place_form_fields
+from vary.document.layout.form_fields import find_checkboxes, place_form_fields
 from vary.document.lines import TextLine
 
 STEP = 10.0
@@ -123,3 +124,35 @@ def test_the_label_before_a_comb_field_keeps_its_blanks() -> None:
     assert texts(place_form_fields([line("my code 4 8 2", 20)], [("comb", (95, 45, 200, 70), False)])) == [
         "my code 482"
     ]
+
+
+def drawn_form(shape: str) -> tuple[np.ndarray, list[TextLine]]:
+    """Three lines of 16 px with a drawn shape before each; a page of grey pixels."""
+    image, lines = Image.new("L", (400, 200), 255), []
+    draw = ImageDraw.Draw(image)
+    for k in range(3):
+        y = 40 + 40 * k
+        lines.append(line("Engine", 70, y))
+        box = (40, y, 53, y + 13)
+        if shape == "round":
+            draw.ellipse(box, outline=0, width=2)
+        elif shape == "solid":
+            draw.rectangle(box, fill=0)
+        else:
+            draw.rounded_rectangle(box, 2, outline=90, width=1, fill=90 if shape == "filled" else 255)
+            if shape == "filled" or k == 1:
+                draw.line((43, y + 7, 46, y + 10, 50, y + 3), fill=255 if shape == "filled" else 0, width=2)
+    return np.asarray(image), lines
+
+
+@pytest.mark.parametrize(
+    ("shape", "ticked"),
+    [("frame", [False, True, False]), ("filled", [True] * 3), ("round", []), ("solid", [])],
+)
+def test_drawn_checkboxes_are_found_and_letters_and_bullets_are_none(shape, ticked) -> None:
+    pixels, lines = drawn_form(shape)
+    found = sorted(find_checkboxes(pixels, lines), key=lambda one: one[1][1])
+    assert [one[2] for one in found] == ticked
+    assert len(find_checkboxes(pixels, lines[:1])) == 0  # one alone may be anything
+    placed = [one.text for one in place_form_fields(lines, found)]
+    assert placed == [f"[{'x' if mark else ' '}] Engine" for mark in ticked] or not ticked

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Span = tuple[int, int, str]  # characters [start, end) of a text, and a name of STYLES
 ITEM = re.compile(
-    r"[•‣▪●○◦■□◆❖▶►➢➤] ?|\[\d{1,3}\] |[–·] |\* (?!(?i:correspond|e-?mail|equal|these authors|p ?[<≤=]))|"
+    r"[•‣▪●○◦■□◆❖▶►➢➤] ?|\[(?:\d{1,3}|[ x])\] |[–·] |\* (?!(?i:correspond|e-?mail|equal|these authors|p ?[<≤=]))|"
     r"\. (?![. ])|- (?=\S)|\(?(?:(?:\d|[1-9]\d)[.)]|[a-z]\)) |"
     r"[a-h]\. (?=[A-ZÀ-Þa-zß-ÿ][a-zß-ÿ])"
 )  # the mark that begins a list item

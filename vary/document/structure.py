@@ -256,6 +256,7 @@ def _is_bold_heading(block: Block, below: Block) -> bool:
     beside = -hang * size < block.box[0] - below.box[0] < 3 * size or below.kind == "list"
     near = 0 < below.box[1] - block.lines[-1].box[1] < 3.5 * size and beside
     runs_on = len(below.lines) > 1 and not is_of_short_lines(below)  # an address has its addressee above it
+    runs_on = runs_on or (len(below.lines) == 1 and _is_sentence(below.text))
     return near and (number is not None or below.kind == "list" or runs_on)
 
 

@@ -53,6 +53,7 @@ from .scales.merge import (
     restore,
     take_turned,
 )
+from .spelling.bold import mark_bold
 from .spelling.marks import find_unread_marks
 from .spelling.more_letters import MANY, has_accents, needs_more_letters
 from .spelling.spell import spell_lines
@@ -212,15 +213,16 @@ class Reader:
         if complete:
             lines = reread_cells(lines, rest, lambda pixels: self._read_pass(pixels)[0])
         lines = spell_lines(lines, fitted.pixels)
-        texts, styles = drop_strokes(find_texts(lines)), self.network.frame_grid.styles + MATH
+        texts = drop_strokes(find_texts(lines))
         texts = texts if prove_text(texts) else []
         evidence = find_evidence(fitted.pixels, texts)
         texts = [line for line in texts if not is_left_of_rule(line, evidence.rules)]
-        evidence.fields = [one._replace(box=scale_box(one.box, fitted.scale)) for one in fields]
+        evidence.fields = [one._replace(box=scale_box(one.box, fitted.scale)) for one in fields] or evidence.fields
         formulas: list[FormulaReading] = []
         if complete and self.formula_reader:
             texts, formulas = self.formula_reader.write(texts, lines, image, fitted.scale, evidence)
-        blocks = lay_out(texts, evidence, fitted.pixels.shape[::-1], styles, fitted.scale)
+        shown, styles = mark_bold(texts, fitted.pixels, self.network.frame_grid.styles + MATH)
+        blocks = lay_out(shown, evidence, fitted.pixels.shape[::-1], styles, fitted.scale)
         Page(1, "ok", blocks=turned).map_boxes(lambda box: scale_box(box, 1 / fitted.scale))
         insert_turned(blocks, turned)
         page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
@@ -334,14 +336,13 @@ class Reader:
 
     def _rotate_blocks(self, lines: list[TextLine], rotation: int, rest: np.ndarray) -> list[Block]:
         """Return the blocks of lines read from an image turned by `rotation` that are still there, and erase them."""
-        height, width = rest.shape
-        turned_size = (height, width) if rotation % 180 else (width, height)
         turned = np.rot90(rest, rotation // 90)  # a view
+        turned_size = turned.shape[::-1]
         lines = spell_lines([line for line in lines if has_ink(turned, line)], turned)
         erase(turned, lines)
         blocks = lay_out(lines, Evidence(), turned_size, self.network.frame_grid.styles)
         page = Page(1, "ok", *turned_size, blocks=blocks)
-        restore_orientation(page, Orientation(rotation), (width, height))
+        restore_orientation(page, Orientation(rotation), rest.shape[::-1])
         return page.blocks
 
     def _read_pass(self, pixels: np.ndarray, decoded: bool = False) -> tuple[list[TextLine], bool]:

@@ -20,7 +20,7 @@ from .aligned_tables import find_aligned_tables
 from .bitmap import find_drawn_objects
 from .bullets import add_bullets, join_signs, mark_labels
 from .figures import find_figures, is_certain_text
-from .form_fields import find_drawn_fields, place_form_fields
+from .form_fields import find_checkboxes, find_drawn_fields, place_form_fields
 from .gutters import split_columns
 from .reading_order import order_blocks, zones
 from .ruled_tables import find_ruled_tables
@@ -70,7 +70,9 @@ def lay_out(
 def find_evidence(image: Image.Image | np.ndarray, lines: Sequence[TextLine]) -> Evidence:
     """Return what a grey page image shows besides the lines that were read from it."""
     certain = [line.box for line in lines if is_certain_text(line)]
-    return find_drawn_objects(np.asarray(image), certain, [line.box for line in lines], usual_size(lines))
+    evidence = find_drawn_objects(np.asarray(image), certain, [line.box for line in lines], usual_size(lines))
+    evidence.fields = find_checkboxes(np.asarray(image), lines)
+    return evidence
 
 
 def usual_size(lines: Sequence[TextLine]) -> float:

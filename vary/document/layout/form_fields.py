@@ -1,5 +1,7 @@
-"""Write the checkboxes of a form into the lines of a page as `[x]` and `[ ]`, join the characters of comb fields, and
-remove recognised field borders. Fields may be drawn, too: small squares to tick, and rules to write on.
+"""Find checkboxes in pixels, and write the fields of a form into the lines of a page.
+
+Checkboxes become `[x]` and `[ ]`, the characters of comb fields are joined, and recognised field borders go.
+Fields may be drawn, too: small squares to tick, and rules to write on.
 
 This comes before the layout, so that a mark goes into its cell or column as any other word does.
 Frame: pixels of the page image, turned upright.
@@ -17,13 +19,21 @@ from ...io.box import Box, middle_within, union
 from ..elements import SOURCES
 from ..evidence import Evidence
 from ..lines import TextLine, split_box
+from .bitmap import find_components
 
 GAP_EM = 12.0  # farthest label of a checkbox on its row, in heights of the line
 PAD = 0.15  # around a checkbox, as a share of its height
 BORDER = 0.3  # width of a field's border zone, as a share of its height
 BORDERS = frozenset(r"[](){}|lI!/\_-—–=")  # what borders are recognised as
 BUTTON_EM = 1.0  # white before the button of a choice, in heights of the line
-
+BOX_EM, BOX_SQUARE = (0.5, 1.1), 0.82  # sides of a drawn checkbox; least share of the shorter in the longer one
+REACH_EM = 2.2, 1.3  # from the beginning of a line to its checkbox, to the left and inside it
+LEVEL_EM = 0.45  # of a checkbox above or below its line
+BEFORE_EM = 0.2  # least white between a checkbox and its text
+INK, LEAST_INK = 0.25, 60.0  # of the darkest: a pixel of a checkbox; least grey levels of its ink
+RING, SIDE, CORNER = 0.14, 0.9, 0.15  # width of a frame; its dark share; part of a side that round corners take
+INNER, TICKED, EMPTY = 0.24, 0.35, 0.06  # frame around the inside; spread of greys of a mark in it, and of none
+ALIKE, FEWEST = 0.12, 2  # by which checkboxes of a page differ in size, and least number of them
 SIDE_EM = (0.5, 1.4)  # sides of a square to tick
 SQUARE, TOUCH_EM = 0.15, 0.12  # by which its sides differ, as a share; by which their ends miss one another
 LABEL_EM = 2.0  # widest white between a square and its label
@@ -33,6 +43,61 @@ WRITE_EM = 1.2  # height above it that is free
 STROKE_EM = 0.5  # length of an underscore
 STROKES = (4, 24)  # fewest and most underscores
 APART_EM = 4.0  # from a blank to the next one above or below; a rule alone beside a title is an ornament
+
+
+def find_checkboxes(pixels: np.ndarray, lines: Sequence[TextLine]) -> list[tuple[str, Box, bool]]:
+    """Return the square frames before lines of a page, as `place_form_fields` takes them; fewer than two are none.
+
+    Args:
+        pixels: (H, W) uint8, dark type on light paper.
+        lines: of the page.
+    """
+    found: dict[Box, bool] = {}
+    for line in lines:
+        for box, ticked in _frames_before(pixels, line):
+            found[box] = ticked
+    sides = {box: box[2] - box[0] for box in found}
+    alike = [sum(abs(sides[a] - sides[b]) <= ALIKE * sides[a] + 1 for b in found) for a in found]
+    return [("checkbox", box, found[box]) for box, count in zip(found, alike, strict=True) if count >= FEWEST]
+
+
+def _frames_before(pixels: np.ndarray, line: TextLine) -> Iterable[tuple[Box, bool]]:
+    """Yield the frames at the beginning of a line, with white on both sides, and whether they hold a mark."""
+    x0, y0, x1, y1 = line.box
+    em = line.em_px
+    left, top = max(0, int(x0 - REACH_EM[0] * em)), max(0, int(y0 - LEVEL_EM * em))
+    part = pixels[top : int(y1 + LEVEL_EM * em) + 1, left : int(min(x1, x0 + REACH_EM[1] * em)) + 1].astype(np.float32)
+    if not part.size:
+        return
+    dark = np.maximum(0, np.percentile(part, 90) - part)
+    if dark.max() < LEAST_INK:
+        return
+    dark /= dark.max()
+    for a0, b0, a1, b1 in find_components(dark > INK):
+        wide, high = a1 - a0, b1 - b0
+        size = BOX_EM[0] * em <= min(wide, high) and max(wide, high) <= BOX_EM[1] * em
+        if not size or min(wide, high) < BOX_SQUARE * max(wide, high) or b0 == 0 or b1 == len(dark):
+            continue
+        gap = dark[b0:b1, a1 : a1 + max(1, int(BEFORE_EM * em))]
+        if a0 == 0 or (dark[b0:b1, :a0] > INK).any() or (gap > INK).any():
+            continue
+        ticked = _mark_in(dark[b0:b1, a0:a1])
+        if ticked is not None:
+            yield (float(left + a0), float(top + b0), float(left + a1), float(top + b1)), ticked
+
+
+def _mark_in(shape: np.ndarray) -> bool | None:
+    """Return whether a frame holds a mark; None for shapes that are no frame, and for those of one grey."""
+    high, wide = shape.shape
+    ring, cut, inner = (max(1, round(share * min(high, wide))) for share in (RING, CORNER, INNER))
+    sides = [shape[:ring].max(0), shape[-ring:].max(0), shape[:, :ring].max(1), shape[:, -ring:].max(1)]
+    if min(float((side[cut:-cut] > INK).mean()) for side in sides) < SIDE:
+        return None
+    inside = shape[inner:-inner, inner:-inner]
+    low, high_grey = np.percentile(inside, (8, 92))
+    if high_grey - low >= TICKED:
+        return True
+    return False if high_grey <= EMPTY + 0.1 and low <= EMPTY else None
 
 
 def place_form_fields(lines: Sequence[TextLine], fields: Iterable[tuple[str, Box, bool]]) -> list[TextLine]:
