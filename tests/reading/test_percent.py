@@ -59,6 +59,7 @@ def test_shares_are_read_without_further_digits(tmp_path, face, size) -> None:
         ("$522.00", [6, 12, 18, 24, 28, 32, 38], "$522.00"),
         ("Ssilver", [6, 9, 14, 18, 22, 27, 32], "silver"),
         ("ll1", [6, 9, 12], "ll1"),
+        ("5$55", [6, 12, 18, 21], "5$55"),
         ("lłąa", [6, 9, 12, 15], "lłąa"),
     ],
 )

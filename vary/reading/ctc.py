@@ -298,7 +298,8 @@ def merge_close(
     gone: set[int] = set()
     for k in range(1, len(text)):
         pair = text[k - 1 : k + 1]
-        if at[k] - at[k - 1] < CLOSE_EM * em_frames and one_shape(*pair) and not differ_by_mark(*pair):
+        close = pair[0] != pair[1] and at[k] - at[k - 1] < CLOSE_EM * em_frames
+        if close and one_shape(*pair) and not differ_by_mark(*pair):
             gone.add(k - 1 if pair[1] == "$" or (pair[0] != "$" and confidence[k] > confidence[k - 1]) else k)
     kept = [k for k in range(len(text)) if k not in gone]
     return "".join(text[k] for k in kept), at[kept], confidence[kept]
