@@ -225,8 +225,7 @@ class Reader:
         blocks = lay_out(shown, evidence, fitted.pixels.shape[::-1], styles, fitted.scale)
         Page(1, "ok", blocks=turned).map_boxes(lambda box: scale_box(box, 1 / fitted.scale))
         insert_turned(blocks, turned)
-        page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks)
-        page.formulas = formulas
+        page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks, formulas=formulas)
         page.unread_marks = find_unread_marks(texts, fitted.pixels, fitted.scale)
         if page.unread_marks and self._more_letters:
             return self.with_more_letters.read(image, scale, fields)
