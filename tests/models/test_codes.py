@@ -63,6 +63,17 @@ def test_an_encoder_decoder_learns_to_write_an_image() -> None:
     torch.testing.assert_close(draw_images(model, written), expected.clamp(0, 1).detach())
 
 
+@torch.no_grad()
+def test_an_encoder_reads_an_image_and_the_answer_is_words() -> None:
+    model = row("parti")
+    pixels, codes = two_images(model)
+    words, labels = torch.tensor([[7, 8], [9, 10]]), torch.tensor([[11, 12, 13], [14, 15, -100]])
+    ids = torch.cat([torch.full_like(codes, model.config.image_token_id), words], 1)
+    read = model(torch.cat([codes, words], 1), labels=labels).loss
+    torch.testing.assert_close(model(ids, pixels, labels=labels).loss, read)
+    assert (model(ids, pixels.flip(0), labels=labels).loss - read).abs() > 1e-2, "the picture is not seen"
+
+
 def masked_words(model: VaryForConditionalGeneration, *words: int) -> torch.Tensor:
     """A word, and the places of an image, for each word."""
     count = two_images(model)[1].shape[1]

@@ -140,6 +140,10 @@ class Bench:
         text |= {"vocab_size": len(ids), "pad_token_id": ids["<pad>"], "eos_token_id": ids["</s>"]}
         text |= {key: ids["<s>"] for key in ("bos_token_id", "decoder_start_token_id") if key in text}
         given |= {"text_config": text, "template": "plain", "image_token_id": ids["<imgpad>"], "reading": None}
+        if given.get("fusion", {}).get("name") == "codes":  # words of images follow the characters
+            count = given["fusion"].get("count") or given["vocabularies"][0]["config"]["num_embeddings"]
+            given["fusion"] = given["fusion"] | {"first": len(ids)}
+            text["vocab_size"] += count
         try:
             return VaryConfig(**given)
         except VaryError as error:

@@ -268,7 +268,8 @@ def place_images(
         if ids_BT is not labels_BT:
             embedded = model.fusion.embed(tokens, model.get_input_embeddings())
             embeds_BTE = place_image_tokens(is_image, embeds_BTE, embedded)
-        labels_BT = labels_BT if labels_BT is None else model.fusion.targets(labels_BT, is_image, tokens)
+        if labels_BT is not None and (ids_BT is labels_BT or not model.config.is_encoder_decoder):
+            labels_BT = model.fusion.targets(labels_BT, is_image, tokens)
     if model.regions is not None and regions is not None:
         embeds_BTE = place_regions(model.regions, ids_BT, embeds_BTE, regions, images)
     return embeds_BTE, labels_BT
