@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from tests.document.test_layout import laid_out, line, row, tables
@@ -18,7 +20,9 @@ def texts(*lines: TextLine, evidence: Evidence | None = None) -> list[str]:
     return [block.text for block in laid_out(*lines, evidence=evidence).blocks[:-1]]
 
 
-@pytest.mark.parametrize("amount", ["₺ 1.212,50", "1 240,00 Kč", "kr 12,50", "₹4,99", "64,20 zł", "12.50 CHF"])
+@pytest.mark.parametrize(
+    "amount", ["₺ 1.212,50", "1 240,00 Kč", "kr 12,50", "₹4,99", "64,20 zł", "12.50 CHF", "Rs. 1,450.00", "R$ 12,90"]
+)
 def test_amounts_in_any_currency_are_numbers(amount) -> None:
     assert is_numeric(amount)
     assert not is_numeric(f"{amount} net")
@@ -177,3 +181,37 @@ def test_rules_of_tables_notes_and_underlined_words_are_no_blanks() -> None:
     assert [one.text for one in found] == [one.text for one in lines]
     assert rest.rules == rules
     assert not list(rest.fields)
+
+
+def test_three_lines_far_below_three_others_are_no_columns_beside_them() -> None:
+    high, low = (
+        ["Rowan Nagar, 560 091", "Karnal", "Phone: 5550109988"],
+        ["SKU LX-40-W", "Hemp rope, 12 mm", "SKU HR-12"],
+    )
+    lines = [
+        line(text, x, y + 21 * k) for x, y, three in ((380, 60, high), (10, 200, low)) for k, text in enumerate(three)
+    ]
+    assert [one.text for one in laid_out(*lines).lines[:6]] == high + low
+
+
+def test_the_first_name_of_two_lines_with_amounts_centred_on_it_is_no_part_of_the_head() -> None:
+    head = ["#", "Product", "Count", "Sum"]
+    items = [("Brass lamp", "2", "2,900.00"), ("Hemp rope", "40", "2,500.00"), ("Oil can", "3", "75.00")]
+    lines = row(80, *zip((10, 60, 300, 400), head, strict=True))
+    for k, (name, count, amount) in enumerate(items):
+        y = 110 + 50 * k
+        lines += [*row(y, (60, name)), *row(y + 9, (10, str(k + 1)), (300, count), (400, amount))]
+        lines += row(y + 18, (60, "of the store"))
+    want = [[str(k + 1), f"{name} of the store", count, amount] for k, (name, count, amount) in enumerate(items)]
+    assert [one.cells for one in tables(laid_out(*lines))] == [[head, *want]]
+
+
+def test_walls_of_a_head_half_a_pixel_beside_those_of_the_stripes_below_are_walls() -> None:
+    rows = [["in", "out", "in", "out"], ["1", "22", "31", "4"], ["5", "62", "7", "8"]]
+    xs = [10.0, 64.0, 119.0, 170.0, 230.0]
+    lines = [line(text, x + 5, 84 + 20 * k) for k, cells in enumerate(rows) for text, x in zip(cells, xs, strict=False)]
+    areas = [((a, 100.0, b, 120.0), 0xEEEEEE) for a, b in pairwise(xs)]
+    rules = [(x + 0.55, top, x + 0.55, top + 21) for x in xs for top in (80.0, 119.0)]
+    rules += [(xs[0], y, xs[-1], y) for y in (80.0, 100.0, 120.0, 140.0)]
+    (table,) = tables(laid_out(*lines, evidence=Evidence(rules=rules, areas=areas)))
+    assert (table.cells, table.merged) == (rows, [])

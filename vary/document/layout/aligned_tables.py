@@ -20,6 +20,7 @@ from ..lines import PageRegion, TextLine, has_pitch, is_mono
 from .cells import (
     BLANK_EM,
     LEADER,
+    LINE_EM,
     CellTable,
     PrintedRow,
     assemble,
@@ -223,6 +224,8 @@ def _without_text_below(rows: list[PrintedRow]) -> list[PrintedRow]:
         first, last = rows[full[0]].stretches[0], rows[end].stretches[0]
         near = abs(steps[end - 1] - float(np.median(notes))) < EDGE_EM * rows[end].em
         end += near and abs(first.x0 - last.x0) < EDGE_EM * rows[end].em
+    if 1 < end < len(rows) and steps[end - 1] < LINE_EM * rows[end].em:  # of a name that amounts are centred on
+        end += abs(rows[end].stretches[0].x0 - rows[end - 2].stretches[0].x0) < EDGE_EM * rows[end].em
     while end < len(rows) and steps[end - 1] < NEXT * usual and _is_below_cell(rows[end], rows[:end]):
         end += 1
     return rows[:end]

@@ -32,15 +32,16 @@ LINE_EM = 0.8  # rows closer than lines of text: a cell of one line stands in th
 CENTRED_EM = 1.0  # between the middles of a name and of the columns below it
 HEAD_EM = 1.5  # between the lines of a name in the head
 _SIGNS = r"\d.,:%$€£¥₺₹₽₩₪₫₴₦฿¢()+/–−-"
-_CURRENCY = (
-    "aud|brl|cad|chf|cny|czk|dkk|eur|ft|gbp|hkd|huf|ils|inr|jpy|kr|krw|kč|lei|mxn|nok|nzd|pln|ron|rub|sek|sgd|thb|tl"
+_CODES = (
+    "aud|brl|cad|chf|cny|czk|dkk|eur|ft|gbp|hkd|huf|ils|inr|jpy|kr|krw|kč|lei|mxn|nok|nzd|pln|ron|rs|rub|sek|sgd|tl"
 )
-_CURRENCY = rf"(?:(?:{_CURRENCY}|try|uah|usd|zar|zł|грн|лв|руб)\.?)?"
+_CURRENCY = rf"(?:(?:{_CODES}|[a-z]{{1,3}}(?=\$)|try|uah|usd|zar|zł|грн|лв|руб)\.?)?"
 _NUMBER = re.compile(rf"{_CURRENCY}[{_SIGNS}]*\d[{_SIGNS}]*{_CURRENCY}|[–—-]{{1,3}}|n/?a", re.I)
 _TAXED = re.compile(r"\d[.,]\d\d [A-Z]$")
 _YEAR = re.compile(r"(19|20)\d\d")
 
 Merged = tuple[int, int, int, int]  # row, column, rows, columns of a cell that covers several
+Place = tuple[int, int, str]  # first and last column of a cell, and its text
 
 
 @dataclass
@@ -197,9 +198,6 @@ def _begins_column(rows: Sequence[PrintedRow], x: float, em: float) -> bool:
     return len(rows) >= CLOSE_ROWS and max(numbers, level) > 0.6 * len(rows)
 
 
-Place = tuple[int, int, str]  # first and last column of a cell, and its text
-
-
 def row_cells(row: PrintedRow, strips: Sequence[tuple[float, float]], cut_em: float = CUT_EM) -> list[Place]:
     """Return the cells of a row. Text that runs on over a strip is cut there where it leaves white, or is one cell."""
     found: list[Place] = []
@@ -269,7 +267,7 @@ def assemble(groups: Sequence[Sequence[PrintedRow]], strips: Sequence[tuple[floa
         return CellTable(_with_own_names(cells))
     cells[: len(named)] = [_texts(places, wide) for places in named]
     merged = [(k, a, 1, b - a + 1) for k, places in enumerate(named) for a, b, _ in places if b > a]
-    units = len(cells) > len(named) + 2 and not any(map(_is_value, cells[len(named) + 1]))
+    units = len(cells[len(named) :]) > 2 and not any(map(_is_value, cells[len(named) + 1]))
     return CellTable(cells, merged, len(named) + 1 + units)
 
 
@@ -359,6 +357,8 @@ def group_rows(
     places = [row_cells(row, strips) for row in rows]
     head = head_size(places, len(strips) + 1)
     steps = [b.middle - a.middle for a, b in pairwise(rows)]
+    while head > 1 and steps[head - 1] < LINE_EM * rows[head].em:
+        head -= 1  # the first line of a name whose amounts are centred on it
     full = max((len(row) for row in places), default=0)
     usual = [step for step, row in zip(steps, places[1:], strict=True) if len(row) >= 0.7 * full]
     typical = float(np.median(usual or steps or [0.0]))

@@ -229,7 +229,7 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
             top = max(boxes[inside & left, 1].min(), boxes[inside & right, 1].min())
             bottom = min(boxes[inside & left, 3].max(), boxes[inside & right, 3].max())
             inside = (boxes[:, 1] > top - 0.5 * em) & (boxes[:, 3] < bottom + 0.5 * em)
-            least = (ITEMS_EM if bullets[inside & (left | right)].min() > 1 else LEAST_EM) * em
+            least = (ITEMS_EM if bullets[inside & (left | right)].min(initial=2) > 1 else LEAST_EM) * em
             if bottom - top < least or min(weight[inside & side].sum() for side in (left, right)) < 3:
                 continue
             both = inside & (left | right)

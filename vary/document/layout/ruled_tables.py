@@ -66,8 +66,8 @@ def _join(segments: list[Segment]) -> list[Segment]:
     joined: list[Segment] = []
     for place, start, end in sorted(segments, key=lambda s: (round(s[0] / NEAR), s[1])):
         last = joined[-1] if joined else None
-        if last and abs(last[0] - place) < NEAR and start <= last[2] + NEAR:
-            joined[-1] = (last[0], last[1], max(last[2], end))
+        if last and abs(last[0] - place) < NEAR and start <= last[2] + NEAR and last[1] <= end + NEAR:
+            joined[-1] = (last[0], min(last[1], start), max(last[2], end))
         else:
             joined.append((place, start, end))
     return joined
