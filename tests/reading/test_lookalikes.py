@@ -40,7 +40,7 @@ UNSURE = {
         ("CARROTS L00SE", "CARROTS LOOSE"), ("G00DBYE", "GOODBYE"), ("THANK Y0U!", "THANK YOU!"), ("1iter", "liter"),
         ("de 1antaarn", "de lantaarn"), ("l6.02", "16.02"), ("@l.90", "@1.90"), ("1l liter", "11 liter"),
         ("O9/1O/2O31", "09/10/2031"), ("0.OO", "0.00"), ("Tel OOO 55S O4l7", "Tel OOO 555 0417"),
-        ("lnvoice", "Invoice"),
+        ("lnvoice", "Invoice"), ("Bill l is", "Bill 1 is"),
         ("+49 l00 2l8", "+49 100 218"), ("2l:l0", "21:10"),
     ],
 )  # fmt: skip

@@ -27,6 +27,7 @@ LEDGER = [line_of("a ledger, two"), line_of("(ledger) and"), line_of("ledger of 
         ("the ledger² is", [Alternative(10, 11, (("", -1.7),))], "the ledger² is"),  # a mark is not lost
         ("the |etter is", [Alternative(4, 5, (("l", -0.4),))], "the |etter is"),  # not on the page
         ("the |edger is", [], "the |edger is"),  # certain
+        ("Ledger is", [Alternative(0, 1, (("l", -0.2),))], "Ledger is"),  # the height of a letter shows its case
     ],
 )
 def test_an_uncertain_word_is_spelt_as_elsewhere(text, alternatives, expected) -> None:

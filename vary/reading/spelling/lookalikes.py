@@ -47,6 +47,7 @@ RULES = tuple(
         (rf"(?<={LARGE}{{2}}){SMALL}", 2.5),  # a small letter after capitals
         (r"(?<!\w)l(?=[bcdfgkmnpqrstvwxz])", 3.0),  # no word begins so
         (rf"(?<!\w)I(?=[aeou]{SMALL})", 2.5),  # few words begin so, such as Iowa; many begin with l and a vowel
+        (r"(?<![\w'’])l(?![\w'’])", 2.0),  # no word, but a unit behind a number
         (r"lll", 3.0),
         (r"(?<![\w'’])ll(?!\w)", 2.0),
         (rf"(?<=[$€£+#]){LETTER}", 2.0),
@@ -144,7 +145,8 @@ def _spell_line(line: TextLine) -> TextLine:
     for found in re.finditer(r"\S+", line.text):
         start, end = found.span()
         choices = [_choices(line, k) for k in range(start, end)]
-        if all(len(one) == 1 for one in choices):
+        litres = found[0] == "l" and text[:start].rstrip()[-1:].isdigit()
+        if litres or all(len(one) == 1 for one in choices):
             continue
         spelt = best_spelling(choices)
         for k, ch in enumerate(spelt, start):

@@ -94,6 +94,7 @@ def _spell(line: TextLine, known: Counter[str]) -> TextLine:
             if odds > faintest.get(text.count(" "), 0.0 if own else -FAINTEST_BLANK)
         ]
         likely = [one for one in likely if all(old.count(mark) == one[1].count(mark) for mark in MARKS)]
+        likely = [one for one in likely if one[1].casefold() != old.casefold()]  # the height of a letter shows its case
         usual = [one for one in likely if _count(one[1], known) >= least and _is_long(one[1])]
         if usual:
             line = _put(line, start, end, max(usual)[1])
