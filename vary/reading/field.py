@@ -110,7 +110,7 @@ class Field:
 
     def probs_at_spikes(self, min_mass: float) -> np.ndarray:
         """Return class probabilities (N, A) of the frames that are not blank."""
-        return unpack_probs(self.codes_MFA[self.codes_MFA[..., 0] < pack_probs(np.float32([1 - min_mass]))])
+        return unpack_probs(self.codes_MFA[self.codes_MFA[..., 0] < pack_probs(np.array([1 - min_mass], np.float32))])
 
     def reweight(self, weights_A: np.ndarray) -> None:
         """Multiply the class probabilities by weights, in place; those of the blank stay, so do the spikes."""

@@ -336,12 +336,12 @@ class Reader:
     def _rotate_blocks(self, lines: list[TextLine], rotation: int, rest: np.ndarray) -> list[Block]:
         """Return the blocks of lines read from an image turned by `rotation` that are still there, and erase them."""
         turned = np.rot90(rest, rotation // 90)  # a view
-        turned_size = turned.shape[::-1]
+        size = turned.shape[1], turned.shape[0]
         lines = spell_lines([line for line in lines if has_ink(turned, line)], turned)
         erase(turned, lines)
-        blocks = lay_out(lines, Evidence(), turned_size, self.network.frame_grid.styles)
-        page = Page(1, "ok", *turned_size, blocks=blocks)
-        restore_orientation(page, Orientation(rotation), rest.shape[::-1])
+        blocks = lay_out(lines, Evidence(), size, self.network.frame_grid.styles)
+        page = Page(1, "ok", *size, blocks=blocks)
+        restore_orientation(page, Orientation(rotation), (rest.shape[1], rest.shape[0]))
         return page.blocks
 
     def _read_pass(self, pixels: np.ndarray, decoded: bool = False) -> tuple[list[TextLine], bool]:
