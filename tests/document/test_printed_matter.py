@@ -7,6 +7,9 @@ from itertools import pairwise
 import pytest
 
 from tests.document.test_layout import laid_out, line, row, tables
+from tests.document.test_structure import block
+from tests.document.test_structure import line as lines_of
+from tests.document.test_structure import page as page_of
 from tests.document.test_unruled_tables import placed
 from vary.document.evidence import Evidence
 from vary.document.layout.cells import is_numeric
@@ -215,3 +218,16 @@ def test_walls_of_a_head_half_a_pixel_beside_those_of_the_stripes_below_are_wall
     rules += [(xs[0], y, xs[-1], y) for y in (80.0, 100.0, 120.0, 140.0)]
     (table,) = tables(laid_out(*lines, evidence=Evidence(rules=rules, areas=areas)))
     assert (table.cells, table.merged) == (rows, [])
+
+
+@pytest.mark.parametrize(("writer", "kinds"), [("layer", ["text", "code"]), ("head", ["text", "text"])])
+def test_listings_of_a_layer_stay_code_beside_lines_with_words_in_their_type(writer, kinds) -> None:
+    """From pixels, much type that is partly of fixed width means that the reader was not sure."""
+    prose = block(lines_of("Set limit = 0.15 in /etc/gauge.conf first", 10, 60))
+    prose.lines[0].styles = [(4, 16, "mono"), (20, 36, "mono")]
+    listing = block(*(lines_of(f"level {k} of the upper gauge", 10, 100 + 18 * k) for k in range(4)))
+    for one in listing.lines:
+        one.styles = [(0, len(one.text), "mono")]
+    for one in (*prose.lines, *listing.lines):
+        one.writer = writer
+    assert [one.kind for one in page_of(prose, listing).blocks] == kinds

@@ -123,7 +123,7 @@ def _drop_common_style(lines: list[Line]) -> None:
     """Remove a style from all lines when most of the page has it: it emphasises nothing.
 
     Listings may fill most of a page. So fixed-width type is removed only from pages that are all in it, as typewriter
-    letters, or where many lines are partly in it: then the reader was not sure of the type.
+    letters, or where many lines from pixels are partly in it: then the reader was not sure of the type.
     """
     for line in lines:
         line.styles = [span for span in line.styles if not _is_doubtful(line, span)]
@@ -131,7 +131,8 @@ def _drop_common_style(lines: list[Line]) -> None:
         _drop_unequal_type(lines, whole)
     total = sum(len(line.text) for line in lines)
     shares = [count_in_style(line, "mono") / max(1, len(line.text)) for line in lines]
-    mixed = sum(len(line.text) for line, share in zip(lines, shares, strict=True) if MIXED[0] < share < MIXED[1])
+    unsure = [MIXED[0] < share < MIXED[1] and line.writer != "layer" for line, share in zip(lines, shares, strict=True)]
+    mixed = sum(len(line.text) for line, one in zip(lines, unsure, strict=True) if one)
     for name in STYLES:
         most = ALL_MONO if name == "mono" and mixed < UNSURE * total else 0.5
         if name == "mono" and _is_wide_type(lines):
