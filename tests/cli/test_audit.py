@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from PIL import Image
+
 from tests.pdfs import pdf_of, show, with_map
 from vary.cli import main
 
@@ -18,7 +20,13 @@ def page(*more: str) -> str:
 def test_an_honest_file_has_no_findings(tmp_path, capsys) -> None:
     path = pdf_of(tmp_path / "a.pdf", [page()], SIZE)
     assert main(["audit", str(path)]) == 0
-    assert capsys.readouterr().out == ""
+    assert tuple(capsys.readouterr()) == ("", "vary: 1 of 1 pages compared, no difference\n")
+
+
+def test_a_scan_is_not_called_honest(tmp_path, capsys) -> None:
+    Image.new("L", (400, 300), 255).save(tmp_path / "scan.png")
+    assert main(["audit", str(tmp_path / "scan.png")]) == 0
+    assert "0 of 1 pages compared, 1 without a text layer, no difference" in capsys.readouterr().err
 
 
 def test_a_wrong_digit_is_found_in_its_place(tmp_path, capsys) -> None:
@@ -37,3 +45,11 @@ def test_white_text_is_found(tmp_path, capsys) -> None:
 
 def test_a_file_that_is_not_there(tmp_path) -> None:
     assert main(["audit", str(tmp_path / "none.pdf")]) == 3
+
+
+def test_what_cannot_be_read_is_no_difference(tmp_path, capsys) -> None:
+    (tmp_path / "torn.pdf").write_text("words")
+    assert main(["audit", str(tmp_path / "torn.pdf")]) == 3
+    assert "torn.pdf: not an image" in capsys.readouterr().err
+    assert main(["audit", str(tmp_path / "torn.pdf"), "--pages", "a"]) == 1
+    assert capsys.readouterr().err == "vary: --pages a: expected numbers and ranges such as 1-4,7,-1\n"

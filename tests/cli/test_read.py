@@ -195,3 +195,15 @@ def test_layer_needs_no_model(tmp_path, capsys) -> None:
     assert capsys.readouterr().out == "Said by the file\n"
     assert main(["read", str(path), "--layer", "-o", str(tmp_path / "out"), "-q", "--to", "md"]) == 0
     assert (tmp_path / "out" / "a.md").read_text() == "<!-- page 1 -->\n\nSaid by the file\n"
+
+
+@pytest.mark.parametrize("wanted", ["a", "", "1-", "3-1", "-1--3"])
+def test_pages_that_name_no_pages_are_wrong_usage(vary, pdf_file, wanted) -> None:
+    code, out, err = vary("read", pdf_file, pdf_file, "--pages", wanted)
+    assert (code, out, len(err)) == (1, "", 1)
+    assert err[0].startswith(f"vary: --pages {wanted}: ")
+
+
+def test_an_empty_file_is_called_empty(vary, tmp_path) -> None:
+    (tmp_path / "a.pdf").touch()
+    assert vary("read", tmp_path / "a.pdf") == (3, "", [f"vary: {tmp_path / 'a.pdf'}: the file is empty"])

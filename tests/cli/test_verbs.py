@@ -211,3 +211,43 @@ def test_demo_gets_what_serve_would(monkeypatch) -> None:
     monkeypatch.setattr("vary.serve.demo.demo", lambda *arguments: given.append(arguments))
     assert main(["demo", "vary-nano", "--port", "8001", "--api-key", "k"]) == 0
     assert given == [(["vary-nano"], "127.0.0.1", 8001, "k", "cpu", "auto")]
+
+
+WITHOUT_A_MODULE = """
+import sys
+class Refuses:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == sys.argv[1]:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Refuses())
+from vary.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("verb", "module", "extra"),
+    [
+        ("family", "yaml", "torch"),
+        ("info nano", "yaml", "torch"),
+        ("render --pdf .", "yaml", "render"),
+        ("train a.yaml", "yaml", "train"),
+        ("bench a.yaml", "yaml", "train"),
+        ("eval", "rapidfuzz", "eval"),
+    ],
+)
+def test_a_missing_package_names_its_extra(verb, module, extra) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_A_MODULE, module, *verb.split()], capture_output=True, text=True, check=False
+    )
+    wanted = f"vary: vary {verb.split()[0]} needs the package {module}: pip install 'vary[{extra}]'\n"
+    assert (done.returncode, done.stderr) == (1, wanted)
+
+
+def test_a_model_to_measure_may_need_torch(monkeypatch, capsys) -> None:
+    def evaluate() -> int:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setitem(VERBS, "eval", evaluate)
+    assert main(["eval"]) == 1
+    assert "pip install 'vary[torch]'" in capsys.readouterr().err

@@ -115,3 +115,13 @@ def test_fields_of_openai_that_would_change_the_answer_are_refused_by_name(clien
     response = client.post("/v1/chat/completions", json=asking(**{field: value}))
     assert refusal(response, 400).startswith(f"{field}: not supported; allowed: null")
     assert response.json()["error"]["param"] == field
+
+
+def test_a_body_that_is_no_json_says_where(reader) -> None:
+    with client_of(reader) as client:
+        answer = client.post(
+            "/v1/chat/completions", content='{"model": }', headers={"content-type": "application/json"}
+        )
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"].startswith("body: not JSON, at character 10: ")
+    assert answer.json()["error"]["param"] is None

@@ -31,6 +31,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "eval": evaluate,
 }  # fmt: skip
 SHELLS = "bash", "zsh", "fish"
+EXTRAS = {"render": "render", "eval": "eval", "bench": "train", "train": "train"}  # that a verb needs; of others: torch
 COMPLETE = "_VARY_COMPLETE"  # environment variable by which a shell asks
 
 
@@ -65,9 +66,11 @@ class _Verbs(click.Group):
             complain(_reason_of(error))
             return USAGE
         except ModuleNotFoundError as error:
-            if ctx.params.get("debug") or error.name not in ("torch", "transformers"):
+            verb, package = str(ctx.invoked_subcommand), (error.name or "vary").split(".")[0]
+            if ctx.params.get("debug") or package == "vary":
                 raise
-            complain(str(MissingExtra(f"vary {ctx.invoked_subcommand}", error.name, "torch")))
+            extra = "torch" if verb == "eval" and package in ("torch", "transformers") else EXTRAS.get(verb, "torch")
+            complain(str(MissingExtra(f"vary {verb}", package, extra)))
             return USAGE
 
 

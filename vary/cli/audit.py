@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from ..io.errors import InputError
 from .console import NOTHING, OK, SOME_LOST, complain, write
 from .options import Device, Pages, Password
 from .parameters import Argument, Option
@@ -28,24 +29,42 @@ def audit(
 
     Exit codes: 0 no difference, 1 some, 2 some pages lost, 3 nothing read.
     """
+    from ..io.source import check_page_numbers
     from ..reading.api import load
     from ..reading.pages import read_pages
 
     if not file.exists():
         complain(f"{file}: no such file")
         return NOTHING
-    differs, lost, count = False, 0, 0
-    for page in read_pages(file, load(model, device), pages, password):
-        count += 1
-        if page.error:
-            complain(f"{file}, page {page.number}: {page.error}")
-        lost += page.status in ("failed", "timeout")
-        for found in _findings(page):
-            differs = True
-            write(json.dumps(found, ensure_ascii=False) if as_json else _line(found))
+    check_page_numbers(pages)
+    reader = load(model, device)
+    found = lost = count = bare = 0
+    try:
+        for page in read_pages(file, reader, pages, password):
+            count += 1
+            lost += page.status in ("failed", "timeout")
+            if page.error:
+                complain(f"{file}, page {page.number}: {page.error}")
+            elif page.layer == "none":
+                bare += 1
+            for finding in _findings(page):
+                found += 1
+                write(json.dumps(finding, ensure_ascii=False) if as_json else _line(finding))
+    except InputError as error:  # the file as a whole
+        complain(str(error))
+        return SOME_LOST if count > lost else NOTHING
+    complain(_summary(count, lost, bare, found))
     if lost == count:
         return NOTHING
-    return SOME_LOST if lost else DIFFERS if differs else OK
+    return SOME_LOST if lost else DIFFERS if found else OK
+
+
+def _summary(pages: int, lost: int, bare: int, found: int) -> str:
+    """Return what was compared, so that a scan, which has nothing to compare, is not taken for an honest file."""
+    parts = [f"{pages - lost - bare} of {pages} pages compared"]
+    parts += [f"{bare} without a text layer"] if bare else []
+    parts += [f"{lost} lost"] if lost else []
+    return ", ".join([*parts, f"{found or 'no'} difference{'s' if found > 1 else ''}"])
 
 
 def _findings(page: Page) -> list[dict[str, Any]]:

@@ -65,6 +65,9 @@ def read(
     as_json: Annotated[bool, Option("--json", help="With -o DIR: print a JSON line per page.")] = False,
 ) -> int:
     """Read PDFs, page images and folders of them."""
+    from ..io.source import check_page_numbers
+
+    check_page_numbers(pages)
     missing = [name for name in files if _is_plain(name) and not Path(name).exists()]
     if len(missing) == len(files):  # say so before a model is loaded
         for name in missing:
@@ -80,12 +83,8 @@ def read(
             raise InputError(f"--{wrong} needs -o DIR")
         reader = _page_reader(files, server, model, device, reads)
         return _read_to_screen(files, to or "text", reader, quiet, front_matter, join, limits)
-    run = (
-        limits
-        | reads
-        | {"workers": workers, "ray": ray, "figures": figures, "front_matter": front_matter, "join": join}
-    )
-    run |= {"model": model, "device": server or device}
+    run = limits | reads | {"workers": workers, "ray": ray, "figures": figures, "front_matter": front_matter}
+    run |= {"model": model, "device": server or device, "join": join}
     if _form_of(out) is None:
         return _read_into(files, out, forms, quiet, as_json, run)
     return _read_to_file(files, out, to, quiet, as_json, run)

@@ -109,6 +109,8 @@ def _open(source: str | Path | bytes, name: str) -> Image.Image:
     if not isinstance(source, bytes) and not Path(source).is_file():
         raise InputError(f"{name}: no such file")
     size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
+    if not size:
+        raise InputError(f"{name}: the file is empty")
     if size > MAX_BYTES:
         raise InputError(f"{name}: {size >> 20} MiB; images may have up to {MAX_BYTES >> 20} MiB")
     try:

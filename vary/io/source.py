@@ -224,15 +224,28 @@ def parse_page_numbers(wanted: str | None, pages: int, name: str) -> Iterator[in
         yield from range(1, pages + 1)
         return
     for part in wanted.split(","):
-        ends = part.strip().removeprefix("-").partition("-")
-        try:
-            first = int(ends[0]) * (-1 if part.strip().startswith("-") else 1)
-            last = int(ends[2]) if ends[1] else first
-        except ValueError:
-            raise InputError(f"{name}: pages {wanted!r}: expected numbers and ranges such as 1-4,7,-1") from None
+        first, last = _ends_of(part, f"{name}: pages {wanted!r}")
         start, end = (number + pages + 1 if number < 0 else number for number in (first, last))
         if end < start:
             raise InputError(f"{name}: pages {part.strip()!r}: the range runs backwards")
         yield from range(max(1, start), min(end, pages) + 1)
         if start < 1 or end > pages:
             yield last if end > pages else first
+
+
+def check_page_numbers(wanted: str | None) -> None:
+    """Check the option --pages before any file is opened. Raises InputError when it cannot be understood."""
+    for part in wanted.split(",") if wanted is not None else ():
+        first, last = _ends_of(part, f"--pages {wanted}")
+        if last < first and (first < 0) == (last < 0):
+            raise InputError(f"--pages {part.strip()}: the range runs backwards")
+
+
+def _ends_of(part: str, where: str) -> tuple[int, int]:
+    """Return both ends of "7", "-1" or "1-4", negative where they count from the end."""
+    ends = part.strip().removeprefix("-").partition("-")
+    try:
+        first = int(ends[0]) * (-1 if part.strip().startswith("-") else 1)
+        return first, int(ends[2]) if ends[1] else first
+    except ValueError:
+        raise InputError(f"{where}: expected numbers and ranges such as 1-4,7,-1") from None

@@ -298,6 +298,9 @@ async def _on_refusal(_: Request, error: Any) -> Response:
 
 async def _on_invalid(_: Request, error: Any) -> Response:
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        reason = f"body: not JSON, at character {first['loc'][-1]}: {first.get('ctx', {}).get('error', first['msg'])}"
+        return error_response(APIError(400, reason, "invalid", None))
     where = ".".join(str(part) for part in first["loc"][1:])[:200]
     return error_response(APIError(400, f"{where or 'body'}: {first['msg']}", "invalid", where or None))
 
