@@ -136,10 +136,10 @@ def drawn_form(shape: str) -> tuple[np.ndarray, list[TextLine]]:
         box = (40, y, 53, y + 13)
         if shape == "round":
             draw.ellipse(box, outline=0, width=2)
-        elif shape == "solid":
+        elif shape == "solid" or (shape == "inverted" and k != 1):
             draw.rectangle(box, fill=0)
         else:
-            draw.rounded_rectangle(box, 2, outline=90, width=1, fill=90 if shape == "filled" else 255)
+            draw.rounded_rectangle(box, 2, outline=90, width=1, fill=255 if shape == "frame" else 90)
             if shape == "filled" or k == 1:
                 draw.line((43, y + 7, 46, y + 10, 50, y + 3), fill=255 if shape == "filled" else 0, width=2)
     return np.asarray(image), lines
@@ -147,7 +147,13 @@ def drawn_form(shape: str) -> tuple[np.ndarray, list[TextLine]]:
 
 @pytest.mark.parametrize(
     ("shape", "ticked"),
-    [("frame", [False, True, False]), ("filled", [True] * 3), ("round", []), ("solid", [])],
+    [
+        ("frame", [False, True, False]),
+        ("filled", [True] * 3),
+        ("inverted", [False, True, False]),
+        ("round", []),
+        ("solid", []),
+    ],
 )
 def test_drawn_checkboxes_are_found_and_letters_and_bullets_are_none(shape, ticked) -> None:
     pixels, lines = drawn_form(shape)

@@ -32,7 +32,8 @@ LEVEL_EM = 0.45  # of a checkbox above or below its line
 BEFORE_EM = 0.2  # least white between a checkbox and its text
 INK, LEAST_INK = 0.25, 60.0  # of the darkest: a pixel of a checkbox; least grey levels of its ink
 RING, SIDE, CORNER = 0.14, 0.9, 0.15  # width of a frame; its dark share; part of a side that round corners take
-INNER, TICKED, EMPTY = 0.24, 0.35, 0.06  # frame around the inside; spread of greys of a mark in it, and of none
+INNER, TICKED, EMPTY = 0.24, 0.35, 0.12  # frame around the inside; spread of greys of a mark in it, and of none
+HOLLOW = 0.16  # darkest inside of an empty frame
 ALIKE, FEWEST = 0.12, 2  # by which checkboxes of a page differ in size, and least number of them
 SIDE_EM = (0.5, 1.4)  # sides of a square to tick
 SQUARE, TOUCH_EM = 0.15, 0.12  # by which its sides differ, as a share; by which their ends miss one another
@@ -52,17 +53,25 @@ def find_checkboxes(pixels: np.ndarray, lines: Sequence[TextLine]) -> list[tuple
         pixels: (H, W) uint8, dark type on light paper.
         lines: of the page.
     """
-    found: dict[Box, bool] = {}
+    found: dict[Box, bool | None] = {}
     for line in lines:
         for box, ticked in _frames_before(pixels, line):
             found[box] = ticked
-    sides = {box: box[2] - box[0] for box in found}
-    alike = [sum(abs(sides[a] - sides[b]) <= ALIKE * sides[a] + 1 for b in found) for a in found]
-    return [("checkbox", box, found[box]) for box, count in zip(found, alike, strict=True) if count >= FEWEST]
+    kept: list[tuple[str, Box, bool]] = []
+    for one, ticked in found.items():
+        side = one[2] - one[0]
+        alike = [mark for box, mark in found.items() if abs(side - (box[2] - box[0])) <= ALIKE * side + 1]
+        solid = ticked is None and not (True in alike and False not in alike)  # bullets, or ticked ones themselves
+        if len(alike) >= FEWEST and not solid:
+            kept.append(("checkbox", one, bool(ticked)))
+    return kept
 
 
-def _frames_before(pixels: np.ndarray, line: TextLine) -> Iterable[tuple[Box, bool]]:
-    """Yield the frames at the beginning of a line, with white on both sides, and whether they hold a mark."""
+def _frames_before(pixels: np.ndarray, line: TextLine) -> Iterable[tuple[Box, bool | None]]:
+    """Yield the frames at the beginning of a line, with white on both sides, and whether they hold a mark.
+
+    None: a solid square. Such are empty boxes of a dark page that is inverted, if others there hold marks.
+    """
     x0, y0, x1, y1 = line.box
     em = line.em_px
     left, top = max(0, int(x0 - REACH_EM[0] * em)), max(0, int(y0 - LEVEL_EM * em))
@@ -81,23 +90,26 @@ def _frames_before(pixels: np.ndarray, line: TextLine) -> Iterable[tuple[Box, bo
         gap = dark[b0:b1, a1 : a1 + max(1, int(BEFORE_EM * em))]
         if a0 == 0 or (dark[b0:b1, :a0] > INK).any() or (gap > INK).any():
             continue
-        ticked = _mark_in(dark[b0:b1, a0:a1])
-        if ticked is not None:
-            yield (float(left + a0), float(top + b0), float(left + a1), float(top + b1)), ticked
+        if _is_frame(dark[b0:b1, a0:a1]):
+            box = float(left + a0), float(top + b0), float(left + a1), float(top + b1)
+            inside = _inside(dark[b0:b1, a0:a1])
+            low, high_grey = np.percentile(inside, (8, 92))
+            if high_grey - low >= TICKED:
+                yield box, True
+            elif high_grey - low <= EMPTY:
+                yield box, False if high_grey <= HOLLOW else None
 
 
-def _mark_in(shape: np.ndarray) -> bool | None:
-    """Return whether a frame holds a mark; None for shapes that are no frame, and for those of one grey."""
-    high, wide = shape.shape
-    ring, cut, inner = (max(1, round(share * min(high, wide))) for share in (RING, CORNER, INNER))
+def _is_frame(shape: np.ndarray) -> bool:
+    """Return whether all sides of a shape are dark and straight."""
+    ring, cut = (max(1, round(share * min(shape.shape))) for share in (RING, CORNER))
     sides = [shape[:ring].max(0), shape[-ring:].max(0), shape[:, :ring].max(1), shape[:, -ring:].max(1)]
-    if min(float((side[cut:-cut] > INK).mean()) for side in sides) < SIDE:
-        return None
-    inside = shape[inner:-inner, inner:-inner]
-    low, high_grey = np.percentile(inside, (8, 92))
-    if high_grey - low >= TICKED:
-        return True
-    return False if high_grey <= EMPTY + 0.1 and low <= EMPTY else None
+    return min(float((side[cut:-cut] > INK).mean()) for side in sides) >= SIDE
+
+
+def _inside(shape: np.ndarray) -> np.ndarray:
+    inner = max(1, round(INNER * min(shape.shape)))
+    return shape[inner:-inner, inner:-inner]
 
 
 def place_form_fields(lines: Sequence[TextLine], fields: Iterable[tuple[str, Box, bool]]) -> list[TextLine]:
