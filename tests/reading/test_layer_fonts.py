@@ -9,7 +9,7 @@ from vary.document.alphabets import EUROPEAN
 from vary.reading.api import load
 from vary.reading.layer.align import Alphabet
 from vary.reading.layer.document_votes import sightings_elsewhere
-from vary.reading.layer.glyphs import Sighting, judge_glyphs
+from vary.reading.layer.glyphs import Sighting, judge_glyphs, same_letter
 from vary.reading.pages import read_document
 
 SIZE = (420, 300)
@@ -183,3 +183,11 @@ def test_a_glyph_that_is_nowhere_else_is_sought_on_few_pages() -> None:
     pages, found = looks(0)
     assert len(pages) == len(set(pages)) == 6
     assert not found
+
+
+@pytest.mark.parametrize(("sign", "seen", "same"), [
+    ("₺", "t", True), ("₺", "$", True), ("₹", "R", True), ("€", "C", True), ("€", "8", False), ("$", "8", False),
+    ("₺", " ", False),
+])  # fmt: skip
+def test_a_sign_of_a_rare_currency_stays_whatever_the_head_takes_it_for(sign, seen, same) -> None:
+    assert same_letter(sign, seen) == same

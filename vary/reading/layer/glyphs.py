@@ -244,11 +244,13 @@ def _is_foreign(character: str, seen: str, alphabet: Alphabet) -> bool:
 def same_letter(a: str, b: str) -> bool:
     """Return whether a claim and what is seen differ in accents or case alone, as small capitals do.
 
-    A sign of a currency and the letter that it is made of count as the same letter, and so do small raised signs.
+    A sign of a currency and the letter that it is made of count as the same letter, and so do small raised signs. Of
+    rare currencies no letters are known: the head takes them for many.
     """
     if {a, b} <= RAISED:
         return a != b
-    if b and b in CURRENCIES.get(a, ""):
+    rare = unicodedata.category(a[:1] or " ") == "Sc" and a not in CURRENCIES and a != "$"
+    if b.strip() and (rare or b in CURRENCIES.get(a, "")):
         return True
     plain = [unicodedata.normalize("NFKD", ch)[:1].casefold() for ch in (a, b)]
     return plain[0] == plain[1] and a != b
