@@ -112,6 +112,24 @@ def test_a_payslip_of_two_panels_in_a_frame_has_a_row_for_each_line() -> None:
     assert [one.cells for one in tables(page)] == [rows]
 
 
+@pytest.mark.parametrize("names", [["Item", "Min", "Max"], ["Item", "Sum"]])
+def test_a_line_in_larger_type_on_a_ground_is_the_head_of_two_columns_and_the_title_of_three(names) -> None:
+    rows = [names, *([f"{word} of it", "12", "14"][: len(names)] for word in ("Height", "Width", "Depth", "Weight"))]
+    lines = [
+        line("Details", 10, 80, 20),
+        *(moved_down(one, 30) for one in placed(rows, [10, 200, 400][: len(names)], 24)),
+    ]
+    rules = [(5.0, 105.0 + 24 * k, 590.0, 105.0 + 24 * k) for k in range(6)]
+    page = laid_out(*lines, evidence=Evidence(rules=rules, areas=[((5.0, 78.0, 590.0, 105.0), 0xDDDDEE)]))
+    head = [["Details", ""]] if len(names) == 2 else []
+    assert [one.cells for one in tables(page)] == [[*head, *rows]]
+
+
+def moved_down(one: TextLine, by: float) -> TextLine:
+    one.boxes[:, [1, 3]] += by
+    return one
+
+
 def test_rules_next_to_a_wider_rule_are_two_tables() -> None:
     """Grounds of headings on the right have the sides of the small table below, and a wide table lies between them."""
     wide = [["Item", "", "Min", "Max"], ["Volts", "V", "9", "32"], ["Amps", "A", "1", "2"], ["Watts", "W", "7", "40"]]

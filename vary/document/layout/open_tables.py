@@ -179,10 +179,11 @@ def _is_below(row: PrintedRow, first: PrintedRow) -> bool:
 
 
 def _is_title(rows: list[PrintedRow], top: float, bottom: float, areas: list[Box]) -> bool:
-    """Return whether a band holds one piece of text and no colour of its own, or larger type than all other rows."""
+    """Return whether a band holds one piece of text and no colour of its own, or larger type than three columns."""
     band = [row for row in rows if top <= row.middle < bottom]
-    below = max((row.em for row in rows if row.middle >= bottom), default=0.0)
-    larger = bool(band) and min(row.em for row in band) > LARGER * below
+    below = [row for row in rows if row.middle >= bottom]
+    larger = bool(band and below) and min(row.em for row in band) > LARGER * max(row.em for row in below)
+    larger = larger and max(len(row.stretches) for row in below) > 2  # above two columns it is their head
     filled = not larger and any(box[1] < bottom - 2 and box[3] > top + 2 for box in areas)
     return all(len(row.stretches) == 1 for row in band) and not filled
 
