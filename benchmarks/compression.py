@@ -12,12 +12,18 @@ import argparse
 import statistics
 from dataclasses import dataclass
 
+import numpy as np
+
+from vary.document.elements import Page
+from vary.document.layout.arrange import find_evidence, lay_out
 from vary.evaluate.metrics import METRICS, WEIGHT
 from vary.evaluate.metrics.text import bootstrap_interval
 from vary.evaluate.tasks import TASKS
 from vary.models.images.preprocess import fit
+from vary.reading.ctc import find_lines
 from vary.reading.loader import load_reader
 from vary.reading.reader import Reader
+from vary.reading.scales.merge import find_texts
 
 TEXTS = {"natural": "pages", "pseudo-words": "pseudo"}
 
@@ -44,11 +50,19 @@ def measure(reader: Reader, text: str, scales: list[float], pages: int) -> list[
     for example in TASKS[TEXTS[text]].examples(None, pages):
         image = example.open().convert("L")
         for scale in scales:
-            scores = METRICS["text"].score(reader.read(image, scale).text, example.truth)
             pixels, stride = fit(image, scale, reader.preprocess["multiple"]).pixels, reader.network.frame_grid.stride
+            scores = METRICS["text"].score(read_once(reader, pixels), example.truth)
             high, wide = (side // step for side, step in zip(pixels.shape, stride, strict=True))
             found[scale].append((high * wide, scores[WEIGHT] or 0.0, scores["cer"] or 0.0))
     return [_point(text, scale, values) for scale, values in found.items()]
+
+
+def read_once(reader: Reader, pixels: np.ndarray) -> str:
+    """Read an image at its own scale alone; `Reader.read` enlarges small type."""
+    lines = find_texts(find_lines(reader.network(pixels), reader.network.frame_grid))
+    evidence = find_evidence(pixels, lines)
+    blocks = lay_out(lines, evidence, (pixels.shape[1], pixels.shape[0]), reader.network.frame_grid.styles)
+    return Page(1, "ok", pixels.shape[1], pixels.shape[0], blocks=blocks).text
 
 
 def _point(text: str, scale: float, pages: list[tuple[int, float, float]]) -> Point:

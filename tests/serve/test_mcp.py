@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 import vary
 from tests.readers import UprightReader
 from vary.document.elements import Block, Line, Page
+from vary.io.errors import InputError
 from vary.serve.mcp import create_mcp
 
 mcp = pytest.importorskip("mcp")
@@ -134,6 +135,48 @@ def test_a_box_outside_the_page_is_refused(root) -> None:
     (result,) = ask(root, ("crop", {"path": "three.pdf", "page": 1, "box": [0, 0, 99999, 10]}))
     assert result.is_error
     assert "expected left, top, right, bottom within" in result.content[0].text
+
+
+@pytest.mark.parametrize("box", [[0, 0, 99999, 10], [100, 0, 50, 10], [0, 0]])
+def test_verify_refuses_boxes_and_texts_that_say_nothing(root, box) -> None:
+    place = {"path": "three.pdf", "page": 1}
+    outside, empty = ask(
+        root, ("verify", place | {"box": box, "text": "a"}), ("verify", place | {"box": [0, 0, 9, 9], "text": " "})
+    )
+    assert (outside.is_error, empty.is_error) == (True, True)
+    assert "expected left, top, right, bottom within" in outside.content[0].text
+    assert "verify: the text is empty" in empty.content[0].text
+
+
+def test_errors_name_the_file_that_was_asked_for(root) -> None:
+    (root / "bad.pdf").write_bytes(b"%PDF-1.4 nothing")
+    broken, missing = ask(root, ("open", {"path": "bad.pdf"}), ("read_page", {"path": "three.pdf", "page": 9}))
+    assert broken.content[0].text.startswith("Error executing tool open: bad.pdf: ") or broken.content[0].text.startswith("bad.pdf: ")
+    assert str(root) not in broken.content[0].text
+    assert "three.pdf: there is no page 9; the file has 3" in missing.content[0].text
+
+
+class LosingReader(Reader):
+    """Cannot read the first page that it gets."""
+
+    def read(self, image: Image.Image, scale: float = 1.0) -> Page:
+        page = super().read(image, scale)
+        if self.calls == 1:
+            raise InputError("no page is read today")
+        return page
+
+
+def test_lost_pages_are_not_passed_over(root) -> None:
+    path = {"path": "three.pdf"}
+    headings, there, not_there = ask(
+        root,
+        ("outline", path), ("find", path | {"text": TEXTS[1]}), ("find", path | {"text": TEXTS[0]}),
+        reader=LosingReader(),
+    )  # fmt: skip
+    assert value(headings)[-1] == {"lost_pages": [1]}
+    assert value(there)["page"] == 3
+    assert not_there.is_error
+    assert "three.pdf: not found on the pages that can be read; lost: 1" in not_there.content[0].text
 
 
 def test_the_pixels_tell_one_wrong_digit(tmp_path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import SequenceMatcher
 from functools import lru_cache, wraps
 from io import BytesIO
@@ -75,25 +76,26 @@ class Library:
 
     def count(self, name: str) -> int:
         """Return the number of pages of a file. Raises InputError for more than MAX_PAGES."""
-        with Source(self.find_file(name)) as source:
+        path = self.find_file(name)
+        with _renamed(path, name), Source(path) as source:
             return len(source.numbers(None, MAX_PAGES))
 
     def page(self, name: str, number: int) -> Page:
         """Return a page as it was read, boxes scaled to PICTURE_DPI. Raises InputError for a page that is lost."""
         path = self.find_file(name)
-        with self._lock:
+        with _renamed(path, name), self._lock:
             page = self._read(path, path.stat().st_mtime_ns, number)
-        if page.error:
-            raise InputError(page.error.replace(str(path), name))
+            if page.error:
+                raise InputError(page.error)
         return page
 
-    def pages(self, name: str) -> Iterator[Page]:
-        """Yield the pages that can be read."""
+    def pages(self, name: str, lost: list[int]) -> Iterator[Page]:
+        """Yield the pages that can be read; the numbers of the others are added to `lost`."""
         for number in range(1, self.count(name) + 1):
             try:
                 yield self.page(name, number)
             except InputError:
-                continue
+                lost.append(number)
 
     def _read_page(self, path: Path, changed: int, number: int) -> Page:
         with Source(path) as source:
@@ -101,7 +103,8 @@ class Library:
 
     def picture(self, name: str, number: int) -> Any:
         """Return the picture of a page in colour, upright or not as it lies in the file."""
-        with Source(self.find_file(name)) as source:
+        path = self.find_file(name)
+        with _renamed(path, name), Source(path) as source:
             return source.image(number, PICTURE_DPI, colour=True)[0]
 
     def odds(self, name: str, page: Page, lines: list[Line], text: str) -> list[CharacterOdds] | None:
@@ -116,6 +119,16 @@ class Library:
         """Return the text layer of a PDF's page; None for images and pages without one."""
         with Source(self.find_file(name)) as source:
             return (source.pdf.text(number) or None) if source.pdf else None
+
+
+@contextmanager
+def _renamed(path: Path, name: str) -> Iterator[None]:
+    """Call a file by the name that was asked for, in errors."""
+    try:
+        yield
+    except InputError as error:
+        reason = str(error).replace(str(path), name)
+        raise InputError(reason if name in reason else f"{name}: {reason}") from None
 
 
 def create_mcp(reader: AnyReader, roots: Sequence[str | Path]) -> MCPServer:
@@ -151,13 +164,15 @@ def open_document(library: Library, path: str) -> dict[str, Any]:
 
 
 def outline(library: Library, path: str) -> list[dict[str, Any]]:
-    """List the headings of a document with level, page and box."""
-    return [
+    """List the headings of a document with level, page and box. Pages that cannot be read end the list: `lost_pages`."""
+    lost: list[int] = []
+    found: list[dict[str, Any]] = [
         {"text": block.text, "level": block.level, "page": page.number, "box": _scale_box(block.box, page)}
-        for page in library.pages(path)
+        for page in library.pages(path, lost)
         for block in page.blocks
         if block.kind == "heading"
     ]
+    return [*found, *([{"lost_pages": lost}] if lost else [])]
 
 
 def read_one_page(library: Library, path: str, page: int) -> dict[str, Any]:
@@ -174,11 +189,16 @@ def read_one_page(library: Library, path: str, page: int) -> dict[str, Any]:
 def find(library: Library, path: str, text: str) -> list[dict[str, Any]]:
     """Find a text in a document, whatever its case, line breaks and quotation marks: the pages and boxes that hold it.
 
-    A hit that goes on in other blocks, also of the next page, lists them under `continued`.
+    A hit that goes on in other blocks, also of the next page, lists them under `continued`. Without a hit, pages that
+    cannot be read are an error, for they may hold the text.
     """
     if not plain_text(text):
         raise InputError("find: the text is empty")
-    return [_hit(passage) for passage in islice(find_text(library.pages(path), text), MAX_HITS)]
+    lost: list[int] = []
+    hits = [_hit(passage) for passage in islice(find_text(library.pages(path, lost), text), MAX_HITS)]
+    if lost and not hits:
+        raise InputError(f"{path}: not found on the pages that can be read; lost: {', '.join(map(str, lost))}")
+    return hits
 
 
 def _hit(passage: Passage) -> dict[str, Any]:
@@ -224,17 +244,21 @@ def verify(library: Library, path: str, page: int, box: list[float], text: str) 
     show best: near 0 where they show it; below -2 they do not confirm it. `wrong` lists the characters that cause
     it, with what is seen in their place. Both are null for a page that lies on its side.
     """
+    if not _plain(text):
+        raise InputError("verify: the text is empty")
     found = library.page(path, page)
+    by = PICTURE_DPI / found.dpi if found.dpi else 1.0
+    _check_box(box, found.width * by, found.height * by)
     inside = [line for line in found.lines if middle_within(_scale_box(line.box, found), box)]
     shown = " ".join(line.text for line in inside)
     given, read = _plain(text), _plain(shown)
     matcher = SequenceMatcher(None, given, read, autojunk=False)
     agreeing = sum(block.size for block in matcher.get_matching_blocks())
-    similarity = agreeing / len(given) if given else 0.0
-    odds = library.odds(path, found, inside, text) if given and inside else None
+    similarity = agreeing / len(given)
+    odds = library.odds(path, found, inside, text) if inside else None
     total = None if odds is None else sum(one.odds for one in odds)
     return {
-        "shows": bool(given) and (given in read or (similarity >= SAME and (total is None or total > CONFIRMED))),
+        "shows": given in read or (similarity >= SAME and (total is None or total > CONFIRMED)),
         "similarity": round(similarity, 3),
         "confidence": round(sum(line.confidence for line in inside) / len(inside), 3) if inside else 0.0,
         "odds": None if total is None else round(total, 1),
@@ -261,6 +285,11 @@ def _scale_box(box: Box, page: Page) -> list[float]:
 
 def _cut(library: Library, path: str, page: int, box: list[float]) -> Any:
     picture = library.picture(path, page)
-    if len(box) != 4 or not (0 <= box[0] < box[2] <= picture.width + 1 and 0 <= box[1] < box[3] <= picture.height + 1):
-        raise InputError(f"box {box}: expected left, top, right, bottom within {picture.width}x{picture.height} px")
+    _check_box(box, picture.width, picture.height)
     return picture.crop((round(box[0]), round(box[1]), round(box[2]), round(box[3])))
+
+
+def _check_box(box: list[float], width: float, height: float) -> None:
+    """Raise an InputError for a box that is not left, top, right, bottom within a page."""
+    if len(box) != 4 or not (0 <= box[0] < box[2] <= width + 1 and 0 <= box[1] < box[3] <= height + 1):
+        raise InputError(f"box {box}: expected left, top, right, bottom within {width:.0f}x{height:.0f} px")
