@@ -96,6 +96,14 @@ def test_letters_of_a_font_are_trusted_where_most_are_confirmed_and_digits_where
     assert (by_claim["1"].trusted, by_claim["1"].weak, by_claim["1"].shown) == (False, False, "7")
 
 
+@pytest.mark.parametrize(("zero", "weak"), [("o", True), ("7", False)])
+def test_figures_of_a_font_with_old_style_figures_stay(zero: str, weak: bool) -> None:
+    """An old-style zero has the shape of an o; of such a font the other figures are no witnesses either."""
+    found = sightings("abcdefgh", "abcdefgh", 4) + sightings("0158", f"{zero}ns8", 4)
+    by_claim = {one.character: v for one, v in zip(found, judge_glyphs(found, ALPHABET), strict=True)}
+    assert [(by_claim[ch].trusted, by_claim[ch].weak) for ch in "015"] == [(weak, weak)] * 3
+
+
 def test_a_shift_tells_glyphs_that_were_seen_once() -> None:
     found = sightings("bcdefghijk", "abcdefghij", 4) + sightings("q", "x", 1)
     assert verdicts(found)["q"] == ("mixed", "q")  # the pixels contradict the shift

@@ -128,6 +128,23 @@ def test_alignment_finds_the_character_that_differs() -> None:
     assert wrong.seen == ["a", "b", "c"]
 
 
+def test_small_capitals_are_aligned_as_capitals() -> None:
+    """The head takes one of them for another capital; that alone counts, by its odds against the capital."""
+    alphabet = Alphabet(" abcduvABCDUV")
+    shown, unsure = "ABCDV", 4
+    path = np.full((15, 14), 0.001)
+    path[:, 0] = 0.987
+    for k, ch in enumerate(shown):
+        path[3 * k + 1] = 0.001
+        path[3 * k + 1, alphabet.index[ch]] = 0.987
+    path[3 * unsure + 1, [alphabet.index["V"], alphabet.index["U"]]] = 0.7, 0.29
+    places = np.array([[3 * k, 3 * k + 2] for k in range(5)])
+    small, mixed = align([path, path], ["abcdu", "abCDU"], [places, places], alphabet)
+    assert small.odds == pytest.approx([0, 0, 0, 0, np.log(0.29 / 0.7)], abs=0.1)
+    assert small.seen == [""] * 5
+    assert mixed.odds[0] < -4  # two letters of a line that are shown as capitals do not make small capitals
+
+
 def test_a_line_is_aligned_alike_alone_and_beside_others() -> None:
     alphabet, rng = Alphabet(" abc"), np.random.default_rng(5)
     texts = ["".join(rng.choice(list("abc"), n)) for n in (1, 4, 9, 9, 2, 7, 12, 3, 5, 6, 20)]

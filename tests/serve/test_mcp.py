@@ -151,7 +151,9 @@ def test_verify_refuses_boxes_and_texts_that_say_nothing(root, box) -> None:
 def test_errors_name_the_file_that_was_asked_for(root) -> None:
     (root / "bad.pdf").write_bytes(b"%PDF-1.4 nothing")
     broken, missing = ask(root, ("open", {"path": "bad.pdf"}), ("read_page", {"path": "three.pdf", "page": 9}))
-    assert broken.content[0].text.startswith("Error executing tool open: bad.pdf: ") or broken.content[0].text.startswith("bad.pdf: ")
+    assert broken.content[0].text.startswith("Error executing tool open: bad.pdf: ") or broken.content[
+        0
+    ].text.startswith("bad.pdf: ")
     assert str(root) not in broken.content[0].text
     assert "three.pdf: there is no page 9; the file has 3" in missing.content[0].text
 

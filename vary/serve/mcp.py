@@ -164,7 +164,7 @@ def open_document(library: Library, path: str) -> dict[str, Any]:
 
 
 def outline(library: Library, path: str) -> list[dict[str, Any]]:
-    """List the headings of a document with level, page and box. Pages that cannot be read end the list: `lost_pages`."""
+    """List the headings of a document with level, page and box, and at the end `lost_pages`, which cannot be read."""
     lost: list[int] = []
     found: list[dict[str, Any]] = [
         {"text": block.text, "level": block.level, "page": page.number, "box": _scale_box(block.box, page)}

@@ -42,6 +42,7 @@ LOOKALIKES = (
 SAME = ("'’‘`´", '"“”', "-–—−‐", "*∗", "•·", "~∼", "×x", "µμ")  # drawn alike: no difference to the eye
 SHAKY = "→←§¶†‡"  # the head spells them, but often as something else
 DIFFERS = -2.0  # log-odds of a character from which what the pixels spell is looked up
+CAPITALS = 3  # contradicted letters of a line that are shown as capitals: it has small capitals
 OUT_OF_PLACE = -6.0  # nats for a frame outside of the character's box
 TOGETHER, MOST_VALUES = 8, 1_000_000  # lines whose paths are sought at once, and frames times states of them
 
@@ -101,7 +102,7 @@ class Alphabet:
 def align(
     paths: Sequence[np.ndarray], texts: Sequence[str], places: Sequence[np.ndarray], alphabet: Alphabet
 ) -> list[Aligned]:
-    """Align texts without spaces to their paths.
+    """Align texts without spaces to their paths. Small capitals, which are drawn as capitals, are aligned as such.
 
     Args:
         paths: probabilities (T, A) along each line.
@@ -119,7 +120,24 @@ def align(
         gain = log[np.arange(len(path)), states[k]] - np.log(np.maximum(path.max(1), FLOOR))
         odds = np.minimum(np.bincount(_owners(states[k], len(texts[k])), gain, len(texts[k])), 0.0)
         found[k] = Aligned(odds, _seen(path, best, places[k], alphabet.alphabet, odds))
+    small = [k for k in known if _shows_capitals(texts[k], found[k])]
+    if small:
+        capitals = ["".join(_capital(ch) for ch in texts[k]) for k in small]
+        again = align([paths[k] for k in small], capitals, [places[k] for k in small], alphabet)
+        for k, text, one in zip(small, capitals, again, strict=True):
+            found[k] = Aligned(one.odds, ["" if a == b else a for a, b in zip(one.seen, text, strict=True)])
     return found
+
+
+def _capital(ch: str) -> str:
+    return ch.upper() if len(ch.upper()) == 1 else ch
+
+
+def _shows_capitals(text: str, aligned: Aligned) -> bool:
+    """Return whether most characters that the pixels contradict are shown as their capitals."""
+    against = [(ch, seen) for ch, odds, seen in zip(text, aligned.odds, aligned.seen, strict=True) if odds < DIFFERS]
+    shown = sum(ch != seen == _capital(ch) for ch, seen in against)
+    return shown >= CAPITALS and 2 * shown > len(against)
 
 
 def _without_space(path_TA: np.ndarray, alphabet: Alphabet) -> np.ndarray:

@@ -38,6 +38,7 @@ SAME_SHAPE = 0.04, 0.2  # em, and points: PDFium rounds boxes to 0.1 pt
 OVERLAP = 0.25  # of the width of a character, from which two stand in each other's way
 INVISIBLE = (3, 7)  # text rendering modes
 POINTS = 72.0
+LOW_FIGURES = {"0": "oO", "1": "iıI"}  # what old-style figures are seen as
 RAISED = frozenset("°º˚ª'\"’‘“”′″`´^*²³¹")  # small raised signs, which the head takes for one another
 CURRENCIES = {"£": "EeFfLlt", "€": "CcEe", "¥": "Yy", "¢": "c"}  # signs, and letters that the head takes them for
 
@@ -74,7 +75,8 @@ class GlyphVerdict:
         shown: The character that it draws, of a `false` one.
         count: Number of sightings.
         trusted: Most letters of its font are confirmed, or nearly all glyphs if it is none: `TRUST`.
-        weak: No sighting contradicts it strongly, or it is the one letter of its font that a few sightings contradict.
+        weak: No sighting contradicts it strongly, or it is the one letter of its font that a few sightings contradict,
+            or a figure of a font with old-style figures.
         lying: Most glyphs of its font are contradicted.
     """
 
@@ -178,6 +180,9 @@ def judge_glyphs(sightings: Sequence[Sighting], alphabet: Alphabet) -> list[Glyp
     for glyph in glyphs:
         _vote(glyph, alphabet)
     trusted, lying, with_one_slip = _judge_fonts(glyphs)
+    with_low_figures = {glyph.font for glyph in glyphs if _is_low_figure(glyph)} & {
+        font for font, own in trusted if own
+    }
     for font in lying:
         own = [glyph for glyph in glyphs if glyph.font == font]
         for glyph in own:
@@ -189,8 +194,9 @@ def judge_glyphs(sightings: Sequence[Sighting], alphabet: Alphabet) -> list[Glyp
         known = glyph.kind, glyph.shown or glyph.character, len(glyph.sightings)
         is_letter = glyph.character.isalpha()
         slip = is_letter and glyph.font in with_one_slip and len(glyph.sightings) < OFTEN
-        weak = slip or all(s.odds > STRONG for s in glyph.sightings)
-        trust = (glyph.font, is_letter) in trusted
+        low = glyph.character.isdigit() and glyph.font in with_low_figures
+        weak = slip or low or all(s.odds > STRONG for s in glyph.sightings)
+        trust = low or (glyph.font, is_letter) in trusted
         verdict = GlyphVerdict(*known, trust, glyph.font in lying, weak)
         for k in group:
             found[k] = verdict
@@ -235,6 +241,12 @@ def _vote(glyph: _Glyph, alphabet: Alphabet) -> None:
         glyph.shown, glyph.strength = (shown, count) if glyph.kind == "false" else ("", 0)
     elif contradicted:
         glyph.kind = "mixed"
+
+
+def _is_low_figure(glyph: _Glyph) -> bool:
+    """Return whether a glyph is a zero or a one as high as small letters, which is seen as an o or an i."""
+    letters = LOW_FIGURES.get(glyph.character, "")
+    return 2 * sum(s.seen in letters for s in glyph.sightings if s.seen) > len(glyph.sightings)
 
 
 def _is_foreign(character: str, seen: str, alphabet: Alphabet) -> bool:
