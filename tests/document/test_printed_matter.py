@@ -204,6 +204,16 @@ def test_rules_of_tables_notes_and_underlined_words_are_no_blanks() -> None:
     assert not list(rest.fields)
 
 
+def test_pieces_of_the_rules_of_a_table_are_no_blanks() -> None:
+    """Pixels show the rules between rows whole, and once more from the end of a descender on."""
+    lines = [line("Virtual directory", 20, 60 + 20 * k) for k in range(3)]
+    pieces = [(170.0, 73.0 + 20 * k, 400.0, 74.0 + 20 * k) for k in range(3)]
+    rules = [*pieces, *((10.0, 73.0 + 20 * k, 402.0, 75.0 + 20 * k) for k in range(3))]
+    found, rest = find_drawn_fields(lines, Evidence(rules=rules), 16.0)
+    assert [one.text for one in found] == ["Virtual directory"] * 3
+    assert rest.rules == rules
+
+
 def test_three_lines_far_below_three_others_are_no_columns_beside_them() -> None:
     high, low = (
         ["Rowan Nagar, 560 091", "Karnal", "Phone: 5550109988"],

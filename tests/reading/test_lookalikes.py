@@ -55,7 +55,7 @@ def test_few_words_begin_with_a_capital_i_and_a_vowel(sure, expected) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["10 l", "CO2", "v1.0", "11th", "Q1", "llama", "I am", "1L", "A10", "IV", "O no", "IL-10", "lo0"],
+    ["10 l", "ssh -l host", "CO2", "v1.0", "11th", "Q1", "llama", "I am", "1L", "A10", "IV", "O no", "IL-10", "lo0"],
 )
 def test_what_is_no_word_and_no_number_stays(text) -> None:
     assert spell_by_neighbours([line_of(text, UNSURE)])[0].text == text

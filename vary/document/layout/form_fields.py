@@ -292,7 +292,10 @@ def _is_level(line: TextLine, box: Box) -> bool:
 
 
 def _blanks(lines: Sequence[TextLine], rules: Sequence[Box], em: float) -> list[tuple[int, Box]]:
-    """Return the level rules at the foot of a text on their left, with nothing above them; each with that line."""
+    """Return the level rules at the foot of a text on their left, with nothing above them; each with that line.
+
+    A part of a longer rule is none: pixels show the rules of a table in pieces.
+    """
     found = []
     for rule in rules:
         x0, y0, x1, y1 = rule
@@ -301,7 +304,8 @@ def _blanks(lines: Sequence[TextLine], rules: Sequence[Box], em: float) -> list[
         near = [(x0 - line.box[2], k) for k, line in enumerate(lines) if _is_label(line, rule)]
         above = (x0, y0 - WRITE_EM * em, x1, y1)
         free = not any(_touches(line.box, above, -0.2 * em) for line in lines)
-        joined = any(abs(other[1] - y0) < 0.2 * em and 0 <= x0 - other[2] + 2 < 4 for other in rules if other != rule)
+        level = [other for other in rules if other != rule and abs(other[1] - y0) < 0.2 * em]
+        joined = any(other[0] < x0 and other[2] > x0 - 2 for other in level)
         below = (x0, y1 + 1, x0 + WRITE_EM * em, y1 + WRITE_EM * em)  # a note or a table begins here
         headed = any(_touches(line.box, below, 0.0) and line.box[0] > x0 - 0.5 * em for line in lines)
         if near and free and not joined and not headed:

@@ -47,7 +47,7 @@ RULES = tuple(
         (rf"(?<={LARGE}{{2}}){SMALL}", 2.5),  # a small letter after capitals
         (r"(?<!\w)l(?=[bcdfgkmnpqrstvwxz])", 3.0),  # no word begins so
         (rf"(?<!\w)I(?=[aeou]{SMALL})", 2.5),  # few words begin so, such as Iowa; many begin with l and a vowel
-        (r"(?<![\w'’])l(?![\w'’])", 2.0),  # no word, but a unit behind a number
+        (r"(?<![\w'’–−-])l(?![\w'’])", 2.0),  # no word, but a unit behind a number and an option (`ls -l`)
         (r"lll", 3.0),
         (r"(?<![\w'’])ll(?!\w)", 2.0),
         (rf"(?<=[$€£+#]){LETTER}", 2.0),
