@@ -53,7 +53,11 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
         "python benchmarks/read.py refman.pdf --pages 1-500 --workers 2",
     ),
     "styles": ("python benchmarks/styles.py",),
-    "serve": ("python benchmarks/serve.py", "python benchmarks/serve.py --inside 64"),
+    "serve": (
+        "python benchmarks/serve.py",
+        "python benchmarks/serve.py --inside 64",
+        "python benchmarks/serve.py --model vary-nano -n 300",
+    ),
     "train": ("python benchmarks/train.py vary-nano --batch 4 --tokens 512 --steps 2",),
     "encoder": (
         "python benchmarks/encoder.py --repeats 3 --passes forward",

@@ -9,7 +9,7 @@ from tests.pdfs import pdf_of, show
 from vary.document.lines import TextLine
 from vary.reading.loader import load_reader
 from vary.reading.pages import read_document
-from vary.reading.spelling.bold import find_bold
+from vary.reading.spelling.bold import find_bold, mark_bold
 
 WORDS = "the ferry leaves the harbour at noon and carries oil and flour to the island before the second bell rings"
 
@@ -58,3 +58,11 @@ def test_wide_strokes_are_bold_where_most_lines_have_narrower_ones(strokes, bold
 
 def test_a_rule_below_words_does_not_make_them_bold() -> None:
     assert not find_bold(*drawn([2, 2, 2, 2], rule=True)).any()
+
+
+@pytest.mark.parametrize("typewritten", [True, False])
+def test_typewriter_type_is_not_compared(typewritten) -> None:
+    lines, page = drawn([3, 2, 2, 2])
+    lines[0].styles = np.full((40, 1), typewritten)
+    _, names = mark_bold(lines, page, ("mono",))
+    assert ("bold" in names) is not typewritten

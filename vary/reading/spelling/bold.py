@@ -1,6 +1,6 @@
 """Find lines in bold type by the width of their strokes, which the reading head does not tell.
 
-Strokes are compared with those of other lines of about the same size on the page.
+Strokes are compared with those of other lines of about the same size on the page. Typewriter lines are not compared.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def mark_bold(
         pixels: (H, W) uint8, the page.
         names: Of the columns of `TextLine.styles`.
     """
-    bold = find_bold(lines, pixels) if "bold" not in names else np.zeros(len(lines), bool)
+    bold = np.zeros(len(lines), bool)
+    if "bold" not in names:
+        compared = [k for k, line in enumerate(lines) if not _is_typewritten(line, names)]
+        bold[compared] = find_bold([lines[k] for k in compared], pixels)
     if not bold.any():
         return list(lines), names
     all_names = STYLES + MATH
@@ -60,6 +63,11 @@ def find_bold(lines: Sequence[TextLine], pixels: np.ndarray) -> np.ndarray:
     bold, total = shares >= BOLD, counts[shares > 0].sum()
     unsure = counts[(shares >= UNSURE) & ~bold].sum()
     return bold & (unsure <= FEW_UNSURE * total) & (counts[bold].sum() <= MOST * total)
+
+
+def _is_typewritten(line: TextLine, names: tuple[str, ...]) -> bool:
+    column = names.index("mono") if "mono" in names else -1
+    return line.styles is not None and 0 <= column < line.styles.shape[1] and bool(line.styles[:, column].all())
 
 
 def _is_measured(line: TextLine) -> bool:
