@@ -204,6 +204,12 @@ def test_rules_of_tables_notes_and_underlined_words_are_no_blanks() -> None:
     assert not list(rest.fields)
 
 
+def test_a_square_that_is_a_field_of_the_form_is_one_checkbox() -> None:
+    evidence = Evidence(rules=square(10, 150), fields=[("checkbox", (11.0, 151.0, 20.0, 160.0), True)])
+    _, rest = find_drawn_fields([line("Rowing", 30, 150)], evidence, 16.0)
+    assert [ticked for _, _, ticked in rest.fields] == [True]
+
+
 def test_pieces_of_the_rules_of_a_table_are_no_blanks() -> None:
     """Pixels show the rules between rows whole, and once more from the end of a descender on."""
     lines = [line("Virtual directory", 20, 60 + 20 * k) for k in range(3)]

@@ -49,7 +49,7 @@ def refused(source: bytes | Path, match: str) -> None:
 def test_empty_file(tmp_path) -> None:
     path = tmp_path / "empty.png"
     path.write_bytes(b"")
-    refused(path, r"empty\.png: not an image; allowed: PNG")
+    refused(path, r"empty\.png: the file is empty")
 
 
 def test_html_named_png(tmp_path) -> None:

@@ -63,7 +63,7 @@ def test_weights_lean_to_the_nearer_row() -> None:
 def test_mixing_two_rows_that_agree_changes_nothing() -> None:
     row = np.random.default_rng(0).dirichlet(np.ones(5), 7)
     mixed = mix_rows(dense(np.stack([row, row])), np.full(7, 8.0), np.arange(7), 8.0)
-    np.testing.assert_allclose(mixed, row, rtol=1e-6)
+    np.testing.assert_allclose(mixed, row, rtol=3e-4)  # a field keeps 11 bits of a probability
 
 
 def test_training_and_reading_mix_rows_alike() -> None:
@@ -72,7 +72,7 @@ def test_training_and_reading_mix_rows_alike() -> None:
     upper, lower, share = (v.numpy() for v in path_weights(torch.from_numpy(y), 8.0, len(probs)))
     t = np.arange(len(y))
     expected = (1 - share)[:, None] * probs[upper, t] + share[:, None] * probs[lower, t]
-    np.testing.assert_allclose(mix_rows(dense(probs), y, t, 8.0), expected, rtol=1e-6)
+    np.testing.assert_allclose(mix_rows(dense(probs), y, t, 8.0), expected, rtol=3e-4)  # it keeps 11 bits
 
 
 def test_best_path_collapses_and_keeps_doubles() -> None:

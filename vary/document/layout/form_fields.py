@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...io.box import Box, middle_within, union
+from ...io.box import Box, middle_within, touch, union
 from ..elements import SOURCES
 from ..evidence import Evidence
 from ..lines import TextLine, split_box
@@ -241,7 +241,8 @@ def find_drawn_fields(lines: Sequence[TextLine], evidence: Evidence, em: float) 
         evidence: drawn objects of the page.
         em: size of the page's text, px.
     """
-    squares = _squares(lines, evidence.rules, em)
+    known = [box for _, box, _ in evidence.fields]  # of the file's own form, whose squares are drawn as well
+    squares = [one for one in _squares(lines, evidence.rules, em) if not any(touch(one[0], box) for box in known)]
     used = {rule for _, _, sides in squares for rule in sides}
     rules = [rule for rule in evidence.rules if rule not in used]
     blanks = _blanks(lines, rules, em)
