@@ -74,10 +74,16 @@ class Library:
     def _root_of(self, path: Path) -> Path | None:
         return next((root for root in self.roots if path.is_relative_to(root)), None)
 
-    def count(self, name: str) -> int:
-        """Return the number of pages of a file. Raises InputError for more than MAX_PAGES."""
+    @contextmanager
+    def _open(self, name: str) -> Iterator[Source]:
+        """Open a file; errors call it by the name that was asked for."""
         path = self.find_file(name)
         with _renamed(path, name), Source(path) as source:
+            yield source
+
+    def count(self, name: str) -> int:
+        """Return the number of pages of a file. Raises InputError for more than MAX_PAGES."""
+        with self._open(name) as source:
             return len(source.numbers(None, MAX_PAGES))
 
     def page(self, name: str, number: int) -> Page:
@@ -103,21 +109,20 @@ class Library:
 
     def picture(self, name: str, number: int) -> Any:
         """Return the picture of a page in colour, upright or not as it lies in the file."""
-        path = self.find_file(name)
-        with _renamed(path, name), Source(path) as source:
+        with self._open(name) as source:
             return source.image(number, PICTURE_DPI, colour=True)[0]
 
     def odds(self, name: str, page: Page, lines: list[Line], text: str) -> list[CharacterOdds] | None:
         """Return the odds of a text on lines of a page, by the pixels; None where they cannot be compared."""
         if not isinstance(self.reader, Reader) or page.rotation or abs(page.skew) > 0.5:
             return None
-        with Source(self.find_file(name)) as source, self._lock:
+        with self._open(name) as source, self._lock:
             image, _ = source.image(page.number, page.dpi or PICTURE_DPI)
             return character_odds(self.reader, image, lines, text)
 
     def layer_text(self, name: str, number: int) -> str | None:
         """Return the text layer of a PDF's page; None for images and pages without one."""
-        with Source(self.find_file(name)) as source:
+        with self._open(name) as source:
             return (source.pdf.text(number) or None) if source.pdf else None
 
 
