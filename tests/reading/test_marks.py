@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from vary.document.elements import Page
+from vary.document.elements import Block, Line, Page
 from vary.models.hub import weights_dir
 from vary.reading.network import load_network
 from vary.reading.pages import read_document
@@ -63,6 +65,17 @@ def test_words_with_marks_that_were_not_read_are_named(tmp_path, nano, face) -> 
 @pytest.mark.parametrize("noise", [0, 60])
 def test_letters_of_the_alphabet_and_specks_are_not_named(tmp_path, nano, text, noise) -> None:
     assert read(text, tmp_path, nano, noise=noise).unread_marks == []
+
+
+@pytest.mark.parametrize(("confidence", "taken"), [(0.6, False), (0.999, True)])
+def test_more_letters_are_taken_when_they_are_surer(tmp_path, nano, confidence, taken) -> None:
+    """Noise has marks, too: it is no Polish because a network with Polish letters reads it as badly."""
+    line = Line("Nad", (0, 0, 9, 9), confidence, [(0, 0, 3, 9)] * 3, [confidence] * 3)
+    other = Page(1, "ok", 700, 180, blocks=[Block([line], line.box)])
+    reader = Reader(nano.network, "nano", more_letters=lambda: nano.network)
+    reader.with_more_letters = SimpleNamespace(read=lambda *_: other)
+    page = read(POLISH, tmp_path, reader)
+    assert ([line.text for line in page.lines] == ["Nad"]) == taken
 
 
 def test_the_marks_are_in_the_json(tmp_path, nano) -> None:

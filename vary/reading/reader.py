@@ -72,6 +72,7 @@ SMALL_TYPE = 10.0  # px per em below which lines are read again, enlarged
 FINER = (2.0, 4.0, 8.0, 16.0)  # multiples of a page's scale at which smaller type is sought, up to its own pixels
 SEAM = 4  # px: a line so near to the edge of a band counts for both, and its echo is dropped
 MIN_ALTERNATIVES = 0.02  # per character of a page; with fewer, rescoring gains next to nothing (docs/results.md)
+SURER = 0.01  # by which more letters must raise the mean confidence of a page with marks that were not read
 MAX_STRIP_EM = 26  # px; a strip holds no larger type, and the decoder has not seen any
 
 
@@ -195,8 +196,7 @@ class Reader:
         Raises:
             InputError: the page is too large.
         """
-        if image.width * image.height * scale**2 > 1.05 * MAX_READ_PIXELS:
-            raise InputError(f"page of {image.width}x{image.height} px at scale {scale:.2f}: too large to be read")
+        _check_size(image, scale)
         measured = self._measured
         if self._more_letters and measured[0] is image and has_accents(measured[1].text, MANY):
             return self.with_more_letters.read(image, scale, fields)
@@ -227,8 +227,9 @@ class Reader:
         insert_turned(blocks, turned)
         page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks, formulas=formulas)
         page.unread_marks = find_unread_marks(texts, fitted.pixels, fitted.scale)
-        if page.unread_marks and self._more_letters:
-            return self.with_more_letters.read(image, scale, fields)
+        more = self.with_more_letters if page.unread_marks and self._more_letters else None
+        if more and _is_surer(other := more.read(image, scale, fields), page):  # noise looks like marks, too
+            return other
         kept = {id(line) for line in texts}
         page.rejected = [to_rejected(line, fitted.scale) for line in lines if id(line) not in kept]
         if not complete:
@@ -371,6 +372,15 @@ class Reader:
             if text.strip() and text != lines[k].text:
                 lines[k] = with_text(lines[k], text.strip(), "decoder")
         return lines
+
+
+def _check_size(image: Image.Image, scale: float) -> None:
+    if image.width * image.height * scale**2 > 1.05 * MAX_READ_PIXELS:
+        raise InputError(f"page of {image.width}x{image.height} px at scale {scale:.2f}: too large to be read")
+
+
+def _is_surer(page: Page, than: Page) -> bool:
+    return (page.confidence or 0.0) > (than.confidence or 0.0) + SURER
 
 
 def to_rejected(line: TextLine, scale: float) -> RejectedText:
