@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -176,15 +178,19 @@ def test_thread_limits_are_respected(monkeypatch) -> None:
     assert 1 <= thread_count() <= 4
 
 
-def test_what_needs_torch_says_so() -> None:
-    code = """
+def test_the_decoder_needs_torch_without_its_files_alone(tmp_path) -> None:
+    shutil.copytree(weights_dir("vary-nano"), tmp_path / "bare", ignore=shutil.ignore_patterns("lines_*.onnx"))
+    code = f"""
 import sys
 for name in ("torch", "transformers"):
     sys.modules[name] = None
 from vary.cli import main
+from vary.reading.loader import load_reader
 sys.stderr = sys.stdout
-print(main(["read", "examples/page.png", "--decoder"]))
+print(load_reader("vary-nano", decoder=True).line_scorer.window)
+print(main(["read", "examples/page.png", "--decoder", "--model", {str(tmp_path / "bare")!r}]))
 """
     printed = printed_by(code).splitlines()
+    assert printed[0] == "(4, 4)"
     assert "pip install 'vary[torch]'" in printed[-2]
     assert printed[-1] == "1"

@@ -11,6 +11,7 @@ from rapidfuzz.distance import Levenshtein
 from tests.models.test_reading_head import oracle
 from vary.document.alphabets import LATIN
 from vary.document.lines import FrameGrid, TextLine
+from vary.models.generate.strip_decoder import TorchLines
 from vary.reading.ctc import with_text
 from vary.reading.field import Field
 from vary.reading.loader import load_reader
@@ -70,17 +71,17 @@ def test_a_page_is_read_with_boxes_and_confidence(page_source, tiny_model) -> No
 class Once:
     """A stand-in for a decoder: counts how often it is asked for."""
 
-    def __init__(self, model):
-        self.model, self.loaded = model, 0
+    def __init__(self, scorer):
+        self.scorer, self.loaded = scorer, 0
 
     def __call__(self):
         self.loaded += 1
-        return self.model
+        return self.scorer
 
 
 def doubting(sample, tiny_model, weight: float, monkeypatch) -> tuple[Reader, Once]:
     """A reader that knows a sample by heart, but half takes each `e` for a `c`, and whose decoder likes `c`."""
-    reader, decoder = reader_of(tiny_model, "tiny"), Once(tiny_model)
+    reader, decoder = reader_of(tiny_model, "tiny"), Once(TorchLines(tiny_model))
     log_probs, geometry = oracle(sample)
     e, c = LATIN.index("e") + 1, LATIN.index("c") + 1
     probs = np.exp(log_probs)
@@ -94,15 +95,15 @@ def doubting(sample, tiny_model, weight: float, monkeypatch) -> tuple[Reader, On
         changed = [pair for pair in zip(own, other, strict=False) if pair[0] != pair[1]]
         return 9.0 * len(changed) if len(own) == len(other) and set(changed) == {("e", "c")} else -99.0
 
-    def liking(writer, images, rows):
-        texts = [[[writer.decode([t for _, t in s]) for s in spellings] for spellings in row.picks] for row in rows]
+    def liking(scorer, images, rows):
+        texts = [
+            [[scorer.characters.decode([t for _, t in s]) for s in spellings] for spellings in row.picks]
+            for row in rows
+        ]
         return [[[likes(own, other) for other in others] for own, *others in of_row] for of_row in texts]
 
     monkeypatch.setattr("vary.reading.verify.log_odds", liking)
-    monkeypatch.setattr(
-        "vary.reading.verify.strip_embeddings", lambda model, tokens, grid, strips: [tokens[0]] * len(strips)
-    )
-    monkeypatch.setattr(tiny_model, "append_posteriors", lambda tokens, logits: tokens)
+    monkeypatch.setattr("vary.reading.verify.connect_strips", lambda scorer, cells, strips: [cells[0]] * len(strips))
     return reader, decoder
 
 
@@ -149,7 +150,7 @@ def test_a_reader_without_decoder_says_so(tiny_model) -> None:
     reader = reader_of(tiny_model, "tiny")
     assert reader.decoder_weight == 0
     with pytest.raises(ValueError, match="tiny: this reader was made without its decoder"):
-        _ = reader.strip_decoder
+        _ = reader.line_scorer
 
 
 def test_blank_pages(reader) -> None:

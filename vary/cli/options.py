@@ -16,7 +16,7 @@ Language = Annotated[Literal["en", "zh"], Option(help="Language of the task's pr
 Folder = Annotated[str, Option("--model", metavar="DIR", help="A model folder, as `vary convert` writes it.")]
 MaxTokens = Annotated[int, Option(metavar="N", help="Longest answer, in tokens.")]
 NoRepeat = Annotated[int, Option(metavar="N", help="No run of N tokens may come twice; 0 allows it.")]
-Decoder = Annotated[bool, Option("--decoder", help="Rescore uncertain text with the decoder (needs PyTorch).")]
+Decoder = Annotated[bool, Option("--decoder", help="Rescore uncertain text with the decoder.")]
 Pixels = Annotated[bool, Option("--pixels", help="Read pixels alone, not the PDFs' own text.")]
 Workers = Annotated[int | None, Option(metavar="N", help="Number of processes.", show_default="one per core")]
 Ray = Annotated[str | None, Option(metavar="ADDRESS", help="Use a Ray cluster; `local` starts one here.")]

@@ -14,8 +14,10 @@ from typing import Any
 
 from ..io.errors import ConfigError, InputError
 
+WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "trunk.onnx"  # input `pixels` (1, C, H, W) float32, normalised; output `features` (1, D, rows, columns)
 FORMULA_FILES = ("formulas_begin.onnx", "formulas_next.onnx")  # see `generate/export_onnx.py`
+LINE_FILES = ("lines_connect.onnx", "lines_score.onnx")  # of the same module: the decoder that rescores lines
 GLYPH_FILE = "formulas_glyphs.onnx"  # of the same module: finds the glyphs of formulas in pixels
 MORE_LETTERS = "more_letters"  # folder in a model's folder: a reading network with more letters, see `train/export/`
 REGISTERING = {  # module of transformers -> module of ours that registers a class with it
@@ -44,6 +46,17 @@ def weights_dir(name: str) -> Path:
         return Path(name)
     known = sorted(p.name for p in shipped.parent.glob("*") if p.is_dir())
     raise InputError(f"no model {name!r}: neither a folder nor one of {', '.join(known) or 'none shipped'}")
+
+
+def safetensors_header(path: Path) -> tuple[bytes, int]:
+    """Return the header of a safetensors file, which tells the place of each tensor, and where the tensors begin.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return file.read(length), 8 + length
 
 
 def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:

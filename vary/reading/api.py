@@ -31,7 +31,7 @@ def load(
     Args:
         name: a shipped name (`vary-nano`) or a folder; `layer` for the text layers of PDFs alone, without a model.
         device: torch device, such as `cpu` or `cuda`.
-        decoder: rescore uncertain spans with the decoder. It needs PyTorch and doubles the time of a page with many
+        decoder: rescore uncertain spans with the decoder. It doubles the time of a page with many
             of them, for 3 to 16 percent fewer errors (docs/results.md).
         pixels: read pixels alone. By default the text layer of a PDF is the draft that the pixels check.
         formulas: write the formulas of PDFs with a text layer as LaTeX.

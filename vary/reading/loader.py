@@ -1,7 +1,7 @@
 """Load a page reader from a model's folder.
 
-A reader needs only the vocabulary that is read and the reading head. The decoder takes seconds to load and is loaded on
-first use; it needs PyTorch and transformers, which nothing else here imports unless the torch engine is chosen.
+A reader needs only the vocabulary that is read and the reading head. The decoder is loaded on first use. On a GPU, or
+in a folder without its ONNX files, it needs PyTorch and transformers, as the torch engine does; nothing else here does.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from ..io.errors import MissingExtra
 from ..io.memory import return_large_blocks
-from ..models.hub import FORMULA_FILES, GLYPH_FILE, MORE_LETTERS, weights_dir
+from ..models.hub import FORMULA_FILES, GLYPH_FILE, LINE_FILES, MORE_LETTERS, weights_dir
 from .engines.base import thread_count
 from .network import load_network
 from .reader import Reader
 
 if TYPE_CHECKING:
     from ..models.generate.formula_writer import StepModel
-    from ..models.modeling import VaryForConditionalGeneration
+    from ..models.generate.strips import LineScorer
     from .formulas.from_pixels import GlyphFinder
 
 
@@ -37,7 +37,7 @@ def load_reader(
     Args:
         name: shipped name or path of a folder.
         device: `cpu`, or a torch device.
-        decoder: rescore uncertain spans with the decoder, which needs PyTorch and transformers.
+        decoder: rescore uncertain spans with the decoder.
         engine: `openvino`, `onnx` or `torch`; None takes $VARY_ENGINE, or else the best one that is installed.
         threads: CPU threads of the network; None takes all cores, within $OMP_NUM_THREADS and $OMP_THREAD_LIMIT.
         pixels: read pixels alone, without the text layers of PDFs.
@@ -45,7 +45,8 @@ def load_reader(
     """
     return_large_blocks()
     folder = weights_dir(name)
-    if decoder:
+    exported = device == "cpu" and all((folder / name).is_file() for name in LINE_FILES)
+    if decoder and not exported:
         _require_torch("reading with the decoder")
     network = load_network(folder, engine, threads, device)
     writes = formulas and all((folder / name).is_file() for name in FORMULA_FILES)
@@ -53,7 +54,10 @@ def load_reader(
     glyphs = partial(_open_glyphs, folder, threads or thread_count()) if (folder / GLYPH_FILE).is_file() else None
     more = folder / MORE_LETTERS
     letters = partial(load_network, more, engine, threads, device) if more.is_dir() else None
-    reader = Reader(network, name, partial(_decoder, folder, device) if decoder else None, symbols, glyphs, letters)
+    scorer = (
+        partial(_open_lines, folder, threads or thread_count()) if exported else partial(_torch_lines, folder, device)
+    )
+    reader = Reader(network, name, scorer if decoder else None, symbols, glyphs, letters)
     reader.uses_layer = not pixels
     return reader
 
@@ -78,7 +82,14 @@ def _require_torch(what: str) -> None:
         raise MissingExtra(what, error.name or "torch", "torch") from None
 
 
-def _decoder(folder: Path, device: str) -> VaryForConditionalGeneration:
+def _open_lines(folder: Path, threads: int) -> LineScorer:
+    from .engines.lines import OnnxLines  # imports onnxruntime
+
+    return OnnxLines(folder, threads)
+
+
+def _torch_lines(folder: Path, device: str) -> LineScorer:
+    from ..models.generate.strip_decoder import TorchLines
     from ..models.modeling import load_model  # imports transformers, which takes seconds
 
-    return load_model(folder).to(device)
+    return TorchLines(load_model(folder).to(device))

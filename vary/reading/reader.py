@@ -57,12 +57,12 @@ from .spelling.bold import mark_bold
 from .spelling.marks import find_unread_marks
 from .spelling.more_letters import MANY, has_accents, needs_more_letters
 from .spelling.spell import spell_lines
+from .verify import rescore_lines
 
 if TYPE_CHECKING:
     from ..io.pdf_objects import FormField
     from ..models.generate.formula_writer import StepModel
-    from ..models.generate.strip_decoder import StripDecoder
-    from ..models.modeling import VaryForConditionalGeneration
+    from ..models.generate.strips import LineScorer
     from .formulas.from_pixels import FormulaReader, GlyphFinder
 
 EM_RANGE = (13.0, 19.5)  # px per em that are read unscaled; a page with other type is scaled to the model's em_px
@@ -87,7 +87,7 @@ class Reader:
     Args:
         network: pixels to class probabilities.
         name: of the model.
-        decoder: loads the whole model; called at the first page with many uncertain spans.
+        decoder: opens the decoder; called at the first page with many uncertain spans.
         formulas: opens the network that writes formulas as LaTeX; called at the first formula. None leaves formulas as
             they are.
         glyphs: opens the network that finds the glyphs of formulas in pixels. None writes those of text layers only.
@@ -100,7 +100,7 @@ class Reader:
         self,
         network: ReadingNetwork,
         name: str,
-        decoder: Callable[[], VaryForConditionalGeneration] | None = None,
+        decoder: Callable[[], LineScorer] | None = None,
         formulas: Callable[[], StepModel] | None = None,
         glyphs: Callable[[], GlyphFinder] | None = None,
         more_letters: Callable[[], ReadingNetwork] | None = None,
@@ -112,13 +112,11 @@ class Reader:
         self._measured: tuple[Image.Image | None, Measured] = None, Measured()
 
     @cached_property
-    def strip_decoder(self) -> StripDecoder:
+    def line_scorer(self) -> LineScorer:
         """The decoder, loaded on first use. Raises an InputError for a reader without one."""
         if self._decoder is None:
             raise InputError(f"{self.name}: this reader was made without its decoder")
-        from ..models.generate.strip_decoder import StripDecoder
-
-        return StripDecoder(self._decoder())
+        return self._decoder()
 
     @cached_property
     def symbols_decoder(self) -> StepModel:
@@ -365,9 +363,7 @@ class Reader:
         if sum(len(lines[k].alternatives) for k in sure) <= MIN_ALTERNATIVES * sum(len(lines[k].text) for k in sure):
             return lines
         doubtful = [k for k in sure if lines[k].alternatives and lines[k].em_px < MAX_STRIP_EM]
-        from .verify import rescore_lines
-
-        texts = rescore_lines(self.strip_decoder, [lines[k] for k in doubtful], field, self.decoder_weight)
+        texts = rescore_lines(self.line_scorer, [lines[k] for k in doubtful], field, self.decoder_weight)
         for k, text in zip(doubtful, texts, strict=True):
             if text.strip() and text != lines[k].text:
                 lines[k] = with_text(lines[k], text.strip(), "decoder")

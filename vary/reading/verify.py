@@ -7,6 +7,7 @@ spellings from CTC beam search; it never adds text of its own.
 
 Sources: OCR drafts verified in parallel (arXiv 2602.12957); tree attention as in SpecInfer (arXiv 2305.09781);
 rescoring as in hybrid CTC and attention (arXiv 1609.06773).
+Needs no PyTorch: the decoder is a `LineScorer`.
 Shapes: S lines, T tokens of the longest row (image, draft and branches), V tokens that can be written.
 """
 
@@ -16,14 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
 
 from ..document.lines import Alternative, TextLine
-from ..models.generate.strip_decoder import StripDecoder, strip_embeddings, strip_of
+from ..models.generate.strips import Characters, LineScorer, connect_strips, strip_of
 from .ctc import ASCENT_EM, DESCENT_EM, X_HEIGHT_EM
-from .engines.torch import number_format
 from .field import Field
 
 CONTEXT = 4  # characters of the draft after a span that are scored with each of its spellings
@@ -32,39 +30,43 @@ X_HEIGHT_OFFSET = (ASCENT_EM - DESCENT_EM - X_HEIGHT_EM) / 2  # from a line box'
 SHAPE_STEP = 64  # sizes are rounded up to it, because a CPU's matrix library caches a primitive for every new shape
 
 
-@torch.inference_mode()
-def rescore_lines(decoder: StripDecoder, lines: list[TextLine], field: Field, weight: float) -> list[str]:
+def rescore_lines(scorer: LineScorer, lines: list[TextLine], field: Field, weight: float) -> list[str]:
     """Return the texts of lines with the best spelling of every uncertain span.
 
     A line with letters that the decoder does not write stays as it is.
 
     Args:
-        decoder: the model's decoder.
+        scorer: the model's decoder.
         lines: with their `alternatives`.
         field: the head's output for the page, with its features.
         weight: factor of the decoder's log-odds; those of the head count once.
     """
-    model, device = decoder.model, decoder.model.device
     texts = [line.text for line in lines]
-    spelt = [k for k, line in enumerate(lines) if decoder.spells(_spellings(line))]
+    spelt = [k for k, line in enumerate(lines) if scorer.characters.spells(_spellings(line))]
     if not spelt:
         return texts
     strips = []
     for line in (lines[k] for k in spelt):
         x0, y0, x1, y1 = line.box
         middle = (y0 + y1) / 2 + X_HEIGHT_OFFSET * line.em_px
-        strips.append(strip_of(0, middle, middle, x0, x1, model.reading_vocabulary.stride, model.window))
-    if field.features_RKD is None:
-        raise ValueError("the field has no features for the decoder")
-    grid, dtype = field.features_RKD.shape[:2], number_format(device)
-    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        tokens = torch.from_numpy(field.features_RKD).flatten(0, 1)[None].to(device)
-        logits = torch.from_numpy(field.dense_log_probs())[None].to(device)
-        images = strip_embeddings(model, model.append_posteriors(tokens, logits), (grid[0], grid[1]), strips)
-        drafts, spans = [texts[k] for k in spelt], [lines[k].alternatives for k in spelt]
-        for k, text in zip(spelt, rescore(decoder, images, drafts, spans, weight), strict=True):
-            texts[k] = text
+        strips.append(strip_of(0, middle, middle, x0, x1, scorer.stride, scorer.window))
+    images = connect_strips(scorer, _cells(field, scorer.posteriors), strips)
+    drafts, spans = [texts[k] for k in spelt], [lines[k].alternatives for k in spelt]
+    for k, text in zip(spelt, rescore(scorer, images, drafts, spans, weight), strict=True):
+        texts[k] = text
     return texts
+
+
+def _cells(field: Field, posteriors: int) -> np.ndarray:
+    """Return what the decoder sees of each cell (R, K, D): features, and probabilities of the head's first classes."""
+    features_RKD = field.features_RKD
+    if features_RKD is None:
+        raise ValueError("the field has no features for the decoder")
+    if not posteriors:
+        return features_RKD
+    rows, columns = features_RKD.shape[:2]
+    probs_RTA = np.exp(field.dense_log_probs())[..., :posteriors]
+    return np.concatenate([features_RKD, probs_RTA.reshape(rows, columns, -1)], -1).astype(np.float32)
 
 
 def _spellings(line: TextLine) -> str:
@@ -72,10 +74,9 @@ def _spellings(line: TextLine) -> str:
     return line.text + "".join(text for span in line.alternatives for text, _ in span.others)
 
 
-@torch.inference_mode()
 def rescore(
-    decoder: StripDecoder,
-    images: list[Tensor],
+    scorer: LineScorer,
+    images: list[np.ndarray],
     drafts: list[str],
     alternatives: list[Sequence[Alternative]],
     weight: float,
@@ -83,17 +84,17 @@ def rescore(
     """Return the drafts with the best spelling of every uncertain span.
 
     Args:
-        decoder: the model's decoder.
+        scorer: the model's decoder.
         images: embeddings (M, E) of each strip.
         drafts: the head's text of each strip.
         alternatives: the uncertain spans of each draft, in order.
         weight: factor of the decoder's log-odds; those of the head count once.
     """
-    rows = [DraftTree.of(decoder, text, found) for text, found in zip(drafts, alternatives, strict=True)]
+    rows = [DraftTree.of(scorer.characters, text, found) for text, found in zip(drafts, alternatives, strict=True)]
     lengths = [len(image) + len(row.tokens) for image, row in zip(images, rows, strict=True)]
     texts = list(drafts)
     for some in _passes(lengths):
-        odds = log_odds(decoder, [images[k] for k in some], [rows[k] for k in some])
+        odds = log_odds(scorer, [images[k] for k in some], [rows[k] for k in some])
         for k, of_row in zip(some, odds, strict=True):
             texts[k] = _choose(drafts[k], alternatives[k], of_row, weight)
     return texts
@@ -136,15 +137,15 @@ class DraftTree:
     picks: list[list[list[tuple[int, int]]]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, decoder: StripDecoder, text: str, alternatives: Sequence[Alternative]) -> DraftTree:
+    def of(cls, characters: Characters, text: str, alternatives: Sequence[Alternative]) -> DraftTree:
         """Lay out a draft and its alternatives."""
-        ids = decoder.encode(text)
+        ids = characters.encode(text)
         row, numbers = cls(list(ids), list(range(len(ids))), [0] * len(ids), [len(ids)] * len(ids)), count(1)
-        whole = [*ids, decoder.ids["</s>"]]
+        whole = [*ids, characters.ids["</s>"]]
         for span in alternatives:
             context = whole[span.end : span.end + CONTEXT]
             own = list(enumerate(whole[span.start : span.end] + context, span.start - 1))
-            others = [[*decoder.encode(other), *context] for other, _ in span.others]
+            others = [[*characters.encode(other), *context] for other, _ in span.others]
             row.picks.append([own, *(row._branch(next(numbers), span.start, tokens) for tokens in others)])
         return row
 
@@ -158,31 +159,35 @@ class DraftTree:
         return list(zip([start - 1, *range(first, first + n)], tokens, strict=True))
 
 
-def log_odds(decoder: StripDecoder, images: list[Tensor], rows: list[DraftTree]) -> list[list[list[float]]]:
+def log_odds(scorer: LineScorer, images: list[np.ndarray], rows: list[DraftTree]) -> list[list[list[float]]]:
     """Return, for each row and span, the decoder's log-odds of every other spelling to the draft's."""
-    padded, mask, starts = decoder.batch(images, [row.tokens for row in rows])
-    size, device = -(-mask.shape[1] // SHAPE_STEP) * SHAPE_STEP, padded.device
-    padded = F.pad(padded, (0, 0, 0, size - padded.shape[1]))
-    order = torch.arange(size)
-    seen, places = torch.zeros(len(rows), 1, size, size, dtype=torch.bool), order.repeat(len(rows), 1)
-    for k, (row, start) in enumerate(zip(rows, starts, strict=True)):
+    starts = [len(image) + 2 for image in images]  # between two marks
+    longest = max(start + len(row.tokens) for start, row in zip(starts, rows, strict=True))
+    count, size = len(rows), -(-longest // SHAPE_STEP) * SHAPE_STEP
+    images_STE = np.zeros((count, size, images[0].shape[1]), np.float32)
+    ids_ST, is_image_ST = np.zeros((count, size), np.int64), np.zeros((count, size), bool)
+    order, ids = np.arange(size), scorer.characters.ids
+    seen_S1TT, places_ST = np.zeros((count, 1, size, size), bool), np.tile(order, (count, 1))
+    for k, (image, row, start) in enumerate(zip(images, rows, starts, strict=True)):
         n = start + len(row.tokens)
-        branch, reach = torch.tensor([0] * start + row.branches), torch.tensor([size] * start + row.reaches)
-        places[k, start:n] = start + torch.tensor(row.places, dtype=torch.long)
+        images_STE[k, 1 : start - 1], is_image_ST[k, 1 : start - 1] = image, True
+        ids_ST[k, 0], ids_ST[k, start - 1], ids_ST[k, start:n] = ids["<img>"], ids["</img>"], row.tokens
+        places_ST[k, start:n] = start + np.array(row.places, np.int64)
+        branch, reach = np.array([0] * start + row.branches), np.array([size] * start + row.reaches)
         draft = (branch == 0) & (order[:n] < reach[:, None] + start)
-        seen[k, 0, :n, :n] = (order[:n] <= order[:n, None]) & (draft | (branch == branch[:, None]))
-        seen[k, 0, n:, 0] = True  # padding must see something, or its softmax is NaN
-    hidden = decoder.model.language_model(
-        inputs_embeds=padded, attention_mask=seen.to(device), position_ids=places.to(device), use_cache=False
-    ).last_hidden_state.flatten(0, 1)
+        seen_S1TT[k, 0, :n, :n] = (order[:n] <= order[:n, None]) & (draft | (branch == branch[:, None]))
+        seen_S1TT[k, 0, n:, 0] = True  # padding must see something, or its softmax is NaN
     picked = [
         (k * size + start + before, token)
         for k, (row, start) in enumerate(zip(rows, starts, strict=True))
         for before, token in (pair for spellings in row.picks for pairs in spellings for pair in pairs)
     ]
     picked += [(0, 0)] * (-len(picked) % SHAPE_STEP)
-    before, token = torch.tensor(picked, device=device).T
-    log_probs = decoder.spell(hidden[before]).float().log_softmax(-1)
-    scores = iter(log_probs.gather(1, token[:, None])[:, 0].tolist())
+    before, token = np.array(picked).T
+    logits_PV = scorer.logits(images_STE, ids_ST, is_image_ST, seen_S1TT, places_ST, before)
+    logits_PV[:, scorer.characters.never_written] = -np.inf
+    top_P1 = logits_PV.max(1, keepdims=True)
+    totals_P = top_P1[:, 0] + np.log(np.exp(logits_PV - top_P1).sum(1))
+    scores = iter((logits_PV[np.arange(len(token)), token] - totals_P).tolist())
     sums = [[[sum(next(scores) for _ in pairs) for pairs in found] for found in row.picks] for row in rows]
     return [[[other - own for other in others] for own, *others in of_row] for of_row in sums]

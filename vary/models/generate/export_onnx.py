@@ -1,5 +1,7 @@
-"""Export a symbols decoder and a glyph head as ONNX files, so that readers without PyTorch write formulas.
+"""Export decoders and a glyph head as ONNX files, so that readers without PyTorch rescore lines and write formulas.
 
+`lines_connect.onnx` makes image tokens from the cells of lines; `lines_score.onnx` scores spellings behind them. Their
+weights stay in `model.safetensors`.
 `formulas_begin.onnx` encodes glyphs once; `formulas_next.onnx` scores one step and returns the longer cache.
 `formulas_glyphs.onnx` finds the glyphs in the features of a reading vocabulary.
 Weights are stored in float16 and computed in float32. Metadata names the glyphs, and the structure steps.
@@ -8,6 +10,7 @@ Shapes: as in `symbols_decoder` and `heads/glyphs`; L decoder layers, the two of
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,9 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..config import decoder_alphabet
 from ..heads.glyphs import GlyphHead
-from ..hub import FORMULA_FILES, GLYPH_FILE
+from ..hub import FORMULA_FILES, GLYPH_FILE, LINE_FILES, WEIGHTS_FILE, safetensors_header
+from ..modeling import VaryForConditionalGeneration
 from ..vocab.export_onnx import write_onnx
+from .strip_decoder import StripConnector, StripScorer, posterior_classes
 from .symbols_decoder import Memory, SymbolsDecoder
 
 LARGE = 1024  # weights from this count on are stored in float16
@@ -109,6 +115,35 @@ def export_glyphs(head: GlyphHead, folder: Path) -> Path:
     free = ({2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC},)
     write_onnx(path, _Glyphs(head), {"features": features}, names, free, LARGE, {"glyphs": head.glyphs})
     return path
+
+
+def export_lines(model: VaryForConditionalGeneration, folder: Path) -> list[Path]:
+    """Write the two files with which a reader rescores lines into the folder that a model was saved in; returns them.
+
+    Raises:
+        ImportError: onnx or onnxscript is not installed.
+    """
+    (rows, columns), free = model.window, torch.export.Dim.DYNAMIC
+    width = model.reading_vocabulary.width + model.head.frame_grid.frames * posterior_classes(model)
+    about = {
+        "characters": decoder_alphabet(model.config.reading), "window": json.dumps(model.window),
+        "stride": json.dumps(model.reading_vocabulary.stride), "posteriors": str(posterior_classes(model)),
+        "stored": hashlib.sha256(safetensors_header(folder / WEIGHTS_FILE)[0]).hexdigest(),
+    }  # fmt: skip
+    paths = [folder / name for name in LINE_FILES]
+    cells = {"cells": torch.zeros(2, 2 * rows, 8 * columns, width)}
+    sizes = {0: free, 1: rows * torch.export.Dim("rows", min=1), 2: columns * torch.export.Dim("columns", min=1)}
+    write_onnx(paths[0], StripConnector(model), cells, ["embeddings"], (sizes,), LARGE, about, stored=True)
+    count, longest = 3, 40
+    line = {
+        "images": torch.zeros(count, longest, model.config.text_config.hidden_size),
+        "ids": torch.zeros(count, longest, dtype=torch.long), "is_image": torch.zeros(count, longest, dtype=torch.bool),
+        "seen": torch.ones(count, 1, longest, longest, dtype=torch.bool),
+        "places": torch.arange(longest).repeat(count, 1), "picked": torch.arange(17),
+    }  # fmt: skip
+    free_line = _free_sizes(line, {count, longest, len(line["picked"])})
+    write_onnx(paths[1], StripScorer(model), line, ["logits"], free_line, LARGE, about, stored=True)
+    return paths
 
 
 def _free_sizes(inputs: dict[str, Tensor], sizes: set[int]) -> tuple[dict[int, Any], ...]:

@@ -1,70 +1,25 @@
-"""Strips: windows of a page's token grid that hold one or more text lines, and the decoder that reads them.
+"""The decoder of strips as a PyTorch module, for training, for GPUs and for models without exported files.
 
-The vocabulary encodes the page once; the decoder gets windows of its tokens instead of the whole page. A strip is
-`STRIP_ROWS` rows high per line (32 px for the nano vocabulary).
-
-Shapes: B batch, R rows, K columns, D width, S strips, h w rows and columns of a strip, M image tokens of a strip,
-E embedding width of the language model, T tokens of the longest row, V size of the token vocabulary.
+What strips are, and the shapes: see `strips`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...io.errors import InputError
-from ...markup.prompts import character_vocabulary
 from ..config import decoder_alphabet
+from .strips import Characters, Strip, by_height
 
 if TYPE_CHECKING:
     from ..modeling import VaryForConditionalGeneration
 
-STRIP_ROWS = 4
-WIDTH_STEP = 32  # cells; widths are rounded up, because a CPU's matrix library caches a primitive for every new shape
 IGNORED = -100
-
-
-@dataclass(frozen=True)
-class Strip:
-    """Rows [top, top + height) and columns [left, left + width) of image `item`; may reach outside the grid."""
-
-    item: int
-    top: int
-    left: int
-    height: int
-    width: int
-
-
-def strip_of(
-    item: int,
-    tops_px: float,
-    bottoms_px: float,
-    left_px: float,
-    right_px: float,
-    stride: tuple[int, int],
-    window: tuple[int, int],
-) -> Strip:
-    """Return the strip around lines, from the heights of the first and last line's middle and their left and right.
-
-    Args:
-        item: index of the image.
-        tops_px: middle of the first line.
-        bottoms_px: middle of the last line.
-        left_px: left end of the ink.
-        right_px: right end of the ink.
-        stride: pixels per cell (rows, columns).
-        window: cells (rows, columns) that become one image token.
-    """
-    lines_high = round((bottoms_px - tops_px) / stride[0]) + STRIP_ROWS
-    height = -(-lines_high // window[0]) * window[0]
-    middle = (tops_px + bottoms_px) / 2 / stride[0]
-    left = int(left_px / stride[1]) - 2
-    width = -(-(int(right_px / stride[1]) + 3 - left) // window[1]) * window[1]
-    return Strip(item, round(middle - height / 2), left, height, width)
 
 
 def strip_embeddings(
@@ -72,12 +27,8 @@ def strip_embeddings(
 ) -> list[Tensor]:
     """Cut strips from a token grid and connect them: image embeddings (M, E) of each. Cells outside are zeros."""
     field = tokens_BND.reshape(tokens_BND.shape[0], *grid, -1)
-    by_size: dict[int, list[int]] = {}
-    for k, strip in enumerate(strips):
-        by_size.setdefault(strip.height, []).append(k)
     out: list[Tensor] = [tokens_BND] * len(strips)
-    for height, members in by_size.items():
-        wide = -(-max(strips[k].width for k in members) // WIDTH_STEP) * WIDTH_STEP
+    for height, wide, members in by_height(strips):
         cells = torch.stack([_cut(field, strips[k], wide) for k in members])
         embedded = model.connector(cells.flatten(1, 2), (height, wide))
         down = height // model.window[0]
@@ -89,16 +40,11 @@ def strip_embeddings(
 
 def _cut(field_BRKD: Tensor, strip: Strip, wide: int) -> Tensor:
     """Cut a strip (height, wide, D) out of the grid, padded with zeros."""
-    rows, columns = field_BRKD.shape[1:3]
-    top, left = max(0, strip.top), max(0, strip.left)
-    bottom, right = max(top, min(rows, strip.top + strip.height)), max(left, min(columns, strip.left + strip.width))
-    piece = field_BRKD[strip.item, top:bottom, left:right]
-    pad_left, pad_top = min(left - strip.left, wide), min(top - strip.top, strip.height)
-    pad = (0, 0, pad_left, wide - (right - left) - pad_left, pad_top, strip.height - (bottom - top) - pad_top)
-    return F.pad(piece, pad)
+    rows, columns, (above, below, before, behind) = strip.inside(field_BRKD.shape[1], field_BRKD.shape[2], wide)
+    return F.pad(field_BRKD[strip.item, rows, columns], (0, 0, before, behind, above, below))
 
 
-class StripDecoder:
+class StripDecoder(Characters):
     """Score and write the text of strips with a model's language model.
 
     Input of one strip: `<img>` image tokens `</img>` text `</s>`, one token per character.
@@ -110,29 +56,8 @@ class StripDecoder:
     def __init__(self, model: VaryForConditionalGeneration):
         if len(model.config.vocabularies) > 1:
             raise InputError("reading with the decoder needs a model with one vocabulary; read with decoder=False")
+        super().__init__(decoder_alphabet(model.config.reading))
         self.model = model
-        self.ids = character_vocabulary(decoder_alphabet(model.config.reading))
-        self.characters = {k: token for token, k in self.ids.items()}
-        self.first_character = self.ids["\n"]
-        self.never_written = [k for k in range(self.first_character) if k != self.ids["</s>"]]
-
-    def spells(self, text: str) -> bool:
-        """Return whether the decoder has a token for every character of a text."""
-        return all(ch in self.ids for ch in text)
-
-    def encode(self, text: str) -> list[int]:
-        """Return one token id per character."""
-        return [self.ids[ch] for ch in text]
-
-    def decode(self, ids: list[int]) -> str:
-        """Return the characters up to the end token, without special tokens."""
-        text = []
-        for k in ids:
-            if k == self.ids["</s>"]:
-                break
-            if k >= self.first_character:
-                text.append(self.characters[k])
-        return "".join(text)
 
     def prefix(self, image_ME: Tensor) -> Tensor:
         """Return the image embeddings between their two marks, (M + 2, E)."""
@@ -192,3 +117,68 @@ def generate_text(decoder: StripDecoder, images: list[Tensor], max_length: int) 
         suppress_tokens=decoder.never_written,
     )
     return [decoder.decode(row.tolist()) for row in ids]
+
+
+class StripConnector(nn.Module):
+    """Cells of strips of one size (S, h, w, D) -> image embeddings (S, M, E)."""
+
+    def __init__(self, model: VaryForConditionalGeneration):
+        super().__init__()
+        self.connector = model.connector
+
+    def forward(self, cells_ShwD: Tensor) -> Tensor:
+        """See `LineScorer.connect`."""
+        embedded: Tensor = self.connector(cells_ShwD.flatten(1, 2), (cells_ShwD.shape[1], cells_ShwD.shape[2]))
+        return embedded
+
+
+class StripScorer(nn.Module):
+    """Rows of tokens -> logits (P, V) after the picked ones. Arguments as for `LineScorer.logits`."""
+
+    def __init__(self, model: VaryForConditionalGeneration):
+        super().__init__()
+        self.embed, self.language_model, self.lm_head = (
+            model.get_input_embeddings(), model.language_model, model.lm_head,
+        )  # fmt: skip
+
+    def forward(
+        self, images: Tensor, ids: Tensor, is_image: Tensor, seen: Tensor, places: Tensor, picked: Tensor
+    ) -> Tensor:
+        """See `LineScorer.logits`."""
+        rows_STE = torch.where(is_image[..., None], images, self.embed(ids).to(images.dtype))
+        hidden_STE = self.language_model(
+            inputs_embeds=rows_STE, attention_mask=seen, position_ids=places, use_cache=False
+        ).last_hidden_state
+        logits_PV: Tensor = self.lm_head(hidden_STE.flatten(0, 1)[picked])
+        return logits_PV
+
+
+class TorchLines:
+    """The decoder of a model in PyTorch. See `strips.LineScorer`."""
+
+    def __init__(self, model: VaryForConditionalGeneration):
+        self.characters: Characters = StripDecoder(model)
+        self.window: tuple[int, int] = model.window
+        self.stride, self.posteriors = model.reading_vocabulary.stride, posterior_classes(model)
+        self.device, self._connector, self._scorer = model.device, StripConnector(model), StripScorer(model)
+
+    def connect(self, cells_ShwD: np.ndarray) -> np.ndarray:
+        """See `LineScorer.connect`."""
+        return self._run(self._connector, cells_ShwD)
+
+    def logits(self, *inputs: np.ndarray) -> np.ndarray:
+        """See `LineScorer.logits`."""
+        return self._run(self._scorer, *inputs)
+
+    @torch.inference_mode()
+    def _run(self, module: nn.Module, *inputs: np.ndarray) -> np.ndarray:
+        half = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            found: Tensor = module(*(torch.from_numpy(one).to(self.device) for one in inputs))
+        return found.float().cpu().numpy()
+
+
+def posterior_classes(model: VaryForConditionalGeneration) -> int:
+    """Return the number of the reading head's classes that a model's image tokens are made from, 0 for none."""
+    reading = model.config.reading
+    return len(decoder_alphabet(reading)) + 1 if reading.get("append_posteriors") else 0

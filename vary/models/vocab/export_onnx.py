@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..hub import ONNX_FILE
+from ..hub import ONNX_FILE, WEIGHTS_FILE, safetensors_header
 from . import Vocabulary
 
 
@@ -63,6 +65,7 @@ def write_onnx(
     sizes: tuple[dict[int, Any], ...],
     half_from: int | None = None,
     properties: dict[str, str] | None = None,
+    stored: bool = False,
 ) -> None:
     """Write a module as an ONNX file.
 
@@ -74,6 +77,9 @@ def write_onnx(
         sizes: The free dimensions of each input, as `torch.export` wants them.
         half_from: Store weights of at least so many numbers in float16; they are computed with in float32.
         properties: Metadata to add.
+        stored: Read the weights that are stored in float16, where `model.safetensors` beside the file holds the same
+            numbers, from there. The metadata gets `stored`, the digest of its header: with another header the places
+            of the weights are wrong.
 
     Raises:
         ImportError: onnx or onnxscript is not installed.
@@ -84,23 +90,29 @@ def write_onnx(
             module.eval(), tuple(inputs.values()), str(path), input_names=list(inputs), output_names=list(outputs),
             dynamic_shapes=sizes, dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
-    _rewrite(path, half_from, properties or {})
+    _rewrite(path, half_from, properties or {}, _halves(path.parent / WEIGHTS_FILE) if stored else {})
 
 
-def _rewrite(path: Path, half_from: int | None, properties: dict[str, str]) -> None:
+def _halves(path: Path) -> dict[bytes, int]:
+    """Return the place in a safetensors file of each tensor in float16, by its bytes."""
+    header, begin = safetensors_header(path)
+    content = path.read_bytes()
+    tensors = [one for name, one in json.loads(header).items() if name != "__metadata__" and one["dtype"] == "F16"]
+    ends = [[begin + at for at in one["data_offsets"]] for one in tensors]
+    return {content[first:last]: first for first, last in ends}
+
+
+def _rewrite(path: Path, half_from: int | None, properties: dict[str, str], stored: dict[bytes, int]) -> None:
     """Remove the exporter's notes, which name source files by path; store weights as asked for."""
-    import numpy as np
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper
 
     model = onnx.load(path)
     graph, casts = model.graph, []
     for weight in graph.initializer:
-        name = weight.name
-        values = numpy_helper.to_array(weight)
-        if half_from is not None and weight.data_type == TensorProto.FLOAT and values.size >= half_from:
-            weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
-            casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+        count = math.prod(weight.dims)
+        if half_from is not None and weight.data_type == onnx.TensorProto.FLOAT and count >= half_from:
+            casts += _halve(weight, stored)
     nodes = [*casts, *graph.node]
     for part in (*nodes, *graph.input, *graph.output, *graph.initializer, graph, model):
         del part.metadata_props[:]
@@ -110,3 +122,23 @@ def _rewrite(path: Path, half_from: int | None, properties: dict[str, str]) -> N
     graph.node.extend(nodes)
     helper.set_model_props(model, properties)
     onnx.save(model, path)
+
+
+def _halve(weight: Any, stored: dict[bytes, int]) -> list[Any]:
+    """Make a weight one in float16, in its own file if it is stored; return the nodes that give the old one."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+    from onnx.external_data_helper import set_external_data
+
+    name, half = weight.name, numpy_helper.to_array(weight).astype(np.float16)
+    turned = half.ndim == 2 and half.tobytes() not in stored and half.T.tobytes() in stored
+    weight.CopyFrom(numpy_helper.from_array(half.T if turned else half, f"{name}_half"))
+    if weight.raw_data in stored:
+        set_external_data(weight, WEIGHTS_FILE, stored[weight.raw_data], len(weight.raw_data))
+        weight.ClearField("raw_data")
+    if not turned:
+        return [helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT)]
+    return [
+        helper.make_node("Cast", [f"{name}_half"], [f"{name}_turned"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", [f"{name}_turned"], [name], perm=[1, 0]),
+    ]

@@ -1,6 +1,7 @@
 """Export a training run as a model folder with plain weights.
 
-`python -m vary.train.export FOLDER` writes `trunk.onnx` alone, for a model folder that has none.
+`python -m vary.train.export FOLDER` writes `trunk.onnx`, and the files of the decoder that rescores lines, for a model
+folder that has none.
 `python -m vary.train.export WEIGHTS FOLDER` writes the files with which a model folder writes formulas or reads more
 letters, from tracked weights such as checkpoints/vary-nano-3 or checkpoints/vary-nano-scripts.
 `python -m vary.train.export.quantize FOLDER` quantises `trunk.onnx`.
@@ -19,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...io.errors import InputError, MissingExtra
 from ...models.config import preset
-from ...models.generate.export_onnx import export_formulas, export_glyphs
+from ...models.generate.export_onnx import export_formulas, export_glyphs, export_lines
 from ...models.generate.symbols_decoder import SymbolsDecoder
 from ...models.heads.glyphs import GlyphHead
 from ...models.hub import MORE_LETTERS
@@ -65,8 +66,10 @@ def export(recipe: Recipe, folder: Path, half: bool = True) -> dict[str, Any]:
     return found.state
 
 
-def export_reader(folder: Path) -> Path:
-    """Write `trunk.onnx` for the model in a folder, from the weights as they are stored; returns its path.
+def export_reader(folder: Path) -> list[Path]:
+    """Write the ONNX files with which the model in a folder reads, from the weights as they are stored; returns them.
+
+    These are `trunk.onnx` and, for a model with `reading.decoder_weight`, the two files of its decoder.
 
     Raises:
         InputError: The model has no reading head.
@@ -75,7 +78,8 @@ def export_reader(folder: Path) -> Path:
     model = load_model(folder)
     if model.reading_head is None:
         raise InputError(f"{folder}: the model has no reading head")
-    return _write_trunk(model, folder)
+    paths = [_write_trunk(model, folder)]
+    return [*paths, *export_lines(model, folder)] if model.config.reading.get("decoder_weight") else paths
 
 
 def _write_trunk(model: VaryForConditionalGeneration, folder: Path, half_from: int | None = None) -> Path:

@@ -17,7 +17,8 @@ from ...data.pdfs.crops import CropSource
 from ...data.sample import Sample, Source
 from ...document.alphabets import restore_scripts
 from ...io.errors import ConfigError
-from ...models.generate.strip_decoder import IGNORED, Strip, StripDecoder, generate_text, strip_embeddings, strip_of
+from ...models.generate.strip_decoder import IGNORED, StripDecoder, generate_text, strip_embeddings
+from ...models.generate.strips import Strip, strip_of
 from ...models.images.preprocess import normalise
 from ...models.modeling import VaryForConditionalGeneration
 from ...models.vocab import VisionFeatures
