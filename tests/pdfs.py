@@ -33,7 +33,10 @@ def pdf_of(
     links: Sequence[tuple[tuple[float, float, float, float], str]] = (),
     title: str | None = None,
 ) -> Path:
-    """Write a PDF, one page for each content stream; fonts /F1 ... /F4 are FACES; links are on the first page."""
+    """Write a PDF, one page for each content stream; fonts /F1 ... /F4 are FACES, /M multiplies colours.
+
+    links: of the first page.
+    """
     writer = PdfWriter()
     fonts = DictionaryObject()
     for name, face in FACES.items():
@@ -45,7 +48,10 @@ def pdf_of(
         stream = DecodedStreamObject()
         stream.set_data(content if isinstance(content, bytes) else content.encode("cp1252"))
         page[NameObject("/Contents")] = writer._add_object(stream)
-        page[NameObject("/Resources")] = DictionaryObject({NameObject("/Font"): fonts})
+        multiply = DictionaryObject({NameObject("/M"): DictionaryObject({NameObject("/BM"): NameObject("/Multiply")})})
+        page[NameObject("/Resources")] = DictionaryObject(
+            {NameObject("/Font"): fonts, NameObject("/ExtGState"): multiply}
+        )
         page[NameObject("/Rotate")] = NumberObject(rotation)
     for box, uri in links:
         action = {"/S": NameObject("/URI"), "/URI": TextStringObject(uri)}

@@ -193,6 +193,13 @@ def test_white_text_on_a_dark_area_is_no_hidden_text(tmp_path) -> None:
     assert text.hidden[place(text, "white")].all()
 
 
+def test_text_under_what_shines_through_is_shown(tmp_path) -> None:
+    """A shadow that is drawn with a soft mask, or a marker that multiplies, covers nothing."""
+    marker = "1 1 0 rg /M gs 40 190 200 30 re f\n"
+    path = pdf_of(tmp_path / "a.pdf", [show("secret words", 50, 200) + marker])
+    assert not content_of(path).text.hidden.any()
+
+
 def test_a_page_without_text_has_an_empty_layer(tmp_path) -> None:
     content = content_of(pdf_of(tmp_path / "a.pdf", ["0 0 10 10 re f"]))
     assert content.text.text == ""

@@ -158,12 +158,12 @@ def split_box(box: Box, count: int) -> np.ndarray:
 
 @dataclass
 class PageRegion:
-    """A table or a figure, found before the reading order.
+    """A table, a figure or a panel, found before the reading order.
 
     Args:
-        kind: `table` or `figure`.
+        kind: `table`, `figure` or `panel`.
         box: Its box.
-        lines: The lines inside: rows of a table, labels of a figure.
+        lines: The lines inside: rows of a table, labels of a figure, the text of a panel.
         table: The cells of a table.
     """
 

@@ -53,7 +53,8 @@ class PageObjects:
         rules: ruling lines, as boxes of no or little width.
         fills: filled rectangles: box, colour 0xRRGGBB, z.
         images: box and z.
-        curves: boxes of other paths (drawings).
+        shadings: box and z of colour gradients; they may be clear.
+        curves: boxes of other paths (drawings), of gradients and of what shines through.
         links: box and target (a URI, or `#page=N`).
         tags: headings and pictures of a tagged PDF: type, alternative text, box.
         fields: form fields: kind as in `FormField`, box, whether it is ticked.
@@ -66,6 +67,7 @@ class PageObjects:
     rules: list[Box] = field(default_factory=list)
     fills: list[tuple[Box, int, int]] = field(default_factory=list)
     images: list[tuple[Box, int]] = field(default_factory=list)
+    shadings: list[tuple[Box, int]] = field(default_factory=list)
     curves: list[Box] = field(default_factory=list)
     links: list[tuple[Box, str]] = field(default_factory=list)
     tags: list[Tag] = field(default_factory=list)
@@ -85,6 +87,7 @@ class PageObjects:
         known["curves"] = [tuple(box) for box in found["curves"]]
         known["fills"] = [(tuple(box), colour, z) for box, colour, z in found["fills"]]
         known["images"] = [(tuple(box), z) for box, z in found["images"]]
+        known["shadings"] = [(tuple(box), z) for box, z in found["shadings"]]
         known["links"] = [(tuple(box), target) for box, target in found["links"]]
         known["fields"] = [FormField(kind, tuple(box), checked) for kind, box, checked in found["fields"]]
         known["tags"] = [(kind, alt, tuple(box)) for kind, alt, box in found["tags"]]
@@ -137,6 +140,7 @@ def read_objects(pdf: Any, page: Any, scale: float, text_objects: list[int]) -> 
                 objects.images.append((box, z))
             elif box:
                 objects.curves.append(box)
+                objects.shadings.append((box, z))
     objects.links = list(read_links(pdf, page, frame))
     shown = ((thing, _bounds(raw, thing, matrix)) for thing, _, matrix in islice(_walk(raw, page, frame), MAX_OBJECTS))
     objects.tags = read_tags(page, ((thing, box) for thing, box in shown if box))
@@ -168,11 +172,12 @@ def find_hidden(layer: TextLayer, objects: PageObjects, drawn: dict[int, Any], a
     left, top, right, bottom = np.array([place[1] or everywhere for place in places])[layer.objects].T
     covered, on_picture, ground = np.zeros(count, bool), np.zeros(count, bool), np.full(count, 0xFFFFFF)
     areas = [(at, box, colour) for box, colour, at in objects.fills] + [(at, box, -1) for box, at in objects.images]
+    areas += [(at, box, -2) for box, at in objects.shadings]
     for at, (x0, y0, x1, y1), colour in sorted(areas):
         inside = (x > x0) & (x < x1) & (y > y0) & (y < y1)
-        covered |= inside & (z < at) & (z >= 0)
-        ground[inside & (z > at)] = colour  # -1: a picture may have any colour
-        on_picture |= inside & (colour < 0)
+        covered |= inside & (z < at) & (z >= 0) & (colour > -2)
+        ground[inside & (z > at)] = colour  # -1: a picture may have any colour, -2: a shading, which may be clear
+        on_picture |= inside & (colour == -1)
     alike = [np.abs((ground >> shift & 255) - (layer.colours >> shift & 255)) <= ALIKE for shift in (0, 8, 16)]
     unseen = np.isin(layer.modes, (3, 7))
     smallest = min(TINY * objects.scale, max(objects.height, 1.0) / 800)
@@ -282,7 +287,7 @@ def _add_path(raw: Any, thing: Any, matrix: Matrix, objects: PageObjects, z: int
         return
     four = [ctypes.c_uint() for _ in range(4)]
     raw.FPDFPageObj_GetFillColor(thing, *four)
-    filled = bool(mode.value) and four[3].value >= OPAQUE
+    filled = bool(mode.value) and four[3].value >= OPAQUE and not raw.FPDFPageObj_HasTransparency(thing)
     colour = four[0].value << 16 | four[1].value << 8 | four[2].value
     whole = _product(_matrix(raw, thing), matrix)
     level: list[Points] = []

@@ -22,10 +22,13 @@ from .bullets import add_bullets, join_signs, mark_labels
 from .figures import find_figures, is_certain_text
 from .form_fields import find_checkboxes, find_drawn_fields, place_form_fields
 from .gutters import split_columns
+from .paragraphs import TextBlock
 from .reading_order import order_blocks, zones
 from .ruled_tables import find_ruled_tables
+from .side_by_side import divide_evidence, find_panels
 
 CHART = 0.3  # share of a grid that is drawn in, for it to be no table
+GROUND = 0.9  # share of the page from which a filled area is its ground
 LEAN, SAME_LEAN = 0.003, 0.005  # slope from which a page is laid out as if it were level; by which lines differ in it
 LEAN_CHARACTERS, LEAN_SHARE = 40, 0.7  # characters of the lines that show a slope; share of them that agree
 
@@ -53,18 +56,32 @@ def lay_out(
     lines, evidence = find_drawn_fields([join_signs(line) for line in lines], evidence, em)
     lines = place_form_fields(lines, evidence.fields)
     lines, evidence = add_bullets(mark_labels(lines, evidence.tags), evidence)
+    evidence = _without_ground(evidence, size)
+    blocks = [to_block(block, scale, styles) for block in _arrange(lines, evidence, size, em)]
+    return [_shear_block(block, slope) for block in blocks] if slope else blocks
+
+
+def _arrange(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int], em: float) -> list[TextBlock]:
+    """Return the blocks of a page, or of a panel on it, in reading order."""
     regions = [one for one in find_ruled_tables(lines, evidence, em) if not _is_chart(one.box, evidence)]
     rest = _without(lines, regions)
+    panels: dict[int, list[TextBlock]] = {}
+    for group in find_panels(rest, evidence, em):
+        whole = PageRegion("panel", union(one.box for one in group), [line for one in group for line in one.lines])
+        regions.append(whole)
+        panels[id(whole)] = []
+        for panel in group:
+            on_it, evidence = divide_evidence(evidence, panel.box)
+            panels[id(whole)] += _arrange(panel.lines, on_it, size, usual_size(panel.lines))
+    rest = _without(rest, regions)
     regions += [one for one in find_figures(rest, evidence, size, em) if not _overlaps(one.box, regions)]
     rest = _without(rest, regions)
     regions += find_aligned_tables([rest], em, evidence.rules, across=True)
     rest = _without(rest, regions)
     rest, gutters = split_columns(rest, [region.box for region in regions], stacks=False, rules=evidence.rules)
     regions += find_aligned_tables(zones(rest, gutters), em, evidence.rules)
-    blocks = [
-        to_block(block, scale, styles) for block in order_blocks(_without(rest, regions), regions, evidence.rules)
-    ]
-    return [_shear_block(block, slope) for block in blocks] if slope else blocks
+    blocks = order_blocks(_without(rest, regions), regions, evidence.rules)
+    return [one for block in blocks for one in panels.get(id(block.region), [block])]
 
 
 def find_evidence(image: Image.Image | np.ndarray, lines: Sequence[TextLine]) -> Evidence:
@@ -85,6 +102,12 @@ def usual_size(lines: Sequence[TextLine]) -> float:
 def _without(lines: Sequence[TextLine], regions: list[PageRegion]) -> list[TextLine]:
     taken = {id(line) for region in regions for line in region.lines}
     return [line for line in lines if id(line) not in taken]
+
+
+def _without_ground(evidence: Evidence, size: tuple[int, int]) -> Evidence:
+    """Return evidence without an area that is the ground of the page, as of slides: its sides frame no table."""
+    least = GROUND * size[0] * size[1]
+    return replace(evidence, areas=[one for one in evidence.areas if area(one[0]) < least])
 
 
 def _is_chart(box: Box, evidence: Evidence) -> bool:

@@ -1,9 +1,10 @@
-"""Split rows of words into the tables that stand next to each other.
+"""What stands side by side: tables, labels and text, panels.
 
 Rows of two tables are often level, so that their columns look like those of one table. What shows two tables: the white
 between them is much wider than between their columns, or names in another type begin again in the middle of a row.
 An address beside a table is no column of it. Two rows are a table where they are labels and values. Labels beside text
-are no column of text.
+are no column of text. Panels are texts on a ground of their own next to other text, such as a sidebar, or cards in a
+row; their lines may be level with those beside them by chance.
 
 Frame: pixels of the page image, turned upright.
 """
@@ -16,10 +17,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...io.box import union
+from ...io.box import Box, area, middle_within, shared_area, union
 from ..elements import STYLES
-from ..lines import PageRegion
-from .cells import CellTable, PrintedRow, Stretch, holds_numbers, is_numeric
+from ..evidence import Evidence
+from ..lines import PageRegion, TextLine
+from .cells import CellTable, PrintedRow, Stretch, holds_numbers, is_numeric, rows_by_height
 
 APART_EM = 3.0  # least white between two tables
 LIKE = 0.7  # least white between two tables, as a share of the widest
@@ -35,6 +37,14 @@ LABEL_EM = 10  # longest label of a paragraph
 LABEL_STEP_EM = 1.6  # from label to label; lines of a paragraph have less
 LEVEL_EM, LEVEL = 0.3, 0.8  # labels are level with text on their right: least share of them
 FLUSH_LEVEL = 0.5  # the same of labels that are flush right, some of which have two lines
+PANEL_ROWS, PANEL_EM = 2, 6.0  # fewest rows of a panel, one more next to another ground, as cells have; its least width
+TOUCH_EM = 0.5  # white between grounds that touch
+SAME_LEVEL, SAME_LEVEL_EM = (
+    0.7,
+    0.2,
+)  # share of the rows of a column of a table that are level with others, and how much
+CARD_EM = 0.5  # by which the sides of cards in a row differ
+WHOLE = 0.9  # share of a panel that another area covers, if both are the same one
 KEY_STYLES = (STYLES.index("bold"), STYLES.index("mono"))
 
 Strips = Sequence[tuple[float, float]]
@@ -204,3 +214,99 @@ def _level_share(left: np.ndarray, right: np.ndarray, em: float) -> float:
 def are_keys(left: np.ndarray, right: np.ndarray) -> bool:
     """Return whether lines on the left alone are in fixed-width type. left, right: (N,), whether lines are in it."""
     return bool(len(left) and left.mean() > TYPED and right.mean() < 1 - TYPED)
+
+
+# -- panels ------------------------------------------------------------------------------------------------------------
+
+
+def find_panels(lines: Sequence[TextLine], evidence: Evidence, em: float) -> list[list[PageRegion]]:
+    """Return the panels of a page with the lines that stand on them: rows of cards from left to right, and single ones.
+
+    Args:
+        lines: that are in no table.
+        evidence: filled areas.
+        em: size of the page's text, px.
+    """
+    found: list[PageRegion] = []
+    groups: list[list[PageRegion]] = []
+    areas = _stacked([box for box, _ in evidence.areas if box[2] - box[0] > PANEL_EM * em], em)
+    grounds = sorted(areas, key=area, reverse=True)
+    for box in grounds:
+        inside = [line for line in lines if middle_within(line.box, box)]
+        beside = [
+            line
+            for line in lines
+            if not middle_within(line.box, box) and box[1] < (line.box[1] + line.box[3]) / 2 < box[3]
+        ]
+        if not beside or any(shared_area(box, one.box) > 0 for one in found):
+            continue
+        rows = rows_by_height(inside)
+        cards = [one for one in grounds if _is_card(box, one, em)]
+        others = [line for line in beside if not any(middle_within(line.box, one) for one in cards)]
+        least = PANEL_ROWS + any(_touch_sides(box, one, em) for one in grounds)
+        if len(rows) >= least and not _is_column(rows, others, em):
+            found.append(PageRegion("panel", box, inside))
+    for one in sorted(found, key=lambda one: one.box[0]):
+        row = next(
+            (group for group in groups if _is_card(group[0].box, one.box, em) and _is_row([*group, one], lines)), None
+        )
+        if row is None:
+            groups.append([one])
+        else:
+            row.append(one)
+    return groups
+
+
+def _is_row(cards: Sequence[PageRegion], lines: Sequence[TextLine]) -> bool:
+    """Return whether all lines in the box around cards stand on one of them."""
+    box = union(card.box for card in cards)
+    return sum(middle_within(line.box, box) for line in lines) == sum(len(card.lines) for card in cards)
+
+
+def divide_evidence(evidence: Evidence, panel: Box) -> tuple[Evidence, Evidence]:
+    """Return what is drawn on a panel, without its ground, and what is drawn elsewhere."""
+    parts = []
+    for within in (True, False):
+        rules, pictures, drawings = (
+            [box for box in boxes if middle_within(box, panel) is within]
+            for boxes in (evidence.rules, evidence.pictures, evidence.drawings)
+        )
+        areas = [
+            (box, colour)
+            for box, colour in evidence.areas
+            if middle_within(box, panel) is within and shared_area(box, panel) < WHOLE * area(panel)
+        ]
+        parts.append(Evidence(rules, areas, pictures, drawings))
+    return parts[0], parts[1]
+
+
+def _stacked(boxes: Sequence[Box], em: float) -> list[Box]:
+    """Return boxes; those with the same sides that touch, one below the other, as a title and its text, are one."""
+    found: list[Box] = []
+    for box in sorted(boxes, key=lambda box: (round(box[0] / em), round(box[2] / em), box[1])):
+        last = found[-1] if found else None
+        alike = last is not None and max(abs(last[0] - box[0]), abs(last[2] - box[2])) < TOUCH_EM * em
+        if last is not None and alike and box[1] - last[3] < TOUCH_EM * em:
+            found[-1] = union([last, box])
+        else:
+            found.append(box)
+    return found
+
+
+def _touch_sides(box: Box, other: Box, em: float) -> bool:
+    """Return whether another ground touches one on its left or right."""
+    level = min(box[3], other[3]) - max(box[1], other[1]) > TOUCH_EM * em
+    return level and (0 <= other[0] - box[2] + 1 < TOUCH_EM * em or 0 <= box[0] - other[2] + 1 < TOUCH_EM * em)
+
+
+def _is_card(box: Box, other: Box, em: float) -> bool:
+    """Return whether another ground stands beside one, apart from it and as high."""
+    high = max(abs(box[1] - other[1]), abs(box[3] - other[3])) < CARD_EM * em
+    return high and (other[0] > box[2] + CARD_EM * em or other[2] < box[0] - CARD_EM * em)
+
+
+def _is_column(rows: Sequence[PrintedRow], beside: Sequence[TextLine], em: float) -> bool:
+    """Return whether most rows stand level with lines beside them: a column of a table that has a ground."""
+    middles = [(line.box[1] + line.box[3]) / 2 for line in beside]
+    level = sum(any(abs(row.middle - y) < SAME_LEVEL_EM * em for y in middles) for row in rows)
+    return level >= SAME_LEVEL * len(rows)

@@ -1,0 +1,47 @@
+"""Sidebars, cards and boxes of notes stand on grounds of their own; a shaded column of a table does not."""
+
+from __future__ import annotations
+
+from tests.document.test_layout import laid_out, line, tables
+from vary.document.evidence import Evidence
+
+SIDE = ["Contact", "Mill Lane 7", "Saltwick", "Languages", "Dutch fluent", "Norse a little"]
+WORK = ["Surveyor 2020", "County office", "Levelled 340 km", "Wrote a manual", "Clerk 2018", "Drew maps"]
+
+
+def texts(*lines, evidence: Evidence) -> str:
+    return " / ".join(one.text for block in laid_out(*lines, evidence=evidence).blocks[:-1] for one in block.lines)
+
+
+def test_a_sidebar_is_read_before_what_stands_level_with_it() -> None:
+    lines = [line(text, 20, 20 + 40 * k) for k, text in enumerate(SIDE)]
+    lines += [line(text, 220, 20 + 40 * k + 7 * (k % 2)) for k, text in enumerate(WORK)]
+    sidebar = Evidence(areas=[((0, 0, 180, 270), 0x203040)])
+    assert texts(*lines, evidence=sidebar) == " / ".join(SIDE + WORK)
+
+
+def test_cards_in_a_row_are_read_one_after_another() -> None:
+    cards = [["Revenue", "1.92 M", "more"], ["Orders", "4,417", "fewer"], ["Returns", "2.1%", "as planned"]]
+    areas = [((10 + 190 * k, 20, 180 + 190 * k, 100), 0xEEEEEE) for k in range(3)]
+    lines = [
+        line(text, 20 + 190 * k, 25 + 24 * n, high) for k, card in enumerate(cards)
+        for n, (text, high) in enumerate(zip(card, (10, 20, 10), strict=True))
+    ]  # fmt: skip
+    lines += [line(text, x, 130 + 20 * k) for k in range(4) for text, x in (("left words", 10), ("right words", 320))]
+    found = texts(*lines, evidence=Evidence(areas=areas))
+    assert found.startswith(" / ".join(text for card in cards for text in card))
+
+
+def test_a_shaded_column_belongs_to_its_table() -> None:
+    rows = [["Rope", "25", "48.50"], ["Lamp", "4", "310.00"], ["Work", "6", "52.00"], ["Post", "1", "14.90"]]
+    lines = [line(text, x, 30 + 24 * k) for k, cells in enumerate(rows)
+             for text, x in zip(cells, (20, 200, 300), strict=True)]  # fmt: skip
+    page = laid_out(*lines, evidence=Evidence(areas=[((10, 20, 150, 130), 0xDDDDDD)]))
+    assert [one.cells for one in tables(page)] == [rows]
+
+
+def test_the_ground_of_a_slide_frames_no_table() -> None:
+    bars = [((0, 0, 600, 40), 0x3333B3), ((300, 150, 590, 180), 0x262686), ((0, 780, 200, 800), 0x191959)]
+    lines = [line("Why count lamps", 10, 12, 22), line("Boats come in at night", 20, 150), line("Question", 310, 158)]
+    lines += [line("How many lamps", 310, 190), line("Ferris", 10, 783), line("Keepers are few", 20, 180)]
+    assert not tables(laid_out(*lines, evidence=Evidence(areas=[((0, 0, 600, 800), 0xFFFFFF), *bars])))
