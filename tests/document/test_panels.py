@@ -45,3 +45,20 @@ def test_the_ground_of_a_slide_frames_no_table() -> None:
     lines = [line("Why count lamps", 10, 12, 22), line("Boats come in at night", 20, 150), line("Question", 310, 158)]
     lines += [line("How many lamps", 310, 190), line("Ferris", 10, 783), line("Keepers are few", 20, 180)]
     assert not tables(laid_out(*lines, evidence=Evidence(areas=[((0, 0, 600, 800), 0xFFFFFF), *bars])))
+
+
+def test_bullets_apart_from_their_text_begin_items() -> None:
+    """Slides of LibreOffice set a small bullet far before each item; two lists of them were a table."""
+    lists = {20: ["cheap to buy", "needs a store of twelve", "ash twice a week"],
+             320: ["quiet, no smoke", "costs more in the first", "a grant is possible"]}  # fmt: skip
+    lines = [line(text, x + 30, 40 + 24 * k) for x, items in lists.items() for k, text in enumerate(items)]
+    lines += [line("•", x, 45 + 24 * k, 4) for x, items in lists.items() for k in range(len(items))]
+    found = texts(*lines, evidence=Evidence())
+    assert found == " / ".join(f"• {text}" for items in lists.values() for text in items)
+
+
+def test_numbered_lines_of_an_algorithm_are_no_table() -> None:
+    steps = ["d = 9", "for h in H do", "if h is open then", "r = h", "end if", "end for"]
+    lines = [line(f"{k + 1}:", 20, 40 + 16 * k) for k in range(len(steps))]
+    lines += [line(text, 50 + 12 * (1 < k < 5), 40 + 16 * k) for k, text in enumerate(steps)]
+    assert not tables(laid_out(*lines))

@@ -90,3 +90,11 @@ def test_each_table_is_a_csv_file(tmp_path) -> None:
     ]
     made = (tmp_path / "out" / "a_tables" / "0001-1.csv").read_text()
     assert made == 'Town,Boats,Nets\nSaltwick,12,7\nLong Pond,3,41\n"Fern, old","1""20",9\n'
+
+
+@pytest.mark.parametrize("space", [200, 320])
+def test_letterspaced_words_are_whole(tmp_path, space) -> None:
+    spaced = " ".join(f"({ch}) -{space}" for ch in "MAIN COURSES")
+    page = f"q BT /F1 14 Tf 50 250 Td [{spaced}] TJ ET Q\n" + show("A line of text in usual type.", 50, 220, 12)
+    document = read_document(pdf_of(tmp_path / "a.pdf", [page]), load("layer"))
+    assert document.pages[0].lines[0].text == "MAIN COURSES"

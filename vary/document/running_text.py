@@ -20,6 +20,8 @@ RULE = re.compile(r"([-=*~#+])\1{3,}")  # a row of one sign, which is typed as a
 NOTE = 0.93  # height of the lines of a note, as a share of the text's
 NARROW = 0.2  # least step between characters of a listing, in heights of its lines
 MAX_EMPTY = 2  # empty lines in a row, in a listing
+_ENTRY = re.compile(r"[^\W\d].*, \d+(?:[–-]\d+)?(?: ff?\.)?$")  # of an index
+ENTRIES = 0.7  # share of such lines in an index
 SHORT_LINES = 24  # width of a block of lines that each stand for themselves, in heights of its lines
 
 
@@ -31,7 +33,8 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
     if block.angle:
         ends = [end for line in block.lines for end in _ends(line, block.angle)]
         left, right = min(ends, default=0.0), max(ends, default=0.0)
-    text, spans, separate = "", [], block.kind == "text" and is_of_short_lines(block)  # type: ignore[var-annotated]
+    text, spans, index = "", [], block.kind == "text" and _is_index(block.lines)  # type: ignore[var-annotated]
+    separate = block.kind == "text" and is_of_short_lines(block)
     for before, line in zip([None, *block.lines], block.lines, strict=False):
         if before is None:
             text = ""
@@ -42,6 +45,7 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
         elif (
             block.kind == "code"
             or separate
+            or (index and not line.text[:1].isdigit())
             or right - _ends(before, block.angle)[1] > max(0.15 * (right - left), _first_word(line, block.angle))
             or ITEM.match(line.text)
             or any(RULE.fullmatch(one.text) for one in (before, line))
@@ -62,10 +66,17 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
     return text, spans
 
 
+def _is_index(lines: list[Line]) -> bool:
+    """Return whether most lines are entries of an index: they end with numbers of pages."""
+    entries = sum(_ENTRY.search(line.text) is not None for line in lines)
+    return len(lines) > 1 and entries >= ENTRIES * len(lines)
+
+
 def _begins_with_label(line: Line) -> bool:
     """Return whether a line begins with a label in bold type, such as `Present:`, and goes on in another."""
     return any(
-        not a and style == "bold" and ":" in (line.text[b - 1 : b], line.text[b : b + 1]) for a, b, style in line.styles
+        not a and style == "bold" and ":" in (line.text[:b].rstrip()[-1:], line.text[b : b + 1])
+        for a, b, style in line.styles
     )
 
 

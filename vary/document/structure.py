@@ -18,6 +18,7 @@ from ..io.box import union, unique_values
 from .blocks import REGIONS, count_in_style, gap_between, is_fixed, with_listings
 from .elements import ITEM, STYLES, Block, Line, Page, Span
 from .evidence import Evidence, add_links
+from .layout.cells import LEADER
 from .layout.figures import CAPTION
 from .layout.footnotes import mark_footnotes
 from .running_text import NOTE, goes_on, is_of_short_lines
@@ -28,7 +29,9 @@ MAX_HEADING = 200  # characters
 _NUMBER = re.compile(r"(\d+(?:\.\d+)*)\.?\s+(?=[^\W\d])")
 _CELLS = re.compile(r"(?<! ) {2,}(?! )")  # the reader writes two blanks between cells
 MAX_BOLD, BOLD_LINES = 100, 2  # characters and lines of a heading in bold
-_LABEL = r"(?<=[^\w\]).]\s)\(?(?:[IVXivx]+|[A-Za-z]|\d+)[.)] "  # behind a bullet; behind a number it is a name
+_LABEL = (  # behind a bullet; behind a number it is a name
+    r"(?<=[^\w\]).]\s)(?:\(?(?:[IVXivx]+|[A-Za-z]|\d+)[.)]|\d+(?:\.\d+)+) "
+)
 _MARK = re.compile(rf"(?:{ITEM.pattern})\s*(?:{_LABEL})?")  # of an item, with its label
 PARTED = 14  # characters before wide white in a heading: its number
 SENTENCE = 6  # words of running text
@@ -296,6 +299,7 @@ def _item_runs(lines: list[Line]) -> list[list[Line]]:
     full = box[2] - 0.15 * (box[2] - box[0])
     for line in lines:
         inside = runs and _is_item(runs[-1][0]) and (_hangs(runs[-1][0], line) or runs[-1][-1].box[2] > full)
+        inside = inside and not LEADER.search(runs[-1][-1].text)  # an entry of contents ends with its number
         if runs and not _is_item(line) and (inside or not _is_item(runs[-1][0])):
             runs[-1].append(line)
         else:
@@ -323,6 +327,8 @@ def _continues(block: Block, lines: list[Line]) -> bool:
     """Return whether lines without a mark continue the last item of a list."""
     item = next(line for line in reversed(block.lines) if _is_item(line))
     text = _text_start(item)
+    if LEADER.search(block.lines[-1].text):
+        return False
     full = block.lines[-1].box[2] > lines[0].box[0] + 0.6 * (block.box[2] - block.box[0])
     return full and all(abs(line.box[0] - text) < 0.8 * line.height for line in lines)
 
@@ -330,7 +336,8 @@ def _continues(block: Block, lines: list[Line]) -> bool:
 def _follows(block: Block, line: Line) -> bool:
     """Return whether a line is below a list, close to it and of its size; nested items may have another."""
     last = block.lines[-1]
-    nested = _is_item(line) and _is_item(last) and abs(line.box[0] - last.box[0]) > 0.5 * line.height
+    item = next(one for one in reversed(block.lines) if _is_item(one))
+    nested = _is_item(line) and abs(line.box[0] - item.box[0]) > 0.5 * line.height
     return (
         0 < line.box[1] - last.box[1] < 3.2 * last.height
         and line.box[0] < block.box[2]

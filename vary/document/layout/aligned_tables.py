@@ -8,6 +8,7 @@ Frame: pixels of the page image, turned upright.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -55,6 +56,7 @@ PROSE = 40  # characters in a cell of prose
 OPERATORS = frozenset("=≈≤≥<>∑∫√×·")  # alone in a cell of a formula
 LEVEL = 0.6  # share of a table's width that the rule below its head covers
 MANY = 6  # strips of a wide table
+_STEP = re.compile(r"\d+:")  # number of a line of an algorithm
 TYPED_COLUMNS = 3  # of fixed-width type that is a table
 
 Strips = list[tuple[float, float]]
@@ -316,7 +318,7 @@ def _is_table(rows: list[PrintedRow], strips: Strips, table: CellTable) -> bool:
         return False
     if any(text in OPERATORS for column in columns for text in column):
         return False  # a formula
-    marks = all(ITEM.match(f"{text} ") or text.startswith("[") for text in columns[0])
+    marks = all(ITEM.match(f"{text} ") or text.startswith("[") or _STEP.fullmatch(text) for text in columns[0])
     if marks and (wide == 2 or not any(ch.isalnum() for text in columns[0] for ch in text)):
         return False  # a list, references
     if wide == 2 and any(ITEM.match(label) and not text for label, text in cells):

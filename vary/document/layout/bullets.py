@@ -23,6 +23,8 @@ APART_EM, SAME_EM = 0.4, 0.15  # white around a bullet; by which a shape drawn t
 GROUND_EM = 3.0  # least side of a filled area or frame on which a list stands; cells of tables are lower
 ROUND = 1.5  # longer side, as a multiple of the shorter one
 MARK = "• "
+BULLETS = frozenset("•‣▪●○◦■□◆❖▶►➢➤–—-·\uf0b7\uf0a7\uf0d8\uf0fc✓✔")  # the last ones are of symbol fonts
+LONE_EM = 2.5  # white between a lone bullet and its line
 ALL_SIGNS = 4  # least length of a row of nothing but one sign
 SIGNS, SIGN_SHARE, SLIPS = 8, 0.5, 0.1  # least length of a row of one sign; its share; share of letters and digits
 RULED_WITH, DASHES = "-=*~#+", dict.fromkeys("–—−", "-")
@@ -43,6 +45,28 @@ def add_bullets(lines: Sequence[TextLine], evidence: Evidence) -> tuple[list[Tex
     marked = [_with_mark(line, found[k]) if k in found else line for k, line in enumerate(lines)]
     drawings = [box for box in evidence.drawings if box not in used]
     return marked, replace(evidence, drawings=drawings, areas=[one for one in evidence.areas if one[0] not in used])
+
+
+def join_bullets(lines: Sequence[TextLine]) -> list[TextLine]:
+    """Return the lines with each bullet that stands alone before its text, as slides and word processors set them."""
+    found: dict[int, TextLine] = {}  # by the line
+    for bullet in lines:
+        if bullet.text not in BULLETS:
+            continue
+        near = [(line.box[0], k) for k, line in enumerate(lines) if _follows_bullet(line, bullet)]
+        if near:
+            found.setdefault(min(near)[1], bullet)
+    used = {id(bullet) for bullet in found.values()}
+    marked = [_with_mark(line, found[k].box, found[k].text) if k in found else line for k, line in enumerate(lines)]
+    return [line for line, old in zip(marked, lines, strict=True) if id(old) not in used]
+
+
+def _follows_bullet(line: TextLine, bullet: TextLine) -> bool:
+    """Return whether a line without a mark stands to the right of a lone bullet, level with it."""
+    (_, top, right, bottom), (x0, y0, _, y1) = bullet.box, line.box
+    level = abs((y0 + y1) / 2 - (top + bottom) / 2) < LEVEL_EM * line.em_px
+    plain = line.text not in BULLETS and ITEM.match(line.text) is None
+    return level and plain and -NEAR_EM * line.em_px < x0 - right < LONE_EM * line.em_px
 
 
 def join_signs(line: TextLine) -> TextLine:
@@ -121,10 +145,11 @@ def _is_bullet_of(shape: Box, line: TextLine) -> bool:
     )
 
 
-def _with_mark(line: TextLine, shape: Box) -> TextLine:
-    """Return a line that begins with a bullet in the place of a shape."""
+def _with_mark(line: TextLine, shape: Box, sign: str = "•") -> TextLine:
+    """Return a line that begins with a bullet in the place of a shape. sign: the bullet; dashes stay what they are."""
     _, top, _, bottom = line.box
-    return line.put(0, 0, MARK, [(shape[0], top, shape[2], bottom), (shape[2], top, line.box[0], bottom)])
+    mark = f"{sign} " if sign in DASHES or sign == "-" else MARK
+    return line.put(0, 0, mark, [(shape[0], top, shape[2], bottom), (shape[2], top, line.box[0], bottom)])
 
 
 def item_weights(lines: Sequence[TextLine], more: int) -> tuple[np.ndarray, np.ndarray]:

@@ -44,6 +44,8 @@ RAISED_EM, LOWERED_EM = 0.12, -0.06
 QUARTER_DEG = 3.0  # type this near to a quarter turn is level
 WIDE_STEP = 1.55  # times the pitch of fixed-width type, from which a step has a blank in it
 ONWARD_EM = 0.3  # a letter stands so much to the right of the one before in one word, however far that reaches
+SPACED = 2.0  # white between letterspaced words, as a multiple of that between their letters
+SPACED_LETTERS, SPACED_SHARE, SPACED_EVEN = 4, 0.4, 0.7  # fewest gaps; share that PDFium takes for blanks; of even ones
 TWIN_EM = 0.12  # the same glyph again so near: bold by printing twice
 
 
@@ -134,7 +136,10 @@ def find_lines(text: TextLayer, chosen: np.ndarray, turn: Orientation, size: tup
 
 @dataclass
 class _Glyphs:
-    """Inked characters in the upright frame: index in the layer, sides, baseline, size; blank: one stands before it."""
+    """Inked characters in the upright frame: index in the layer, sides, baseline, size.
+
+    blank, typed: whether any blank, or one that the page holds, stands before it.
+    """
 
     index: np.ndarray
     left: np.ndarray
@@ -142,6 +147,7 @@ class _Glyphs:
     baseline: np.ndarray
     em: np.ndarray
     blank: np.ndarray
+    typed: np.ndarray
 
     @classmethod
     def of(cls, text: TextLayer, chosen: np.ndarray, turn: Orientation, size: tuple[int, int]) -> _Glyphs:
@@ -150,9 +156,13 @@ class _Glyphs:
         index = chosen[ink[chosen]]
         # PDFium adds a line break after each character when it takes a page of few lines for vertical writing.
         added = (text.kinds == GENERATED) & np.array([ch in "\r\n" for ch in text.text], bool)
-        blanks = np.concatenate([[0], np.cumsum(~ink & ~added)])
-        previous = np.concatenate([[-1], index[:-1]])
-        blank = blanks[index] - blanks[np.maximum(previous, 0)] > 0
+        previous = np.maximum(np.concatenate([[-1], index[:-1]]), 0)
+        blank, typed = (
+            sums[index] - sums[previous] > 0
+            for sums in (
+                np.concatenate([[0], np.cumsum(~ink & one)]) for one in (~added, ~added & (text.kinds != GENERATED))
+            )
+        )
         em = true_sizes(text)[index]
         origin = straighten_points(text.origins[index], turn, size)
         corners = np.stack(
@@ -164,7 +174,7 @@ class _Glyphs:
             step = np.append(np.abs(np.diff(left)), np.inf)
             follows = np.append(~blank[1:], False) & (step < 1.2 * em)  # a letter of the same word
             right = left + np.where(follows, step, np.minimum(0.5 * em, step))
-        found = cls(index, left, np.maximum(right, left + 0.05 * em), origin[:, 1], em, blank)
+        found = cls(index, left, np.maximum(right, left + 0.05 * em), origin[:, 1], em, blank, typed)
         return found._without_twins(text)
 
     def _without_twins(self, text: TextLayer) -> _Glyphs:
@@ -182,7 +192,7 @@ class _Glyphs:
         return self.select(keep)
 
     def select(self, keep: np.ndarray) -> _Glyphs:
-        return _Glyphs(*(getattr(self, name)[keep] for name in ("index", "left", "right", "baseline", "em", "blank")))
+        return _Glyphs(*(getattr(self, name)[keep] for name in (*self.__annotations__,)))
 
 
 def _runs(glyphs: _Glyphs) -> list[np.ndarray]:
@@ -241,7 +251,8 @@ def _line(glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray]) -> LayerLine 
     em = float(np.median(glyphs.em[places]))
     usual = places[glyphs.em[places] > SCRIPT_SIZE * em]
     baseline = float(np.median(glyphs.baseline[usual]))
-    wide, tight = _blank_widths(glyphs, row, em)
+    spaced = _letterspacing(glyphs, text, row, em)
+    wide, tight = (SPACED * spaced,) * 2 if spaced else _blank_widths(glyphs, row, em)
     characters: list[str] = []
     indices: list[int] = []
     sides: list[tuple[float, float]] = []
@@ -251,7 +262,7 @@ def _line(glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray]) -> LayerLine 
             ch = text.text[glyphs.index[k]]
             gap = glyphs.left[k] - sides[-1][1] if sides else 0.0
             apart = gap > wide or (gap > tight and not _leans(text, indices[-1], int(glyphs.index[k])))
-            apart = apart or (m > 0 and bool(glyphs.blank[k]))
+            apart = apart or (m > 0 and bool(glyphs.typed[k] if spaced else glyphs.blank[k]))
             if pitch and sides:
                 apart = float(glyphs.left[k]) - sides[-1][0] > WIDE_STEP * pitch
             if characters and apart and not (m == 0 and _dense(characters[-1]) and _dense(ch)):
@@ -308,6 +319,22 @@ def _blank_widths(glyphs: _Glyphs, row: list[np.ndarray], em: float) -> tuple[fl
     even = len(found) >= EVEN_LETTERS and most - usual < EVEN_EM * em
     wide, tight = (least * em + max(0.0, usual) for least in (BLANK_EM, TIGHT_EM if even else BLANK_EM))
     return wide, tight
+
+
+def _letterspacing(glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray], em: float) -> float:
+    """Return the white between the letters of letterspaced words, px; 0 where letters stand close.
+
+    It is even, and wide enough for PDFium to take much of it for blanks.
+    """
+    letter = np.array([text.text[k].isalpha() for k in glyphs.index.tolist()], bool)
+    after = np.concatenate([run[1:] for run in row])
+    after = after[letter[after] & letter[after - 1] & ~glyphs.typed[after]]
+    if len(after) < SPACED_LETTERS or glyphs.blank[after].mean() < SPACED_SHARE:
+        return 0.0
+    white = glyphs.left[after] - glyphs.right[after - 1]
+    usual = float(np.median(white))
+    even = float((np.abs(white - usual) < 0.5 * usual).mean())
+    return usual if usual > TIGHT_EM * em and even > SPACED_EVEN else 0.0
 
 
 def _leans(text: TextLayer, before: int, after: int) -> bool:
