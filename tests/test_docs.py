@@ -53,6 +53,13 @@ def test_examples_in_the_docs_use_options_that_there_are(capsys) -> None:
     assert seen > 20
 
 
+def test_the_docs_name_verbs_that_there_are() -> None:
+    pages = [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    named = {verb for page in pages for verb in re.findall(r"`vary\s+([a-z]+)", page.read_text(encoding="utf-8"))}
+    assert named <= set(VERBS)
+    assert len(named) > 10
+
+
 def _help(verb: str) -> None:
     from vary.cli import main
 

@@ -1,4 +1,4 @@
-"""vary: a second pair of eyes for any language model.
+"""Read PDFs and page images as Markdown on a CPU, and train readers.
 
 `vary.read(path)` reads a PDF or an image; the names below are loaded when first used, so importing vary is quick.
 """
