@@ -159,7 +159,17 @@ def test_a_fingerprint_follows_the_weights(tmp_path) -> None:
     assert changed != before
     (tmp_path / "more_letters").mkdir()
     (tmp_path / "more_letters" / "trunk.onnx").write_bytes(b"\2")
-    assert our_models.fingerprint(tmp_path) not in (before, changed)
+    larger = our_models.fingerprint(tmp_path)
+    assert larger not in (before, changed)
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
+    assert our_models.fingerprint(tmp_path) != larger
+
+
+def test_a_fingerprint_sees_a_change_in_the_middle_of_a_file(tmp_path) -> None:
+    (tmp_path / "trunk.onnx").write_bytes(b"\0" * (3 << 20))
+    before = our_models.fingerprint(tmp_path)
+    (tmp_path / "trunk.onnx").write_bytes(b"\0" * (3 << 19) + b"\1" + b"\0" * ((3 << 19) - 1))
+    assert our_models.fingerprint(tmp_path) != before
 
 
 @pytest.mark.slow  # Tesseract and RapidOCR take seconds a page

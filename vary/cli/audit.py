@@ -69,17 +69,15 @@ def _summary(pages: int, lost: int, bare: int, found: int) -> str:
 
 def _findings(page: Page) -> list[dict[str, Any]]:
     """Return what differs on a page: text that is not what the page shows, and text that nobody sees."""
+    from ..document.findings import round_box
+
     known = {"page": page.number, "dpi": page.dpi}
     differ = [
-        known | {"box": _round(d.box), "layer": d.layer, "pixels": d.pixels, "odds": round(d.odds, 1)}
+        known | {"box": round_box(d.box), "layer": d.layer, "pixels": d.pixels, "odds": round(d.odds, 1)}
         for d in page.disagreements
     ]
-    hidden = [known | {"box": _round(h.box), "layer": h.text, "pixels": "", "hidden": h.reason} for h in page.hidden]
+    hidden = [known | {"box": round_box(h.box), "layer": h.text, "pixels": "", "hidden": h.reason} for h in page.hidden]
     return differ + hidden
-
-
-def _round(box: tuple[float, ...]) -> list[float]:
-    return [round(float(value), 1) for value in box]
 
 
 def _line(found: dict[str, Any]) -> str:

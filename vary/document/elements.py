@@ -1,4 +1,4 @@
-"""The result of reading: Document -> Page -> Block -> Line. `writers.py` turns it into text, Markdown, HTML or JSON.
+"""The result of reading: Document -> Page -> Block -> Line. `formats/` writes it as text, Markdown, HTML or JSON.
 
 Boxes are (x0, y0, x1, y1) in pixels of the page image (`Page.width` x `Page.height`, at `Page.dpi` for a PDF), x right,
 y down, origin top-left. Page numbers start at 1.

@@ -1,6 +1,6 @@
-"""What is drawn on a page besides its text, as evidence of structure; figures found in it.
+"""What is drawn on a page besides its text, as evidence of structure. Links are marked in lines.
 
-It comes from the objects of a PDF. Frame: pixels of the page image, turned upright.
+Frame: pixels of the page image, turned upright.
 """
 
 from __future__ import annotations

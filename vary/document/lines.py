@@ -32,7 +32,7 @@ class FrameGrid:
         alphabet: character of each class from 1; class 0 is the CTC blank.
         stride: pixels per cell (rows, columns).
         frames: frames per column of cells.
-        styles: type styles that the head predicts, names of `document.STYLES`.
+        styles: type styles that the head predicts, names of `elements.STYLES`.
     """
 
     alphabet: str

@@ -14,7 +14,6 @@ from statistics import mean, stdev
 from typing import Any
 
 import yaml
-from scipy.stats import t as student
 
 from ..io.errors import InputError
 from .metrics.text import cer, normalise
@@ -111,6 +110,8 @@ def interval(values: list[float]) -> tuple[float, float]:
     """Return the 95% confidence interval of a mean by Student's t; (NaN, NaN) for less than two values."""
     if len(values) < 2:
         return math.nan, math.nan
+    from scipy.stats import t as student  # takes a second to import
+
     half = float(student.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
     return mean(values) - half, mean(values) + half
 

@@ -20,7 +20,7 @@ from ..reading.loader import load_reader
 from ..reading.pages import read_document
 from .reader import Opened, Reply, Request
 
-_ENDS = 1 << 20  # bytes of a file's start and end that go into a fingerprint
+WHOLE = 64 << 20  # bytes of a file that go into a fingerprint; of a larger file its start and its end, as many together
 
 
 def open_model(
@@ -106,13 +106,16 @@ def _chat(folder: Path, device: str, max_tokens: int) -> Opened:
 
 
 def fingerprint(folder: Path) -> str:
-    """Identify weights by 12 digits: a hash of names, sizes, first and last MiB of the files in and below a folder."""
+    """Identify a model by 12 digits: a hash of all files in and below its folder but texts for people (`.md`).
+
+    That includes tokenizers and chat templates, whose formats have many endings.
+    """
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.suffix in (".safetensors", ".json", ".onnx")):
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".md"):
         size = path.stat().st_size
         digest.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())
         with path.open("rb") as file:
-            digest.update(file.read(_ENDS))
-            file.seek(max(0, size - _ENDS))
-            digest.update(file.read(_ENDS))
+            digest.update(file.read(WHOLE // 2))
+            file.seek(max(file.tell(), size - WHOLE // 2))
+            digest.update(file.read())
     return f"weights {digest.hexdigest()[:12]}"

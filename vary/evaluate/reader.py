@@ -35,7 +35,7 @@ class Reply:
 
     Args:
         text: The answer.
-        status: One of `document.STATUSES`.
+        status: One of `elements.STATUSES`.
         error: Why there is no text.
         confidence: Confidence of every character of the text, 0 to 1, if known.
         seconds, cpu_seconds, memory_mib: Cost, if known.

@@ -23,7 +23,7 @@ class EvalRecord:
         metric: A name of `METRICS`.
         text: The answer.
         truth: The right answer, as the metric takes it.
-        status: One of `document.STATUSES`. Anything but `ok` is reported.
+        status: One of `elements.STATUSES`. Anything but `ok` is reported.
         prompt: The question that was asked.
         error: Why there is no answer.
         confidence: Confidence of every character of the answer, 0 to 1.

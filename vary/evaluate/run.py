@@ -100,7 +100,7 @@ def _read_all(
     for name, task in tasks.items():
         try:
             _read(name, task, readers, out, data, limit, prompt, log)
-        except RemoteError as error:  # of `corpus.fetch`: no network, or no apt
+        except RemoteError as error:  # of `corpus.download.fetch`: no network, or no apt
             if not lenient:
                 raise
             log(f"{name}: left out: {error}")

@@ -1,6 +1,7 @@
 """The built-in tasks: `TASKS` maps each name to its examples, prompt and metric. They need no files of the user.
 
-Pages are rendered, or come from PDFs in Debian packages (`corpus.fetch`). Published benchmarks are in `benchmarks.py`.
+Pages are rendered, or come from PDFs in Debian packages (`corpus.download.fetch`). Published benchmarks are in
+`benchmarks.py`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ RENDERED: dict[str, dict[str, Any]] = {
 _R = "usr/share/doc/r-doc-pdf/manual/"
 _TEX = "usr/share/doc/texlive-doc/latex/"
 _GUIDE = "usr/share/doc/installation-guide-amd64/"
-# name -> (package, file in it, pages). All are in `corpus.MEASURED`; no document is in two tasks.
+# name -> (package, file in it, pages). All are in `corpus.download.MEASURED`; no document is in two tasks.
 REAL = {
     "real": (
         ("r-doc-pdf", _R + "R-intro.pdf", 16),

@@ -3,5 +3,3 @@
 May import: the standard library, numpy, Pillow, pypdfium2, pikepdf and filelock; no other package of `vary`.
 Never here: what a page says, models, torch.
 """
-
-__all__ = ["child", "errors", "files", "image", "pdf", "pdf_forms", "pdf_objects", "pdf_pages", "pdf_text", "source"]

@@ -5,6 +5,8 @@ The command line prints a `VaryError` as one line and shows the traceback of any
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -57,3 +59,13 @@ class RemoteError(VaryError):
 
 
 BadInput = InputError  # the name of 0.1
+
+
+def check_keys(where: str, given: Iterable[str], allowed: Iterable[str]) -> None:
+    """Raise ConfigError with the nearest known key if a key is unknown."""
+    allowed = sorted(allowed)
+    for key in given:
+        if key not in allowed:
+            near = difflib.get_close_matches(str(key), allowed, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(allowed)}"
+            raise ConfigError(f"{where}: unknown key {key!r}; {hint}")

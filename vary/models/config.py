@@ -7,7 +7,7 @@ values of a wrong type are refused, with the nearest known key. Named models are
 import copy
 import difflib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, make_dataclass
 from functools import cache, partial
 from typing import Any, ClassVar, Literal, get_type_hints
@@ -16,7 +16,7 @@ from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
-from ..io.errors import ConfigError
+from ..io.errors import ConfigError, check_keys
 from .connect import CONNECTORS, STEPS, LanguageMoe, sizes_of
 from .fuse import BRANCHES, FUSIONS, REGIONS, Where, split_route
 from .generate.symbols_decoder import SymbolsDecoder
@@ -275,16 +275,6 @@ def preset(name: str) -> VaryConfig:
     return VaryConfig(**settings(name))
 
 
-def check_keys(where: str, given: Iterable[str], allowed: Iterable[str]) -> None:
-    """Raise ValueError with the nearest known key if a key is unknown."""
-    allowed = sorted(allowed)
-    for key in given:
-        if key not in allowed:
-            near = difflib.get_close_matches(str(key), allowed, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(allowed)}"
-            raise ConfigError(f"{where}: unknown key {key!r}; {hint}")
-
-
 def check_values(where: str, schema: type, given: Any) -> None:
     """Raise ValueError if `given` is not a mapping that a strict dataclass accepts."""
     if not isinstance(given, dict):
@@ -384,7 +374,6 @@ __all__ = [
     "Preprocess",
     "Reading",
     "VaryConfig",
-    "check_keys",
     "check_part",
     "check_values",
     "decoder_alphabet",

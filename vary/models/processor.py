@@ -35,7 +35,7 @@ from .convert.chat_template import foreign_pieces
 from .fuse import FUSIONS
 from .hub import read_config
 from .images.arrange import Runs, runs_of, tokens_in
-from .images.preprocess import normalise
+from .images.preprocess import stack_images
 from .images.views import Shape, Views, cut_views
 from .vocab import channels_of, upgrade
 from .vocab.merge import MERGES, token_grid
@@ -188,7 +188,8 @@ class VaryProcessor(ProcessorMixin):
         """Write a conversation, or a batch of them, as text, ids (`tokenize`) or the model's input (`return_dict`).
 
         labels: add `labels`, -100 wherever nothing is learnt; each conversation must then hold an answer. Messages are
-        described at `prompt.pieces_of`; images are paths or Pillow images. Raises ValueError for roles out of turn.
+        described at `markup.prompts.pieces_of`; images are paths or Pillow images. Raises ValueError for roles out of
+        turn.
         """
         single = bool(conversation) and isinstance(conversation[0], dict)
         batch = cast("list[Messages]", [conversation] if single else conversation)
@@ -246,8 +247,8 @@ class VaryProcessor(ProcessorMixin):
         bounds = np.cumsum([0, *counts]).tolist()
         rows = [slice(first, last) for first, last in pairwise(bounds)]
         pixels = [
-            _stack([view for own, _ in cuts for view in own], [sum(len(o) for o, _ in cuts[r]) for r in rows],
-                   vocabulary["preprocess"])
+            torch.from_numpy(stack_images([view for own, _ in cuts for view in own],
+                                          [sum(len(o) for o, _ in cuts[r]) for r in rows], vocabulary["preprocess"]))
             for cuts, vocabulary in zip(views, seeing, strict=True)
         ]  # fmt: skip
         shapes = [shape for _, shape in views[0]]
@@ -380,21 +381,6 @@ def open_picture(image: Any) -> Image.Image:
     if isinstance(image, str | Path) and not str(image).startswith(("http://", "https://", "data:")):
         return open_image(Path(image), colour=True)
     raise ConfigError(f"an image is a path or a Pillow image, got {str(image)[:60]!r}; nothing is downloaded")
-
-
-def _stack(images: list[np.ndarray], counts: list[int], preprocess: dict[str, Any]) -> torch.Tensor:
-    """(B, C, H, W) when each row has one image, else (B, I, C, H, W); smaller images get white below and right."""
-    high, wide = max(a.shape[1] for a in images), max(a.shape[2] for a in images)
-    white = normalise(np.full((1, 1, images[0].shape[0]), 255, np.float32), preprocess).reshape(-1, 1, 1)
-    whole = np.broadcast_to(white, (len(images), images[0].shape[0], high, wide)).astype(np.float32)
-    for target, image in zip(whole, images, strict=True):
-        target[:, : image.shape[1], : image.shape[2]] = image
-    if counts == [1] * len(images):
-        return torch.from_numpy(whole)
-    rows = np.zeros((len(counts), max(counts), *whole.shape[1:]), np.float32)
-    for row, first, count in zip(rows, np.cumsum([0, *counts]), counts, strict=False):
-        row[:count] = whole[first : first + count]
-    return torch.from_numpy(rows)
 
 
 AutoProcessor.register(VaryConfig, VaryProcessor)

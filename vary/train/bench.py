@@ -23,10 +23,10 @@ from torch import Tensor
 from ..data.mixture import Mixture, load_recipe, read_mix
 from ..data.render import render
 from ..document.alphabets import LATIN
-from ..io.errors import ConfigError, VaryError
+from ..io.errors import ConfigError, VaryError, check_keys
 from ..io.files import atomic_write
 from ..markup.prompts import character_vocabulary
-from ..models.config import VaryConfig, check_keys
+from ..models.config import VaryConfig
 from ..models.generate.chat import ChatModel
 from ..models.hub import weights_dir
 from ..models.modeling import VaryForConditionalGeneration, load_model

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ..io.errors import ConfigError
+from ..io.errors import ConfigError, check_keys
 from ..models.hub import weights_dir
 
 SHIPPED = "shipped:"  # prefix of models whose weights are in this package
@@ -271,11 +270,7 @@ def _build(kind: type, data: Any, where: str) -> Any:
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: expected a mapping, got {type(data).__name__}")
     fields = {f.name: f for f in dataclasses.fields(kind)}
-    for key in data:
-        if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; allowed: {', '.join(fields)}"
-            raise ConfigError(f"{where}: unknown key {key!r}{hint}")
+    check_keys(where, data, fields)
     values = dict(data)
     if "stages" in values and kind is Recipe:
         values["stages"] = tuple(_build(Stage, s, f"{where}: stages.{k}") for k, s in enumerate(values["stages"]))

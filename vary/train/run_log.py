@@ -43,30 +43,20 @@ class RunLog:
             if path.exists() and path.stat().st_size > sizes.get(name, 0):
                 os.truncate(path, sizes.get(name, 0))
 
-    def plot(self) -> Path:
-        """Plot losses and held-out measures over samples seen, on a log scale. Return the path of the picture."""
-        return draw_curve(self.out)
+    def plot(self) -> None:
+        """Plot losses and held-out measures over samples seen, on a log scale, as `loss.png`."""
+        from matplotlib.figure import Figure
 
-
-def draw_curve(out: Path) -> Path:
-    """Plot losses and held-out measures over samples seen, on a log scale. Return the path of the picture."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    for axis, name, title in ((left, "loss.csv", "training loss"), (right, "eval.csv", "held-out error rate")):
-        for label, (x, y) in _series(out / name).items():
-            axis.plot(x, y, label=label, linewidth=1)
-        axis.set(xlabel="samples seen", title=title, yscale="log")
-        axis.grid(alpha=0.3)
-        if axis.lines:
-            axis.legend()
-    path = out / "loss.png"
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-    return path
+        figure = Figure(figsize=(11, 4), layout="constrained")
+        titles = {"loss.csv": "training loss", "eval.csv": "held-out error rate"}
+        for axis, (name, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+            for label, (x, y) in _series(self.out / name).items():
+                axis.plot(x, y, label=label, linewidth=1)
+            axis.set(xlabel="samples seen", title=title, yscale="log")
+            axis.grid(alpha=0.3)
+            if axis.lines:
+                axis.legend()
+        figure.savefig(self.out / "loss.png", dpi=110)
 
 
 def _series(path: Path) -> dict[str, tuple[list[float], list[float]]]:

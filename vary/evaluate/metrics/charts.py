@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
-from scipy.optimize import linear_sum_assignment
 
 from ...io.errors import ConfigError, InputError
 from ...markup.chart_text import Chart, number, parse_chart
 from .base import Scores
-from .text import Match
+from .text import Match, cheapest_pairs
 from .vqa import to_number
 
 # name -> edits by which names may differ, share of the truth by which values may
@@ -153,7 +152,7 @@ def _rms(found: dict[str, str], wanted: dict[str, str], any_format: bool) -> Mat
     names, true_names = list(found), list(wanted)
     alike = 1 - cdist(true_names, names, scorer=Levenshtein.normalized_distance, dtype=np.float64)
     alike[alike <= 0.5] = 0
-    pairs = zip(*linear_sum_assignment(1 - alike), strict=True)
+    pairs = cheapest_pairs(1 - alike)
     score = sum(alike[t, p] * _alike(found[names[p]], wanted[true_names[t]], any_format) for t, p in pairs)
     return Match.of(float(score), len(found), len(wanted))
 

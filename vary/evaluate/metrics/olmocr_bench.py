@@ -2,7 +2,7 @@
 
 Source: the set's published scorer (olmOCR, arXiv 2502.18443; bench/tests.py, Apache-2.0), written anew from what it
 does. The same here: `present`, `absent`, `order`, `baseline` without its list of alphabets per language, and the
-relations of `table`. Not the same: formulas are compared as canonical LaTeX (`data.latex`) where the scorer renders
+relations of `table`. Not the same: formulas are compared as canonical LaTeX (`markup.math`) where the scorer renders
 both with KaTeX and compares the pictures, so `math` is stricter here. `format` and `footnote` tests are not of the
 published set and are refused by name.
 """

@@ -2,7 +2,7 @@
 
 Source: OmniDocBench, arXiv 2412.07626, and its published scorer. As there, letters and digits alone count in text,
 captions, headers and footers are matched and then left out, text and order are normalised edit distances, tables TEDS.
-Not as there: blocks are matched one to one (`order.match_blocks`), where "quick match" joins and splits paragraphs, and
+Not as there: blocks are matched one to one (`match_blocks`), where "quick match" joins and splits paragraphs, and
 formulas get `formulas.formula_match` in place of CDM. So the values are near the published ones and not the same;
 `vary eval` also writes the files that the published scorer takes.
 """
@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
-from scipy.optimize import linear_sum_assignment
 
 from .base import Scores
 from .formulas import formula_distance, formula_match
 from .olmocr_bench import PIPES, TABLE, TABLE_END, cut_out, grids
 from .teds import table_score
-from .text import edit_distance
+from .text import cheapest_pairs, edit_distance
 
 TEXTS = ("title", "text_block", "code_txt", "reference")
 LEFT_OUT = (
@@ -139,5 +138,4 @@ def match_blocks(predicted: Sequence[str], truth: Sequence[str], worst: float = 
     if not predicted or not truth:
         return []
     costs = cdist(predicted, truth, scorer=Levenshtein.normalized_distance, dtype=np.float64)
-    pairs = zip(*linear_sum_assignment(costs), strict=True)
-    return [(int(i), int(j)) for i, j in pairs if costs[i, j] <= worst]
+    return [(i, j) for i, j in cheapest_pairs(costs) if costs[i, j] <= worst]

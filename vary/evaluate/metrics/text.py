@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
-from scipy.stats import bootstrap
 
 from .base import WEIGHT, Scores
 
@@ -73,6 +72,14 @@ class Match:
         return cls(common / predicted, common / truth, 2 * common / (predicted + truth))
 
 
+def cheapest_pairs(costs_NM: np.ndarray) -> list[tuple[int, int]]:
+    """Pair rows with columns one to one so that the sum of their costs is least. Return (row, column) of each pair."""
+    from scipy.optimize import linear_sum_assignment  # takes a second to import
+
+    rows, columns = linear_sum_assignment(costs_NM)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
 # -- confidence --------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Bin:
@@ -120,6 +127,8 @@ def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
         return float("nan"), float("nan")
     if len(data) == 1:
         return float(data[0]), float(data[0])
+    from scipy.stats import bootstrap  # takes a second to import
+
     found = bootstrap((data,), np.mean, n_resamples=2000, method="percentile", rng=np.random.default_rng(0))
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 

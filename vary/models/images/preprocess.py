@@ -50,6 +50,30 @@ def to_array(pixels: np.ndarray, preprocess: dict[str, Any]) -> np.ndarray:
     return values[None] if pixels.ndim == 2 else np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
+def stack_images(images: list[np.ndarray], counts: list[int], preprocess: dict[str, Any]) -> np.ndarray:
+    """Stack images (C, H, W) by rows of a batch; smaller ones get white below and right.
+
+    Args:
+        images: Prepared images, those of the first row first.
+        counts: Number of images of each row.
+        preprocess: The keys of `config.Preprocess`.
+
+    Returns:
+        (B, C, H, W) when each row has one image, else (B, I, C, H, W) with zeros for images that a row lacks.
+    """
+    high, wide = max(a.shape[1] for a in images), max(a.shape[2] for a in images)
+    white = normalise(np.full((1, 1, images[0].shape[0]), 255, np.float32), preprocess).reshape(-1, 1, 1)
+    whole = np.broadcast_to(white, (len(images), images[0].shape[0], high, wide)).astype(np.float32)
+    for target, image in zip(whole, images, strict=True):
+        target[:, : image.shape[1], : image.shape[2]] = image
+    if counts == [1] * len(images):
+        return whole
+    rows = np.zeros((len(counts), max(counts), *whole.shape[1:]), np.float32)
+    for row, first, count in zip(rows, np.cumsum([0, *counts]), counts, strict=False):
+        row[:count] = whole[first : first + count]
+    return rows
+
+
 def _squash(image: Image.Image, preprocess: dict[str, Any]) -> np.ndarray:
     return resize(image, (preprocess["size"], preprocess["size"]), preprocess["resample"])
 

@@ -132,7 +132,7 @@ def _to_tensors(paths: list[tuple[Any, ...]], glyphs: list[tuple[Any, ...]], nea
 def path_weights(y_px: Tensor, row_px: float, rows: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the two rows nearest to each height and the weight of the lower one.
 
-    Reading mixes rows with the same weights (`reading/ctc.mix_rows`).
+    Reading mixes rows with the same weights (`reading.ctc.mix_rows`).
 
     Args:
         y_px: heights, of any shape.
