@@ -53,6 +53,39 @@ def test_loss_is_the_cross_entropy_of_the_next_token(tiny_model, processor) -> N
     torch.testing.assert_close(out.loss, expected)
 
 
+LANGUAGES = {
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 256},  # its positions are a table
+    "llama": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2},
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_padding_on_the_left_is_not_counted_in_training(processor, language) -> None:
+    base = preset("vary-nano-test")
+    text = {"model_type": language, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, **LANGUAGES[language]}
+    parts = {key: getattr(base, key) for key in ("vocabularies", "merge", "connector", "image_token_id")}
+    torch.manual_seed(0)
+    model = VaryForConditionalGeneration(
+        VaryConfig(**parts, text_config=text | {"vocab_size": base.text_config.vocab_size})
+    ).eval()
+    talks = [
+        [
+            {"role": "user", "content": [{"type": "image", "image": image(k)}]},
+            {"role": "assistant", "content": answer},
+        ]
+        for k, answer in enumerate(("ab", "a much longer answer"))
+    ]
+    settings = {"tokenize": True, "return_dict": True, "labels": True}
+    one, both = (processor.apply_chat_template(given, **settings) for given in (talks[0], talks))
+    count = one["input_ids"].shape[1]
+    assert not both["attention_mask"][0, 0]
+    with torch.no_grad():
+        expected, found = model(**one).logits[0], model(**both).logits[0, -count:]
+        shifted = model(**both, position_ids=torch.arange(both["input_ids"].shape[1])[None]).logits[0, -count:]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert language == "llama" or float((shifted - expected).abs().max()) > 0.01  # what counting padding would give
+
+
 def test_batch_equals_single(tiny_model, processor) -> None:
     texts = ["<image>a", "<image>a much longer text"]
     together = tiny_model.generate(**processor([image(0), image(1)], texts), max_new_tokens=6, do_sample=False)

@@ -327,7 +327,8 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 unused = ("input_ids", "pixel_values", "image_shapes", "words", "words_mask")
                 return super().generate(**found, **{k: v for k, v in kwargs.items() if k not in unused})
             mask = kwargs.get("attention_mask")
-            found["position_ids"] = prompt_positions(self, ids, mask, images)
+            if not self.config.counts_itself:  # else transformers counts them by the mask
+                found["position_ids"] = prompt_positions(self, ids, mask, images)
             if self.config.mask == "prefix" or self.config.reads_prompt:
                 found["prefix_mask"] = prefix.long()
             if self.fusion.places is not None and images is not None:

@@ -17,7 +17,7 @@ from ..images.arrange import Runs, runs_of, tokens_in, used_cells
 from ..images.views import Shape, tile_numbers, view_sizes, views_of
 from ..vocab import VisionFeatures
 from ..vocab.merge import token_grid
-from .language import FIRST, LAST, positions_of
+from .language import FIRST, LAST, positions_of, unpadded_positions
 
 
 @dataclass
@@ -228,8 +228,10 @@ def prompt_positions(
     model: Any, ids_BT: Tensor, mask_BT: Tensor | None, images: PromptImages | None, given: Tensor | None = None
 ) -> Tensor | None:
     """Return the positions of the tokens of prompts: the given ones, or None if the language model counts them."""
-    if given is not None or model.config.counts_itself:
+    if given is not None:
         return given
+    if model.config.counts_itself:
+        return unpadded_positions(model.language_model, mask_BT) if model.config.positions["name"] == "plain" else None
     there = torch.ones_like(ids_BT) if mask_BT is None else mask_BT
     grids = [[]] * len(ids_BT) if images is None else [row for row in images.grids for _ in range(images.beams)]
     marks = image_marks(model, ids_BT, images)

@@ -5,6 +5,7 @@ Most come from AutoModel. Some are no model of their own in transformers; they a
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, cast
 
@@ -160,6 +161,17 @@ def positions_of(rule: dict[str, Any], mask_BT: Tensor, marks_BT: Tensor, grids:
     if not rule.get("first"):
         return None
     return (mask_BT.long().cumsum(1) - 1).clamp(min=0) + rule["first"]
+
+
+def unpadded_positions(model: PreTrainedModel, mask_BT: Tensor | None) -> Tensor | None:
+    """Return position ids (B, T) that count from 0 after padding on the left; a language model counts that, too.
+
+    None without such padding, or for a model that takes no position ids.
+    """
+    takes = "position_ids" in inspect.signature(model.forward).parameters
+    if not takes or mask_BT is None or mask_BT.ndim != 2 or bool(mask_BT[:, 0].all()):
+        return None
+    return (mask_BT.long().cumsum(1) - 1).clamp(min=0)
 
 
 def count_tokens(mask_BT: Tensor | None, embeds_BTE: Tensor, cache: Any) -> Tensor:
