@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from ..elements import LINK, LOST, Block, Page
 from ..findings import FileInfo
 from ..running_text import join_parts
-from .markdown import Pages, _line_runs, _loss
+from .markdown import Pages
+from .runs import line_runs, name_loss
 from .tables import html_table
 
 
@@ -22,7 +23,7 @@ def html(source: str, model: str, pages: Pages, info: FileInfo | None = None) ->
         "header,footer,.lost{color:#777;font-size:small}</style></head><body>\n"
     )
     for page in pages:
-        lost = f'<p class="lost">{_safe(_loss(page))}</p>\n'
+        lost = f'<p class="lost">{_safe(name_loss(page))}</p>\n'
         blocks = "\n".join(_html_parts(page))
         status = _safe(page.status)
         yield f'<section id="page-{page.number}" data-status="{status}">\n{lost if page.status in LOST else ""}'
@@ -42,7 +43,7 @@ _SCHEMES = ("http://", "https://", "mailto:", "tel:", "#")  # of links that are 
 
 def _html_lines(block: Block) -> list[str]:
     lines = []
-    for runs in _line_runs(block):
+    for runs in line_runs(block):
         line = ""
         for text, look in runs:
             piece = rf"\({_safe(text)}\)" if "math" in look else _safe(text)

@@ -15,9 +15,11 @@ from itertools import groupby
 from ..elements import ITEM, LINK, LOST, MATH, NOTE_MARK, SCRIPTS, Block, Line, Page
 from ..findings import FileInfo
 from ..running_text import join_pages, join_parts
+from .runs import Run, after_prefix, line_runs, name_loss, without_start
 from .tables import has_merged_body, html_table, simple_rows
 
 Pages = Iterator[Page]
+_SCRIPTS = frozenset(SCRIPTS)
 BULLETS = frozenset("•‣▪●○◦■□◆❖▶►➢➤–*·.-")  # marks of list items that Markdown writes itself
 # Inside a line: emphasis, code, math, strikethrough; what closes a link; tags; entities. Then at its beginning.
 _INLINE = re.compile(r"[\\`*$]|\[(?=\^)|(?<![^\W_])_(?=_*[^\s_])|~~|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#|\w+;)")
@@ -43,7 +45,7 @@ def markdown(source: str, model: str, pages: Pages, info: FileInfo | None = None
 
 
 def _page_mark(page: Page) -> str:
-    lost = f"\n\n<!-- {_comment(_loss(page))} -->" if page.status in LOST else ""
+    lost = f"\n\n<!-- {_comment(name_loss(page))} -->" if page.status in LOST else ""
     return f"<!-- page {page.number} -->{lost}"
 
 
@@ -73,54 +75,8 @@ def block_markdown(block: Block) -> str:
     return _MARKDOWN.get(block.kind, _paragraph)(block)
 
 
-def _loss(page: Page) -> str:
-    return f"page {page.number}: {page.status}" + (f": {page.error}" if page.error else "")
-
-
 def _paragraph(block: Block) -> str:
-    return "  \n".join(_begun(_write_runs(runs)) for runs in _line_runs(block))
-
-
-_SCRIPTS = frozenset(SCRIPTS)
-_LEADER = re.compile(r"\s*(?:(?:\. *){5,}|(?:… *){2,}|(?:· *){5,})")
-Run = tuple[str, frozenset[str]]  # a piece of a line and the styles that it is set in
-
-
-def _line_runs(block: Block) -> list[list[Run]]:
-    """Return the lines of a block's text as runs of one style, with an ellipsis for the dots of a leader.
-
-    No styled run begins or ends with a blank.
-    """
-    text, spans = block.styled_text()
-    looks: list[frozenset[str]] = [frozenset()] * len(text)
-    for start, end, style in spans:
-        for k in range(start, end):
-            looks[k] |= {style}
-    lines, at = [], 0
-    for line in text.split("\n"):
-        own = looks[at : at + len(line)]
-        at += len(line) + 1
-        for found in reversed(list(_LEADER.finditer(line))):
-            start, end = found.span()
-            line = f"{line[:start]} … {line[end:]}"
-            own[start:end] = [frozenset()] * 3
-        lines.append(_runs(line, own))
-    return lines
-
-
-def _runs(line: str, looks: list[frozenset[str]]) -> list[Run]:
-    runs: list[Run] = []
-    for look, group in groupby(zip(line, looks, strict=True), key=lambda pair: pair[1]):
-        piece = re.sub(r"\s+", " ", "".join(ch for ch, _ in group))
-        inside = piece.strip() if look else piece
-        before, _, after = piece.partition(inside) if inside else (piece, "", "")
-        runs += [
-            (text, own) for text, own in ((before, frozenset[str]()), (inside, look), (after, frozenset[str]())) if text
-        ]
-    if runs:
-        runs[0] = (runs[0][0].lstrip(), runs[0][1])
-        runs[-1] = (runs[-1][0].rstrip(), runs[-1][1])
-    return runs
+    return "  \n".join(_begun(_write_runs(runs)) for runs in line_runs(block))
 
 
 def _write_runs(runs: list[Run]) -> str:
@@ -134,7 +90,7 @@ def _write_runs(runs: list[Run]) -> str:
 
 def _link(look: frozenset[str]) -> str:
     """Return the address of a run's link, fit for Markdown. Links inside the file are left out: it has no anchors."""
-    target = _after_prefix(look, LINK)
+    target = after_prefix(look, LINK)
     return "" if target.startswith("#") else re.sub(r"[\s()<>\\]", lambda m: f"%{ord(m[0]):02X}", target)
 
 
@@ -213,7 +169,7 @@ def _plain(runs: Iterable[Run]) -> str:
     out = ""
     for look, group in groupby(runs, key=lambda run: _plain_look(run[1])):
         text = "".join(piece for piece, _ in group)
-        if label := _after_prefix(look, NOTE_MARK):
+        if label := after_prefix(look, NOTE_MARK):
             out += f"[^{label}]"
             continue
         if look & {*MATH}:
@@ -234,16 +190,11 @@ def _plain_look(look: frozenset[str]) -> frozenset[str]:
     return frozenset(name for name in look if name in {"mono", *_SCRIPTS, *MATH} or name.startswith(NOTE_MARK))
 
 
-def _after_prefix(look: frozenset[str], prefix: str) -> str:
-    """Return what follows a prefix in the name of a style; empty without such a style."""
-    return next((name.removeprefix(prefix) for name in sorted(look) if name.startswith(prefix)), "")
-
-
 def _footnote(block: Block) -> str:
     """Return a footnote with its label before the text. Its lines go on in one paragraph."""
-    (mark, *first), *others = _line_runs(block)
+    (mark, *first), *others = line_runs(block)
     texts = [_write_runs(first).lstrip(), *map(_write_runs, others)]
-    return f"[^{_after_prefix(mark[1], NOTE_MARK)}]: " + "  \n    ".join(texts)
+    return f"[^{after_prefix(mark[1], NOTE_MARK)}]: " + "  \n    ".join(texts)
 
 
 def _code(block: Block) -> str:
@@ -274,10 +225,10 @@ def _heading(block: Block) -> str:
 def _list(block: Block) -> str:
     items: list[str] = []
     indents = _indents(block)
-    for runs in _line_runs(block):
+    for runs in line_runs(block):
         found = ITEM.match("".join(text for text, _ in runs))
         mark = found[0].strip() if found else ""
-        text = _begun(_write_runs(_after(runs, len(found[0]) if found else 0)))
+        text = _begun(_write_runs(without_start(runs, len(found[0]) if found else 0)))
         if not found and items:
             items.append("  " + text)
             continue
@@ -303,16 +254,6 @@ def _indents(block: Block) -> Iterator[str]:
         mark = found[0].strip()
         open_items.append((line.box[0], indent + (len(mark) + 1 if re.fullmatch(r"\d+[.)]", mark) else 2)))
         yield " " * indent
-
-
-def _after(runs: list[Run], count: int) -> list[Run]:
-    """Return the runs without their first `count` characters."""
-    left: list[Run] = []
-    for text, look in runs:
-        if text[count:]:
-            left.append((text[count:].lstrip() if not left else text[count:], look))
-        count = max(0, count - len(text))
-    return left
 
 
 def _table(block: Block) -> str:
