@@ -11,6 +11,7 @@ import pytest
 from matplotlib.mathtext import MathTextParser
 
 from vary.data.corpus.formulas import formulas_from
+from vary.data.degrade import WARPS
 from vary.data.documents.typst import ink_box
 from vary.data.formulas import MATHTEXT_FONTS, FormulaSource, mathtext_image
 from vary.data.sample import Sample
@@ -92,10 +93,16 @@ def test_equal_targets_are_equal_pictures() -> None:
     assert digest(spelt) == digest(again)
 
 
-def test_defects_move_the_box() -> None:
-    source = FormulaSource(REAL, seed=3, degraded=1.0)
-    names = {name for i in range(30) for name in source.sample(i).meta.get("degraded", [])}
-    assert names
+def test_warps_move_the_box_and_other_defects_do_not() -> None:
+    clean, bad = (FormulaSource(REAL, seed=3, degraded=share) for share in (0.0, 1.0))
+    seen = set()
+    for i in range(30):
+        before, after = clean.sample(i), bad.sample(i)
+        if names := set(after.meta.get("degraded", [])):
+            warped = not names.isdisjoint(WARPS)
+            assert (after.regions[0].box != before.regions[0].box) is warped, (i, names)
+            seen.add(warped)
+    assert seen == {False, True}
 
 
 def test_formulas_from(tmp_path: Path) -> None:

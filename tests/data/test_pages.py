@@ -92,13 +92,6 @@ def test_max_lines(page_source) -> None:
     assert all(len(page_source(seed=1, height=256, width=512, max_lines=2).sample(i).lines) <= 8 for i in range(5))
 
 
-def test_words_of_a_line(page_source) -> None:
-    line = next(line for line in page_source(seed=1).sample(0).lines if " " in line.text)
-    words = line.words()
-    assert " ".join(w for w, _ in words) == line.text
-    assert words[0][1][0] == line.boxes[0, 0]
-
-
 def test_many_new_letters_at_once_are_kerned(faces) -> None:
     letters = "".join(map(chr, (*range(0x21, 0x7F), *range(0xC0, 0x17F))))
     for face in faces:

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from .. import __version__
 from ..io.errors import ConfigError, MissingExtra
 from ..io.files import lock_folder
+from ..markup.prompts import PROMPTS
 from .mixture import Mixture, Part, load_recipe, read_mix
 from .preview import contact_sheet
 from .shards import (
@@ -46,8 +47,8 @@ Log = Callable[[str], Any]
 
 def pdf_recipe(folder: str | Path, **settings: Any) -> dict[str, Any]:
     """Return the recipe of `vary render --pdf`: all pages of the PDFs in a folder, in order."""
-    prompt = "Provide the OCR results of this image."
-    return {"mix": {"pdf": {"pdf": {"source": "pdf-pages", "files": str(folder), "prompt": prompt, **settings}}}}
+    part = {"source": "pdf-pages", "files": str(folder), "prompt": PROMPTS["ocr"]["en"], **settings}
+    return {"mix": {"pdf": {"pdf": part}}}
 
 
 def make_plan(

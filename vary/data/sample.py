@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..io.box import Box, union
 from ..io.errors import InputError
 
 
@@ -35,23 +36,9 @@ class LabelledLine:
     styles: np.ndarray | None = None
 
     @property
-    def box(self) -> tuple[float, float, float, float]:
+    def box(self) -> Box:
         """Bounding box of all characters."""
-        b = self.boxes
-        return float(b[:, 0].min()), float(b[:, 1].min()), float(b[:, 2].max()), float(b[:, 3].max())
-
-    def words(self) -> list[tuple[str, tuple[float, float, float, float]]]:
-        """Split the line at spaces; returns (word, box) pairs in reading order."""
-        found: list[tuple[str, tuple[float, float, float, float]]] = []
-        start = 0
-        for end in range(len(self.text) + 1):
-            if end == len(self.text) or self.text[end] == " ":
-                if end > start:
-                    b = self.boxes[start:end]
-                    box = (float(b[:, 0].min()), float(b[:, 1].min()), float(b[:, 2].max()), float(b[:, 3].max()))
-                    found.append((self.text[start:end], box))
-                start = end + 1
-        return found
+        return union(self.boxes)
 
 
 LAYOUT_CLASSES = (  # labels of the regions of a page: what kind of block each is
@@ -69,7 +56,7 @@ class Region:
     """
 
     label: str
-    box: tuple[float, float, float, float]
+    box: Box
     text: str = ""
 
 
@@ -104,9 +91,7 @@ class Sample:
         return "".join(parts)
 
 
-def table_edges(
-    cells: Sequence[tuple[int, int, int, int]], boxes: Sequence[tuple[float, float, float, float]]
-) -> tuple[list[float], list[float]]:
+def table_edges(cells: Sequence[tuple[int, int, int, int]], boxes: Sequence[Box]) -> tuple[list[float], list[float]]:
     """Return the separators of a table: y of all row edges and x of all column edges, outer edges included.
 
     Args:

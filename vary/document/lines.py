@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
-from ..io.box import Box
+from ..io.box import Box, union
 from .elements import STYLES
 
 if TYPE_CHECKING:
@@ -104,8 +104,7 @@ class TextLine:
     @property
     def box(self) -> Box:
         """The box around all characters."""
-        (x0, y0), (x1, y1) = self.boxes[:, :2].min(0).tolist(), self.boxes[:, 2:].max(0).tolist()
-        return x0, y0, x1, y1
+        return union(self.boxes)
 
     def part(self: L, characters: slice) -> L:
         """Return the line with some of its characters."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...io.box import union
+from ...io.box import Box, union
 from ...io.pdf_text import GENERATED, HYPHEN, TextLayer, read_text_layer
 from ...markup.blocks import (
     Block,
@@ -234,7 +234,7 @@ def _label(page: Page, k: int) -> str:
     return "title" if isinstance(block, Heading) and block.level == 1 else _LABELS[type(block)]
 
 
-def _column_boxes(layer: TextLayer, part: np.ndarray) -> list[tuple[float, float, float, float]]:
+def _column_boxes(layer: TextLayer, part: np.ndarray) -> list[Box]:
     """Return boxes around characters; a new box begins where the text continues higher up and further right."""
     if not len(part):
         return []

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ...io.box import Box
 from ...io.errors import ConfigError, InputError
 from ...io.image import FORMATS, MAX_PIXELS, open_image
 from ..corpus.download import fetch
@@ -117,7 +118,7 @@ def paste_object(
     return True
 
 
-def _extent(mask: np.ndarray) -> tuple[float, float, float, float]:
+def _extent(mask: np.ndarray) -> Box:
     """Return the box around the pixels of a mask (H, W)."""
     x, y, wide, high = cv2.boundingRect(mask.view(np.uint8))
     return float(x), float(y), float(x + wide), float(y + high)

@@ -15,6 +15,7 @@ import numpy as np
 from ...document.layout.paragraphs import Row, TextBlock
 from ...document.layout.reading_order import order_blocks, to_row
 from ...document.lines import TextLine
+from ...io.box import Box
 from ...io.pdf_text import HYPHENATED, TextLayer, true_sizes
 from ..sample import LabelledLine
 from .text_layer import joins, text_lines
@@ -33,7 +34,7 @@ class _Row:
     """A printed row of one column. soft: it ends in a hyphen added by the typesetter."""
 
     text: str
-    box: tuple[float, float, float, float]
+    box: Box
     em: float
     soft: bool
     lines: list[LabelledLine]
