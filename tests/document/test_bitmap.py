@@ -15,6 +15,7 @@ from vary.document.layout.bitmap import (
     erase_rules,
     find_components,
     find_drawn_objects,
+    grow,
     soften,
 )
 from vary.document.orientation import find_sideways_text
@@ -150,3 +151,11 @@ def test_one_dark_speck_does_not_keep_type_light() -> None:
     page[40:50, 40:50] = 120
     page[3, 3] = 0
     assert np.asarray(darken(Image.fromarray(page)))[45, 45] == 0
+
+
+@pytest.mark.parametrize("by", [0, 1, 2, 7])
+def test_a_mask_grows_to_all_sides(by) -> None:
+    mask = np.random.default_rng(by).random((23, 9)) < 0.02
+    around = [mask[max(0, y - by) : y + by + 1, max(0, x - by) : x + by + 1].any() for y in range(23) for x in range(9)]
+    assert (grow(mask, by).ravel() == around).all()
+    assert 0 < mask.sum() < mask.size

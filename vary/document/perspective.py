@@ -9,8 +9,6 @@ Frame: pixels of the page image, x right, y down. Corners run clockwise from the
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 from PIL import Image
 
@@ -43,10 +41,14 @@ def find_sheet(image: Image.Image) -> np.ndarray | None:
         return None
     around = np.pad(light, 2 * GAPS)  # a dark strip at the edge of the image is ground
     whole = ~grow(~grow(around, GAPS), GAPS)[2 * GAPS : -2 * GAPS, 2 * GAPS : -2 * GAPS]
-    sides = [_side(ends) for mask in (whole.T, whole) for ends in _run_ends(mask)]
-    if any(side is None for side in sides):
+    if whole.all():
         return None
-    top, bottom, left, right = ((a, b) for a, b in sides)  # type: ignore[misc]
+    sides = []
+    for ends in (ends for mask in (whole.T, whole) for ends in _run_ends(mask)):
+        if (side := _side(ends)) is None:
+            return None
+        sides.append(side)
+    top, bottom, left, right = sides
     size = np.array([grey.shape[1], grey.shape[0]], float)
     corners = np.array([_meet(level, upright) for level, upright in
                         ((top, left), (top, right), (bottom, right), (bottom, left))])  # fmt: skip
@@ -87,13 +89,12 @@ def _side(points: np.ndarray) -> tuple[float, float] | None:
     if len(points) < PAIRS:
         return None
     some = points[np.linspace(0, len(points) - 1, PAIRS).round().astype(int)]
-    best, agree = None, AGREE * len(points)
-    for (r0, p0), (r1, p1) in combinations(some, 2):
-        slope = (p1 - p0) / (r1 - r0)
-        near = np.abs(points[:, 1] - p0 - slope * (points[:, 0] - r0)) < NEAR
-        if near.sum() > agree:
-            best, agree = near, float(near.sum())
-    if best is None:
+    one, other = np.triu_indices(len(some), 1)
+    (r0, p0), (r1, p1) = some[one].T[..., None], some[other].T[..., None]
+    near = np.abs(points[:, 1] - p0 - (p1 - p0) / (r1 - r0) * (points[:, 0] - r0)) < NEAR
+    counts = near.sum(1)
+    best = near[counts.argmax()]
+    if counts.max() <= AGREE * len(points):
         return None
     slope, start = np.polyfit(points[best, 0], points[best, 1], 1)
     return float(slope), float(start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -65,8 +66,12 @@ def uploaded_file(data: bytes, name: str) -> Iterator[Path]:
 
     The file's own name is never one that the client chose.
     """
-    with tempfile.TemporaryDirectory(prefix="vary-") as folder:
-        path = Path(folder) / "upload"
+    number, place = tempfile.mkstemp(prefix="vary-")
+    os.close(number)
+    path = Path(place)
+    try:
         path.write_bytes(data)
-        with api_errors(str(path), name):
+        with api_errors(place, name):
             yield path
+    finally:
+        path.unlink()

@@ -103,6 +103,8 @@ def _find_grounds(dark: np.ndarray, *, bars: bool = False) -> np.ndarray:
         return ground
     filled = ~grow(~grow(dark, HOLE), HOLE)  # over the type
     wide = grow(~grow(~filled, BAR), BAR)
+    if not wide.any():
+        return ground
     found = wide & grow(wide & (_box_mean(dark, BAR) > DENSE), BAR)
     panels = grow(~grow(found, PANEL), PANEL)
     for x0, y0, x1, y1 in find_components(found):
@@ -158,18 +160,29 @@ def edges(marked: np.ndarray) -> np.ndarray:
 
 def grow(mask: np.ndarray, by: int) -> np.ndarray:
     """Return a mask grown by some pixels to all sides; beyond the image it goes on as at its edge."""
-    grown: np.ndarray = _box_mean(mask, by) > 1e-6
-    return grown
+    height, width = mask.shape
+    grown, side = np.zeros((height + 2 * by, width + 2 * by), bool), 2 * by + 1
+    grown[by : by + height, by : by + width] = mask
+    for rows in (grown, grown.T):
+        reach = 1  # rows[k] holds what was in one of rows[k : k + reach]
+        while reach < side:
+            step = min(reach, side - reach)
+            rows[:-step] |= rows[step:]
+            reach += step
+    return grown[:height, :width]
 
 
 def _box_mean(values: np.ndarray, by: int) -> np.ndarray:
     """Return the mean over a square of side 2 * by + 1 around each pixel."""
     mean = values.astype(np.float64)
     for axis in (0, 1):
-        width = [(by, by) if k == axis else (0, 0) for k in (0, 1)]
-        total = np.insert(np.pad(mean, width, mode="edge").cumsum(axis), 0, 0, axis)
-        size, step = mean.shape[axis], 2 * by + 1
-        mean = (np.take(total, range(step, step + size), axis) - np.take(total, range(size), axis)) / step
+        width = [(by + 1, by) if k == axis else (0, 0) for k in (0, 1)]
+        total, step = np.pad(mean, width, mode="edge"), 2 * by + 1
+        rows = total if axis == 0 else total.T
+        rows[0] = 0
+        rows.cumsum(0, out=rows)
+        rows = (rows[step:] - rows[:-step]) / step
+        mean = rows if axis == 0 else rows.T
     return mean
 
 
