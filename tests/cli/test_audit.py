@@ -50,6 +50,6 @@ def test_a_file_that_is_not_there(tmp_path) -> None:
 def test_what_cannot_be_read_is_no_difference(tmp_path, capsys) -> None:
     (tmp_path / "torn.pdf").write_text("words")
     assert main(["audit", str(tmp_path / "torn.pdf")]) == 3
-    assert "torn.pdf: not an image" in capsys.readouterr().err
+    assert "torn.pdf: neither a PDF nor an image" in capsys.readouterr().err
     assert main(["audit", str(tmp_path / "torn.pdf"), "--pages", "a"]) == 1
     assert capsys.readouterr().err == "vary: --pages a: expected numbers and ranges such as 1-4,7,-1\n"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from types import SimpleNamespace
@@ -92,7 +94,7 @@ def test_text_file(vary, tmp_path) -> None:
     notes.write_text("some notes")
     code, out, err = vary("read", notes)
     assert (code, out, len(err)) == (3, "", 1)
-    assert err[0].startswith(f"vary: {notes}: not an image")
+    assert err[0].startswith(f"vary: {notes}: neither a PDF nor an image")
 
 
 def test_folder(vary, tmp_path) -> None:
@@ -182,7 +184,11 @@ def test_a_file_name_that_is_no_unicode(vary, pdf_file, tmp_path, monkeypatch) -
 
 def test_standard_input_is_called_by_its_dash(vary, pdf_file, monkeypatch) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=BytesIO(b"some notes")))
-    assert vary("read", "-") == (3, "", ["vary: -: not an image; allowed: PNG, JPEG, WEBP, TIFF, BMP, GIF, PDF"])
+    assert vary("read", "-") == (
+        3,
+        "",
+        ["vary: -: neither a PDF nor an image; allowed: PDF, PNG, JPEG, WEBP, TIFF, BMP, GIF"],
+    )
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=BytesIO(pdf_file.read_bytes())))
     vary.reader = FakeReader(1)
     code, out, err = vary("read", "-", "--to", "json")
@@ -207,3 +213,34 @@ def test_pages_that_name_no_pages_are_wrong_usage(vary, pdf_file, wanted) -> Non
 def test_an_empty_file_is_called_empty(vary, tmp_path) -> None:
     (tmp_path / "a.pdf").touch()
     assert vary("read", tmp_path / "a.pdf") == (3, "", [f"vary: {tmp_path / 'a.pdf'}: the file is empty"])
+
+
+def test_standard_output_that_takes_nothing_is_named(tmp_path) -> None:
+    """In a process of its own, which is refused when it starts (`>&-`) or when it writes (`> /dev/full`)."""
+    path = pdf_of(tmp_path / "a.pdf", [show("Said by the file", 50, 200)])
+    command = f"exec {sys.executable} -m vary.cli read {path} --layer"
+    found = [subprocess.run(command + to, shell=True, capture_output=True, text=True) for to in (">&-", ">/dev/full")]
+    assert [(done.returncode, done.stderr) for done in found] == [
+        (1, "vary: standard output: is closed\n"), (1, "vary: standard output: No space left on device\n"),
+    ]  # fmt: skip
+
+
+def test_a_folder_without_a_model_is_refused_with_what_one_holds(tmp_path, pdf_file, capsys) -> None:
+    assert main(["read", str(pdf_file), "--model", str(tmp_path)]) == 1
+    assert "no model: there is no config.json; a model's folder holds config.json and" in capsys.readouterr().err
+
+
+def test_forms_that_do_not_exist_are_named_by_their_option(vary, pdf_file, tmp_path) -> None:
+    code, out, err = vary("read", pdf_file, "-o", tmp_path / "out", "--to", "md,foo")
+    assert (code, out) == (1, "")
+    assert err == ["vary: --to md,foo: no such form: foo; allowed: text, md, html, json, pdf, overlay, csv"]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("verb", ["serve", "demo"])
+def test_the_verb_without_its_extra_is_the_one_that_was_called(verb, monkeypatch, capsys) -> None:
+    for name in [name for name in sys.modules if name.startswith("vary.serve")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert main([verb]) == 1
+    assert capsys.readouterr().err == f"vary: vary {verb} needs the package uvicorn: pip install 'vary[serve]'\n"

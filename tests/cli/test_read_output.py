@@ -155,7 +155,7 @@ def test_standard_input_of_a_run_is_called_by_its_dash(run, capsys, tmp_path, mo
     assert "vary-" not in "".join([capsys.readouterr().err, (out / "stdin.json").read_text(), *map(str, lines)])
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=BytesIO(b"some notes")))
     assert main(["read", "-", *run[2:], "-o", str(out)]) == 3
-    assert capsys.readouterr().err.splitlines()[0].startswith("vary: -: not an image")
+    assert capsys.readouterr().err.splitlines()[0].startswith("vary: -: neither a PDF nor an image")
 
 
 def test_a_run_of_a_file_name_that_is_no_unicode_goes_on(run, tmp_path) -> None:

@@ -55,7 +55,13 @@ def test_empty_file(tmp_path) -> None:
 def test_html_named_png(tmp_path) -> None:
     path = tmp_path / "page.png"
     path.write_text("<!DOCTYPE html><html><body>404</body></html>")
-    refused(path, r"page\.png: not an image")
+    refused(path, r"page\.png: not an image; allowed: PNG, JPEG, WEBP, TIFF, BMP, GIF$")
+
+
+@pytest.mark.parametrize(("side", "size"), [(10_000, "10000x10000 px"), (20_000, "400 million pixels")])
+def test_an_image_that_is_too_large_is_refused_with_its_size(side, size) -> None:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
+    refused(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b""), f"{size}; images may have up to 80 million pixels")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])

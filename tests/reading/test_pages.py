@@ -86,7 +86,7 @@ def test_missing_file(tmp_path) -> None:
 def test_neither_pdf_nor_image(tmp_path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("some notes")
-    with pytest.raises(InputError, match=r"notes\.txt: not an image; allowed: .*PDF"):
+    with pytest.raises(InputError, match=r"notes\.txt: neither a PDF nor an image; allowed: PDF, PNG"):
         read_document(path, FakeReader())
 
 

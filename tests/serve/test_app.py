@@ -31,7 +31,14 @@ def test_the_accept_header_names_the_format(client) -> None:
     assert accepting("image/png, text/plain;q=0.5") == ("text/plain", "size 40\n")
     assert accepting("application/x-ndjson")[1].endswith('"pages": 1, "lost": []}\n')
     assert accepting("*/*")[0] == "application/json"
+    assert accepting("text/html;q=0.2, text/markdown;q=0.9, */*;q=0.1")[0] == "text/markdown"
+    assert accepting("*/*, text/html")[0] == "text/html"
     assert accepting("text/markdown", format="text")[0] == "text/plain"  # the form is more exact than the header
+    assert accepting("image/png", format="text")[0] == "text/plain"
+    for none in ("image/png", "application/pdf, text/html;q=0"):
+        refused = client.post("/v1/parse", files={"file": ("a.png", png())}, headers={"Accept": none})
+        assert refused.status_code == 406
+        assert "allowed: application/json, text/plain, text/markdown, text/html, application/x-ndjson" in refused.text
 
 
 def test_markdown_is_written_when_a_question_asks_for_it(reader, monkeypatch) -> None:

@@ -147,7 +147,11 @@ def test_large_pictures_come_smaller(client) -> None:
 
 @pytest.mark.parametrize(
     ("data", "number", "said"),
-    [(b"nothing", 1, "a.png: not an image"), (png(), 2, "there is no page 2; the file has 1"), (png(), 0, "no page 0")],
+    [
+        (b"nothing", 1, "a.png: neither a PDF nor an image"),
+        (png(), 2, "there is no page 2; the file has 1"),
+        (png(), 0, "no page 0"),
+    ],
 )
 def test_pictures_that_cannot_be_drawn(client, data: bytes, number: int, said: str) -> None:
     got = client.post("/demo/picture", files={"file": ("a.png", data)}, data={"page": number})
@@ -389,5 +393,5 @@ def test_in_a_browser_what_is_read_is_text(monkeypatch) -> None:
         assert tab.title() == "vary"
         assert tab.locator("#text img").count() == 0
         tab.set_input_files("#file", {"name": "b.pdf", "mimeType": "application/pdf", "buffer": b"nothing"})
-        tab.wait_for_selector("#state.bad:has-text('not an image')")
+        tab.wait_for_selector("#state.bad:has-text('neither a PDF nor an image')")
         assert [text for text in complaints if "401" not in text and "400" not in text] == []

@@ -18,7 +18,7 @@ from .servers import KEY, FakeChatModel, asking, client_of, data_url, png, refus
 def test_errors_are_errors(reader, pdf_file, caplog) -> None:  # 26, 28
     with client_of(reader, key=KEY) as client, caplog.at_level(logging.DEBUG):
         client.headers["Authorization"] = f"Bearer {KEY}"
-        assert "not an image" in refusal(upload(client, b"plain words", "notes.txt"), 400)
+        assert "neither a PDF nor an image" in refusal(upload(client, b"plain words", "notes.txt"), 400)
         assert "broken" in refusal(upload(client, b"%PDF-1.4 nothing", "x.pdf"), 400)
         for kind in ("json", "text", "md", "ndjson"):
             refusal(upload(client, b"%PDF-1.4 nothing", format=kind), 400)

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import io
 import os
 import sys
 
 OK, USAGE, SOME_LOST, NOTHING, INTERRUPTED = 0, 1, 2, 3, 130
+STDOUT = "standard output"
 
 
 def write(text: str) -> None:
-    """Write a line to standard output. A closed pipe (`| head`) is no error."""
+    """Write a line to standard output. A closed pipe (`| head`) is no error.
+
+    Raises:
+        OSError: Standard output is closed or full.
+    """
+    if sys.stdout is None:  # closed before the start (`>&-`)
+        raise OSError(errno.EBADF, "is closed", STDOUT)
     try:
         print(text, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit
+        if not isinstance(error, BrokenPipeError):
+            raise OSError(error.errno, error.strerror, STDOUT) from None
 
 
 def complain(text: str) -> None:
     """Write a line to standard error."""
-    print(f"vary: {text}", file=sys.stderr, flush=True)
+    if sys.stderr is not None:
+        print(f"vary: {text}", file=sys.stderr, flush=True)
 
 
 def escape_unprintable() -> None:

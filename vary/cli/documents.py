@@ -92,11 +92,16 @@ def read(
 
 def _forms(to: str | None, tables: str | None, out: Path | None) -> list[str]:
     """Return the forms to write to a folder."""
+    from ..document.formats.writers import SUFFIXES
+
     if tables not in (None, "csv"):
         raise InputError(f"--tables {tables}: tables are written as csv")
     if tables and (out is None or _form_of(out)):
         raise InputError("--tables needs -o DIR")
-    return list(dict.fromkeys([*(to or "text").split(","), *([tables] if tables else [])]))
+    forms = list(dict.fromkeys([*(to or "text").split(","), *([tables] if tables else [])]))
+    if out is not None and (unknown := [form for form in forms if form not in SUFFIXES]):
+        raise InputError(f"--to {to}: no such form: {', '.join(unknown)}; allowed: {', '.join(SUFFIXES)}")
+    return forms
 
 
 def _model_name(model: str | None, layer: bool, pixels: bool) -> str | None:

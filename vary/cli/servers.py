@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from ..io.errors import InputError
+from ..io.errors import InputError, MissingExtra
 from .console import OK
 from .options import ApiKey, Decoder, Device, Host, Models, Pixels, Port, Weights
 from .parameters import Argument, Option
@@ -54,8 +54,10 @@ def demo(
     dtype: Weights = "auto",
 ) -> int:
     """Serve a web page to try the models on."""
-    from ..serve.demo import demo
-
+    try:
+        from ..serve.demo import demo
+    except MissingExtra as error:  # of the server that it is part of
+        raise MissingExtra("vary demo", *error.args[1:]) from None
     demo(models or ["vary-nano"], host, port, api_key, device, dtype)
     return OK
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +15,7 @@ from .errors import InputError
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 MAX_BYTES = 50 << 20
 MAX_PIXELS = 80_000_000  # an A4 page at 800 dpi has 62 million
+MOST = f"images may have up to {MAX_PIXELS / 1e6:.0f} million pixels"
 RESOLUTIONS = (20.0, 4800.0)  # dpi that a file may state; others are mistakes
 BAND = 1 << 20  # pixels of a deep image that are converted at a time
 OUTLIERS = 1e-5  # share of a deep image's pixels that may lie outside its range at either end
@@ -29,6 +31,10 @@ _DEEP_TIFFS = {
     (b"MM", 0, (1,), 1, (16,), ()): ("I;16B", "I;16B"),
 }
 TiffImagePlugin.OPEN_INFO.update(_DEEP_TIFFS | TiffImagePlugin.OPEN_INFO)
+
+
+class NotAnImage(InputError):
+    """A file in none of FORMATS."""
 
 
 def open_image(
@@ -56,7 +62,7 @@ def open_image(
     except Exception as error:  # for damaged files Pillow raises struct.error, TypeError and others
         raise InputError(f"{name}: cannot be decoded: {error}") from None
     if width * height > MAX_PIXELS:
-        raise InputError(f"{name}: {width}x{height} px; images may have up to {MAX_PIXELS / 1e6:.0f} million pixels")
+        raise InputError(f"{name}: {width}x{height} px; {MOST}")
     try:
         deep = _has_16_bit_channels(image)
         if not colour:
@@ -118,9 +124,11 @@ def _open(source: str | Path | bytes, name: str) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is checked later
             return Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
     except UnidentifiedImageError:
-        raise InputError(f"{name}: not an image; allowed: {', '.join(FORMATS)}, PDF") from None
-    except Image.DecompressionBombError:
-        raise InputError(f"{name}: more pixels than the limit of {MAX_PIXELS / 1e6:.0f} million") from None
+        raise NotAnImage(f"{name}: not an image; allowed: {', '.join(FORMATS)}") from None
+    except Image.DecompressionBombError as error:
+        found = re.search(r"\d+", str(error))
+        size = f"{int(found[0]) / 1e6:,.0f} million pixels" if found else "too many pixels"
+        raise InputError(f"{name}: {size}; {MOST}") from None
     except Exception as error:
         raise InputError(f"{name}: cannot be decoded: {error}") from None
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from .errors import InputError, VaryError
-from .image import count_frames, image_dpi, open_image
+from .image import FORMATS, NotAnImage, count_frames, image_dpi, open_image
 from .pdf import MAX_PAGE_PIXELS, POINTS_PER_INCH, RENDER_TIMEOUT_S, PdfFile, looks_like_pdf
 from .pdf_info import PdfInfo
 from .pdf_objects import FormField, PageContent
@@ -48,7 +48,10 @@ class Source:
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from None
         self.pdf = PdfFile(self.path, password, min(timeout_s, RENDER_TIMEOUT_S)) if is_pdf else None
-        self.pages = len(self.pdf) if self.pdf else count_frames(self.path)
+        try:
+            self.pages = len(self.pdf) if self.pdf else count_frames(self.path)
+        except NotAnImage:
+            raise InputError(f"{path}: neither a PDF nor an image; allowed: PDF, {', '.join(FORMATS)}") from None
         self.kept: dict[str, Any] = {}  # what readers of this file keep from page to page
 
     def __enter__(self) -> Source:

@@ -31,6 +31,7 @@ SHAPES: dict[str, tuple[Any, str]] = {  # of values in a `config.json`; what the
     "text_config": (dict, "an object"),
     "reading": ((dict, type(None)), "an object or null"),
 }
+HOLDS = "a model's folder holds config.json and model.safetensors, as `vary train --export` and `vary convert` write it"
 
 
 def weights_dir(name: str) -> Path:
@@ -68,6 +69,8 @@ def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
     file = folder / name
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{folder}: no model: there is no {name}; {HOLDS}") from None
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}") from None
     except ValueError as error:

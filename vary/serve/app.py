@@ -22,6 +22,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,6 +60,7 @@ FORMATS: dict[str, tuple[str, Callable[..., str]]] = {
     "md": ("text/markdown", Document.markdown), "html": ("text/html", Document.html),
 }  # fmt: skip
 STREAM = "application/x-ndjson"
+QUALITY = re.compile(r";\s*q=([01](?:\.\d*)?)")  # of a kind in an Accept header
 WELCOME = """vary {version} reads pages.
 
 POST /v1/parse             a PDF or an image as the field `file`; `format` or Accept: {formats}
@@ -161,10 +163,10 @@ class Service:
         if reader is None:
             raise APIError(400, f"model: {name!r} does not read pages", "model_cannot_read", "model")
         document = Document(safe_filename(form.file.filename), name)
+        wanted = form.format or _preferred_format(http.headers.get("accept", ""))
         data, limit = await form.file.read(), self.queue.limits.pages
         steps = partial(parse_upload, reader, data, document.source, form.pages, form.password, limit)
         job = self.queue.submit(steps, http.receive)
-        wanted = form.format or _preferred_format(http.headers.get("accept", ""))
         if wanted == "ndjson":
             return await _stream_response(job, partial(_lines, self._count_pages(job), document), STREAM)
         async for page in self._count_pages(job):
@@ -210,12 +212,22 @@ class Service:
 
 
 def _preferred_format(header: str) -> str:
-    """Return the format that an Accept header prefers; `json` when it names none of FORMATS."""
+    """Return the format that an Accept header prefers (RFC 9110, 12.5.1), a named one before `*/*`; `json` without one.
+
+    Raises:
+        APIError: 406, when it takes none of FORMATS.
+    """
     named = {kind: name for name, (kind, _) in FORMATS.items()} | {STREAM: "ndjson"}
-    for wanted in header.split(","):
-        if (name := named.get(wanted.split(";")[0].strip().lower())) is not None:
-            return name
-    return "json"
+    found = []
+    for part in header.lower().split(","):
+        kind, quality = part.split(";")[0].strip(), QUALITY.search(part)
+        share = float(quality[1]) if quality else 1.0
+        name = next((name for known, name in named.items() if fnmatch(known, kind)), None)
+        if name and share:
+            found.append((share, "*" not in kind, name))
+    if not found and header.strip():
+        raise APIError(406, f"Accept: {header[:100]!r}; allowed: {', '.join(named)}", "not_acceptable", "Accept")
+    return max(found, key=lambda one: one[:2])[2] if found else "json"
 
 
 @asynccontextmanager
