@@ -48,7 +48,7 @@ def column(*texts: str, likely: dict[str, dict[str, float]]) -> list[TextLine]:
         for j, ch in enumerate(text):
             for other, p in likely.get(ch, {ch: 0.95}).items():
                 path[j, ALPHABET.index(other) + 1] = p
-        lines.append(TextLine(text, boxes, path.max(1), 16.0, rivals=rival_odds(path, ALPHABET)))
+        lines.append(TextLine(text, boxes, path.max(1), 16.0, rivals=rival_odds(path, np.arange(len(path)), ALPHABET)))
     return lines
 
 

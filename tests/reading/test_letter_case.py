@@ -132,5 +132,9 @@ def test_the_corrected_letter_has_the_confidence_of_both_cases() -> None:
 
 def test_probabilities_of_the_other_case_come_from_the_alphabet() -> None:
     path = np.array([[0.1, 0.5, 0.4, 0.0], [0.1, 0.0, 0.3, 0.6], [0.2, 0.2, 0.2, 0.4]])
-    assert odds_of_other_case(rival_odds(path, "oOa"), "oOa").tolist() == pytest.approx([0.4, 0.0, 0.0])
-    assert odds_of_other_case(rival_odds(path[:1], "soa"), "s").tolist() == [0.0]  # no capital in the alphabet
+    assert odds_of_other_case(rival_odds(path, np.arange(len(path)), "oOa"), "oOa").tolist() == pytest.approx(
+        [0.4, 0.0, 0.0]
+    )
+    assert odds_of_other_case(rival_odds(path, np.array([0]), "soa"), "s").tolist() == [
+        0.0
+    ]  # no capital in the alphabet

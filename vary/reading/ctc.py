@@ -163,7 +163,7 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid) -> TextLine 
         return None
     alternatives = find_alternatives(path, text, at, frame_grid.alphabet) if text == spelt else []
     alternatives = [d.shift(keep.start) for d in alternatives if keep.start <= d.start and d.end <= keep.stop]
-    rivals = rival_odds(path[at[keep]], frame_grid.alphabet)
+    rivals = rival_odds(path, at[keep], frame_grid.alphabet)
     text, at, confidence = text[keep], first + at[keep], confidence[keep]
     boxes, styles = _boxes(at, height, slope, middle, em_px, frame_px), None
     rows = ((height + slope * ((at + 0.5) * frame_px - middle)) / row_px).astype(int).clip(0, field.rows - 1)

@@ -24,10 +24,11 @@ from ..document.orientation import Orientation, find_orientation, find_sideways_
 from ..io.box import scale_box
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
-from ..models.images.preprocess import fit, pad_right_below
+from ..models.images.preprocess import Fit, fit, pad_right_below
 from .ctc import drop_echoes, find_lines, with_text
 from .field import Field
 from .network import ReadingNetwork
+from .scales.columns import cut_at_rules
 from .scales.measure import Measured, measure_type
 from .scales.merge import (
     CERTAIN,
@@ -53,6 +54,7 @@ from .scales.merge import (
     restore,
     take_turned,
 )
+from .scales.specks import drop_marks, erase_specks
 from .spelling.bold import mark_bold
 from .spelling.marks import find_unread_marks
 from .spelling.more_letters import MANY, has_accents, needs_more_letters
@@ -199,6 +201,8 @@ class Reader:
         if self._more_letters and measured[0] is image and has_accents(measured[1].text, MANY):
             return self.with_more_letters.read(image, scale, fields)
         fitted = fit(image, scale, self.preprocess["multiple"])
+        cleaned = erase_specks(fitted.pixels, float(self.preprocess["em_px"]))
+        is_noisy, fitted = cleaned is not fitted.pixels, Fit(cleaned, fitted.scale)
         rest = erase_rules(fitted.pixels, float(self.preprocess["em_px"]))  # what was read is erased in it, too
         lines, complete = self._read_scales(rest)
         if self._more_letters and needs_more_letters(lines, self.alphabet, partial(self._sample, fitted.pixels, lines)):
@@ -211,10 +215,11 @@ class Reader:
         if complete:
             lines = reread_cells(lines, rest, lambda pixels: self._read_pass(pixels)[0])
         lines = spell_lines(lines, fitted.pixels)
-        texts = drop_strokes(find_texts(lines))
+        texts = drop_strokes(find_texts(drop_marks(lines) if is_noisy else lines))
         texts = texts if prove_text(texts) else []
         evidence = find_evidence(fitted.pixels, texts)
         texts = [line for line in texts if not is_left_of_rule(line, evidence.rules)]
+        texts = cut_at_rules(texts, evidence.rules)
         evidence.fields = [one._replace(box=scale_box(one.box, fitted.scale)) for one in fields] or evidence.fields
         formulas: list[FormulaReading] = []
         if complete and self.formula_reader:

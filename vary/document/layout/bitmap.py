@@ -17,7 +17,7 @@ CONTRAST = 30  # grey levels between a rule and the paper on both of its sides
 FAINT, EVEN = 10, 4  # the same of a light grey rule, whose pixels differ by so little along it
 THICK_EM = 0.3  # thickest rule
 LEVEL_EM, UPRIGHT_EM = 2.4, 1.4  # shortest level and upright rules
-LONG_EM = 8.0  # length from which a level rule is no stroke of a letter
+LONG_EM, TALL_EM = 8.0, 12.0  # lengths from which a level and an upright rule are no strokes of a letter
 BAND_PIXELS = 1_000_000  # of a page that are compared at once
 EDGE_PX = 2  # blurred edge of a rule
 GAP_PX = 3  # breaks in a rule
@@ -211,7 +211,7 @@ def find_drawn_objects(pixels: np.ndarray, lines: Sequence[Box], texts: Sequence
 def erase_rules(page: np.ndarray, em: float) -> np.ndarray:
     """Return a copy of a grey page without its ruling lines, which look like strokes of letters.
 
-    Long level rules go, and those that cross one another: the sides of cells.
+    Long rules go, such as those between columns, and those that cross one another: the sides of cells.
 
     Args:
         page: (H, W) uint8.
@@ -220,7 +220,8 @@ def erase_rules(page: np.ndarray, em: float) -> np.ndarray:
     pixels = page.copy()
     level = list(_rules(pixels, em, LEVEL_EM))
     upright = [(x0, y0, x1, y1) for y0, x0, y1, x1 in _rules(pixels.T, em, UPRIGHT_EM)]
-    upright = [rule for rule in upright if sum(_touch(rule, other) for other in level) > 1]
+    tall = TALL_EM * em
+    upright = [rule for rule in upright if rule[3] - rule[1] > tall or sum(_touch(rule, other) for other in level) > 1]
     level = [r for r in level if r[2] - r[0] > LONG_EM * em or sum(_touch(other, r) for other in upright) > 1]
     for x0, y0, x1, y1 in level:
         _paint(pixels[:, max(0, int(x0) - 1) : int(x1) + 2], int(y0), int(y1))

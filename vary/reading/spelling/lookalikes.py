@@ -21,7 +21,7 @@ from ...document.lines import TextLine
 from ...io.box import union
 
 GROUPS = ("0OoQDCc°", "1lI|i!]", "2Zz", "5Ss$", "6b", "7?", "8B", "9gq", "Uu", "Vv", "Ww", "Xx")  # look alike
-RIVALS = "".join(sorted(set("0123456789cosuvwxzCOSUVWXZ".join(GROUPS))))  # digits and letters of one shape, too
+RIVALS = "".join(sorted(set("0123456789cosuvwxzCOSUVWXZłŁ".join(GROUPS))))  # digits and letters of one shape, too
 FLOOR = 0.005  # least probability of a character that is chosen
 CASE = 0.3  # share of the probability of the same letter in the other case that counts for a letter
 BEAM = 12  # spellings of a word that are kept
@@ -71,16 +71,22 @@ def _columns(alphabet: str) -> tuple[np.ndarray, np.ndarray]:
     return np.array([alphabet.index(RIVALS[k]) + 1 for k in known], int), np.array(known, int)
 
 
-def rival_odds(path_NA: np.ndarray, alphabet: str) -> np.ndarray:
+def rival_odds(path_TA: np.ndarray, at: np.ndarray, alphabet: str) -> np.ndarray:
     """Return (N, K), the probability of each character of RIVALS at each character of a line.
 
+    That of ł is the largest in the frames at a letter and next to it: its stroke may show in one of them alone.
+
     Args:
-        path_NA: probabilities of all classes at each character; class 0 is the CTC blank.
+        path_TA: probabilities of all classes along the line; class 0 is the CTC blank.
+        at: frame of each character.
         alphabet: character of each class from 1.
     """
     classes, places = _columns(alphabet)
-    odds = np.zeros((len(path_NA), len(RIVALS)), np.float32)
-    odds[:, places] = path_NA[:, classes]
+    odds = np.zeros((len(at), len(RIVALS)), np.float32)
+    odds[:, places] = path_TA[at][:, classes]
+    for ch in set("łŁ") & set(alphabet):
+        shown_T = np.pad(path_TA[:, alphabet.index(ch) + 1], 1)
+        odds[:, RIVALS.index(ch)] = np.maximum(np.maximum(shown_T[at], shown_T[at + 1]), shown_T[at + 2])
     return odds
 
 

@@ -13,6 +13,7 @@ from .alternatives import spell_digits
 from .letter_case import correct_case
 from .lookalikes import spell_by_neighbours
 from .page_words import spell_as_elsewhere
+from .stroked_l import spell_stroked_l
 
 
 def spell_lines(lines: Sequence[TextLine], pixels: np.ndarray) -> list[TextLine]:
@@ -22,5 +23,5 @@ def spell_lines(lines: Sequence[TextLine], pixels: np.ndarray) -> list[TextLine]
         lines: As they were decoded, with their `alternatives`.
         pixels: (H, W) uint8, the image.
     """
-    spelt = correct_case(spell_digits(spell_by_neighbours(spell_as_elsewhere(lines))), pixels)
+    spelt = correct_case(spell_digits(spell_by_neighbours(spell_as_elsewhere(spell_stroked_l(lines)))), pixels)
     return [replace(line, text=restore_scripts(line.text)) for line in spelt]

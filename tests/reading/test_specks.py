@@ -1,0 +1,90 @@
+"""Noisy scans, rules between columns, and the stroke of ł."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.reading.test_scales import BODY, body, draw
+from vary.document.layout.bitmap import erase_rules
+from vary.document.lines import TextLine, split_box
+from vary.reading.loader import load_reader
+from vary.reading.reader import Reader
+from vary.reading.scales.columns import cut_at_rules
+from vary.reading.scales.specks import erase_specks
+from vary.reading.spelling.lookalikes import RIVALS, rival_odds
+from vary.reading.spelling.stroked_l import spell_stroked_l
+
+
+@pytest.fixture(scope="module")
+def nano() -> Reader:
+    return load_reader("vary-nano")
+
+
+def speckled(count: int) -> np.ndarray:
+    """A page of three lines with specks of 1 to 3 px that are not at the lines."""
+    page, rng = np.array(draw((700, 700), *body(300))), np.random.default_rng(1)
+    for y, x, size in rng.integers((0, 0, 1), (690, 690, 4), (count, 3)).tolist():
+        if not 280 < y < 390:
+            page[y : y + size, x : x + size] = 20
+    return page
+
+
+def test_specks_of_a_noisy_scan_go_and_text_stays(nano) -> None:
+    page = speckled(400)
+    assert len(nano.read(Image.fromarray(page)).lines) == len(BODY)
+    cleaned = erase_specks(page, 16.0)
+    assert (cleaned[300:380] == page[300:380]).all()
+    assert (cleaned[:280] < 200).sum() < 0.05 * (page[:280] < 200).sum()
+
+
+def test_pages_with_few_specks_or_with_leaders_stay_as_they_are() -> None:
+    few = speckled(20)
+    assert erase_specks(few, 16.0) is few
+    leaders = np.array(draw((700, 700), *body(300)))
+    for y in range(420, 660, 24):
+        leaders[y : y + 2, 40:600:6] = leaders[y + 1 : y + 3, 41:601:6] = 0
+    assert (erase_specks(leaders, 16.0) == leaders).all()
+
+
+def test_a_rule_between_columns_is_no_stroke_and_parts_lines() -> None:
+    page = np.full((400, 300), 255, np.uint8)
+    page[20:380, 150:152] = 60
+    assert (erase_rules(page, 16.0) == 255).all()
+    text, box = "few of trade.", (20.0, 100.0, 280.0, 116.0)
+    line = TextLine(text, np.array(split_box(box, len(text)), np.float32), np.ones(len(text), np.float32), 16.0)
+    assert [part.text for part in cut_at_rules([line], [(150, 20, 152, 380)])] == ["few of", "trade."]
+    assert cut_at_rules([line], [(150, 20, 152, 130), (10, 20, 12, 380), (0, 90, 300, 92)]) == [line]
+
+
+def polish(*words: str) -> list[TextLine]:
+    """Lines in which each `?` is read as l in two frames, beside one that shows some ł."""
+    alphabet, lines = "abcdełylmnstwz", []
+    for word in words:
+        path = np.zeros((3 * len(word), len(alphabet) + 1), np.float32)
+        for k, ch in enumerate(word):
+            path[3 * k + 1, alphabet.index(ch.replace("?", "l")) + 1] = 0.9
+            if ch == "?":
+                path[3 * k + 2, alphabet.index("ł") + 1] = 0.5
+        at = np.arange(1, len(path), 3)
+        boxes = np.array(split_box((0, 0, 10 * len(word), 16), len(word)), np.float32)
+        rivals = rival_odds(path, at, alphabet)
+        assert rivals.shape == (len(word), len(RIVALS))
+        lines.append(TextLine(word.replace("?", "l"), boxes, path[at].max(1), 16.0, rivals=rivals))
+    return lines
+
+
+def test_the_stroke_of_a_polish_letter_may_show_in_one_frame() -> None:
+    assert [line.text for line in spell_stroked_l(polish("był", "mały", "m?yn", "?at", "stal"))] == [
+        "był",
+        "mały",
+        "młyn",
+        "łat",
+        "stal",
+    ]
+    assert [line.text for line in spell_stroked_l(polish("m?yn", "?at", "stal"))] == [
+        "mlyn",
+        "lat",
+        "stal",
+    ]  # not Polish

@@ -1,0 +1,74 @@
+"""Remove the specks of a noisy scan or fax, which read as dots between lines and as cells of tables.
+
+A speck is a dark spot smaller than a letter, and no letter is near it. Rows of dots, such as leaders and dotted rules,
+are none, and pages with few specks stay as they are.
+
+Shapes: H, W of the page at the scale at which it is read; h, w in tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...document.layout.bitmap import find_components
+from ...document.lines import TextLine
+
+CONTRAST, SHARE = 30, 0.3  # grey levels by which a speck is darker than the paper, and their share of the ink's
+TILE = 16  # px, side of the tiles in which specks are counted first
+STROKE = 20  # dark pixels of a tile that show letters
+FEWEST = 40  # tiles of a page with specks
+LARGEST_EM = 0.3  # side of a speck
+NEAR_EM = 0.6  # from a letter, within which dark spots may be full stops and the dots of letters
+ROW_EM, IN_ROW = 2.0, 14  # half the length of a row of dots, and its dark pixels, which specks seldom have
+MARKS, LONGEST = frozenset(" .,:;'`‘’“”\"*·…~-–—_"), 6  # as which specks read; characters of such a line
+CELL = ("-", "–", "—")  # what an empty cell has
+
+
+def drop_marks(lines: Sequence[TextLine]) -> list[TextLine]:
+    """Return the lines of a page with specks but those of a few marks alone, which are specks near one another."""
+    return [line for line in lines if len(line.text) > LONGEST or line.text in CELL or not MARKS.issuperset(line.text)]
+
+
+def erase_specks(pixels_HW: np.ndarray, em: float) -> np.ndarray:
+    """Return a grey page without its specks, as a copy; the same array if it has few.
+
+    Args:
+        pixels_HW: uint8, dark text on light paper.
+        em: size of the page's text, px.
+    """
+    ink, paper = (int(level) for level in np.percentile(pixels_HW[::4, ::4], (1, 50)))
+    dark_HW = pixels_HW < paper - max(CONTRAST, SHARE * (paper - ink))
+    if not _has_specks(dark_HW):
+        return pixels_HW
+    boxes = np.array(find_components(dark_HW), int)
+    small = (boxes[:, 2:] - boxes[:, :2]).max(1) <= LARGEST_EM * em
+    near_HW, reach, along = np.zeros_like(dark_HW), round(NEAR_EM * em), round(ROW_EM * em)
+    for x0, y0, x1, y1 in boxes[~small].tolist():
+        near_HW[max(0, y0 - reach) : y1 + reach, max(0, x0 - reach) : x1 + reach] = True
+    lone_HW = np.zeros_like(dark_HW)
+    for x0, y0, x1, y1 in boxes[small].tolist():
+        lone_HW[y0:y1, x0:x1] = not near_HW[y0, x0]
+    lone_HW &= (_count(lone_HW, 1, along) <= IN_ROW) & (_count(lone_HW, along, 1) <= IN_ROW)
+    cleaned = pixels_HW.copy()
+    cleaned[_count(lone_HW, 1, 1) > 0] = paper
+    return cleaned
+
+
+def _has_specks(dark_HW: np.ndarray) -> bool:
+    """Return whether many tiles have a few dark pixels and no letters next to them."""
+    high, wide = (side // TILE for side in dark_HW.shape)
+    if min(high, wide) < 3:
+        return False
+    counts_hw = dark_HW[: high * TILE, : wide * TILE].reshape(high, TILE, wide, TILE).sum((1, 3))
+    letters_hw = _count(counts_hw > STROKE, 1, 1) > 0
+    return int(((counts_hw > 0) & ~letters_hw).sum()) >= FEWEST
+
+
+def _count(marked_HW: np.ndarray, down: int, across: int) -> np.ndarray:
+    """Return how many pixels are marked in the rectangle around each, which reaches so far to all sides."""
+    total = np.pad(marked_HW, ((down + 1, down), (across + 1, across))).cumsum(0, dtype=np.int32).cumsum(1)
+    high, wide = 2 * down + 1, 2 * across + 1
+    count: np.ndarray = total[high:, wide:] - total[:-high, wide:] - total[high:, :-wide] + total[:-high, :-wide]
+    return count
