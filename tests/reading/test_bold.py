@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from tests.pdfs import pdf_of, show
-from vary.document.lines import TextLine
+from vary.document.lines import TextLine, split_box
 from vary.reading.loader import load_reader
 from vary.reading.pages import read_document
 from vary.reading.spelling.bold import find_bold, mark_bold
@@ -66,3 +67,17 @@ def test_typewriter_type_is_not_compared(typewritten) -> None:
     lines[0].styles = np.full((40, 1), typewritten)
     _, names = mark_bold(lines, page, ("mono",))
     assert ("bold" in names) is not typewritten
+
+
+def test_bold_lines_of_a_blurred_scan_have_more_ink() -> None:
+    """Blur makes all strokes wide. Capitals and digits have more ink in any type."""
+    usual = "the ferry leaves the harbour at noon and carries oil and flour"
+    texts = [*[usual] * 8, "Oil and flour", "OIL AND FLOUR", "1974, 1981 and 2003"]
+    page, lines = Image.new("L", (700, 30 * len(texts)), 255), []
+    for k, text in enumerate(texts):
+        font = ImageFont.truetype(f"DejaVuSans{'-Bold' * (text == 'Oil and flour')}.ttf", 15)
+        ImageDraw.Draw(page).text((20, 30 * k + 6), text, 0, font)
+        box = (20.0, 30.0 * k + 5, 20 + font.getlength(text), 30.0 * k + 26)
+        lines.append(TextLine(text, np.array(split_box(box, len(text))), np.ones(len(text)), 15.0))
+    blurred = np.asarray(page.filter(ImageFilter.GaussianBlur(1.1)))
+    assert [lines[k].text for k in np.flatnonzero(find_bold(lines, blurred))] == ["Oil and flour"]

@@ -141,3 +141,10 @@ def test_drawn_words_and_numbers_are_spelt_better(nano, face) -> None:
     lines = find_lines(nano.network(fitted), nano.network.frame_grid)
     spelt = spell_by_neighbours(lines)
     assert errors(spelt) < errors(lines)
+
+
+def test_an_old_style_zero_at_the_end_of_decimals_is_no_letter() -> None:
+    sure = {"o": {"o": 0.97, "0": 0.015}}
+    texts = ["12.8o", "12,8o", "No. 8o", "two.o"]
+    found = [spell_by_neighbours([line_of(text, sure)])[0].text for text in texts]
+    assert found == ["12.80", "12,80", "No. 8o", "two.o"]

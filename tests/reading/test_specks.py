@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from tests.reading.test_scales import BODY, body, draw
-from vary.document.layout.bitmap import erase_rules
+from vary.document.layout.bitmap import erase_rules, find_drawn_objects
 from vary.document.lines import TextLine, split_box
 from vary.reading.loader import load_reader
 from vary.reading.reader import Reader
 from vary.reading.scales.columns import cut_at_rules
-from vary.reading.scales.specks import erase_specks
+from vary.reading.scales.specks import drop_faint, erase_specks
 from vary.reading.spelling.lookalikes import RIVALS, rival_odds
 from vary.reading.spelling.stroked_l import spell_stroked_l
 
@@ -55,7 +55,8 @@ def test_a_rule_between_columns_is_no_stroke_and_parts_lines() -> None:
     text, box = "few of trade.", (20.0, 100.0, 280.0, 116.0)
     line = TextLine(text, np.array(split_box(box, len(text)), np.float32), np.ones(len(text), np.float32), 16.0)
     assert [part.text for part in cut_at_rules([line], [(150, 20, 152, 380)])] == ["few of", "trade."]
-    assert cut_at_rules([line], [(150, 20, 152, 130), (10, 20, 12, 380), (0, 90, 300, 92)]) == [line]
+    assert cut_at_rules([line], [(150, 20, 152, 110), (10, 20, 12, 380)]) == [line]
+    assert find_drawn_objects(page, [], [], 16.0).column_rules == [(150, 20, 152, 379)]
 
 
 def polish(*words: str) -> list[TextLine]:
@@ -88,3 +89,16 @@ def test_the_stroke_of_a_polish_letter_may_show_in_one_frame() -> None:
         "lat",
         "stal",
     ]  # not Polish
+
+
+def test_noise_is_fainter_than_the_text_of_its_page() -> None:
+    page = np.full((200, 400), 216, np.uint8)
+    page[24:34, 20:300:4], page[104:114, 20:30:4], page[144:154, 20:30:4] = 100, 200, 150
+    lines = [
+        TextLine(
+            "x" * n, np.array(split_box((18.0, y, 18.0 + 10 * n, y + 14.0), n), np.float32), np.full(n, 0.95), 14.0
+        )
+        for n, y in ((30, 22), (1, 102), (1, 142))
+    ]
+    assert drop_faint(lines, page) == [lines[0], lines[2]]
+    assert drop_faint(lines[1:], page) == lines[1:]  # nothing to compare with

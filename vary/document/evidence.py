@@ -24,6 +24,7 @@ class Evidence:
         links: areas and their targets.
         tags: of a tagged PDF: type (`H1`, `Figure`, `Lbl`), alternative text, area.
         fields: form fields: kind as in `FormField`, box, whether it is ticked.
+        column_rules: long upright ruling lines of an image that touch no others, such as those between columns.
     """
 
     rules: list[Box] = field(default_factory=list)
@@ -33,6 +34,7 @@ class Evidence:
     links: list[tuple[Box, str]] = field(default_factory=list)
     tags: list[tuple[str, str, Box]] = field(default_factory=list)
     fields: Sequence[tuple[str, Box, bool]] = ()
+    column_rules: list[Box] = field(default_factory=list)
 
 
 def add_links(lines: list[Line], links: list[tuple[Box, str]]) -> None:

@@ -54,10 +54,10 @@ from .scales.merge import (
     restore,
     take_turned,
 )
-from .scales.specks import drop_marks, erase_specks
+from .scales.specks import drop_faint, drop_marks, erase_specks
 from .spelling.bold import mark_bold
 from .spelling.marks import find_unread_marks
-from .spelling.more_letters import MANY, has_accents, needs_more_letters
+from .spelling.more_letters import MANY, certain_text, has_accents, needs_more_letters
 from .spelling.spell import spell_lines
 from .verify import rescore_lines
 
@@ -205,7 +205,7 @@ class Reader:
         is_noisy, fitted = cleaned is not fitted.pixels, Fit(cleaned, fitted.scale)
         rest = erase_rules(fitted.pixels, float(self.preprocess["em_px"]))  # what was read is erased in it, too
         lines, complete = self._read_scales(rest)
-        if self._more_letters and needs_more_letters(lines, self.alphabet, partial(self._sample, fitted.pixels, lines)):
+        if self._more_letters and self._lacks_letters(lines, fitted.pixels, is_noisy):
             return self.with_more_letters.read(image, scale, fields)
         if complete:
             lines = self._read_finer(lines, rest, image, fitted.scale)
@@ -215,11 +215,12 @@ class Reader:
         if complete:
             lines = reread_cells(lines, rest, lambda pixels: self._read_pass(pixels)[0])
         lines = spell_lines(lines, fitted.pixels)
-        texts = drop_strokes(find_texts(drop_marks(lines) if is_noisy else lines))
+        shown = drop_faint(drop_marks(lines) if is_noisy else lines, fitted.pixels)
+        texts = drop_strokes(find_texts(shown))
         texts = texts if prove_text(texts) else []
         evidence = find_evidence(fitted.pixels, texts)
         texts = [line for line in texts if not is_left_of_rule(line, evidence.rules)]
-        texts = cut_at_rules(texts, evidence.rules)
+        texts = cut_at_rules(texts, evidence.column_rules)
         evidence.fields = [one._replace(box=scale_box(one.box, fitted.scale)) for one in fields] or evidence.fields
         formulas: list[FormulaReading] = []
         if complete and self.formula_reader:
@@ -229,7 +230,7 @@ class Reader:
         Page(1, "ok", blocks=turned).map_boxes(lambda box: scale_box(box, 1 / fitted.scale))
         insert_turned(blocks, turned)
         page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks, formulas=formulas)
-        page.unread_marks = find_unread_marks(texts, fitted.pixels, fitted.scale)
+        page.unread_marks = [] if is_noisy else find_unread_marks(texts, fitted.pixels, fitted.scale)
         more = self.with_more_letters if page.unread_marks and self._more_letters else None
         if more and _is_surer(other := more.read(image, scale, fields), page):  # noise looks like marks, too
             return other
@@ -254,6 +255,12 @@ class Reader:
             erase(rest, [line for line in lines if id(line) not in before and is_certain(line, factor)])
             factor *= 2
         return lines, complete and not time_is_up()
+
+    def _lacks_letters(self, lines: list[TextLine], pixels: np.ndarray, is_noisy: bool) -> bool:
+        """Return whether lines need a network with more letters; of a noisy page many: specks look like accents."""
+        if is_noisy:
+            return has_accents(certain_text([line for line in lines if is_text(line)]), MANY)
+        return needs_more_letters(lines, self.alphabet, partial(self._sample, pixels, lines))
 
     def _sample(self, pixels: np.ndarray, read: Sequence[TextLine], wanted: Sequence[TextLine]) -> list[TextLine]:
         """Read the densest part of a page with more letters, once the lines that are not wanted are erased."""

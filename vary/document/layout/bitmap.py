@@ -204,8 +204,12 @@ def find_drawn_objects(pixels: np.ndarray, lines: Sequence[Box], texts: Sequence
     """
     level = list(_rules(pixels, em, LEVEL_EM))
     upright = [(x0, y0, x1, y1) for y0, x0, y1, x1 in _rules(pixels.T, em, UPRIGHT_EM)]
-    rules = [*level, *(rule for rule in upright if any(_touch(rule, other) for other in level))]
-    return Evidence(rules=rules, pictures=find_pictures(pixels, lines, texts, rules, em))
+    crossing = [any(_touch(rule, other) for other in level) for rule in upright]
+    rules = [*level, *(rule for rule, crosses in zip(upright, crossing, strict=True) if crosses)]
+    pictures = find_pictures(pixels, lines, texts, rules, em)
+    alone = [rule for rule, crosses in zip(upright, crossing, strict=True) if not crosses]
+    columns = [rule for rule in alone if rule[3] - rule[1] > TALL_EM * em]
+    return Evidence(rules=rules, pictures=pictures, column_rules=columns)
 
 
 def erase_rules(page: np.ndarray, em: float) -> np.ndarray:

@@ -10,27 +10,22 @@ import numpy as np
 from ...document.lines import TextLine
 from ...io.box import Box
 
-TALL_EM = 12.0  # length of a rule between columns; shorter ones may be strokes, or sides of cells
 
-
-def cut_at_rules(lines: Sequence[TextLine], rules: Iterable[Box]) -> list[TextLine]:
-    """Return the lines of a page, those that cross a long upright rule in two.
+def cut_at_rules(lines: Sequence[TextLine], rules: Sequence[Box]) -> list[TextLine]:
+    """Return the lines of a page, those that cross a rule in two.
 
     Args:
         lines: of the page.
-        rules: boxes of all ruling lines.
+        rules: as `Evidence.column_rules`.
     """
-    tall = [rule for rule in rules if rule[3] - rule[1] > rule[2] - rule[0]]
-    return [part for line in lines for part in _cut(line, tall)]
+    return [part for line in lines for part in _cut(line, rules)]
 
 
-def _cut(line: TextLine, tall: Sequence[Box]) -> Iterable[TextLine]:
+def _cut(line: TextLine, rules: Sequence[Box]) -> Iterable[TextLine]:
     x0, y0, x1, y1 = line.box
     middles = (line.boxes[:, 0] + line.boxes[:, 2]) / 2
     crossed = [
-        (rule[0] + rule[2]) / 2
-        for rule in tall
-        if x0 < rule[0] < rule[2] < x1 and rule[1] < y0 and rule[3] > y1 and rule[3] - rule[1] > TALL_EM * line.em_px
+        (rule[0] + rule[2]) / 2 for rule in rules if x0 < rule[0] < rule[2] < x1 and rule[1] < y0 and rule[3] > y1
     ]
     places = sorted({int(k) for k in np.searchsorted(middles, crossed)} - {0, len(middles)})
     for start, end in zip([0, *places], [*places, len(middles)], strict=True):

@@ -1,4 +1,4 @@
-"""Remove the specks of a noisy scan or fax, which read as dots between lines and as cells of tables.
+"""Remove the specks of a noisy scan or fax, which read as dots between lines and as cells of tables, and faint noise.
 
 A speck is a dark spot smaller than a letter, and no letter is near it. Rows of dots, such as leaders and dotted rules,
 are none, and pages with few specks stay as they are.
@@ -22,6 +22,8 @@ FEWEST = 40  # tiles of a page with specks
 LARGEST_EM = 0.3  # side of a speck
 NEAR_EM = 0.6  # from a letter, within which dark spots may be full stops and the dots of letters
 ROW_EM, IN_ROW = 2.0, 14  # half the length of a row of dots, and its dark pixels, which specks seldom have
+SHORT, CERTAIN, SAMPLE = 8, 0.9, 60  # characters of a line of noise; mean confidence and number of lines that are text
+FAINT = 0.3  # of the contrast of text, below which short lines are noise
 MARKS, LONGEST = frozenset(" .,:;'`‘’“”\"*·…~-–—_"), 6  # as which specks read; characters of such a line
 CELL = ("-", "–", "—")  # what an empty cell has
 
@@ -29,6 +31,27 @@ CELL = ("-", "–", "—")  # what an empty cell has
 def drop_marks(lines: Sequence[TextLine]) -> list[TextLine]:
     """Return the lines of a page with specks but those of a few marks alone, which are specks near one another."""
     return [line for line in lines if len(line.text) > LONGEST or line.text in CELL or not MARKS.issuperset(line.text)]
+
+
+def drop_faint(lines: Sequence[TextLine], pixels_HW: np.ndarray) -> list[TextLine]:
+    """Return the lines of a page but short ones that are much fainter than its text: noise of the paper.
+
+    Args:
+        lines: of the page.
+        pixels_HW: uint8, the page.
+    """
+    certain = [line for line in lines if len(line.text) > SHORT and float(line.confidence.mean()) >= CERTAIN]
+    if not certain:
+        return list(lines)
+    usual = float(np.median([_contrast(line, pixels_HW) for line in certain[:SAMPLE]]))
+    return [line for line in lines if len(line.text) > SHORT or _contrast(line, pixels_HW) >= FAINT * usual]
+
+
+def _contrast(line: TextLine, pixels_HW: np.ndarray) -> float:
+    """Return the grey levels between the paper of a line and its darkest ink."""
+    x0, y0, x1, y1 = (max(0, int(side)) for side in line.box)
+    part = pixels_HW[y0 : y1 + 1, x0 : x1 + 1]
+    return float(np.median(part) - np.percentile(part, 3)) if part.size else 0.0
 
 
 def erase_specks(pixels_HW: np.ndarray, em: float) -> np.ndarray:
