@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from tests.reading.test_scales import BODY, body, draw
 from vary.document.layout.bitmap import erase_rules, find_drawn_objects
 from vary.document.lines import TextLine, split_box
 from vary.reading.loader import load_reader
+from vary.reading.pages import read_document
 from vary.reading.reader import Reader
 from vary.reading.scales.columns import cut_at_rules
 from vary.reading.scales.specks import drop_faint, erase_specks
@@ -59,6 +60,25 @@ def test_a_rule_between_columns_is_no_stroke_and_parts_lines() -> None:
     assert find_drawn_objects(page, [], [], 16.0).column_rules == [(150, 20, 152, 379)]
 
 
+def test_columns_with_a_rule_between_them_are_read_apart(nano) -> None:
+    left = [
+        "The ferry leaves the pier",
+        "at nine and carries eleven",
+        "crates of apples to the far",
+        "shore of the lake, and on",
+    ]
+    right = [
+        "In winter the mail comes",
+        "only twice a week. When it",
+        "is frozen, two men drag a",
+        "boat over the ice and row",
+    ]
+    texts = [(text, x, 30 + 24 * k, 17) for x, column in ((40, left), (270, right)) for k, text in enumerate(column)]
+    image = draw((520, 150), *texts)
+    ImageDraw.Draw(image).line((260, 10, 260, 140), 0, 1)
+    assert nano.read(image).text.replace("\n\n", " ").replace("\n", " ") == " ".join([*left, *right])
+
+
 def polish(*words: str) -> list[TextLine]:
     """Lines in which each `?` is read as l in two frames, beside one that shows some ł."""
     alphabet, lines = "abcdełylmnstwz", []
@@ -102,3 +122,15 @@ def test_noise_is_fainter_than_the_text_of_its_page() -> None:
     ]
     assert drop_faint(lines, page) == [lines[0], lines[2]]
     assert drop_faint(lines[1:], page) == lines[1:]  # nothing to compare with
+
+
+def test_a_fax_with_half_the_lines_is_read_at_its_true_height(nano, tmp_path) -> None:
+    """Faxes have 204 dots per inch across and 98 down."""
+    texts = [(text, 80, 200 + 48 * k, 34) for k, text in enumerate(BODY)]
+    page = draw((1000, 625), *texts).resize((1000, 300))
+    page.convert("1").save(tmp_path / "fax.tif", dpi=(204, 98))
+    read = read_document(tmp_path / "fax.tif", nano).pages[0]
+    assert [line.text for line in read.lines][1:] == BODY[1:]  # few pixels are left of the dots in the first
+    assert (read.width, read.height) == (1000, 300)
+    assert 60 < read.lines[0].box[0] < 100
+    assert 85 < read.lines[0].box[1] < 110

@@ -97,6 +97,10 @@ class Source:
         """Return the form fields of a PDF's page in pixels at `dpi`; none for an image."""
         return self.pdf.form_fields(number, dpi) if self.pdf else []
 
+    def stated_dpi(self, number: int) -> tuple[float, float] | None:
+        """Return the resolutions across and down that an image file states; None for a PDF or without them."""
+        return None if self.pdf else image_dpi(self.path, number - 1)
+
     def paper(self, number: int, image: Image.Image) -> tuple[float, float] | None:
         """Return the size of a page in points; of an image file by the resolution it states, None without one.
 
@@ -107,7 +111,7 @@ class Source:
         self._check(number)
         if self.pdf:
             return self.pdf.size(number)
-        dpi = image_dpi(self.path, number - 1)
+        dpi = self.stated_dpi(number)
         if dpi is None:
             return None
         return image.width / dpi[0] * POINTS_PER_INCH, image.height / dpi[1] * POINTS_PER_INCH

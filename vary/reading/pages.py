@@ -38,6 +38,7 @@ LARGE, FINE = 0.75, 1.5  # scale of pages of large type; of FIRST_DPI, for the s
 BLANK_RANGE = 8  # grey levels: a page with less contrast than this shows nothing
 NOISE = 0.65  # squared difference of neighbours over twice the variance: 1 for white noise, up to 0.5 for type in it
 TILE = 64  # px
+STRETCH = 1.2, 4.0  # ratio of the two resolutions that an image states, from which and up to which it is stretched
 LADDER = (1.0, 0.7)  # by attempt: factor of the resolution that the reader wants
 RETRIED = ("truncated", "repetition")  # a server may do better at another resolution; time decides nothing
 
@@ -103,7 +104,8 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
         return Page(number, "blank", image.width, image.height, dpi)
     if dpi and dpi < FIRST_DPI and isinstance(reader, Reader) and not reader.shows_type(image):
         image, dpi = source.image(number, FIRST_DPI)  # small type on a large sheet
-    image = image if dpi else soften(image)
+    stored = image.size
+    image = image if dpi else _with_square_pixels(soften(image), source.stated_dpi(number))
     whole, sheet = image.size, find_sheet(image)
     image = darken(lighten(image if sheet is None else flatten(image, sheet)))
     turn = reader.find_orientation(image)
@@ -134,7 +136,19 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
         restore_orientation(page, turn, image.size)
     if sheet is not None:
         unflatten(page, sheet, whole)
+    if not dpi and whole != stored:
+        across, down = stored[0] / whole[0], stored[1] / whole[1]
+        page.map_boxes(lambda box: (box[0] * across, box[1] * down, box[2] * across, box[3] * down))
+        page.width, page.height = stored
     return page
+
+
+def _with_square_pixels(image: Image.Image, dpi: tuple[float, float] | None) -> Image.Image:
+    """Return an image stretched along the axis that has fewer pixels per inch, as of a fax: 204 across, 98 down."""
+    if dpi is None or not STRETCH[0] <= max(dpi) / min(dpi) <= STRETCH[1]:
+        return image
+    size = (round(side * max(dpi) / one) for side, one in zip(image.size, dpi, strict=True))
+    return image.resize(tuple(size), Image.Resampling.BICUBIC)  # type: ignore[arg-type]
 
 
 def _shows_nothing(image: Image.Image) -> bool:

@@ -220,7 +220,9 @@ class Reader:
         texts = texts if prove_text(texts) else []
         evidence = find_evidence(fitted.pixels, texts)
         texts = [line for line in texts if not is_left_of_rule(line, evidence.rules)]
+        others = [line for line in lines if all(line is not one for one in texts)] if evidence.column_rules else []
         texts = cut_at_rules(texts, evidence.column_rules)
+        lines = [*others, *texts] if evidence.column_rules else lines
         evidence.fields = [one._replace(box=scale_box(one.box, fitted.scale)) for one in fields] or evidence.fields
         formulas: list[FormulaReading] = []
         if complete and self.formula_reader:

@@ -15,7 +15,7 @@ from ...document.elements import MATH, STYLES
 from ...document.lines import TextLine
 
 BOLD = 1.28  # least width of strokes, as a multiple of the usual one; of regular lines in 22 looks, 5% have over 1.2
-INKED, BOTH = 1.15, 1.22  # least ink of a line of small letters; and times the width of strokes; others: 1.1, 1.13
+INKED, BOTH = 1.18, 1.22  # least ink of a line of small letters; and times the width of strokes; others: 1.1, 1.13
 UNSURE, FEW_UNSURE = 1.18, 0.1  # from which a line may be either; most of a page's characters in such lines
 ALIKE_EM = 0.2  # share by which sizes differ
 LETTERS, PEERS = 4, 60  # least letters and digits of a line; least characters of the lines that it is compared with
@@ -58,18 +58,19 @@ def find_bold(lines: Sequence[TextLine], pixels: np.ndarray) -> np.ndarray:
     """Return which lines (N,) bool of a page are in bold type; none where the strokes of most differ."""
     widths = np.array([stroke_width(line, pixels) / line.em_px if _is_measured(line) else 0.0 for line in lines])
     sizes, counts = np.array([line.em_px for line in lines]), np.array([len(line.text) for line in lines])
-    darkest = float(np.median(pixels) - np.percentile(pixels[::2, ::2], DARKEST)) if widths.any() else 0.0
+    ink, paper = np.percentile(pixels[::2, ::2], (DARKEST, 50)) if widths.any() else (0.0, 1.0)
+    darkest = 1 - float(ink) / max(1.0, float(paper))
     inks = np.array(
         [line_ink(line, pixels, darkest) if width else 0.0 for line, width in zip(lines, widths, strict=True)]
     )
     shares, inked = np.zeros(len(lines)), np.zeros(len(lines), bool)
-    for k in np.flatnonzero(widths):
+    for k in np.flatnonzero(widths).tolist():
         alike = (widths > 0) & (np.abs(sizes - sizes[k]) < ALIKE_EM * sizes[k])
         if counts[alike].sum() - counts[k] >= PEERS:
             usual = np.repeat(np.stack([widths, inks / sizes, sizes])[:, alike], counts[alike], 1)
-            width, ink, size = np.median(usual, 1)
+            width, usual_ink, size = np.median(usual, 1)
             shares[k] = widths[k] / width
-            share = inks[k] / max(sizes[k], size) / ink  # the size of a short line is not sure
+            share = inks[k] / max(sizes[k], size) / usual_ink  # the size of a short line is not sure
             inked[k] = share >= INKED and share * max(1.0, shares[k]) >= BOTH and _has_small_letters(lines[k].text)
     bold, total = (shares >= BOLD) | inked, counts[shares > 0].sum()
     unsure = counts[(shares >= UNSURE) & ~bold].sum()
@@ -103,7 +104,7 @@ def line_ink(line: TextLine, pixels: np.ndarray, darkest: float) -> float:
     Args:
         line: of the page.
         pixels: (H, W) uint8, the page.
-        darkest: grey levels between the page's ink and its paper.
+        darkest: grey levels between the page's ink and its paper, as a share of the paper's.
     """
     dark = _ink(line, pixels, darkest)
     inked = 1 - line.text.count(" ") / max(1, len(line.text))
@@ -111,7 +112,10 @@ def line_ink(line: TextLine, pixels: np.ndarray, darkest: float) -> float:
 
 
 def _ink(line: TextLine, pixels: np.ndarray, darkest: float | None = None) -> np.ndarray:
-    """Return the ink in a line's box, 0 to 1, without rules; empty if there is none. darkest: of the line if None."""
+    """Return the ink in a line's box, 0 to 1, without rules; empty if there is none.
+
+    darkest: as in `line_ink`, which takes the light on a photograph into account; None takes the line's own.
+    """
     x0, y0, x1, y1 = (max(0, int(side)) for side in line.box)
     part = pixels[y0 : y1 + 1, x0 : x1 + 1].astype(np.float32)
     if min(part.shape) < 2:
@@ -120,7 +124,7 @@ def _ink(line: TextLine, pixels: np.ndarray, darkest: float | None = None) -> np
     most = float(np.percentile(dark, 98))
     if most < LEAST_INK:
         return np.zeros((0, 0))
-    dark = np.minimum(1, dark / (darkest or most))
+    dark = np.minimum(1, dark / (darkest * float(np.median(part)) if darkest else most))
     dark[dark < FAINT] = 0
     dark[dark.mean(1) > RULE] = 0
     return dark
