@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from tests.reading.test_scales import BODY, body, draw
+from vary.document.evidence import Evidence
 from vary.document.layout.bitmap import erase_rules, find_drawn_objects
 from vary.document.lines import TextLine, split_box
+from vary.models.images.preprocess import Fit
 from vary.reading.loader import load_reader
 from vary.reading.pages import read_document
 from vary.reading.reader import Reader
-from vary.reading.scales.columns import cut_at_rules
-from vary.reading.scales.specks import drop_faint, erase_specks
+from vary.reading.scales.columns import part_at_rules
+from vary.reading.scales.specks import drop_noise, erase_specks
 from vary.reading.spelling.lookalikes import RIVALS, rival_odds
 from vary.reading.spelling.stroked_l import spell_stroked_l
 
@@ -35,18 +39,18 @@ def speckled(count: int) -> np.ndarray:
 def test_specks_of_a_noisy_scan_go_and_text_stays(nano) -> None:
     page = speckled(400)
     assert len(nano.read(Image.fromarray(page)).lines) == len(BODY)
-    cleaned = erase_specks(page, 16.0)
+    cleaned = erase_specks(Fit(page, 1.0), 16.0)[0].pixels
     assert (cleaned[300:380] == page[300:380]).all()
     assert (cleaned[:280] < 200).sum() < 0.05 * (page[:280] < 200).sum()
 
 
 def test_pages_with_few_specks_or_with_leaders_stay_as_they_are() -> None:
-    few = speckled(20)
-    assert erase_specks(few, 16.0) is few
+    few = Fit(speckled(20), 1.0)
+    assert erase_specks(few, 16.0) == (few, False)
     leaders = np.array(draw((700, 700), *body(300)))
     for y in range(420, 660, 24):
         leaders[y : y + 2, 40:600:6] = leaders[y + 1 : y + 3, 41:601:6] = 0
-    assert (erase_specks(leaders, 16.0) == leaders).all()
+    assert (erase_specks(Fit(leaders, 1.0), 16.0)[0].pixels == leaders).all()
 
 
 def test_a_rule_between_columns_is_no_stroke_and_parts_lines() -> None:
@@ -55,8 +59,12 @@ def test_a_rule_between_columns_is_no_stroke_and_parts_lines() -> None:
     assert (erase_rules(page, 16.0) == 255).all()
     text, box = "few of trade.", (20.0, 100.0, 280.0, 116.0)
     line = TextLine(text, np.array(split_box(box, len(text)), np.float32), np.ones(len(text), np.float32), 16.0)
-    assert [part.text for part in cut_at_rules([line], [(150, 20, 152, 380)])] == ["few of", "trade."]
-    assert cut_at_rules([line], [(150, 20, 152, 110), (10, 20, 12, 380)]) == [line]
+    other = replace(line)  # no text
+    lines, texts = part_at_rules([line, other], [line], Evidence(column_rules=[(150, 20, 152, 380)]))
+    assert [part.text for part in texts] == ["few of", "trade."]
+    assert lines == [other, *texts]
+    short_or_beside = Evidence(column_rules=[(150, 20, 152, 110), (10, 20, 12, 380)])
+    assert part_at_rules([line], [line], short_or_beside)[1] == [line]
     assert find_drawn_objects(page, [], [], 16.0).column_rules == [(150, 20, 152, 379)]
 
 
@@ -120,8 +128,8 @@ def test_noise_is_fainter_than_the_text_of_its_page() -> None:
         )
         for n, y in ((30, 22), (1, 102), (1, 142))
     ]
-    assert drop_faint(lines, page) == [lines[0], lines[2]]
-    assert drop_faint(lines[1:], page) == lines[1:]  # nothing to compare with
+    assert drop_noise(lines, page, False) == [lines[0], lines[2]]
+    assert drop_noise(lines[1:], page, False) == lines[1:]  # nothing to compare with
 
 
 def test_a_fax_with_half_the_lines_is_read_at_its_true_height(nano, tmp_path) -> None:
@@ -134,3 +142,13 @@ def test_a_fax_with_half_the_lines_is_read_at_its_true_height(nano, tmp_path) ->
     assert (read.width, read.height) == (1000, 300)
     assert 60 < read.lines[0].box[0] < 100
     assert 85 < read.lines[0].box[1] < 110
+
+
+def test_a_row_of_dots_in_a_listing_is_no_noise() -> None:
+    page = np.full((200, 400), 255, np.uint8)
+    page[24:34, 20:300:4] = 60
+    for x in (20, 30, 40):
+        page[112:114, x : x + 2] = 60
+    boxes = [np.array(split_box((18.0, y, 18.0 + 10 * n, y + 16.0), n), np.float32) for n, y in ((30, 22), (3, 100))]
+    lines = [TextLine("x" * 30, boxes[0], np.ones(30), 16.0), TextLine("...", boxes[1], np.ones(3), 16.0)]
+    assert drop_noise(lines, page, False) == lines

@@ -24,24 +24,21 @@ from ..document.orientation import Orientation, find_orientation, find_sideways_
 from ..io.box import scale_box
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
-from ..models.images.preprocess import Fit, fit, pad_right_below
+from ..models.images.preprocess import fit, pad_right_below
 from .ctc import drop_echoes, find_lines, with_text
 from .field import Field
 from .network import ReadingNetwork
-from .scales.columns import cut_at_rules
+from .scales.columns import part_at_rules
 from .scales.measure import Measured, measure_type
 from .scales.merge import (
     CERTAIN,
     densest_windows,
     drop_covered,
     drop_replaced,
-    drop_strokes,
     enlarge,
     erase,
-    find_texts,
     has_ink,
     is_certain,
-    is_left_of_rule,
     is_read,
     is_text,
     is_upright,
@@ -49,15 +46,14 @@ from .scales.merge import (
     mark_near,
     may_hold_type,
     merge_pass,
-    prove_text,
     reread_cells,
     restore,
     take_turned,
 )
-from .scales.specks import drop_faint, drop_marks, erase_specks
+from .scales.specks import erase_specks, find_proven_texts
 from .spelling.bold import mark_bold
 from .spelling.marks import find_unread_marks
-from .spelling.more_letters import MANY, certain_text, has_accents, needs_more_letters
+from .spelling.more_letters import MANY, has_accents, needs_more_letters
 from .spelling.spell import spell_lines
 from .verify import rescore_lines
 
@@ -200,12 +196,12 @@ class Reader:
         measured = self._measured
         if self._more_letters and measured[0] is image and has_accents(measured[1].text, MANY):
             return self.with_more_letters.read(image, scale, fields)
-        fitted = fit(image, scale, self.preprocess["multiple"])
-        cleaned = erase_specks(fitted.pixels, float(self.preprocess["em_px"]))
-        is_noisy, fitted = cleaned is not fitted.pixels, Fit(cleaned, fitted.scale)
-        rest = erase_rules(fitted.pixels, float(self.preprocess["em_px"]))  # what was read is erased in it, too
+        em_px = float(self.preprocess["em_px"])
+        fitted, is_noisy = erase_specks(fit(image, scale, self.preprocess["multiple"]), em_px)
+        rest = erase_rules(fitted.pixels, em_px)  # what was read is erased in it, too
         lines, complete = self._read_scales(rest)
-        if self._more_letters and self._lacks_letters(lines, fitted.pixels, is_noisy):
+        sample = partial(self._sample, fitted.pixels, lines)
+        if self._more_letters and needs_more_letters(lines, self.alphabet, sample, is_noisy):
             return self.with_more_letters.read(image, scale, fields)
         if complete:
             lines = self._read_finer(lines, rest, image, fitted.scale)
@@ -215,14 +211,9 @@ class Reader:
         if complete:
             lines = reread_cells(lines, rest, lambda pixels: self._read_pass(pixels)[0])
         lines = spell_lines(lines, fitted.pixels)
-        shown = drop_faint(drop_marks(lines) if is_noisy else lines, fitted.pixels)
-        texts = drop_strokes(find_texts(shown))
-        texts = texts if prove_text(texts) else []
+        texts = find_proven_texts(lines, fitted.pixels, is_noisy)
         evidence = find_evidence(fitted.pixels, texts)
-        texts = [line for line in texts if not is_left_of_rule(line, evidence.rules)]
-        others = [line for line in lines if all(line is not one for one in texts)] if evidence.column_rules else []
-        texts = cut_at_rules(texts, evidence.column_rules)
-        lines = [*others, *texts] if evidence.column_rules else lines
+        lines, texts = part_at_rules(lines, texts, evidence)
         evidence.fields = [one._replace(box=scale_box(one.box, fitted.scale)) for one in fields] or evidence.fields
         formulas: list[FormulaReading] = []
         if complete and self.formula_reader:
@@ -257,12 +248,6 @@ class Reader:
             erase(rest, [line for line in lines if id(line) not in before and is_certain(line, factor)])
             factor *= 2
         return lines, complete and not time_is_up()
-
-    def _lacks_letters(self, lines: list[TextLine], pixels: np.ndarray, is_noisy: bool) -> bool:
-        """Return whether lines need a network with more letters; of a noisy page many: specks look like accents."""
-        if is_noisy:
-            return has_accents(certain_text([line for line in lines if is_text(line)]), MANY)
-        return needs_more_letters(lines, self.alphabet, partial(self._sample, pixels, lines))
 
     def _sample(self, pixels: np.ndarray, read: Sequence[TextLine], wanted: Sequence[TextLine]) -> list[TextLine]:
         """Read the densest part of a page with more letters, once the lines that are not wanted are erased."""

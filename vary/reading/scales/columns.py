@@ -7,18 +7,29 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...document.evidence import Evidence
 from ...document.lines import TextLine
 from ...io.box import Box
+from .merge import is_left_of_rule
 
 
-def cut_at_rules(lines: Sequence[TextLine], rules: Sequence[Box]) -> list[TextLine]:
-    """Return the lines of a page, those that cross a rule in two.
+def part_at_rules(
+    lines: list[TextLine], texts: list[TextLine], evidence: Evidence
+) -> tuple[list[TextLine], list[TextLine]]:
+    """Return all lines of a page and those that are text; text that crosses a rule between columns is in parts.
+
+    Marks at ruling lines, such as corners of cells, are no text.
 
     Args:
-        lines: of the page.
-        rules: as `Evidence.column_rules`.
+        lines: all lines.
+        texts: those that are text.
+        evidence: what is drawn on the page.
     """
-    return [part for line in lines for part in _cut(line, rules)]
+    texts = [line for line in texts if not is_left_of_rule(line, evidence.rules)]
+    if not evidence.column_rules:
+        return lines, texts
+    parted = [part for line in texts for part in _cut(line, evidence.column_rules)]
+    return [*(line for line in lines if all(line is not one for one in texts)), *parted], parted
 
 
 def _cut(line: TextLine, rules: Sequence[Box]) -> Iterable[TextLine]:

@@ -14,6 +14,8 @@ import numpy as np
 
 from ...document.layout.bitmap import find_components
 from ...document.lines import TextLine
+from ...models.images.preprocess import Fit
+from .merge import drop_strokes, find_texts, prove_text
 
 CONTRAST, SHARE = 30, 0.3  # grey levels by which a speck is darker than the paper, and their share of the ink's
 TILE = 16  # px, side of the tiles in which specks are counted first
@@ -28,18 +30,16 @@ MARKS, LONGEST = frozenset(" .,:;'`‘’“”\"*·…~-–—_"), 6  # as whic
 CELL = ("-", "–", "—")  # what an empty cell has
 
 
-def drop_marks(lines: Sequence[TextLine]) -> list[TextLine]:
-    """Return the lines of a page with specks but those of a few marks alone, which are specks near one another."""
-    return [line for line in lines if len(line.text) > LONGEST or line.text in CELL or not MARKS.issuperset(line.text)]
-
-
-def drop_faint(lines: Sequence[TextLine], pixels_HW: np.ndarray) -> list[TextLine]:
+def drop_noise(lines: Sequence[TextLine], pixels_HW: np.ndarray, is_noisy: bool) -> list[TextLine]:
     """Return the lines of a page but short ones that are much fainter than its text: noise of the paper.
 
     Args:
         lines: of the page.
         pixels_HW: uint8, the page.
+        is_noisy: whether it had specks. Then lines of a few marks alone go, too: specks near one another.
     """
+    if is_noisy:
+        lines = [line for line in lines if not _are_specks(line.text)]
     certain = [line for line in lines if len(line.text) > SHORT and float(line.confidence.mean()) >= CERTAIN]
     if not certain:
         return list(lines)
@@ -47,24 +47,35 @@ def drop_faint(lines: Sequence[TextLine], pixels_HW: np.ndarray) -> list[TextLin
     return [line for line in lines if len(line.text) > SHORT or _contrast(line, pixels_HW) >= FAINT * usual]
 
 
+def _are_specks(text: str) -> bool:
+    return len(text) <= LONGEST and text not in CELL and MARKS.issuperset(text)
+
+
 def _contrast(line: TextLine, pixels_HW: np.ndarray) -> float:
     """Return the grey levels between the paper of a line and its darkest ink."""
     x0, y0, x1, y1 = (max(0, int(side)) for side in line.box)
     part = pixels_HW[y0 : y1 + 1, x0 : x1 + 1]
-    return float(np.median(part) - np.percentile(part, 3)) if part.size else 0.0
+    return float(np.median(part) - np.percentile(part, 1)) if part.size else 0.0
 
 
-def erase_specks(pixels_HW: np.ndarray, em: float) -> np.ndarray:
-    """Return a grey page without its specks, as a copy; the same array if it has few.
+def find_proven_texts(lines: Sequence[TextLine], pixels_HW: np.ndarray, is_noisy: bool) -> list[TextLine]:
+    """Return the lines of a page that are text; none if they do not show that it has some. See `drop_noise`."""
+    texts = drop_strokes(find_texts(drop_noise(lines, pixels_HW, is_noisy)))
+    return texts if prove_text(texts) else []
+
+
+def erase_specks(page: Fit, em: float) -> tuple[Fit, bool]:
+    """Return a page without its specks, and whether it had many; with few it stays as it is.
 
     Args:
-        pixels_HW: uint8, dark text on light paper.
+        page: dark text on light paper.
         em: size of the page's text, px.
     """
+    pixels_HW = page.pixels
     ink, paper = (int(level) for level in np.percentile(pixels_HW[::4, ::4], (1, 50)))
     dark_HW = pixels_HW < paper - max(CONTRAST, SHARE * (paper - ink))
     if not _has_specks(dark_HW):
-        return pixels_HW
+        return page, False
     boxes = np.array(find_components(dark_HW), int)
     small = (boxes[:, 2:] - boxes[:, :2]).max(1) <= LARGEST_EM * em
     near_HW, reach, along = np.zeros_like(dark_HW), round(NEAR_EM * em), round(ROW_EM * em)
@@ -76,7 +87,7 @@ def erase_specks(pixels_HW: np.ndarray, em: float) -> np.ndarray:
     lone_HW &= (_count(lone_HW, 1, along) <= IN_ROW) & (_count(lone_HW, along, 1) <= IN_ROW)
     cleaned = pixels_HW.copy()
     cleaned[_count(lone_HW, 1, 1) > 0] = paper
-    return cleaned
+    return Fit(cleaned, page.scale), True
 
 
 def _has_specks(dark_HW: np.ndarray) -> bool:

@@ -44,7 +44,10 @@ def certain_text(lines: Sequence[TextLine]) -> str:
 
 
 def needs_more_letters(
-    lines: Sequence[TextLine], alphabet: str, sample: Callable[[Sequence[TextLine]], Sequence[TextLine]]
+    lines: Sequence[TextLine],
+    alphabet: str,
+    sample: Callable[[Sequence[TextLine]], Sequence[TextLine]],
+    is_noisy: bool = False,
 ) -> bool:
     """Return whether the lines of a page were read by a head that lacks letters, or knows them badly.
 
@@ -53,10 +56,13 @@ def needs_more_letters(
         alphabet: Of the head.
         sample: Reads some of these lines by a head with more letters. It is called with the doubtful lines, if many
             of their letters are in strange ones, or the page has a low confidence.
+        is_noisy: Whether the page has specks. They look like accents, so that it must have many.
     """
     texts = [line for line in lines if is_text(line)]
-    if has_accents(certain_text(texts)):
+    if has_accents(certain_text(texts), MANY if is_noisy else FEWEST):
         return True
+    if is_noisy:
+        return False
     doubtful = [line for line in texts if float(line.confidence.mean()) < DOUBT]
     strange = "".join(line.text for line in doubtful if _is_strange(line))
     if not doubtful or (
