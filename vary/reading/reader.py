@@ -204,8 +204,7 @@ class Reader:
         if self._more_letters and needs_more_letters(lines, self.alphabet, sample, is_noisy):
             return self.with_more_letters.read(image, scale, fields)
         if complete:
-            lines = self._read_finer(lines, rest, image, fitted.scale)
-            lines = self._read_small(lines, image, fitted.scale)
+            lines = self._read_small(self._read_finer(lines, rest, image, fitted.scale), image, fitted.scale)
         turned = self._read_turned(rest, lines, fitted.pixels) if complete else []
         lines = drop_covered(lines, turned)
         if complete:
