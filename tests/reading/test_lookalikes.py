@@ -148,3 +148,5 @@ def test_an_old_style_zero_at_the_end_of_decimals_is_no_letter() -> None:
     texts = ["12.8o", "12,8o", "No. 8o", "two.o"]
     found = [spell_by_neighbours([line_of(text, sure)])[0].text for text in texts]
     assert found == ["12.80", "12,80", "No. 8o", "two.o"]
+    no_zero = {"o": {"o": 0.99}, "5": {"5": 0.9, "$": 0.05}}
+    assert spell_by_neighbours([line_of("6.5o", no_zero)])[0].text == "6.5o"  # nothing else gives way

@@ -42,7 +42,7 @@ RULES = tuple(
         (rf"(?<!{LETTER}){LIKE}(?={JOIN}\d)", 0.4),
         (rf"(?<!\w){LIKE}[.,]{LIKE}+(?!\w)", 1.5),
         (rf"(?<=\d)[.,:/-]?{LIKE}+(?!\w)", 0.8),
-        (r"(?<=\d[.,]\d)[oO](?!\w)|(?<=\d[.,])[oO]{2}(?!\w)", 2.5),  # no decimals end so; old-style zeros look like o
+        (r"(?<=\d[.,].)[oO](?!\w)|(?<=\d[.,])[oO]{2}(?!\w)", 2.5),  # no decimals end so; old-style zeros look like o
         (rf"(?<=\d)[.,:/-]{LIKE}{{2}}(?!\w)", 1.5),
         (rf"(?<={SMALL}){LARGE}", 3.0),  # a capital after a small letter
         (rf"(?<={LARGE}{{2}}){SMALL}", 2.5),  # a small letter after capitals
