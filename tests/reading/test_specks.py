@@ -134,11 +134,12 @@ def test_noise_is_fainter_than_the_text_of_its_page() -> None:
 
 def test_a_fax_with_half_the_lines_is_read_at_its_true_height(nano, tmp_path) -> None:
     """Faxes have 204 dots per inch across and 98 down."""
-    texts = [(text, 80, 200 + 48 * k, 34) for k, text in enumerate(BODY)]
+    words = ["The ferry leaves the old pen at seven", "and goes to the far shore of the lake"]  # no dots to lose
+    texts = [(text, 80, 200 + 48 * k, 34) for k, text in enumerate(words)]
     page = draw((1000, 625), *texts).resize((1000, 300))
     page.convert("1").save(tmp_path / "fax.tif", dpi=(204, 98))
     read = read_document(tmp_path / "fax.tif", nano).pages[0]
-    assert [line.text for line in read.lines][1:] == BODY[1:]  # few pixels are left of the dots in the first
+    assert [line.text for line in read.lines] == words
     assert (read.width, read.height) == (1000, 300)
     assert 60 < read.lines[0].box[0] < 100
     assert 85 < read.lines[0].box[1] < 110
