@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 from ..io.errors import ConfigError, InputError, VaryError
 from .config import VaryConfig, decoder_alphabet
 from .connect import Connector, build, run
-from .fuse import FUSIONS, REGIONS, PromptImages, Routes, Sight, encode_images_of_prompts
+from .fuse import FUSIONS, REGIONS, HookState, PromptImages, Routes, encode_images_of_prompts
 from .fuse.images import ids_with_images, image_marks, prompt_positions
 from .fuse.language import (
     CACHE,
@@ -91,14 +91,14 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
         text = config.text_config
         self.arrange = build(ARRANGES, config.arrange, text.hidden_size)
         self.language_model: Any = build_language_model(text)
-        self.sight = Sight()
+        self.hooks = HookState()
         self.fusion = build(
             FUSIONS, config.fusion, connected_width(config.merge, config.connector, widths, text.hidden_size),
-            text, layers_of(self.language_model), self.sight,
+            text, layers_of(self.language_model), self.hooks,
         )  # fmt: skip
         if config.positions["name"] == "xpos":
             hide_positions(self.language_model)
-        self.routes = Routes(self, routes_of(config), self.sight)
+        self.routes = Routes(self, routes_of(config), self.hooks)
         self.regions = _reading(REGIONS, config.regions, text, widths) if config.regions else None
         self.heads = nn.ModuleList(_reading(HEADS, head, text, widths) for head in config.heads)
         self.lm_head: Any = None
@@ -116,7 +116,7 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
     ) -> None:
         """Let a layer that is computed again in the backward pass see what it saw in the forward pass."""
         if not getattr(gradient_checkpointing_func, "keywords", {}).get("use_reentrant"):
-            gradient_checkpointing_func = partial(gradient_checkpointing_func, context_fn=self.sight.remember)
+            gradient_checkpointing_func = partial(gradient_checkpointing_func, context_fn=self.hooks.contexts)
         super()._set_gradient_checkpointing(enable, gradient_checkpointing_func, **kwargs)
 
     @classmethod
@@ -271,28 +271,28 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
             images = encode_images_of_prompts(self, ids, pixel_values, image_shapes, words, words_mask, asked)
             inputs_embeds, labels = place_images(self, ids, inputs_embeds, labels, images, regions)
             image_states, image_mask = images.stacked() if self.fusion.places is not None else (None, None)
-        first = self._show(input_ids, images, inputs_embeds, attention_mask, kwargs.get(CACHE))
-        kwargs |= self.fusion.look(image_states, image_mask, None if input_ids is None else self.is_image(input_ids))
+        first = self._prepare_hooks(input_ids, images, inputs_embeds, attention_mask, kwargs.get(CACHE))
+        kwargs |= self.fusion.inputs(image_states, image_mask, None if input_ids is None else self.is_image(input_ids))
         if input_ids is not None and not self.config.is_encoder_decoder and first:
             position_ids = prompt_positions(self, input_ids, attention_mask, images, position_ids)
             attention_mask = self._mask(input_ids, attention_mask, prefix_mask, labels)
         kwargs |= {"inputs_embeds": inputs_embeds, "attention_mask": attention_mask, "use_cache": use_cache}
         out, logits = self._logits(logits_to_keep, position_ids, labels, kwargs)
         kept = {key: getattr(out, key, None) for key in ("hidden_states", "attentions", CACHE)}
-        kept |= {"image_hidden_states": images.flat if images else None, "aux_loss": self.sight.loss()}
+        kept |= {"image_hidden_states": images.flat if images else None, "aux_loss": self.hooks.loss()}
         kept["predictions"], more = predict(self.heads, input_ids, out, images, targets)
         return VaryOutput(loss=self._loss(logits, labels, more, kwargs), logits=logits, **kept)
 
-    def _show(
+    def _prepare_hooks(
         self, ids: Tensor | None, images: PromptImages | None, embeds: Tensor | None, mask: Tensor | None, cache: Any
     ) -> bool:
-        """Show the hooks which tokens they see. Returns whether this is the first pass over a prompt."""
+        """Tell the hooks which tokens they get. Return whether this is the first pass over a prompt."""
         first = is_first_pass(cache)
-        self.routes.show(self, image_marks(self, ids, images), first)
+        self.routes.prepare(self, image_marks(self, ids, images), first)
         if ids is not None and first:
             self.fusion.prepare(self.language_model, self.is_image(ids))
         if embeds is not None and self.config.positions["name"] == "xpos":
-            self.sight.numbers_BT = count_tokens(mask, embeds, cache)
+            self.hooks.numbers_BT = count_tokens(mask, embeds, cache)
         return first
 
     def _logits(
@@ -352,7 +352,7 @@ class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
             return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten()) + more
         scale = {k: v for k, v in kwargs.items() if k == "num_items_in_batch"}
         loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **scale) + more
-        return loss if self.sight.loss() is None else loss + self.sight.loss()
+        return loss if self.hooks.loss() is None else loss + self.hooks.loss()
 
 
 def _reading(known: dict[str, Any], sizes: dict[str, Any], text: Any, widths: list[int]) -> Any:

@@ -5,7 +5,7 @@ Belongs here: one file per way and one line in `FUSIONS`; `images.py` counts and
 May import torch and transformers. Never here: how image tokens are made (`vocab/`, `connect/`).
 """
 
-from .base import Attend, Codes, Fusion, Modality, Sight
+from .base import Attend, Codes, Fusion, HookState, Modality
 from .branches import BRANCHES
 from .cross import Cross
 from .images import PromptImages, encode_images_of_prompts, place_image_tokens
@@ -25,10 +25,10 @@ __all__ = [
     "FUSIONS",
     "REGIONS",
     "Fusion",
+    "HookState",
     "PromptImages",
     "RegionReader",
     "Routes",
-    "Sight",
     "Where",
     "encode_images_of_prompts",
     "place_image_tokens",

@@ -16,8 +16,8 @@ from transformers import PreTrainedConfig
 
 
 @dataclass
-class Sight:
-    """What the hooks of one model look at; set before every forward of the part that they change.
+class HookState:
+    """What the forward hooks of one model read; set before each forward pass of the part that they change.
 
     `tokens_BIMD` are the image tokens for cross-attention, and `seen_BT` is the image that each text token sees (-1
     sees none). `places` holds, for each kind of tokens that a route can take, the indices of those tokens: one tensor
@@ -39,7 +39,7 @@ class Sight:
         return sum(self.losses[1:], self.losses[0]) if self.losses else None
 
     @contextmanager
-    def showing(self, **values: Any) -> Iterator[None]:
+    def replaced(self, **values: Any) -> Iterator[None]:
         """Hold other values inside a `with` block."""
         before = dict(vars(self))
         vars(self).update(values)
@@ -48,9 +48,9 @@ class Sight:
         finally:
             vars(self).update(before)
 
-    def remember(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    def contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         """Return the contexts of a checkpointed layer: the backward pass computes it again with the values of now."""
-        return nullcontext(), self.showing(**vars(self) | {"losses": []})
+        return nullcontext(), self.replaced(**vars(self) | {"losses": []})
 
 
 class Fusion(nn.Module):
@@ -59,16 +59,18 @@ class Fusion(nn.Module):
     `places` is how many tokens of the prompt one image has; None is one for each of its image tokens.
     """
 
-    given: ClassVar = ("width", "text", "layers", "sight")
+    given: ClassVar = ("width", "text", "layers", "hooks")
     places: ClassVar[int | None] = None
 
-    def __init__(self, width: int, text: PreTrainedConfig, layers: list[nn.Module], sight: Sight):
+    def __init__(self, width: int, text: PreTrainedConfig, layers: list[nn.Module], hooks: HookState):
         super().__init__()
 
     def prepare(self, language_model: nn.Module, is_image_BT: Tensor) -> None:
         """Look at the whole prompt, in the first pass over it. By default nothing is done."""
 
-    def look(self, tokens_BIMD: Tensor | None, present_BI: Tensor | None, is_image_BT: Tensor | None) -> dict[str, Any]:
+    def inputs(
+        self, tokens_BIMD: Tensor | None, present_BI: Tensor | None, is_image_BT: Tensor | None
+    ) -> dict[str, Any]:
         """Return further inputs of the language model by which it sees images.
 
         Args:
@@ -94,19 +96,19 @@ class Modality(Fusion):
     give the shares of the adapters of `MixedAdapters`. Source: arXiv 2305.15023 section 3.2.
 
     Args:
-        width, text, layers, sight: As in `Fusion`.
+        width, text, layers, hooks: As in `Fusion`.
     """
 
-    def __init__(self, width: int, text: PreTrainedConfig, layers: list[nn.Module], sight: Sight):
-        super().__init__(width, text, layers, sight)
-        self.kinds, self.sight = nn.Embedding(2, text.hidden_size), sight
+    def __init__(self, width: int, text: PreTrainedConfig, layers: list[nn.Module], hooks: HookState):
+        super().__init__(width, text, layers, hooks)
+        self.kinds, self.hooks = nn.Embedding(2, text.hidden_size), hooks
 
     def prepare(self, language_model: nn.Module, is_image_BT: Tensor) -> None:
         """Compute the shares of prompts without and with images, and which prompt is of which kind."""
-        self.sight.shares = {}
-        with self.sight.showing(places={"all": [None]}, kinds_B=None):
+        self.hooks.shares = {}
+        with self.hooks.replaced(places={"all": [None]}, kinds_B=None):
             language_model(inputs_embeds=self.kinds.weight[:, None], use_cache=False)
-        self.sight.kinds_B = is_image_BT.any(1).long()
+        self.hooks.kinds_B = is_image_BT.any(1).long()
 
 
 class Codes(Fusion):
@@ -116,7 +118,7 @@ class Codes(Fusion):
 
     Args:
         width: D.
-        text, layers, sight: As in `Fusion`.
+        text, layers, hooks: As in `Fusion`.
         first: Id of the first vector.
         count: Number of vectors; None for tokens that are numbers of vectors already.
     """
@@ -126,11 +128,11 @@ class Codes(Fusion):
         width: int,
         text: PreTrainedConfig,
         layers: list[nn.Module],
-        sight: Sight,
+        hooks: HookState,
         first: int,
         count: int | None = None,
     ):
-        super().__init__(width, text, layers, sight)
+        super().__init__(width, text, layers, hooks)
         self.table, self.first = None if count is None else nn.Embedding(count, width), first
 
     def ids(self, tokens_LD: Tensor) -> Tensor:
@@ -154,7 +156,9 @@ class Attend(Fusion):
 
     places = 0
 
-    def look(self, tokens_BIMD: Tensor | None, present_BI: Tensor | None, is_image_BT: Tensor | None) -> dict[str, Any]:
+    def inputs(
+        self, tokens_BIMD: Tensor | None, present_BI: Tensor | None, is_image_BT: Tensor | None
+    ) -> dict[str, Any]:
         """Return the states that the language model attends to."""
         if tokens_BIMD is None or present_BI is None:
             return {}

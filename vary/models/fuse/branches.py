@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..connect.attention import RMSNorm
 from ..connect.plain import activation
-from .base import Sight
+from .base import HookState
 
 BALANCE = 0.01  # weight of the term of the loss that balances experts
 
@@ -26,10 +26,10 @@ class Branch(nn.Module):
     Args:
         module: The module that the branch is next to.
         width: Width of the layers that it is in.
-        sight: What the hooks of the model look at.
+        hooks: What the hooks of the model read.
     """
 
-    given: ClassVar = ("module", "width", "sight")
+    given: ClassVar = ("module", "width", "hooks")
 
     def start(self, module: nn.Module) -> None:
         """Set the parameters with which the output stays that of the module."""
@@ -39,7 +39,7 @@ class Branch(nn.Module):
 class Copy(Branch):
     """Replace the module by one with the same shapes (the visual expert of CogVLM, arXiv 2311.03079)."""
 
-    def __init__(self, module: nn.Module, width: int, sight: Sight):
+    def __init__(self, module: nn.Module, width: int, hooks: HookState):
         super().__init__()
         self.module = copy.deepcopy(module)
 
@@ -56,14 +56,14 @@ class LowRank(Branch):
     """Add two linear layers with a narrow width between them (LoRA, arXiv 2106.09685).
 
     Args:
-        module, width, sight: As in `Branch`.
+        module, width, hooks: As in `Branch`.
         rank: Width between the layers.
         scale: Factor of what is added.
         learnt: Whether the factor is learnt.
     """
 
     def __init__(
-        self, module: nn.Module, width: int, sight: Sight, rank: int, scale: float = 1.0, learnt: bool = False
+        self, module: nn.Module, width: int, hooks: HookState, rank: int, scale: float = 1.0, learnt: bool = False
     ):
         super().__init__()
         first, last = widths_of(module, width)
@@ -84,12 +84,12 @@ class Adapter(Branch):
     """Add a norm and two linear layers with an activation between them (adapters, arXiv 1902.00751; Lynx).
 
     Args:
-        module, width, sight: As in `Branch`.
+        module, width, hooks: As in `Branch`.
         rank: Width between the layers.
         act: Name of the activation, as transformers spells it.
     """
 
-    def __init__(self, module: nn.Module, width: int, sight: Sight, rank: int, act: str = "silu"):
+    def __init__(self, module: nn.Module, width: int, hooks: HookState, rank: int, act: str = "silu"):
         super().__init__()
         self.norm, self.act = nn.LayerNorm(width), activation(act)
         self.down, self.up = nn.Linear(width, rank), nn.Linear(rank, width)
@@ -110,7 +110,7 @@ class MixedAdapters(Branch):
     """Add two adapters that share their first layer, each by its share (LaVIN, arXiv 2305.15023 section 3.2).
 
     Args:
-        module, width, sight: As in `Branch`.
+        module, width, hooks: As in `Branch`.
         rank: Width between the layers.
         by: Whose state in this layer gives the shares: that of every token itself, or of the token of `Modality`.
         groups: Equal parts of these channels, each of which the second layer maps to a part of its output.
@@ -122,7 +122,7 @@ class MixedAdapters(Branch):
         self,
         module: nn.Module,
         width: int,
-        sight: Sight,
+        hooks: HookState,
         rank: int,
         by: Literal["token", "modality"] = "token",
         groups: int = 2,
@@ -133,7 +133,7 @@ class MixedAdapters(Branch):
         self.down, self.dropout = nn.Linear(width, rank), nn.Dropout(dropout)
         self.up = nn.ModuleList(nn.Conv1d(rank, width, 1, groups=groups) for _ in range(2))
         self.router, self.temperature = nn.Linear(width, 2), temperature
-        self.by, self.sight = by, sight
+        self.by, self.hooks = by, hooks
 
     def start(self, module: nn.Module) -> None:
         """Set the second layers to 0."""
@@ -144,11 +144,11 @@ class MixedAdapters(Branch):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the sum of the output (B, T, E) of the module and both adapters of it."""
-        if self.by == "modality" and self.sight.kinds_B is not None:
-            shares = self.sight.shares[self][self.sight.kinds_B]
+        if self.by == "modality" and self.hooks.kinds_B is not None:
+            shares = self.hooks.shares[self][self.hooks.kinds_B]
         else:
             shares = (self.router(y) / self.temperature).softmax(-1)
-            self.sight.shares |= {self: shares} if self.by == "modality" else {}
+            self.hooks.shares |= {self: shares} if self.by == "modality" else {}
         inner = self.dropout(self.down(y)).mT
         return y + sum(up(inner).mT * share for up, share in zip(self.up, shares.split(1, -1), strict=True))
 
@@ -157,11 +157,11 @@ class AddedNorm(Branch):
     """Norm the output of the module (TinyGPT-V, arXiv 2312.16862). No parameters of it leave the output as it is.
 
     Args:
-        module, width, sight: As in `Branch`.
+        module, width, hooks: As in `Branch`.
         eps: Constant of the norm.
     """
 
-    def __init__(self, module: nn.Module, width: int, sight: Sight, eps: float = 1e-6):
+    def __init__(self, module: nn.Module, width: int, hooks: HookState, eps: float = 1e-6):
         super().__init__()
         self.norm = RMSNorm(width, eps)
 
@@ -181,16 +181,16 @@ class Experts(Branch):
     E times the sum, over experts, of the mean probability and the share of tokens that have it as their first choice.
 
     Args:
-        module, width, sight: As in `Branch`.
+        module, width, hooks: As in `Branch`.
         count: E, the number of modules.
         top: How many a token takes.
     """
 
-    def __init__(self, module: nn.Module, width: int, sight: Sight, count: int = 4, top: int = 2):
+    def __init__(self, module: nn.Module, width: int, hooks: HookState, count: int = 4, top: int = 2):
         super().__init__()
         self.router = nn.Linear(width, count, bias=False)
         self.experts = nn.ModuleList(copy.deepcopy(module) for _ in range(count - 1))
-        self.top, self.sight = top, sight
+        self.top, self.hooks = top, hooks
 
     def start(self, module: nn.Module) -> None:
         """Copy the module to the others; the router begins at random."""
@@ -204,7 +204,7 @@ class Experts(Branch):
         best, chosen = shares.topk(self.top, -1)
         weights = torch.zeros_like(shares).scatter(-1, chosen, best / best.sum(-1, keepdim=True)).to(y.dtype)
         first = torch.zeros_like(shares).scatter(-1, chosen[:, :1], 1.0)
-        self.sight.losses.append(BALANCE * shares.shape[-1] * (shares.mean(0) * first.mean(0)).sum())
+        self.hooks.losses.append(BALANCE * shares.shape[-1] * (shares.mean(0) * first.mean(0)).sum())
         found = y.flatten(0, -2) * weights[:, :1]
         for k, expert in enumerate(self.experts, 1):
             taken = weights[:, k].nonzero()[:, 0]
@@ -219,25 +219,25 @@ class XPos(Branch):
     parameters. `positions: xpos` adds these branches to a model and hides the positions of the language model.
 
     Args:
-        module, width, sight: As in `Branch`.
+        module, width, hooks: As in `Branch`.
         heads: Heads of the attention.
         keys: Whether the module makes keys.
     """
 
     base = 512  # tokens after which a pair of channels has shrunk by its factor
 
-    def __init__(self, module: nn.Module, width: int, sight: Sight, heads: int, keys: bool):
+    def __init__(self, module: nn.Module, width: int, hooks: HookState, heads: int, keys: bool):
         super().__init__()
-        self.heads, self.power, self.sight = heads, -1.0 if keys else 1.0, sight
+        self.heads, self.power, self.hooks = heads, -1.0 if keys else 1.0, hooks
 
     def start(self, module: nn.Module) -> None:
         """Do nothing: there are no parameters."""
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the output, turned."""
-        assert self.sight.numbers_BT is not None
+        assert self.hooks.numbers_BT is not None
         even, odd = y.unflatten(-1, (self.heads, -1, 2)).unbind(-1)
-        numbers = self.sight.numbers_BT[..., None, None].float()
+        numbers = self.hooks.numbers_BT[..., None, None].float()
         steps = torch.arange(even.shape[-1], device=y.device) / even.shape[-1]
         angles, scale = numbers / 10000**steps, ((steps + 0.4) / 1.4) ** (self.power * numbers / self.base)
         sin, cos = (angles.sin() * scale).to(y.dtype), (angles.cos() * scale).to(y.dtype)

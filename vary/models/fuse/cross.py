@@ -15,20 +15,25 @@ from transformers import PreTrainedConfig
 
 from ..connect.attention import Attention, RMSNorm
 from ..connect.plain import Gated, Mlp
-from .base import Fusion, Sight, seen_images
+from .base import Fusion, HookState, seen_images
 
 
 class GatedCross(nn.Module):
     """Add what a layer's input sees in the images, scaled by learnt gates that start at 0."""
 
     def __init__(
-        self, sight: Sight, width: int, text: PreTrainedConfig, options: dict[str, Any], channels: slice = slice(None)
+        self,
+        hooks: HookState,
+        width: int,
+        text: PreTrainedConfig,
+        options: dict[str, Any],
+        channels: slice = slice(None),
     ):
         super().__init__()
         self.channels = channels  # of the image tokens
         wide, eps, vector = text.hidden_size, getattr(text, "rms_norm_eps", 1e-6), options["vector"]
         heads = options["heads"] or text.num_attention_heads
-        self.sight = sight
+        self.hooks = hooks
         plain = options["norm"] == "layer"
         self.norm, self.ff_norm = (nn.LayerNorm(wide) if plain else RMSNorm(wide, eps) for _ in range(2))
         self.attention = Attention(
@@ -45,7 +50,7 @@ class GatedCross(nn.Module):
 
     def before(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Change the input of a layer; registered as its forward pre-hook."""
-        if self.sight.tokens_BIMD is None or self.sight.seen_BT is None:
+        if self.hooks.tokens_BIMD is None or self.hooks.seen_BT is None:
             return args, kwargs
         if args:
             return (self(args[0]), *args[1:]), kwargs
@@ -53,7 +58,7 @@ class GatedCross(nn.Module):
 
     def forward(self, hidden_BTE: Tensor) -> Tensor:
         """Return (B, T, E)."""
-        tokens, seen = self.sight.tokens_BIMD, self.sight.seen_BT
+        tokens, seen = self.hooks.tokens_BIMD, self.hooks.seen_BT
         assert tokens is not None
         assert seen is not None
         tokens = tokens[..., self.channels]
@@ -73,7 +78,7 @@ class Cross(Fusion):
         width: D.
         text: Configuration of the language model.
         layers: Its layers.
-        sight: What its hooks look at.
+        hooks: What its hooks read.
         every: Layers from one cross-attention to the next.
         first: Layer before which the first one is.
         heads, head_dim: Heads and their width; those of the language model by default.
@@ -93,7 +98,7 @@ class Cross(Fusion):
         width: int,
         text: PreTrainedConfig,
         layers: list[nn.Module],
-        sight: Sight,
+        hooks: HookState,
         every: int = 4,
         first: int = 0,
         heads: int | None = None,
@@ -105,8 +110,8 @@ class Cross(Fusion):
         hidden: int | None = None,
         levels: bool = False,
     ):
-        super().__init__(width, text, layers, sight)
-        self.sight = sight
+        super().__init__(width, text, layers, hooks)
+        self.hooks = hooks
         chosen = layers[first::every]
         options = {
             "heads": heads,
@@ -119,16 +124,18 @@ class Cross(Fusion):
         }
         own = width // len(chosen) if levels else width
         blocks = [
-            GatedCross(self.sight, own, text, options, slice(k * own, (k + 1) * own) if levels else slice(None))
+            GatedCross(self.hooks, own, text, options, slice(k * own, (k + 1) * own) if levels else slice(None))
             for k in range(len(chosen))
         ]
         self.blocks = nn.ModuleList(blocks)
         for block, layer in zip(blocks, chosen, strict=True):
             layer.register_forward_pre_hook(block.before, with_kwargs=True)
 
-    def look(self, tokens_BIMD: Tensor | None, present_BI: Tensor | None, is_image_BT: Tensor | None) -> dict[str, Any]:
-        """Show the images to the hooks, or that there are none."""
-        self.sight.tokens_BIMD, self.sight.seen_BT = tokens_BIMD, None
+    def inputs(
+        self, tokens_BIMD: Tensor | None, present_BI: Tensor | None, is_image_BT: Tensor | None
+    ) -> dict[str, Any]:
+        """Give the images to the hooks, or tell them that there are none."""
+        self.hooks.tokens_BIMD, self.hooks.seen_BT = tokens_BIMD, None
         if present_BI is not None and is_image_BT is not None:
-            self.sight.seen_BT = seen_images(is_image_BT, present_BI)
+            self.hooks.seen_BT = seen_images(is_image_BT, present_BI)
         return {}

@@ -197,7 +197,7 @@ def encode_images_of_prompts(
     unpadded = torch.tensor([size for shape in flat for size in view_sizes(preprocess, shape)], device=views.device)
     model.routes.attach(model)
     tiles = tile_places(flat, preprocess, views.device) if model.routes.take("tile") else []
-    with model.sight.showing(places=model.sight.places | {"tile": tiles}):
+    with model.hooks.replaced(places=model.hooks.places | {"tile": tiles}):
         features = model.encode_images([stack[used] for stack in stacks], unpadded)
         tokens_PME = model.merge_features(features, shapes=flat, **inputs)
     merged = len(tokens_PME) == len(flat)  # the connector may have made one view of all

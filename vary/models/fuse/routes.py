@@ -15,7 +15,7 @@ from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
 
 from ...io.errors import ConfigError
-from .base import Sight
+from .base import HookState
 from .branches import BRANCHES, Branch
 from .language import LAST, layers_of
 
@@ -60,19 +60,19 @@ def routes_of(config: Any) -> list[dict[str, Any]]:
 class Block(nn.Module):
     """The branches of one module: one, or one for each tile."""
 
-    def __init__(self, branches: list[Branch], tokens: str, sight: Sight):
+    def __init__(self, branches: list[Branch], tokens: str, hooks: HookState):
         super().__init__()
         self.branches = nn.ModuleList(branches)
-        self.tokens, self.sight = tokens, sight
+        self.tokens, self.hooks = tokens, hooks
         self.read: Tensor | None = None
 
     def before(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Keep the input of a module; registered as its forward pre-hook."""
-        self.read = args[0] if self.sight.places.get(self.tokens) else None
+        self.read = args[0] if self.hooks.places.get(self.tokens) else None
 
     def after(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
         """Change the output of a module; registered as its forward hook."""
-        if not self.sight.places.get(self.tokens):
+        if not self.hooks.places.get(self.tokens):
             return out
         x = args[0] if args else kwargs["hidden_states"]
         x, self.read = x if self.read is None else self.read, None
@@ -80,7 +80,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Map input (B, T, D) and output (B, T, E) of the module to the new output."""
-        chosen = self.sight.places[self.tokens]
+        chosen = self.hooks.places[self.tokens]
         if len(chosen) > len(self.branches):
             raise ValueError(f"an image has {len(chosen)} tiles; the route has branches for {len(self.branches)}")
         for branch, places in zip(self.branches, chosen, strict=False):
@@ -99,10 +99,10 @@ class Route(nn.Module):
     Args:
         model: The model, with the part that the route is in.
         route: The mapping of the configuration.
-        sight: What the hooks of the model look at.
+        hooks: What the hooks of the model read.
     """
 
-    def __init__(self, model: nn.Module, route: dict[str, Any], sight: Sight):
+    def __init__(self, model: nn.Module, route: dict[str, Any], hooks: HookState):
         super().__init__()
         given, sizes = split_route(route)
         self.where = where = Where(**given)
@@ -125,7 +125,7 @@ class Route(nn.Module):
             found = [name for name in inside if any(fnmatch(name, pattern) for pattern in where.at)]
             self.layers.append(
                 nn.ModuleList(
-                    Block([kind(inside[name], width, sight, **sizes) for _ in range(count)], where.tokens, sight)
+                    Block([kind(inside[name], width, hooks, **sizes) for _ in range(count)], where.tokens, hooks)
                     for name in found
                 )
             )
@@ -161,9 +161,9 @@ class Route(nn.Module):
 class Routes(nn.ModuleList):
     """All routes of a model."""
 
-    def __init__(self, model: nn.Module, given: list[dict[str, Any]], sight: Sight):
-        super().__init__(Route(model, route, sight) for route in given)
-        self.sight = sight
+    def __init__(self, model: nn.Module, given: list[dict[str, Any]], hooks: HookState):
+        super().__init__(Route(model, route, hooks) for route in given)
+        self.hooks = hooks
 
     def start(self, model: nn.Module, loaded: Iterable[str] | None = None) -> list[str]:
         """Set the branches so that the model computes what it does without them; return the prefixes of their names.
@@ -191,9 +191,9 @@ class Routes(nn.ModuleList):
         for route in cast("list[Route]", self):
             route.attach(model)
 
-    def show(self, model: nn.Module, marks_BT: Tensor | None, first: bool) -> None:
-        """Show the hooks which tokens are image tokens, and attach them in the first pass over a prompt."""
-        self.sight.places, self.sight.losses = places_of(marks_BT), []
+    def prepare(self, model: nn.Module, marks_BT: Tensor | None, first: bool) -> None:
+        """Tell the hooks which tokens are image tokens, and attach them in the first pass over a prompt."""
+        self.hooks.places, self.hooks.losses = places_of(marks_BT), []
         if first:
             self.attach(model)
 
