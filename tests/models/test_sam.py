@@ -211,6 +211,7 @@ def test_bfloat16_stays_near(ours, way, cast) -> None:
     assert float((tokens - expected).square().mean().sqrt()) < 0.05 * float(expected.square().mean().sqrt())
 
 
+@pytest.mark.slow  # that vary-toy with its SAM compiles without a break is shown in test_ecosystem.py
 def test_compiles_as_one_graph() -> None:
     """Two blocks are enough, one of windows and one that takes the operator (20 x 16 patches)."""
     network, image = randomised(SamVocabulary(**SIZES | {"depth": 2})), pixels(1, 3, 160, 128)

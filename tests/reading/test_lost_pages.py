@@ -122,7 +122,7 @@ def test_blank_page_is_not_read(tmp_path, what) -> None:
 def test_blank_page(tmp_path, kind, nano) -> None:
     """The shipped model makes no text of pages without any."""
     rng = np.random.default_rng(1)
-    high, wide = 400, 300
+    high, wide = 240, 180
     y, x = np.mgrid[:high, :wide]
     pixels = {
         "white": np.full((high, wide), 255.0),

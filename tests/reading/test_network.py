@@ -137,17 +137,15 @@ def test_a_head_that_sees_neighbouring_cells_reads_the_same_on_every_engine(tmp_
     export_reader(tmp_path)
     pixels = np.random.default_rng(3).integers(0, 255, (64, 128), np.uint8)
     fields = [reader_of(model, "a").network(pixels)]
-    fields += [load_reader(str(tmp_path), engine=name).network(pixels) for name in ("torch", "onnx")]
+    networks = [load_reader(str(tmp_path), engine=name).network for name in ("torch", "onnx")]
+    fields += [network(pixels) for network in networks]
     with torch.no_grad():
         logits = model.read_rows(torch.from_numpy((pixels / np.float32(255) - 0.5) / 0.5)[None, None].float())[1]
     for field in fields:
         assert np.abs(np.exp(field.dense_log_probs()) - logits[0].softmax(-1).numpy()).max() < 0.011
     everywhere = np.ones(fields[0].features_RKD.shape[:2], bool)
-    features = [
-        load_reader(str(tmp_path), engine=name).network.features(pixels, everywhere) for name in ("torch", "onnx")
-    ]
-    for found in features:  # what the glyph head and the decoder see
-        assert found.shape[-1] == model.reading_vocabulary.width
+    for network in networks:  # what the glyph head and the decoder see
+        assert network.features(pixels, everywhere).shape[-1] == model.reading_vocabulary.width
 
 
 def test_a_head_that_sees_neighbouring_cells_reads_the_same_in_parts(page, monkeypatch) -> None:

@@ -1,0 +1,109 @@
+"""Listings and fixed-width type: what is code, and what only looks like it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.document.test_structure import PROSE, STEP, block, kinds, line, page
+from vary.document.elements import Document, Line
+
+
+def code(text: str, x: float, y: float) -> Line:
+    made = line(text, x, y)
+    made.styles = [(0, len(text), "mono")]
+    return made
+
+
+def test_a_listing_is_one_block_with_its_short_lines() -> None:
+    listing = [code("def f(a):", 10, 100), code("    {", 10, 118), code("return a", 38, 136), code("}", 10, 154)]
+    found = page(block(listing[0]), block(*listing[1:3]), block(listing[3]), block(line("see", 10, 200)), PROSE)
+    assert kinds(found) == ["code", "text", "text"]
+    assert found.blocks[0].text.split("\n")[-1] == "}"
+    assert kinds(page(block(code("x", 10, 100)), PROSE)) == ["text", "text"]  # a word of code alone
+
+
+def test_lines_of_a_listing_whose_type_is_not_seen_are_in_it() -> None:
+    typed = [code("name: build", 10, 100), line("on: [push]", 10, 118), code("jobs: test", 10, 136), line("}", 10, 154)]
+    found = page(block(*typed), block(line("see", 10, 200)), PROSE)
+    assert kinds(found)[:2] == ["code", "text"]
+    assert [one.text for one in found.blocks[0].lines] == [one.text for one in typed]
+    apart = [code("$ make -j4", 10, 100), line("or else, for a test of it", 10, 130), code("$ make it", 10, 152)]
+    assert kinds(page(block(*apart), PROSE))[:3] == ["code", "text", "code"]
+
+
+def test_a_listing_that_fills_most_of_a_page_is_code_and_a_page_of_typewriter_type_is_text() -> None:
+    listing = [code("while True: print(count)", 10, 40 + 18 * k) for k in range(12)]
+    text = line("What the program does.", 10, 10)
+    assert kinds(page(block(text), block(*listing))) == ["text", "code"]
+    assert kinds(page(block(*listing))) == ["text"]
+
+
+@pytest.mark.parametrize(
+    ("text", "writer", "kind"),
+    [("26 Of Street", "head", "text"), ("26 Of Street", "layer", "code"), ("make install;", "head", "code")],
+)
+def test_a_lone_line_without_signs_that_pixels_take_for_fixed_width_type_is_text(text, writer, kind) -> None:
+    made = line(text, 10, 100)
+    made.styles, made.writer = [(0, len(text), "mono")], writer
+    found = page(block(line("A line of text", 10, 60)), block(made), PROSE)
+    assert kinds(found) == ["text", kind, "text"]
+    assert bool(found.blocks[1].lines[0].styles) == (kind == "code")
+
+
+def test_large_fixed_width_type_is_a_heading() -> None:
+    title = line("Release notes", 10, 20, 24)
+    title.styles = [(0, len(title.text), "mono")]
+    assert kinds(page(block(title), PROSE)) == ["heading", "text"]
+
+
+@pytest.mark.parametrize(("words", "stays"), [("gauge on one edge", False), ("little trim of wit", True)])
+@pytest.mark.parametrize("writer", ["head", "layer"])
+def test_words_of_letters_of_one_width_do_not_prove_typewriter_type(words: str, stays: bool, writer: str) -> None:
+    text = f"It was {words} that the crew had seen from the shore"
+    lines = [line(text, 40, 100 + 20 * k) for k in range(4)]
+    for one in lines:
+        one.styles, one.writer = [(7, 7 + len(words), "mono")], writer
+    found = page(block(*lines))
+    assert (f"`{words}`" in Document("a", "m", [found]).markdown()) == (stays or writer == "layer")
+
+
+@pytest.mark.parametrize(("narrower", "stays"), [(1.0, True), (0.95, True), (0.7, False)])
+@pytest.mark.parametrize("writer", ["head", "layer"])
+def test_words_whose_narrow_letters_are_narrow_are_no_typewriter_type(narrower, stays, writer) -> None:
+    text, words = "It was little bundles of it that the crew had seen on the shore", "little bundles"
+    lines = [line(text, 40, 100 + 20 * k) for k in range(4)]
+    for one in lines:
+        one.styles, one.writer = [(7, 7 + len(words), "mono")], writer
+        one.characters = [
+            (x0, y0, x0 + (x1 - x0) * (narrower if ch in "ilft" else 1), y1)
+            for ch, (x0, y0, x1, y1) in zip(text, one.characters, strict=True)
+        ]
+    found = page(block(*lines))
+    assert (f"`{words}`" in Document("a", "m", [found]).markdown()) == (stays or writer == "layer")
+
+
+def test_a_listing_keeps_its_columns_and_empty_lines() -> None:
+    texts = ["def load(path):", "    return 1  # none", "", "print(load(1))"]
+    lines = []
+    for k, text in enumerate(texts):
+        words = text.split()
+        one = line(" ".join(words), 30, 20 + 18 * k) if words else None
+        if one is not None:  # blanks are one character, as they are read
+            starts = [text.index(word) for word in words]
+            at, places = 0, {}
+            for word, start in zip(words, starts, strict=True):
+                places[at] = 30.0 + STEP * start
+                at += len(word) + 1
+            one = line(one.text, 30 + STEP * starts[0], 20 + 18 * k, at=places)
+            one.styles = [(0, len(one.text), "mono")]
+            lines.append(one)
+    (code, _) = page(block(*lines), PROSE).blocks
+    assert (code.kind, code.text) == ("code", "\n".join(texts))
+
+
+def test_text_above_a_long_listing_in_smaller_type_is_no_heading() -> None:
+    code = [line("value = add(value, 1)", 10, 300 + 14 * k, 11) for k in range(12)]
+    for one in code:
+        one.styles = [(0, len(one.text), "mono")]
+    found = page(block(line("Run it in this folder:", 10, 60)), block(*code))
+    assert kinds(found) == ["text", "code"]

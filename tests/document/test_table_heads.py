@@ -1,0 +1,86 @@
+"""Names, titles and lines above a table without a grid: what is its head, and what is no row of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.document.test_layout import laid_out, line, row, tables
+from tests.document.test_unruled_tables import TOWNS, placed
+from vary.document.evidence import Evidence
+
+
+def test_a_title_and_a_date_above_a_table_are_no_row_of_it() -> None:
+    title, date = line("Roofers", 10, 30, 22), line("Issued 12.06.2025", 380, 36)
+    items = [
+        ["Code", "Item", "Net"],
+        ["A-1", "Roof", "280.00"],
+        ["A-2", "Gutters", "330.00"],
+        ["B-1", "Skip", "191.00"],
+    ]
+    page = laid_out(title, date, *placed(items, [10, 150, 450]))
+    assert [one.cells for one in tables(page)] == [items]
+    assert page.blocks[0].text.startswith("Roofers")
+
+
+def test_names_above_the_first_rule_are_the_head() -> None:
+    items = [["Item", "Count", "Amount"], ["Boards of oak", "12", "222.00"], ["Hinges", "8", "34.00"]]
+    rules = [(8.0, y, 500.0, y + 1) for y in (99.0, 121.0, 143.0)]
+    page = laid_out(*placed(items, [10, 250, 420]), evidence=Evidence(rules=rules))
+    assert [one.cells for one in tables(page)] == [items]
+
+
+def test_a_line_above_a_table_that_runs_over_its_first_columns_is_no_name_of_them() -> None:
+    above = line("Statement of May, account 118-0042-71", 10, 52)
+    page = laid_out(above, *placed(TOWNS, [10, 90, 170], 28))
+    assert [one.cells for one in tables(page)] == [TOWNS]
+    assert page.lines[0].text == above.text
+
+
+@pytest.mark.parametrize(("name", "x", "column"), [("Staff", 300, 3), ("All", 185, 2), ("Rain", 290, 3)])
+def test_a_name_above_the_last_columns_is_a_row_of_the_table(name, x, column) -> None:
+    rows = [
+        ["Place", "Open", "Men", "Women"],
+        ["Ark", "1931", "212", "7"],
+        ["Bren", "1954", "87", "11"],
+        ["Coy", "1988", "43", "9"],
+    ]
+    page = laid_out(line(name, x, 58), *placed(rows, [10, 100, 190, 300]))
+    first = [name if c == column else "" for c in range(4)]
+    assert [one.cells for one in tables(page)] == [[first, *rows]]
+
+
+@pytest.mark.parametrize(("text", "x", "y"), [("Places to see", 125, 58), ("July 2025", 280, 30), ("By town", 10, 58)])
+def test_a_centred_title_a_far_date_and_a_line_above_the_names_are_no_row(text, x, y) -> None:
+    rows = [["Place", "Open", "Men", "Women"], *([f"Town {k}", f"19{k}1", f"{k}7", f"{k}3"] for k in range(3, 7))]
+    page = laid_out(line(text, x, y), *placed(rows, [10, 100, 190, 300]))
+    assert [one.cells for one in tables(page)] == [rows]
+
+
+def test_a_name_centred_over_a_column_of_names_is_no_column() -> None:
+    body = [["Harbour line", "214", "17"], ["Airport line", "168", "25"], ["Campus line", "192", "38"]]
+    lines = [*row(58, (130, "Line"), (320, "Late"), (440, "Sum")), *placed(body, [10, 330, 440])]
+    assert tables(laid_out(*lines))[0].cells == [["Line", "Late", "Sum"], *body]
+
+
+def test_names_of_columns_that_stand_close_are_the_head() -> None:
+    body = [["1", "Removal of the rollers", "18"], ["2", "New bearings", "144"], ["3", "Test with a load", "64"]]
+    lines = [line("Pos. Work", 10, 58), line("Hours", 400, 58), *placed(body, [10, 50, 400])]
+    assert tables(laid_out(*lines))[0].cells == [["Pos.", "Work", "Hours"], *body]
+
+
+def test_a_table_of_amounts_with_one_name_for_both_sides_becomes_two() -> None:
+    boats = [["Boats", "A day"], ["Single canoe", "28.00"], ["Trailer", "15.00"], ["Paddle", "3.50"]]
+    wheels = [["Bicycles", "A day"], ["City bike", "14.00"], ["Child seat", "4.50"], ["Helmet", "3.00"]]
+    lines = [*placed(boats, [10, 220]), *placed(wheels, [290, 500])]
+    assert [one.cells for one in tables(laid_out(*lines))] == [boats, wheels]
+
+
+def test_a_head_of_more_columns_begins_another_table() -> None:
+    items = [["Brown bread", "4.90"], ["Apples", "3.84"], ["Cheese", "6.51"], ["Sum", "15.25"]]
+    taxes = [["Tax", "Net", "Gross"], ["10", "13.86", "15.25"]]
+    below = [replace(one, boxes=one.boxes + np.array([0, 88, 0, 88])) for one in placed(taxes, [10, 200, 400])]
+    lines = [*placed(items, [10, 400]), *below]
+    assert [one.cells for one in tables(laid_out(*lines))] == [items, taxes]
