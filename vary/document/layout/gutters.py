@@ -14,7 +14,7 @@ from ...io.box import Box
 from ..lines import TextLine, has_pitch, is_mono
 from .bullets import item_weights
 from .cells import LEADER, is_numeric
-from .side_by_side import are_flush_labels, are_keys, are_labels
+from .side_by_side import are_flush_labels, are_keys, are_labels, margin_gutters
 
 Gutter = tuple[float, float, float]  # x, top, bottom of a white strip between columns of running text
 STRIP_EM = 0.55  # least width of a word gap that may belong to a gutter
@@ -49,7 +49,8 @@ def split_columns(
     if not lines:
         return [], []
     em = usual_em(lines)
-    lines = _split_at_strips(lines)
+    notes = margin_gutters(lines, em)
+    lines = _split_at_strips(_split_at_gutters(lines, notes))
     filled = [part for box in taken for part in _bands(box, em)]
     gutters = _gutters(lines, filled, stacks)
     lines = _split_at_gutters(lines, gutters)
@@ -58,6 +59,7 @@ def split_columns(
     gutters = [_grow(gutter, boxes, solid, em) for gutter in gutters]  # over the lines that were cut, too
     sizes = np.array([line.em_px for line in lines] + [em] * len(filled))
     parts = [part for gutter in gutters for part in _level_parts(gutter, boxes, sizes, em, _across(gutter, rules, em))]
+    parts = [*notes, *parts]
     return lines, [part for k, part in enumerate(parts) if not _is_repeated(part, parts[:k], boxes, em)]
 
 

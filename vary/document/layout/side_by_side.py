@@ -45,6 +45,9 @@ SAME_LEVEL, SAME_LEVEL_EM = (
 )  # share of the rows of a column of a table that are level with others, and how much
 CARD_EM = 0.5  # by which the sides of cards in a row differ
 WHOLE = 0.9  # share of a panel that another area covers, if both are the same one
+COLUMN_EM, COLUMN_LINES, COLUMN_SHARE = 20, 8, 0.6  # least width of lines of a column; how many; share with common ends
+COLUMN_STEP_EM = 3.0  # to a further line of the column
+NOTE_EM, NOTE_SIZE, NOTES = 0.4, 0.96, 0.4  # white beside notes in the margin; type, as a share; lines, as a share
 KEY_STYLES = (STYLES.index("bold"), STYLES.index("mono"))
 
 Strips = Sequence[tuple[float, float]]
@@ -209,6 +212,53 @@ def are_flush_labels(left: np.ndarray, right: np.ndarray, em: float) -> bool:
 def _level_share(left: np.ndarray, right: np.ndarray, em: float) -> float:
     """Return the share of the lines (N, 4) on the left that are level with one on the right."""
     return float((np.abs(left[:, None, 3] - right[:, 3]).min(1) < LEVEL_EM * em).mean())
+
+
+def margin_gutters(lines: Sequence[TextLine], em: float) -> list[tuple[float, float, float]]:
+    """Return x, top and bottom of the white between a column of text and the notes in its margins.
+
+    The column is that of wide lines with common ends. Notes are in smaller type and fewer. Those on the left are not
+    level with its lines, as labels are; numbers of lines are no notes.
+
+    Args:
+        lines: of the page; one that runs on from the column into a note is known by its white.
+        em: size of the page's text, px.
+    """
+    wide = np.array([line.box for line in lines if line.box[2] - line.box[0] > COLUMN_EM * em]).reshape(-1, 4)
+    if len(wide) < COLUMN_LINES:
+        return []
+    left, right = (float(np.median(wide[:, k])) for k in (0, 2))
+    ends = [(np.abs(wide[:, k] - x) < LEVEL_EM * em).mean() for k, x in ((0, left), (2, right))]
+    if min(ends) < COLUMN_SHARE:
+        return []
+    top, bottom = float(wide[:, 1].min()), float(wide[:, 3].max())
+    for line in sorted(lines, key=lambda line: line.box[1]):  # short lines at its end
+        if line.box[0] > left - em and line.box[2] < right + em and 0 < line.box[3] - bottom < COLUMN_STEP_EM * em:
+            bottom = line.box[3]
+    column = [line for line in lines if line.box[0] > left - em and top <= line.box[1] < bottom]
+    baselines = np.array([line.box[3] for line in column if line.box[2] < right + em])
+    found = []
+    for x, outside in ((left - NOTE_EM * em, -1), (right + NOTE_EM * em, 1)):
+        level = [line for line in lines if top <= line.box[1] < bottom]
+        notes = [line for line in level if (line.box[0] > x if outside > 0 else line.box[2] < x)]
+        crossing = [line for line in level if line.box[0] < x - em < x + em < line.box[2] and not _is_cut(line, x, em)]
+        small = notes and np.median([line.em_px for line in notes]) < NOTE_SIZE * em
+        if not small or crossing or len(notes) > NOTES * len(baselines):
+            continue
+        same = [np.abs(baselines - line.box[3]).min() < SAME_LEVEL_EM * em for line in notes]
+        if not all(is_numeric(line.text) for line in notes) and (outside > 0 or np.mean(same) < SAME_LEVEL):
+            found.append((x, top, bottom))
+    return found
+
+
+def _is_cut(line: TextLine, x: float, em: float) -> bool:
+    """Return whether a line leaves white at a place, as where it runs on into a note."""
+    after = int((line.boxes[:, [0, 2]].mean(1) < x).sum())
+    inked = (
+        [k for k in range(after) if line.text[k] != " "],
+        [k for k in range(after, len(line.text)) if line.text[k] != " "],
+    )
+    return all(inked) and bool(line.boxes[inked[1][0], 0] - line.boxes[inked[0][-1], 2] > NOTE_EM * em)
 
 
 def are_keys(left: np.ndarray, right: np.ndarray) -> bool:
