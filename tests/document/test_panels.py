@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.document.test_layout import laid_out, line, tables
 from vary.document.evidence import Evidence
+from vary.document.lines import TextLine
 
 SIDE = ["Contact", "Mill Lane 7", "Saltwick", "Languages", "Dutch fluent", "Norse a little"]
 WORK = ["Surveyor 2020", "County office", "Levelled 340 km", "Wrote a manual", "Clerk 2018", "Drew maps"]
@@ -62,3 +63,21 @@ def test_numbered_lines_of_an_algorithm_are_no_table() -> None:
     lines = [line(f"{k + 1}:", 20, 40 + 16 * k) for k in range(len(steps))]
     lines += [line(text, 50 + 12 * (1 < k < 5), 40 + 16 * k) for k, text in enumerate(steps)]
     assert not tables(laid_out(*lines))
+
+
+def ending(text: str, x: float, y: float) -> TextLine:
+    return line(text, x - line(text, 0, y).box[2], y)
+
+
+def test_the_name_of_a_total_is_set_to_the_right_as_the_prices_above() -> None:
+    items = [["Rope", "2", "Pcs", "48.50", "97.00"], ["Lamp", "14", "Box", "310.00", "4340.00"],
+             ["Work", "6", "Hrs", "52.00", "312.00"]]  # fmt: skip
+    lines = []
+    for k, (name, count, unit, price, amount) in enumerate([["Name", "Nr", "Unit", "Price", "Sum"], *items]):
+        y = 30 + 24 * k
+        lines += [line(name, 10, y), ending(count, 160, y), line(unit, 200, y), ending(price, 330, y)]
+        lines.append(ending(amount, 430, y))
+    lines += [ending("Net sum", 330, 126), ending("4749.00", 430, 126), ending("Rounding-and-tax", 330, 150)]
+    lines.append(ending("902.31", 430, 150))
+    (table,) = tables(laid_out(*lines))
+    assert table.cells[-2:] == [["", "", "", "Net sum", "4749.00"], ["", "", "", "Rounding-and-tax", "902.31"]]

@@ -203,7 +203,7 @@ def row_cells(row: PrintedRow, strips: Sequence[tuple[float, float]], cut_em: fl
     found: list[Place] = []
     for one in row.stretches:
         for k, part in enumerate(_cut(one, strips, cut_em)):
-            first, last = _columns(part.x0, part.x1, strips)
+            first, last = _columns(part.x0, part.x1, strips, row.em)
             if k and found and found[-1][0] < first:  # a name that juts far into the white before this column
                 found[-1] = (found[-1][0], min(found[-1][1], first - 1), found[-1][2])
             if found and found[-1][1] >= first:  # two stretches of one cell
@@ -214,11 +214,12 @@ def row_cells(row: PrintedRow, strips: Sequence[tuple[float, float]], cut_em: fl
     return found
 
 
-def _columns(x0: float, x1: float, strips: Sequence[tuple[float, float]]) -> tuple[int, int]:
-    """Return the first and last column of text from x0 to x1. Text that only juts into a strip does not cross it."""
+def _columns(x0: float, x1: float, strips: Sequence[tuple[float, float]], em: float) -> tuple[int, int]:
+    """Return the columns of text from x0 to x1, one where it juts into a strip or is flush right."""
     first = sum(x0 > min((a + b) / 2, max(a, 2 * b - x1)) for a, b in strips)
     last = sum(x1 > max((a + b) / 2, min(b, 2 * a - x0)) for a, b in strips)
-    return first, last
+    flush = 0 < first < last < len(strips) and abs(x1 - strips[last][0]) < EDGE_EM * em < abs(x0 - strips[first - 1][1])
+    return (last if flush else first), last
 
 
 def _cut(one: Stretch, strips: Sequence[tuple[float, float]], cut_em: float) -> list[Stretch]:
