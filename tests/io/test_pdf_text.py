@@ -9,6 +9,7 @@ import pytest
 from tests.pdfs import pdf_of, show
 from vary.io.pdf import PdfFile
 from vary.io.pdf_objects import HIDDEN
+from vary.io.pdf_text import true_sizes
 
 DPI = 144.0  # 2 px per point
 
@@ -198,6 +199,12 @@ def test_text_under_what_shines_through_is_shown(tmp_path) -> None:
     marker = "1 1 0 rg /M gs 40 190 200 30 re f\n"
     path = pdf_of(tmp_path / "a.pdf", [show("secret words", 50, 200) + marker])
     assert not content_of(path).text.hidden.any()
+
+
+@pytest.mark.parametrize("sign", ["–", "•"])
+def test_low_signs_have_the_size_of_their_type(tmp_path, sign) -> None:
+    text = content_of(pdf_of(tmp_path / "a.pdf", [show("words", 50, 200, 20) + show(sign, 30, 200, 9)])).text
+    assert true_sizes(text)[text.text.index(sign)] == pytest.approx(9 * 2, rel=0.1)
 
 
 def test_a_page_without_text_has_an_empty_layer(tmp_path) -> None:

@@ -40,6 +40,7 @@ ACCENT_EM = 0.4  # between the baselines of an accent and its letter: it is rais
 _DOTTED = {"ı": "i", "ȷ": "j"}  # letters that lose their dot under an accent
 _LOW = frozenset("acemnorsuvwxz")  # letters as high as an x
 _PLAIN = 0.4, 0.8  # median height of glyphs in em, where the font's size is right
+_SIGN = 0.02, 1.5  # the same of signs, such as bullets, in type of usual units
 
 
 Matrix = tuple[float, float, float, float, float, float]  # a, b, c, d, e, f as in ISO 32000-1, 8.3.4
@@ -330,12 +331,15 @@ def true_sizes(layer: TextLayer) -> np.ndarray:
     """Return the sizes of the type, by the height of the letters where a font's own units mislead (Type 3)."""
     sizes = layer.ems.copy()
     low = np.array([ch in _LOW for ch in layer.text], bool)
+    spelt = np.array([ch.isalnum() for ch in layer.text], bool)
     heights = layer.boxes[:, 3] - layer.boxes[:, 1]
     for size in unique_values(sizes):
         same = (sizes == size) & (heights > 0)
         if not same.any() or _PLAIN[0] < float(np.median(heights[same])) / max(size, 1e-6) < _PLAIN[1]:
             continue  # whatever the letters claim to be
         letters = heights[same & low]
+        if not spelt[same].any() and _SIGN[0] < float(np.median(heights[same])) / max(size, 1e-6) < _SIGN[1]:
+            continue  # bullets and dashes are low in any type
         if not len(letters):
             letters = heights[same] * 0.6  # capitals, digits, Chinese
         usual = float(np.median(letters))

@@ -57,7 +57,7 @@ def join_bullets(lines: Sequence[TextLine]) -> list[TextLine]:
         if near:
             found.setdefault(min(near)[1], bullet)
     used = {id(bullet) for bullet in found.values()}
-    marked = [_with_mark(line, found[k].box, found[k].text) if k in found else line for k, line in enumerate(lines)]
+    marked = [_with_mark(line, found[k].box, found[k]) if k in found else line for k, line in enumerate(lines)]
     return [line for line, old in zip(marked, lines, strict=True) if id(old) not in used]
 
 
@@ -145,11 +145,14 @@ def _is_bullet_of(shape: Box, line: TextLine) -> bool:
     )
 
 
-def _with_mark(line: TextLine, shape: Box, sign: str = "•") -> TextLine:
-    """Return a line that begins with a bullet in the place of a shape. sign: the bullet; dashes stay what they are."""
+def _with_mark(line: TextLine, shape: Box, bullet: TextLine | None = None) -> TextLine:
+    """Return a line that begins with a bullet in the place of a shape. bullet: the written one; dashes stay dashes."""
     _, top, _, bottom = line.box
-    mark = f"{sign} " if sign in DASHES or sign == "-" else MARK
-    return line.put(0, 0, mark, [(shape[0], top, shape[2], bottom), (shape[2], top, line.box[0], bottom)])
+    mark = f"{bullet.text} " if bullet and (bullet.text in DASHES or bullet.text == "-") else MARK
+    boxes = [(shape[0], top, shape[2], bottom), (shape[2], top, line.box[0], bottom)]
+    if bullet is None or bullet.sources is None:
+        return line.put(0, 0, mark, boxes)
+    return line.put(0, 0, mark, boxes, sources=np.repeat(bullet.sources, 2))
 
 
 def item_weights(lines: Sequence[TextLine], more: int) -> tuple[np.ndarray, np.ndarray]:
