@@ -11,18 +11,19 @@ import argparse
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import torch
 import yaml
+from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from vary.data.corpus.formulas import real_formulas
-from vary.data.documents.formula_glyphs import EM, FormulaGlyphs, GlyphFormula
+from vary.data.documents.formula_glyphs import FormulaGlyphs, GlyphFormula
 from vary.models.generate.formula_writer import Glyphs, write_formulas
-from vary.models.images.preprocess import pad_right_below
-from vary.reading.formulas.from_pixels import FormulaReader, to_glyphs
+from vary.models.images.preprocess import fit
+from vary.reading.formulas.from_pixels import FormulaReader, finding_scale, to_glyphs
 from vary.reading.loader import load_reader
 from vary.train.export import load_part
+from vary.train.tasks.found_formulas import type_px
 from vary.train.tasks.glyph_task import SIZES_PX
 
 ROOT = Path(__file__).parents[1]
@@ -39,9 +40,10 @@ def reader() -> FormulaReader:
 
 def found_glyphs(formula: GlyphFormula) -> Glyphs:
     """Return the glyphs that the glyph head finds in the picture of a formula."""
-    scale = float(np.median(np.diff(formula.image_boxes[:, 1::2]) / np.diff(formula.boxes[:, 1::2]).clip(1e-3)))
-    pixels = pad_right_below(formula.image, 32)
-    return to_glyphs(reader().find(pixels), reader().finder.glyphs, EM * scale)
+    em_px = type_px(formula)
+    scale = finding_scale(em_px)
+    pixels = fit(Image.fromarray(formula.image), scale, 32).pixels
+    return to_glyphs(reader().find(pixels), reader().finder.glyphs, em_px * scale)
 
 
 def main() -> None:

@@ -65,11 +65,12 @@ def test_the_lines_of_a_formula_become_one_line_of_latex(by: float) -> None:
     assert lines[-1].styles[:, -1].all()
 
 
-def test_the_type_is_enlarged_to_the_size_of_the_glyph_head() -> None:
+@pytest.mark.parametrize(("by", "expected"), [(1.0, (1.375, 22.0)), (0.66, (1.0, 16 / 0.66)), (0.5, (26 / 32, 26.0))])
+def test_the_type_is_brought_to_a_size_that_the_glyph_head_knows(by: float, expected: tuple[float, float]) -> None:
     reader = Reader()
-    write([*AROUND, *FRACTION], reader)
+    write([*AROUND, *FRACTION], reader, by=by)
     ((_, scale, em_px),) = reader.asked
-    assert (scale, em_px) == (1.125, 18.0)
+    assert (scale, em_px) == pytest.approx(expected)
 
 
 def test_the_number_of_an_equation_becomes_its_tag() -> None:

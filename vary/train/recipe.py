@@ -62,6 +62,7 @@ class Stage:
         mix: For `answer`: a data recipe that has a mix of this stage's name, or a folder of rendered shards.
         formulas: For `formula` and `glyphs`: packages that hold real formulas (`corpus.formulas`).
         longest: Most steps of a formula.
+        found: For `formula`: share of formulas that are drawn, with the glyphs that the model's glyph head finds.
         batch: Samples in a batch of `answer`, `formula` and `glyphs`.
         max_tokens: Longer samples are cut to this length.
         pack: Put several samples into one row of `max_tokens`.
@@ -90,6 +91,7 @@ class Stage:
     mix: str = ""
     formulas: tuple[str, ...] = ()
     longest: int = 152
+    found: float = 0.0
     batch: int = 1
     max_tokens: int = 4096
     pack: bool = False
@@ -123,6 +125,8 @@ class Stage:
         if given != ({"answer": "mix", "formula": "formulas", "glyphs": "formulas"}.get(self.task, "views"),):
             kinds = "`answer` learns from a mix, `formula` and `glyphs` from formulas, `read` and `write` from views"
             raise ConfigError(f"stage {self.name!r}: {kinds}")
+        if not 0 <= self.found <= 1:
+            raise ConfigError(f"stage {self.name!r}: found {self.found}; allowed: from 0 to 1")
         if not self.lines or any(not isinstance(n, int) or n < 1 for n in self.lines):
             raise ConfigError(f"stage {self.name!r}: lines {list(self.lines)}; allowed: whole numbers from 1")
 

@@ -288,6 +288,21 @@ def _mask(logits: np.ndarray, pens: Sequence[_Pen]) -> np.ndarray:
     return masked - np.log(np.exp(masked).sum(-1, keepdims=True))
 
 
+def can_write(steps: Sequence[str], pointers: Sequence[int], chars: str) -> bool:
+    """Return whether these steps can be written with these glyphs: the grammar lets them pass and all ink is there.
+
+    pointers: of each step the glyph that it prints, -1 for structure. chars: the character of each glyph.
+    """
+    grammar = StepGrammar(STEPS_PER_GLYPH * len(chars) + SPARE_STEPS, Counter(chars))
+    spare = Counter(chars)
+    for step, at in zip(steps, pointers, strict=True):
+        if not grammar.allows(step):
+            return False
+        grammar.take(step)
+        spare.subtract(step if at >= 0 else INK_OF.get(step, ""))
+    return grammar.allows(END) and min(spare.values(), default=0) >= 0
+
+
 class _Pen:
     """What one formula of a batch has written."""
 

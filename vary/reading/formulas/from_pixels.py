@@ -34,7 +34,7 @@ from ..network import ReadingNetwork
 from .from_layer import EM
 
 CERTAIN = 0.6  # least probability of a formula: of its steps and of all its glyphs (docs/training.md)
-EM_PX = 18.0  # size of the type at which glyphs are found
+EM_PX = 22.0, 26.0  # sizes of the type at which glyphs are found; other type is resized (docs/training.md)
 MAX_SCALE = 3.0  # of the page's own pixels
 MARGIN_EM = 0.5  # of white around the ink of a formula
 NEAR_EM = 1.5, 0.6  # across and down, between lines of one formula
@@ -46,8 +46,8 @@ MAX_GLYPHS = 80  # of a formula; tables of contents have more
 MOST_LETTERS = 4  # of a run of letters that are quantities
 SIGNS = frozenset("=<>≤≥≈≡∼+-−–—±×*/^_|∑∫√∈→∂∇")
 BOX_SLACK = 2  # px by which boxes of glyphs may be too small
-MOST_BARE = 3  # dark pixels that no glyph explains, at EM_PX
-ALONE_SCALES = (1.5, 1.0, 0.7, 0.5, 0.35)  # of an image that shows a formula and nothing else
+MOST_BARE = 5  # dark pixels that no glyph explains
+ALONE_SCALES = (1.8, 1.2, 0.85, 0.6, 0.43)  # of an image that shows a formula and nothing else
 ALONE_PX = 900, 300  # its largest ink
 INK = 60  # grey levels darker than the ground
 _WORDS = re.compile(r"[^\W\d_]{3,}")
@@ -179,10 +179,15 @@ def read_formula_alone(
     box = (float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1))
     found = []
     for scale in ALONE_SCALES:
-        part, _ = _enlarge(image, box, 1.0, EM_PX / scale)
-        latex, confidence = read(part, scale, EM_PX)
+        part, _ = _enlarge(image, box, 1.0, EM_PX[0] / scale)
+        latex, confidence = read(part, scale, EM_PX[0])
         found += [(confidence, latex)] if confidence >= CERTAIN else []
     return FormulaReading(max(found)[1], box, max(found)[0], True) if found else None
+
+
+def finding_scale(em_px: float) -> float:
+    """Return the factor by which an image is resized for its glyphs to be found. em_px: size of its type."""
+    return min(MAX_SCALE, float(np.clip(em_px, *EM_PX)) / em_px)
 
 
 def to_glyphs(found: FoundGlyphs, known: str, em_px: float) -> Glyphs:
@@ -326,7 +331,7 @@ def _enlarge(image: Image.Image, region: Box, scale: float, em: float) -> tuple[
     margin = MARGIN_EM * em
     x0, y0 = (max(0, int((v - margin) / scale)) for v in region[:2])
     x1, y1 = (min(s, int((v + margin) / scale) + 1) for v, s in zip(region[2:], image.size, strict=True))
-    return image.crop((x0, y0, x1, y1)), min(MAX_SCALE, EM_PX * scale / em)
+    return image.crop((x0, y0, x1, y1)), finding_scale(em / scale)
 
 
 def _latex_line(text: str, box: Box, confidence: float, em: float, before: int) -> TextLine:

@@ -1,7 +1,11 @@
-"""Train the symbols decoder: glyphs of typeset formulas in, LaTeX steps out. No page is drawn."""
+"""Train the symbols decoder: glyphs of typeset formulas in, LaTeX steps out.
+
+No page is drawn but for the share of formulas whose glyphs the glyph head finds (`found_formulas`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,15 +20,19 @@ from torch.utils.data import Dataset
 from ...data.corpus.formulas import real_formulas
 from ...data.documents.formula_glyphs import FormulaGlyphs, GlyphFormula
 from ...io.errors import ConfigError
-from ...models.generate.formula_writer import write_formulas
+from ...markup.math_tokens import left_to_right
+from ...models.generate.formula_writer import Glyphs, write_formulas
 from ...models.generate.symbols_decoder import SymbolsDecoder
 from ...models.modeling import VaryForConditionalGeneration
 from ..recipe import Stage
+from .found_formulas import FoundFormulas, with_glyphs
+from .glyph_task import SIZES_PX
 from .task import HELD_OUT_SEED, TaskContext
 
 POOL = 16  # batches that are made at once and cut by length, so that little of a batch is filling
 BUCKETS = (10, 25, 60, 152)  # most steps of the formulas that are measured together
-MEASURED = 192  # held-out formulas
+MEASURED, MEASURED_FOUND = 192, 96  # held-out formulas, and drawn ones
+FOUND_SEED = 500  # added to the seed of a stage for its drawn formulas
 IGNORED = -100
 
 
@@ -54,10 +62,20 @@ class FormulaData(Dataset[Any]):
         decoder: numbers classes and steps.
         batch: formulas in a batch.
         seed: of the noise and the order.
+        found: gives those with found glyphs. share: of them.
     """
 
-    def __init__(self, source: FormulaGlyphs, decoder: SymbolsDecoder, batch: int, seed: int):
+    def __init__(
+        self,
+        source: FormulaGlyphs,
+        decoder: SymbolsDecoder,
+        batch: int,
+        seed: int,
+        found: FoundFormulas | None = None,
+        share: float = 0.0,
+    ):
         self.source, self.decoder, self.batch, self.seed = source, decoder, batch, seed
+        self.found, self.share = found, share
         self._pool: tuple[int, list[list[GlyphFormula]]] = (-1, [])
 
     def __len__(self) -> int:
@@ -67,18 +85,21 @@ class FormulaData(Dataset[Any]):
         pool, place = divmod(k, POOL)
         if self._pool[0] != pool:
             total = POOL * self.batch
-            found = [self.source.sample(pool * total + n) for n in range(total)]
+            seen = round(self.share * total)
+            found = [self.source.sample(pool * (total - seen) + n) for n in range(total - seen)]
+            if self.found:
+                found += [self.found.sample(pool * seen + n) for n in range(seen)]
             found.sort(key=lambda f: (len(f.steps), len(f.chars)))
             cut = [found[n * self.batch : (n + 1) * self.batch] for n in range(POOL)]
             order = np.random.default_rng((self.seed, 19, pool)).permutation(POOL)
             self._pool = pool, [cut[n] for n in order]
         rng = np.random.default_rng((self.seed, 23, k))
-        noisy = [add_noise(f, rng) for f in self._pool[1][place]]
+        noisy = [f if f.kind == "found" else add_noise(f, rng) for f in self._pool[1][place]]
         return collate(noisy, self.decoder)
 
 
 def add_noise(formula: GlyphFormula, rng: np.random.Generator) -> GlyphFormula:
-    """Return a formula as a glyph head may report it: boxes moved and resized, glyphs missing, double or wrong.
+    """Return a formula as another source may report it: boxes moved and resized, glyphs missing or wrong.
 
     A step whose glyph is missing goes, for nothing can be pointed at.
     """
@@ -91,17 +112,21 @@ def add_noise(formula: GlyphFormula, rng: np.random.Generator) -> GlyphFormula:
     styles[rng.random(count) < 0.03] = 0
     if rng.random() < 0.15:
         styles[:] = 0  # a source that knows no styles
-    keep = rng.random(count) >= 0.006
-    if keep.all() or not keep.any():
-        keep = np.ones(count, bool)
-    place = np.where(keep, np.cumsum(keep) - 1, -1)
-    steps, pointers = [], []
-    for step, at in zip(formula.steps, formula.pointers.tolist(), strict=True):
-        if at < 0 or keep[at]:
-            steps.append(step)
-            pointers.append(int(place[at]) if at >= 0 else -1)
-    kept = "".join(c for c, k in zip(chars, keep, strict=True) if k)
-    return GlyphFormula(kept, styles[keep], boxes[keep], steps, np.array(pointers, np.int64), "", formula.kind)
+    order = left_to_right(boxes)
+    return (
+        _arranged(formula, chars, styles, boxes, order[rng.random(count) >= 0.006])
+        or _arranged(formula, chars, styles, boxes, order)
+        or formula
+    )
+
+
+def _arranged(
+    formula: GlyphFormula, chars: Sequence[str], styles: np.ndarray, boxes: np.ndarray, order: np.ndarray
+) -> GlyphFormula | None:
+    """Return a formula over some of its glyphs, in an order."""
+    place = np.full(len(chars), -1)
+    place[order] = np.arange(len(order))
+    return with_glyphs(formula, place, "".join(chars[k] for k in order), styles[order], boxes[order])
 
 
 def collate(formulas: list[GlyphFormula], decoder: SymbolsDecoder) -> FormulaBatch:
@@ -136,15 +161,32 @@ class FormulaTask:
         self.stage, self.context = stage, context
         self.metrics: dict[str, float] = {}
         seed = context.seed + 1000 * context.index
-        source = FormulaGlyphs(real_formulas("train", stage.formulas), seed=seed, longest=stage.longest)
-        self.data = FormulaData(source, self.decoder, stage.batch, seed)
+        formulas = real_formulas("train", stage.formulas)
+        source = FormulaGlyphs(formulas, seed=seed, longest=stage.longest)
+        self.found: FoundFormulas | None = None
+        if stage.found:
+            drawn = FormulaGlyphs(formulas, seed=seed + FOUND_SEED, longest=stage.longest, sizes_px=SIZES_PX)
+            self.found = FoundFormulas(drawn, model)
+        self.data = FormulaData(source, self.decoder, stage.batch, seed, self.found, stage.found)
 
     @cached_property
     def held_out(self) -> list[GlyphFormula]:
         """The same formulas at every evaluation, shortest first."""
+        return self._draw_held_out(MEASURED)
+
+    @cached_property
+    def held_out_found(self) -> list[tuple[GlyphFormula, Glyphs]]:
+        """The same drawn formulas at every evaluation, shortest first, with the glyphs that are found."""
+        found = self.found
+        if found is None:
+            return []
+        drawn = self._draw_held_out(MEASURED_FOUND, sizes_px=SIZES_PX)
+        return [(f, found.glyphs(f)) for f in drawn]
+
+    def _draw_held_out(self, count: int, **settings: Any) -> list[GlyphFormula]:
         formulas = real_formulas("test", self.stage.formulas)
-        source = FormulaGlyphs(formulas, seed=HELD_OUT_SEED, shares=(0.0, 1.0, 0.0), swapped=0.0)
-        found = self.context.draw(lambda: [source.sample(k) for k in range(MEASURED)])
+        source = FormulaGlyphs(formulas, seed=HELD_OUT_SEED, shares=(0.0, 1.0, 0.0), swapped=0.0, **settings)
+        found = self.context.draw(lambda: [source.sample(k) for k in range(count)])
         return sorted(found, key=lambda f: len(f.steps))
 
     def losses(self, batch: FormulaBatch) -> tuple[dict[str, Tensor], float]:
@@ -176,7 +218,8 @@ class FormulaTask:
         """Measure accuracy on formulas of at most N steps, by bucket.
 
         next_N: accuracy of the next step behind the true ones. exact_N: share of formulas that are written without a
-        fault. edit: mean edit distance over the length, of all formulas.
+        fault. edit: mean edit distance over the length, of all formulas. exact_found: share of drawn formulas that are
+        written without a fault from found glyphs.
         """
         found: dict[str, float] = {}
         edits: list[float] = []
@@ -194,4 +237,10 @@ class FormulaTask:
                 edits += [Levenshtein.normalized_distance(w.steps, f.steps) for w, f in zip(written, some, strict=True)]
             found[f"next_{high}"] = right / max(1, total)
             found[f"exact_{high}"] = exact / max(1, len(formulas))
-        return found | {"edit": sum(edits) / max(1, len(edits))}
+        found["edit"] = sum(edits) / max(1, len(edits))
+        if self.found:
+            pairs = [self.held_out_found[k : k + 32] for k in range(0, len(self.held_out_found), 32)]
+            written = [w for some in pairs for w in write_formulas(self.decoder, [glyphs for _, glyphs in some])]
+            exact = sum(w.steps == f.steps for w, (f, _) in zip(written, self.held_out_found, strict=True))
+            found["exact_found"] = exact / max(1, len(written))
+        return found
