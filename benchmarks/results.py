@@ -24,6 +24,7 @@ from vary.evaluate.report import conditions
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("docs/results.md", "README.md")
+TABLE = re.compile(r"(?:^\|.*(?:\n|\Z))+", re.M)
 MARKED = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n.*?<!-- end -->", re.S)
 REPORTED = re.compile(r"^## Reported\b.*?(?=^## |\Z)", re.S | re.M)
 PEERS = "--peers tesseract,rapidocr"
@@ -38,7 +39,6 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
         "vary eval vary-nano --decoder --tasks pages,faces,pseudo,degraded -o eval/decoder",
     ),
     "chinese": (f"vary eval vary-nano --tasks real-zh --limit 12 {PEERS} -o eval/chinese",),
-    "default": ("vary eval vary-nano -o eval/default",),
     "documents": (
         "vary eval vary-nano --tasks documents --limit 14 --peers all -o eval/documents",
         "vary eval vary-nano --pixels --tasks documents --limit 14 -o eval/documents",
@@ -99,14 +99,18 @@ def measured(name: str, root: Path, kind: str = "") -> str:
     text = source(name, root)
     first, lines = text.partition("\n")[0], text.splitlines()
     head = "\n".join(["```sh", *MEASUREMENTS[name], "```", "", first, ""])
-    tables = [t.strip() for t in re.findall(r"(?:^\|.*(?:\n|\Z))+", text, re.M)]
-    wanted = [t for t in tables if kind in t.partition("\n")[0]]
-    if tables and not wanted:
+    wanted = tables_of(text, kind)
+    if not wanted and TABLE.search(text):
         raise Missing(f"{name}: its report has no table of {kind!r}")
-    if not tables:
+    if not wanted:
         return "\n".join([head, "```", *(line for line in lines[1:] if line.strip()), "```"])
-    rows = dict.fromkeys("\n".join(wanted).splitlines())  # several runs of one benchmark: one heading
+    rows = dict.fromkeys("".join(wanted).splitlines())  # several runs of one benchmark: one heading
     return "\n".join([head, *rows])
+
+
+def tables_of(text: str, kind: str) -> list[str]:
+    """The tables of a report whose headings hold `kind`."""
+    return [t for t in TABLE.findall(text) if kind in t.partition("\n")[0]]
 
 
 def rows_of(name: str, root: Path) -> dict[tuple[str, str], dict[str, float]]:
@@ -135,6 +139,17 @@ def aims(root: Path) -> str:
     rows = [f"| {aim} | {found:.2%} | {limit:.2%} | {judge(found, limit)} |" for aim, found, limit in checks]
     rows.append(f"| a dense page in 0.6 s | {level['seconds']:.2f} s | 0.60 s | {judge(level['seconds'], 0.6)} |")
     return "\n".join(["| aim | measured | at most | |", "|---|---|---|---|", *rows])
+
+
+def confidence(root: Path) -> str:
+    """What the reader's confidences are worth, on the pages of three measurements."""
+    head, rows = "", []
+    for name in ("real", "rendered", "chinese"):
+        found = "".join(tables_of(source(name, root), "characters written")).splitlines()
+        if not found:
+            raise Missing(f"{name}: its report has no table of confidences")
+        head, rows = "\n".join(found[:2]), [*rows, *(row for row in found[2:] if "| vary-nano |" in row)]
+    return "\n".join([head, *rows])
 
 
 def judge(found: float, limit: float) -> str:
@@ -187,12 +202,9 @@ def decoder(root: Path) -> str:
 
 TABLES: dict[str, Callable[[Path], str]] = {
     **{name: partial(measured, name) for name in MEASUREMENTS if folder_of(name) is None},
-    **{
-        name: partial(measured, name, kind="CER, all")
-        for name in ("real", "rendered", "chinese", "default", "languages")
-    },
+    **{name: partial(measured, name, kind="CER, all") for name in ("real", "rendered", "chinese", "languages")},
     **{name: partial(measured, name, kind="others") for name in ("documents", "structure")},
-    "confidence": partial(measured, "default", kind="characters written"),
+    "confidence": confidence,
     "aims": aims,
     "decoder": decoder,
     "summary": summary,

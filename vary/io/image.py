@@ -127,8 +127,8 @@ def _open(source: str | Path | bytes, name: str) -> Image.Image:
         raise NotAnImage(f"{name}: not an image; allowed: {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError as error:
         found = re.search(r"\d+", str(error))
-        size = f"{int(found[0]) / 1e6:,.0f} million pixels" if found else "too many pixels"
-        raise InputError(f"{name}: {size}; {MOST}") from None
+        pixels = f"{int(found[0]) / 1e6:,.0f} million pixels" if found else "too many pixels"
+        raise InputError(f"{name}: {pixels}; {MOST}") from None
     except Exception as error:
         raise InputError(f"{name}: cannot be decoded: {error}") from None
 
