@@ -21,7 +21,7 @@ from vary.document.elements import STATUSES
 from vary.io.files import atomic_write, lock_folder, safe_names
 from vary.reading.runs.batch import read_all
 from vary.reading.runs.spec import ReaderSpec
-from vary.reading.runs.workers import WorkerPool
+from vary.reading.runs.workers import WorkerPool, worker_environment
 
 from ..conftest import child_processes, is_ended
 from .scripted import FACTORY, tiff
@@ -302,6 +302,11 @@ def test_no_process_is_left(run) -> None:
     assert time.perf_counter() - began < 20  # the page would hang for 30 s
     assert all(is_ended(pid) for pid in workers)
     assert hanging.done()
+
+
+def test_workers_have_large_pages_beside_what_the_user_set(monkeypatch) -> None:
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=0")
+    assert worker_environment(1)["GLIBC_TUNABLES"] == "glibc.malloc.check=0:glibc.malloc.hugetlb=1"
 
 
 @pytest.mark.slow  # reads 500 pages, which takes minutes

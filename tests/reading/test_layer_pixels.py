@@ -8,6 +8,7 @@ from pypdfium2 import PdfBitmap, PdfDocument, PdfImage, PdfMatrix, raw
 
 from tests.pdfs import pdf_of, show, with_map
 from vary.reading.api import load
+from vary.reading.layer import align as align_module
 from vary.reading.layer.align import Alphabet, align
 from vary.reading.pages import read_document
 
@@ -155,6 +156,43 @@ def test_a_line_is_aligned_alike_alone_and_beside_others() -> None:
         (alone,) = align([path], [text], [place], alphabet)
         assert found.odds.tolist() == alone.odds.tolist()
         assert found.seen == alone.seen
+
+
+def test_a_line_that_is_spelt_has_the_odds_of_its_alignment(monkeypatch) -> None:
+    """The path is not sought where the best one spells the text: it would be the same."""
+    alphabet, rng = Alphabet(" abc'’"), np.random.default_rng(9)
+    texts, paths, places = [], [], []
+    for n in range(200):
+        text = "".join(rng.choice(list("abc"), 1 + n % 5))
+        drawn = "".join(" " * rng.integers(2) + ch for ch in text)
+        shown = [0 if ch == " " else alphabet.index[ch] for ch in drawn for _ in range(rng.integers(1, 3))]
+        probs = rng.dirichlet(np.full(7, 0.15), len(shown)) + 1.5 * np.eye(7)[shown]
+        texts.append(text)
+        paths.append(probs / probs.sum(1, keepdims=True))
+        ends = np.linspace(0, len(shown), len(text) + 1)
+        places.append(np.stack([ends[:-1] - 9, ends[1:] + 9], 1))
+    two_signs = np.eye(7)[[5, 6]], "’’", np.array([[0, 2], [0, 2]])  # no blank between them
+    elsewhere = np.eye(7)[[2, 0, 0, 3]], "ab", np.array([[2, 3], [2, 3]])
+    sign = np.array([[0.4, 0, 0, 0.35, 0.25, 0, 0], [0, 0, 0, 0.4, 0, 0.3, 0.3], [0, 0, 0, 0, 0, 0, 1]])
+    shared = sign, "b’", np.array([[0, 2], [0, 2]])  # its sign is likelier than the letter beside it
+    for path, text, place in (two_signs, elsewhere, shared):
+        texts.append(text)
+        paths.append(path)
+        places.append(place)
+    spelt = [align_module.is_spelt(*_with_best(*known), alphabet) for known in zip(paths, texts, places, strict=True)]
+    found = align(paths, texts, places, alphabet)
+    monkeypatch.setattr(align_module, "is_spelt", lambda *_: False)
+    for one, other in zip(found, align(paths, texts, places, alphabet), strict=True):
+        assert one.odds.tolist() == other.odds.tolist()
+        assert one.seen == other.seen
+    assert 30 < sum(spelt) < 190
+
+
+def _with_best(path, text, places):
+    path = path.copy()
+    path[:, 0] += path[:, 1]
+    path[:, 1] = 0
+    return path, path.argmax(1), text, places
 
 
 def test_a_line_that_is_too_short_for_its_text_has_the_least_odds() -> None:

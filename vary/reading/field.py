@@ -19,8 +19,8 @@ from ..document.lines import FrameGrid
 INK_CONTRAST = 12  # grey levels between the darkest and lightest pixel of a cell's neighbourhood; below it is no ink
 STYLE_LAYERS = ("look.0", "look.3", "look.5")  # names in `ReadingHead`
 MIN_CELL = 0.01  # a cell whose frames are all blanks but for less than this counts as blank
-CHUNK = 8192  # cells per matrix product, which bounds the memory
-CHUNK_VALUES = 6_000_000  # the same in results: a head with more letters has fewer cells at once
+CHUNK = 1024  # cells that are decoded at once, which bounds the memory
+CHUNK_VALUES = 700_000  # results of one matrix product: they stay in the cache of a core
 SMALLEST = np.uint32(96 << 23)  # bits of 2 ** -31 as a float32, the smallest probability that is kept
 DROPPED = np.uint32(12)  # last bits of a float32 that are not kept; 11 bits of the mantissa are
 REACH = (2, 8)  # cells, rows and columns: how far around ink characters, and spaces between words, can be predicted
@@ -115,11 +115,11 @@ class Field:
     def reweight(self, weights_A: np.ndarray) -> None:
         """Multiply the class probabilities by weights, in place; those of the blank stay, so do the spikes."""
         factors = np.where(np.arange(len(weights_A)) > 0, weights_A, 0)
-        for k in range(0, len(self.codes_MFA), CHUNK // 8):  # which bounds the memory
-            part = unpack_probs(self.codes_MFA[k : k + CHUNK // 8])
+        for k in range(0, len(self.codes_MFA), CHUNK):  # which bounds the memory
+            part = unpack_probs(self.codes_MFA[k : k + CHUNK])
             others = part * factors
             others *= (1 - part[..., :1]) / np.maximum(others.sum(-1, keepdims=True), 1e-9)
-            self.codes_MFA[k : k + CHUNK // 8, :, 1:] = pack_probs(others[..., 1:])
+            self.codes_MFA[k : k + CHUNK, :, 1:] = pack_probs(others[..., 1:])
 
     def crop(self, rows: slice, columns: slice) -> Field:
         """Return a part of the cells without features: what a page keeps of one of its tiles."""
@@ -130,7 +130,7 @@ class Field:
         part = Field(index_RK, self.codes_MFA[packed], self.geometry_MFG[packed])
         if self._odds is not None:
             at = row + rows.start, (column + columns.start) * self.frames_per_column
-            chunks = [slice(k, k + CHUNK // 4) for k in range(0, max(1, len(row)), CHUNK // 4)]
+            chunks = [slice(k, k + 2 * CHUNK) for k in range(0, max(1, len(row)), 2 * CHUNK)]
             part.odds_MS = np.concatenate([self._odds(at[0][k], at[1][k]) for k in chunks])
         return part
 
@@ -195,7 +195,7 @@ def run_head(features_RKD: np.ndarray, near_RK: np.ndarray, head: HeadWeights, f
     index_RK = np.full(near_RK.shape, -1, np.intp)
     size, count = head.out.shape[1] // frames, 0
     codes, geometry = [np.zeros((0, frames, size - 2), np.uint16)], [np.zeros((0, frames, 2), np.float32)]
-    step = min(CHUNK, CHUNK_VALUES // head.out.shape[1])
+    step = max(1, CHUNK_VALUES // head.out.shape[1])
     for start in range(0, len(row), step):
         cells = row[start : start + step], column[start : start + step]
         out = read_RKD[cells] @ head.out
@@ -246,9 +246,10 @@ def unpack_probs(codes: np.ndarray) -> np.ndarray:
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
-    probs = np.exp(logits - logits.max(-1, keepdims=True))
+    probs = np.asarray(logits - logits.max(-1, keepdims=True))
+    np.exp(probs, out=probs)
     probs /= probs.sum(-1, keepdims=True)
-    return np.asarray(probs)
+    return probs
 
 
 def join_fields(shape: tuple[int, int], parts: list[tuple[Field, tuple[slice, slice]]], styles: int) -> Field:

@@ -123,16 +123,16 @@ def is_numeric(text: str) -> bool:
 def stretches(line: TextLine) -> list[Stretch]:
     """Cut a line at white that is wider than between words, and at leaders."""
     leaders = [found.span() for found in LEADER.finditer(line.text)]
-    inked = [k for k, ch in enumerate(line.text) if ch != " " and not any(a <= k < b for a, b in leaders)]
-    found: list[Stretch] = []
+    inked = [k for k, ch in enumerate(line.text) if ch != " " and not (leaders and any(a <= k < b for a, b in leaders))]
+    spans: list[list[int]] = []
     lefts, rights = line.boxes[:, 0].tolist(), line.boxes[:, 2].tolist()
     for k in inked:
-        white = (lefts[k] - rights[found[-1].end - 1]) / line.em_px if found else np.inf
-        if white < NUMBER_EM or (white < WORD_EM and not _are_numbers(line.text, found[-1].end, k)):
-            found[-1] = Stretch(line, found[-1].start, k + 1)
+        white = (lefts[k] - rights[spans[-1][1] - 1]) / line.em_px if spans else np.inf
+        if white < NUMBER_EM or (white < WORD_EM and not _are_numbers(line.text, spans[-1][1], k)):
+            spans[-1][1] = k + 1
         else:
-            found.append(Stretch(line, k, k + 1))
-    return found
+            spans.append([k, k + 1])
+    return [Stretch(line, *span) for span in spans]
 
 
 def _are_numbers(text: str, end: int, start: int) -> bool:

@@ -63,16 +63,20 @@ class StepGrammar:
     delimiter: bool = False  # the next step must print a delimiter
     operator: bool = False  # the last step ended an operator, which may have limits
     done: bool = False
+    _inks: dict[tuple[frozenset[str] | None, frozenset[str]], int] = field(default_factory=dict)  # until the next step
 
     def _ink(self, kind: frozenset[str] | None = None, but: frozenset[str] = frozenset()) -> int:
         """Return how many characters are left: of a kind, or all but some."""
         if self.left is None:
             return 1 << 20
-        return sum(n for char, n in self.left.items() if (kind is None or char in kind) and char not in but)
+        if (kind, but) not in self._inks:
+            counts = self.left.items()
+            self._inks[kind, but] = sum(n for char, n in counts if (kind is None or char in kind) and char not in but)
+        return self._inks[kind, but]
 
     def _owed(self) -> tuple[int, int]:
         """Return the number of steps that close everything, with the end, and how many of them are ink."""
-        second = sum(item.opener in _TWO and not item.second for item in self.stack)
+        second = sum([item.opener in _TWO and not item.second for item in self.stack])
         ink = self.delimiter + (not self.stack[-1].filled) + second  # what is below the top is filled by the top
         return len(self.stack) + ink + second, ink
 
@@ -149,6 +153,7 @@ class StepGrammar:
 
     def take(self, step: str) -> None:
         """Go on by an allowed step."""
+        self._inks.clear()
         self.room -= 1
         top = self.stack[-1]
         closes_name = step == "\\egroup" and top.opener in _OPERATORS

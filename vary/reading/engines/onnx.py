@@ -23,7 +23,7 @@ class OnnxEngine:
     def features(self, pixels_HW: np.ndarray) -> np.ndarray:
         """See `Engine.features`."""
         (features_1DRK,) = self._session.run(None, {"pixels": pixels_HW[None, None]})
-        return np.ascontiguousarray(features_1DRK[0].transpose(1, 2, 0))
+        return np.asarray(features_1DRK[0].transpose(1, 2, 0))
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:

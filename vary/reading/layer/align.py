@@ -68,15 +68,16 @@ class Alphabet:
 
     def emission(self, probs_TA: np.ndarray, ch: str) -> np.ndarray:
         """Return (T,), the probability of a character at each frame; `probs_TA` with the space merged into blank."""
-        own, alike = self._classes_of(ch)
-        found = probs_TA[:, own].sum(1) if own else np.zeros(len(probs_TA), probs_TA.dtype)
+        own, alike = self.classes_of(ch)
+        found = probs_TA[:, own[0]] if len(own) == 1 else probs_TA[:, own].sum(1)
         if ch not in self.index:
             others = probs_TA[:, 1:].copy()
             others[:, [k - 1 for k in own + alike]] = 0
             found = np.maximum(found, 1 - others.max(1))
         return found
 
-    def _classes_of(self, ch: str) -> tuple[list[int], list[int]]:
+    def classes_of(self, ch: str) -> tuple[list[int], list[int]]:
+        """Return the classes that are drawn as a character, and those that look like it."""
         if ch not in self._of:
             base = unicodedata.normalize("NFKD", ch)[:1]
             own = {ch} | {other for group in SAME if ch in group for other in group}
@@ -90,12 +91,12 @@ class Alphabet:
 
     def spells(self, ch: str) -> bool:
         """Return whether the head can be relied on to spell a character, or the letter that it is made of."""
-        return ch not in SHAKY and bool(self._classes_of(ch)[0])
+        return ch not in SHAKY and bool(self.classes_of(ch)[0])
 
     def is_alike(self, a: str, b: str) -> bool:
         """Return whether two characters look so alike that the head may take one for the other."""
         index = self.index.get(b, 0)
-        own, alike = self._classes_of(a)
+        own, alike = self.classes_of(a)
         return b in (a, unicodedata.normalize("NFKD", a)) or (index > 0 and (index in own or index in alike))
 
 
@@ -111,12 +112,18 @@ def align(
         alphabet: of the head.
     """
     spaceless = [_without_space(path, alphabet) for path in paths]
-    known = [k for k, text in enumerate(texts) if text and len(paths[k]) >= len(text)]
+    bests = [path.argmax(1) for path in spaceless]
+    found = [Aligned(np.full(len(text), np.log(FLOOR)), [""] * len(text)) for text in texts]
+    known = []
+    for k, text in enumerate(texts):
+        if text and is_spelt(spaceless[k], bests[k], text, places[k], alphabet):
+            found[k] = Aligned(np.zeros(len(text)), [""] * len(text))
+        elif text and len(paths[k]) >= len(text):
+            known.append(k)
     logs = [_log_odds(spaceless[k], texts[k], places[k], alphabet) for k in known]
     states = dict(zip(known, _likeliest([texts[k] for k in known], logs), strict=True))
-    found = [Aligned(np.full(len(text), np.log(FLOOR)), [""] * len(text)) for text in texts]
     for k, log in zip(known, logs, strict=True):
-        path, best = spaceless[k], spaceless[k].argmax(1)
+        path, best = spaceless[k], bests[k]
         gain = log[np.arange(len(path)), states[k]] - np.log(np.maximum(path.max(1), FLOOR))
         odds = np.minimum(np.bincount(_owners(states[k], len(texts[k])), gain, len(texts[k])), 0.0)
         found[k] = Aligned(odds, _seen(path, best, places[k], alphabet.alphabet, odds))
@@ -148,6 +155,40 @@ def _without_space(path_TA: np.ndarray, alphabet: Alphabet) -> np.ndarray:
     return path
 
 
+def is_spelt(path: np.ndarray, best: np.ndarray, text: str, places: np.ndarray, alphabet: Alphabet) -> bool:
+    """Return whether the best path spells just the text, each character in its place.
+
+    Then no other path through the text is likelier, and the log-odds are 0. Classes that are drawn alike count as one;
+    their sum must not exceed the best path beside the character.
+
+    Args:
+        path: Probabilities (T, A) along the line, the space merged into blank.
+        best: (T,), the most probable class of each frame.
+        text: N characters without spaces.
+        places: (N, 2), as for `align`.
+        alphabet: Of the head.
+    """
+    starts, ends = _runs(best)
+    if len(starts) != len(text) or not all(ch in alphabet.index for ch in text):
+        return False
+    own = [alphabet.classes_of(ch)[0] for ch in text]
+    if not all(k in classes for k, classes in zip(best[starts].tolist(), own, strict=True)):
+        return False
+    joined = (starts[1:] == ends[:-1]).tolist()
+    if any(close and a == b for close, (a, b) in zip(joined, pairwise(text), strict=True)):
+        return False
+    if (starts < places[:, 0]).any() or (ends - 1 > places[:, 1]).any():
+        return False
+    summed = [list(classes) for classes in {tuple(classes) for classes in own if len(classes) > 1}]
+    return not any((path[:, k].sum(1) > path.max(1))[~np.isin(best, k)].any() for k in summed)
+
+
+def _runs(best: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return first frame, and the one after the last, of each character that a best path spells."""
+    cuts = np.flatnonzero(np.diff(best, prepend=0, append=0))
+    return cuts[:-1][best[cuts[:-1]] > 0], cuts[1:][best[cuts[:-1]] > 0]
+
+
 def _log_odds(path: np.ndarray, text: str, places: np.ndarray, alphabet: Alphabet) -> np.ndarray:
     """Return (T, S), the log-probability of each state of a text at each frame."""
     count, frames = len(text), len(path)
@@ -167,9 +208,9 @@ def _seen(path: np.ndarray, best: np.ndarray, places: np.ndarray, alphabet: str,
     seen = [""] * len(places)
     if odds.min(initial=0.0) > DIFFERS:
         return seen
-    starts = np.flatnonzero((best > 0) & (np.diff(best, prepend=0) != 0))
-    ends = [t + int(np.argmax(np.append(best[t:], -1) != best[t])) for t in starts.tolist()]
-    peaks = np.array([t + int(path[t:end].max(1).argmax()) for t, end in zip(starts.tolist(), ends, strict=True)])
+    starts, ends = _runs(best)
+    top = path.max(1)
+    peaks = np.array([a + int(top[a:b].argmax()) for a, b in zip(starts.tolist(), ends.tolist(), strict=True)])
     spelt, middles = [alphabet[k - 1] for k in best[starts].tolist()], places.mean(1)
     skip = max(1.5, 0.4 * float(np.median(places[:, 1] - places[:, 0])))  # frames, for one without partner
     cost = np.arange(len(middles) + 1) * skip
@@ -177,14 +218,12 @@ def _seen(path: np.ndarray, best: np.ndarray, places: np.ndarray, alphabet: str,
     back[0, 1:] = 2
     for n, peak in enumerate(peaks.tolist(), 1):
         both, alone = cost[:-1] + np.abs(middles - peak), cost + skip
-        row = alone.copy()
-        row[1:] = np.minimum(both, alone[1:])
-        back[n] = 1
-        back[n, 1:][both <= alone[1:]] = 0
+        row = [float(alone[0]), *np.minimum(both, alone[1:]).tolist()]
+        steps = [1, *np.where(both <= alone[1:], 0, 1).tolist()]
         for k in range(1, len(row)):
             if row[k - 1] + skip < row[k]:
-                row[k], back[n, k] = row[k - 1] + skip, 2
-        cost = row
+                row[k], steps[k] = row[k - 1] + skip, 2
+        cost, back[n] = np.array(row), steps
     n, k = len(spelt), len(middles)
     while n or k:
         step = back[n, k] if n else 2

@@ -253,28 +253,25 @@ def _line(glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray]) -> LayerLine 
     baseline = float(np.median(glyphs.baseline[usual]))
     spaced = _letterspacing(glyphs, text, row, em)
     wide, tight = (SPACED * spaced,) * 2 if spaced else _blank_widths(glyphs, row, em)
+    own = glyphs.select(places)
+    apart = _parted(own, text, row, pitch, own.typed if spaced else own.blank, wide, tight)
+    high = np.where(own.em < SCRIPT_SIZE * em, (baseline - own.baseline.astype(float)) / em, 0.0).tolist()
     characters: list[str] = []
     indices: list[int] = []
     sides: list[tuple[float, float]] = []
     raised: list[float] = []
-    for run in row:
-        for m, k in enumerate(run.tolist()):
-            ch = text.text[glyphs.index[k]]
-            gap = glyphs.left[k] - sides[-1][1] if sides else 0.0
-            apart = gap > wide or (gap > tight and not _leans(text, indices[-1], int(glyphs.index[k])))
-            apart = apart or (m > 0 and bool(glyphs.typed[k] if spaced else glyphs.blank[k]))
-            if pitch and sides:
-                apart = float(glyphs.left[k]) - sides[-1][0] > WIDE_STEP * pitch
-            if characters and apart and not (m == 0 and _dense(characters[-1]) and _dense(ch)):
-                characters.append(" ")
-                indices.append(-1)
-                sides.append((sides[-1][1], max(sides[-1][1], float(glyphs.left[k]))))
-                raised.append(0.0)
-            characters.append("-" if ch == "\x02" else ch)
-            indices.append(int(glyphs.index[k]))
-            sides.append((float(glyphs.left[k]), float(glyphs.right[k])))
-            small = glyphs.em[k] < SCRIPT_SIZE * em
-            raised.append((baseline - float(glyphs.baseline[k])) / em if small else 0.0)
+    known = zip(own.index.tolist(), own.left.tolist(), own.right.tolist(), high, *apart, strict=True)
+    for index, left, right, up, parted, begins in known:
+        ch = text.text[index]
+        if parted and not (begins and _dense(characters[-1]) and _dense(ch)):
+            characters.append(" ")
+            indices.append(-1)
+            sides.append((sides[-1][1], max(sides[-1][1], left)))
+            raised.append(0.0)
+        characters.append("-" if ch == "\x02" else ch)
+        indices.append(index)
+        sides.append((left, right))
+        raised.append(up)
     if not characters:
         return None
     count = len(characters)
@@ -283,14 +280,46 @@ def _line(glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray]) -> LayerLine 
     boxes[:, 1], boxes[:, 3] = baseline - ASCENT_EM * em, baseline + DESCENT_EM * em
     at = np.array(indices)
     bits = text.styles[np.where(at < 0, np.roll(at, 1), at)]
-    high = np.array(raised)
+    beside = np.array(raised)
     faces = [bits >> column & 1 for column in range(len(STYLES))]
-    styles = np.stack([*faces, high > RAISED_EM, high < LOWERED_EM], 1).astype(bool)
+    styles = np.stack([*faces, beside > RAISED_EM, beside < LOWERED_EM], 1).astype(bool)
     confidence = np.ones(count, np.float32)
     sources = np.full(count, SOURCES.index("layer"), np.uint8)
     return LayerLine(
         "".join(characters), boxes, confidence, em, writer="layer", styles=styles, sources=sources, indices=at
     )
+
+
+def _parted(
+    glyphs: _Glyphs,
+    text: TextLayer,
+    row: list[np.ndarray],
+    pitch: float,
+    blank: np.ndarray,
+    wide: float,
+    tight: float,
+) -> tuple[list[bool], list[bool]]:
+    """Return which glyphs of a line have a blank before them, and which begin a run.
+
+    Args:
+        glyphs: Of the line.
+        text: The layer.
+        row: Runs of the line.
+        pitch: Step of type of fixed width, px; 0 for other type.
+        blank: Whether the layer has a blank before each glyph.
+        wide: White from which two characters are parted, px.
+        tight: The same where the first does not lean over the second.
+    """
+    begins = np.zeros(len(glyphs.index), bool)
+    begins[np.cumsum([0, *map(len, row[:-1])])] = True
+    apart = ~begins & blank.astype(bool)
+    gaps, bits = glyphs.left[1:] - glyphs.right[:-1], text.styles[glyphs.index]
+    leans = (bits[:-1] & ~bits[1:] & 1 << STYLES.index("italic")).astype(bool)  # over an upright glyph after it
+    apart[1:] |= (gaps > wide) | ((gaps > tight) & ~leans)
+    if pitch:
+        apart[1:] = np.diff(glyphs.left.astype(float)) > WIDE_STEP * pitch
+    apart[0] = False
+    return apart.tolist(), begins.tolist()
 
 
 def _pitch(glyphs: _Glyphs, places: np.ndarray, text: TextLayer) -> float:
@@ -326,21 +355,15 @@ def _letterspacing(glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray], em: 
 
     It is even, and wide enough for PDFium to take much of it for blanks.
     """
-    letter = np.array([text.text[k].isalpha() for k in glyphs.index.tolist()], bool)
     after = np.concatenate([run[1:] for run in row])
-    after = after[letter[after] & letter[after - 1] & ~glyphs.typed[after]]
+    letter = np.array([text.text[k].isalpha() for k in glyphs.index[[after - 1, after]].ravel().tolist()], bool)
+    after = after[letter.reshape(2, -1).all(0) & ~glyphs.typed[after]]
     if len(after) < SPACED_LETTERS or glyphs.blank[after].mean() < SPACED_SHARE:
         return 0.0
     white = glyphs.left[after] - glyphs.right[after - 1]
     usual = float(np.median(white))
     even = float((np.abs(white - usual) < 0.5 * usual).mean())
     return usual if usual > TIGHT_EM * em and even > SPACED_EVEN else 0.0
-
-
-def _leans(text: TextLayer, before: int, after: int) -> bool:
-    """Return whether the first of two characters is italic, and the second, which it leans over, is not."""
-    italic = STYLES.index("italic")
-    return before >= 0 and bool(text.styles[before] & ~text.styles[after] & 1 << italic)
 
 
 def _dense(ch: str) -> bool:

@@ -27,6 +27,7 @@ from .spec import ReaderSpec
 ENTRY = "vary.reading.runs.workers:serve"
 LOAD_TIMEOUT_S = 600.0
 MAX_NODE_FAILURES = 3  # a page whose node fails this often counts as lost
+HUGE_PAGES = "glibc.malloc.hugetlb=1"  # large arrays lie in pages of 2 MiB, where the system grants them
 GRACE = 10.0, 0.5  # s, share of the limit: CPU time to lay out what was read until the limit; then a worker is killed
 
 
@@ -51,6 +52,12 @@ class Outcome:
         return cls(page.number, page.status, page.error, seconds, len(page.text), stored, doubt=doubt)
 
 
+def worker_environment(threads: int) -> dict[str, str]:
+    """Return what is added to the environment of a worker: its threads, and large pages beside the user's tunables."""
+    tunables = ":".join(filter(None, (os.environ.get("GLIBC_TUNABLES"), HUGE_PAGES)))
+    return {"OMP_NUM_THREADS": str(threads), "GLIBC_TUNABLES": tunables}
+
+
 class WorkerPool:
     """Read pages in `count` worker processes. Use as a context manager; leaving it ends the workers.
 
@@ -69,7 +76,7 @@ class WorkerPool:
             raise InputError(f"workers {count}: expected 1 or more")
         self.count, self.timeout_s, self._spec = count, timeout_s, spec
         threads = threads or min(thread_count(), max(1, usable_cores() // count))
-        self._children = [Child(ENTRY, {"OMP_NUM_THREADS": str(threads)}) for _ in range(count)]
+        self._children = [Child(ENTRY, worker_environment(threads)) for _ in range(count)]
         self._free: queue.SimpleQueue[Child] = queue.SimpleQueue()
         for child in self._children:
             self._free.put(child)
