@@ -235,12 +235,3 @@ def test_forms_that_do_not_exist_are_named_by_their_option(vary, pdf_file, tmp_p
     assert (code, out) == (1, "")
     assert err == ["vary: --to md,foo: no such form: foo; allowed: text, md, html, json, pdf, overlay, csv"]
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("verb", ["serve", "demo"])
-def test_the_verb_without_its_extra_is_the_one_that_was_called(verb, monkeypatch, capsys) -> None:
-    for name in [name for name in sys.modules if name.startswith("vary.serve")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert main([verb]) == 1
-    assert capsys.readouterr().err == f"vary: vary {verb} needs the package uvicorn: pip install 'vary[serve]'\n"

@@ -234,6 +234,8 @@ sys.exit(main(sys.argv[2:]))
         ("train a.yaml", "yaml", "train"),
         ("bench a.yaml", "yaml", "train"),
         ("eval", "rapidfuzz", "eval"),
+        ("serve", "uvicorn", "serve"),
+        ("demo", "uvicorn", "serve"),
     ],
 )
 def test_a_missing_package_names_its_extra(verb, module, extra) -> None:

@@ -53,7 +53,11 @@ def lying(image: Image.Image, rotation: int, skew: float) -> Image.Image:
 
 def of(image: Image.Image) -> SimpleNamespace:
     return SimpleNamespace(
-        image=lambda *_, **__: (image, None), form_fields=lambda *_: [], info=PdfInfo(), timeout_s=60.0
+        image=lambda *_, **__: (image, None),
+        form_fields=lambda *_: [],
+        info=PdfInfo(),
+        timeout_s=60.0,
+        stated_dpi=lambda _: None,
     )
 
 

@@ -142,7 +142,7 @@ def test_relations_operations_and_scripts_are_formulas(latex: str) -> None:
     assert is_formula(latex)
 
 
-@pytest.mark.parametrize("latex", ["x", "Summary", "seealso+1", "x=", "(x=1", ""])
+@pytest.mark.parametrize("latex", ["x", "Summary", "seealso+1", "x=", "(x=1", r"25.3\%,n=2", ""])
 def test_words_and_pieces_are_not(latex: str) -> None:
     assert not is_formula(latex)
 

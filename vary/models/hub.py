@@ -69,9 +69,9 @@ def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
     file = folder / name
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{folder}: no model: there is no {name}; {HOLDS}") from None
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and name == "config.json":
+            raise ConfigError(f"{folder}: no model: there is no {name}; {HOLDS}") from None
         raise ConfigError(f"{file}: {error.strerror}") from None
     except ValueError as error:
         raise ConfigError(f"{file}: not JSON: {error}") from None

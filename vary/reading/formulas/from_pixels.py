@@ -55,6 +55,7 @@ _RELATION = re.compile(
     r"[=<>+/_^-]|[A-Za-z]\(|\\(?:le|ge|ne|approx|sim|equiv|propto|in|su[bp]set\w*|to|mapsto|times|pm|cdot|cup|cap|frac|sqrt"
     r"|sum|int|prod|partial|nabla)\b"
 )
+_SHARE = re.compile(r"[+-]?[\d.,]+(?:\\ )?\\%")  # a value of a table, such as `25.3%, n=2`
 _LETTERS = re.compile(r"(?<![\\a-z])[A-Za-z]+")
 _NAMES = re.compile(r"\\(?:operatorname\*?|mathrm|text)\{[^}]*\}|\\[A-Za-z]+")
 
@@ -206,7 +207,12 @@ def bare_pixels(pixels: np.ndarray, boxes: np.ndarray) -> int:
 
 
 def is_formula(latex: str) -> bool:
-    """Return whether LaTeX can be a formula set on its own: a relation, an operation or a script, and no words."""
+    """Return whether LaTeX can be a formula set on its own: a relation, an operation or a script, and no words.
+
+    What begins with a share in percent is none.
+    """
+    if _SHARE.match(latex):
+        return False
     letters = max((len(run) for run in _LETTERS.findall(_NAMES.sub(" ", latex))), default=0)
     return is_complete(latex) and _RELATION.search(latex) is not None and letters <= MOST_LETTERS
 
