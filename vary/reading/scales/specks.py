@@ -20,10 +20,11 @@ from .merge import drop_strokes, find_texts, prove_text
 CONTRAST, SHARE = 30, 0.3  # grey levels by which a speck is darker than the paper, and their share of the ink's
 TILE = 16  # px, side of the tiles in which specks are counted first
 STROKE = 20  # dark pixels of a tile that show letters
-FEWEST = 40  # tiles of a page with specks
+FEWEST = 40  # specks of a page that has many, and tiles that show some
 LARGEST_EM = 0.3  # side of a speck
 NEAR_EM = 0.6  # from a letter, within which dark spots may be full stops and the dots of letters
-ROW_EM, IN_ROW = 2.0, 14  # half the length of a row of dots, and its dark pixels, which specks seldom have
+ROW_EM, IN_ROW = 4.0, 4  # half the length of a row of dots, and its dots
+ROWS_EM, ROWS = 2.0, 5  # half the height of rows above each other, and how many they are; specks lie between them, too
 SHORT, CERTAIN, SAMPLE = 8, 0.9, 60  # characters of a line of noise; mean confidence and number of lines that are text
 FAINT = 0.3  # of the contrast of text, below which short lines are noise
 MARKS, LONGEST = frozenset(" .,:;'`‘’“”\"*·…~-–—_"), 6  # as which specks read; characters of such a line
@@ -78,16 +79,29 @@ def erase_specks(page: Fit, em: float) -> tuple[Fit, bool]:
         return page, False
     boxes = np.array(find_components(dark_HW), int)
     small = (boxes[:, 2:] - boxes[:, :2]).max(1) <= LARGEST_EM * em
-    near_HW, reach, along = np.zeros_like(dark_HW), round(NEAR_EM * em), round(ROW_EM * em)
+    near_HW, reach = np.zeros_like(dark_HW), round(NEAR_EM * em)
     for x0, y0, x1, y1 in boxes[~small].tolist():
         near_HW[max(0, y0 - reach) : y1 + reach, max(0, x0 - reach) : x1 + reach] = True
-    lone_HW = np.zeros_like(dark_HW)
-    for x0, y0, x1, y1 in boxes[small].tolist():
-        lone_HW[y0:y1, x0:x1] = not near_HW[y0, x0]
-    lone_HW &= (_count(lone_HW, 1, along) <= IN_ROW) & (_count(lone_HW, along, 1) <= IN_ROW)
+    lone = boxes[small & ~near_HW[boxes[:, 1], boxes[:, 0]]]
+    columns, rows = ((lone[:, :2] + lone[:, 2:]) // 2).T
+    middles_HW = np.zeros_like(dark_HW)
+    middles_HW[rows, columns] = True
+    specks = lone[~_are_in_row(middles_HW, rows, columns, em) & ~_are_in_row(middles_HW.T, columns, rows, em)]
+    if len(specks) < FEWEST:
+        return page, False
     cleaned = pixels_HW.copy()
-    cleaned[_count(lone_HW, 1, 1) > 0] = paper
+    for x0, y0, x1, y1 in specks.tolist():
+        cleaned[max(0, y0 - 1) : y1 + 1, max(0, x0 - 1) : x1 + 1] = paper
     return Fit(cleaned, page.scale), True
+
+
+def _are_in_row(middles_HW: np.ndarray, rows: np.ndarray, columns: np.ndarray, em: float) -> np.ndarray:
+    """Return which dots (N,) belong to a row of dots. middles_HW: marks the dots, at `rows` and `columns`."""
+    along = round(ROW_EM * em)
+    in_row = _count(middles_HW, 1, along)[rows, columns]
+    around = _count(middles_HW, round(ROWS_EM * em), along)[rows, columns]
+    found: np.ndarray = (in_row >= IN_ROW) & (around <= ROWS * in_row)
+    return found
 
 
 def _has_specks(dark_HW: np.ndarray) -> bool:
