@@ -20,7 +20,7 @@ from vary.reading.loader import load_reader
 from vary.reading.runs.spec import ReaderSpec
 from vary.serve.app import load_models
 
-from .in_memory import reader_of
+from .in_memory import log_probs_of, reader_of
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_the_configured_vocabulary_is_read(second_reads, tmp_path) -> None:
         _, expected, _ = second_reads.read_rows((pixels[None, None].float() / 255 - 0.25) / 0.5)
     for reader in (load_reader(str(tmp_path)), reader_of(second_reads, "two")):
         assert reader.preprocess["mean"] == 0.25
-        found = reader.network(pixels.numpy()).dense_log_probs()
+        found = log_probs_of(reader.network(pixels.numpy()))
         np.testing.assert_allclose(found, expected[0].log_softmax(-1).numpy(), atol=1e-3, rtol=1e-4)
 
 

@@ -20,7 +20,7 @@ from vary.reading.loader import load_reader
 from vary.reading.network import ink_parts
 from vary.train.export import export_reader
 
-from .in_memory import reader_of
+from .in_memory import log_probs_of, reader_of
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_a_head_that_sees_neighbouring_cells_reads_the_same_on_every_engine(tmp_
     with torch.no_grad():
         logits = model.read_rows(torch.from_numpy((pixels / np.float32(255) - 0.5) / 0.5)[None, None].float())[1]
     for field in fields:
-        assert np.abs(np.exp(field.dense_log_probs()) - logits[0].softmax(-1).numpy()).max() < 0.011
+        assert np.abs(field.dense_probs() - logits[0].softmax(-1).numpy()).max() < 0.011
     everywhere = np.ones(fields[0].features_RKD.shape[:2], bool)
     for network in networks:  # what the glyph head and the decoder see
         assert network.features(pixels, everywhere).shape[-1] == model.reading_vocabulary.width
@@ -155,9 +155,9 @@ def test_a_head_that_sees_neighbouring_cells_reads_the_same_in_parts(page, monke
     network, shown = reader_of(model, "a").network, []
     run = network.engine.features
     network.engine.features = lambda pixels: shown.append(pixels.size) or run(pixels)
-    whole = network(page).dense_log_probs()
+    whole = log_probs_of(network(page))
     monkeypatch.setattr("vary.reading.network.MOST_PIXELS", max(shown) // 3)
-    np.testing.assert_allclose(network(page).dense_log_probs(), whole, atol=1e-3)
+    np.testing.assert_allclose(log_probs_of(network(page)), whole, atol=1e-3)
     assert len(shown) > 3
 
 

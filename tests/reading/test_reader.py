@@ -11,14 +11,14 @@ from rapidfuzz.distance import Levenshtein
 from tests.models.test_reading_head import oracle
 from vary.document.alphabets import LATIN
 from vary.document.lines import FrameGrid, TextLine
-from vary.models.generate.strip_decoder import TorchLines
 from vary.reading.ctc import with_text
+from vary.reading.engines.torch import TorchLines
 from vary.reading.field import Field
 from vary.reading.loader import load_reader
 from vary.reading.network import Band
 from vary.reading.reader import Reader
 
-from .in_memory import reader_of
+from .in_memory import log_probs_of, reader_of
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_pages_read_the_same_alone_and_next_to_white(reader) -> None:
     """White to the right and below changes no probability of the page itself, border cells aside."""
     pixels = np.random.default_rng(0).integers(0, 255, (64, 96), np.uint8)
     wide = np.pad(pixels, ((0, 64), (0, 96)), constant_values=255)
-    alone, beside = (reader.network(p).dense_log_probs() for p in (pixels, wide))
+    alone, beside = (log_probs_of(reader.network(p)) for p in (pixels, wide))
     np.testing.assert_allclose(alone[:2, :30], beside[:2, :30], atol=1e-4, rtol=1e-3)
 
 

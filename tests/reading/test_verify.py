@@ -12,12 +12,13 @@ from vary.document.alphabets import LATIN
 from vary.document.lines import Alternative, TextLine
 from vary.io.errors import InputError
 from vary.models.config import preset
-from vary.models.generate.strip_decoder import StripDecoder, TorchLines, strip_embeddings
+from vary.models.generate.strip_decoder import StripDecoder, strip_embeddings
 from vary.models.generate.strips import Strip, connect_strips, strip_of
 from vary.models.hub import LINE_FILES, ONNX_FILE, WEIGHTS_FILE, weights_dir
 from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.reading import verify
 from vary.reading.engines.lines import OnnxLines
+from vary.reading.engines.torch import TorchLines
 from vary.reading.verify import CONTEXT, DraftTree, log_odds, rescore, rescore_lines
 from vary.train.export import export_reader
 from vary.train.tasks.reading_tasks import make_strips

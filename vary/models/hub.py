@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -47,6 +48,15 @@ def weights_dir(name: str) -> Path:
         return Path(name)
     known = sorted(p.name for p in shipped.parent.glob("*") if p.is_dir())
     raise InputError(f"no model {name!r}: neither a folder nor one of {', '.join(known) or 'none shipped'}")
+
+
+def header_digest(folder: Path) -> str:
+    """Return the SHA-256 of the header of a folder's `model.safetensors`: the names and places of its tensors.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    return hashlib.sha256(safetensors_header(folder / WEIGHTS_FILE)[0]).hexdigest()
 
 
 def safetensors_header(path: Path) -> tuple[bytes, int]:

@@ -134,10 +134,10 @@ class Field:
             part.odds_MS = np.concatenate([self._odds(at[0][k], at[1][k]) for k in chunks])
         return part
 
-    def dense_log_probs(self) -> np.ndarray:
-        """Return log-probabilities (R, T, A) of all frames."""
+    def dense_probs(self) -> np.ndarray:
+        """Return class probabilities (R, T, A) of all frames."""
         rows, frames = np.indices((self.rows, self.frames))
-        return np.log(np.maximum(self.probs(rows.ravel(), frames.ravel()), 1e-30)).reshape(self.rows, self.frames, -1)
+        return self.probs(rows.ravel(), frames.ravel()).reshape(self.rows, self.frames, -1)
 
     def style_odds(self, rows: np.ndarray, frames: np.ndarray) -> np.ndarray | None:
         """Return log-odds of styles (N, S) at these rows and frames, or None if the head predicts no styles."""

@@ -89,7 +89,7 @@ def _open_lines(folder: Path, threads: int) -> LineScorer:
 
 
 def _torch_lines(folder: Path, device: str) -> LineScorer:
-    from ..models.generate.strip_decoder import TorchLines
     from ..models.modeling import load_model  # imports transformers, which takes seconds
+    from .engines.torch import TorchLines
 
     return TorchLines(load_model(folder).to(device))

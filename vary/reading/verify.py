@@ -65,8 +65,8 @@ def _cells(field: Field, posteriors: int) -> np.ndarray:
     if not posteriors:
         return features_RKD
     rows, columns = features_RKD.shape[:2]
-    probs_RTA = np.exp(field.dense_log_probs())[..., :posteriors]
-    return np.concatenate([features_RKD, probs_RTA.reshape(rows, columns, -1)], -1).astype(np.float32)
+    probs_RTA = field.dense_probs()[..., :posteriors]
+    return np.concatenate([features_RKD, probs_RTA.reshape(rows, columns, -1)], -1)
 
 
 def _spellings(line: TextLine) -> str:

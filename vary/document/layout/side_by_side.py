@@ -39,10 +39,7 @@ LEVEL_EM, LEVEL = 0.3, 0.8  # labels are level with text on their right: least s
 FLUSH_LEVEL = 0.5  # the same of labels that are flush right, some of which have two lines
 PANEL_ROWS, PANEL_EM = 2, 6.0  # fewest rows of a panel, one more next to another ground, as cells have; its least width
 TOUCH_EM = 0.5  # white between grounds that touch
-SAME_LEVEL, SAME_LEVEL_EM = (
-    0.7,
-    0.2,
-)  # share of the rows of a column of a table that are level with others, and how much
+SAME_LEVEL, SAME_LEVEL_EM = 0.7, 0.2  # share of rows of a table's column that are level with others; and how much
 CARD_EM = 0.5  # by which the sides of cards in a row differ
 WHOLE = 0.9  # share of a panel that another area covers, if both are the same one
 COLUMN_EM, COLUMN_LINES, COLUMN_SHARE = 20, 8, 0.6  # least width of lines of a column; how many; share with common ends

@@ -156,11 +156,10 @@ def positions_of(rule: dict[str, Any], mask_BT: Tensor, marks_BT: Tensor, grids:
     if rule["name"] == "shared":
         inner = marks_BT == INNER
         repeated = F.pad(inner[:, 1:] & inner[:, :-1], (1, 0))
-        mask_BT = mask_BT * ~repeated
-        return (mask_BT.long().cumsum(1) - 1).clamp(min=0)
+        return _count_from_0(mask_BT * ~repeated)
     if not rule.get("first"):
         return None
-    return (mask_BT.long().cumsum(1) - 1).clamp(min=0) + rule["first"]
+    return _count_from_0(mask_BT) + rule["first"]
 
 
 def unpadded_positions(model: PreTrainedModel, mask_BT: Tensor | None) -> Tensor | None:
@@ -171,6 +170,11 @@ def unpadded_positions(model: PreTrainedModel, mask_BT: Tensor | None) -> Tensor
     takes = "position_ids" in inspect.signature(model.forward).parameters
     if not takes or mask_BT is None or mask_BT.ndim != 2 or bool(mask_BT[:, 0].all()):
         return None
+    return _count_from_0(mask_BT)
+
+
+def _count_from_0(mask_BT: Tensor) -> Tensor:
+    """Return the number (B, T), from 0, of each token that is not padding."""
     return (mask_BT.long().cumsum(1) - 1).clamp(min=0)
 
 

@@ -10,7 +10,6 @@ Shapes: as in `symbols_decoder` and `heads/glyphs`; L decoder layers, the two of
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 
 from ..config import decoder_alphabet
 from ..heads.glyphs import GlyphHead
-from ..hub import FORMULA_FILES, GLYPH_FILE, LINE_FILES, WEIGHTS_FILE, safetensors_header
+from ..hub import FORMULA_FILES, GLYPH_FILE, LINE_FILES, header_digest
 from ..modeling import VaryForConditionalGeneration
 from ..vocab.export_onnx import write_onnx
 from .strip_decoder import StripConnector, StripScorer, posterior_classes
@@ -128,7 +127,7 @@ def export_lines(model: VaryForConditionalGeneration, folder: Path) -> list[Path
     about = {
         "characters": decoder_alphabet(model.config.reading), "window": json.dumps(model.window),
         "stride": json.dumps(model.reading_vocabulary.stride), "posteriors": str(posterior_classes(model)),
-        "stored": hashlib.sha256(safetensors_header(folder / WEIGHTS_FILE)[0]).hexdigest(),
+        "stored": header_digest(folder),
     }  # fmt: skip
     paths = [folder / name for name in LINE_FILES]
     cells = {"cells": torch.zeros(2, 2 * rows, 8 * columns, width)}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -151,31 +150,6 @@ class StripScorer(nn.Module):
         ).last_hidden_state
         logits_PV: Tensor = self.lm_head(hidden_STE.flatten(0, 1)[picked])
         return logits_PV
-
-
-class TorchLines:
-    """The decoder of a model in PyTorch. See `strips.LineScorer`."""
-
-    def __init__(self, model: VaryForConditionalGeneration):
-        self.characters: Characters = StripDecoder(model)
-        self.window: tuple[int, int] = model.window
-        self.stride, self.posteriors = model.reading_vocabulary.stride, posterior_classes(model)
-        self.device, self._connector, self._scorer = model.device, StripConnector(model), StripScorer(model)
-
-    def connect(self, cells_ShwD: np.ndarray) -> np.ndarray:
-        """See `LineScorer.connect`."""
-        return self._run(self._connector, cells_ShwD)
-
-    def logits(self, *inputs: np.ndarray) -> np.ndarray:
-        """See `LineScorer.logits`."""
-        return self._run(self._scorer, *inputs)
-
-    @torch.inference_mode()
-    def _run(self, module: nn.Module, *inputs: np.ndarray) -> np.ndarray:
-        half = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            found: Tensor = module(*(torch.from_numpy(one).to(self.device) for one in inputs))
-        return found.float().cpu().numpy()
 
 
 def posterior_classes(model: VaryForConditionalGeneration) -> int:

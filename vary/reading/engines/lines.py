@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from ...io.errors import InputError
 from ...models.generate.strips import Characters
-from ...models.hub import LINE_FILES, WEIGHTS_FILE, safetensors_header
+from ...models.hub import LINE_FILES, WEIGHTS_FILE, header_digest
 from .onnx import open_session
 
 
@@ -24,7 +23,7 @@ class OnnxLines:
     def __init__(self, folder: Path, threads: int):
         self._connect, self._score = (open_session(folder / name, threads) for name in LINE_FILES)
         about = self._connect.get_modelmeta().custom_metadata_map
-        if about["stored"] != hashlib.sha256(safetensors_header(folder / WEIGHTS_FILE)[0]).hexdigest():
+        if about["stored"] != header_digest(folder):
             raise InputError(
                 f"{folder / LINE_FILES[0]}: written for another {WEIGHTS_FILE}"
                 f" (`python -m vary.train.export {folder}` writes it anew)"

@@ -1,9 +1,9 @@
-"""Run a reader's network with PyTorch: on a GPU, on a CPU, or for a model that has no exported `trunk.onnx`."""
+"""Run a reader's network and its decoder with PyTorch: on a GPU, on a CPU, or for a model without their ONNX files."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,10 @@ from ...models.heads.reading import Context, vocabulary_index
 from ...models.hub import read_config
 from ...models.vocab import Vocabulary, build_vocabulary
 from .weights import load_tensors
+
+if TYPE_CHECKING:
+    from ...models.generate.strips import Characters
+    from ...models.modeling import VaryForConditionalGeneration
 
 
 class TorchEngine:
@@ -38,6 +42,33 @@ class TorchEngine:
                 read_BDRK = self.context(tokens_BND.transpose(1, 2).unflatten(2, grid))
                 tokens_BND = torch.cat([tokens_BND, read_BDRK.flatten(2).transpose(1, 2)], -1)
         return tokens_BND[0].float().cpu().numpy().reshape(*grid, -1)
+
+
+class TorchLines:
+    """The decoder of a model that rescores lines. See `strips.LineScorer`."""
+
+    def __init__(self, model: VaryForConditionalGeneration):
+        from ...models.generate.strip_decoder import StripConnector, StripDecoder, StripScorer, posterior_classes
+
+        self.characters: Characters = StripDecoder(model)
+        self.window: tuple[int, int] = model.window
+        self.stride, self.posteriors = model.reading_vocabulary.stride, posterior_classes(model)
+        self.device, self._connector, self._scorer = model.device, StripConnector(model), StripScorer(model)
+        self.dtype = number_format(self.device)
+
+    def connect(self, cells_ShwD: np.ndarray) -> np.ndarray:
+        """See `LineScorer.connect`."""
+        return self._run(self._connector, cells_ShwD)
+
+    def logits(self, *inputs: np.ndarray) -> np.ndarray:
+        """See `LineScorer.logits`."""
+        return self._run(self._scorer, *inputs)
+
+    @torch.inference_mode()
+    def _run(self, module: torch.nn.Module, *inputs: np.ndarray) -> np.ndarray:
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            found: torch.Tensor = module(*(torch.from_numpy(one).to(self.device) for one in inputs))
+        return found.float().cpu().numpy()
 
 
 def number_format(device: torch.device) -> torch.dtype:

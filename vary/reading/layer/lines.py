@@ -8,7 +8,7 @@ Frame: pixels of the page image, turned so that the lines run from left to right
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
@@ -192,7 +192,7 @@ class _Glyphs:
         return self.select(keep)
 
     def select(self, keep: np.ndarray) -> _Glyphs:
-        return _Glyphs(*(getattr(self, name)[keep] for name in (*self.__annotations__,)))
+        return _Glyphs(*(getattr(self, one.name)[keep] for one in fields(self)))
 
 
 def _runs(glyphs: _Glyphs) -> list[np.ndarray]:

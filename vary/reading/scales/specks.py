@@ -42,7 +42,7 @@ def drop_noise(lines: Sequence[TextLine], pixels_HW: np.ndarray, is_noisy: bool)
     if is_noisy:
         lines = [line for line in lines if not _are_specks(line.text)]
     certain = [line for line in lines if len(line.text) > SHORT and float(line.confidence.mean()) >= CERTAIN]
-    if not certain:
+    if not certain or all(len(line.text) > SHORT for line in lines):
         return list(lines)
     usual = float(np.median([_contrast(line, pixels_HW) for line in certain[:SAMPLE]]))
     return [line for line in lines if len(line.text) > SHORT or _contrast(line, pixels_HW) >= FAINT * usual]
