@@ -141,7 +141,12 @@ def export_lines(model: VaryForConditionalGeneration, folder: Path) -> list[Path
         "places": torch.arange(longest).repeat(count, 1), "picked": torch.arange(17),
     }  # fmt: skip
     free_line = _free_sizes(line, {count, longest, len(line["picked"])})
+    usual = model.language_model.config._attn_implementation
+    model.language_model.set_attn_implementation(
+        "eager"
+    )  # the others guard against rows without any token, in each layer
     write_onnx(paths[1], StripScorer(model), line, ["logits"], free_line, LARGE, about, stored=True)
+    model.language_model.set_attn_implementation(usual)
     return paths
 
 

@@ -145,6 +145,8 @@ class StripScorer(nn.Module):
     ) -> Tensor:
         """See `LineScorer.logits`."""
         rows_STE = torch.where(is_image[..., None], images, self.embed(ids).to(images.dtype))
+        if self.language_model.config._attn_implementation == "eager":  # adds its mask; others take truth values
+            seen = torch.zeros_like(seen, dtype=rows_STE.dtype).masked_fill(~seen, torch.finfo(rows_STE.dtype).min)
         hidden_STE = self.language_model(
             inputs_embeds=rows_STE, attention_mask=seen, position_ids=places, use_cache=False
         ).last_hidden_state
