@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vary.document.alphabets import EUROPEAN, FOLDED, LATIN, SHAPES, class_index, restore_scripts
+from vary.document.alphabets import EUROPEAN, FOLDED, LATIN, SHAPES, class_index, restore_scripts, unused_shapes
 
 SENTENCES = [
     "Zażółć gęślą jaźń. ŁÓDŹ, Ćma",
@@ -42,6 +42,22 @@ def test_words_of_several_scripts_in_one_line() -> None:
     text = "Файл config.py и класс Export"
     assert restore_scripts("".join(FOLDED.get(ch, ch) for ch in text)) == text
     assert restore_scripts("a cap on Poe") == "a cap on Poe"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "text"),
+    [
+        ("Съешь ещё этих мягких французских булок", "Программы OS и EPS имеют ядро, а pic не имеет"),
+        ("Жебракують філософи при ґанку церкви, ще й їхні", "Програми і її ядро, а OS не має"),
+        ("Љубазни фењерџија чађавог лица хоће", "Ја сам ја, а OS не каже"),
+    ],
+)
+def test_words_of_letters_that_a_language_lacks_are_latin(sentence, text) -> None:
+    """OS is not spelt with ѕ, which only Macedonian has. A short text does not show which letters it lacks."""
+    shapes = "".join(FOLDED.get(ch, ch) for ch in 10 * f"{sentence}. ")
+    folded = "".join(FOLDED.get(ch, ch) for ch in text)
+    assert restore_scripts(folded, unused_shapes(shapes)) == text
+    assert not unused_shapes(shapes[:100])
 
 
 def test_an_alphabet_without_a_script_reads_none_of_its_letters() -> None:

@@ -61,6 +61,10 @@ def test_shares_are_read_without_further_digits(tmp_path, face, size) -> None:
         ("ll1", [6, 9, 12], "ll1"),
         ("5$55", [6, 12, 18, 21], "5$55"),
         ("lłąa", [6, 9, 12, 15], "lłąa"),
+        ("ядрюom", [6, 12, 18, 23, 25, 31], "ядрom"),
+        ("шщиit", [6, 8, 14, 17, 20], "щиit"),
+        ("дoЛлжнa", [6, 12, 18, 19, 25, 31, 37], "дoлжнa"),
+        ("юoи", [6, 14, 21], "юoи"),
     ],
 )
 def test_a_glyph_is_not_read_twice(text, at, expected) -> None:

@@ -44,6 +44,8 @@ SHAPES = {
     "Cyrillic": dict(zip("aeopcyxsiïjëABEKMHOPCTXSIÏJË", "аеорсухѕіїјёАВЕКМНОРСТХЅІЇЈЁ", strict=True)),
     "Greek": dict(zip("oóABEZHIKMNOPTYXµГПФ", "οόΑΒΕΖΗΙΚΜΝΟΡΤΥΧμΓΠΦ", strict=True)),
 }
+_OF_SOME = {"sS": "ѓќЃЌ", "jJ": "jJ", "iïIÏ": "iïIÏ"}  # shapes that only some languages in Cyrillic have; what shows it
+_ENOUGH, _STRAY = 300, 0.004  # letters of a text that show which of these it uses, and the share of those misread
 FOLDED = {letter: shape for letters in SHAPES.values() for shape, letter in letters.items()}
 _SHARED = frozenset(FOLDED.values())
 _BLOCKS = (
@@ -79,11 +81,18 @@ def are_of_two_scripts(a: str, b: str) -> bool:
     return len(scripts) == 2
 
 
-def restore_scripts(text: str) -> str:
+def are_wide(a: str, b: str) -> bool:
+    """Return whether two shapes are letters of Cyrillic words, none of them narrow, and one is of no other script."""
+    shapes = SHAPES["Cyrillic"].keys() - set("iïIÏ") | set(_CYRILLIC)
+    return {a, b} <= shapes and not {a, b}.isdisjoint(_CYRILLIC)
+
+
+def restore_scripts(text: str, unused: frozenset[str] = frozenset()) -> str:
     """Return a text in which letters whose shape several scripts have belong to the script of their word.
 
     A word has the script of most of its letters that only one script has. A word without such letters has the script of
-    what it is joined to without a space, as the name of a file, and else that of most words of the text.
+    what it is joined to without a space, as the name of a file, and else that of most words of the text. A word with
+    one of the shapes `unused` stays Latin, unless it has letters that only another script has.
     """
     if not _OTHER.search(text):
         return text
@@ -94,9 +103,22 @@ def restore_scripts(text: str) -> str:
     out = list(text)
     for (first, last), around in words:
         for match in _LETTERS.finditer(text, first, last):
-            shapes = SHAPES.get(_script(match.group()) or around or usual, {})
+            own = _script(match.group())
+            shapes = {} if not own and unused.intersection(match.group()) else SHAPES.get(own or around or usual, {})
             out[slice(*match.span())] = [shapes.get(ch, ch) for ch in match.group()]
     return "".join(out)
+
+
+def unused_shapes(text: str) -> frozenset[str]:
+    """Return the shapes of Cyrillic letters that a text in Cyrillic does not use, as Russian has no і, ї, ј and ѕ.
+
+    Its words with letters that only Cyrillic has show it. A text with few of them shows nothing.
+    """
+    words = Counter("".join(word for word in _LETTERS.findall(text) if _script(word) == "Cyrillic"))
+    if words.total() < _ENOUGH:
+        return frozenset()
+    least = _STRAY * words.total()
+    return frozenset("".join(shapes for shapes, shown in _OF_SOME.items() if sum(words[ch] for ch in shown) < least))
 
 
 def _script(word: str) -> str | None:

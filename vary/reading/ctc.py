@@ -16,6 +16,7 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
+from ..document.alphabets import are_wide
 from ..document.lines import FrameGrid, TextLine
 from .field import Field
 from .spelling.alternatives import SHORT, find_alternatives, spellings
@@ -31,6 +32,7 @@ MIN_MASS = 0.35  # least probability of not being blank for a spike
 LOG_DOUBLED = 1.0  # nats by which both must be more likely than one
 LOG_MARKED = 6.0  # the same for a letter and the same with another mark, which hardly ever stand so near to each other
 CLOSE_EM = 0.31  # between two peaks of one shape, such as $ and 5; nearer ones are of one glyph
+KEPT = ("5Ss$", "шщ", "юо")  # of characters read in one glyph, the last one is right
 PERCENT_EM = 0.35, 0.4  # from a peak to that of %, before and after it: nearer ink is a part of the %
 MIN_LETTERS = 8  # of a line on a grid, for its type to be of fixed width; digits always are
 ASCENT_EM, DESCENT_EM, X_HEIGHT_EM = 0.74, 0.22, 0.45  # box of a character about its baseline, in em
@@ -287,7 +289,9 @@ def merge_close(
 ) -> tuple[str, np.ndarray, np.ndarray]:
     """Drop the less likely of two neighbours of one shape, too near for two glyphs, such as the 5 of `$5222.00`.
 
-    A dollar sign stays: its stroke is not seen in a 5. Letters with and without a mark may be narrow, and both stay.
+    So are two Cyrillic letters, such as ю and о where an о was read twice: all but і and ї are wide. Of those in KEPT
+    the last one stays, such as a dollar sign, whose stroke is not seen in a 5. Letters with and without a mark may be
+    narrow, and both stay.
 
     Args:
         text: of the best path, as `best_path`.
@@ -299,8 +303,10 @@ def merge_close(
     for k in range(1, len(text)):
         pair = text[k - 1 : k + 1]
         close = pair[0] != pair[1] and at[k] - at[k - 1] < CLOSE_EM * em_frames
-        if close and one_shape(*pair) and not differ_by_mark(*pair):
-            gone.add(k - 1 if pair[1] == "$" or (pair[0] != "$" and confidence[k] > confidence[k - 1]) else k)
+        if close and (are_wide(*pair) or (one_shape(*pair) and not differ_by_mark(*pair))):
+            known = next((group for group in KEPT if set(pair) <= set(group)), None)
+            second = known.index(pair[1]) > known.index(pair[0]) if known else confidence[k] > confidence[k - 1]
+            gone.add(k - 1 if second else k)
     kept = [k for k in range(len(text)) if k not in gone]
     return "".join(text[k] for k in kept), at[kept], confidence[kept]
 

@@ -6,6 +6,7 @@ that of capitals. Only letters whose other case is likely, too, are measured.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -14,11 +15,14 @@ import numpy as np
 from ...document.layout.bitmap import find_components
 from ...document.lines import TextLine
 from ...io.box import union
-from .lookalikes import RIVALS
+from .lookalikes import ONE_SHAPE, RIVALS
 
 IntBox = tuple[int, int, int, int]
-ALIKE = frozenset("cosuvwxzCOSUVWXZ")
-SMALL, TALL = frozenset("aemnr"), frozenset("ABDEFGHIJKLMNRTbdhkl0123456789")  # characters that show the two heights
+_PAIRS = {small: capital for small, capital in ONE_SHAPE.items() if small not in "дйцщ"}  # their feet or marks count
+OTHER_CASE = _PAIRS | {capital: small for small, capital in _PAIRS.items()}
+LATIN = frozenset("cosuvwxzCOSUVWXZ")  # letters of OTHER_CASE that are in Latin words
+CYRILLIC = re.compile(r"[Ѐ-ӿ]")
+SMALL, TALL = frozenset("aemnr"), frozenset("ABDEFGHIJKLMNRTbdhkl0123456789б")  # characters that show the two heights
 RIVAL = 0.01  # least probability of the other case, as a share of the letter's own
 STEP = 1.2  # least height of the tall characters, as a multiple of the small ones; small capitals have less
 CLEAR = 0.4  # of the step: a letter within this share of one height has its case
@@ -33,14 +37,17 @@ ALIKE_EM, FAR = 0.15, 4.0  # share by which sizes differ; how much more lines co
 
 
 def odds_of_other_case(rivals_NK: np.ndarray, text: str) -> np.ndarray:
-    """Return (N,), the probability of each letter of ALIKE in its other case; 0 for other characters.
+    """Return (N,), the probability of each letter of OTHER_CASE in its other case; 0 for other characters.
+
+    Only LATIN letters count in a line without Cyrillic ones.
 
     Args:
         rivals_NK: as `TextLine.rivals`.
         text: the N characters.
     """
-    return np.array([row[RIVALS.index(ch.swapcase())] if ch in ALIKE else 0.0 for row, ch in
-                     zip(rivals_NK, text, strict=True)], np.float32)  # fmt: skip
+    alike = OTHER_CASE if CYRILLIC.search(text) else LATIN
+    odds = [rivals_NK[k, RIVALS.index(OTHER_CASE[ch])] if ch in alike else 0.0 for k, ch in enumerate(text)]
+    return np.array(odds, np.float32)
 
 
 def correct_case(lines: Sequence[TextLine], pixels: np.ndarray) -> list[TextLine]:
@@ -80,7 +87,7 @@ def _correct(lines: Sequence[TextLine], place: int, heights_of: Callable[[int], 
     for k in uncertain:
         capital = _is_capital(heights[k], small, tall) if k in heights else None
         if capital is not None and capital != text[k].isupper():
-            text[k] = text[k].swapcase()
+            text[k] = OTHER_CASE[text[k]]
             confidence[k] = min(1.0, confidence[k] + other_case[k])  # the letter, in either case
     return replace(line, text="".join(text), confidence=confidence)
 

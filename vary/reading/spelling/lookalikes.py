@@ -20,8 +20,11 @@ import numpy as np
 from ...document.lines import TextLine
 from ...io.box import union
 
-GROUPS = ("0OoQDCc°", "1lI|i!]", "2Zz", "5Ss$", "6b", "7?", "8B", "9gq", "Uu", "Vv", "Ww", "Xx")  # look alike
-RIVALS = "".join(sorted(set("0123456789cosuvwxzCOSUVWXZłŁ".join(GROUPS))))  # digits and letters of one shape, too
+GROUPS = ("0OoQDCc°", "1lI|i!]", "2Zz", "5Ss$", "6b", "7?", "8B", "9gq", "Uu", "Vv", "Ww", "Xx", "3Зз")  # look alike
+ONE_SHAPE = dict(
+    zip("cosuvwxzгджзийлпцчшщъыьэюявкмнт", "COSUVWXZГДЖЗИЙЛПЦЧШЩЪЫЬЭЮЯBKMHT", strict=True)
+)  # in both cases
+RIVALS = "".join(sorted(set("0123456789łŁ").union(*GROUPS, ONE_SHAPE, ONE_SHAPE.values())))
 FLOOR = 0.005  # least probability of a character that is chosen
 CASE = 0.3  # share of the probability of the same letter in the other case that counts for a letter
 BEAM = 12  # spellings of a word that are kept
@@ -107,6 +110,8 @@ def one_shape(first: str, second: str) -> bool:
     So are a letter and the same one with a mark. Narrow ones such as 1 and l do not count: two of them may stand as
     near to each other as two readings of one.
     """
+    if ONE_SHAPE.get(first) == second or ONE_SHAPE.get(second) == first:
+        return True
     if second in _GROUP_OF.get(first, ""):
         return second not in GROUPS[1]
     return differ_by_mark(first, second)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...document.alphabets import restore_scripts
+from ...document.alphabets import restore_scripts, unused_shapes
 from ...document.lines import TextLine
 from .alternatives import spell_digits
 from .letter_case import correct_case
@@ -24,4 +24,5 @@ def spell_lines(lines: Sequence[TextLine], pixels: np.ndarray) -> list[TextLine]
         pixels: (H, W) uint8, the image.
     """
     spelt = correct_case(spell_digits(spell_by_neighbours(spell_as_elsewhere(spell_stroked_l(lines)))), pixels)
-    return [replace(line, text=restore_scripts(line.text)) for line in spelt]
+    unused = unused_shapes("\n".join(line.text for line in spelt))
+    return [replace(line, text=restore_scripts(line.text, unused)) for line in spelt]
