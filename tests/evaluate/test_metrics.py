@@ -9,9 +9,6 @@ import jiwer
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nltk.metrics import f_measure, precision, recall
-from nltk.translate.bleu_score import sentence_bleu
-from nltk.translate.meteor_score import single_meteor_score
 
 from vary.evaluate.metrics.text import Match, calibration, cer, edit_distance, right_characters, wer
 from vary.evaluate.metrics.vqa import anls, relaxed_match
@@ -56,6 +53,10 @@ def test_rates_agree_with_jiwer(a: str, b: str) -> None:
 @some
 @given(WORDS, WORDS)
 def test_word_scores_agree_with_nltk(a: list[str], b: list[str]) -> None:
+    from nltk.metrics import f_measure, precision, recall
+    from nltk.translate.bleu_score import sentence_bleu
+    from nltk.translate.meteor_score import single_meteor_score
+
     match = overlap(a, b)
     if a and b:
         sets = set(b), set(a)
@@ -82,6 +83,8 @@ def test_meteor_gives_the_example_of_nltk() -> None:
 
 
 def test_bleu_agrees_with_nltk_on_long_pages() -> None:
+    from nltk.translate.bleu_score import sentence_bleu
+
     rng = random.Random(3)
     truth = rng.choices(["of", "the", "page", "vision", "words", "图"], k=400)
     for wrong in (0, 3, 40):
@@ -93,6 +96,8 @@ def test_bleu_agrees_with_nltk_on_long_pages() -> None:
 
 
 def test_the_published_orientation_swaps_precision_and_recall() -> None:
+    from nltk.translate.bleu_score import sentence_bleu
+
     found, truth = "a b c d e f", "a b c d"
     ours, published = page_scores(found, truth), page_scores(found, truth, published=True)
     assert (ours["precision"], ours["recall"]) == (4 / 6, 1)

@@ -95,6 +95,7 @@ def test_quantised_weights_answer_nearly_the_same(made, dtype, bits, bound, tmp_
     assert (whole - few).abs().max() < bound * whole.abs().max()
 
 
+@pytest.mark.slow  # 4 s to import the compiler
 @pytest.mark.parametrize("made", ["vary-toy"], indirect=True)
 def test_it_compiles_without_a_break(made) -> None:
     model, processor = made

@@ -83,7 +83,7 @@ def test_scores_equal_those_of_blip() -> None:
     assert (ours.match(tokens.roll(1, 0), ids, mask) - found).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("kind", ["blip", "blip-2"])
+@pytest.mark.parametrize("kind", ["blip", pytest.param("blip-2", marks=pytest.mark.slow)])  # slow: 5 s
 def test_what_belongs_together_is_learnt(kind) -> None:
     torch.manual_seed(0)
     model, tokens = matching().train() if kind == "blip-2" else BlipMatching(TEXT, 24, 20), torch.randn(4, 6, 24)

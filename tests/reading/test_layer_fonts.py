@@ -44,6 +44,7 @@ def verdicts(found: list[Sighting]) -> dict[str, tuple[str, str]]:
     return {one.character: (v.kind, v.shown) for one, v in zip(found, judge_glyphs(found, ALPHABET), strict=True)}
 
 
+@pytest.mark.slow  # 4 s of reading at 4 points; the next test heals by other pages, too
 def test_type_too_small_to_read_is_healed_by_other_pages(tmp_path, reader) -> None:
     path = with_map(pdf_of(tmp_path / "a.pdf", [prose(), prose(3)], SIZE), SHIFT)
     pages = read_document(path, reader).pages

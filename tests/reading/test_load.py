@@ -77,6 +77,7 @@ def usual(pages, tmp_path_factory) -> bytes:
     return markdown
 
 
+@pytest.mark.slow  # 6 s: two whole pages again; test_batch.py reads real pages with one worker and several
 def test_a_slow_worker_gives_the_same_bytes(pages, usual, tmp_path) -> None:
     slow, entries = read(pages, tmp_path, LIMIT_S / 50)
     assert [(entry["status"], entry["attempts"]) for entry in entries] == [("ok", 1)] * 2

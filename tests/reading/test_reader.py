@@ -125,11 +125,12 @@ def test_the_decoder_settles_doubts(page_source, tiny_model, monkeypatch) -> Non
         assert len(after.character_confidence) == len(after.text)
 
 
+@pytest.mark.slow  # 8 and 30 s of one core; docs/results.md has the decoder's table
 @pytest.mark.parametrize(
     ("size", "numbers"),
     [
         ((256, 512), (0, 2, 3)),
-        pytest.param((512, 1024), (6, 13), marks=pytest.mark.slow, id="large"),  # slow: half a minute of one core
+        pytest.param((512, 1024), (6, 13), id="large"),
     ],
 )
 def test_the_shipped_decoder_mends_more_than_it_breaks(page_source, size, numbers) -> None:

@@ -220,7 +220,9 @@ def test_a_probe_without_an_eye_or_with_a_folder_without_one_is_refused(tmp_path
         bench.with_eyes([str(tmp_path / "text")], tmp_path / "out")
 
 
-@pytest.mark.parametrize("row", ["kosmos-2", "instructblip", "llamagen"])
+@pytest.mark.parametrize(
+    "row", ["kosmos-2", *(pytest.param(row, marks=pytest.mark.slow) for row in ("instructblip", "llamagen"))]
+)
 def test_rows_that_need_other_masks_the_words_of_the_prompt_or_codes_train(tmp_path, row) -> None:
     stage = {"steps": 1, "batch": 2}
     run_bench(

@@ -34,10 +34,10 @@ def test_plan_says_what_a_stage_will_do(model_folder) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["vary-tiny", "vary-base-qlora"]
+    ["vary-tiny"]
     + [
         pytest.param(name, marks=pytest.mark.slow)
-        for name in ("vary-tiny-plus", "vary-toy", "vary-toy-lora", "vary-base")
+        for name in ("vary-tiny-plus", "vary-toy", "vary-toy-lora", "vary-base", "vary-base-qlora")
     ],
 )
 def test_recipes_of_the_paper_can_be_described_without_weights(name, monkeypatch, tmp_path) -> None:

@@ -130,6 +130,7 @@ def test_half_of_a_batch_is_found(source: FoundFormulas, monkeypatch: pytest.Mon
         assert tensor.equal(getattr(ahead, name)), name
 
 
+@pytest.mark.slow  # 12 s: four steps that draw, find and write; test_formula_task.py resumes without found glyphs
 def test_a_stage_with_found_glyphs_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(formula_task, "real_formulas", lambda part, packages: LATEX)
     monkeypatch.setattr(formula_task, "MEASURED", 2)
