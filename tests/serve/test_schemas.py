@@ -119,6 +119,14 @@ def test_fields_of_openai_that_would_change_the_answer_are_refused_by_name(clien
     assert response.json()["error"]["param"] == field
 
 
+def test_an_unknown_field_is_named_with_those_that_are_allowed(client) -> None:
+    """`to` is an option of `vary read`; the server's field is `format`."""
+    response = client.post("/v1/parse", files={"file": ("a.png", png())}, data={"to": "md"})
+    assert refusal(response, 400) == "to: unknown field; allowed: file, model, pages, password, format, join"
+    response = client.post("/v1/chat/completions", json=asking(pages="1"))
+    assert refusal(response, 400).startswith("pages: unknown field; allowed: model, messages, stream, ")
+
+
 def test_a_body_that_is_no_json_says_where(reader) -> None:
     with client_of(reader) as client:
         answer = client.post(

@@ -308,13 +308,16 @@ async def _on_refusal(_: Request, error: Any) -> Response:
     return error_response(error)
 
 
-async def _on_invalid(_: Request, error: Any) -> Response:
+async def _on_invalid(request: Request, error: Any) -> Response:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         reason = f"body: not JSON, at character {first['loc'][-1]}: {first.get('ctx', {}).get('error', first['msg'])}"
         return error_response(APIError(400, reason, "invalid", None))
-    where = ".".join(str(part) for part in first["loc"][1:])[:200]
-    return error_response(APIError(400, f"{where or 'body'}: {first['msg']}", "invalid", where or None))
+    where, reason = ".".join(str(part) for part in first["loc"][1:])[:200], first["msg"]
+    if first["type"] == "extra_forbidden":
+        fields = (ParseForm if request.url.path == "/v1/parse" else ChatRequest).model_fields
+        reason = "unknown field" + (f"; allowed: {', '.join(fields)}" if len(first["loc"]) == 2 else "")
+    return error_response(APIError(400, f"{where or 'body'}: {reason}", "invalid", where or None))
 
 
 def load_models(
