@@ -253,3 +253,28 @@ def test_a_model_to_measure_may_need_torch(monkeypatch, capsys) -> None:
     monkeypatch.setitem(VERBS, "eval", evaluate)
     assert main(["eval"]) == 1
     assert "pip install 'vary[torch]'" in capsys.readouterr().err
+
+
+def test_an_option_that_is_given_twice_is_joined_or_refused(monkeypatch, capsys) -> None:
+    """No value is replaced in silence."""
+
+    def verb(
+        to: Annotated[str | None, Option(metavar="A,B")] = "c",
+        model: Annotated[str | None, Option(metavar="MODEL")] = None,
+        size: Annotated[int, Option(metavar="N")] = 3,
+        kept: Annotated[list[str] | None, Option(metavar="X")] = None,
+    ) -> int:
+        """Show what was given."""
+        print(to, model, size, kept)
+        return 0
+
+    monkeypatch.setitem(VERBS, "show", verb)
+    for given, seen in (
+        ("", "c None 3 None"),
+        ("--to a --to b,d --size 7 --kept x --kept y", "a,b,d None 7 ['x', 'y']"),
+    ):
+        assert main(["show", *given.split()]) == 0
+        assert capsys.readouterr().out.strip() == seen
+    for given in ("--model a --model b", "--size 1 --size 2"):
+        assert main(["show", *given.split()]) == 1
+        assert f"{given.split()[0]}: given 2 times; it may be given once" in capsys.readouterr().err

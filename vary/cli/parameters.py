@@ -105,12 +105,22 @@ def _param(parameter: inspect.Parameter, annotation: Any) -> click.Parameter:
         kind = click.IntRange(int(about.min)) if kind is click.INT else click.FloatRange(about.min)
     flags = about.flags or ("--" + parameter.name.replace("_", "-"),)
     flag = kind is click.BOOL
-    extra: dict[str, Any] = {"is_flag": True} if flag else {"type": kind, "nargs": count, "multiple": many}
+    extra: dict[str, Any] = {"is_flag": True}
+    if not flag:
+        extra = {"type": kind, "nargs": count, "multiple": True, "callback": None if many else _one_value}
+        default = default if many or default is None else (default,)
     shown_default: Any = about.show_default or (default not in (None, False, "") and not (flag and "/" not in flags[0]))
     return click.Option(
         [parameter.name, *flags], required=required, default=default, metavar=about.metavar, help=about.help,
         show_default=shown_default, envvar=about.envvar, shell_complete=_completes(about.choices), **extra,
     )  # fmt: skip
+
+
+def _one_value(_: click.Context, option: click.Parameter, given: tuple[Any, ...]) -> Any:
+    """Return the value of an option that has one. Of a list such as A,B each option may give a part."""
+    if len(given) > 1 and "," not in (option.metavar or ""):
+        raise click.UsageError(f"{option.opts[-1]}: given {len(given)} times; it may be given once")
+    return ",".join(given) if len(given) > 1 else given[0] if given else None
 
 
 def _type_of(annotation: Any) -> tuple[click.ParamType[Any], bool, int]:
