@@ -132,23 +132,28 @@ def find_components(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
     ends = edges(np.pad(mask, ((0, 0), (0, 1))).ravel())
     starts, ends = ends[::2], ends[1::2]
     first, last = np.searchsorted(ends, starts + width, "left"), np.searchsorted(starts, ends + width, "right")
-    owner = list(range(len(starts)))  # of each run, an earlier one that it is connected with
+    touched = np.maximum(last - first, 0)  # runs of the next row
+    upper = np.repeat(np.arange(len(starts)), touched)
+    lower = np.arange(len(upper)) - np.repeat(np.cumsum(touched) - touched - first, touched)
+    owner = _connect(len(starts), upper, lower)
+    left, right, bottom = starts % width, ends % width, starts // width + 1
+    top, found = bottom - 1, owner == np.arange(len(starts))  # the first run of an area is its uppermost one
+    for side, smallest in ((left, True), (right, False), (bottom, False)):
+        (np.minimum if smallest else np.maximum).at(side, owner, side.copy())
+    return list(zip(*(side[found].tolist() for side in (left, top, right, bottom)), strict=True))
 
-    def root(k: int) -> int:
-        while owner[k] != k:
-            owner[k] = k = owner[owner[k]]
-        return k
 
-    for k, (one, end) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
-        for below in range(one, end):
-            a, b = root(k), root(below)
-            owner[max(a, b)] = min(a, b)
-    areas: dict[int, tuple[int, int, int, int]] = {}
-    sides = zip((starts % width).tolist(), (starts // width).tolist(), (ends % width).tolist(), strict=True)
-    for k, (x0, y, x1) in enumerate(sides):
-        left, top, right, _ = areas.get(own := root(k), (x0, y, x1, y))
-        areas[own] = min(left, x0), top, max(right, x1), y + 1
-    return list(areas.values())
+def _connect(count: int, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return (count,), the first member of the group of each of `count` things, given the pairs that touch."""
+    owner = np.arange(count)
+    while len(one):
+        a, b = owner[one], owner[other]
+        np.minimum.at(owner, np.maximum(a, b), np.minimum(a, b))
+        while not np.array_equal(further := owner[owner], owner):
+            owner = further
+        apart = owner[one] != owner[other]
+        one, other = one[apart], other[apart]
+    return owner
 
 
 def edges(marked: np.ndarray) -> np.ndarray:
