@@ -19,9 +19,36 @@ def content_of(path):
         return pdf.content(1, DPI)
 
 
+def boxes_of(objects):
+    """All boxes of a page's objects."""
+    marked = [box for box, *_ in (*objects.fills, *objects.images, *objects.shadings, *objects.links)]
+    return [*objects.rules, *objects.curves, *marked]
+
+
 def place(text, word: str) -> slice:
     at = text.text.index(word)
     return slice(at, at + len(word))
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_resized_content_is_that_of_the_other_resolution(tmp_path, rotation) -> None:
+    drawing = " 20 20 100 40 re S 1 0 0 rg 150 30 60 60 re f 10 10 m 200 11 l S"
+    path = pdf_of(tmp_path / "a.pdf", [show("Plain words", 50, 200) + show("white", 20, 100, 9, "F1", "1 g") + drawing])
+    with pikepdf.open(path, allow_overwriting_input=True) as pdf:
+        pdf.pages[0].rotate(rotation, relative=False)
+        link = dict(Type=pikepdf.Name.Annot, Subtype=pikepdf.Name.Link, Rect=[50, 195, 90, 215])
+        action = pikepdf.Dictionary(S=pikepdf.Name.URI, URI="https://example.org")
+        pdf.pages[0].Annots = pdf.make_indirect([pikepdf.Dictionary(**link, A=action)])
+        pdf.save(path)
+    with PdfFile(path) as pdf:
+        known, size = pdf.content(1, DPI), pdf.render(1, DPI)[0].size
+        found = pdf.content(1, 97.3).resized(*size)
+    for name in ("boxes", "advances", "origins", "ems"):
+        assert getattr(found.text, name) == pytest.approx(getattr(known.text, name), abs=0.1), name
+    assert found.text.hidden.tolist() == known.text.hidden.tolist()
+    for one, other in zip(boxes_of(known.objects), boxes_of(found.objects), strict=True):
+        assert other == pytest.approx(one, abs=0.1)
+    assert len(boxes_of(known.objects)) >= 4
 
 
 def test_characters_have_boxes_sizes_fonts_and_colours(tmp_path) -> None:

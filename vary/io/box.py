@@ -23,9 +23,10 @@ def area(box: Box) -> float:
     return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
 
 
-def scale_box(box: Box, by: float) -> Box:
-    """Return a box with its coordinates multiplied by a factor."""
-    return box[0] * by, box[1] * by, box[2] * by, box[3] * by
+def scale_box(box: Box, across: float, down: float | None = None) -> Box:
+    """Return a box with its coordinates multiplied by a factor, or those down the page by another one."""
+    down = across if down is None else down
+    return box[0] * across, box[1] * down, box[2] * across, box[3] * down
 
 
 def shared_area(a: Box, b: Box) -> float:

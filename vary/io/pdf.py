@@ -196,7 +196,7 @@ def _answer(pages: FormPages, request: dict[str, Any]) -> tuple[dict[str, Any], 
         objects = replace(content.objects, fields=fields, links=content.objects.links if links is None else links)
         text = content.text
         known = {"characters": len(text.text), "fonts": text.font_names, "font_ids": text.font_ids}
-        return known | {"objects": objects.to_dict()}, text.pack()
+        return known | {"objects": asdict(objects)}, text.pack()
     return _render(page, request["dpi"], request["colour"], request["pixels"])
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .box import Box, filled_boxes
+from .box import Box, filled_boxes, scale_box
 from .pdf_tags import Tag, read_tags
 from .pdf_text import GENERATED, Frame, Matrix, TextLayer, font_identity, read_text_objects
 
@@ -75,20 +76,23 @@ class PageObjects:
     scale: float = 1.0
     partial: bool = False
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready form."""
-        return asdict(self)
+    def resized(self, across: float, down: float) -> PageObjects:
+        """Return the objects with all lengths multiplied, those across the page and those down."""
+        moved = partial(scale_box, across=across, down=down)
+        return PageObjects(
+            self.width * across, self.height * down, [*map(moved, self.rules)],
+            [(moved(box), colour, z) for box, colour, z in self.fills], [(moved(box), z) for box, z in self.images],
+            [(moved(box), z) for box, z in self.shadings], [*map(moved, self.curves)],
+            [(moved(box), to) for box, to in self.links], [(kind, alt, moved(box)) for kind, alt, box in self.tags],
+            [one._replace(box=moved(one.box)) for one in self.fields], self.scale * across, self.partial,
+        )  # fmt: skip
 
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> PageObjects:
-        """Return the objects that `to_dict` gave."""
-        known = dict(found)
-        known["rules"] = [tuple(box) for box in found["rules"]]
-        known["curves"] = [tuple(box) for box in found["curves"]]
-        known["fills"] = [(tuple(box), colour, z) for box, colour, z in found["fills"]]
-        known["images"] = [(tuple(box), z) for box, z in found["images"]]
-        known["shadings"] = [(tuple(box), z) for box, z in found["shadings"]]
-        known["links"] = [(tuple(box), target) for box, target in found["links"]]
+        """Return the objects that `dataclasses.asdict` gave."""
+        known = found | {name: [tuple(box) for box in found[name]] for name in ("rules", "curves")}
+        for name in ("fills", "images", "shadings", "links"):
+            known[name] = [(tuple(box), *more) for box, *more in found[name]]
         known["fields"] = [FormField(kind, tuple(box), checked) for kind, box, checked in found["fields"]]
         known["tags"] = [(kind, alt, tuple(box)) for kind, alt, box in found["tags"]]
         return cls(**known)
@@ -100,6 +104,11 @@ class PageContent:
 
     text: TextLayer
     objects: PageObjects
+
+    def resized(self, width: int, height: int) -> PageContent:
+        """Return the content in pixels of an image of the page with another size."""
+        across, down = width / self.objects.width, height / self.objects.height
+        return PageContent(self.text.resized(across, down), self.objects.resized(across, down))
 
 
 def read_content(pdf: Any, page: Any, scale: float) -> PageContent:

@@ -91,6 +91,12 @@ class TextLayer:
         text = "".join(ch for ch, kept in zip(self.text, keep.tolist(), strict=True) if kept)
         return replace(self, text=text, **{name: getattr(self, name)[keep] for name, _, _ in ARRAYS})
 
+    def resized(self, across: float, down: float) -> TextLayer:
+        """Return the layer with all lengths multiplied, those across the page and those down."""
+        sides = np.array([across, down, across, down], np.float32)
+        boxes, advances, origins = self.boxes * sides, self.advances * sides, self.origins * sides[:2]
+        return replace(self, boxes=boxes, advances=advances, origins=origins, ems=self.ems * sides[:2].mean())
+
     def pack(self) -> bytes:
         """Return the arrays and the text as bytes, for `unpack` in another process."""
         codes = np.array([ord(ch) for ch in self.text], np.int32)

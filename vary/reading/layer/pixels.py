@@ -139,13 +139,13 @@ def _witnesses(
     width, height = _size(draft)
     most = max(SCALES[1], (USUAL_PIXELS / max(1, width * height)) ** 0.5)  # a page measured in inches, or by UserUnit
     image, dpi = source.image(number, LAYER_DPI * factor * float(np.clip(EM_PX / max(em, 1e-3), SCALES[0], most)))
-    content = source.content(number, dpi) if dpi else None
-    if content is None or dpi is None:
+    if dpi is None:
         return None
+    content, by = draft.resized(*image.size), image.width / draft.objects.width
     parts = []
-    for turn, lines in _groups(content, image.size, glyph):
+    for turn, lines in groups:
         level = straighten(image, turn)
-        shown, hidden = without_ink(level, lines)
+        shown, hidden = without_ink(level, [_enlarge(line, by) for line in lines])
 
         def larger(scale: float, turn: Orientation = turn) -> Image.Image:
             return straighten(source.image(number, dpi * scale)[0], turn)
