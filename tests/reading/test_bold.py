@@ -64,9 +64,10 @@ def test_a_rule_below_words_does_not_make_them_bold() -> None:
 @pytest.mark.parametrize("typewritten", [True, False])
 def test_typewriter_type_is_not_compared(typewritten) -> None:
     lines, page = drawn([3, 2, 2, 2])
-    lines[0].styles = np.full((40, 1), typewritten)
-    _, names = mark_bold(lines, page, ("mono",))
-    assert ("bold" in names) is not typewritten
+    lines[0].styles = np.tile([False, False, typewritten], (40, 1))
+    marked = mark_bold(lines, page)
+    assert marked[0].styles[:, 0].all() != typewritten
+    assert marked[1].styles is None
 
 
 def test_bold_lines_of_a_blurred_scan_have_more_ink() -> None:

@@ -81,7 +81,8 @@ class TextLine:
         em_px: Font size in pixels.
         slope: Direction of the baseline, pixels down for each pixel to the right.
         writer: As `Line.writer`.
-        styles: (N, S) bool for the S style names of the reading head; None when the head has no styles.
+        styles: (N, S) bool for the names of `elements.STYLES` and then, on some lines, those of SCRIPTS and MATH; None
+            when the head has no styles.
         alternatives: Other spellings of uncertain characters.
         sources: (N,) uint8, index into `elements.SOURCES`; None when all characters come from pixels.
         rivals: (N, K), probability of each of the K characters that are easily taken for others

@@ -17,7 +17,8 @@ from difflib import SequenceMatcher
 import numpy as np
 
 from ..document.alphabets import are_wide
-from ..document.lines import FrameGrid, TextLine
+from ..document.elements import STYLES
+from ..document.lines import MONO, FrameGrid, TextLine
 from .field import Field
 from .spelling.alternatives import SHORT, find_alternatives, spellings
 from .spelling.languages import weigh_letters
@@ -171,9 +172,10 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid) -> TextLine 
     rows = ((height + slope * ((at + 0.5) * frame_px - middle)) / row_px).astype(int).clip(0, field.rows - 1)
     odds_NS = field.style_odds(rows, at)
     if odds_NS is not None:
-        styles = _by_words(text, odds_NS)
+        styles = np.zeros((len(text), len(STYLES)), bool)
+        styles[:, [STYLES.index(name) for name in frame_grid.styles]] = _by_words(text, odds_NS)
         if pitch is not None and "mono" in frame_grid.styles and sum(map(str.isalpha, text)) >= MIN_LETTERS:
-            styles[:, frame_grid.styles.index("mono")] = True
+            styles[:, MONO] = True
     return TextLine(text, boxes, confidence, em_px, slope, styles=styles, alternatives=alternatives, rivals=rivals)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ..document.elements import MATH, Block, Page
+from ..document.elements import MATH, STYLES, Block, Page
 from ..document.evidence import Evidence
 from ..document.findings import FormulaReading, RejectedText
 from ..document.layout.arrange import find_evidence, lay_out
@@ -217,8 +217,8 @@ class Reader:
         formulas: list[FormulaReading] = []
         if complete and self.formula_reader:
             texts, formulas = self.formula_reader.write(texts, lines, image, fitted.scale, evidence)
-        shown, styles = mark_bold(texts, fitted.pixels, self.network.frame_grid.styles + MATH)
-        blocks = lay_out(shown, evidence, fitted.pixels.shape[::-1], styles, fitted.scale)
+        shown = texts if "bold" in self.network.frame_grid.styles else mark_bold(texts, fitted.pixels)
+        blocks = lay_out(shown, evidence, fitted.pixels.shape[::-1], STYLES + MATH, fitted.scale)
         Page(1, "ok", blocks=turned).map_boxes(lambda box: scale_box(box, 1 / fitted.scale))
         insert_turned(blocks, turned)
         page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks, formulas=formulas)
@@ -336,7 +336,7 @@ class Reader:
         size = turned.shape[1], turned.shape[0]
         lines = spell_lines([line for line in lines if has_ink(turned, line)], turned)
         erase(turned, lines)
-        blocks = lay_out(lines, Evidence(), size, self.network.frame_grid.styles)
+        blocks = lay_out(lines, Evidence(), size, STYLES)
         page = Page(1, "ok", *size, blocks=blocks)
         restore_orientation(page, Orientation(rotation), (rest.shape[1], rest.shape[0]))
         return page.blocks

@@ -18,10 +18,11 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from ...document.elements import MATH, STYLES
 from ...document.evidence import Evidence
 from ...document.findings import FormulaReading
 from ...document.layout.arrange import usual_size
-from ...document.lines import TextLine, split_box
+from ...document.lines import TextLine, is_mono, split_box
 from ...io.box import Box, scale_box, touch, union, widen_box
 from ...markup.math import is_complete, readable
 from ...markup.math_tokens import RULE, left_to_right
@@ -36,6 +37,7 @@ from .from_layer import EM
 CERTAIN = 0.6  # least probability of a formula: of its steps and of all its glyphs (docs/training.md)
 EM_PX = 22.0, 26.0  # sizes of the type at which glyphs are found; other type is resized (docs/training.md)
 MAX_SCALE = 3.0  # of the page's own pixels
+PROGRAM_TEXT = 8  # least characters of a line of program text
 MARGIN_EM = 0.5  # of white around the ink of a formula
 NEAR_EM = 1.5, 0.6  # across and down, between lines of one formula
 ALONE_EM = 3.0, 0.15  # across and down, from a formula to other text
@@ -129,13 +131,13 @@ class FormulaReader:
             image: As for `write_pixel_formulas`, like scale.
             evidence: What is drawn on the page.
         """
-        around, styles = (*evidence.pictures, *evidence.drawings), len(self.network.frame_grid.styles)
+        around = (*evidence.pictures, *evidence.drawings)
         if not any(map(_is_prose, texts)) and (alone := self.read_alone(image)):
             box = scale_box(alone.box, scale)
-            return [_latex_line(readable(alone.latex), box, alone.confidence, box[3] - box[1], styles)], [alone]
+            return [_latex_line(readable(alone.latex), box, alone.confidence, box[3] - box[1])], [alone]
         if not texts:
             return [], []
-        written, readings = write_pixel_formulas(lines, image, scale, usual_size(texts), around, self.read, styles)
+        written, readings = write_pixel_formulas(lines, image, scale, usual_size(texts), around, self.read)
         ink = {id(line) for line in lines} - {id(line) for line in texts}
         return [line for line in written if id(line) not in ink], readings
 
@@ -224,7 +226,6 @@ def write_pixel_formulas(
     em: float,
     around: Sequence[Box],
     read: Callable[[Image.Image, float, float], tuple[str, float]],
-    styles: int = 0,
 ) -> tuple[list[TextLine], list[FormulaReading]]:
     """Return the lines with LaTeX in place of formulas that are set on their own, and all readings.
 
@@ -235,7 +236,6 @@ def write_pixel_formulas(
         em: Usual size of the type of the lines.
         around: Figures and tables, in which no formula is sought.
         read: Reads one formula, as `FormulaReader.read` does.
-        styles: How many columns of styles the lines have; that of LaTeX follows them.
     """
     kept, readings, pixels = list(lines), [], np.asarray(image)
     for group, number in _groups(lines, em, around):
@@ -253,9 +253,7 @@ def write_pixel_formulas(
         if used:
             text = readable(latex) + (f" \\tag{{{number.text.strip()[1:-1]}}}" if number else "")
             gone = {id(line) for line in (*group, *([number] if number else []))}
-            kept = [line for line in kept if id(line) not in gone] + [
-                _latex_line(text, region, confidence, size, styles)
-            ]
+            kept = [line for line in kept if id(line) not in gone] + [_latex_line(text, region, confidence, size)]
     return kept, readings
 
 
@@ -264,7 +262,8 @@ def _groups(
 ) -> Iterator[tuple[list[TextLine], TextLine | None]]:
     """Yield lines that may be one formula, and the line of its number."""
     numbers = [line for line in lines if NUMBER.fullmatch(line.text.strip())]
-    parts = [line for line in lines if not _is_prose(line) and all(line is not one for one in numbers)]
+    spoken = [line for line in lines if _is_prose(line) or _is_program_text(line)]
+    parts = [line for line in lines if all(line is not one for one in (*spoken, *numbers))]
     prose = [line for line in lines if all(line is not one for one in (*parts, *numbers))]
     for group in _near(parts, em):
         box = union(line.box for line in group)
@@ -285,6 +284,11 @@ def _is_prose(line: TextLine) -> bool:
     """Return whether a line holds words: most of its letters are in words that are no function's name."""
     words = [word for word in _WORDS.findall(line.text) if word not in FUNCTIONS]
     return 2 * sum(map(len, words)) > sum(not char.isspace() for char in line.text)
+
+
+def _is_program_text(line: TextLine) -> bool:
+    """Return whether a line is in fixed-width type; a few signs do not show it."""
+    return len(line.text) >= PROGRAM_TEXT and is_mono(line)
 
 
 def _near(lines: Sequence[TextLine], em: float) -> list[list[TextLine]]:
@@ -340,9 +344,9 @@ def _enlarge(image: Image.Image, region: Box, scale: float, em: float) -> tuple[
     return image.crop((x0, y0, x1, y1)), finding_scale(em / scale)
 
 
-def _latex_line(text: str, box: Box, confidence: float, em: float, before: int) -> TextLine:
-    """Return a line of LaTeX; its characters share the width of the box. before: columns of other styles."""
+def _latex_line(text: str, box: Box, confidence: float, em: float) -> TextLine:
+    """Return a line of LaTeX; its characters share the width of the box."""
     count = len(text)
-    styles = np.zeros((count, before + 1), bool)
+    styles = np.zeros((count, len(STYLES + MATH)), bool)
     styles[:, -1] = True
     return TextLine(text, split_box(box, count), np.full(count, confidence, np.float32), em, styles=styles)

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...document.elements import MATH, STYLES
-from ...document.lines import TextLine
+from ...document.elements import STYLES
+from ...document.lines import MONO, TextLine
 
 BOLD = 1.28  # least width of strokes, as a multiple of the usual one; of regular lines in 22 looks, 5% have over 1.2
 INKED, BOTH = 1.18, 1.22  # least ink of a line of small letters; and times the width of strokes; others: 1.1, 1.13
@@ -26,32 +26,20 @@ FAINT, LEAST_INK = 0.12, 20.0  # share of the darkest ink that counts; grey leve
 DARKEST = 0.3  # percent of a page's pixels that may be darker than its ink
 
 
-def mark_bold(
-    lines: Sequence[TextLine], pixels: np.ndarray, names: tuple[str, ...]
-) -> tuple[list[TextLine], tuple[str, ...]]:
-    """Return the lines of a page with their styles, and the names of these; bold ones are added.
+def mark_bold(lines: Sequence[TextLine], pixels: np.ndarray) -> list[TextLine]:
+    """Return the lines of a page, those in bold type with this style.
 
     Args:
         lines: Dark text on light paper.
         pixels: (H, W) uint8, the page.
-        names: Of the columns of `TextLine.styles`.
     """
-    bold = np.zeros(len(lines), bool)
-    if "bold" not in names:
-        compared = [k for k, line in enumerate(lines) if not _is_typewritten(line, names)]
-        bold[compared] = find_bold([lines[k] for k in compared], pixels)
-    if not bold.any():
-        return list(lines), names
-    all_names = STYLES + MATH
-    places = [all_names.index(name) for name in names]
-    marked = []
-    for line, is_bold in zip(lines, bold.tolist(), strict=True):
-        styles = np.zeros((len(line.text), len(all_names)), bool)
-        if line.styles is not None:
-            styles[:, places[: line.styles.shape[1]]] = line.styles
-        styles[:, STYLES.index("bold")] |= is_bold
-        marked.append(replace(line, styles=styles))
-    return marked, all_names
+    compared, marked = [k for k, line in enumerate(lines) if not _is_typewritten(line)], list(lines)
+    for k in np.array(compared, int)[find_bold([lines[k] for k in compared], pixels)].tolist():
+        known = lines[k].styles
+        styles = np.zeros((len(lines[k].text), len(STYLES)), bool) if known is None else known.copy()
+        styles[:, STYLES.index("bold")] = True
+        marked[k] = replace(lines[k], styles=styles)
+    return marked
 
 
 def find_bold(lines: Sequence[TextLine], pixels: np.ndarray) -> np.ndarray:
@@ -77,9 +65,8 @@ def find_bold(lines: Sequence[TextLine], pixels: np.ndarray) -> np.ndarray:
     return bold & (unsure <= FEW_UNSURE * total) & (counts[bold].sum() <= MOST * total)
 
 
-def _is_typewritten(line: TextLine, names: tuple[str, ...]) -> bool:
-    column = names.index("mono") if "mono" in names else -1
-    return line.styles is not None and 0 <= column < line.styles.shape[1] and bool(line.styles[:, column].all())
+def _is_typewritten(line: TextLine) -> bool:
+    return line.styles is not None and bool(line.styles[:, MONO].all())
 
 
 def _is_measured(line: TextLine) -> bool:
