@@ -12,12 +12,12 @@ from vary.document.layout.bitmap import (
     BAND_PIXELS,
     darken,
     edges,
-    erase_rules,
     find_components,
     find_drawn_objects,
     grow,
     soften,
 )
+from vary.document.layout.ruling_lines import erase_rules
 from vary.document.orientation import find_sideways_text
 
 

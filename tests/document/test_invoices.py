@@ -104,3 +104,47 @@ def test_a_bold_line_close_below_a_sentence_is_a_heading() -> None:
     ]
     page = styled(*prose, in_style(line("Timetable changes", 10, 116), "bold"), *below, *map(upright, PROSE))
     assert [block.text for block in page.blocks if block.kind == "heading"] == ["Timetable changes"]
+
+
+SENDER = ["Rowan Joinery", "Unit 4, Saltmarsh Lane", "ul. Lipowa 7", "00417 Sampleton", "Reg. 88 06"]
+
+
+def flush(texts: list[str], y: float, right: float = 590) -> list[TextLine]:
+    lines = [line(text, 0, y + 18 * k) for k, text in enumerate(texts)]
+    return [line(one.text, right - one.box[2], one.box[1]) for one in lines]
+
+
+@pytest.mark.parametrize(
+    "block", [["INVOICE", "Q-1188", "valid for 30 days"], ["Date: 3 May", "No.: 17", "Due: 4 June", "x"]]
+)
+def test_a_block_set_to_the_right_is_read_after_the_sender(block) -> None:
+    sender = [line(text, 10, 60 + 18 * k) for k, text in enumerate(SENDER)]
+    found = texts(*sender, *flush(block, 60))
+    assert found == ["\n".join(SENDER), "\n".join(block)]
+
+
+@pytest.mark.parametrize(
+    "values", [["EUR 400 net", "EUR 12 net", "31 EUR"], ["Ilse K.", "Am Weiher 9", "00417 Modelin"]]
+)
+def test_values_set_to_the_right_stay_beside_their_names(values) -> None:
+    names = ["Rent", "Water", "Light and heat"]
+    page = laid_out(*(line(text, 10, 60 + 18 * k) for k, text in enumerate(names)), *flush(values, 60))
+    printed = [one.text for block in page.blocks for one in block.lines]
+    assert printed[:3] == [f"{name}  {value}" for name, value in zip(names, values, strict=True)]
+
+
+def test_the_addressee_below_both_blocks_comes_last() -> None:
+    sender = [line(text, 10, 60 + 18 * k) for k, text in enumerate(SENDER)]
+    other = [
+        line(text, 330, 176 + 18 * k) for k, text in enumerate(["Mairie de Modele", "1, place Verte", "00806 Modele"])
+    ]
+    found = texts(*sender, *flush(["FACTURE", "Date : 17/02", "Compte : 18"], 60), *other)
+    assert [one.split("\n")[0] for one in found] == ["Rowan Joinery", "FACTURE", "Mairie de Modele"]
+
+
+def test_a_row_above_a_head_in_a_colour_of_its_own_is_no_row_of_its_table() -> None:
+    rows = [["Charge", "Units", "Amount"], *([f"Rate {k}", f"{17 * k}", f"{k}.40"] for k in range(1, 6))]
+    grounds = [((10.0, 100.0 + 24 * k, 590.0, 124.0 + 24 * k), 0x224466 if not k else 0xE0E8F0) for k in (0, 2, 4)]
+    labels = row(84, (14, "8806 17"), (260, "1 April"), (470, "1 July"))
+    lines = [one for k, cells in enumerate(rows) for one in row(105 + 24 * k, *zip((14, 300, 500), cells, strict=True))]
+    assert tables(laid_out(*labels, *lines, evidence=Evidence(areas=grounds)))[0].cells == rows

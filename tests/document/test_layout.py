@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from vary.document.elements import Block, Document, Page
 from vary.document.evidence import Evidence
 from vary.document.layout.arrange import find_evidence, lay_out
-from vary.document.layout.bitmap import erase_rules, lighten
+from vary.document.layout.bitmap import lighten
+from vary.document.layout.ruling_lines import erase_rules
 from vary.document.lines import TextLine
 from vary.document.structure import find_structure
 

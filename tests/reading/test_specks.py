@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw
 
 from tests.reading.test_scales import BODY, body, draw
 from vary.document.evidence import Evidence
-from vary.document.layout.bitmap import erase_rules, find_drawn_objects
+from vary.document.layout.bitmap import find_drawn_objects
+from vary.document.layout.ruling_lines import erase_rules
 from vary.document.lines import TextLine, split_box
 from vary.models.images.preprocess import Fit
 from vary.reading.loader import load_reader

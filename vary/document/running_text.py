@@ -22,6 +22,8 @@ NARROW = 0.2  # least step between characters of a listing, in heights of its li
 MAX_EMPTY = 2  # empty lines in a row, in a listing
 _ENTRY = re.compile(r"[^\W\d].*, \d+(?:[–-]\d+)?(?: ff?\.)?$")  # of an index
 ENTRIES = 0.7  # share of such lines in an index
+_STREET = re.compile(r"[^\W\d_]{2,4}\. .*\d")  # a line of an address: `ul. Lipowa 7`, `tel. 22 555`
+FLUSH = 0.3  # by which the ends of lines set to the right differ, in their heights
 SHORT_LINES = 24  # width of a block of lines that each stand for themselves, in heights of its lines
 
 
@@ -297,9 +299,17 @@ def is_of_short_lines(block: Block) -> bool:
         return False
     ends = [end for line in block.lines for end in _ends(line, block.angle)]
     short = max(ends) - min(ends) < SHORT_LINES * max(line.height for line in block.lines)
-    starts = [line.text[:1] for line in block.lines[1:] if not ADDRESS.search(line.text.split(" ")[0])]
+    begins = [line.text for line in block.lines[1:] if not _STREET.match(line.text)]
+    starts = [text[:1] for text in begins if not ADDRESS.search(text.split(" ")[0])]
     hyphens = any(line.text.endswith(HYPHENS) and line.text[-2:-1].isalnum() for line in block.lines)
-    return short and not hyphens and not any(ch.islower() for ch in starts)
+    return short and not hyphens and (_is_flush_right(block) or not any(ch.islower() for ch in starts))
+
+
+def _is_flush_right(block: Block) -> bool:
+    """Return whether three lines and more end at one edge and begin anywhere."""
+    begins, ends = zip(*(_ends(line, block.angle) for line in block.lines), strict=True)
+    apart = [abs(a - b) > FLUSH * line.height for a, b, line in zip(begins, begins[1:], block.lines, strict=False)]
+    return len(ends) > 2 and max(ends) - min(ends) < FLUSH * block.lines[0].height and all(apart)
 
 
 def _code_text(lines: list[Line]) -> str:

@@ -20,7 +20,7 @@ from .elements import ITEM, STYLES, Block, Line, Page, Span
 from .evidence import Evidence, add_links
 from .layout.cells import LEADER
 from .layout.figures import CAPTION
-from .layout.footnotes import mark_footnotes
+from .layout.running_heads import mark_footnotes
 from .running_text import NOTE, goes_on, is_of_short_lines
 
 HEADING = 1.15  # least size of a heading, as a multiple of the text size

@@ -18,7 +18,7 @@ from ..document.elements import MATH, STYLES, Block, Page
 from ..document.evidence import Evidence
 from ..document.findings import FormulaReading, RejectedText
 from ..document.layout.arrange import find_evidence, lay_out
-from ..document.layout.bitmap import erase_rules
+from ..document.layout.ruling_lines import erase_rules
 from ..document.lines import TextLine
 from ..document.orientation import Orientation, find_orientation, find_sideways_text, insert_turned, restore_orientation
 from ..io.box import scale_box

@@ -16,6 +16,7 @@ __all__ = [
     "paragraphs",
     "reading_order",
     "ruled_tables",
+    "ruling_lines",
     "running_heads",
     "side_by_side",
 ]

@@ -25,7 +25,7 @@ from .gutters import split_columns
 from .paragraphs import TextBlock
 from .reading_order import order_blocks, zones
 from .ruled_tables import find_ruled_tables
-from .side_by_side import divide_evidence, find_panels
+from .side_by_side import divide_evidence, find_panels, flush_blocks
 
 CHART = 0.3  # share of a grid that is drawn in, for it to be no table
 GROUND = 0.9  # share of the page from which a filled area is its ground
@@ -76,11 +76,15 @@ def _arrange(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int
     rest = _without(rest, regions)
     regions += [one for one in find_figures(rest, evidence, size, em) if not _overlaps(one.box, regions)]
     rest = _without(rest, regions)
+    flush = [
+        line for line, is_flush in zip(rest, flush_blocks(rest, em), strict=True) if is_flush
+    ]  # no values of a table
+    rest = _without(rest, [PageRegion("text", (0, 0, 0, 0), flush)])
     regions += find_aligned_tables([rest], em, evidence.rules, across=True)
     rest = _without(rest, regions)
     rest, gutters = split_columns(rest, [region.box for region in regions], stacks=False, rules=evidence.rules)
     regions += find_aligned_tables(zones(rest, gutters), em, evidence.rules)
-    blocks = order_blocks(_without(rest, regions), regions, evidence.rules)
+    blocks = order_blocks([*_without(rest, regions), *flush], regions, evidence.rules)
     return [one for block in blocks for one in panels.get(id(block.region), [block])]
 
 

@@ -1,4 +1,4 @@
-"""Evidence of structure in a page image without drawn objects: ruling lines, pictures, dark grounds.
+"""Evidence of structure in a page image without drawn objects: pictures, dark grounds, and ruling lines.
 
 Frame: pixels of the page image, turned upright.
 """
@@ -12,19 +12,13 @@ from PIL import Image, ImageFilter
 
 from ...io.box import Box
 from ..evidence import Evidence
+from .ruling_lines import TALL_EM, find_rules, is_met
 
-CONTRAST = 30  # grey levels between a rule and the paper on both of its sides
-FAINT, EVEN = 10, 4  # the same of a light grey rule, whose pixels differ by so little along it
-THICK_EM = 0.3  # thickest rule
-LEVEL_EM, UPRIGHT_EM = 2.4, 1.4  # shortest level and upright rules
-LONG_EM, TALL_EM = 8.0, 12.0  # lengths from which a level and an upright rule are no strokes of a letter
 BAND_PIXELS = 1_000_000  # of a page that are compared at once
-EDGE_PX = 2  # blurred edge of a rule
-GAP_PX = 3  # breaks in a rule
-SOLID = 0.75, 0.95  # share of a rule without its breaks; of a light one on a ground. Rows of small type have less
 SOFT = [1, 6, 1, 6, 36, 6, 1, 6, 1]  # weights of a pixel and its neighbours
 SPECKS = 1e-4  # share of a page's pixels that may be darker than its ink
 PAPER, EVEN_PAPER, PAPER_SHARE = 180, 15, 0.7  # grey levels of light paper, and about it; pixels of that colour
+LEAST_INK = 30  # grey levels between paper and an ink that is darkened
 LEAST_GAIN, MOST_GAIN = 1.15, 3.0  # of contrast
 INK = 40  # grey levels between ink and paper
 FIGURE_SHARE = 0.01  # least area of a figure, as a share of the page
@@ -59,7 +53,7 @@ def darken(image: Image.Image) -> Image.Image:
     counts = np.cumsum(image.histogram())
     ink, paper = (int((counts > share * counts[-1]).argmax()) for share in (SPECKS, 0.5))
     even = counts[min(255, paper + EVEN_PAPER)] - counts[max(0, paper - EVEN_PAPER)]
-    if paper < PAPER or paper - ink < CONTRAST or even < PAPER_SHARE * counts[-1]:
+    if paper < PAPER or paper - ink < LEAST_INK or even < PAPER_SHARE * counts[-1]:
         return image
     gain = min(MOST_GAIN, paper / (paper - ink))
     return image.point([round(paper - (paper - v) * gain) for v in range(256)]) if gain > LEAST_GAIN else image
@@ -207,106 +201,13 @@ def find_drawn_objects(pixels: np.ndarray, lines: Sequence[Box], texts: Sequence
         texts: boxes of all lines; what was read of a drawing is among them.
         em: size of the page's text, px.
     """
-    level = list(_rules(pixels, em, LEVEL_EM))
-    upright = [(x0, y0, x1, y1) for y0, x0, y1, x1 in _rules(pixels.T, em, UPRIGHT_EM)]
-    crossing = [any(_touch(rule, other) for other in level) for rule in upright]
+    level, upright = find_rules(pixels, em)
+    crossing = [any(is_met(rule, other) for other in level) for rule in upright]
     rules = [*level, *(rule for rule, crosses in zip(upright, crossing, strict=True) if crosses)]
     pictures = find_pictures(pixels, lines, texts, rules, em)
     alone = [rule for rule, crosses in zip(upright, crossing, strict=True) if not crosses]
     columns = [rule for rule in alone if rule[3] - rule[1] > TALL_EM * em]
     return Evidence(rules=rules, pictures=pictures, column_rules=columns)
-
-
-def erase_rules(page: np.ndarray, em: float) -> np.ndarray:
-    """Return a copy of a grey page without its ruling lines, which look like strokes of letters.
-
-    Long rules go, such as those between columns, and those that cross one another: the sides of cells.
-
-    Args:
-        page: (H, W) uint8.
-        em: size of the page's text, px.
-    """
-    pixels = page.copy()
-    level = list(_rules(pixels, em, LEVEL_EM))
-    upright = [(x0, y0, x1, y1) for y0, x0, y1, x1 in _rules(pixels.T, em, UPRIGHT_EM)]
-    tall = TALL_EM * em
-    upright = [rule for rule in upright if rule[3] - rule[1] > tall or sum(_touch(rule, other) for other in level) > 1]
-    level = [r for r in level if r[2] - r[0] > LONG_EM * em or sum(_touch(other, r) for other in upright) > 1]
-    for x0, y0, x1, y1 in level:
-        _paint(pixels[:, max(0, int(x0) - 1) : int(x1) + 2], int(y0), int(y1))
-    for x0, y0, x1, y1 in upright:
-        _paint(pixels.T[:, max(0, int(y0) - 1) : int(y1) + 2], int(x0), int(x1))
-    return pixels
-
-
-def _paint(pixels: np.ndarray, top: int, bottom: int) -> None:
-    """Paint rows over with what is lighter above and below them, on dark grounds with what is darker."""
-    above, below = pixels[max(0, top - EDGE_PX - 1)], pixels[min(len(pixels) - 1, bottom + EDGE_PX + 1)]
-    rule = float(np.median(pixels[(top + bottom) // 2]))
-    lighter = float(np.median(above)) + float(np.median(below)) > 2 * rule
-    pixels[max(0, top - EDGE_PX) : bottom + EDGE_PX] = (np.maximum if lighter else np.minimum)(above, below)
-
-
-def _touch(upright: Box, level: Box) -> bool:
-    x, reach = (upright[0] + upright[2]) / 2, 6
-    return level[0] - reach < x < level[2] + reach and upright[1] - reach < level[3] and level[1] - reach < upright[3]
-
-
-def _rules(pixels: np.ndarray, em: float, shortest_em: float) -> Iterator[Box]:
-    """Yield level rules: thin, and darker or lighter than what lies above and below."""
-    thick = max(2, round(THICK_EM * em))
-    least = int(shortest_em * em)
-    runs: list[list[int]] = []  # left, top, right, bottom of open rules
-    for y, start, end in _ridges(pixels, thick, least):
-        for run in runs:
-            if y - run[3] <= 2 and start < run[2] + least and end > run[0] - least:
-                run[0], run[2], run[3] = min(run[0], start), max(run[2], end), y
-                break
-        else:
-            runs.append([start, y, end, y])
-    for left, top, right, bottom in runs:
-        if bottom - top <= max(thick, 0.01 * (right - left)):
-            yield float(left), float(top), float(right), float(bottom + 1)
-
-
-def _ridges(pixels: np.ndarray, thick: int, least: int) -> Iterator[tuple[int, int, int]]:
-    """Yield runs (row, first and last column) that are darker, or lighter, than what lies above and below.
-
-    They have at least `least` px, of which most are marked. The page is taken in bands, which bounds the memory.
-    """
-    step = max(thick, BAND_PIXELS // max(1, pixels.shape[1]))
-    for start in range(thick, len(pixels) - thick, step):
-        end = min(start + step, len(pixels) - thick)
-        band = np.ascontiguousarray(pixels[start - thick : end + thick])
-        above, row, below = band[: -2 * thick], band[thick:-thick], band[2 * thick :]
-        low, high = np.minimum(above, below), np.maximum(above, below)
-        darker, lighter = low - np.minimum(low, row), np.maximum(high, row) - high  # uint8: nothing is negative
-        faint = darker > FAINT
-        faint[:, 1:] &= np.maximum(row[:, 1:], row[:, :-1]) - np.minimum(row[:, 1:], row[:, :-1]) <= EVEN
-        faint[:, 0] &= row[:, 0] == 0
-        dark = darker > CONTRAST
-        for y, first, last, count in zip(*_runs(faint, 1), strict=True):  # light type has gaps at its letters
-            if count >= least:
-                dark[y, first : last + 1] = True
-        found: list[tuple[int, int, int]] = []
-        for marked, solid in zip((dark, lighter > CONTRAST), SOLID, strict=True):
-            ys, firsts, lasts, counts = _runs(marked, GAP_PX)
-            long = (lasts - firsts >= least) & (counts > solid * (lasts - firsts)) & (marked.sum(1)[ys] >= least)
-            found += zip(ys[long].tolist(), firsts[long].tolist(), lasts[long].tolist(), strict=True)
-        for y, first, last in sorted(found, key=lambda run: run[0]):
-            yield start + y, first, last
-
-
-def _runs(marked_HW: np.ndarray, gap: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the row, the first and the last column and the count of marked pixels of runs, from top left.
-
-    Marked pixels of a row that are at most `gap` columns apart are one run.
-    """
-    width = marked_HW.shape[1] + gap  # with a margin that ends the last run of a row
-    at = np.flatnonzero(np.pad(marked_HW, ((0, 0), (0, gap))))
-    cuts = np.flatnonzero(np.diff(at, prepend=-gap - 1, append=marked_HW.size * (gap + 2)) > gap)
-    first, last = at[cuts[:-1]], at[cuts[1:] - 1]
-    return first // width, first % width, last % width, np.diff(cuts)
 
 
 def _is_within(inner: Box, outer: Box) -> bool:

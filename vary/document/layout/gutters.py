@@ -14,7 +14,7 @@ from ...io.box import Box
 from ..lines import TextLine, has_pitch, is_mono
 from .bullets import item_weights
 from .cells import LEADER, is_numeric
-from .side_by_side import are_flush_labels, are_keys, are_labels, margin_gutters
+from .side_by_side import are_flush_labels, are_keys, are_labels, flush_blocks, margin_gutters
 
 Gutter = tuple[float, float, float]  # x, top, bottom of a white strip between columns of running text
 STRIP_EM = 0.55  # least width of a word gap that may belong to a gutter
@@ -30,6 +30,7 @@ CHANCE_EM, CHANCE_HIGH_EM = 0.5, 10  # white above and below blanks that are lev
 HEADING = 1.15  # type of a heading, as a multiple of the usual one
 TITLE = 1.35  # type of a title, as a multiple of the usual one
 LEVEL_WHITE_EM = 3.0  # level white that parts what stands side by side above it from what does below
+SHIFTED_EM, SHIFTED_WHITE_EM = 3.0, 1.2  # of a block on one side alone, to its column; white above it
 MIN_LINES = 3  # on both sides of a gutter together
 PROSE = 0.5  # share of such lines in a column of running text
 WIDE_EM = 10  # a piece at least this wide is running text; narrower ones are cells, numbers, labels
@@ -96,12 +97,14 @@ def _level_parts(
     for n, k in enumerate(inside.tolist()):
         above, rest = inside[:n], inside[n:]
         own = above[on_left[above] == on_left[k]]
-        goes_on = len(set(on_left[rest])) == 1 and len(own) and min(wide[own].mean(), wide[rest].mean()) > PROSE
+        one_side = len(set(on_left[rest])) == 1 and len(own) > 0
+        goes_on = one_side and min(wide[own].mean(), wide[rest].mean()) > PROSE
         level = (boxes[inside, 1] < boxes[k, 3]) & (boxes[inside, 3] > boxes[k, 1])
         alone = level.sum() == 1
         title = alone and sizes[k] > TITLE * usual and sizes[k] == sizes[inside].max()
         last = alone and k == inside[-1] and sizes[k] >= HEADING * usual
-        white = boxes[k, 1] - low > LEVEL_WHITE_EM * em
+        shifted = one_side and np.abs(boxes[own, 0] - boxes[k, 0]).min() > SHIFTED_EM * em  # an addressee's block
+        white = boxes[k, 1] - low > (SHIFTED_WHITE_EM if shifted else LEVEL_WHITE_EM) * em
         cut = any(low < y + 1 and y < boxes[k, 1] + 1 for y in ruled)
         if cut or ((after_title or title or last or white) and not goes_on):
             groups.append([])
@@ -204,7 +207,7 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
     boxes = np.array([*(line.box for line in lines), *filled])
     em = usual_em(lines)
     weight, bullets = item_weights(lines, len(filled))
-    solid = is_running_text(boxes, em, bullets)
+    solid = is_running_text(boxes, em, bullets) | np.append(flush_blocks(lines, em), np.zeros(len(filled), bool))
     long = boxes[:, 2] - boxes[:, 0] > WIDE_EM * em
     wide = (solid if stacks else long).copy()
     wide[: len(lines)] &= [not is_numeric(line.text) for line in lines]  # amounts next to their items

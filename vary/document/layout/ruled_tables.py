@@ -10,7 +10,8 @@ Frame: pixels of the page image, turned upright.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 
 import numpy as np
@@ -37,7 +38,7 @@ def find_ruled_tables(lines: Sequence[TextLine], evidence: Evidence, em: float) 
         em: size of the page's text, px.
     """
     areas = [box for box, _ in evidence.areas]
-    areas += _fill_between_stripes(areas, lines, evidence.rules)
+    areas += _fill_between_stripes(dict(evidence.areas), lines, evidence.rules)
     rules = evidence.rules + [side for box in areas for side in _sides(box)]
     level = _join([((y0 + y1) / 2, x0, x1) for x0, y0, x1, y1 in rules if x1 - x0 > max(y1 - y0, 0.8 * em)])
     upright = _join([((x0 + x1) / 2, y0, y1) for x0, y0, x1, y1 in rules if y1 - y0 > max(x1 - x0, 0.8 * em)])
@@ -76,17 +77,19 @@ def _join(segments: list[Segment]) -> list[Segment]:
 # -- stripes -----------------------------------------------------------------------------------------------------------
 
 
-def _fill_between_stripes(areas: Sequence[Box], lines: Sequence[TextLine], rules: Sequence[Box]) -> list[Box]:
+def _fill_between_stripes(areas: Mapping[Box, int], lines: Sequence[TextLine], rules: Sequence[Box]) -> list[Box]:
     """Return cells like those of the stripes, in the rows between two of them, and in one row above and below.
 
+    There is none above a head, nor below a foot, in another colour than most stripes.
+
     Args:
-        areas: filled rectangles: whole stripes, or their cells.
+        areas: filled rectangles, whole stripes or their cells, and their colours.
         lines: of the page.
         rules: of the page; an end with upright ones is another table.
     """
     found: list[Box] = []
     upright = [(y0, y1) for x0, y0, x1, y1 in rules if y1 - y0 > x1 - x0]
-    for stripes in _groups(_stripes(areas)):
+    for stripes in _groups(_stripes(list(areas))):
         gaps = [(above, (above[0][3], below[0][1])) for above, below in pairwise(stripes)]
         gaps = [(stripe, gap) for stripe, gap in gaps if gap[1] - gap[0] > NEAR]
         high = max(stripe[0][3] - stripe[0][1] for stripe in stripes)
@@ -95,8 +98,10 @@ def _fill_between_stripes(areas: Sequence[Box], lines: Sequence[TextLine], rules
         step = max(bottom - top for _, (top, bottom) in gaps)
         first, last = stripes[0], stripes[-1]
         ends = [(first, (first[0][1] - step, first[0][1])), (last, (last[0][3], last[0][3] + step))]
-        gaps += [(stripe, end) for stripe, end in ends if _is_row(lines, union(stripe), end, high)
-                 and not any(y0 < end[1] - NEAR and y1 > end[0] + NEAR for y0, y1 in upright)]  # fmt: skip
+        ends = [(stripe, end) for stripe, end in ends if _is_row(lines, union(stripe), end, high)
+                and not any(y0 < end[1] - NEAR and y1 > end[0] + NEAR for y0, y1 in upright)]  # fmt: skip
+        colours = Counter(areas[stripe[0]] for stripe in stripes)
+        gaps += [(stripe, end) for stripe, end in ends if areas[stripe[0]] == colours.most_common(1)[0][0]]
         found += [(x0, top, x1, bottom) for stripe, (top, bottom) in gaps for x0, _, x1, _ in stripe]
     return found
 
@@ -159,10 +164,29 @@ def _grids(level: list[Segment], upright: list[Segment], em: float) -> Iterator[
                 break
         waiting -= rows
         crossing, sides = [level[k] for k in sorted(rows)], [upright[k] for k in sorted(columns)]
-        xs, ys = distinct(x[sorted(columns)], em), distinct(y[sorted(rows)], em)
-        xs = _open_sides(xs, crossing, em)
-        if len(xs) >= 2 and len(ys) >= 2:
-            yield _Grid(xs, ys, crossing, sides)
+        yield from _stacked(crossing, sides, em)
+
+
+def _stacked(level: list[Segment], upright: list[Segment], em: float) -> Iterator[_Grid]:
+    """Yield the grid of rules; two where they are two tables that touch, as the totals below the items of an invoice.
+
+    Such tables share no edge of a column but their sides, and both have two rows or more with their own edges.
+    """
+    xs, ys = distinct(np.array([s[0] for s in upright]), em), distinct(np.array([s[0] for s in level]), em)
+    xs = _open_sides(xs, level, em)
+    if len(xs) < 2 or len(ys) < 2:
+        return
+    grid = _Grid(xs, ys, level, upright)
+    edges = [frozenset(np.flatnonzero(row).tolist()) - {0, len(xs) - 1} for row in grid.walls]
+    for k in range(2, len(edges) - 1):
+        above, below = sorted(edges[k - 2 : k], key=len), sorted(edges[k : k + 2], key=len)
+        few = min(len(above[0]), len(below[0]), len(above[1]) - 1, len(below[1]) - 1) < 1
+        if not (few or above[1] & below[1]) and above[0] <= above[1] and below[0] <= below[1]:
+            y = grid.ys[k]
+            yield from _stacked([s for s in level if s[0] < y + NEAR], [s for s in upright if s[1] < y - em], em)
+            yield from _stacked([s for s in level if s[0] > y - NEAR], [s for s in upright if s[2] > y + em], em)
+            return
+    yield grid
 
 
 def _open_sides(xs: list[float], level: list[Segment], em: float) -> list[float]:

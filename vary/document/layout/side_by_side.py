@@ -28,7 +28,15 @@ LIKE = 0.7  # least white between two tables, as a share of the widest
 WIDER = 2.0  # its least width, as a multiple of the white between columns
 KEYED = 0.8  # share of a column in bold or fixed-width type, and of the next one in other type
 ADDRESS = 7  # lines
-_POSTCODE = re.compile(r"(?:^| )(?:\d{4,6} [^\W\d]|[A-Z]{2} \d{5}|[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}$)")
+_POSTCODE = re.compile(
+    r"(?:^| )(?:(?:\d{4,6}|\d\d-\d{3}|\d{4}-\d{3}|\d{3} \d\d) [^\W\d]|[A-Z]{2} \d{5}|[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}$)"
+)
+_LABELLED = re.compile(r"[^\W\d][^:]*: ?\S")  # `Date: 3 May`
+FLUSH, FLUSH_STEP, FLUSH_EM = (
+    (3, 9),
+    2.2,
+    2.5,
+)  # lines of a letterhead's block set to the right; its steps; white beside
 PAIR_STEP, PAIR_EM = 2.2, 1.0  # between labels and values, as a multiple of the larger type; white between them
 TABLE_STEP = 1.5  # from two rows to a further one of their table, as a multiple of the step between the two
 BELOW_EM, PAIR = 0.5, 30  # between their edges or middles; characters of one
@@ -153,6 +161,31 @@ def are_addresses(columns: Sequence[Sequence[str]]) -> bool:
     """Return whether two columns of a few lines are addresses next to each other: one has a place's postal code."""
     short = len(columns) == 2 and 2 < max(map(len, columns)) <= ADDRESS
     return short and any(sum(_POSTCODE.search(text) is not None for text in column) == 1 for column in columns)
+
+
+def flush_blocks(lines: Sequence[TextLine], em: float) -> np.ndarray:
+    """Return (N,), which lines are of a block set to the right beside another one, as in a letterhead.
+
+    One of the two has a postal code, or lines of the block have labels of their own; values beside labels have not.
+    """
+    found, boxes = np.zeros(len(lines), bool), np.array([line.box for line in lines]).reshape(-1, 4)
+    order = np.lexsort((boxes[:, 1], np.round(boxes[:, 2] / em)))
+    ends, steps = np.diff(boxes[order, 2]), np.diff(boxes[order, 1])
+    cuts = np.flatnonzero((np.abs(ends) > LEVEL_EM * em) | (steps <= 0) | (steps > FLUSH_STEP * em)) + 1
+    for stack in (part for part in np.split(order, cuts) if FLUSH[0] <= len(part) <= FLUSH[1]):
+        left, top, _, bottom = union(boxes[stack].tolist())
+        beside = np.flatnonzero(
+            (boxes[:, 3] > top) & (boxes[:, 1] < bottom + em) & (boxes[:, 2] < left - FLUSH_EM * em)
+        )
+        texts = [lines[k].text for k in beside.tolist() if boxes[k, 0] > boxes[beside, 0].max() - em]
+        own = [lines[k].text for k in stack.tolist()]
+        words = sum(any(map(str.isalpha, text)) and not is_numeric(text) for text in own)
+        codes = [sum(_POSTCODE.search(text) is not None for text in part) for part in (own, texts)]
+        address = codes[1] == 1 or (codes[0] == 1 and any(ch.isdigit() for text in texts for ch in text))
+        labelled = sum(_LABELLED.match(text) is not None for text in own) > 1
+        if len(texts) >= FLUSH[0] and 3 * words >= 2 * len(own) and (address or labelled):
+            found[stack] = not any(text.endswith(":") for text in texts)
+    return found
 
 
 def _is_number_column(texts: Sequence[str]) -> bool:

@@ -1,0 +1,228 @@
+"""Ruling lines of a page image: thin level and upright lines, darker or lighter than what lies on both of their sides.
+
+Rules of scans are found in pieces, since noise and compression break thin and light ones. Each piece is followed to
+both sides as long as most pixels are about as dark as its own. Paper between two rules is never crossed: it parts
+tables that stand side by side or one below the other.
+
+Frame: pixels of the page image, turned upright.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...io.box import Box
+
+CONTRAST = 30  # grey levels between a rule and the paper on both of its sides
+FAINT, EVEN = 10, 4  # the same of a light grey rule, whose pixels differ by so little along it
+THICK_EM = 0.3  # thickest rule
+LEVEL_EM, UPRIGHT_EM = 2.4, 1.4  # shortest level and upright rules
+LONG_EM, TALL_EM = 8.0, 12.0  # lengths from which a level and an upright rule are no strokes of a letter
+BAND_PIXELS = 1_000_000  # of a page that are compared at once
+EDGE_PX = 2  # blurred edge of a rule
+GAP_PX = 3  # breaks in a rule
+SOLID = 0.75, 0.95  # share of a rule without its breaks; of a light one on a ground. Rows of small type have less
+STEP_EM = 1.0  # of the way along a rule
+ALIKE, MARKED = (0.25, 2.0), 0.75  # contrast of its pixels, as a share of the piece's; share of pixels that have it
+
+
+def find_rules(pixels: np.ndarray, em: float) -> tuple[list[Box], list[Box]]:
+    """Return the level and the upright rules of a grey page (H, W). em: size of its text, px."""
+    level = list(_rules(pixels, em, LEVEL_EM))
+    return level, [(x0, y0, x1, y1) for y0, x0, y1, x1 in _rules(pixels.T, em, UPRIGHT_EM)]
+
+
+@dataclass
+class _Piece:
+    """A level rule, or a part of one.
+
+    Args:
+        left, top, right, bottom: its box; right and bottom are its last column and row.
+        ends: rows of its left and right ends.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    ends: tuple[int, int]
+
+    def meets(self, other: _Piece) -> bool:
+        """Return whether two pieces touch but for the breaks of a rule."""
+        level = other.top - self.bottom <= 2 and self.top - other.bottom <= 2
+        return level and other.left <= self.right + GAP_PX + 1 and other.right >= self.left - GAP_PX - 1
+
+    def join(self, other: _Piece) -> None:
+        """Take up another piece."""
+        left, right = min((self, other), key=lambda one: one.left), max((self, other), key=lambda one: one.right)
+        self.ends = left.ends[0], right.ends[1]
+        self.left, self.right = left.left, right.right
+        self.top, self.bottom = min(self.top, other.top), max(self.bottom, other.bottom)
+
+
+def _rules(pixels: np.ndarray, em: float, shortest_em: float) -> Iterator[Box]:
+    """Yield level rules: thin, and darker or lighter than what lies above and below."""
+    thick = max(2, round(THICK_EM * em))
+    found = (_Piece(start, y, end, y, (y, y)) for y, start, end in _ridges(pixels, thick, int(shortest_em * em)))
+    pieces = _joined(found)
+    for piece in pieces:
+        _follow(pixels, piece, thick, max(6, round(STEP_EM * em)))
+    for one in _joined(sorted(pieces, key=lambda piece: piece.top)):
+        if one.bottom - one.top <= max(thick, 0.01 * (one.right - one.left)):
+            yield float(one.left), float(one.top), float(one.right), float(one.bottom + 1)
+
+
+def _joined(pieces: Iterable[_Piece]) -> list[_Piece]:
+    """Return pieces, which come from top to bottom, joined with those that they meet."""
+    done: list[_Piece] = []
+    near: list[_Piece] = []  # that a further piece may meet
+    for new in pieces:
+        done += [one for one in near if one.bottom < new.top - 2]
+        near = [one for one in near if one.bottom >= new.top - 2]
+        for one in [one for one in near if one.meets(new)]:
+            near = [other for other in near if other is not one]
+            new.join(one)
+        near.append(new)
+    return sorted(done + near, key=lambda one: (one.top, one.left))
+
+
+def _follow(pixels: np.ndarray, piece: _Piece, thick: int, step: int) -> None:
+    """Move the ends of a piece outwards, in place, as long as most pixels have about its contrast."""
+    ends, rows = [piece.left, piece.right + 1], list(piece.ends)
+    inside = (ends[0], min(ends[1], ends[0] + 2 * step)), (max(ends[0], ends[1] - 2 * step), ends[1])
+    for side, outwards in enumerate((-1, 1)):
+        own = max((_contrast(pixels, row, *inside[side], thick) for row in _around(rows[side])), key=_strength)
+        light, contrast = np.median(own) < 0, _strength(own)
+        while contrast >= FAINT / 2:
+            reach = ends[side], min(max(ends[side] + outwards * step, 0), pixels.shape[1])
+            found = {row: _contrast(pixels, row, min(reach), max(reach), thick) for row in _around(rows[side])}
+            marks = {row: _alike(-values if light else values, contrast)[::outwards] for row, values in found.items()}
+            row = max(marks, key=lambda row: marks[row].sum())
+            share = marks[row].cumsum() / np.arange(1, len(marks[row]) + 1)
+            good = np.flatnonzero(marks[row] & (share >= MARKED))
+            length = int(good[-1]) + 1 if len(good) else 0
+            ends[side] += outwards * length
+            if length < step - GAP_PX:
+                break
+            rows[side] = row
+    piece.left, piece.right, piece.ends = ends[0], ends[1] - 1, (rows[0], rows[1])
+    piece.top, piece.bottom = min(piece.top, *rows), max(piece.bottom, *rows)
+
+
+def _around(row: int) -> tuple[int, int, int]:
+    return row, row - 1, row + 1
+
+
+def _strength(contrast: np.ndarray) -> float:
+    return abs(float(np.median(contrast))) if len(contrast) else 0.0
+
+
+def _alike(contrast: np.ndarray, own: float) -> np.ndarray:
+    """Return which pixels have about the contrast of a piece; type beside a light rule has more."""
+    return (contrast > ALIKE[0] * own) & (contrast < ALIKE[1] * own + FAINT)
+
+
+def _contrast(pixels: np.ndarray, row: int, start: int, end: int, thick: int) -> np.ndarray:
+    """Return how much darker than above and below the pixels of a row are; less than 0 where lighter than both."""
+    if not thick <= row < len(pixels) - thick:
+        return np.zeros(0)
+    above, here, below = (pixels[row + k, start:end].astype(np.int16) for k in (-thick, 0, thick))
+    darker, lighter = np.minimum(above, below) - here, here - np.maximum(above, below)
+    return np.where(darker >= lighter, darker, -lighter)
+
+
+def _ridges(pixels: np.ndarray, thick: int, least: int) -> Iterator[tuple[int, int, int]]:
+    """Yield runs (row, first and last column) that are darker, or lighter, than what lies above and below.
+
+    They have at least `least` px, of which most are marked. The page is taken in bands, which bounds the memory.
+    """
+    step = max(thick, BAND_PIXELS // max(1, pixels.shape[1]))
+    for start in range(thick, len(pixels) - thick, step):
+        end = min(start + step, len(pixels) - thick)
+        band = np.ascontiguousarray(pixels[start - thick : end + thick])
+        above, row, below = band[: -2 * thick], band[thick:-thick], band[2 * thick :]
+        low, high = np.minimum(above, below), np.maximum(above, below)
+        darker, lighter = low - np.minimum(low, row), np.maximum(high, row) - high  # uint8: nothing is negative
+        faint = darker > FAINT
+        faint[:, 1:] &= np.maximum(row[:, 1:], row[:, :-1]) - np.minimum(row[:, 1:], row[:, :-1]) <= EVEN
+        faint[:, 0] &= row[:, 0] == 0
+        dark = darker > CONTRAST
+        for y, first, last, count in zip(*_runs(faint, 1), strict=True):  # light type has gaps at its letters
+            if count >= least:
+                dark[y, first : last + 1] = True
+        found: list[tuple[int, int, int]] = []
+        for marked, solid in zip((dark, lighter > CONTRAST), SOLID, strict=True):
+            ys, firsts, lasts, counts = _runs(marked, GAP_PX)
+            long = (lasts - firsts >= least) & (counts > solid * (lasts - firsts)) & (marked.sum(1)[ys] >= least)
+            found += zip(ys[long].tolist(), firsts[long].tolist(), lasts[long].tolist(), strict=True)
+        for y, first, last in sorted(found, key=lambda run: run[0]):
+            yield start + y, first, last
+
+
+def _runs(marked_HW: np.ndarray, gap: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the row, the first and the last column and the count of marked pixels of runs, from top left.
+
+    Marked pixels of a row that are at most `gap` columns apart are one run.
+    """
+    width = marked_HW.shape[1] + gap  # with a margin that ends the last run of a row
+    at = np.flatnonzero(np.pad(marked_HW, ((0, 0), (0, gap))))
+    cuts = np.flatnonzero(np.diff(at, prepend=-gap - 1, append=marked_HW.size * (gap + 2)) > gap)
+    first, last = at[cuts[:-1]], at[cuts[1:] - 1]
+    return first // width, first % width, last % width, np.diff(cuts)
+
+
+def erase_rules(page: np.ndarray, em: float) -> np.ndarray:
+    """Return a copy of a grey page without its ruling lines, which look like strokes of letters.
+
+    Long rules go, such as those between columns, rows of rules with little white between them, and those that cross one
+    another: the sides of cells.
+
+    Args:
+        page: (H, W) uint8.
+        em: size of the page's text, px.
+    """
+    pixels = page.copy()
+    level, upright = find_rules(pixels, em)
+    tall = TALL_EM * em
+    upright = [rule for rule in upright if rule[3] - rule[1] > tall or sum(is_met(rule, other) for other in level) > 1]
+    level = [
+        rule
+        for row in _rows(level, LEVEL_EM * em)
+        for rule in row
+        if sum(x1 - x0 for x0, _, x1, _ in row) > LONG_EM * em or sum(is_met(other, rule) for other in upright) > 1
+    ]
+    for x0, y0, x1, y1 in level:
+        _paint(pixels[:, max(0, int(x0) - 1) : int(x1) + 2], int(y0), int(y1))
+    for x0, y0, x1, y1 in upright:
+        _paint(pixels.T[:, max(0, int(y0) - 1) : int(y1) + 2], int(x0), int(x1))
+    return pixels
+
+
+def _rows(level: list[Box], near: float) -> list[list[Box]]:
+    """Return level rules in rows: at one height, with less than `near` px between them."""
+    rows: list[list[Box]] = []
+    for rule in sorted(level, key=lambda rule: rule[0]):
+        beside = (row for row in rows if abs(row[-1][1] - rule[1]) <= 2 and -near < rule[0] - row[-1][2] < near)
+        row = next(beside, None)
+        if row is None:
+            rows.append([rule])
+        else:
+            row.append(rule)
+    return rows
+
+
+def _paint(pixels: np.ndarray, top: int, bottom: int) -> None:
+    """Paint rows over with what is lighter above and below them, on dark grounds with what is darker."""
+    above, below = pixels[max(0, top - EDGE_PX - 1)], pixels[min(len(pixels) - 1, bottom + EDGE_PX + 1)]
+    rule = float(np.median(pixels[(top + bottom) // 2]))
+    lighter = float(np.median(above)) + float(np.median(below)) > 2 * rule
+    pixels[max(0, top - EDGE_PX) : bottom + EDGE_PX] = (np.maximum if lighter else np.minimum)(above, below)
+
+
+def is_met(upright: Box, level: Box) -> bool:
+    """Return whether two rules meet or cross."""
+    x, reach = (upright[0] + upright[2]) / 2, 6
+    return level[0] - reach < x < level[2] + reach and upright[1] - reach < level[3] and level[1] - reach < upright[3]
