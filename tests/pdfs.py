@@ -123,6 +123,49 @@ def without_map(path: Path, face: str, pairs: dict[str, str]) -> Path:
     return path
 
 
+def set_in(path: Path, lines: Sequence[str], face: str, claims: dict[str, str | None], size: float = 12) -> Path:
+    """Write a page of lines in any letters of a TrueType face.
+
+    claims: What a character is said to be by the font's map; None where the map forgets it.
+    """
+    font, data = _truetype(face)
+    glyphs, scale = font.getBestCmap(), 1000 / font["head"].unitsPerEm
+    names = {ch: glyphs[ord(ch)] for ch in sorted(set("".join(lines)))}
+    codes = {ch: font.getGlyphID(name) for ch, name in names.items()}
+    writer = PdfWriter(pdf_of(path, [""], (420, 300)))
+    program, cmap, content = DecodedStreamObject(), DecodedStreamObject(), DecodedStreamObject()
+    program.set_data(data)
+    pairs = [(code, claims.get(ch, ch)) for ch, code in codes.items()]
+    rows = [f"<{code:04x}> <{claim.encode('utf-16-be').hex()}>\n" for code, claim in pairs if claim is not None]
+    cmap.set_data(
+        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def /CMapType 2 def\n"
+        f"1 begincodespacerange <0000> <ffff> endcodespacerange\n{len(rows)} beginbfchar\n{''.join(rows)}endbfchar\n"
+        "endcmap CMapName currentdict /CMap defineresource pop end end".encode()
+    )
+    content.set_data("".join(
+        f"BT /F9 {size} Tf 30 {270 - 1.5 * size * k:g} Td <{''.join(f'{codes[ch]:04x}' for ch in line)}> Tj ET\n"
+        for k, line in enumerate(lines)
+    ).encode())  # fmt: skip
+    descriptor = _dictionary(Type="FontDescriptor", FontName="X", Flags=4, FontBBox=[0, -200, 1000, 900], StemV=80,
+                             ItalicAngle=0, Ascent=900, Descent=-200, CapHeight=700)  # fmt: skip
+    descriptor[NameObject("/FontFile2")] = writer._add_object(program)
+    widths = [value for ch in codes for value in (codes[ch], [round(font["hmtx"][names[ch]][0] * scale)])]
+    inner = _dictionary(Type="Font", Subtype="CIDFontType2", BaseFont="X", W=widths, CIDToGIDMap="Identity")
+    inner[NameObject("/FontDescriptor")] = writer._add_object(descriptor)
+    inner[NameObject("/CIDSystemInfo")] = DictionaryObject({
+        NameObject("/Registry"): TextStringObject("Adobe"), NameObject("/Ordering"): TextStringObject("Identity"),
+        NameObject("/Supplement"): NumberObject(0),
+    })  # fmt: skip
+    outer = _dictionary(Type="Font", Subtype="Type0", BaseFont="X", Encoding="Identity-H")
+    outer[NameObject("/DescendantFonts")] = ArrayObject([writer._add_object(inner)])
+    outer[NameObject("/ToUnicode")] = writer._add_object(cmap)
+    page = writer.pages[0]
+    page["/Resources"]["/Font"][NameObject("/F9")] = writer._add_object(outer)
+    page[NameObject("/Contents")] = writer._add_object(content)
+    writer.write(path)
+    return path
+
+
 def as_type3(path: Path, face: str) -> Path:
     """Make /F1 a Type 3 font that draws the outlines of a TrueType face."""
     writer = PdfWriter(PdfReader(path))

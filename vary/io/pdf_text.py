@@ -22,7 +22,7 @@ import numpy as np
 from .box import union, unique_values
 
 HYPHEN = "\x02"  # PDFium's code for a hyphen that was set at the end of a line
-PRIVATE = 0xE000  # the first code of private use
+PRIVATE, PRIVATE_CODES = 0xE000, 0x1900  # the first code of private use, and their number
 GLYPH, GENERATED, HYPHENATED = 0, 1, 2
 STYLES = ("bold", "italic", "mono")  # bit k of `TextLayer.styles`
 _FIXED, _ITALIC, _BOLD = 1, 64, 1 << 18  # flags of a font, ISO 32000-1 table 123
@@ -37,6 +37,10 @@ ACCENTS = dict(
     zip("`´ˆ˜¨¯˘˙˚˝ˇ¸˛", "\u0300\u0301\u0302\u0303\u0308\u0304\u0306\u0307\u030a\u030b\u030c\u0327\u0328", strict=True)
 )
 ACCENT_EM = 0.4  # between the baselines of an accent and its letter: it is raised over capitals
+_WORDS = re.compile(r"\S+")
+_STRAYS = re.compile(
+    "[\u0530-\u0dff\u1200-\u1cff]"
+)  # letters of scripts that are written with blanks, from Armenian on
 _DOTTED = {"ı": "i", "ȷ": "j"}  # letters that lose their dot under an accent
 _LOW = frozenset("acemnorsuvwxz")  # letters as high as an x
 _PLAIN = 0.4, 0.8  # median height of glyphs in em, where the font's size is right
@@ -149,6 +153,7 @@ def read_text_objects(page: Any, scale: float) -> tuple[TextLayer, list[int]]:
             _each(raw.FPDFText_GetTextObject, handle, everywhere, returns=ctypes.c_size_t), np.uint64, count
         )
         unmapped = np.fromiter(_each(raw.FPDFText_HasUnicodeMapError, handle, everywhere), np.int64, count) == 1
+        codes = np.where(unmapped & (codes > 0xFF), PRIVATE + codes % PRIVATE_CODES, codes)  # the number of a glyph
         objects = _TextObjects(raw, handle, pointers)
     finally:
         textpage.close()
@@ -306,7 +311,22 @@ def _layer(codes: np.ndarray, values: dict[str, np.ndarray]) -> TextLayer:
                 last += 1
             edges = np.linspace(boxes[first, 0], boxes[first, 2], last - first + 2)
             boxes[first : last + 1, 0], boxes[first : last + 1, 2] = edges[:-1], edges[1:]
-    return _join_accents(TextLayer("".join(map(chr, codes[~low])), **arrays))  # type: ignore[arg-type]
+    return _join_accents(TextLayer(_without_strays("".join(map(chr, codes[~low]))), **arrays))  # type: ignore[arg-type]
+
+
+def _without_strays(text: str) -> str:
+    """Return a text in which strange letters within Latin words are characters of private use.
+
+    PDFium gives a glyph that a font's map forgot the number of the glyph. No word has Latin and, say, Arabic letters.
+    """
+
+    def private(word: re.Match[str]) -> str:
+        strays = _STRAYS.findall(word[0])
+        if 2 * len(strays) > len(word[0]) or not any("a" <= ch <= "z" or "A" <= ch <= "Z" for ch in word[0]):
+            return word[0]
+        return _STRAYS.sub(lambda found: chr(PRIVATE + ord(found[0]) % PRIVATE_CODES), word[0])
+
+    return _WORDS.sub(private, text) if _STRAYS.search(text) else text
 
 
 def _join_accents(layer: TextLayer) -> TextLayer:

@@ -26,7 +26,7 @@ LOOKALIKES = (
     "lI1|!ijíì[]",
     "0OoDQ°",
     "5Ss",
-    "2Zz",
+    "2Zzг",
     "8B",
     "cCeo",
     "vV",
@@ -40,7 +40,7 @@ LOOKALIKES = (
     ".,·:;",
 )
 SAME = ("'’‘`´", '"“”', "-–—−‐", "*∗", "•·", "~∼", "×x", "µμ")  # drawn alike: no difference to the eye
-SHAKY = "→←§¶†‡"  # the head spells them, but often as something else
+SHAKY = "→←§¶†‡œŒљњЉЊ"  # the head spells them, but often as something else
 DIFFERS = -2.0  # log-odds of a character from which what the pixels spell is looked up
 CAPITALS = 3  # contradicted letters of a line that are shown as capitals: it has small capitals
 OUT_OF_PLACE = -6.0  # nats for a frame outside of the character's box
@@ -54,6 +54,11 @@ class Aligned:
 
     odds: np.ndarray
     seen: list[str]
+
+
+def claims_nothing(character: str) -> bool:
+    """Return whether a character names nothing that can be drawn: private use, control, replacement."""
+    return unicodedata.category(character) in ("Co", "Cc", "Cn", "Cs") or character in "\ufffd"
 
 
 class Alphabet:
@@ -126,7 +131,8 @@ def align(
         path, best = spaceless[k], bests[k]
         gain = log[np.arange(len(path)), states[k]] - np.log(np.maximum(path.max(1), FLOOR))
         odds = np.minimum(np.bincount(_owners(states[k], len(texts[k])), gain, len(texts[k])), 0.0)
-        found[k] = Aligned(odds, _seen(path, best, places[k], alphabet.alphabet, odds))
+        wide = [claims_nothing(ch) for ch in texts[k]]
+        found[k] = Aligned(odds, _seen(path, best, places[k], alphabet.alphabet, odds, wide))
     small = [k for k in known if _shows_capitals(texts[k], found[k])]
     if small:
         capitals = ["".join(_capital(ch) for ch in texts[k]) for k in small]
@@ -203,10 +209,15 @@ def _log_odds(path: np.ndarray, text: str, places: np.ndarray, alphabet: Alphabe
     return logs
 
 
-def _seen(path: np.ndarray, best: np.ndarray, places: np.ndarray, alphabet: str, odds: np.ndarray) -> list[str]:
-    """Return what the best path spells at the place of each character, by the least sum of distances."""
+def _seen(
+    path: np.ndarray, best: np.ndarray, places: np.ndarray, alphabet: str, odds: np.ndarray, open_: list[bool]
+) -> list[str]:
+    """Return what the best path spells at the place of each character, by the least sum of distances.
+
+    open_: Characters that may draw anything, as a ligature: all that is spelt within their boxes is theirs.
+    """
     seen = [""] * len(places)
-    if odds.min(initial=0.0) > DIFFERS:
+    if odds.min(initial=0.0) > DIFFERS and not any(open_):
         return seen
     starts, ends = _runs(best)
     top = path.max(1)
@@ -227,7 +238,12 @@ def _seen(path: np.ndarray, best: np.ndarray, places: np.ndarray, alphabet: str,
     n, k = len(spelt), len(middles)
     while n or k:
         step = back[n, k] if n else 2
-        if step == 0 or (step == 1 and k and abs(middles[k - 1] - peaks[n - 1]) < skip):
+        peak = peaks[n - 1] if n else 0
+        before = abs(middles[k - 1] - peak) if k else np.inf
+        within = k > 0 and (before < skip or (open_[k - 1] and peak < places[k - 1, 1]))
+        if step == 1 and k < len(middles) and open_[k] and max(places[k, 0], middles[k] - before) < peak:
+            seen[k] = spelt[n - 1] + seen[k]
+        elif step == 0 or (step == 1 and within):
             seen[k - 1] = spelt[n - 1] + seen[k - 1]
         n, k = n - (step != 2), k - (step != 1)
     return seen

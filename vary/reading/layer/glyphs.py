@@ -23,7 +23,8 @@ import numpy as np
 from ...document.alphabets import are_of_two_scripts
 from ...document.elements import SCRIPTS, STYLES
 from ...io.pdf_text import TextLayer
-from .align import Aligned, Alphabet
+from .align import Aligned, Alphabet, claims_nothing
+from .code_pages import find_rule
 from .lines import LayerLine
 
 CONFIRMED, CONTRADICTED = -2.0, -4.0  # log-odds from which, and below which, the pixels speak
@@ -32,8 +33,7 @@ OFTEN = 3  # sightings from which a contradicted glyph is no slip of the head
 MANY = 12  # confirmed letters of a font, next to which one that is contradicted is a slip: fonts that lie have more
 MAJORITY = 3  # times as many sightings one way as the other
 TRUST = {True: 2, False: 6}  # times as many letters (all glyphs) that are confirmed as contradicted, in a font to trust
-SHARE = 0.75  # of the sightings of a glyph of a lying font that spell one character, or it is not healed
-SHIFT_SHARE, SHIFT_GLYPHS = 0.8, 8  # of a font's healed glyphs, and their least number, that show one shift
+SHARE = 0.75  # of the sightings that contradict a glyph which spell one character, or it is not healed
 SAME_SHAPE = 0.04, 0.2  # em, and points: PDFium rounds boxes to 0.1 pt
 OVERLAP = 0.25  # of the width of a character, from which two stand in each other's way
 INVISIBLE = (3, 7)  # text rendering modes
@@ -77,7 +77,7 @@ class GlyphVerdict:
         trusted: Most letters of its font are confirmed, or nearly all glyphs if it is none: `TRUST`.
         weak: No sighting contradicts it strongly, or it is the one letter of its font that a few sightings contradict,
             or a figure of a font with old-style figures.
-        lying: Most glyphs of its font are contradicted.
+        lying: Most glyphs of its font are contradicted, or one rule explains those that are, and this one too.
     """
 
     kind: str
@@ -96,6 +96,7 @@ class _Glyph:
     kind: str = "unknown"
     shown: str = ""
     strength: int = 0  # sightings that agree on `shown`
+    by_rule: bool = False
 
 
 def without_unclear(line: LayerLine, aligned: Aligned) -> Aligned:
@@ -168,11 +169,6 @@ def agrees(character: str, odds: float, seen: str, alphabet: Alphabet) -> bool:
     return not seen or alphabet.is_alike(character, seen) or any(alphabet.is_alike(character, one) for one in seen)
 
 
-def claims_nothing(character: str) -> bool:
-    """Return whether a character names nothing that can be drawn: private use, control, replacement."""
-    return "\ue000" <= character <= "\uf8ff" or character < " " or character in "\ufffd\ufffe\uffff"
-
-
 def judge_glyphs(sightings: Sequence[Sighting], alphabet: Alphabet) -> list[GlyphVerdict]:
     """Return the verdict of the glyph of each sighting."""
     groups = _group(sightings)
@@ -183,12 +179,13 @@ def judge_glyphs(sightings: Sequence[Sighting], alphabet: Alphabet) -> list[Glyp
     with_low_figures = {glyph.font for glyph in glyphs if _is_low_figure(glyph)} & {
         font for font, own in trusted if own
     }
-    for font in lying:
+    for font in {glyph.font for glyph in glyphs if glyph.kind == "false" or glyph.font in lying}:
         own = [glyph for glyph in glyphs if glyph.font == font]
-        for glyph in own:
+        for glyph in own if font in lying else ():
             _vote_by_spelling(glyph)
-        _apply_shift(own, alphabet)
-        _drop_conflicts(own)
+        _apply_rule(own, alphabet, font in lying)
+        if font in lying:
+            _drop_conflicts(own)
     found: list[GlyphVerdict] = [GlyphVerdict("unknown", "", 0)] * len(sightings)
     for glyph, group in zip(glyphs, groups, strict=True):
         known = glyph.kind, glyph.shown or glyph.character, len(glyph.sightings)
@@ -197,7 +194,7 @@ def judge_glyphs(sightings: Sequence[Sighting], alphabet: Alphabet) -> list[Glyp
         low = glyph.character.isdigit() and glyph.font in with_low_figures
         weak = slip or low or all(s.odds > STRONG for s in glyph.sightings)
         trust = low or (glyph.font, is_letter) in trusted
-        verdict = GlyphVerdict(*known, trust, glyph.font in lying, weak)
+        verdict = GlyphVerdict(*known, trust, glyph.font in lying or glyph.by_rule, weak)
         for k in group:
             found[k] = verdict
     return found
@@ -237,7 +234,7 @@ def _vote(glyph: _Glyph, alphabet: Alphabet) -> None:
     elif contradicted and same_letter(glyph.character, shown):
         glyph.kind = "unknown"  # the head misses small dots and accents everywhere
     elif contradicted and contradicted >= MAJORITY * confirmed:
-        glyph.kind = "false" if 2 * count > contradicted and count > 1 and shown != " " else "mixed"
+        glyph.kind = "false" if count >= SHARE * contradicted and count > 1 and shown != " " else "mixed"
         glyph.shown, glyph.strength = (shown, count) if glyph.kind == "false" else ("", 0)
     elif contradicted:
         glyph.kind = "mixed"
@@ -311,21 +308,20 @@ def _vote_by_spelling(glyph: _Glyph) -> None:
         glyph.kind, glyph.shown, glyph.strength = "false", shown, count
 
 
-def _apply_shift(glyphs: Sequence[_Glyph], alphabet: Alphabet) -> None:
-    """Where the healed glyphs of a font show one shift of its codes, give the others what the shift makes of them."""
-    healed = [glyph for glyph in glyphs if glyph.kind == "false" and len(glyph.shown) == 1]
-    shifts = Counter(ord(glyph.shown) - ord(glyph.character) for glyph in healed)
-    if not shifts:
-        return
-    (shift, count), *_ = shifts.most_common(1)
-    if not shift or count < max(SHIFT_GLYPHS, SHIFT_SHARE * len(healed)):
-        return
-    for glyph in glyphs:
-        code = ord(glyph.character) + shift
-        target = chr(code) if 0x20 < code < 0x110000 else " "
-        spelt = {s.seen for s in glyph.sightings if s.seen}
-        if glyph.shown != target and target.isprintable() and all(alphabet.is_alike(target, one) for one in spelt):
-            glyph.kind, glyph.shown, glyph.strength = "false", target, len(glyph.sightings)
+def _apply_rule(glyphs: Sequence[_Glyph], alphabet: Alphabet, lying: bool) -> None:
+    """Where one rule explains the healed glyphs of a font, give the others what it makes of them, if they look so."""
+    healed = [(glyph.character, glyph.shown) for glyph in glyphs if glyph.kind == "false" and len(glyph.shown) == 1]
+    rule = find_rule(healed, lambda target, shown: _may_show(target, shown, alphabet))
+    for glyph in glyphs if rule else ():
+        target = rule(glyph.character) if rule and len(glyph.character) == 1 else None
+        if target is None or glyph.shown == target or (glyph.kind == "true" and not lying):
+            continue
+        if all(_may_show(target, one, alphabet) for one in {s.seen for s in glyph.sightings if s.seen}):
+            glyph.kind, glyph.shown, glyph.strength, glyph.by_rule = "false", target, len(glyph.sightings), True
+
+
+def _may_show(character: str, seen: str, alphabet: Alphabet) -> bool:
+    return alphabet.is_alike(character, seen) or same_letter(character, seen)
 
 
 def _drop_conflicts(glyphs: Sequence[_Glyph]) -> None:

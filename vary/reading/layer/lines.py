@@ -46,6 +46,7 @@ WIDE_STEP = 1.55  # times the pitch of fixed-width type, from which a step has a
 ONWARD_EM = 0.3  # a letter stands so much to the right of the one before in one word, however far that reaches
 SPACED = 2.0  # white between letterspaced words, as a multiple of that between their letters
 SPACED_LETTERS, SPACED_SHARE, SPACED_EVEN = 4, 0.4, 0.7  # fewest gaps; share that PDFium takes for blanks; of even ones
+BARE_EM = 0.005  # a glyph that draws nothing has a box of its advance width, and no height but by rounding
 TWIN_EM = 0.12  # the same glyph again so near: bold by printing twice
 
 
@@ -152,7 +153,7 @@ class _Glyphs:
     @classmethod
     def of(cls, text: TextLayer, chosen: np.ndarray, turn: Orientation, size: tuple[int, int]) -> _Glyphs:
         ink = np.array([not (ch.isspace() or ch in "\x00\ufeff\u200b") for ch in text.text], bool)
-        ink &= (text.boxes[:, 2] > text.boxes[:, 0]) & (text.boxes[:, 3] > text.boxes[:, 1])  # a font may lie of blanks
+        ink &= (text.boxes[:, 2:] - text.boxes[:, :2] > BARE_EM * text.ems[:, None]).all(1)  # a font may lie of blanks
         index = chosen[ink[chosen]]
         # PDFium adds a line break after each character when it takes a page of few lines for vertical writing.
         added = (text.kinds == GENERATED) & np.array([ch in "\r\n" for ch in text.text], bool)

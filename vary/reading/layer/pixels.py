@@ -30,12 +30,12 @@ from ...models.images.preprocess import fit
 from ..ctc import DESCENT_EM, X_HEIGHT_EM, mix_rows
 from ..formulas.from_layer import write_layer_formulas
 from ..spelling.languages import weigh_letters
-from ..spelling.more_letters import has_accents
-from .align import Aligned, Alphabet, align
+from ..spelling.more_letters import FEWEST, has_accents, has_other_script
+from .align import Aligned, Alphabet, align, claims_nothing
 from .bare_ink import add_bare_lines, bare_ink, without_ink, without_lines
 from .document_votes import sightings_elsewhere
 from .formula_lines import mark_formulas, write_formula_lines
-from .glyphs import Glyph, Sighting, find_sightings, lines_with, without_unclear
+from .glyphs import Glyph, Sighting, find_sightings, judge_glyphs, lines_with, without_unclear
 from .lines import LAYER_DPI, LayerLine, evidence_of, hidden_text, lines_by_turn
 from .verify import Verdict, find_unsettled, judge
 
@@ -69,11 +69,15 @@ def read_both(
         read_pixels: Reads the page without its layer.
     """
     draft = source.content(number, LAYER_DPI)
-    if draft is not None and has_accents(draft.text.text):
-        reader = reader.with_more_letters
+    more = draft is not None and (has_accents(draft.text.text) or has_other_script(draft.text.text))
+    reader = reader.with_more_letters if more else reader
     witnesses = _witnesses(source, number, draft, reader, factor)
     if witnesses is None:
         return read_pixels()
+    if not more and _claims_little(witnesses, Alphabet(reader.alphabet)):
+        again = _witnesses(source, number, draft, reader.with_more_letters, factor)
+        if again is not None and _shows_more_letters(again):
+            reader, witnesses = reader.with_more_letters, again
     alphabet = Alphabet(reader.alphabet)
 
     def judge_all(others: Sequence[Sighting]) -> list[Verdict]:
@@ -99,6 +103,25 @@ def read_both(
     page.status, page.error = ("timeout", late) if late else ("ok" if page.blocks else "blank", None)
     page.hidden += hidden_text(witnesses.content.text)
     return page
+
+
+def _claims_little(witnesses: _Witnesses, alphabet: Alphabet) -> bool:
+    """Return whether glyphs of a page have no characters, or a font lies, so that its letters may be any."""
+    for part in witnesses.parts:
+        own = [one for row in part.sightings for one in row if one is not None]
+        nothing = sum(claims_nothing(one.character) or not one.character.isprintable() for one in own)
+        if nothing >= FEWEST or any(one.lying for one in judge_glyphs(own, alphabet)):
+            return True
+    return False
+
+
+def _shows_more_letters(witnesses: _Witnesses) -> bool:
+    """Return whether the pixels of a page show letters that only a network with more letters spells."""
+    known = [
+        (line.text, one.seen) for part in witnesses.parts for line, one in zip(part.shown, part.aligned, strict=True)
+    ]
+    text = " ".join("".join(a or b for a, b in zip(seen, text.replace(" ", ""), strict=True)) for text, seen in known)
+    return has_accents(text) or has_other_script(text)
 
 
 _Sighted = tuple[list[Aligned], list[list[Sighting | None]]]

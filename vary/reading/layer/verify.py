@@ -12,11 +12,11 @@ from itertools import groupby
 
 import numpy as np
 
-from ...document.alphabets import are_of_two_scripts
+from ...document.alphabets import are_of_two_scripts, restore_scripts
 from ...document.elements import SOURCES
 from ...document.findings import Disagreement
 from ...io.box import union
-from .align import Aligned, Alphabet
+from .align import Aligned, Alphabet, claims_nothing
 from .glyphs import (
     CONFIRMED,
     CONTRADICTED,
@@ -26,7 +26,6 @@ from .glyphs import (
     GlyphVerdict,
     Sighting,
     agrees,
-    claims_nothing,
     judge_glyphs,
     same_letter,
 )
@@ -104,6 +103,10 @@ def _judge_line(
     for k in range(1, len(characters)):
         if characters[k] == " ":
             sources[k] = sources[k - 1]
+    changed = [k for k in inked if sources[k] in (HEALED, PIXELS) and len(characters[k]) == 1]
+    spelt = restore_scripts("".join(ch if len(ch) == 1 else " " for ch in characters)) if changed else ""
+    for k in changed:  # a letter that several scripts share is of the script of its word
+        characters[k] = spelt[k]
     if good < GOOD_LINE * max(1, len(inked)):
         mean, spelt = float(aligned.odds.mean()), "".join(aligned.seen)
         verdict.disagreements.append(Disagreement(line.text, spelt, line.box, mean))

@@ -19,6 +19,7 @@ MANY = 15  # in one window: at least SHARE of a page of 6,000 letters, which is 
 SHARE = 0.0025  # of all letters; English papers have up to 0.2%, in names
 LATIN = (("À", "ț"), ("Ạ", "ỹ"))  # first and last Latin letters of Europe and of Vietnamese in Unicode
 OTHERS = 0.1  # share of letters with accents that are not among them
+OTHER_SCRIPT = 0.1  # share of a text's letters that are Greek or Cyrillic, as formulas have them too
 DOUBT = 0.95  # mean confidence of a page, or line; above, its letters are those of the head
 STRANGE = 0.88  # mean confidence of a line that may be in another script
 STRANGE_WORDS = 0.25  # share of a doubtful line's words with a capital behind a small letter, as Cyrillic reads
@@ -30,12 +31,18 @@ CLEAR = 0.7  # confidence of such a letter
 def has_accents(text: str, fewest: int = FEWEST) -> bool:
     """Return whether a text has letters with accents, `fewest` or more, as languages in Latin script but English do.
 
-    Other scripts do not count: a layer in them is checked better by the letters that all heads know.
+    Other scripts do not count, see `has_other_script`.
     """
     letters = [ch for ch in text if ch.isalpha()]
     accents = [ch for ch in letters if ch >= "À"]
     others = sum(not any(first <= ch <= last for first, last in LATIN) for ch in accents)
     return len(accents) - others >= max(fewest, SHARE * len(letters)) and others <= OTHERS * len(accents)
+
+
+def has_other_script(text: str) -> bool:
+    """Return whether many letters of a text are Greek or Cyrillic."""
+    letters = [ch for ch in text if ch.isalpha()]
+    return sum("\u0370" <= ch <= "\u04ff" for ch in letters) >= max(FEWEST, OTHER_SCRIPT * len(letters))
 
 
 def certain_text(lines: Sequence[TextLine]) -> str:
