@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
+from pypdfium2 import PdfDocument
 
-from tests.pdfs import pdf_of, set_in, show, with_map
+from tests.pdfs import add_page_under, pdf_of, set_in, show, with_map
 from vary.io.pdf_text import _without_strays
 from vary.reading.api import load
 from vary.reading.layer.code_pages import find_rule
@@ -20,6 +22,10 @@ POLISH = (
 RUSSIAN = (
     "Над рекой стояла старая лодка и вода", "шумела. Капитан записал груз в журнал.",
     "Фермер привёз яблоки на рынок и домой.", "Дети собирали грибы у опушки леса и ели.",
+)  # fmt: skip
+LONGER = (
+    "The harbour office keeps a ledger of every vessel", "that enters the bay. Each entry names the captain,",
+    "the cargo and the hour of arrival. No ship may leave", "before the dues of 1,374 are paid in 25 quays.",
 )  # fmt: skip
 PROSE = ("The harbour office keeps a ledger of every vessel", "that enters the bay. Each entry names its captain.")
 
@@ -71,6 +77,32 @@ def test_a_blank_that_claims_to_be_a_letter_is_a_blank(tmp_path, reader) -> None
     assert page.text == " ".join(PROSE)
     path = set_in(tmp_path / "b.pdf", PROSE, FACE, {" ": "x"})
     assert read_document(path, reader).pages[0].text == " ".join(PROSE)
+
+
+def scan(path: Path, lines: tuple[str, ...], layer: tuple[str, ...], moved: tuple[float, float] = (0, 0)) -> Path:
+    """A picture of lines, with lines that nobody sees over it. `moved`: how far beside them, in points."""
+    size, text = (420, 300), "".join(show(line, 40, 250 - 18 * k) for k, line in enumerate(lines))
+    PdfDocument(pdf_of(path, [text], size))[0].render(scale=150 / 72).to_pil().convert("L").save(path, resolution=150)
+    names = "".join(
+        show(line, 40 + moved[0], 250 - 18 * k + moved[1], 12, "F1", "3 Tr") for k, line in enumerate(layer)
+    )
+    return add_page_under(pdf_of(path.with_name("over.pdf"), [names], size), path)
+
+
+@pytest.mark.parametrize("moved", [(0.0, -5.0), (-5.0, 4.0)])
+def test_the_layer_of_a_scan_may_lie_beside_its_type(tmp_path, reader, moved) -> None:
+    page = read_document(scan(tmp_path / "a.pdf", LONGER, LONGER, moved), reader).pages[0]
+    assert (page.text, page.layer) == (" ".join(LONGER), "verified")
+
+
+def test_a_line_of_errors_is_read_from_the_pixels(tmp_path, reader) -> None:
+    """Six of ten letters are right, so that the mean of the odds is that of type which the pixels do not read."""
+    rng = random.Random(3)
+    wrong = tuple(
+        "".join(rng.choice("acemnorsu") if ch != " " and rng.random() < 0.45 else ch for ch in line) for line in LONGER
+    )
+    page = read_document(scan(tmp_path / "a.pdf", LONGER, wrong), reader).pages[0]
+    assert page.text == " ".join(LONGER)
 
 
 def test_rules_are_found_by_what_most_glyphs_show() -> None:

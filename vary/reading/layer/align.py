@@ -40,7 +40,7 @@ LOOKALIKES = (
     ".,·:;",
 )
 SAME = ("'’‘`´", '"“”', "-–—−‐", "*∗", "•·", "~∼", "×x", "µμ")  # drawn alike: no difference to the eye
-SHAKY = "→←§¶†‡œŒљњЉЊ"  # the head spells them, but often as something else
+SHAKY = "→←§¶†‡‰œŒљњЉЊ"  # the head spells them, but often as something else
 DIFFERS = -2.0  # log-odds of a character from which what the pixels spell is looked up
 CAPITALS = 3  # contradicted letters of a line that are shown as capitals: it has small capitals
 OUT_OF_PLACE = -6.0  # nats for a frame outside of the character's box
@@ -131,8 +131,7 @@ def align(
         path, best = spaceless[k], bests[k]
         gain = log[np.arange(len(path)), states[k]] - np.log(np.maximum(path.max(1), FLOOR))
         odds = np.minimum(np.bincount(_owners(states[k], len(texts[k])), gain, len(texts[k])), 0.0)
-        wide = [claims_nothing(ch) for ch in texts[k]]
-        found[k] = Aligned(odds, _seen(path, best, places[k], alphabet.alphabet, odds, wide))
+        found[k] = Aligned(odds, _seen(path, best, places[k], alphabet.alphabet, odds, _open(texts[k], places[k])))
     small = [k for k in known if _shows_capitals(texts[k], found[k])]
     if small:
         capitals = ["".join(_capital(ch) for ch in texts[k]) for k in small]
@@ -207,6 +206,14 @@ def _log_odds(path: np.ndarray, text: str, places: np.ndarray, alphabet: Alphabe
     t = np.arange(frames)[:, None]
     logs[:, 1::2] += np.where((t < places[:, 0]) | (t > places[:, 1]), OUT_OF_PLACE, 0.0)
     return logs
+
+
+def _open(text: str, places: np.ndarray) -> list[bool]:
+    """Return which characters may draw anything: those that claim nothing, beside a letter of the same word."""
+    near = (places[1:, 0] < places[:-1, 1]).tolist()
+    beside = [ok and (a.isalpha() or b.isalpha()) for ok, a, b in zip(near, text, text[1:], strict=False)]
+    left, right = [False, *beside], [*beside, False]
+    return [claims_nothing(ch) and (a or b) for ch, a, b in zip(text, left, right, strict=True)]
 
 
 def _seen(

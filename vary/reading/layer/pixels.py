@@ -37,6 +37,7 @@ from .document_votes import sightings_elsewhere
 from .formula_lines import mark_formulas, write_formula_lines
 from .glyphs import Glyph, Sighting, find_sightings, judge_glyphs, lines_with, without_unclear
 from .lines import LAYER_DPI, LayerLine, evidence_of, hidden_text, lines_by_turn
+from .offset import move_onto_ink
 from .verify import Verdict, find_unsettled, judge
 
 if TYPE_CHECKING:
@@ -74,9 +75,10 @@ def read_both(
     witnesses = _witnesses(source, number, draft, reader, factor)
     if witnesses is None:
         return read_pixels()
-    if not more and _claims_little(witnesses, Alphabet(reader.alphabet)):
+    if not more and len(_unclaimed(witnesses, Alphabet(reader.alphabet))) >= FEWEST:  # letters of any language
         again = _witnesses(source, number, draft, reader.with_more_letters, factor)
-        if again is not None and _shows_more_letters(again):
+        shown = _unclaimed(again, Alphabet(reader.with_more_letters.alphabet)) if again else ""
+        if again and (has_accents(shown) or has_other_script(shown)):
             reader, witnesses = reader.with_more_letters, again
     alphabet = Alphabet(reader.alphabet)
 
@@ -105,23 +107,21 @@ def read_both(
     return page
 
 
-def _claims_little(witnesses: _Witnesses, alphabet: Alphabet) -> bool:
-    """Return whether glyphs of a page have no characters, or a font lies, so that its letters may be any."""
+def _unclaimed(witnesses: _Witnesses, alphabet: Alphabet) -> str:
+    """Return what the pixels spell where glyphs have no character or their font lies, signs that stand alone apart."""
+    found = []
     for part in witnesses.parts:
         own = [one for row in part.sightings for one in row if one is not None]
-        nothing = sum(claims_nothing(one.character) or not one.character.isprintable() for one in own)
-        if nothing >= FEWEST or any(one.lying for one in judge_glyphs(own, alphabet)):
-            return True
-    return False
-
-
-def _shows_more_letters(witnesses: _Witnesses) -> bool:
-    """Return whether the pixels of a page show letters that only a network with more letters spells."""
-    known = [
-        (line.text, one.seen) for part in witnesses.parts for line, one in zip(part.shown, part.aligned, strict=True)
-    ]
-    text = " ".join("".join(a or b for a, b in zip(seen, text.replace(" ", ""), strict=True)) for text, seen in known)
-    return has_accents(text) or has_other_script(text)
+        lying = {one.font for one, verdict in zip(own, judge_glyphs(own, alphabet), strict=True) if verdict.lying}
+        for line, row, aligned in zip(part.shown, part.sightings, part.aligned, strict=True):
+            inner = [len(word) > 1 for word in line.text.split() for _ in word]
+            known = zip(line.text.replace(" ", ""), row, aligned.seen, inner, strict=True)
+            found += [
+                seen or "?"
+                for ch, one, seen, inside in known
+                if one and inside and (one.font in lying or claims_nothing(ch) or not ch.isprintable())
+            ]
+    return "".join(found)
 
 
 _Sighted = tuple[list[Aligned], list[list[Sighting | None]]]
@@ -168,7 +168,8 @@ def _witnesses(
     parts = []
     for turn, lines in groups:
         level = straighten(image, turn)
-        shown, hidden = without_ink(level, [_enlarge(line, by) for line in lines])
+        placed = move_onto_ink(level, [_enlarge(line, by) for line in lines], content.text.modes)
+        shown, hidden = without_ink(level, placed)
 
         def larger(scale: float, turn: Orientation = turn) -> Image.Image:
             return straighten(source.image(number, dpi * scale)[0], turn)

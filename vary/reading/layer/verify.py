@@ -34,6 +34,7 @@ from .lines import LayerLine
 SETTLED = 12  # sightings that settle what a glyph of an honest font shows; the head may misread one in each place
 GOOD_LINE = 0.7  # share of a line's characters that are confirmed or healed; below, the line is not used
 UNREAD = -6.0  # mean log-odds of a line that the pixels do not read, such as tiny type: they do not show it to be wrong
+READ = 0.8  # share of a line's characters that are confirmed or clearly contradicted, from which the pixels read it
 SEEN = 0.3  # share of a line's characters that the pixels spell; where they spell less, they do not read it
 LAYER, BOTH, HEALED, PIXELS = (SOURCES.index(name) for name in ("layer", "both", "healed", "pixels"))
 INVISIBLE = GlyphVerdict("mixed", "", 1)  # no glyph is drawn: each place counts for itself
@@ -111,7 +112,9 @@ def _judge_line(
         mean, spelt = float(aligned.odds.mean()), "".join(aligned.seen)
         verdict.disagreements.append(Disagreement(line.text, spelt, line.box, mean))
         little = sum(map(str.isalnum, spelt)) < SEEN * len(inked)
-        if mean >= UNREAD or (little and all(one is not None for one in row)):
+        clear = float(((aligned.odds > CONFIRMED) | (aligned.odds < STRONG)).mean())
+        drawn = all(one is not None for one in row)
+        if (mean >= UNREAD and (drawn or clear < READ)) or (little and drawn):
             verdict.lines.append(_with_characters(line, list(line.text), np.full(len(line.text), LAYER, np.uint8)))
         else:
             verdict.rejected.append(line)
