@@ -71,8 +71,8 @@ class GlyphVerdict:
     """What the sightings of a glyph say.
 
     Args:
-        kind: `true`, `false`, `mixed`, `foreign` or `unknown`.
-        shown: The character that it draws, of a `false` one.
+        kind: `true`, `false`, `seen` (of a font that lies: too seldom to be sure), `mixed`, `foreign` or `unknown`.
+        shown: The character that it draws, of a `false` or `seen` one.
         count: Number of sightings.
         trusted: Most letters of its font are confirmed, or nearly all glyphs if it is none: `TRUST`.
         weak: No sighting contradicts it strongly, or it is the one letter of its font that a few sightings contradict,
@@ -300,12 +300,14 @@ def _judge_fonts(glyphs: Sequence[_Glyph]) -> tuple[set[tuple[str, bool]], set[s
 
 
 def _vote_by_spelling(glyph: _Glyph) -> None:
-    """Set the verdict of a lying font's glyph: what nearly all of at least OFTEN sightings spell, or `mixed`."""
+    """Set the verdict of a lying font's glyph: what nearly all of at least OFTEN sightings spell, `seen` or `mixed`."""
     spelt = Counter(s.seen or (glyph.character if s.odds > CONFIRMED else " ") for s in glyph.sightings)
     shown, count = spelt.most_common(1)[0]
     glyph.kind, glyph.shown, glyph.strength = "mixed", "", 0
     if count >= max(OFTEN, SHARE * len(glyph.sightings)) and shown != " ":
         glyph.kind, glyph.shown, glyph.strength = "false", shown, count
+    elif count == len(glyph.sightings) and len(shown) == 1 and shown != " ":
+        glyph.kind, glyph.shown = "seen", shown
 
 
 def _apply_rule(glyphs: Sequence[_Glyph], alphabet: Alphabet, lying: bool) -> None:

@@ -134,6 +134,8 @@ def _judge_character(
     seldom = glyph.trusted and (glyph.count < OFTEN or glyph.weak)
     if glyph.kind == "false" and (glyph.lying or not (seldom or agreed)):
         return (ch, BOTH, True) if glyph.shown == ch else (glyph.shown, HEALED, True)
+    if glyph.kind == "seen":
+        return glyph.shown, PIXELS, True
     if claims_nothing(ch):
         return seen or " ", PIXELS, bool(seen)
     if glyph.kind == "true" or agreed:
