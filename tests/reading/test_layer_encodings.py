@@ -9,7 +9,7 @@ import pytest
 from pypdfium2 import PdfDocument
 
 from tests.pdfs import add_page_under, pdf_of, set_in, show, with_map
-from vary.io.pdf_text import _without_strays
+from vary.io.pdf_text import without_strays
 from vary.reading.api import load
 from vary.reading.layer.code_pages import find_rule
 from vary.reading.pages import read_document
@@ -120,8 +120,8 @@ def test_rules_are_found_by_what_most_glyphs_show() -> None:
 
 
 def test_a_strange_letter_within_a_latin_word_is_none() -> None:
-    assert _without_strays("stoࣳ je") == "sto\ue8f3 je"
-    assert _without_strays("Hebrew אבג") == "Hebrew אבג"
+    assert without_strays("stoࣳ je") == "sto\ue8f3 je"
+    assert without_strays("Hebrew אבג") == "Hebrew אבג"
 
 
 def test_a_title_in_a_font_that_lies_is_read_glyph_by_glyph(tmp_path, reader) -> None:

@@ -311,10 +311,10 @@ def _layer(codes: np.ndarray, values: dict[str, np.ndarray]) -> TextLayer:
                 last += 1
             edges = np.linspace(boxes[first, 0], boxes[first, 2], last - first + 2)
             boxes[first : last + 1, 0], boxes[first : last + 1, 2] = edges[:-1], edges[1:]
-    return _join_accents(TextLayer(_without_strays("".join(map(chr, codes[~low]))), **arrays))  # type: ignore[arg-type]
+    return _join_accents(TextLayer(without_strays("".join(map(chr, codes[~low]))), **arrays))  # type: ignore[arg-type]
 
 
-def _without_strays(text: str) -> str:
+def without_strays(text: str) -> str:
     """Return a text in which strange letters within Latin words are characters of private use.
 
     PDFium gives a glyph that a font's map forgot the number of the glyph. No word has Latin and, say, Arabic letters.
