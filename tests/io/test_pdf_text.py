@@ -109,6 +109,7 @@ BOXES = {  # the boxes of the parent node and of the page
     "inherited": ({"/MediaBox": [0, 0, 300, 500]}, {}),
     "inherited crop": ({"/MediaBox": [0, 0, 400, 600], "/CropBox": [20, 150, 380, 500]}, {}),
     "crop beyond the media": ({}, {"/MediaBox": [0, 0, 400, 300], "/CropBox": [-50, 60, 900, 250]}),
+    "crop outside of the media": ({}, {"/MediaBox": [0, 0, 400, 300], "/CropBox": [1000, 1000, 1200, 1200]}),
     "origin not zero": ({}, {"/MediaBox": [30, 40, 430, 340]}),
     "negative": ({}, {"/MediaBox": [-100, -50, 300, 250]}),
     "corners swapped": ({}, {"/MediaBox": [400, 300, 0, 0]}),

@@ -39,7 +39,7 @@ class FormPages:
         """
         if not 1 <= number <= len(self.pdf):
             raise ValueError(f"the file has pages 1 to {len(self.pdf)}")
-        page = self.pdf[number - 1]
+        page = self._open(number)
         if self.pdf.formenv is None or number in self._fields:
             return page
         from pypdfium2 import raw
@@ -49,6 +49,15 @@ class FormPages:
             return page
         self._links[number] = list(read_links(self.pdf, page, Frame(page, 1.0)))  # flattening removes them
         raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY)
+        page.close()
+        return self.pdf[number - 1]
+
+    def _open(self, number: int) -> Any:
+        """Return a page; one whose crop box lies outside of the paper shows all of it, as in viewers."""
+        page = self.pdf[number - 1]
+        if min(page.get_size()) > 0:
+            return page
+        page.set_cropbox(*page.get_mediabox())
         page.close()
         return self.pdf[number - 1]
 
