@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from vary.document.evidence import Evidence
 from vary.document.layout.arrange import lay_out
-from vary.document.layout.form_fields import find_checkboxes, place_form_fields
+from vary.document.layout.form_fields import find_checkboxes, find_drawn_fields, place_form_fields
 from vary.document.lines import TextLine
 
 STEP = 10.0
@@ -126,16 +126,53 @@ def test_the_label_before_a_comb_field_keeps_its_blanks() -> None:
     ]
 
 
+def test_boxes_within_lines_and_in_cells_are_found() -> None:
+    image, lines = Image.new("L", (500, 200), 255), [line("Hull:    wood    steel", 20, 40), line("Water", 20, 100)]
+    draw = ImageDraw.Draw(image)
+    for k, (x, y) in enumerate(((85, 41), (165, 41), (200, 101), (300, 101))):
+        draw.rectangle((x, y, x + 13, y + 13), outline=0)
+        if k % 2:
+            draw.line((x + 3, y + 3, x + 10, y + 10), fill=0, width=2)
+    found = find_checkboxes(np.asarray(image), lines)
+    walls = [(x, 90.0, x + 1.0, 120.0) for x in (150.0, 250.0)]
+    placed = sorted(one.text for one in place_form_fields(lines, found, walls))
+    assert placed == ["Hull:  [ ]  wood  [x]  steel", "Water", "[ ]", "[x]"]
+    for one in lines:
+        one.text = "口" * len(one.text)
+    assert not find_checkboxes(np.asarray(image), lines)  # letters of Chinese are such squares
+
+
+def squares(*places: tuple[float, float]) -> list[tuple[float, float, float, float]]:
+    """The sides of squares of 12 px as ruling lines."""
+    sides = [(0, 0, 12, 0.5), (0, 12, 12, 12.5), (0, 0, 0.5, 12), (12, 0, 12.5, 12)]
+    return [(x + a, y + b, x + c, y + d) for x, y in places for a, b, c, d in sides]
+
+
+def test_squares_that_hold_a_letter_or_stand_in_cells_are_checkboxes() -> None:
+    lines = [line("X steel", 101, 50), line("Water", 20, 90), line("X", 201, 90), line("Coal", 20, 130)]
+    rules = squares((100, 52), (200, 92), (300, 92), (200, 132), (300, 132))
+    placed, evidence = find_drawn_fields(lines, Evidence(rules=rules), 16.0)
+    assert not evidence.rules
+    assert [ticked for _, _, ticked in evidence.fields] == [True, True, False, False, False]
+    walls = [(x, 80.0, x + 1.0, 150.0) for x in (150.0, 250.0)]
+    found = texts(place_form_fields(placed, evidence.fields, walls))
+    assert sorted(found) == ["Coal", "Water", "[ ]", "[ ]", "[ ]", "[x]", "[x] steel"]
+    lone = squares((300, 52))  # no label, and no other one
+    assert find_drawn_fields(lines[:1], Evidence(rules=lone), 16.0)[1].rules == lone
+
+
 def drawn_form(shape: str) -> tuple[np.ndarray, list[TextLine]]:
     """Three lines of 16 px with a drawn shape before each; a page of grey pixels."""
     image, lines = Image.new("L", (400, 200), 255), []
     draw = ImageDraw.Draw(image)
     for k in range(3):
         y = 40 + 40 * k
-        lines.append(line("Engine", 70, y))
+        lines.append(line("Engine", 30 if shape == "o" else 70, y))
         box = (40, y, 53, y + 13)
         if shape == "round":
             draw.ellipse(box, outline=0, width=2)
+        elif shape == "o":  # of bold type
+            draw.rounded_rectangle((40, y, 55, y + 15), 5, outline=0, width=4)
         elif shape == "solid" or (shape == "inverted" and k != 1):
             draw.rectangle(box, fill=0)
         else:
@@ -152,6 +189,7 @@ def drawn_form(shape: str) -> tuple[np.ndarray, list[TextLine]]:
         ("filled", [True] * 3),
         ("inverted", [False, True, False]),
         ("round", []),
+        ("o", []),
         ("solid", []),
     ],
 )

@@ -32,10 +32,42 @@ def test_lines_of_a_listing_whose_type_is_not_seen_are_in_it() -> None:
 
 
 def test_a_listing_that_fills_most_of_a_page_is_code_and_a_page_of_typewriter_type_is_text() -> None:
-    listing = [code("while True: print(count)", 10, 40 + 18 * k) for k in range(12)]
+    letter = [code("We have to write to you again.", 10, 40 + 18 * k) for k in range(12)]
     text = line("What the program does.", 10, 10)
-    assert kinds(page(block(text), block(*listing))) == ["text", "code"]
-    assert kinds(page(block(*listing))) == ["text"]
+    assert kinds(page(block(text), block(*letter))) == ["text", "code"]
+    assert kinds(page(block(*letter))) == ["text"]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("mira@kiln:~/pots$ ls", "total 48", "glaze.csv kiln.log", "mira@kiln:~/pots$"),
+        ("def push(self, boat):", "    # boats wait", "    return len(self.items)", "", "queue = Queue()"),
+        ("for (k = 0; k < n; k++) {", "    sum += k", "}", "puts(sum);"),
+    ],
+)
+def test_a_page_of_program_text_or_of_a_terminal_is_code(texts) -> None:
+    lines = [code(text, 10, 40 + 18 * k) for k, text in enumerate(texts) if text]
+    assert kinds(page(block(*lines))) == ["code"]
+
+
+def test_clauses_in_typewriter_type_are_no_program_text() -> None:
+    clauses = [code(f"({n}) the bank of the river;", 10, 40 + 18 * k) for k, n in enumerate("abcdefgh")]
+    assert kinds(page(block(*clauses))) != ["code"]
+
+
+def test_the_number_of_a_line_from_pixels_need_not_be_in_fixed_width_type() -> None:
+    lines = [line(f"{k}  }}" if k == 8 else f"{k}  puts(boats);", 10, 100 + 18 * k) for k in (7, 8, 9)]
+    for one in lines:
+        one.styles = [(3, len(one.text), "mono")]
+    assert kinds(page(block(*lines), block(line("see", 10, 290)), PROSE))[0] == "code"
+
+
+def test_a_word_at_the_end_of_a_listing_is_in_it_where_it_is_as_close_as_the_lines_are() -> None:
+    loop = [code("for f in *.txt; do", 10, 100), code("    wc -l $f", 10, 118)]
+    for step, found in ((18, ["code", "text"]), (40, ["code", "text", "text"])):
+        done = line("done", 10, 118 + step)
+        assert kinds(page(block(*loop), block(done), block(line("see", 10, 300)), PROSE))[: len(found)] == found
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.document.test_layout import laid_out, line, tables
 from vary.document.evidence import Evidence
+from vary.document.layout.bullets import listing_gutters
 from vary.document.lines import TextLine
 
 SIDE = ["Contact", "Mill Lane 7", "Saltwick", "Languages", "Dutch fluent", "Norse a little"]
@@ -19,6 +20,22 @@ def test_a_sidebar_is_read_before_what_stands_level_with_it() -> None:
     lines += [line(text, 220, 20 + 40 * k + 7 * (k % 2)) for k, text in enumerate(WORK)]
     sidebar = Evidence(areas=[((0, 0, 180, 270), 0x203040)])
     assert texts(*lines, evidence=sidebar) == " / ".join(SIDE + WORK)
+
+
+def test_the_files_beside_a_listing_with_line_numbers_are_read_before_it() -> None:
+    code = ["import heapq", "", "class Queue:", "    # boats wait", "    def push(self):", "        heap.push(it)"]
+    lines = [line(str(k + 1), 229, 40 + 21 * k) for k in range(len(code))]
+    lines += [
+        line(text.strip(), 257 + 7 * (len(text) - len(text.strip())), 40 + 21 * k)
+        for k, text in enumerate(code)
+        if text
+    ]
+    files = [line(text, 20, 41 + 23 * k) for k, text in enumerate(SIDE)]
+    listing = [f"{k + 1}  {text.strip()}".strip() for k, text in enumerate(code)]
+    assert texts(*files, *lines, evidence=Evidence()) == " / ".join(SIDE + listing)
+    assert listing_gutters([*files, *lines], 14.0)
+    level = [line(text, 20, 40 + 21 * k) for k, text in enumerate(SIDE)]  # a table with a column of numbers
+    assert not listing_gutters([*level, *lines], 14.0)
 
 
 def test_cards_in_a_row_are_read_one_after_another() -> None:

@@ -129,12 +129,27 @@ def test_a_shape_that_is_no_bullet_adds_nothing() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Marta Oliveira, Jens Falk and Ruth Adeyemi", "marta@mines.example", "Interest is paid at the end of each year."],
+    [
+        "Marta Oliveira, Jens Falk and Ruth Adeyemi",
+        "marta@mines.example",
+        "Interest is paid at the end of each year.",
+        "12 March 2031",
+        "Mai 2031",
+    ],
 )
 def test_authors_and_sentences_below_a_title_are_no_headings(text) -> None:
     title = lines_of.block(lines_of.line("Creep of wet slate", 10, 60, 28))
     found = lines_of.page(title, lines_of.block(lines_of.line(text, 10, 110, 17)), lines_of.PROSE)
     assert lines_of.kinds(found)[:2] == ["heading", "text"]
+
+
+def test_centred_rows_of_a_title_are_one_heading() -> None:
+    title = [line("Tides in harbours:", 120, 20, 28), line("Measured with long ropes and lamps", 8, 57, 28)]
+    assert texts(*title) == ["Tides in harbours: Measured with long ropes and lamps"]
+    apart = [title[0], line("A further and another heading here", 8, 75, 28)]
+    left = [line("Tides in harbours:", 8, 20, 28), title[1]]
+    for rows in (apart, left):
+        assert len(texts(*rows)) == 2
 
 
 def test_a_section_below_a_title_is_a_heading() -> None:
@@ -150,3 +165,39 @@ def test_a_bold_term_above_its_indented_meaning_is_no_heading(indent, kind) -> N
     meaning = [lines_of.line("words that say what it is " * 2, 10 + indent, 78 + 18 * k) for k in range(2)]
     found = lines_of.page(lines_of.block(term), lines_of.block(*meaning), lines_of.PROSE)
     assert found.blocks[0].kind == kind
+
+
+def markdown(*lines: TextLine, evidence: Evidence | None = None) -> str:
+    return Document("a", "m", [laid_out(*lines, evidence=evidence)]).markdown()
+
+
+def test_points_at_the_right_edge_stand_behind_the_last_words_of_their_question() -> None:
+    rows = [line(f"2. {WIDE}", 10, 60), line("(6 points)", 460, 60)]
+    rows += [line("and its end?", 10, 78), line("3. Draw it.", 10, 96), line("[4]", 460, 96)]
+    assert f"\n2. {WIDE} and its end? (6 points)\n3. Draw it. [4]\n" in markdown(*rows)
+    ends = [line(f"2. {WIDE}.", 10, 60), line("(6 points)", 460, 60), line("And another.", 10, 78)]
+    assert f"2. {WIDE}. (6 points)" in markdown(*ends)
+
+
+def test_a_lone_o_before_items_is_a_bullet() -> None:
+    items = [
+        line("• Wool blankets", 10, 60),
+        line("o grey ones", 34, 78),
+        line("o", 34, 96),
+        line("white ones", 52, 96),
+    ]
+    assert "- Wool blankets\n  - grey ones\n  - white ones" in markdown(*items)
+    prose = [line(f"{WIDE} que", 10, 60), line(f"o barco {WIDE}", 10, 78), line("o mar.", 10, 96)]
+    assert "o barco" in markdown(*prose)
+
+
+def test_text_in_a_frame_beside_its_picture_is_read() -> None:
+    frame = [(300, 20, 500, 21), (300, 260, 500, 261), (300, 20, 301, 261), (500, 20, 501, 261)]
+    evidence = Evidence(rules=frame, pictures=[(302, 50, 499, 160)])
+    notes = [
+        line(text, 310, 170 + 20 * k)
+        for k, text in enumerate(("Mill at Saltwick", "Type of water mill", "Undershot wheel"))
+    ]
+    assert "Type of water mill" in markdown(*notes, evidence=evidence)
+    ticks = [line(text, 310, 170 + 20 * k) for k, text in enumerate(("0.5", "1.0", "1.5"))]
+    assert "1.0" not in markdown(*ticks, evidence=evidence)

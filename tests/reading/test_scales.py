@@ -12,7 +12,7 @@ from vary.io.deadline import time_limit
 from vary.reading.loader import load_reader
 from vary.reading.network import TILE_PIXELS, WIDEST, parts_of, tiles_of
 from vary.reading.reader import Reader
-from vary.reading.scales.merge import drop_strokes, find_texts, is_upright, reread_cells
+from vary.reading.scales.merge import drop_strokes, find_texts, is_upright, merge_pass, reread_cells
 
 BODY = ["The ferry leaves the old pier at nine", "and carries eleven crates of apples", "to the mill on the far shore"]
 
@@ -73,6 +73,19 @@ def test_strokes_of_large_letters_are_no_marks_beside_them() -> None:
     )
     word = line("7", (70, 120, 84, 146), 20)
     assert [one.text for one in drop_strokes([title, leg, word, body])] == ["Apiary", "7", "/"]
+
+
+@pytest.mark.parametrize(("text", "sure", "kept"), [("10", 0.95, ["10", "11 }"]), ("()", 0.6, ["H7"])])
+def test_small_lines_that_are_sure_are_no_strokes_of_one_large_letter(text, sure, kept) -> None:
+    def line(text: str, box: tuple[float, float, float, float], sure: float, em: float) -> TextLine:
+        return TextLine(text, split_box(box, len(text)), np.full(len(text), sure, np.float32), em)
+
+    small = [
+        line(text, (108, 416, 123, 430), sure, 14),
+        line("11 }" if sure > 0.9 else "/\\", (107, 434, 141, 450), sure, 16),
+    ]
+    large = line("i," if sure > 0.9 else "H7", (100, 401, 150, 457), 0.92, 57)
+    assert [one.text for one in merge_pass(small, [large], 4)] == kept
 
 
 def test_a_part_of_a_digit_that_reads_as_the_digit_goes() -> None:

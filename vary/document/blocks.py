@@ -17,8 +17,10 @@ from .lines import TextLine
 REGIONS = ("table", "figure")  # blocks from `layout/`
 PLAIN = 24  # characters of a line in fixed-width type, alone among others, that may be text
 BETWEEN = 3  # lines between two of a listing that belong to it where all are equally far apart
-EVEN = 0.2  # by which their distances differ, as a share of the least
+EVEN = 0.25  # by which their distances differ, as a share of the least
+WORD = 12  # characters of a word alone that may end a listing
 CLOSE = 1.8  # most distance of a line of signs from the line of a listing above it, in heights
+_NUMBER = re.compile(r"\d{1,4}\s+")  # of a line of a listing
 _SIGNS = re.compile(r"[^\w\s•]{1,4}")  # `}` ends a listing
 
 
@@ -151,26 +153,43 @@ def _code_lines(lines: list[Line]) -> set[int]:
 
 
 def _lines_within(lines: Sequence[Line], code: set[int]) -> set[int]:
-    """Return the places of lines read from pixels that a listing holds: a few between two of it, or `}` at its end."""
+    """Return the places of lines read from pixels of a listing: a few between two of it, or `done` at its end."""
     found: set[int] = set()
     for first, last in pairwise(sorted(code)):
         run = lines[first : last + 1]
-        steps = [b.box[1] - a.box[1] for a, b in pairwise(run)]
         left = min(run[0].box[0], run[-1].box[0]) - run[0].height
-        even = min(steps) > 0 and max(steps) < (1 + EVEN) * min(steps)
-        if 1 < len(steps) <= BETWEEN + 1 and even and all(one.writer != "layer" and one.box[0] > left for one in run):
+        inside = all(one.writer != "layer" and one.box[0] > left for one in run)
+        if 2 < len(run) <= BETWEEN + 2 and inside and _are_even(run):
             found.update(range(first + 1, last))
     for k in range(1, len(lines)):
         above, one = lines[k - 1], lines[k]
         near = 0 < one.box[1] - above.box[1] < CLOSE * above.height and one.box[0] < above.box[2]
-        if k - 1 in code | found and near and one.writer != "layer" and _SIGNS.fullmatch(one.text):
-            found.add(k)
+        if k - 1 in code | found and near and one.writer != "layer":
+            ends = k - 2 in code | found and _are_even(lines[k - 2 : k + 1]) and _may_be_code(one)
+            if k not in code and (ends or _SIGNS.fullmatch(one.text)):
+                found.add(k)
     return found
 
 
+def _are_even(lines: Sequence[Line]) -> bool:
+    """Return whether lines are equally far apart, from the middle of one to that of the next."""
+    middles = [line.box[1] + line.box[3] for line in lines]
+    steps = [b - a for a, b in pairwise(middles)]
+    return min(steps) > 0 and max(steps) < (1 + EVEN) * min(steps)
+
+
+def _may_be_code(line: Line) -> bool:
+    """Return whether a line is one short word, or half of it is in fixed-width type."""
+    word = " " not in line.text and len(line.text) <= WORD
+    return word or count_in_style(line, "mono") >= 0.5 * len(line.text)
+
+
 def is_fixed(line: Line) -> bool:
-    """Return whether nine tenths of a line are in fixed-width type."""
-    return count_in_style(line, "mono") >= 0.9 * len(line.text) > 0
+    """Return whether nine tenths of a line are in fixed-width type; those behind its number, from pixels."""
+    number = _NUMBER.match(line.text) if line.writer != "layer" else None
+    start = number.end() if number else 0
+    fixed = sum(end - max(start, first) for first, end, style in line.styles if style == "mono" and end > start)
+    return fixed >= 0.9 * (len(line.text) - start) > 0
 
 
 def _is_plain(line: Line) -> bool:

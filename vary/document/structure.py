@@ -39,6 +39,11 @@ HANG = 1.2  # indent of the meaning below a term, as a multiple of the size
 _BETWEEN_NAMES = frozenset(
     ("and", "et", "und", "y", "de", "da", "di", "del", "der", "van", "von", "la", "le", "of", "the")
 )
+_DATE = re.compile(  # of a title page
+    r"(?:\d{1,2}(?:st|nd|rd|th)?\.? )?(?:jan|feb|mar|mär|apr|avr|ma[iy]|ju[ln]|jui|aug|sep|o[ck]t|nov|d[eé][cz])"
+    r"[^\W\d]*\.?,?(?: \d{1,2},?)? \d{4}",
+    re.I,
+)
 NESTED = 0.3  # by which the type of an item differs from that of the item above
 _CAPITALS = re.compile(r"[A-Z\d ]*[a-z]?[A-Z\d ]*")  # they have one width in other type, too; one letter may be misread
 MIXED, UNSURE = (0.25, 0.9), 0.2  # share of a line in fixed-width type; of characters in such lines
@@ -46,6 +51,12 @@ UNEQUAL = frozenset("fijlrtmwIMW")  # letters that are narrower or wider than ot
 NARROW, NARROW_LETTERS, NARROWER = frozenset("fijlrt"), 8, 0.9  # fewest to judge by; share of the others' width
 UNEQUAL_LETTERS, UNEQUAL_SHARE = 15, 0.1  # fewest letters to judge by; least share of such letters, in English 0.3
 ALL_MONO = 0.95  # share of the characters of a page in fixed-width type that is its text
+_PROGRAM = re.compile(  # a prompt, or a line that statements begin or end as
+    r"[\w.-]+@[\w.-]+\S*\s?[$#%](?:\s|$)|(?:\$|>>>) \S|PS [A-Z]:\\|(?:\d+\s+)?(?:#include|import|from \w+ import|"
+    r"def|class|return|fn|func|let|const|var|package|using|public|private) \S|"
+    r"\W*\}|.*(?:[)\]}\"'];|=.*;|\{|\):|\belse:|\w\(.*\))$"
+)
+PROGRAM_LINES = 0.25  # share of such lines on a page of program text
 BODY_SHARE, BODY_CHARACTERS = 0.2, 400  # of the characters of a page, for a size of running text
 
 
@@ -126,7 +137,8 @@ def _drop_common_style(lines: list[Line]) -> None:
     """Remove a style from all lines when most of the page has it: it emphasises nothing.
 
     Listings may fill most of a page. So fixed-width type is removed only from pages that are all in it, as typewriter
-    letters, or where many lines from pixels are partly in it: then the reader was not sure of the type.
+    letters, or where many lines from pixels are partly in it: then the reader was not sure of the type. A page of
+    program text, or of what a terminal shows, keeps it.
     """
     for line in lines:
         line.styles = [span for span in line.styles if not _is_doubtful(line, span)]
@@ -136,7 +148,10 @@ def _drop_common_style(lines: list[Line]) -> None:
     shares = [count_in_style(line, "mono") / max(1, len(line.text)) for line in lines]
     unsure = [MIXED[0] < share < MIXED[1] and line.writer != "layer" for line, share in zip(lines, shares, strict=True)]
     mixed = sum(len(line.text) for line, one in zip(lines, unsure, strict=True) if one)
+    program = sum(_PROGRAM.match(line.text) is not None for line in lines) >= PROGRAM_LINES * len(lines)
     for name in STYLES:
+        if name == "mono" and program:
+            continue
         most = ALL_MONO if name == "mono" and mixed < UNSURE * total else 0.5
         if name == "mono" and _is_wide_type(lines):
             most = 0.0
@@ -202,7 +217,7 @@ def _unmark_authors(blocks: list[Block]) -> None:
         return
     title = max(heads, key=lambda k: blocks[k].lines[0].height)
     for block in blocks[title + 1 :]:
-        if block.kind != "heading" or not _names_authors(block):
+        if block.kind != "heading" or not (_names_authors(block) or _DATE.fullmatch(block.text.strip())):
             break
         block.kind, block.level = "text", 0
 
@@ -295,8 +310,10 @@ def _with_lists(blocks: list[Block]) -> list[Block]:
 def _item_runs(lines: list[Line]) -> list[list[Line]]:
     """Return runs of lines: each item with the lines that continue it, and the lines between."""
     runs: list[list[Line]] = []
-    box = union(line.box for line in lines)
-    full = box[2] - 0.15 * (box[2] - box[0])
+    left, right = min(line.box[0] for line in lines), max(line.box[2] for line in lines)
+    if all(line.box[2] < lines[-1].box[0] for line in lines[:-1]):  # points of a question, at the right edge
+        right = max([line.box[2] for line in lines[:-1]] or [right])
+    full = right - 0.15 * (right - left)
     for line in lines:
         inside = runs and _is_item(runs[-1][0]) and (_hangs(runs[-1][0], line) or runs[-1][-1].box[2] > full)
         inside = inside and not LEADER.search(runs[-1][-1].text)  # an entry of contents ends with its number
@@ -335,7 +352,7 @@ def _continues(block: Block, lines: list[Line]) -> bool:
 
 def _follows(block: Block, line: Line) -> bool:
     """Return whether a line is below a list, close to it and of its size; nested items may have another."""
-    last = block.lines[-1]
+    last = max(block.lines[-2:], key=lambda one: one.box[1])  # the last one may be points, at the right edge
     item = next(one for one in reversed(block.lines) if _is_item(one))
     nested = _is_item(line) and abs(line.box[0] - item.box[0]) > 0.5 * line.height
     return (

@@ -18,7 +18,7 @@ from ..evidence import Evidence
 from ..lines import PageRegion, TextLine
 from .aligned_tables import find_aligned_tables
 from .bitmap import find_drawn_objects
-from .bullets import add_bullets, join_bullets, join_signs, mark_labels
+from .bullets import add_bullets, join_bullets, join_signs, mark_circles, mark_labels
 from .figures import find_figures, is_certain_text
 from .form_fields import find_checkboxes, find_drawn_fields, place_form_fields
 from .gutters import split_columns
@@ -54,8 +54,8 @@ def lay_out(
         lines, evidence = [shear(line, -slope) for line in lines], _shear_evidence(evidence, -slope)
     em = usual_size(lines)
     lines, evidence = find_drawn_fields([join_signs(line) for line in lines], evidence, em)
-    lines = place_form_fields(lines, evidence.fields)
-    lines, evidence = add_bullets(join_bullets(mark_labels(lines, evidence.tags)), evidence)
+    lines = place_form_fields(lines, evidence.fields, evidence.rules)
+    lines, evidence = add_bullets(join_bullets(mark_circles(mark_labels(lines, evidence.tags))), evidence)
     evidence = _without_ground(evidence, size)
     blocks = [to_block(block, scale, styles) for block in _arrange(lines, evidence, size, em)]
     return [_shear_block(block, slope) for block in blocks] if slope else blocks

@@ -1,17 +1,20 @@
 """Bullets that are drawn, not written: small shapes next to the first line of a list item. Browsers print them so.
 
+The numbers before the lines of a listing stand here, too: other text may stand on their left.
+
 Frame: pixels of the page image, turned upright.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from ...io.box import Box, middle_within
+from ...io.box import Box, middle_within, union
 from ..elements import ITEM
 from ..evidence import Evidence
 from ..lines import TextLine
@@ -22,9 +25,14 @@ LEVEL_EM = 0.35  # between the middles of both
 APART_EM, SAME_EM = 0.4, 0.15  # white around a bullet; by which a shape drawn twice differs
 GROUND_EM = 3.0  # least side of a filled area or frame on which a list stands; cells of tables are lower
 ROUND = 1.5  # longer side, as a multiple of the shorter one
+NUMBERED, SKIPPED = 5, 2  # fewest line numbers of a listing; most by which one grows to the next that is read
+EDGE_EM, WHITE_EM = 0.3, 0.4  # by which the edges of the numbers differ; white on their left
+BEYOND, ALIGNED_EM, ALIGNED = 2, 0.2, 0.7  # fewest lines there; by which those of a table are level, and their share
+_LINE_NUMBER = re.compile(r"\d{1,4}(?=\s|$)")
 MARK = "• "
 BULLETS = frozenset("•‣▪●○◦■□◆❖▶►➢➤–—-·\uf0b7\uf0a7\uf0d8\uf0fc✓✔")  # the last ones are of symbol fonts
 LONE_EM = 2.5  # white between a lone bullet and its line
+CIRCLE_EM = 0.4, 4.0, 6.0  # between items at one edge, across and down; from a nested item to the one above, across
 ALL_SIGNS = 4  # least length of a row of nothing but one sign
 SIGNS, SIGN_SHARE, SLIPS = 8, 0.5, 0.1  # least length of a row of one sign; its share; share of letters and digits
 RULED_WITH, DASHES = "-=*~#+", dict.fromkeys("–—−", "-")
@@ -59,6 +67,30 @@ def join_bullets(lines: Sequence[TextLine]) -> list[TextLine]:
     used = {id(bullet) for bullet in found.values()}
     marked = [_with_mark(line, found[k].box, found[k]) if k in found else line for k, line in enumerate(lines)]
     return [line for line, old in zip(marked, lines, strict=True) if id(old) not in used]
+
+
+def mark_circles(lines: Sequence[TextLine]) -> list[TextLine]:
+    """Return the lines with ○ for each lone o that begins an item: word processors set it, and pixels show it.
+
+    It stands under an item, or above or below another one, with no other line at its left edge near it.
+    """
+    found = [k for k, line in enumerate(lines) if line.text == "o" or line.text.startswith("o ")]
+    if not found:
+        return list(lines)
+    starts = np.array([(*line.box[:2], line.em_px) for line in lines])
+    items = np.array([ITEM.match(line.text) is not None for line in lines])
+    circles = np.isin(np.arange(len(lines)), found)
+    marked = list(lines)
+    for k in found:
+        line, (x0, y0, em) = lines[k], starts[k].tolist()
+        aside, down = (starts[:, 0] - x0) / em, (y0 - starts[:, 1]) / em
+        level = (np.abs(aside) < CIRCLE_EM[0]) & (np.abs(down) < CIRCLE_EM[1])
+        under = items & (aside < -CIRCLE_EM[0]) & (aside > -CIRCLE_EM[2]) & (down > 0) & (down < CIRCLE_EM[1])
+        peers = level & circles & (np.arange(len(lines)) != k)
+        text = line.text != "o" or any(_follows_bullet(one, line) and len(one.text) > 2 for one in lines)
+        if text and (under.any() or peers.any()) and not (level & ~circles).any():
+            marked[k] = line.put(0, 1, "○", line.boxes[:1])
+    return marked
 
 
 def _follows_bullet(line: TextLine, bullet: TextLine) -> bool:
@@ -164,3 +196,36 @@ def item_weights(lines: Sequence[TextLine], more: int) -> tuple[np.ndarray, np.n
     items = [1 + (mark is not None) for mark in marks]
     bullets = [1 + (mark is not None and not any(ch.isalnum() for ch in mark[0])) for mark in marks]
     return np.array(items + [1] * more), np.array(bullets + [1] * more)
+
+
+def listing_gutters(lines: Sequence[TextLine], em: float) -> list[tuple[float, float, float]]:
+    """Return x, top and bottom of the white on the left of a listing's numbers, where other text stands beyond it.
+
+    So an editor shows its list of files, whose lines are not level with those of the listing.
+    """
+    runs: list[list[tuple[int, Box]]] = []
+    for line in sorted(lines, key=lambda line: line.box[1]):
+        found = _LINE_NUMBER.match(line.text)
+        if found is None:
+            continue
+        number, (x0, y0, _, y1) = int(found[0]), line.box
+        box = (x0, y0, float(line.boxes[found.end() - 1, 2]), y1)
+        for run in runs:
+            before, last = run[-1]
+            near = min(abs(box[0] - last[0]), abs(box[2] - last[2])) < EDGE_EM * em
+            if near and before < number <= before + SKIPPED and y0 > last[1] + 0.5 * em:
+                run.append((number, box))
+                break
+        else:
+            runs.append([(number, box)])
+    gutters = []
+    for boxes in ([box for _, box in run] for run in runs if len(run) >= NUMBERED):
+        x, top, _, bottom = union(boxes)
+        x -= WHITE_EM * em
+        level = [line for line in lines if top <= (line.box[1] + line.box[3]) / 2 <= bottom]
+        beyond = [line.box for line in level if line.box[2] < x]
+        crossing = [line for line in level if line.box[0] < x - em < x + em < line.box[2]]
+        same = [min(abs(box[3] - other[3]) for other in boxes) < ALIGNED_EM * em for box in beyond]
+        if len(beyond) >= BEYOND and not crossing and np.mean(same) < ALIGNED:
+            gutters.append((x, top, bottom))
+    return gutters

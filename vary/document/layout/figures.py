@@ -27,6 +27,7 @@ TICK_EM = 2.2  # farthest number on an axis
 NAME_EM = 1.6  # farthest name of an axis
 SIDE_EM = 5.0  # widest mark on the left or right of a figure
 AXIS = 3.0  # longest axis, as a multiple of the side of what is drawn in it
+NOTES, NOTE_LETTERS = 3, 40  # fewest lines and letters of text in a frame beside its picture
 CERTAIN = 0.75  # mean confidence of a line of text; ink that is read with less may be a drawing
 PANELS, PANEL_EM = 3, 12.0  # fewest names of panels in a row; width of the longest
 LARGE = 1.6  # largest type of a label, as a multiple of the text
@@ -152,7 +153,8 @@ def _boxes(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int],
     pieces = [(box, 1, True) for box in pictures] + [(box, 1, False) for box in drawn]
     if drawn:  # axes and ticks are ruling lines; alone they may be a table
         pieces += [(box, 1, False) for box in evidence.rules if any(_near(box, other, em) for other in drawn)]
-    pieces = [(_with_axes(box, evidence.rules, em), count, picture) for box, count, picture in pieces]
+    certain = [line for line in lines if is_certain_text(line)]
+    pieces = [(_with_axes(box, evidence.rules, certain, em), count, picture) for box, count, picture in pieces]
     groups: list[tuple[Box, int, bool]] = []
     for piece in pieces:
         while True:
@@ -174,8 +176,12 @@ def _boxes(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int],
     return sorted(kept, key=lambda box: (box[1], box[0]))
 
 
-def _with_axes(box: Box, rules: Sequence[Box], em: float) -> Box:
-    """Return a picture's box with the rules that touch it and are not much longer than its sides: axes, a frame."""
+def _with_axes(box: Box, rules: Sequence[Box], lines: Sequence[TextLine], em: float) -> Box:
+    """Return a picture's box with the rules that touch it and are not much longer than its sides: axes, a frame.
+
+    A frame that holds rows of text above or below the picture, as a box of facts does, is no part of it.
+    """
+    core = box
     for _ in range(2):
         wide, high = box[2] - box[0], box[3] - box[1]
         near = [
@@ -184,7 +190,11 @@ def _with_axes(box: Box, rules: Sequence[Box], em: float) -> Box:
             if _near(box, rule, 0.3 * em) and rule[2] - rule[0] < AXIS * wide and rule[3] - rule[1] < AXIS * high
         ]
         box = union([box, *near])
-    return box
+    beside = [
+        line for line in lines if middle_within(line.box, box) and (line.box[1] > core[3] or line.box[3] < core[1])
+    ]
+    letters = sum(ch.isalpha() for line in beside for ch in line.text)
+    return core if len(beside) >= NOTES and letters >= NOTE_LETTERS else box
 
 
 def _fit(a: Box, b: Box, prose: list[Box]) -> bool:

@@ -19,7 +19,7 @@ from ...io.box import Box, middle_within, touch, union
 from ..elements import SOURCES
 from ..evidence import Evidence
 from ..lines import TextLine, split_box
-from .bitmap import find_components
+from .bitmap import edges, find_components
 
 GAP_EM = 12.0  # farthest label of a checkbox on its row, in heights of the line
 PAD = 0.15  # around a checkbox, as a share of its height
@@ -32,11 +32,14 @@ LEVEL_EM = 0.45  # of a checkbox above or below its line
 BEFORE_EM = 0.2  # least white between a checkbox and its text
 INK, LEAST_INK = 0.25, 60.0  # of the darkest: a pixel of a checkbox; least grey levels of its ink
 RING, SIDE, CORNER = 0.14, 0.9, 0.15  # width of a frame; its dark share; part of a side that round corners take
+STRAIGHT = 0.8  # share of a frame's upper side that is level; of the letter o it is half
+SQUARE_LETTERS = 0.1  # share of Chinese, Japanese and Korean letters of a page
 INNER, TICKED, EMPTY = 0.24, 0.35, 0.12  # frame around the inside; spread of greys of a mark in it, and of none
 HOLLOW = 0.16  # darkest inside of an empty frame
 ALIKE, FEWEST = 0.12, 2  # by which checkboxes of a page differ in size, and least number of them
 SIDE_EM = (0.5, 1.4)  # sides of a square to tick
 SQUARE, TOUCH_EM = 0.15, 0.12  # by which its sides differ, as a share; by which their ends miss one another
+SAME_SQUARE = 0.1  # by which squares of a row or column differ
 LABEL_EM = 2.0  # widest white between a square and its label
 BLANK_EM, NEAR_EM = 2.0, 2.5  # least length of a rule to write on; widest white between it and its label
 FOOT_EM = (-0.45, 0.35)  # from the lower end of a label's box to such a rule
@@ -47,7 +50,7 @@ APART_EM = 4.0  # from a blank to the next one above or below; a rule alone besi
 
 
 def find_checkboxes(pixels: np.ndarray, lines: Sequence[TextLine]) -> list[tuple[str, Box, bool]]:
-    """Return the square frames before lines of a page, as `place_form_fields` takes them; fewer than two are none.
+    """Return the square frames before and between words, as `place_form_fields` takes them; fewer than two are none.
 
     Args:
         pixels: (H, W) uint8, dark type on light paper.
@@ -55,8 +58,16 @@ def find_checkboxes(pixels: np.ndarray, lines: Sequence[TextLine]) -> list[tuple
     """
     found: dict[Box, bool | None] = {}
     for line in lines:
-        for box, ticked in _frames_before(pixels, line):
-            found[box] = ticked
+        (x0, y0, x1, y1), em = line.box, line.em_px
+        high, right = LEVEL_EM * em, min(x1, x0 + REACH_EM[1] * em)
+        found.update(_frames_in(pixels, (x0 - REACH_EM[0] * em, y0 - high, right, y1 + high), em))
+    for box, em in _squares_of_pixels(pixels, lines):
+        if not any(middle_within(box, known) for known in found):
+            around, high = BEFORE_EM * em, LEVEL_EM * em
+            part = (box[0] - around, box[1] - high, box[2] + around, box[3] + high)
+            for one, mark in _frames_in(pixels, part, em):
+                if mark is not None and box[2] - box[0] >= STRAIGHT * (one[2] - one[0]):
+                    found[one] = mark
     kept: list[tuple[str, Box, bool]] = []
     for one, ticked in found.items():
         side = one[2] - one[0]
@@ -67,15 +78,41 @@ def find_checkboxes(pixels: np.ndarray, lines: Sequence[TextLine]) -> list[tuple
     return kept
 
 
-def _frames_before(pixels: np.ndarray, line: TextLine) -> Iterable[tuple[Box, bool | None]]:
-    """Yield the frames at the beginning of a line, with white on both sides, and whether they hold a mark.
+def _squares_of_pixels(pixels: np.ndarray, lines: Sequence[TextLine]) -> Iterable[tuple[Box, float]]:
+    """Yield squares with straight dark sides on the rows of a page, and the size of text there, px.
+
+    None in writings whose letters are such squares.
+    """
+    text = "".join(line.text for line in lines)
+    if not text or sum(ch > "\u2e7f" for ch in text) > SQUARE_LETTERS * len(text):
+        return
+    em = float(np.median(np.repeat([line.em_px for line in lines], [len(line.text) for line in lines])))
+    counts = np.bincount(pixels.ravel(), minlength=256).cumsum()
+    low, high = np.searchsorted(counts, (0.005 * counts[-1], 0.9 * counts[-1])).tolist()
+    dark = pixels < high - INK * (high - low)
+    height, width = dark.shape
+    ends = edges(np.pad(dark, ((0, 0), (0, 1))).ravel())
+    starts, ends = ends[::2], ends[1::2]
+    fits = (ends - starts >= BOX_EM[0] * em) & (ends - starts <= BOX_EM[1] * em)
+    y, x = np.divmod(starts[fits], width + 1)
+    side = (ends - starts)[fits]
+    fits = y + side < height
+    y, x, side = y[fits], x[fits], side[fits]
+    down = np.pad(dark.cumsum(0, dtype=np.uint16), ((1, 0), (0, 0)))  # wraps around, and so do differences
+    sides = [(down[y + side, at] - down[y, at]) >= SIDE * side for at in (x, x + side - 1)]
+    for k in np.flatnonzero(sides[0] & sides[1]).tolist():
+        box = (float(x[k]), float(y[k]), float(x[k] + side[k]), float(y[k] + side[k]))
+        if sizes := [line.em_px for line in lines if _is_level(line, box)]:
+            yield box, max(sizes)
+
+
+def _frames_in(pixels: np.ndarray, box: Box, em: float) -> Iterable[tuple[Box, bool | None]]:
+    """Yield the frames in a part of a page, with white on both sides, and whether they hold a mark.
 
     None: a solid square. Such are empty boxes of a dark page that is inverted, if others there hold marks.
     """
-    x0, y0, x1, y1 = line.box
-    em = line.em_px
-    left, top = max(0, int(x0 - REACH_EM[0] * em)), max(0, int(y0 - LEVEL_EM * em))
-    part = pixels[top : int(y1 + LEVEL_EM * em) + 1, left : int(min(x1, x0 + REACH_EM[1] * em)) + 1].astype(np.float32)
+    left, top = max(0, int(box[0])), max(0, int(box[1]))
+    part = pixels[top : int(box[3]) + 1, left : int(box[2]) + 1].astype(np.float32)
     if not part.size:
         return
     dark = np.maximum(0, np.percentile(part, 90) - part)
@@ -112,15 +149,18 @@ def _inside(shape: np.ndarray) -> np.ndarray:
     return shape[inner:-inner, inner:-inner]
 
 
-def place_form_fields(lines: Sequence[TextLine], fields: Iterable[tuple[str, Box, bool]]) -> list[TextLine]:
+def place_form_fields(
+    lines: Sequence[TextLine], fields: Iterable[tuple[str, Box, bool]], rules: Sequence[Box] = ()
+) -> list[TextLine]:
     """Return the lines with `[x]` or `[ ]` for each checkbox, combs joined, and without recognised borders and buttons.
 
     A mark goes into the line of its label: the nearest line on the same row, first to the right. A checkbox without a
-    label near it becomes a line of its own.
+    label near it, or with a ruling line between, becomes a line of its own.
 
     Args:
         lines: Of the page.
         fields: Kind as in `FormField`, box, and whether a checkbox is ticked.
+        rules: Drawn on the page.
     """
     fields = sorted(fields, key=lambda one: (one[1][1], one[1][0]))
     placed = list(lines)
@@ -140,7 +180,7 @@ def place_form_fields(lines: Sequence[TextLine], fields: Iterable[tuple[str, Box
             placed = _join(placed, box)
     for kind, box, checked in fields:
         if kind == "checkbox":
-            mark, k = "[x]" if checked else "[ ]", _label(placed, box)
+            mark, k = "[x]" if checked else "[ ]", _label(placed, box, rules)
             if k is None:
                 boxes, sure, high = split_box(box, len(mark)), np.ones(len(mark), np.float32), box[3] - box[1]
                 placed.append(TextLine(mark, boxes, sure, high, writer="layer"))
@@ -206,15 +246,17 @@ def _holds(area: Box, box: np.ndarray) -> bool:
     return bool(area[0] < x < area[2] and area[1] < y < area[3])
 
 
-def _label(lines: Sequence[TextLine], box: Box) -> int | None:
+def _label(lines: Sequence[TextLine], box: Box, rules: Sequence[Box]) -> int | None:
     """Return the place of the nearest line on the row of a checkbox; lines to its right or around it come first."""
     middle, best, least = (box[1] + box[3]) / 2, None, float("inf")
+    walls = [(one[0] + one[2]) / 2 for one in rules if one[1] < middle < one[3] and one[2] - one[0] < one[3] - one[1]]
     for k, line in enumerate(lines):
         x0, y0, x1, y1 = line.box
         high = y1 - y0
         if y0 - 0.2 * high < middle < y1 + 0.2 * high:
             gap = max(0.0, x0 - box[2]) if x1 > box[2] else box[0] - x1 + 2 * high
-            if gap < min(least, GAP_EM * high):
+            parted = any(box[2] <= x <= x0 or x1 <= x <= box[0] for x in walls)
+            if gap < min(least, GAP_EM * high) and not parted:
                 best, least = k, gap
     return best
 
@@ -258,11 +300,11 @@ def find_drawn_fields(lines: Sequence[TextLine], evidence: Evidence, em: float) 
 
 
 def _squares(lines: Sequence[TextLine], rules: Sequence[Box], em: float) -> list[tuple[Box, bool, list[Box]]]:
-    """Return the squares that stand alone before a text: box, whether something is written in it, its sides."""
+    """Return the squares before a text, or in rows and columns: box, whether it holds a mark, its sides."""
     reach = TOUCH_EM * em
     short = [rule for rule in rules if SIDE_EM[0] * em < max(rule[2] - rule[0], rule[3] - rule[1]) < SIDE_EM[1] * em]
     level = [rule for rule in short if rule[2] - rule[0] > rule[3] - rule[1]]
-    found: list[tuple[Box, bool, list[Box]]] = []
+    found: list[tuple[Box, bool, list[Box], bool]] = []
     for top in level:
         side = top[2] - top[0]
         box = (top[0], top[1], top[2], top[1] + side)
@@ -270,12 +312,21 @@ def _squares(lines: Sequence[TextLine], rules: Sequence[Box], em: float) -> list
         sides = [rule for rule in short if _is_inside(rule, box, slack)]
         edges = [any(max(abs(rule[k] - box[k]), abs(rule[k ^ 2] - box[k])) < slack for rule in sides) for k in range(4)]
         touching = [rule for rule in rules if rule not in sides and _touches(rule, box, reach)]
-        if not all(edges) or touching or any(other == box for other, _, _ in found):
+        if not all(edges) or touching or any(one[0] == box for one in found):
             continue
-        inside = any(middle_within(tuple(one), box) for line in lines for one in line.boxes.tolist())
-        if any(0 <= line.box[0] - box[2] < LABEL_EM * em and _is_level(line, box) for line in lines):
-            found.append((box, inside, sides))
-    return found
+        level_with = [line for line in lines if _is_level(line, box)]
+        inside = any(middle_within(tuple(one), box) for line in level_with for one in line.boxes.tolist())
+        labelled = any(0 <= x - box[2] < LABEL_EM * em for line in level_with for x in line.boxes[:, 0].tolist())
+        if labelled or level_with:
+            found.append((box, inside, sides, labelled))
+    return [one[:3] for one in found if one[3] or any(_are_aligned(one[0], other[0]) for other in found)]
+
+
+def _are_aligned(one: Box, other: Box) -> bool:
+    """Return whether two squares are of one size, and stand in one row or column, as those in the cells of a table."""
+    same = SAME_SQUARE * (one[2] - one[0])
+    off = [abs(a - b) for a, b in zip(one, other, strict=True)]
+    return one != other and ((off[0] < same and off[2] < same) or (off[1] < same and off[3] < same))
 
 
 def _is_inside(rule: Box, box: Box, slack: float) -> bool:

@@ -29,6 +29,8 @@ TITLE = 1.12  # type of a short row above text, as a multiple of it, from which 
 RUN_ON_EM = 10  # least width of a row of a title that runs on
 LARGE = 1.15  # type of a heading, as a multiple of the usual one
 CENTRE_EM = 1.0  # between the middles of centred rows
+TITLE_TYPE, TITLE_STEP_EM = 1.4, 1.45  # of centred rows of one title: type, as a multiple of the usual one; most step
+TITLE_EVEN = 0.06  # by which their type differs
 BLANK_EM = 0.25
 EDGE_EM = 0.3  # by which the ends of rows differ that are set to the right
 AT_EM = 0.4  # between the text behind the number of a clause and its further rows
@@ -36,6 +38,7 @@ _CLAUSE = re.compile(r"(\d+(?:\.\d+)*[.)]?|\(?[a-z]{1,3}\)|[•‣▪●○◦�
 OWN_EM, LABEL = 4.0, 6  # white in a row that is a line of its own; characters before it, more than a number
 _FIELD, _BOXES = re.compile(r"[^\W_].*_{4,}\W*$"), ("[ ]", "[x]")
 BOLD, BOLD_SHARE = STYLES.index("bold"), 0.9  # column of the styles; share of a row in bold type; blanks may not be
+AMOUNT = 14  # characters of points or of a price at the right edge
 QUOTES = " \"'”’»)"
 SENTENCE_ENDS = frozenset(".!?:;")
 
@@ -61,7 +64,7 @@ class TextBlock:
 def split_paragraphs(rows: Sequence[Row]) -> list[TextBlock]:
     """Return ordered rows in blocks; each region is a block of its own."""
     leading = _Leading(rows)
-    large = LARGE * float(np.median([row.em_px for row in rows if row.pieces] or [0.0]))
+    large = LARGE * leading.em
     blocks: list[TextBlock] = []
     for run in _runs(rows, leading):
         if run[0].region is not None:
@@ -77,7 +80,21 @@ def split_paragraphs(rows: Sequence[Row]) -> list[TextBlock]:
             ):
                 blocks.append(TextBlock())
             blocks[-1].rows.append(row)
+    for block in blocks:
+        _move_amount(block)
     return blocks
+
+
+def _move_amount(block: TextBlock) -> None:
+    """Put a number at the right edge of a paragraph's first row, as points of a question, behind its last words."""
+    if len(block.rows) < 2 or len(block.rows[0].pieces) != 2 or any(len(row.pieces) > 1 for row in block.rows[1:]):
+        return
+    text, amount = (row := block.rows[0]).pieces
+    beyond = amount.box[0] > max(text.box[2], *(one.box[2] for one in block.rows[1:]))
+    number = len(amount.text) <= AMOUNT and any(map(str.isdigit, amount.text))
+    if beyond and number and text.text.rstrip(QUOTES)[-1:] not in SENTENCE_ENDS:
+        block.rows[0] = Row([text], text.box, row.em_px)
+        block.rows.append(Row([amount], amount.box, amount.em_px))
 
 
 class _Leading:
@@ -90,6 +107,7 @@ class _Leading:
             for a, b in pairwise(rows)
             if a.pieces and 0 < b.box[1] - a.box[1] < 3 * a.em_px and abs(a.em_px - b.em_px) < 0.15 * a.em_px
         ]
+        self.em = float(np.median([row.em_px for row in rows if row.pieces] or [0.0]))
         self.known: dict[float, tuple[float, float]] = {}
 
     def of(self, em: float) -> tuple[float, float]:
@@ -103,6 +121,13 @@ class _Leading:
     def scaled(self, em: float) -> float:
         """Return the usual step between rows of any size, for rows of this size."""
         return em * float(np.median([step / size for size, step in self.steps] or [0.0]))
+
+    def is_title(self, before: Row, row: Row) -> bool:
+        """Return whether two rows are centred, close and of one type that is much larger than most: rows of a title."""
+        em, middles = row.em_px, [(one.box[0] + one.box[2]) / 2 for one in (before, row)]
+        large = min(em, before.em_px) > TITLE_TYPE * self.em and abs(em - before.em_px) < TITLE_EVEN * em
+        close = 0 < row.box[1] - before.box[1] < TITLE_STEP_EM * em and len(before.pieces) == len(row.pieces) == 1
+        return large and close and abs(middles[0] - middles[1]) < 0.5 * CENTRE_EM * em
 
     def right_of(self, row: Row) -> float:
         """Return the right edge of the rows that begin about where a row does."""
@@ -132,6 +157,8 @@ def _parts(before: Row, row: Row, leading: _Leading) -> bool:
     step = row.box[1] - before.box[1]
     other_column = row.box[0] > before.box[2] or row.box[2] < before.box[0]
     other_type = abs(row.em_px - before.em_px) > SIZE * row.em_px
+    if leading.is_title(before, row):
+        return False
     right = leading.right_of(before)
     title = before.em_px > TITLE * row.em_px and _is_short(before, row, right)
     usual, close = (WHITE * max(one, row.em_px) for one in leading.of(row.em_px))

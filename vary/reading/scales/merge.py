@@ -291,10 +291,13 @@ def drop_replaced(lines: list[TextLine], certain: list[TextLine]) -> list[TextLi
 
 
 def _better(line: TextLine, others: list[TextLine]) -> bool:
-    """Return whether one reading is better than the lines that lie inside it."""
-    mean = float(np.concatenate([other.confidence for other in others]).mean())
-    fragments = all(other.em_px < 0.7 * line.em_px for other in others)
-    return _mean(line) >= (min(CERTAIN, mean) if fragments else mean + 0.01)
+    """Return whether one reading is better than the lines in it. Much smaller ones are its strokes, or more text."""
+    sure = np.concatenate([other.confidence for other in others])
+    letters = np.array([ch.isalnum() for other in others for ch in other.text])
+    if all(other.em_px < 0.7 * line.em_px for other in others):
+        more = int((letters & (sure >= CERTAIN)).sum()) > sum(map(str.isalnum, line.text))
+        return not more and _mean(line) >= min(CERTAIN, float(sure.mean()))
+    return _mean(line) >= float(sure.mean()) + 0.01
 
 
 def _share_in(line: TextLine, by: TextLine) -> float:
@@ -369,11 +372,8 @@ def reread_cells(
     for n, (k, left, top, _) in enumerate(places):
         again = found.get(n, [])
         if len(again) == 1 and float(again[0].confidence.min()) > float(lines[k].confidence.min()):
-            shift = np.array(
-                [left - n % CELLS_A_ROW * CELL_SLOT - CELL_INSET, top - n // CELLS_A_ROW * CELL_SLOT - CELL_INSET] * 2,
-                np.float32,
-            )
-            better = replace(again[0], boxes=again[0].boxes + shift)
+            dx, dy = left - n % CELLS_A_ROW * CELL_SLOT - CELL_INSET, top - n // CELLS_A_ROW * CELL_SLOT - CELL_INSET
+            better = replace(again[0], boxes=again[0].boxes + np.array([dx, dy] * 2, np.float32))
             known = any(_share_in(better, one) > 0.5 for m, one in enumerate(spelt) if one is not None and m != k)
             spelt[k] = None if known else better
     return [line for line in spelt if line is not None]
