@@ -115,7 +115,7 @@ def flush(texts: list[str], y: float, right: float = 590) -> list[TextLine]:
 
 
 @pytest.mark.parametrize(
-    "block", [["INVOICE", "Q-1188", "valid for 30 days"], ["Date: 3 May", "No.: 17", "Due: 4 June", "x"]]
+    "block", [["INVOICE", "Q-1188", "valid for 30 days"], ["Date: 3 May", "No.: 17", "Due: 4 June", "Bill 88"]]
 )
 def test_a_block_set_to_the_right_is_read_after_the_sender(block) -> None:
     sender = [line(text, 10, 60 + 18 * k) for k, text in enumerate(SENDER)]
@@ -148,3 +148,10 @@ def test_a_row_above_a_head_in_a_colour_of_its_own_is_no_row_of_its_table() -> N
     labels = row(84, (14, "8806 17"), (260, "1 April"), (470, "1 July"))
     lines = [one for k, cells in enumerate(rows) for one in row(105 + 24 * k, *zip((14, 300, 500), cells, strict=True))]
     assert tables(laid_out(*labels, *lines, evidence=Evidence(areas=grounds)))[0].cells == rows
+
+
+def test_justified_lines_with_an_indent_are_one_text() -> None:
+    lines = [line("Some words in the", 40, 60), line("first box of the page,", 10, 78), line("continued below", 0, 96)]
+    right = max(one.box[2] for one in lines)
+    lines = [line(one.text, right - one.box[2] + one.box[0], one.box[1]) for one in lines]
+    assert texts(*lines) == ["Some words in the first box of the page, continued below"]

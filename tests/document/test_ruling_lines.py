@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.document.test_layout import laid_out, line, tables
+from vary.document.elements import Document
 from vary.document.evidence import Evidence
 from vary.document.layout.ruling_lines import erase_rules, find_rules
 
@@ -87,4 +88,9 @@ def test_totals_in_the_columns_of_the_items_stay_in_their_table() -> None:
     rules += [(x, 20.0, x + 1, ys[-1]) for x in (xs[0], *xs[3:])]
     texts = [["No.", "Name", "Price", "Sum"], ["1", "Oil", "4,00", "8,00"], ["2", "Salt", "1,00", "1,00"]]
     texts += [["Net", "", "", "9,00"], ["Total", "", "", "9,50"]]
-    assert len(tables(laid_out(*cells(xs, ys, texts), evidence=Evidence(rules)))) == 1
+    page = laid_out(*cells(xs, ys, texts), evidence=Evidence(rules))
+    (table,) = tables(page)
+    assert sorted(table.merged) == [(3, 0, 1, 3), (4, 0, 1, 3)]
+    markdown = Document("a", "m", [page]).markdown()
+    assert "| Total |  |  | 9,50 |" in markdown
+    assert "<td" not in markdown

@@ -84,3 +84,36 @@ def test_a_head_of_more_columns_begins_another_table() -> None:
     below = [replace(one, boxes=one.boxes + np.array([0, 88, 0, 88])) for one in placed(taxes, [10, 200, 400])]
     lines = [*placed(items, [10, 400]), *below]
     assert [one.cells for one in tables(laid_out(*lines))] == [items, taxes]
+
+
+@pytest.mark.parametrize("ruled", [True, False])
+def test_names_centred_on_two_rows_are_cells_of_both(ruled) -> None:
+    edges = [90, 170, 250, 330, 410]
+    lines = row(80, (190, "Spring"), (350, "Autumn")) + row(90, (10, "Plot"), (90, "Soil"))
+    lines += row(100, *zip(edges[1:], ("Early", "Late") * 2, strict=True))
+    for k, (name, soils) in enumerate([("North", ("clay", "loam")), ("South", ("clay", "sand"))]):
+        lines.append(line(name, 10, 139 + 40 * k))
+        for j, soil in enumerate(soils):
+            values = [soil, *(f"{c}.{k}{j}" for c in range(4))]
+            lines += row(129 + 40 * k + 20 * j, *zip(edges, values, strict=True))
+    evidence = Evidence([(5.0, y, 450.0, y + 1) for y in (75.0, 121.0, 209.0)] if ruled else [])
+    table = tables(laid_out(*lines, evidence=evidence))[0]
+    assert table.cells[:3] == [
+        ["Plot", "Soil", "Spring", "", "Autumn", ""],
+        ["", "", "Early", "Late", "Early", "Late"],
+        ["North", "clay", "0.00", "1.00", "2.00", "3.00"],
+    ]
+    assert table.cells[3][:3] == ["", "loam", "0.01"]
+    assert sorted(table.merged) == [(0, 0, 2, 1), (0, 1, 2, 1), (0, 2, 1, 2), (0, 4, 1, 2), (2, 0, 2, 1), (4, 0, 2, 1)]
+
+
+def test_amounts_centred_on_a_name_of_two_lines_stay_in_its_row() -> None:
+    lines = row(80, (10, "Item"), (200, "Kind"), (400, "Sum"))
+    for y, name in ((110, "Oak"), (150, "Ash")):
+        lines += [line(f"{name} door", 10, y), line("with lock", 10, y + 18), *row(y + 9, (200, "new"), (400, "8.00"))]
+    cells = tables(laid_out(*lines))[0].cells
+    assert cells == [
+        ["Item", "Kind", "Sum"],
+        ["Oak door with lock", "new", "8.00"],
+        ["Ash door with lock", "new", "8.00"],
+    ]

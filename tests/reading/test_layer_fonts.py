@@ -200,9 +200,3 @@ def test_a_glyph_that_is_nowhere_else_is_sought_on_few_pages() -> None:
 ])  # fmt: skip
 def test_a_sign_of_a_rare_currency_stays_whatever_the_head_takes_it_for(sign, seen, same) -> None:
     assert same_letter(sign, seen) == same
-
-
-def test_a_sign_of_private_use_that_spells_nothing_is_not_kept() -> None:
-    """Icons: the pixels do not speak against them, for the head knows no such character."""
-    found = sightings("bcdefg", "abcdef", 4) + sightings("\uf109", "\uf109", 1)
-    assert verdicts(found)["\uf109"][0] == "mixed"

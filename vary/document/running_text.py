@@ -299,10 +299,15 @@ def is_of_short_lines(block: Block) -> bool:
         return False
     ends = [end for line in block.lines for end in _ends(line, block.angle)]
     short = max(ends) - min(ends) < SHORT_LINES * max(line.height for line in block.lines)
-    begins = [line.text for line in block.lines[1:] if not _STREET.match(line.text)]
+    flush = _is_flush_right(block)
+    begins = [
+        line.text
+        for before, line in pairwise(block.lines)
+        if not _STREET.match(line.text) and not (flush and before.text[-1:].isdigit())
+    ]
     starts = [text[:1] for text in begins if not ADDRESS.search(text.split(" ")[0])]
     hyphens = any(line.text.endswith(HYPHENS) and line.text[-2:-1].isalnum() for line in block.lines)
-    return short and not hyphens and (_is_flush_right(block) or not any(ch.islower() for ch in starts))
+    return short and not hyphens and not any(ch.islower() for ch in starts)
 
 
 def _is_flush_right(block: Block) -> bool:

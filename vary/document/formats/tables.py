@@ -12,15 +12,16 @@ from ..elements import Block
 def has_merged_body(block: Block) -> bool:
     """Return whether a table has merged cells with text below its head.
 
-    Names of groups in the second row belong to a head; a title over all columns is no merged cell.
+    Names of groups in the second row belong to a head. A label that begins a row, as that of a total, stands in the
+    first of its columns, and a title over all columns is no merged cell.
     """
     cells = block.cells or []
     return any(
         (high > 1 or row > 1)
         and row >= block.head_rows
         and cells[row][column]
-        and not (high == 1 and wide == len(cells[row]))
-        for row, column, high, wide in block.merged
+        and not (high == 1 and not any(cells[row][:column]))
+        for row, column, high, _ in block.merged
     )
 
 

@@ -28,12 +28,12 @@ from .cells import (
     find_strips,
     group_rows,
     head_size,
-    holds_numbers,
     is_numeric,
     row_cells,
     rows_by_height,
 )
-from .side_by_side import are_addresses, find_pairs, is_keyed, is_pair, split_side_by_side
+from .open_tables import with_tall_names
+from .side_by_side import are_addresses, find_pairs, holds_numbers, is_keyed, is_pair, split_side_by_side
 
 MIN_ROWS = 3
 STEP_EM = 3.2  # between rows
@@ -75,7 +75,7 @@ def find_aligned_tables(
     """
     found = []
     for zone in zones:
-        rows = rows_by_height(zone)
+        rows = with_tall_names(rows_by_height(zone))
         for run in (part for close in _runs(rows, em) for part in _split_at_heads(close, rules)):
             while run and not _is_typed(run) and not _is_index(run):
                 regions = list(_regions(run, rows, em, across=across))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 
@@ -95,14 +95,15 @@ class Stretch:
 
 @dataclass
 class PrintedRow:
-    """Stretches at one height, from left to right."""
+    """Stretches at one height, from left to right. The first `tall` ones are centred on this row and the next."""
 
     stretches: list[Stretch]
+    tall: int = 0
 
     @property
     def middle(self) -> float:
-        """Height of the middle of the row's first stretch."""
-        return self.stretches[0].middle
+        """Height of the middle of the row's first stretch that is not tall."""
+        return self.stretches[self.tall].middle
 
     @property
     def box(self) -> Box:
@@ -254,8 +255,8 @@ def assemble(groups: Sequence[Sequence[PrintedRow]], strips: Sequence[tuple[floa
     wide, box = len(strips) + 1, union(row.box for group in groups for row in group)
     cells = []
     for group in groups:
-        cuts = [(row, CUT_EM if len(row.stretches) == 1 else BLANK_EM) for row in group]
-        cells.append(_texts([place for row, cut in cuts for place in row_cells(row, strips, cut)], wide))
+        places = [row_cells(row, strips, CUT_EM if len(row.stretches) == 1 else BLANK_EM) for row in group]
+        cells.append(_texts(list(chain(*places)), wide))
     named: list[list[Place]] = []
     for group in groups[:-2]:
         names = group_names(group[0], strips, box) if len(group) == 1 else []
@@ -264,11 +265,14 @@ def assemble(groups: Sequence[Sequence[PrintedRow]], strips: Sequence[tuple[floa
         named.append(names)
     while named and not _are_named(named[-1], cells[len(named)]):
         named.pop()
-    if not named:
+    names_of_two = [PrintedRow(group[-1].stretches[: group[-1].tall]) for group in groups[:-1]]
+    tall = [(k, c, 2, 1) for k, row in enumerate(names_of_two) for c, *_ in row_cells(row, strips)]
+    if not named and not tall:
         return CellTable(_with_own_names(cells))
     cells[: len(named)] = [_texts(places, wide) for places in named]
     merged = [(k, a, 1, b - a + 1) for k, places in enumerate(named) for a, b, _ in places if b > a]
-    units = len(cells[len(named) :]) > 2 and not any(map(_is_value, cells[len(named) + 1]))
+    merged += [one for one in tall if not cells[one[0] + 1][one[1]]]
+    units = bool(named) and len(cells[len(named) :]) > 2 and not any(map(_is_value, cells[len(named) + 1]))
     return CellTable(cells, merged, len(named) + 1 + units)
 
 
@@ -392,9 +396,3 @@ def _is_sum(row: Sequence[Place], amounts: int) -> bool:
 def _is_amount(text: str) -> bool:
     """Return whether a cell is a number, or ends with an amount and the letter of its rate of tax."""
     return is_numeric(text) or _TAXED.search(text) is not None
-
-
-def holds_numbers(columns: Sequence[Sequence[str]]) -> bool:
-    """Return whether one of the columns after the first holds mostly numbers below its head."""
-    bodies = [column[1:] if len(column) > 1 else column for column in columns[1:]]
-    return any(bool(body) and float(np.mean([is_numeric(text) for text in body])) >= 0.5 for body in bodies)

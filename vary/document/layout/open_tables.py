@@ -15,6 +15,7 @@ from ..evidence import Evidence
 from ..lines import TextLine
 from .cells import (
     BLANK_EM,
+    LINE_EM,
     CellTable,
     PrintedRow,
     assemble,
@@ -29,6 +30,7 @@ from .cells import (
 MIN_CELLS = 4  # with text
 NEAR = 3.0  # px, between rules that are one, or that touch
 MIN_RULES = 3
+TALL_EM = 1.3  # most between the middles of a name of two rows and of these
 HEAD_EM = 1.2  # from names of columns to the rule below them
 SAME_EM = 0.5  # between the left edges of the lines of a cell
 LABEL = 50  # characters in the label of a row
@@ -88,7 +90,7 @@ def _tables_between(
     """Yield the tables between level rules: runs of bands that hold rows of several cells."""
     left, right, heights = group
     whole = (left, heights[0], right, heights[-1])
-    rows = rows_by_height([line for line in lines if share_inside(line, whole) > 0.6])
+    rows = with_tall_names(rows_by_height([line for line in lines if share_inside(line, whole) > 0.6]))
     while len(heights) > 1 and _is_far(rows, heights[-2], heights[-1], em):
         heights = heights[:-1]
         rows = [row for row in rows if row.middle < heights[-1]]
@@ -202,6 +204,28 @@ def table_of_bands(rows: list[PrintedRow], edges: list[float], em: float) -> Cel
     else:
         groups = group_rows(rows, strips, edges)
     return without_empty(assemble(groups, strips))
+
+
+def with_tall_names(rows: list[PrintedRow]) -> list[PrintedRow]:
+    """Return printed rows; names on the left of two rows that are centred on both stand in the first of them.
+
+    A rule may lie between the two rows of a head.
+    """
+    found, k = list(rows), 1
+    while k + 1 < len(found):
+        above, names, below = found[k - 1 : k + 2]
+        steps = sorted((names.middle - above.middle, below.middle - names.middle))
+        near = steps[0] < LINE_EM * names.em and steps[1] < TALL_EM * names.em
+        left = min(above.stretches[0].x0, below.stretches[0].x0)
+        if near and not above.tall and names.stretches[-1].x1 < left and min(map(_count, (above, below))) > 1:
+            found[k - 1 : k + 1] = [PrintedRow([*names.stretches, *above.stretches], len(names.stretches))]
+        else:
+            k += 1
+    return found
+
+
+def _count(row: PrintedRow) -> int:
+    return len(row.stretches)
 
 
 def _is_level(band: list[PrintedRow]) -> bool:

@@ -21,7 +21,7 @@ from ...io.box import Box, area, middle_within, shared_area, union
 from ..elements import STYLES
 from ..evidence import Evidence
 from ..lines import PageRegion, TextLine
-from .cells import CellTable, PrintedRow, Stretch, holds_numbers, is_numeric, rows_by_height
+from .cells import CellTable, PrintedRow, Stretch, is_numeric, rows_by_height
 
 APART_EM = 3.0  # least white between two tables
 LIKE = 0.7  # least white between two tables, as a share of the widest
@@ -186,6 +186,12 @@ def flush_blocks(lines: Sequence[TextLine], em: float) -> np.ndarray:
         if len(texts) >= FLUSH[0] and 3 * words >= 2 * len(own) and (address or labelled):
             found[stack] = not any(text.endswith(":") for text in texts)
     return found
+
+
+def holds_numbers(columns: Sequence[Sequence[str]]) -> bool:
+    """Return whether one of the columns after the first holds mostly numbers below its head."""
+    bodies = [column[1:] if len(column) > 1 else column for column in columns[1:]]
+    return any(bool(body) and float(np.mean([is_numeric(text) for text in body])) >= 0.5 for body in bodies)
 
 
 def _is_number_column(texts: Sequence[str]) -> bool:

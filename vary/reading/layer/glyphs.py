@@ -306,7 +306,7 @@ def _vote_by_spelling(glyph: _Glyph) -> None:
     glyph.kind, glyph.shown, glyph.strength = "mixed", "", 0
     if count >= max(OFTEN, SHARE * len(glyph.sightings)) and shown != " ":
         glyph.kind, glyph.shown, glyph.strength = "false", shown, count
-    elif count == len(glyph.sightings) and len(shown) == 1 and shown != " " and not claims_nothing(shown):
+    elif count == len(glyph.sightings) and len(shown) == 1 and shown != " ":
         glyph.kind, glyph.shown = "seen", shown
 
 
