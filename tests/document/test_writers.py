@@ -65,6 +65,13 @@ def test_comments_are_not_left(text, kind) -> None:
     assert (shown.tags, shown.said.strip()) == ([], "")
 
 
+def test_formulas_in_cells_are_not_escaped_and_other_dollars_are() -> None:
+    cells = [["a", "b"], ["$x_i$ is $|y^2|$", "$5 or 6$"], ["a|b", r"$\alpha$"]]
+    table = written("x", "table", cells=cells).markdown()
+    assert "| $x_i$ is $\\vert y^2\\vert $ | \\$5 or 6\\$ |" in table
+    assert "| a\\|b | $\\alpha$ |" in table
+
+
 def test_markdown_table() -> None:
     cells = [["a|b", "<i>"], ["*x*", ""]]
     shown = Tags(MARKDOWN.render(written("x", "table", cells=cells).markdown()))

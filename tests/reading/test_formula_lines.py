@@ -125,3 +125,23 @@ def test_a_formula_that_could_not_be_written_links_its_picture() -> None:
     assert Document("a", "m", [page]).markdown().endswith("\n\nb2 + 9")
     block.image = "a_images/0001-1.png"
     assert Document("a", "m", [page]).markdown().endswith("\n\n![formula](a_images/0001-1.png)")
+
+
+LIMITS = r"""#set page(width: 420pt, height: 260pt, margin: 40pt)
+#set text(size: 11pt)
+#show math.equation: set text(font: "New Computer Modern Math")
+The mean of the sample is $1/n sum_(i=1)^n x_i$ and the share is $a/b$ of the whole, as the next table says again.
+
+The root $sqrt(a^2 + b^2)$ of the sum of both squares is known here, and so are all the other quantities of it.
+
+#table(columns: 3, $x_i$, [position], [m], $E = m c^2$, [energy], [J], $k_B T$, [heat], [J])"""
+
+
+def test_limits_fractions_and_roots_in_lines_and_formulas_in_cells(tmp_path) -> None:
+    """What is small above and below a line belongs to its formula; rows of a table are formulas of their own."""
+    print_pdf(LIMITS, load_fonts()).save(tmp_path / "a.pdf")
+    found = read(tmp_path / "a.pdf", load("vary-nano")).markdown()
+    assert r"is $\frac{1}{n}\sum_{i=1}^{n}x_i$ and the share is $\frac{a}{b}$ of the whole" in found
+    assert r"The root $\sqrt{a^2 + b^2}$ of the sum" in found
+    for row in ("| $x_i$ | position | m |", "| $E = mc^2$ | energy | J |", "| $k_{B}T$ | heat | J |"):
+        assert row in found

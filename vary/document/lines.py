@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
-from ..io.box import Box, union
-from .elements import STYLES
+from ..io.box import Box, marked_runs, union
+from .elements import MATH, SCRIPTS, STYLES
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 L = TypeVar("L", bound="TextLine")
 MONO = STYLES.index("mono")
+WITH_MATH = len(STYLES + MATH), len(STYLES + SCRIPTS + MATH)  # columns of styles, of which the last one marks LaTeX
 PITCH = 0.15  # by which the steps between characters of fixed-width type differ
 
 
@@ -136,6 +137,18 @@ class TextLine:
 def is_mono(line: TextLine) -> bool:
     """Return whether the reader or the layer says that a line is in fixed-width type."""
     return line.styles is not None and line.styles.shape[1] > MONO and float(line.styles[:, MONO].mean()) > 0.9
+
+
+def text_with_formulas(line: TextLine, start: int, end: int) -> str:
+    """Return a part of a line for a cell of a table, which has no styles: LaTeX stands between dollars."""
+    if line.styles is None or line.styles.shape[1] not in WITH_MATH:
+        return line.text[start:end]
+    text, at = "", start
+    for a, b in marked_runs(line.styles[start:end, -1]):
+        latex = line.text[start + a : start + b]
+        latex = f"${latex}$" if set(latex) & set("\\^_") else latex  # a number is no formula
+        text, at = text + line.text[at : start + a] + latex, start + b
+    return text + line.text[at:end]
 
 
 def has_pitch(line: TextLine) -> bool:

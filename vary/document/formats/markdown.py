@@ -23,6 +23,8 @@ _SCRIPTS = frozenset(SCRIPTS)
 BULLETS = frozenset("•‣▪●○◦■□◆❖▶►➢➤–*·.-")  # marks of list items that Markdown writes itself
 # Inside a line: emphasis, code, math, strikethrough; what closes a link; tags; entities. Then at its beginning.
 _INLINE = re.compile(r"[\\`*$]|\[(?=\^)|(?<![^\W_])_(?=_*[^\s_])|~~|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#|\w+;)")
+VERT = "\\vert "
+_CELL_FORMULA = re.compile(r"(\$[^$]*[\\^_][^$]*\$)")
 _BEGINNING = re.compile(r"(?m)^(?:(\d{1,9})(?=[.)](?:\s|$))|(?=[#>+=|~-]|:-|_[_ ]*$))")
 
 
@@ -262,9 +264,17 @@ def _table(block: Block) -> str:
         return _paragraph(block)
     if has_merged_body(block):
         return html_table(block)
-    rows = [[_inline(cell).replace("|", r"\|") for cell in row] for row in simple_rows(block)]
+    rows = [[_cell(cell) for cell in row] for row in simple_rows(block)]
     rows.insert(1, ["---"] * len(rows[0]))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _cell(text: str) -> str:
+    """Escape the text of a cell, but for its formulas."""
+    parts = _CELL_FORMULA.split("\n".join(" ".join(line.split()) for line in text.split("\n")))
+    parts[::2] = [_escape(part).replace("|", r"\|") for part in parts[::2]]
+    parts[1::2] = [f"${_latex(part[1:-1]).replace('|', VERT)}$" for part in parts[1::2]]
+    return "".join(parts)
 
 
 def _figure(block: Block) -> str:

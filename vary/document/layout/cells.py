@@ -14,7 +14,7 @@ from itertools import chain, pairwise
 import numpy as np
 
 from ...io.box import Box, marked_runs, median, union
-from ..lines import TextLine
+from ..lines import TextLine, text_with_formulas
 
 WORD_EM = 0.7  # white inside of a cell; wider white separates cells
 NUMBER_EM = 0.35  # the same between two numbers, which are no phrase; a blank between thousands is narrower
@@ -70,7 +70,7 @@ class Stretch:
     @property
     def text(self) -> str:
         """The text without leaders."""
-        return " ".join(LEADER.sub(" ", self.line.text[self.start : self.end]).split())
+        return " ".join(LEADER.sub(" ", text_with_formulas(self.line, self.start, self.end)).split())
 
     @property
     def x0(self) -> float:

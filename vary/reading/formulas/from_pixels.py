@@ -30,7 +30,7 @@ from ...markup.math_tokens import STYLES as MATH_STYLES
 from ...models.generate.formula_writer import Glyphs, StepModel, write_formulas
 from ...models.generate.found_glyphs import RULE_SPREAD, FoundGlyphs
 from ...models.images.preprocess import fit
-from ..layer.formula_lines import FUNCTIONS, NUMBER
+from ..layer.formula_spans import FUNCTIONS, NUMBER
 from ..network import ReadingNetwork
 from .from_layer import EM
 

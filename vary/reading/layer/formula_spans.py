@@ -1,0 +1,362 @@
+"""Find which characters of a text layer's lines are formulas, and which of these are one formula.
+
+A formula is a run of words whose characters are set in a font for mathematics, with the digits, operators and brackets
+between them. Italic words of few letters count, too, on lines without other words near an equals sign. Lines one above
+the other, as in a fraction, are one formula, and so are a part of a line and the limits beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from ...document.elements import SOURCES, STYLES
+from ...io.box import Box, touch, union, widen_box
+from ...io.pdf_objects import PageContent
+from ...io.pdf_text import GLYPH, TextLayer
+from ..formulas.from_layer import middles_inside
+from .lines import LayerLine
+
+MATH_FONT = re.compile(
+    r"(?:\+|^)(?:(?:cm|lm)(?:b?mi|b?sy|ex)|ms[ab]m|eu[fsr]|rsfs|stmary|wasy)|math", re.I
+)  # of TeX, and all that name themselves so
+HANGING = re.compile(r"(?:\+|^)(?:cm|lm)ex", re.I)
+FUNCTIONS = frozenset(
+    ("arg", "cos", "cosh", "cot", "det", "dim", "exp", "gcd", "inf", "ker", "lim", "ln", "log", "max", "min", "mod",
+     "sin", "sinh", "sup", "tan", "tanh")
+)  # fmt: skip
+MOST_LETTERS = 4  # of an italic name of a quantity
+MOST_LIMIT = 3  # digits and signs of a limit, of a numerator
+ALONE_EM = 12.0  # of other lines than an equation in italics, which may be cells of its row
+SMALL_TYPE = 0.85  # of the page's type: limits, sub- and superscripts
+CUT_EM = 0.7, 0.6  # across and down, to other mathematics that belongs to a formula
+LONGER_EM = 1.0  # by which the rule of a fraction is longer than what is above and below it
+BESIDE_EM = 6.0  # to words in the row of a formula
+ROW_EM = 0.6  # from the middle of a formula in a line to that of what belongs to it
+CLOSE_EM = 2.0  # of lines that go on with a formula
+NEAR_EM = 0.9, 0.3  # between lines of one formula, above each other and next to each other
+ENDS = ".,;:"  # that close the sentence, not the formula
+APART_EM = 1.6  # of words that are not of one formula
+NUMBER = re.compile(r"\((?:[A-Z]\.?)?\d+(?:\.\d+)*[a-z]?\)")  # of a displayed formula
+ROOTS = frozenset("√∛∜")
+OPERATORS = frozenset("=<>≤≥≪≫≈≡∼≃≅≠∈∉⊂⊆∪∩×·⋅∗*/+-−±∓→←↔⇒⇔↦∘⊕⊗|∝")
+
+_Word = tuple[int, int, str]  # start, end and kind
+
+
+@dataclass
+class FormulaSpan:
+    """Characters [start, end) of a line that are a formula. whole: nothing else is on it, but for `number`."""
+
+    line: int
+    start: int
+    end: int
+    whole: bool
+    number: str = ""
+    italic: bool = False  # no font for mathematics, but italics
+    sign: bool = False  # an operator on a line of its own
+    box: Box = (0.0, 0.0, 0.0, 0.0)  # around its glyphs
+    hangs: bool = False  # it has a large sign that hangs from its baseline
+    in_row: bool = False  # words stand beside it at its height, as in a table
+
+
+def find_formula_spans(lines: Sequence[LayerLine], content: PageContent, usual: float) -> list[list[FormulaSpan]]:
+    """Return the spans of each formula, its main line first.
+
+    Args:
+        lines: Of an upright page, in the frame of the content.
+        content: The page.
+        usual: Size of most characters of the page, px.
+    """
+    spans = [span for k, line in enumerate(lines) for span in _spans(k, line, content.text)]
+    for span in spans:
+        _measure(span, lines[span.line], content.text)
+    formulas = {span.line for span in spans if span.whole}
+    words = [line for k, line in enumerate(lines) if k not in formulas and any(map(str.isalpha, line.text))]
+    for span in spans:
+        span.in_row = any(_is_beside(span.box, line) for line in words)
+    return [group for group in _groups(spans, lines, content.objects.rules, usual) if _is_formula(group, lines)]
+
+
+def is_piece(group: Sequence[FormulaSpan], box: Box, lines: Sequence[LayerLine], text: TextLayer, usual: float) -> bool:
+    """Return whether a formula is a piece of a larger one.
+
+    Args:
+        group: Its spans.
+        box: Around its glyphs.
+        lines: Of the page.
+        text: Of the page.
+        usual: Size of most characters of the page, px.
+    """
+    return _is_part(group, lines, text) or _is_cut(group, box, lines, text, usual)
+
+
+def formula_region(group: Sequence[FormulaSpan], lines: Sequence[LayerLine]) -> Box:
+    """Return the box in which the glyphs of a formula are: up to its neighbours on the line when it is not alone."""
+    own = union([one.box for one in group])
+    x0, y0, x1, y1 = _widen(own, lines[group[0].line].em_px)
+    for span in group:
+        line = lines[span.line]
+        before = [float(line.boxes[k, 2]) for k in range(span.start) if not line.text[k].isspace()]
+        after = [float(line.boxes[k, 0]) for k in range(span.end, len(line.text)) if not line.text[k].isspace()]
+        x0 = max([x0, *(min(edge, own[0]) for edge in before)])
+        x1 = min([x1, *(max(edge, own[2]) for edge in after)])
+    return x0, y0, x1, y1
+
+
+def _widen(box: Box, em: float) -> Box:
+    y, x = NEAR_EM
+    return widen_box(box, x * em, y * em / 3)
+
+
+def _is_part(group: Sequence[FormulaSpan], lines: Sequence[LayerLine], text: TextLayer) -> bool:
+    """Return whether a formula of whole lines goes on in another line, so that it would be cut. Words do not go on."""
+    if not group[0].whole:
+        return False
+    box, em, own = union([span.box for span in group]), lines[group[0].line].em_px, {span.line for span in group}
+    near = em * (CLOSE_EM if not all(span.italic for span in group) else ALONE_EM)
+    wide = widen_box(box, near, 0)
+    others = (line for k, line in enumerate(lines) if k not in own and not NUMBER.fullmatch(line.text.strip()))
+    level = [line for line in others if wide[1] < (line.box[1] + line.box[3]) / 2 < wide[3] and touch(wide, line.box)]
+    return any(not _ends_in_words(line, line.box[0] < box[0], text) for line in level)
+
+
+def _ends_in_words(line: LayerLine, at_end: bool, text: TextLayer) -> bool:
+    """Return whether the last word of a line, or its first one, is no mathematics."""
+    found = list(re.finditer(r"\S+", line.text))[-1 if at_end else 0]
+    known = line.indices is not None and bool((line.indices[found.start() : found.end()] >= 0).all())
+    return known and len(found[0]) > 1 and _kind(line, *found.span(), text) == "text"
+
+
+def _is_cut(group: Sequence[FormulaSpan], box: Box, lines: Sequence[LayerLine], text: TextLayer, usual: float) -> bool:
+    """Return whether a formula is a piece of a larger one: other mathematics touches it, or it is small as limits.
+
+    usual: size of most characters of the page, px.
+    """
+    span, line = group[0], lines[group[0].line]
+    inline = [(lines[one.line].text, one.start, one.end) for one in group if not one.whole]
+    if any({row[:start].rstrip()[-1:], row[end:].lstrip()[:1]} & OPERATORS for row, start, end in inline):
+        return True
+    own = [lines[one.line].indices[one.start : one.end] for one in group]  # type: ignore[index]
+    largest = float(text.ems[np.concatenate(own)].max())
+    if span.whole and len(group) == 1 and (largest < SMALL_TYPE * usual or len(line.text.strip()) == 1):
+        return True
+    down = CUT_EM[1] * line.em_px * (span.whole and not all(one.in_row for one in group))  # rows of a table are near
+    across = CUT_EM[0] * line.em_px
+    boxes = text.boxes
+    near = (boxes[:, 0] < box[2] + across) & (boxes[:, 2] > box[0] - across) & (text.hidden == 0)
+    near &= (boxes[:, 1] < box[3] + down) & (boxes[:, 3] > box[1] - down) & (text.kinds == GLYPH)
+    others = np.setdiff1d(np.flatnonzero(near & ~middles_inside(boxes, box)), np.concatenate(own)).tolist()
+    small = SMALL_TYPE * usual * (len(group) > 1)  # what is left of the limits of a sum
+    return any(
+        text.fonts[k] >= 0 and (text.ems[k] < small or MATH_FONT.search(text.font_names[text.fonts[k]]))
+        for k in others if text.text[k] not in ENDS
+    )  # fmt: skip
+
+
+def _spans(number_of_line: int, line: LayerLine, text: TextLayer) -> Iterator[FormulaSpan]:
+    """Yield the formulas of a line. Lines that the pixels corrected have none: their glyphs are not what they claim."""
+    if line.indices is None or (line.sources is not None and (line.sources == SOURCES.index("pixels")).any()):
+        return
+    if line.sources is not None and (line.sources == SOURCES.index("healed")).any():
+        return
+    words = [(m.start(), m.end(), _kind(line, m.start(), m.end(), text)) for m in re.finditer(r"\S+", line.text)]
+    number = ""
+    if len(words) > 1 and NUMBER.fullmatch(line.text, *words[-1][:2]) and _gap(line, words[-2], words[-1]) > APART_EM:
+        start, end, _ = words.pop()
+        number = line.text[start + 1 : end - 1]
+    last = words[-1][1] if words else 0
+    italic = all(kind != "math" for _, _, kind in words) and any(kind == "symbol" for _, _, kind in words)
+    named = "math" if all(kind != "text" for _, _, kind in words) else "text"
+    if line.text.strip() in ROOTS:
+        yield FormulaSpan(number_of_line, 0, last, True, number, italic=True, sign=True)
+    words = [(start, end, named if kind == "symbol" else kind) for start, end, kind in words]
+    signs = line.text.strip()
+    if words and all(kind == "neutral" for _, _, kind in words) and (signs in OPERATORS or len(signs) <= MOST_LIMIT):
+        yield FormulaSpan(number_of_line, 0, last, True, number, italic=True, sign=True)
+    for run in _runs(words, line):
+        run = _trim(run, line.text, last)
+        if any(kind == "math" for _, _, kind in run):
+            start, end = run[0][0], run[-1][1]
+            whole = (start, end) == (0, last)
+            while line.text[end - 1] in ENDS and end - start > 1:
+                end -= 1
+            if any(char.isalnum() for char in line.text[start:end]):
+                yield FormulaSpan(number_of_line, start, end, whole, number if whole else "", italic)
+
+
+def _is_beside(box: Box, line: LayerLine) -> bool:
+    """Return whether a line of words stands beside a box, at its height."""
+    (x0, y0, x1, y1), near = line.box, BESIDE_EM * line.em_px
+    level = y0 + 0.25 * (y1 - y0) < (box[1] + box[3]) / 2 < y1 - 0.25 * (y1 - y0)
+    return level and (x1 <= box[0] < x1 + near or x0 - near < box[2] <= x0)
+
+
+def _measure(span: FormulaSpan, line: LayerLine, text: TextLayer) -> None:
+    """Set the box of a span: of its glyphs, and of their line but where large signs hang from their baseline."""
+    assert line.indices is not None
+    shown = line.indices[span.start : span.end]
+    shown = shown[shown >= 0]
+    span.box = union(text.boxes[shown])
+    span.hangs = any(HANGING.search(text.font_names[font]) for font in text.fonts[shown].tolist() if font >= 0)
+    if not span.hangs:
+        span.box = union([span.box, union(line.boxes[span.start : span.end])])
+
+
+def _runs(words: Sequence[_Word], line: LayerLine) -> Iterator[list[_Word]]:
+    """Yield runs of words without text between them, and without a wide gap."""
+    run: list[_Word] = []
+    for word in words:
+        if run and (word[2] == "text" or _gap(line, run[-1], word) > APART_EM):
+            yield run
+            run = []
+        if word[2] != "text":
+            run.append(word)
+    yield run
+
+
+def _trim(run: list[_Word], text: str, last: int) -> list[_Word]:
+    """Return a run without the digits and signs at its ends that belong to the sentence: no operator joins them."""
+    while run and run[0][2] != "math":
+        joined = len(run) > 1 and (text[run[1][0]] in OPERATORS or text[run[0][1] - 1] in OPERATORS)
+        if run[0][2] == "word" or (run[0][0] > 0 and not (joined and text[run[0][0]] not in OPERATORS)):
+            run = run[1:]
+        else:
+            break
+    while run and run[-1][2] != "math" and run[-1][1] < last:
+        joined = len(run) > 1 and (text[run[-2][1] - 1] in OPERATORS or text[run[-1][0]] in OPERATORS)
+        if joined and text[run[-1][1] - 1] not in OPERATORS:
+            break
+        run = run[:-1]
+    return run
+
+
+def _gap(line: LayerLine, left: _Word, right: _Word) -> float:
+    """Return the width of the white between two words, in em."""
+    return float(line.boxes[right[0], 0] - line.boxes[left[1] - 1, 2]) / max(line.em_px, 1e-3)
+
+
+def _kind(line: LayerLine, start: int, end: int, text: TextLayer) -> str:
+    """Return what a word is: `math`, `neutral` (digits and operators), `word` (a function's name) or `text`."""
+    assert line.indices is not None
+    fonts = text.fonts[line.indices[start:end]]
+    math = [font >= 0 and MATH_FONT.search(text.font_names[font]) is not None for font in fonts.tolist()]
+    plain = "".join(ch for ch, is_math in zip(line.text[start:end], math, strict=True) if not is_math)
+    letters = "".join(ch if ch.isalpha() else " " for ch in plain).split()
+    if any(len(run) > 1 and run not in FUNCTIONS for run in letters):
+        return "symbol" if _is_symbol(line, start, end, letters) else "text"
+    math = [
+        is_math or "\u0391" <= ch <= "\u03c9" or ch == "\u2126"
+        for ch, is_math in zip(line.text[start:end], math, strict=True)
+    ]
+    if any(is_math and not ch.isspace() for is_math, ch in zip(math, line.text[start:end], strict=True)):
+        return "math"
+    if line.styles is not None and all(line.styles[start:end, STYLES.index("bold")] | ~_letters(line.text[start:end])):
+        return "neutral"  # vectors between symbols
+    if letters and letters[0] not in FUNCTIONS and _is_symbol(line, start, end, letters):
+        return "symbol"
+    return "word" if letters and letters[0] in FUNCTIONS else "text" if letters else "neutral"
+
+
+def _is_symbol(line: LayerLine, start: int, end: int, letters: Sequence[str]) -> bool:
+    """Return whether a word can be the name of a quantity: few letters, all italic."""
+    if line.styles is None or max(map(len, letters)) > MOST_LETTERS:
+        return False
+    return bool(np.all(line.styles[start:end, STYLES.index("italic")] | ~_letters(line.text[start:end])))
+
+
+def _is_formula(group: Sequence[FormulaSpan], lines: Sequence[LayerLine]) -> bool:
+    """Return whether a group is a formula: by its fonts, or an equation set on its own in italics."""
+    if not all(span.italic for span in group):
+        return True
+    if all(span.sign for span in group):
+        return False
+    return all(span.whole for span in group) and any("=" in lines[span.line].text for span in group)
+
+
+def _letters(text: str) -> np.ndarray:
+    return np.array([char.isalpha() for char in text])
+
+
+def _groups(
+    spans: Sequence[FormulaSpan], lines: Sequence[LayerLine], rules: Sequence[Box], usual: float
+) -> list[list[FormulaSpan]]:
+    """Return spans that are one formula: those that nearly touch, as far as `_may_join` allows.
+
+    rules: ruling lines of the page; a fraction's joins what is above and below it. usual: size of the page's type, px.
+    """
+    groups = [[span] for span in spans]
+    boxes = [span.box for span in spans]
+    merged = True
+    while merged:
+        merged = False
+        for j, i in combinations(range(len(groups)), 2):
+            first, second = groups[j], groups[i]
+            em = max(lines[span.line].em_px for span in first + second)
+            near = _nearly_touch(boxes[j], boxes[i], em) and _may_join(first, second, boxes[j], boxes[i], lines, usual)
+            if near or (first[0].whole and second[0].whole and _are_fraction(boxes[j], boxes[i], em, rules)):
+                groups[j], boxes[j] = first + second, _with_rules(union([boxes[j], boxes[i]]), rules)
+                del groups[i], boxes[i]
+                merged = True
+                break
+    for group in groups:  # the main line comes first
+        group.sort(key=lambda span: (span.whole, -lines[span.line].em_px * len(lines[span.line].text)))
+    return groups
+
+
+def _may_join(
+    first: Sequence[FormulaSpan],
+    second: Sequence[FormulaSpan],
+    a: Box,
+    b: Box,
+    lines: Sequence[LayerLine],
+    usual: float,
+) -> bool:
+    """Return whether two groups may be one formula by what their lines are.
+
+    Whole lines may. A part of a line takes small lines and large signs beside it, such as limits, and goes on in the
+    next piece of its row where both end there.
+    """
+    inline = [[span for span in group if not span.whole] for group in (first, second)]
+    if not any(inline):
+        rows = abs(a[1] + a[3] - b[1] - b[3]) > ROW_EM * usual and all(s.in_row for s in (*first, *second))
+        return not rows
+    if abs(a[1] + a[3] - b[1] - b[3]) > 2 * ROW_EM * usual:
+        return False
+    if not all(inline):
+        loose = second if inline[0] else first
+        return all(span.hangs or span.sign or lines[span.line].em_px < SMALL_TYPE * usual for span in loose)
+    left, right = inline if a[0] < b[0] else inline[::-1]
+    at_end = all(span.end == len(lines[span.line].text.rstrip()) for span in left)
+    return (
+        at_end and all(span.start == 0 for span in right) and {s.line for s in left}.isdisjoint(s.line for s in right)
+    )
+
+
+def _with_rules(box: Box, rules: Sequence[Box]) -> Box:
+    """Return a box that holds the rules of its fractions, too."""
+    inside = [
+        rule for rule in rules
+        if box[1] < rule[1] < box[3] and min(box[2], rule[2]) - max(box[0], rule[0]) > (rule[2] - rule[0]) / 2
+    ]  # fmt: skip
+    return union([box, *inside])
+
+
+def _nearly_touch(a: Box, b: Box, em: float) -> bool:
+    return touch(_widen(a, em), b) or (touch(_widen(a, 3 * em), b) and abs(a[1] + a[3] - b[1] - b[3]) < em)
+
+
+def _are_fraction(a: Box, b: Box, em: float, rules: Sequence[Box]) -> bool:
+    """Return whether a rule stands between two boxes that is about as long as the longer one."""
+    upper, lower = sorted((a, b), key=lambda box: box[1])
+    longest = max(box[2] - box[0] for box in (a, b)) + LONGER_EM * em
+    return any(
+        upper[3] - em / 4 < rule[1] < lower[1] + em / 4 and max(lower[1] - rule[3], rule[1] - upper[3]) < em
+        and all(rule[0] - em / 4 < box[0] and box[2] < rule[2] + em / 4 for box in (upper, lower))
+        and rule[2] - rule[0] < longest
+        for rule in rules
+    )  # fmt: skip
