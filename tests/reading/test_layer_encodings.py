@@ -132,3 +132,9 @@ def test_a_title_in_a_font_that_lies_is_read_glyph_by_glyph(tmp_path, reader) ->
     page = read_document(set_in(tmp_path / "a.pdf", title, "DejaVuSerif-Bold.ttf", claims, 14), reader).pages[0]
     assert page.text == " ".join(title)
     assert sources(page) <= {"healed", "pixels", "both"}
+
+
+def test_a_letter_that_claims_another_of_its_script_is_healed_whatever_shape_it_shares(tmp_path, reader) -> None:
+    """The head names the shape of а by its Latin letter."""
+    page = read_document(set_in(tmp_path / "a.pdf", RUSSIAN, FACE, {"к": "я", "я": "а", "а": "к"}), reader).pages[0]
+    assert page.text == " ".join(RUSSIAN)

@@ -43,6 +43,9 @@ RAISED = frozenset("°º˚ª'\"’‘“”′″`´^*²³¹")  # small raised s
 CURRENCIES = {"£": "EeFfLlt", "€": "CcEe", "¥": "Yy", "¢": "c"}  # signs, and letters that the head takes them for
 
 
+_SHARED = {"Cyrillic": "aeopcyxABEKMHOPCTX", "Greek": "oóABEZHIKMNOPTYX"}  # shapes of common letters, by Latin ones
+_ALPHABETS = {"Cyrillic": frozenset(map(chr, range(0x410, 0x450))), "Greek": frozenset(map(chr, range(0x386, 0x3CF)))}
+
 Glyph = tuple[str, str]  # identity of the font, and the character that it claims to be
 
 
@@ -247,7 +250,8 @@ def _is_low_figure(glyph: _Glyph) -> bool:
 
 
 def _is_foreign(character: str, seen: str, alphabet: Alphabet) -> bool:
-    return not alphabet.spells(character) or are_of_two_scripts(character, seen)
+    shared = any(seen in _SHARED[script] and character in own for script, own in _ALPHABETS.items())
+    return not alphabet.spells(character) or (are_of_two_scripts(character, seen) and not shared)
 
 
 def same_letter(a: str, b: str) -> bool:
