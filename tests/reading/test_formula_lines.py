@@ -127,6 +127,18 @@ def test_a_formula_that_could_not_be_written_links_its_picture() -> None:
     assert Document("a", "m", [page]).markdown().endswith("\n\n![formula](a_images/0001-1.png)")
 
 
+def test_words_of_one_letter_in_greek_are_no_formulas() -> None:
+    text = "Η θάλασσα η μεγάλη και ο ουρανός ο γαλανός\\ The angle α is small"
+    pdf = print_pdf(f"#set page(width: 420pt, height: 200pt, margin: 30pt)\n{text}", load_fonts())
+    page, seen = read_content(pdf, pdf[0], 2.0), []
+    lines, readings = write_formula_lines(lines_of(page), page, writer(0.9, seen))
+    assert len(readings) == 1
+    assert sorted(line.text for line in lines) == [
+        "The angle F_0 is small",
+        "Η θάλασσα η μεγάλη και ο ουρανός ο γαλανός",
+    ]
+
+
 LIMITS = r"""#set page(width: 420pt, height: 260pt, margin: 40pt)
 #set text(size: 11pt)
 #show math.equation: set text(font: "New Computer Modern Math")

@@ -42,6 +42,7 @@ NEAR_EM = 0.9, 0.3  # between lines of one formula, above each other and next to
 ENDS = ".,;:"  # that close the sentence, not the formula
 APART_EM = 1.6  # of words that are not of one formula
 NUMBER = re.compile(r"\((?:[A-Z]\.?)?\d+(?:\.\d+)*[a-z]?\)")  # of a displayed formula
+GREEK_WORD = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff]{3}")
 ROOTS = frozenset("√∛∜")
 OPERATORS = frozenset("=<>≤≥≪≫≈≡∼≃≅≠∈∉⊂⊆∪∩×·⋅∗*/+-−±∓→←↔⇒⇔↦∘⊕⊗|∝")
 
@@ -249,10 +250,11 @@ def _kind(line: LayerLine, start: int, end: int, text: TextLayer) -> str:
     letters = "".join(ch if ch.isalpha() else " " for ch in plain).split()
     if any(len(run) > 1 and run not in FUNCTIONS for run in letters):
         return "symbol" if _is_symbol(line, start, end, letters) else "text"
-    math = [
-        is_math or "\u0391" <= ch <= "\u03c9" or ch == "\u2126"
-        for ch, is_math in zip(line.text[start:end], math, strict=True)
-    ]
+    if not GREEK_WORD.search(line.text):  # else a lone η is a word
+        math = [
+            is_math or "\u0391" <= ch <= "\u03c9" or ch == "\u2126"
+            for ch, is_math in zip(line.text[start:end], math, strict=True)
+        ]
     if any(is_math and not ch.isspace() for is_math, ch in zip(math, line.text[start:end], strict=True)):
         return "math"
     if line.styles is not None and all(line.styles[start:end, STYLES.index("bold")] | ~_letters(line.text[start:end])):
