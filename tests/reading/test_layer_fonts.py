@@ -196,7 +196,8 @@ def test_a_glyph_that_is_nowhere_else_is_sought_on_few_pages() -> None:
 
 @pytest.mark.parametrize(("sign", "seen", "same"), [
     ("₺", "t", True), ("₺", "$", True), ("₹", "R", True), ("€", "C", True), ("€", "8", False), ("$", "8", False),
-    ("₺", " ", False),
+    ("₺", " ", False), ("¡", ";", True), ("¿", ":", True), ("¿", "a", False),
+    ("ł", "l", True), ("ď", "đ", True), ("l", "ł", False), ("e", "é", True), ("œ", "e", False),
 ])  # fmt: skip
-def test_a_sign_of_a_rare_currency_stays_whatever_the_head_takes_it_for(sign, seen, same) -> None:
+def test_a_sign_or_a_mark_stays_that_the_head_takes_for_another(sign, seen, same) -> None:
     assert same_letter(sign, seen) == same

@@ -44,6 +44,7 @@ SHAPES = {
     "Cyrillic": dict(zip("aeopcyxsiïjëABEKMHOPCTXSIÏJË", "аеорсухѕіїјёАВЕКМНОРСТХЅІЇЈЁ", strict=True)),
     "Greek": dict(zip("oóABEZHIKMNOPTYXµГПФ", "οόΑΒΕΖΗΙΚΜΝΟΡΤΥΧμΓΠΦ", strict=True)),
 }
+WITHOUT_STROKE = str.maketrans("łŁđĐøØħĦı", "lLdDoOhHi")  # letters with a mark that Unicode does not part from them
 _OF_SOME = {"sS": "ѓќЃЌ", "jJ": "jJ", "iïIÏ": "iïIÏ"}  # shapes that only some languages in Cyrillic have; what shows it
 _ENOUGH, _STRAY = 300, 0.004  # letters of a text that show which of these it uses, and the share of those misread
 FOLDED = {letter: shape for letters in SHAPES.values() for shape, letter in letters.items()}

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...document.alphabets import are_of_two_scripts
+from ...document.alphabets import WITHOUT_STROKE, are_of_two_scripts
 from ...document.elements import SCRIPTS, STYLES
 from ...io.pdf_text import TextLayer
 from .align import Aligned, Alphabet, claims_nothing
@@ -40,7 +40,14 @@ INVISIBLE = (3, 7)  # text rendering modes
 POINTS = 72.0
 LOW_FIGURES = {"0": "oO", "1": "iıI"}  # what old-style figures are seen as
 RAISED = frozenset("°º˚ª'\"’‘“”′″`´^*²³¹")  # small raised signs, which the head takes for one another
-CURRENCIES = {"£": "EeFfLlt", "€": "CcEe", "¥": "Yy", "¢": "c"}  # signs, and letters that the head takes them for
+SEEN_AS = {
+    "£": "EeFfLlt",
+    "€": "CcEe",
+    "¥": "Yy",
+    "¢": "c",
+    "¡": "iIjl1!;:",
+    "¿": "?;:",
+}  # what the head takes signs for
 
 
 _SHARED = {"Cyrillic": "aeopcyxABEKMHOPCTX", "Greek": "oóABEZHIKMNOPTYX"}  # shapes of common letters, by Latin ones
@@ -257,16 +264,18 @@ def _is_foreign(character: str, seen: str, alphabet: Alphabet) -> bool:
 def same_letter(a: str, b: str) -> bool:
     """Return whether a claim and what is seen differ in accents or case alone, as small capitals do.
 
-    A sign of a currency and the letter that it is made of count as the same letter, and so do small raised signs. Of
-    rare currencies no letters are known: the head takes them for many.
+    A sign of a currency and the letter that it is made of count as the same letter, and so do small raised signs and
+    the signs that begin Spanish sentences. Of rare currencies no letters are known: the head takes them for many.
     """
     if {a, b} <= RAISED:
         return a != b
-    rare = unicodedata.category(a[:1] or " ") == "Sc" and a not in CURRENCIES and a != "$"
-    if b.strip() and (rare or b in CURRENCIES.get(a, "")):
+    rare = unicodedata.category(a[:1] or " ") == "Sc" and a not in SEEN_AS and a != "$"
+    if b.strip() and (rare or b in SEEN_AS.get(a, "")):
         return True
-    plain = [unicodedata.normalize("NFKD", ch)[:1].casefold() for ch in (a, b)]
-    return plain[0] == plain[1] and a != b
+    parts = [unicodedata.normalize("NFKD", ch)[:1] for ch in (a, b)]
+    if parts[0] != a or parts[0].translate(WITHOUT_STROKE) != a:  # the head misses marks, but sees none on bare letters
+        parts = [ch.translate(WITHOUT_STROKE) for ch in parts]
+    return parts[0].casefold() == parts[1].casefold() and a != b
 
 
 def _judge_fonts(glyphs: Sequence[_Glyph]) -> tuple[set[tuple[str, bool]], set[str], set[str]]:

@@ -17,6 +17,7 @@ from math import log
 
 import numpy as np
 
+from ...document.alphabets import WITHOUT_STROKE
 from ...document.lines import TextLine
 from ...io.box import union
 
@@ -94,7 +95,6 @@ def rival_odds(path_TA: np.ndarray, at: np.ndarray, alphabet: str) -> np.ndarray
     return odds
 
 
-_STROKES = str.maketrans("łŁđĐøØħĦı", "lLdDoOhHi")  # letters with a mark that Unicode does not part from them
 _GROUP_OF = {ch: "".join(group for group in GROUPS if ch in group) for ch in RIVALS}
 
 
@@ -124,7 +124,7 @@ def differ_by_mark(first: str, second: str) -> bool:
 
 @cache
 def _without_mark(ch: str) -> str:
-    return unicodedata.normalize("NFD", ch)[0].translate(_STROKES)
+    return unicodedata.normalize("NFD", ch)[0].translate(WITHOUT_STROKE)
 
 
 def spell_by_neighbours(lines: Sequence[TextLine]) -> list[TextLine]:
