@@ -135,7 +135,12 @@ class TextLine:
 
 
 def is_mono(line: TextLine) -> bool:
-    """Return whether the reader or the layer says that a line is in fixed-width type."""
+    """Return whether the fonts of a layer say that a line is in fixed-width type. A reader of pixels is less sure."""
+    return line.writer == "layer" and in_mono(line)
+
+
+def in_mono(line: TextLine) -> bool:
+    """Return whether a line has the style of fixed-width type, whoever says so."""
     return line.styles is not None and line.styles.shape[1] > MONO and float(line.styles[:, MONO].mean()) > 0.9
 
 

@@ -220,7 +220,8 @@ def _is_in_key_style(one: Stretch) -> bool:
     styles = one.line.styles
     if styles is None or styles.shape[1] <= max(KEY_STYLES):
         return False
-    return float(styles[one.start : one.end][:, KEY_STYLES].any(1).mean()) > 0.5
+    known = KEY_STYLES if one.line.writer == "layer" else KEY_STYLES[:1]  # pixels are less sure of fixed-width type
+    return float(styles[one.start : one.end][:, known].any(1).mean()) > 0.5
 
 
 def are_labels(left: np.ndarray, right: np.ndarray, em: float, keyed: bool) -> bool:

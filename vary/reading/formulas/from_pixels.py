@@ -22,7 +22,7 @@ from ...document.elements import MATH, STYLES
 from ...document.evidence import Evidence
 from ...document.findings import FormulaReading
 from ...document.layout.arrange import usual_size
-from ...document.lines import TextLine, is_mono, split_box
+from ...document.lines import TextLine, in_mono, split_box
 from ...io.box import Box, scale_box, touch, union, widen_box
 from ...markup.math import is_complete, readable
 from ...markup.math_tokens import RULE, left_to_right
@@ -288,7 +288,7 @@ def _is_prose(line: TextLine) -> bool:
 
 def _is_program_text(line: TextLine) -> bool:
     """Return whether a line is in fixed-width type; a few signs do not show it."""
-    return len(line.text) >= PROGRAM_TEXT and is_mono(line)
+    return len(line.text) >= PROGRAM_TEXT and in_mono(line)
 
 
 def _near(lines: Sequence[TextLine], em: float) -> list[list[TextLine]]:

@@ -41,13 +41,8 @@ POINTS = 72.0
 LOW_FIGURES = {"0": "oO", "1": "iıI"}  # what old-style figures are seen as
 RAISED = frozenset("°º˚ª'\"’‘“”′″`´^*²³¹")  # small raised signs, which the head takes for one another
 SEEN_AS = {
-    "£": "EeFfLlt",
-    "€": "CcEe",
-    "¥": "Yy",
-    "¢": "c",
-    "¡": "iIjl1!;:",
-    "¿": "?;:",
-}  # what the head takes signs for
+    "£": "EeFfLlt", "€": "CcEe", "¥": "Yy", "¢": "c", "¡": "iIjl1!;:", "¿": "?;:", "Ø": "08",
+}  # fmt: skip  # signs and a letter, and what the head takes them for
 
 
 _SHARED = {"Cyrillic": "aeopcyxABEKMHOPCTX", "Greek": "oóABEZHIKMNOPTYX"}  # shapes of common letters, by Latin ones
