@@ -235,7 +235,7 @@ def test_blanks_of_typewriter_text_are_no_gutter(seed) -> None:
             text += rng.choice(words) + " "
         one = line(text.strip(), 40, 100 + STEP * k)
         one.boxes[:, [0, 2]] = 40 + 1.2 * (one.boxes[:, [0, 2]] - 40)  # 0.6 em per character
-        lines.append(replace(one, styles=np.tile(mono, (len(one.text), 1))))
+        lines.append(replace(one, styles=np.tile(mono, (len(one.text), 1)), writer="layer"))
     assert rows_of(lines) == names("n", 14)
 
 

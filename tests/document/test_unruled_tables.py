@@ -19,9 +19,10 @@ TOWNS = [["Town", "Height", "Since"], ["Ark", "212", "1931"], ["Bren", "87", "19
 
 
 def in_style(one: TextLine, name: str) -> TextLine:
+    """A line of a layer, whose font says its style."""
     styles = np.zeros((len(one.text), len(STYLES)), bool)
     styles[:, STYLES.index(name)] = True
-    return replace(one, styles=styles)
+    return replace(one, styles=styles, writer="layer")
 
 
 def upright(one: TextLine) -> TextLine:
