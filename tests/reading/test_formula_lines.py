@@ -3,16 +3,19 @@ r"""Formulas of a PDF's text layer as LaTeX in the text, when weights are given;
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from tests.pdfs import pdf_of, show
 from vary.data.documents.typst import load_fonts, print_pdf
 from vary.document.elements import Block, Document, Line, Page
 from vary.document.findings import FormulaReading
 from vary.document.formats.writers import WRITERS
 from vary.document.orientation import Orientation
+from vary.io.pdf import PdfFile
 from vary.io.pdf_objects import read_content
 from vary.reading.api import load, read
 from vary.reading.formulas.from_layer import Formula
@@ -125,6 +128,17 @@ def test_a_formula_that_could_not_be_written_links_its_picture() -> None:
     assert Document("a", "m", [page]).markdown().endswith("\n\nb2 + 9")
     block.image = "a_images/0001-1.png"
     assert Document("a", "m", [page]).markdown().endswith("\n\n![formula](a_images/0001-1.png)")
+
+
+def test_a_large_table_of_numbers_takes_no_time(tmp_path) -> None:
+    """Each number may be a limit of a sum: 900 of them once took minutes."""
+    cells = [show(f"{(7 * k) % 90 + 10}", 20 + 19 * (k % 30), 780 - 25 * (k // 30), 8) for k in range(900)]
+    with PdfFile(pdf_of(tmp_path / "a.pdf", ["".join(cells)], (600, 800))) as pdf:
+        page = pdf.content(1, 112.0)
+    began = time.process_time()
+    lines, readings = write_formula_lines(lines_of(page), page, writer(0.9, []))
+    assert time.process_time() - began < 5
+    assert (sum(len(line.text.split()) for line in lines), readings) == (900, [])
 
 
 def test_words_of_one_letter_in_greek_are_no_formulas() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
@@ -39,6 +38,7 @@ BESIDE_EM = 6.0  # to words in the row of a formula
 ROW_EM = 0.6  # from the middle of a formula in a line to that of what belongs to it
 CLOSE_EM = 2.0  # of lines that go on with a formula
 NEAR_EM = 0.9, 0.3  # between lines of one formula, above each other and next to each other
+REACH_EM = 2.5  # across and down, within which parts of a formula are sought
 ENDS = ".,;:"  # that close the sentence, not the formula
 APART_EM = 1.6  # of words that are not of one formula
 NUMBER = re.compile(r"\((?:[A-Z]\.?)?\d+(?:\.\d+)*[a-z]?\)")  # of a displayed formula
@@ -76,11 +76,24 @@ def find_formula_spans(lines: Sequence[LayerLine], content: PageContent, usual: 
     spans = [span for k, line in enumerate(lines) for span in _spans(k, line, content.text)]
     for span in spans:
         _measure(span, lines[span.line], content.text)
+    spans = _without_lone_signs(spans, REACH_EM * usual)
     formulas = {span.line for span in spans if span.whole}
     words = [line for k, line in enumerate(lines) if k not in formulas and any(map(str.isalpha, line.text))]
     for span in spans:
         span.in_row = any(_is_beside(span.box, line) for line in words)
     return [group for group in _groups(spans, lines, content.objects.rules, usual) if _is_formula(group, lines)]
+
+
+def _without_lone_signs(spans: Sequence[FormulaSpan], reach: float) -> list[FormulaSpan]:
+    """Leave out signs and digits on lines of their own that no mathematics is near, such as the cells of a table."""
+    core = np.array([span.box for span in spans if not span.sign]).reshape(-1, 4)
+    kept = []
+    for span in spans:
+        x0, y0, x1, y1 = widen_box(span.box, reach, reach)
+        near = (core[:, 0] < x1) & (core[:, 2] > x0) & (core[:, 1] < y1) & (core[:, 3] > y0)
+        if not span.sign or near.any():
+            kept.append(span)
+    return kept
 
 
 def is_piece(group: Sequence[FormulaSpan], box: Box, lines: Sequence[LayerLine], text: TextLayer, usual: float) -> bool:
@@ -291,23 +304,40 @@ def _groups(
 
     rules: ruling lines of the page; a fraction's joins what is above and below it. usual: size of the page's type, px.
     """
-    groups = [[span] for span in spans]
-    boxes = [span.box for span in spans]
-    merged = True
-    while merged:
-        merged = False
-        for j, i in combinations(range(len(groups)), 2):
-            first, second = groups[j], groups[i]
-            em = max(lines[span.line].em_px for span in first + second)
-            near = _nearly_touch(boxes[j], boxes[i], em) and _may_join(first, second, boxes[j], boxes[i], lines, usual)
-            if near or (first[0].whole and second[0].whole and _are_fraction(boxes[j], boxes[i], em, rules)):
-                groups[j], boxes[j] = first + second, _with_rules(union([boxes[j], boxes[i]]), rules)
-                del groups[i], boxes[i]
-                merged = True
+    groups = {k: [span] for k, span in enumerate(spans)}
+    boxes = np.array([span.box for span in spans]).reshape(-1, 4)
+    reach = REACH_EM * max((lines[span.line].em_px for span in spans), default=0.0)
+    for k in range(len(spans)):
+        while k in groups:
+            near = np.abs(boxes[:, :2] + boxes[:, 2:] - boxes[k, :2] - boxes[k, 2:]) / 2
+            near -= (boxes[:, 2:] - boxes[:, :2] + boxes[k, 2:] - boxes[k, :2]) / 2  # white between the boxes
+            others = (i for i in np.flatnonzero((near < reach).all(1)).tolist() if i != k and i in groups)
+            a = _as_box(boxes[k])
+            joined = next(
+                (i for i in others if _join(groups[k], groups[i], a, _as_box(boxes[i]), lines, rules, usual)), -1
+            )
+            if joined < 0:
                 break
-    for group in groups:  # the main line comes first
+            boxes[k] = _with_rules(union([a, _as_box(boxes[joined])]), rules)
+            groups[k] += groups.pop(joined)
+    for group in groups.values():  # the main line comes first
         group.sort(key=lambda span: (span.whole, -lines[span.line].em_px * len(lines[span.line].text)))
-    return groups
+    return list(groups.values())
+
+
+def _as_box(sides: np.ndarray) -> Box:
+    return tuple(sides.tolist())
+
+
+def _join(
+    first: Sequence[FormulaSpan], second: Sequence[FormulaSpan], a: Box, b: Box,
+    lines: Sequence[LayerLine], rules: Sequence[Box], usual: float,
+) -> bool:  # fmt: skip
+    """Return whether two groups, in the boxes a and b, are one formula."""
+    em = max(lines[span.line].em_px for span in (*first, *second))
+    if _nearly_touch(a, b, em) and _may_join(first, second, a, b, lines, usual):
+        return True
+    return first[0].whole and second[0].whole and _are_fraction(a, b, em, rules)
 
 
 def _may_join(
