@@ -36,6 +36,7 @@ def test_the_files_beside_a_listing_with_line_numbers_are_read_before_it() -> No
     assert listing_gutters([*files, *lines], 14.0)
     level = [line(text, 20, 40 + 21 * k) for k, text in enumerate(SIDE)]  # a table with a column of numbers
     assert not listing_gutters([*level, *lines], 14.0)
+    assert not listing_gutters([*files, *lines[: len(code)]], 14.0)  # the pages of a table of contents
 
 
 def test_cards_in_a_row_are_read_one_after_another() -> None:

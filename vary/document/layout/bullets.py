@@ -27,6 +27,7 @@ GROUND_EM = 3.0  # least side of a filled area or frame on which a list stands; 
 ROUND = 1.5  # longer side, as a multiple of the shorter one
 NUMBERED, SKIPPED = 5, 2  # fewest line numbers of a listing; most by which one grows to the next that is read
 EDGE_EM, WHITE_EM = 0.3, 0.4  # by which the edges of the numbers differ; white on their left
+LISTED = 0.4  # share of a listing's numbers with program text behind them; the other lines are empty
 BEYOND, ALIGNED_EM, ALIGNED = 2, 0.2, 0.7  # fewest lines there; by which those of a table are level, and their share
 _LINE_NUMBER = re.compile(r"\d{1,4}(?=\s|$)")
 MARK = "• "
@@ -226,6 +227,10 @@ def listing_gutters(lines: Sequence[TextLine], em: float) -> list[tuple[float, f
         beyond = [line.box for line in level if line.box[2] < x]
         crossing = [line for line in level if line.box[0] < x - em < x + em < line.box[2]]
         same = [min(abs(box[3] - other[3]) for other in boxes) < ALIGNED_EM * em for box in beyond]
+        ends = np.array([(line.box[2], (line.box[1] + line.box[3]) / 2) for line in level])
+        listed = [((ends[:, 0] > box[2] + em) & (ends[:, 1] > box[1]) & (ends[:, 1] < box[3])).any() for box in boxes]
+        if np.mean(listed) < LISTED:  # the numbers of a table of contents, behind which nothing stands
+            continue
         if len(beyond) >= BEYOND and not crossing and np.mean(same) < ALIGNED:
             gutters.append((x, top, bottom))
     return gutters
