@@ -348,32 +348,30 @@ def _blanks(lines: Sequence[TextLine], rules: Sequence[Box], em: float) -> list[
 
     A part of a longer rule is none: pixels show the rules of a table in pieces.
     """
-    found = []
+    found, boxes = [], [line.box for line in lines]
+    sides, ems = np.array(boxes).reshape(-1, 4), np.array([line.em_px for line in lines])
     for rule in rules:
         x0, y0, x1, y1 = rule
         if x1 - x0 < BLANK_EM * em or y1 - y0 > 0.3 * em:
             continue
-        near = [(x0 - line.box[2], k) for k, line in enumerate(lines) if _is_label(line, rule)]
+        foot, white = (y0 - sides[:, 3]) / ems, (x0 - sides[:, 2]) / ems
+        label = (foot > FOOT_EM[0]) & (foot < FOOT_EM[1]) & (white > -0.2) & (white < NEAR_EM)
+        near = [(x0 - boxes[k][2], k) for k in np.flatnonzero(label).tolist()]
+        if not near:
+            continue
         above = (x0, y0 - WRITE_EM * em, x1, y1)
-        free = not any(_touches(line.box, above, -0.2 * em) for line in lines)
+        free = not any(_touches(box, above, -0.2 * em) for box in boxes)
         level = [other for other in rules if other != rule and abs(other[1] - y0) < 0.2 * em]
         joined = any(other[0] < x0 and other[2] > x0 - 2 for other in level)
         below = (x0, y1 + 1, x0 + WRITE_EM * em, y1 + WRITE_EM * em)  # a note or a table begins here
-        headed = any(_touches(line.box, below, 0.0) and line.box[0] > x0 - 0.5 * em for line in lines)
-        if near and free and not joined and not headed:
+        headed = any(_touches(box, below, 0.0) and box[0] > x0 - 0.5 * em for box in boxes)
+        if free and not joined and not headed:
             found.append((min(near)[1], rule))
     return found
 
 
 def _are_near(one: Box, other: Box, em: float) -> bool:
     return abs(one[1] - other[1]) < APART_EM * em
-
-
-def _is_label(line: TextLine, rule: Box) -> bool:
-    """Return whether a line ends close to the left of a rule that lies at its foot."""
-    em = line.em_px
-    low, high = (line.box[3] + share * em for share in FOOT_EM)
-    return low < rule[1] < high and -0.2 * em < rule[0] - line.box[2] < NEAR_EM * em
 
 
 def _with_blank(line: TextLine, rule: Box) -> TextLine:
