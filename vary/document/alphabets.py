@@ -46,6 +46,7 @@ SHAPES = {
 }
 WITHOUT_STROKE = str.maketrans("łŁđĐøØħĦı", "lLdDoOhHi")  # letters with a mark that Unicode does not part from them
 _OF_SOME = {"sS": "ѓќЃЌ", "jJ": "jJ", "iïIÏ": "iïIÏ"}  # shapes that only some languages in Cyrillic have; what shows it
+_WIDE = SHAPES["Cyrillic"].keys() - set("iïIÏ") | set(_CYRILLIC)  # all letters of Cyrillic words but the narrow ones
 _ENOUGH, _STRAY = 300, 0.004  # letters of a text that show which of these it uses, and the share of those misread
 FOLDED = {letter: shape for letters in SHAPES.values() for shape, letter in letters.items()}
 _SHARED = frozenset(FOLDED.values())
@@ -84,8 +85,7 @@ def are_of_two_scripts(a: str, b: str) -> bool:
 
 def are_wide(a: str, b: str) -> bool:
     """Return whether two shapes are letters of Cyrillic words, none of them narrow, and one is of no other script."""
-    shapes = SHAPES["Cyrillic"].keys() - set("iïIÏ") | set(_CYRILLIC)
-    return {a, b} <= shapes and not {a, b}.isdisjoint(_CYRILLIC)
+    return {a, b} <= _WIDE and not {a, b}.isdisjoint(_CYRILLIC)
 
 
 def restore_scripts(text: str, unused: frozenset[str] = frozenset()) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
+from ..io.box import are_flush_right
 from .elements import HYPHENS, ITEM, LEADER, LINK, LOST, Block, Line, Page, Span
 from .orientation import MAX_SKEW
 
@@ -311,10 +312,8 @@ def is_of_short_lines(block: Block) -> bool:
 
 
 def _is_flush_right(block: Block) -> bool:
-    """Return whether three lines and more end at one edge and begin anywhere."""
     begins, ends = zip(*(_ends(line, block.angle) for line in block.lines), strict=True)
-    apart = [abs(a - b) > FLUSH * line.height for a, b, line in zip(begins, begins[1:], block.lines, strict=False)]
-    return len(ends) > 2 and max(ends) - min(ends) < FLUSH * block.lines[0].height and all(apart)
+    return are_flush_right(begins, ends, [FLUSH * line.height for line in block.lines])
 
 
 def _code_text(lines: list[Line]) -> str:

@@ -50,6 +50,18 @@ def middle_within(inner: Sequence[float], outer: Sequence[float]) -> bool:
     return left <= (inner[0] + inner[2]) / 2 <= right and top <= (inner[1] + inner[3]) / 2 <= bottom
 
 
+def are_flush_right(begins: Sequence[float], ends: Sequence[float], reaches: Sequence[float]) -> bool:
+    """Return whether three lines and more end at one edge and begin anywhere.
+
+    Args:
+        begins: The left edge of each line.
+        ends: The right edge of each line.
+        reaches: By which edges may differ, of each line.
+    """
+    apart = all(abs(a - b) > reach for (a, b), reach in zip(pairwise(begins), reaches, strict=False))
+    return len(ends) > 2 and max(ends) - min(ends) < reaches[0] and apart
+
+
 def median(values: Iterable[float]) -> float:
     """Return the median of one or more numbers."""
     known = sorted(values)

@@ -23,7 +23,6 @@ _SCRIPTS = frozenset(SCRIPTS)
 BULLETS = frozenset("•‣▪●○◦■□◆❖▶►➢➤–*·.-")  # marks of list items that Markdown writes itself
 # Inside a line: emphasis, code, math, strikethrough; what closes a link; tags; entities. Then at its beginning.
 _INLINE = re.compile(r"[\\`*$]|\[(?=\^)|(?<![^\W_])_(?=_*[^\s_])|~~|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#|\w+;)")
-VERT = "\\vert "
 _CELL_FORMULA = re.compile(r"(\$[^$]*[\\^_][^$]*\$)")
 _BEGINNING = re.compile(r"(?m)^(?:(\d{1,9})(?=[.)](?:\s|$))|(?=[#>+=|~-]|:-|_[_ ]*$))")
 
@@ -213,7 +212,11 @@ def _begun(text: str) -> str:
 
 def _inline(text: str) -> str:
     """Escape the characters inside lines that are markup for CommonMark and GitHub."""
-    return "\n".join(_escape(" ".join(line.split())) for line in text.split("\n"))
+    return _escape(_single_spaced(text))
+
+
+def _single_spaced(text: str) -> str:
+    return "\n".join(" ".join(line.split()) for line in text.split("\n"))
 
 
 def _escape(text: str) -> str:
@@ -271,9 +274,9 @@ def _table(block: Block) -> str:
 
 def _cell(text: str) -> str:
     """Escape the text of a cell, but for its formulas."""
-    parts = _CELL_FORMULA.split("\n".join(" ".join(line.split()) for line in text.split("\n")))
+    parts = _CELL_FORMULA.split(_single_spaced(text))
     parts[::2] = [_escape(part).replace("|", r"\|") for part in parts[::2]]
-    parts[1::2] = [f"${_latex(part[1:-1]).replace('|', VERT)}$" for part in parts[1::2]]
+    parts[1::2] = ["$" + _latex(part[1:-1]).replace("|", r"\vert ") + "$" for part in parts[1::2]]
     return "".join(parts)
 
 

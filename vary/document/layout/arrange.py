@@ -76,9 +76,8 @@ def _arrange(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int
     rest = _without(rest, regions)
     regions += [one for one in find_figures(rest, evidence, size, em) if not _overlaps(one.box, regions)]
     rest = _without(rest, regions)
-    flush = [
-        line for line, is_flush in zip(rest, flush_blocks(rest, em), strict=True) if is_flush
-    ]  # no values of a table
+    is_flush = flush_blocks(rest, em).tolist()  # such lines are no values of a table
+    flush = [line for line, its in zip(rest, is_flush, strict=True) if its]
     rest = _without(rest, [PageRegion("text", (0, 0, 0, 0), flush)])
     regions += find_aligned_tables([rest], em, evidence.rules, across=True)
     rest = _without(rest, regions)

@@ -12,9 +12,8 @@ from PIL import Image, ImageFilter
 
 from ...io.box import Box
 from ..evidence import Evidence
-from .ruling_lines import TALL_EM, find_rules, is_met
+from .ruling_lines import BAND_PIXELS, TALL_EM, find_rules, is_met
 
-BAND_PIXELS = 1_000_000  # of a page that are compared at once
 SOFT = [1, 6, 1, 6, 36, 6, 1, 6, 1]  # weights of a pixel and its neighbours
 SPECKS = 1e-4  # share of a page's pixels that may be darker than its ink
 PAPER, EVEN_PAPER, PAPER_SHARE = 180, 15, 0.7  # grey levels of light paper, and about it; pixels of that colour

@@ -217,15 +217,11 @@ def with_tall_names(rows: list[PrintedRow]) -> list[PrintedRow]:
         steps = sorted((names.middle - above.middle, below.middle - names.middle))
         near = steps[0] < LINE_EM * names.em and steps[1] < TALL_EM * names.em
         left = min(above.stretches[0].x0, below.stretches[0].x0)
-        if near and not above.tall and names.stretches[-1].x1 < left and min(map(_count, (above, below))) > 1:
+        if near and not above.tall and names.stretches[-1].x1 < left and _is_level([above, below]):
             found[k - 1 : k + 1] = [PrintedRow([*names.stretches, *above.stretches], len(names.stretches))]
         else:
             k += 1
     return found
-
-
-def _count(row: PrintedRow) -> int:
-    return len(row.stretches)
 
 
 def _is_level(band: list[PrintedRow]) -> bool:

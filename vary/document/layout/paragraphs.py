@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...io.box import Box
+from ...io.box import Box, are_flush_right
 from ..elements import STYLES
 from ..lines import PageRegion, TextLine
 
@@ -225,10 +225,8 @@ def _is_bold(row: Row) -> bool:
 
 def _is_flush_right(run: Sequence[Row]) -> bool:
     """Return whether rows end at one edge and begin anywhere, as an address that is set to the right."""
-    reach = EDGE_EM * run[0].em_px
-    ends = [row.box[2] for row in run]
-    flush = len(run) > 2 and max(ends) - min(ends) < reach
-    return flush and all(abs(a.box[0] - b.box[0]) > reach for a, b in pairwise(run))
+    reaches = [EDGE_EM * run[0].em_px] * len(run)
+    return are_flush_right([row.box[0] for row in run], [row.box[2] for row in run], reaches)
 
 
 def _is_under(row: Row, clause: Row) -> bool:

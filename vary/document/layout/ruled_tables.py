@@ -18,8 +18,8 @@ import numpy as np
 
 from ...io.box import Box, union, unique_values
 from ..evidence import Evidence
-from ..lines import PageRegion, TextLine, text_with_formulas
-from .cells import LEADER, CellTable, Merged, PrintedRow, Stretch, find_strips, rows_by_height
+from ..lines import PageRegion, TextLine
+from .cells import CellTable, Merged, PrintedRow, Stretch, find_strips, rows_by_height
 from .open_tables import NEAR, Segment, distinct, find_open, share_inside, table_of_bands, without_empty
 
 WORD_CUT_EM = 0.15  # white between characters at which text is cut, within a word
@@ -333,8 +333,7 @@ def _pieces(line: TextLine, xs: list[float], ys: list[float], owner: np.ndarray)
     cuts = sorted({_whole_word(line, int(k)) for k in np.flatnonzero(np.diff(cells)) + 1} - {0, len(line.text)})
     found = []
     for a, b in pairwise([0, *cuts, len(line.text)]):
-        text = " ".join(LEADER.sub(" ", text_with_formulas(line, a, b)).split())
-        if text:
+        if text := Stretch(line, a, b).text:
             first = np.argwhere(owner == cells[(a + b - 1) // 2])[0]
             found.append(((int(first[0]), int(first[1])), y, text))
     return found

@@ -32,11 +32,8 @@ _POSTCODE = re.compile(
     r"(?:^| )(?:(?:\d{4,6}|\d\d-\d{3}|\d{4}-\d{3}|\d{3} \d\d) [^\W\d]|[A-Z]{2} \d{5}|[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}$)"
 )
 _LABELLED = re.compile(r"[^\W\d][^:]*: ?\S")  # `Date: 3 May`
-FLUSH, FLUSH_STEP, FLUSH_EM = (
-    (3, 9),
-    2.2,
-    2.5,
-)  # lines of a letterhead's block set to the right; its steps; white beside
+FLUSH = 3, 9  # lines of a letterhead's block that is set to the right
+FLUSH_STEP, FLUSH_EM = 2.2, 2.5  # between them; white beside the block
 PAIR_STEP, PAIR_EM = 2.2, 1.0  # between labels and values, as a multiple of the larger type; white between them
 TABLE_STEP = 1.5  # from two rows to a further one of their table, as a multiple of the step between the two
 BELOW_EM, PAIR = 0.5, 30  # between their edges or middles; characters of one

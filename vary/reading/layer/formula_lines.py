@@ -55,9 +55,8 @@ def _written(
         if not formula.latex:
             continue
         if not group[0].whole:
-            formula = replace(
-                formula, latex=formula.latex.replace("\\tfrac", "\\frac")
-            )  # in a line they print the same
+            small = formula.latex.replace("\\tfrac", "\\frac")  # in a line they print the same
+            formula = replace(formula, latex=small)
         used = formula.accounted and formula.confidence >= CERTAIN
         used = used and is_complete(formula.latex)
         used = used and not is_piece(group, formula.box, lines, content.text, usual)

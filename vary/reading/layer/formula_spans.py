@@ -79,8 +79,9 @@ def find_formula_spans(lines: Sequence[LayerLine], content: PageContent, usual: 
     spans = _without_lone_signs(spans, REACH_EM * usual)
     formulas = {span.line for span in spans if span.whole}
     words = [line for k, line in enumerate(lines) if k not in formulas and any(map(str.isalpha, line.text))]
+    boxes, near = np.array([line.box for line in words]).reshape(-1, 4), np.array([line.em_px for line in words])
     for span in spans:
-        span.in_row = any(_is_beside(span.box, line) for line in words)
+        span.in_row = _is_beside(span.box, boxes, BESIDE_EM * near)
     return [group for group in _groups(spans, lines, content.objects.rules, usual) if _is_formula(group, lines)]
 
 
@@ -186,11 +187,10 @@ def _spans(number_of_line: int, line: LayerLine, text: TextLayer) -> Iterator[Fo
     last = words[-1][1] if words else 0
     italic = all(kind != "math" for _, _, kind in words) and any(kind == "symbol" for _, _, kind in words)
     named = "math" if all(kind != "text" for _, _, kind in words) else "text"
-    if line.text.strip() in ROOTS:
-        yield FormulaSpan(number_of_line, 0, last, True, number, italic=True, sign=True)
     words = [(start, end, named if kind == "symbol" else kind) for start, end, kind in words]
     signs = line.text.strip()
-    if words and all(kind == "neutral" for _, _, kind in words) and (signs in OPERATORS or len(signs) <= MOST_LIMIT):
+    neutral = bool(words) and all(kind == "neutral" for _, _, kind in words)
+    if signs in ROOTS or (neutral and (signs in OPERATORS or len(signs) <= MOST_LIMIT)):
         yield FormulaSpan(number_of_line, 0, last, True, number, italic=True, sign=True)
     for run in _runs(words, line):
         run = _trim(run, line.text, last)
@@ -203,11 +203,12 @@ def _spans(number_of_line: int, line: LayerLine, text: TextLayer) -> Iterator[Fo
                 yield FormulaSpan(number_of_line, start, end, whole, number if whole else "", italic)
 
 
-def _is_beside(box: Box, line: LayerLine) -> bool:
-    """Return whether a line of words stands beside a box, at its height."""
-    (x0, y0, x1, y1), near = line.box, BESIDE_EM * line.em_px
-    level = y0 + 0.25 * (y1 - y0) < (box[1] + box[3]) / 2 < y1 - 0.25 * (y1 - y0)
-    return level and (x1 <= box[0] < x1 + near or x0 - near < box[2] <= x0)
+def _is_beside(box: Box, words: np.ndarray, near: np.ndarray) -> bool:
+    """Return whether one of the lines of words (M, 4) stands beside a box at its height, not farther than `near`."""
+    (x0, y0, x1, y1), middle = words.T, (box[1] + box[3]) / 2
+    level = (y0 + 0.25 * (y1 - y0) < middle) & (middle < y1 - 0.25 * (y1 - y0))
+    behind, before = (x1 <= box[0]) & (box[0] < x1 + near), (x0 - near < box[2]) & (box[2] <= x0)
+    return bool((level & (behind | before)).any())
 
 
 def _measure(span: FormulaSpan, line: LayerLine, text: TextLayer) -> None:

@@ -31,6 +31,7 @@ CONFIRMED, CONTRADICTED = -2.0, -4.0  # log-odds from which, and below which, th
 STRONG = -7.0  # contradicts even a font that is right elsewhere
 OFTEN = 3  # sightings from which a contradicted glyph is no slip of the head
 MANY = 12  # confirmed letters of a font, next to which one that is contradicted is a slip: fonts that lie have more
+FEWEST_FALSE = 3  # contradicted glyphs of a font that lies
 MAJORITY = 3  # times as many sightings one way as the other
 TRUST = {True: 2, False: 6}  # times as many letters (all glyphs) that are confirmed as contradicted, in a font to trust
 SHARE = 0.75  # of the sightings that contradict a glyph which spell one character, or it is not healed
@@ -174,6 +175,15 @@ def agrees(character: str, odds: float, seen: str, alphabet: Alphabet) -> bool:
     return not seen or alphabet.is_alike(character, seen) or any(alphabet.is_alike(character, one) for one in seen)
 
 
+def lying_fonts(sightings: Sequence[Sighting], alphabet: Alphabet) -> set[str]:
+    """Return the fonts whose glyphs `judge_glyphs` says to lie, most or some by one rule."""
+    against = Counter(s.font for s in sightings if s.odds < CONTRADICTED or claims_nothing(s.character))
+    own = [
+        s for s in sightings if against[s.font] >= FEWEST_FALSE
+    ]  # with fewer, no font lies: each is judged by itself
+    return {s.font for s, verdict in zip(own, judge_glyphs(own, alphabet), strict=True) if verdict.lying}
+
+
 def judge_glyphs(sightings: Sequence[Sighting], alphabet: Alphabet) -> list[GlyphVerdict]:
     """Return the verdict of the glyph of each sighting."""
     groups = _group(sightings)
@@ -301,7 +311,7 @@ def _judge_fonts(glyphs: Sequence[_Glyph]) -> tuple[set[tuple[str, bool]], set[s
     lying = {
         font
         for font in fonts
-        if bad[font] + foreign[font] >= 3 and bad[font] + foreign[font] > good[font] + MAJORITY * other[font]
+        if bad[font] + foreign[font] >= FEWEST_FALSE and bad[font] + foreign[font] > good[font] + MAJORITY * other[font]
     }
     right, wrong = letters[True], letters[False]
     return trusted, lying, {font for font in fonts if wrong[font] == 1 and right[font] >= MANY}
@@ -322,8 +332,10 @@ def _apply_rule(glyphs: Sequence[_Glyph], alphabet: Alphabet, lying: bool) -> No
     """Where one rule explains the healed glyphs of a font, give the others what it makes of them, if they look so."""
     healed = [(glyph.character, glyph.shown) for glyph in glyphs if glyph.kind == "false" and len(glyph.shown) == 1]
     rule = find_rule(healed, lambda target, shown: _may_show(target, shown, alphabet))
-    for glyph in glyphs if rule else ():
-        target = rule(glyph.character) if rule and len(glyph.character) == 1 else None
+    if rule is None:
+        return
+    for glyph in glyphs:
+        target = rule(glyph.character) if len(glyph.character) == 1 else None
         if target is None or glyph.shown == target or (glyph.kind == "true" and not lying):
             continue
         if all(_may_show(target, one, alphabet) for one in {s.seen for s in glyph.sightings if s.seen}):

@@ -35,7 +35,7 @@ from .align import Aligned, Alphabet, align, claims_nothing
 from .bare_ink import add_bare_lines, bare_ink, without_ink, without_lines
 from .document_votes import sightings_elsewhere
 from .formula_lines import mark_formulas, write_formula_lines
-from .glyphs import Glyph, Sighting, find_sightings, judge_glyphs, lines_with, without_unclear
+from .glyphs import Glyph, Sighting, find_sightings, lines_with, lying_fonts, without_unclear
 from .lines import LAYER_DPI, LayerLine, evidence_of, hidden_text, lines_by_turn
 from .offset import move_onto_ink
 from .verify import Verdict, find_unsettled, judge
@@ -75,12 +75,12 @@ def read_both(
     witnesses = _witnesses(source, number, draft, reader, factor)
     if witnesses is None:
         return read_pixels()
-    if not more and len(_unclaimed(witnesses, Alphabet(reader.alphabet))) >= FEWEST:  # letters of any language
-        again = _witnesses(source, number, draft, reader.with_more_letters, factor)
-        shown = _unclaimed(again, Alphabet(reader.with_more_letters.alphabet)) if again else ""
-        if again and (has_accents(shown) or has_other_script(shown)):
-            reader, witnesses = reader.with_more_letters, again
     alphabet = Alphabet(reader.alphabet)
+    if not more and len(_unclaimed(witnesses, alphabet)) >= FEWEST:  # letters of any language
+        again, larger = _witnesses(source, number, draft, reader.with_more_letters, factor), reader.with_more_letters
+        shown = _unclaimed(again, Alphabet(larger.alphabet)) if again else ""
+        if again and (has_accents(shown) or has_other_script(shown)):
+            reader, witnesses, alphabet = larger, again, Alphabet(larger.alphabet)
 
     def judge_all(others: Sequence[Sighting]) -> list[Verdict]:
         return [judge(one.shown, one.aligned, one.sightings, alphabet, others) for one in witnesses.parts]
@@ -112,7 +112,7 @@ def _unclaimed(witnesses: _Witnesses, alphabet: Alphabet) -> str:
     found = []
     for part in witnesses.parts:
         own = [one for row in part.sightings for one in row if one is not None]
-        lying = {one.font for one, verdict in zip(own, judge_glyphs(own, alphabet), strict=True) if verdict.lying}
+        lying = lying_fonts(own, alphabet)
         for line, row, aligned in zip(part.shown, part.sightings, part.aligned, strict=True):
             inner = [len(word) > 1 for word in line.text.split() for _ in word]
             known = zip(line.text.replace(" ", ""), row, aligned.seen, inner, strict=True)
