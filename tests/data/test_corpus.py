@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,15 +11,17 @@ import pytest
 from vary.data.corpus import download as corpus
 from vary.data.corpus.download import Corpus
 from vary.data.corpus.text import STYLES, TextSource
-from vary.document.alphabets import LATIN
+from vary.document.alphabets import EUROPEAN, LATIN
 from vary.io.errors import RemoteError
 
 
-@pytest.mark.parametrize(("name", "file"), [("english", "english"), ("european", corpus.EUROPEAN_FILE)])
-def test_parts_do_not_meet(tmp_path, monkeypatch, name, file) -> None:
+@pytest.mark.parametrize("name", ["english", *corpus.PACKAGES])
+def test_parts_do_not_meet(tmp_path, monkeypatch, name) -> None:
     monkeypatch.setenv("VARY_CACHE", str(tmp_path))
+    english = name == "english"
+    file = name if english else corpus.cached_name(name)
     (tmp_path / f"{file}.txt").write_text(" ".join(f"w{k:07d}" for k in range(400_000)))  # 36 or more pieces
-    load = getattr(Corpus, name)
+    load = Corpus.english if english else partial(Corpus.of_languages, name)
     train, test = (set(load(part).text.split()) for part in ("train", "test"))
     whole = {f"w{k:07d}" for k in range(400_000)}
     assert not (train & test & whole)
@@ -52,12 +55,12 @@ def test_fetch_says_what_failed(tmp_path, monkeypatch) -> None:
 
 def test_help_pages_give_their_paragraphs(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("VARY_CACHE", str(tmp_path))
-    monkeypatch.setattr(corpus, "LANGUAGES", ["deb:libreoffice-help-xx"])
+    monkeypatch.setitem(corpus.PACKAGES, "european", ["deb:libreoffice-help-xx"])
     folder = tmp_path / "deb/libreoffice-help-xx/usr/share"
     folder.mkdir(parents=True)
     page = "<script>var x</script><h1>Über</h1><p class='a'>Eine <b>Zeile</b>\n mit &amp; Zeichen</p>"
     (folder / "a.html").write_text(page, encoding="utf-8")
-    text = Corpus.european().text
+    text = Corpus.of_languages().text
     assert "Über Eine Zeile mit & Zeichen" in text
     assert not {"script", "var", "class"} & set(text.split())
 
@@ -91,3 +94,9 @@ def test_pseudo_words_keep_letters_and_lose_order() -> None:
     assert sum(w != "understanding" for w in plain) > 0.9 * len(plain)
     with pytest.raises(ValueError, match="unknown text style 'verse'"):
         source.words(np.random.default_rng(0), 5, "verse")
+
+
+def test_capitals_have_no_greek_accents() -> None:
+    source = TextSource(Corpus.from_text("Ελλάδα Ώρα слово " * 500), EUROPEAN)
+    words = source.words(np.random.default_rng(1), 60, "capitals")
+    assert {"ΕΛΛΑΔΑ", "ΩΡΑ", "СЛОВО"} <= set(words)

@@ -88,6 +88,15 @@ def test_every_kind_of_block_and_text_occurs(page_source) -> None:
     assert any(len(s) > 6 for s in starts)  # columns and tables
 
 
+def test_italic_is_the_share_of_type_styles(page_source) -> None:
+    few, many = (
+        [page_source(seed=5, height=64, width=256, italic=share).sample(256 * k).meta["face"] for k in range(24)]
+        for share in (0.0, 0.92)
+    )
+    assert sum("Italic" in face or "Oblique" in face for face in many) > 6
+    assert not any("Italic" in face or "Oblique" in face for face in few)
+
+
 def test_max_lines(page_source) -> None:
     assert all(len(page_source(seed=1, height=256, width=512, max_lines=2).sample(i).lines) <= 8 for i in range(5))
 

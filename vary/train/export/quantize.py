@@ -58,7 +58,7 @@ def quantize_reader(folder: Path) -> Path:
     config = read_config(folder)
     preprocess = read_preprocess(folder, config)
     alphabet = value_at(folder, config, "reading", "alphabet")
-    assets = TextAssets.english() if set(alphabet) <= set(LATIN) else TextAssets.european(alphabet)
+    assets = TextAssets.english() if set(alphabet) <= set(LATIN) else TextAssets.of_languages("european", alphabet)
     files = tuple(f"deb:{name}" for name in PDFS)
     pages = partial(PageSource, assets.text, assets.faces, seed=SEED, height=HEIGHT, width=WIDTH, degraded=0.4)
     sources = (

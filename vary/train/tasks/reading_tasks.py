@@ -27,7 +27,7 @@ from ...reading.field import Field
 from ..loader import ReadingBatch, ReadingData
 from ..recipe import Stage, View
 from .reading_loss import reading_loss
-from .task import HELD_OUT_SEED, TaskContext, TextAssets
+from .task import HELD_OUT_SEED, TaskContext
 
 MAX_STRIP_EM_PX = 26  # larger type does not fit into a strip of 32 px
 MAX_STRIPS = 40  # strips of a training batch, drawn at random
@@ -63,12 +63,8 @@ class _PageTask:
 def _open_view(view: View, context: TaskContext, seed: int, alphabet: str) -> Source:
     if view.pdfs:
         return CropSource(view.pdfs, alphabet, seed=seed, **view.settings())
-    assets = _assets(context, view.text)
+    assets = context.assets_of(view.text)
     return PageSource(assets.text, assets.faces, seed=seed, **view.settings())
-
-
-def _assets(context: TaskContext, text: str) -> TextAssets:
-    return context.european if text == "european" else context.assets
 
 
 def to_pixels(batch: ReadingBatch, model: VaryForConditionalGeneration, device: torch.device) -> Tensor:
@@ -83,7 +79,7 @@ class ReadTask(_PageTask):
     names = ("ctc", "glyph", "blank", "measure", "style")
 
     def __init__(self, model: VaryForConditionalGeneration, stage: Stage, context: TaskContext, state: dict[str, Any]):
-        assets = _assets(context, stage.views[0].text)
+        assets = context.assets_of(stage.views[0].text)
         held_out = PageSource(assets.held_out, assets.faces, seed=HELD_OUT_SEED, height=256, width=512)
         super().__init__(model, stage, context, held_out)
 

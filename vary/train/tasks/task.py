@@ -6,7 +6,7 @@ A task is built as `Kind(model, stage, context, state)`. Item k of its `data` is
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
@@ -19,7 +19,7 @@ from ...data.pages.glyphs import Face, english_faces
 from ..loader import call_in_child
 
 T = TypeVar("T")
-SAMPLE = "żčőșğļùệơДжщєћΨωή"  # letters that a face for European languages has
+SAMPLES = {"european": "żčőșğļùệơДжщєћΨωή", "greek-cyrillic": "ДжщєΨω"}  # letters that the faces of a text have
 HELD_OUT_SEED = 987_654  # for evaluation samples; training seeds are small numbers
 
 
@@ -38,10 +38,10 @@ class TextAssets:
         return cls(train, test, english_faces())
 
     @classmethod
-    def european(cls, alphabet: str) -> TextAssets:
-        """Load texts of `download.LANGUAGES` and the faces that have their letters. Download them first if needed."""
-        train, test = (TextSource(Corpus.european(part), alphabet) for part in ("train", "test"))
-        return cls(train, test, [face for face in english_faces() if face.has(SAMPLE)])
+    def of_languages(cls, name: str, alphabet: str) -> TextAssets:
+        """Load texts of `download.PACKAGES[name]` and the faces that have their letters. Download them if needed."""
+        train, test = (TextSource(Corpus.of_languages(name, part), alphabet) for part in ("train", "test"))
+        return cls(train, test, [face for face in english_faces() if face.has(SAMPLES[name])])
 
 
 @dataclass
@@ -65,16 +65,20 @@ class TaskContext:
     given: TextAssets | None = None
     workers: int = 0
     alphabet: str = ""
+    _loaded: dict[str, TextAssets] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def assets(self) -> TextAssets:
         """Text and fonts. The English ones are loaded on first use."""
-        return self.given or TextAssets.english()
+        return self.assets_of("english")
 
-    @cached_property
-    def european(self) -> TextAssets:
-        """Text and fonts of European languages. They are loaded on first use."""
-        return self.given or TextAssets.european(self.alphabet)
+    def assets_of(self, text: str) -> TextAssets:
+        """Return the text and fonts that a view names in `text`. They are loaded on first use."""
+        if text not in self._loaded:
+            self._loaded[text] = self.given or (
+                TextAssets.english() if text == "english" else TextAssets.of_languages(text, self.alphabet)
+            )
+        return self._loaded[text]
 
     def draw(self, make: Callable[[], T]) -> T:
         """Call a function that draws held-out samples, in a process of its own where data workers are forked.
