@@ -56,8 +56,8 @@ def _rows(lines: list[TextLine]) -> list[list[TextLine]]:
 def _line(pieces: list[TextLine], scale: float, styles: tuple[str, ...]) -> Line:
     """Return the pieces of a row as one line, with two blanks between them."""
     text = "  ".join(p.text for p in pieces)
-    boxes = [tuple((p.boxes[k] / scale).tolist()) for p in pieces for k in range(len(p.text))]
-    confidence = [float(c) for p in pieces for c in p.confidence]
+    boxes = [tuple(box) for p in pieces for box in (p.boxes / scale).tolist()]
+    confidence = [c for p in pieces for c in p.confidence.tolist()]
     box = cast(Box, tuple(v / scale for v in union(p.box for p in pieces)))
     mean = sum(confidence) / len(confidence)
     writers = {p.writer for p in pieces}

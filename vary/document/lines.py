@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -103,9 +104,9 @@ class TextLine:
     # arrays with a row for each character
     PER_CHARACTER: ClassVar[tuple[str, ...]] = ("boxes", "confidence", "styles", "sources", "rivals")
 
-    @property
+    @cached_property
     def box(self) -> Box:
-        """The box around all characters."""
+        """The box around all characters. Change `boxes` by `replace` alone: this is computed once."""
         return union(self.boxes)
 
     def part(self: L, characters: slice) -> L:

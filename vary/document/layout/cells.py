@@ -67,17 +67,17 @@ class Stretch:
     start: int
     end: int
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The text without leaders."""
         return " ".join(LEADER.sub(" ", text_with_formulas(self.line, self.start, self.end)).split())
 
-    @property
+    @cached_property
     def x0(self) -> float:
         """Left edge."""
         return float(self.line.boxes[self.start, 0])
 
-    @property
+    @cached_property
     def x1(self) -> float:
         """Right edge."""
         return float(self.line.boxes[self.end - 1, 2])
@@ -93,24 +93,24 @@ class Stretch:
         return float(self.line.boxes[self.start : self.end, 1::2].mean())
 
 
-@dataclass
+@dataclass(frozen=True)
 class PrintedRow:
     """Stretches at one height, from left to right. The first `tall` ones are centred on this row and the next."""
 
     stretches: list[Stretch]
     tall: int = 0
 
-    @property
+    @cached_property
     def middle(self) -> float:
         """Height of the middle of the row's first stretch that is not tall."""
         return self.stretches[self.tall].middle
 
-    @property
+    @cached_property
     def box(self) -> Box:
         """The box around all stretches."""
         return union(one.box for one in self.stretches)
 
-    @property
+    @cached_property
     def em(self) -> float:
         """Size of most of the type."""
         return median(one.line.em_px for one in self.stretches)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -56,6 +57,7 @@ class Aligned:
     seen: list[str]
 
 
+@cache
 def claims_nothing(character: str) -> bool:
     """Return whether a character names nothing that can be drawn: private use, control, replacement."""
     return unicodedata.category(character) in ("Co", "Cc", "Cn", "Cs") or character in "\ufffd"
@@ -100,9 +102,17 @@ class Alphabet:
 
     def is_alike(self, a: str, b: str) -> bool:
         """Return whether two characters look so alike that the head may take one for the other."""
+        if a == b:
+            return True
         index = self.index.get(b, 0)
         own, alike = self.classes_of(a)
-        return b in (a, unicodedata.normalize("NFKD", a)) or (index > 0 and (index in own or index in alike))
+        return (index > 0 and (index in own or index in alike)) or b == unicodedata.normalize("NFKD", a)
+
+
+@lru_cache(4)
+def emissions_of(alphabet: str) -> Alphabet:
+    """Return the emissions of a head's alphabet; what they look up is kept from page to page."""
+    return Alphabet(alphabet)
 
 
 def align(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -168,7 +169,7 @@ def _is_cut(group: Sequence[FormulaSpan], box: Box, lines: Sequence[LayerLine], 
     others = np.setdiff1d(np.flatnonzero(near & ~middles_inside(boxes, box)), np.concatenate(own)).tolist()
     small = SMALL_TYPE * usual * (len(group) > 1)  # what is left of the limits of a sum
     return any(
-        text.fonts[k] >= 0 and (text.ems[k] < small or MATH_FONT.search(text.font_names[text.fonts[k]]))
+        text.fonts[k] >= 0 and (text.ems[k] < small or _is_math_font(text.font_names[text.fonts[k]]))
         for k in others if text.text[k] not in ENDS
     )  # fmt: skip
 
@@ -255,11 +256,16 @@ def _gap(line: LayerLine, left: _Word, right: _Word) -> float:
     return float(line.boxes[right[0], 0] - line.boxes[left[1] - 1, 2]) / max(line.em_px, 1e-3)
 
 
+@lru_cache(4096)
+def _is_math_font(name: str) -> bool:
+    return MATH_FONT.search(name) is not None
+
+
 def _kind(line: LayerLine, start: int, end: int, text: TextLayer) -> str:
     """Return what a word is: `math`, `neutral` (digits and operators), `word` (a function's name) or `text`."""
     assert line.indices is not None
     fonts = text.fonts[line.indices[start:end]]
-    math = [font >= 0 and MATH_FONT.search(text.font_names[font]) is not None for font in fonts.tolist()]
+    math = [font >= 0 and _is_math_font(text.font_names[font]) for font in fonts.tolist()]
     plain = "".join(ch for ch, is_math in zip(line.text[start:end], math, strict=True) if not is_math)
     letters = "".join(ch if ch.isalpha() else " " for ch in plain).split()
     if any(len(run) > 1 and run not in FUNCTIONS for run in letters):

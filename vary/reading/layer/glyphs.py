@@ -139,7 +139,7 @@ def find_sightings(
     sizes = np.maximum(text.ems.astype(float), 1e-6)
     wide = (text.advances[:, 2:] - text.advances[:, :2]).max(1)
     shapes = np.concatenate([text.boxes - np.tile(text.origins, 2), wide[:, None]], 1) / sizes[:, None]
-    points, rows = sizes * POINTS / dpi, []
+    known, points, rows = [tuple(shape) for shape in shapes.tolist()], (sizes * POINTS / dpi).tolist(), []
     for line, aligned in zip(lines, found, strict=True):
         assert line.indices is not None
         places = [k for k, ch in zip(line.indices.tolist(), line.text, strict=True) if ch != " "]
@@ -150,7 +150,7 @@ def find_sightings(
                 row.append(None)
                 continue
             font = text.font_ids[int(text.fonts[k])]
-            row.append(Sighting(font, ch, tuple(shapes[k].tolist()), float(points[k]), odds, seen))
+            row.append(Sighting(font, ch, known[k], points[k], odds, seen))
         rows.append(row)
     return rows
 

@@ -31,7 +31,7 @@ from ..ctc import DESCENT_EM, X_HEIGHT_EM, mix_rows
 from ..formulas.from_layer import write_layer_formulas
 from ..spelling.languages import weigh_letters
 from ..spelling.more_letters import FEWEST, has_accents, has_other_script
-from .align import Aligned, Alphabet, align, claims_nothing
+from .align import Aligned, Alphabet, align, claims_nothing, emissions_of
 from .bare_ink import add_bare_lines, bare_ink, without_ink, without_lines
 from .document_votes import sightings_elsewhere
 from .formula_lines import mark_formulas, write_formula_lines
@@ -75,12 +75,12 @@ def read_both(
     witnesses = _witnesses(source, number, draft, reader, factor)
     if witnesses is None:
         return read_pixels()
-    alphabet = Alphabet(reader.alphabet)
+    alphabet = emissions_of(reader.alphabet)
     if not more and len(_unclaimed(witnesses, alphabet)) >= FEWEST:  # letters of any language
         again, larger = _witnesses(source, number, draft, reader.with_more_letters, factor), reader.with_more_letters
-        shown = _unclaimed(again, Alphabet(larger.alphabet)) if again else ""
+        shown = _unclaimed(again, emissions_of(larger.alphabet)) if again else ""
         if again and (has_accents(shown) or has_other_script(shown)):
-            reader, witnesses, alphabet = larger, again, Alphabet(larger.alphabet)
+            reader, witnesses, alphabet = larger, again, emissions_of(larger.alphabet)
 
     def judge_all(others: Sequence[Sighting]) -> list[Verdict]:
         return [judge(one.shown, one.aligned, one.sightings, alphabet, others) for one in witnesses.parts]
@@ -199,7 +199,7 @@ def _align_twice(
     """
     first = align_lines(reader, image, lines, larger, min(1.0, FIRST_EM[1] / usual_size(lines)))
     aligned, sightings = sight(lines, first)
-    unsettled = find_unsettled(lines, aligned, sightings, Alphabet(reader.alphabet))
+    unsettled = find_unsettled(lines, aligned, sightings, emissions_of(reader.alphabet))
     if not unsettled:
         return aligned, sightings
     again = align_strips if len(unsettled) < FEW * len(lines) else align_lines
@@ -336,7 +336,7 @@ def align_strips(
 
 
 def _align(reader: Reader, lines: Sequence[LayerLine], paths: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[Aligned]:
-    alphabet, texts = Alphabet(reader.alphabet), [line.text.replace(" ", "") for line in lines]
+    alphabet, texts = emissions_of(reader.alphabet), [line.text.replace(" ", "") for line in lines]
     return align([path for path, _ in paths], texts, [places for _, places in paths], alphabet)
 
 

@@ -130,6 +130,8 @@ def _judge_character(
     ch: str, one: Sighting | None, glyph: GlyphVerdict, odds: float, seen: str, alphabet: Alphabet
 ) -> tuple[str, int, bool]:
     """Return a character as it stays, its witness, and whether that is certain enough for the line to be used."""
+    if glyph.kind == "true":
+        return ch, BOTH if odds > CONFIRMED else LAYER, True
     agreed = seen == ch or agrees(ch, odds, seen, alphabet)
     seldom = glyph.trusted and (glyph.count < OFTEN or glyph.weak)
     if glyph.kind == "false" and (glyph.lying or not (seldom or agreed)):
@@ -138,7 +140,7 @@ def _judge_character(
         return glyph.shown, PIXELS, True
     if claims_nothing(ch):
         return seen or " ", PIXELS, bool(seen)
-    if glyph.kind == "true" or agreed:
+    if agreed:
         return ch, BOTH if odds > CONFIRMED else LAYER, True
     if glyph.lying:
         return (seen or " ", PIXELS, False) if seen or odds < CONTRADICTED else (ch, LAYER, False)
