@@ -80,6 +80,35 @@ def test_an_equation_in_italics_is_found_where_it_is_set_alone() -> None:
     assert {line.text for line in lines} >= {"F_0"}
 
 
+NAMES = """#set page(width: 420pt, height: 260pt, margin: 30pt)
+#set text(font: "Libertinus Serif")
+The cargo is weighed on the quay before the tide turns, and the *clerk* writes _each_ entry twice.
+#let half(it) = align(center, it)
+#let over(wide, up, low) = box(baseline: 40%, stack(
+  spacing: 4pt, half(up), half(line(length: wide, stroke: 0.5pt)), half(low)))
+#align(center)[_w_ = #over(30pt)[_Pout_][_Pin_] = #over(60pt)[_Is_ × _Lo_][_Pin_]]
+No ship may leave before the dues of 1,374 are paid, and _n_ = 4 pilots wait for the tide."""
+
+
+@pytest.mark.parametrize("confidence", [0.2, 0.9])
+def test_fractions_of_names_are_written_by_their_rules(confidence) -> None:
+    pdf = print_pdf(NAMES, load_fonts())
+    content = read_content(pdf, pdf[0], 2.0)
+    lines, readings = write_formula_lines(lines_of(content), content, writer(confidence, []))
+    by_rules = r"w = \frac{Pout}{Pin} = \frac{Is\times Lo}{Pin}"
+    assert [reading.used for reading in readings] == [True]
+    assert (by_rules if confidence < 0.7 else "F_0") in {line.text for line in lines}  # a certain decoder comes first
+
+
+def test_names_that_no_rule_places_are_not_written() -> None:
+    pdf = print_pdf(NAMES.replace("stroke: 0.5pt", "stroke: 0pt + white"), load_fonts())
+    content = read_content(pdf, pdf[0], 2.0)
+    before = lines_of(content)
+    lines, readings = write_formula_lines(before, content, writer(0.2, []))
+    assert not any(reading.used for reading in readings)
+    assert sorted(line.text for line in lines) == sorted(line.text for line in before)
+
+
 def test_limits_are_no_formulas_of_their_own() -> None:
     source = SOURCE.replace("b^2 + 9 = 25", "integral_(a)^(b + c) f(t) dif t = sum_(k = 1)^n product_(j in J) x_(k j)")
     pdf = print_pdf(source, load_fonts())

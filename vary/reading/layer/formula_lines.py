@@ -1,7 +1,7 @@
 r"""Replace the formulas in the lines of a text layer by LaTeX.
 
 What cannot be written with confidence stays as it is, and the reading is kept apart. Which characters are a formula:
-`formula_spans`.
+`formula_spans`, and which of them are one: `formula_groups`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from ...io.box import Box, union
 from ...io.pdf_objects import PageContent
 from ...markup.math import is_complete, readable
 from ..formulas.from_layer import Formula
-from .formula_spans import NUMBER, FormulaSpan, find_formula_spans, formula_region, is_piece
+from .formula_fractions import write_fractions
+from .formula_groups import find_formulas, formula_region, is_piece
+from .formula_spans import NUMBER, FormulaSpan
 from .lines import LayerLine
 
 CERTAIN = 0.7  # probability from which a formula is written (docs/training.md)
@@ -46,7 +48,7 @@ def _written(
     lines: Sequence[LayerLine], content: PageContent, write: Write
 ) -> tuple[list[LayerLine], list[FormulaReading]]:
     usual = float(np.median([line.em_px for line in lines for _ in line.text] or [0.0]))
-    groups = find_formula_spans(lines, content, usual)
+    groups = find_formulas(lines, content, usual)
     regions = [formula_region(group, lines) for group in groups]
     readings, kept = [], list(lines)
     gone: set[int] = set()
@@ -57,8 +59,9 @@ def _written(
         if not group[0].whole:
             small = formula.latex.replace("\\tfrac", "\\frac")  # in a line they print the same
             formula = replace(formula, latex=small)
-        used = formula.accounted and formula.confidence >= CERTAIN
-        used = used and is_complete(formula.latex)
+        used = formula.accounted and formula.confidence >= CERTAIN and is_complete(formula.latex)
+        if not used and (latex := write_fractions(group, lines, content.objects.rules)):
+            formula, used = replace(formula, latex=latex, confidence=1.0), True
         used = used and not is_piece(group, formula.box, lines, content.text, usual)
         readings.append(FormulaReading(formula.latex, formula.box, formula.confidence, used))
         if not used:
