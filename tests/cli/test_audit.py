@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from PIL import Image
 
 from tests.pdfs import pdf_of, show, with_map
@@ -47,9 +48,14 @@ def test_a_file_that_is_not_there(tmp_path) -> None:
     assert main(["audit", str(tmp_path / "none.pdf")]) == 3
 
 
+@pytest.mark.parametrize("wrong", [[], ["a.pdf", "--nonsense"], ["a.pdf", "b.pdf"]], ids=" ".join)
+def test_wrong_usage_is_no_difference(wrong) -> None:
+    assert main(["audit", *wrong]) == 3
+
+
 def test_what_cannot_be_read_is_no_difference(tmp_path, capsys) -> None:
     (tmp_path / "torn.pdf").write_text("words")
     assert main(["audit", str(tmp_path / "torn.pdf")]) == 3
     assert "torn.pdf: neither a PDF nor an image" in capsys.readouterr().err
-    assert main(["audit", str(tmp_path / "torn.pdf"), "--pages", "a"]) == 1
+    assert main(["audit", str(tmp_path / "torn.pdf"), "--pages", "a"]) == 3
     assert capsys.readouterr().err == "vary: --pages a: expected numbers and ranges such as 1-4,7,-1\n"

@@ -141,7 +141,16 @@ def test_help_is_quick_and_brings_no_torch() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["read"], ["write", "a.pdf"], ["read", "a.pdf", "--nonsense"], ["train", "a.yaml", "--max-steps", "many"]],
+    [
+        [],
+        ["read"],
+        ["info"],
+        ["train"],
+        ["convert", "a"],
+        ["write", "a.pdf"],
+        ["read", "a.pdf", "--nonsense"],
+        ["train", "a.yaml", "--max-steps", "many"],
+    ],
     ids=" ".join,
 )
 def test_wrong_usage(capsys, arguments) -> None:
@@ -226,24 +235,24 @@ sys.exit(main(sys.argv[2:]))
 
 
 @pytest.mark.parametrize(
-    ("verb", "module", "extra"),
+    ("verb", "module", "package", "wanted"),
     [
-        ("family", "yaml", "torch"),
-        ("info nano", "yaml", "torch"),
-        ("render --pdf .", "yaml", "render"),
-        ("train a.yaml", "yaml", "train"),
-        ("bench a.yaml", "yaml", "train"),
-        ("eval", "rapidfuzz", "eval"),
-        ("serve", "uvicorn", "serve"),
-        ("demo", "uvicorn", "serve"),
+        ("family", "yaml", "pyyaml", "pyyaml"),
+        ("info nano", "yaml", "pyyaml", "'vary[torch]'"),
+        ("render --pdf .", "yaml", "pyyaml", "'vary[render]'"),
+        ("train a.yaml", "yaml", "pyyaml", "'vary[train]'"),
+        ("bench a.yaml", "yaml", "pyyaml", "'vary[train]'"),
+        ("eval", "rapidfuzz", "rapidfuzz", "'vary[eval]'"),
+        ("serve", "uvicorn", "uvicorn", "'vary[serve]'"),
+        ("demo", "uvicorn", "uvicorn", "'vary[serve]'"),
     ],
 )
-def test_a_missing_package_names_its_extra(verb, module, extra) -> None:
+def test_a_missing_package_is_named_with_what_installs_it(verb, module, package, wanted) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_A_MODULE, module, *verb.split()], capture_output=True, text=True, check=False
     )
-    wanted = f"vary: vary {verb.split()[0]} needs the package {module}: pip install 'vary[{extra}]'\n"
-    assert (done.returncode, done.stderr) == (1, wanted)
+    message = f"vary: vary {verb.split()[0]} needs the package {package}: pip install {wanted}\n"
+    assert (done.returncode, done.stderr) == (1, message)
 
 
 def test_a_model_to_measure_may_need_torch(monkeypatch, capsys) -> None:

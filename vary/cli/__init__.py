@@ -16,7 +16,7 @@ import click
 from .. import __version__
 from ..io.errors import MissingExtra, VaryError
 from .audit import audit
-from .console import INTERRUPTED, OK, USAGE, complain, escape_unprintable, write
+from .console import INTERRUPTED, NOTHING, OK, USAGE, complain, escape_unprintable, write
 from .documents import read
 from .models import ask, chart, convert, detect, family, info
 from .parameters import make_verb
@@ -31,7 +31,9 @@ VERBS: dict[str, Callable[..., int]] = {
     "eval": evaluate,
 }  # fmt: skip
 SHELLS = "bash", "zsh", "fish"
-EXTRAS = {"render": "render", "eval": "eval", "bench": "train", "train": "train"}  # that a verb needs; of others: torch
+EXTRAS = {"render": "render", "eval": "eval", "bench": "train", "train": "train", "family": None}  # others: torch
+PACKAGES = {"yaml": "pyyaml"}  # of modules that have another name
+FAILED = {"audit": NOTHING}  # exit codes of a command that fails, where code 1 has another meaning
 COMPLETE = "_VARY_COMPLETE"  # environment variable by which a shell asks
 
 
@@ -64,14 +66,14 @@ class _Verbs(click.Group):
             if ctx.params.get("debug"):
                 raise
             complain(_reason_of(error))
-            return USAGE
+            return FAILED.get(str(ctx.invoked_subcommand), USAGE)
         except ModuleNotFoundError as error:
             verb, package = str(ctx.invoked_subcommand), (error.name or "vary").split(".")[0]
             if ctx.params.get("debug") or package == "vary":
                 raise
             extra = "torch" if verb == "eval" and package in ("torch", "transformers") else EXTRAS.get(verb, "torch")
-            complain(str(MissingExtra(f"vary {verb}", package, extra)))
-            return USAGE
+            complain(str(MissingExtra(f"vary {verb}", PACKAGES.get(package, package), extra)))
+            return FAILED.get(verb, USAGE)
 
 
 def _reason_of(error: Exception) -> str:
@@ -119,7 +121,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return app.main(argv, prog_name="vary", complete_var=COMPLETE, standalone_mode=False) or OK
     except click.ClickException as error:  # wrong usage
-        if context := getattr(error, "ctx", None):
+        context = getattr(error, "ctx", None)
+        if context:
             print(context.get_usage(), file=sys.stderr)
         complain(error.format_message())
-        return USAGE
+        return FAILED.get(context.info_name, USAGE) if context else USAGE

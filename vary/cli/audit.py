@@ -27,7 +27,7 @@ def audit(
 ) -> int:
     """Compare the text layer of a PDF with its pages, and list where they differ.
 
-    Exit codes: 0 no difference, 1 some, 2 some pages lost, 3 nothing read.
+    Exit codes: 0 no difference, 1 some differences, 2 some pages could not be read, 3 nothing was compared.
     """
     from ..io.source import check_page_numbers
     from ..reading.api import load

@@ -92,9 +92,10 @@ def _param(parameter: inspect.Parameter, annotation: Any) -> click.Parameter:
     default = None if required else parameter.default
     kind, many, count = _type_of(annotation)
     if isinstance(about, Argument):
+        named = about.metavar if required else f"[{about.metavar}]"
         found = _Argument(
-            [parameter.name], type=kind, required=required, default=default, nargs=-1 if many else count,
-            metavar=f"[{about.metavar}]" + "..." * many if not required else about.metavar + "..." * many,
+            [parameter.name], type=kind, required=required, nargs=-1 if many else count,
+            metavar=named + "..." * (many and "..." not in named), **({} if required else {"default": default}),
         )  # fmt: skip
         shown = about.show_default or default
         notes = "  [required]" if required else f"  [default: {shown}]" if shown else ""
