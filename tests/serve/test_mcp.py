@@ -102,6 +102,26 @@ def test_a_quotation_is_found_cited_cropped_and_verified(root) -> None:
     assert size == (round(right_side) - round(left), round(bottom) - round(top))
 
 
+class QuotingReader(Reader):
+    """Reads a sentence in typographic quotation marks, with a divided word."""
+
+    def read(self, image: Image.Image, scale: float = 1.0) -> Page:
+        lines = [
+            Line("“The harbour – he said – is a quiet neigh-", (10, 60, 400, 90), 0.8),
+            Line("bour.”", (10, 92, 90, 122), 0.8),
+        ]
+        return Page(1, "ok", *image.size, blocks=[Block(lines, (10, 60, 400, 122))], structured=True)
+
+
+def test_what_find_finds_verify_confirms(root) -> None:
+    """Both compare texts in one way. The pixels cannot be asked here, so the text alone decides."""
+    quotation = {"path": "three.pdf", "text": '"the HARBOUR - he said - is a quiet neighbour."'}
+    (found,) = ask(root, ("find", quotation), reader=QuotingReader())
+    place = {"page": 1, "box": value(found)[0]["box"]}
+    (verified,) = ask(root, ("verify", quotation | place), reader=QuotingReader())
+    assert (value(verified)["shows"], value(verified)["similarity"]) == (True, 1.0)
+
+
 def test_a_quotation_over_blocks_and_pages_is_cited(root) -> None:
     over_blocks, over_pages = ask(
         root,

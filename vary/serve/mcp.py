@@ -242,21 +242,21 @@ def _hold(text: str, layers: list[str]) -> bool:
 
 
 def verify(library: Library, path: str, page: int, box: list[float], text: str) -> dict[str, Any]:
-    """Check by the pixels whether a box shows a text.
+    """Check by the pixels whether a box shows a text, whatever its case, line breaks and quotation marks.
 
     `shows` is the answer. `read` is what the reader reads there, `similarity` the share of characters that agree, and
     `confidence` the mean confidence of the reader (0 to 1). `odds` is the log-odds of the text against what the pixels
     show best: near 0 where they show it; below -2 they do not confirm it. `wrong` lists the characters that cause
     it, with what is seen in their place. Both are null for a page that lies on its side.
     """
-    if not _plain(text):
+    if not plain_text(text):
         raise InputError("verify: the text is empty")
     found = library.page(path, page)
     by = PICTURE_DPI / found.dpi if found.dpi else 1.0
     _check_box(box, found.width * by, found.height * by)
     inside = [line for line in found.lines if middle_within(_scale_box(line.box, found), box)]
     shown = " ".join(line.text for line in inside)
-    given, read = _plain(text), _plain(shown)
+    given, read = plain_text(text), plain_text("\n".join(line.text for line in inside))
     matcher = SequenceMatcher(None, given, read, autojunk=False)
     agreeing = sum(block.size for block in matcher.get_matching_blocks())
     similarity = agreeing / len(given)
@@ -276,11 +276,6 @@ TOOLS = {
     open_document: "open", outline: "outline", read_one_page: "read_page", find: "find", crop: "crop", cite: "cite",
     verify: "verify",
 }  # fmt: skip
-
-
-def _plain(text: str) -> str:
-    """Return a text for comparison: lower case, single spaces, words joined that a hyphen breaks over lines."""
-    return " ".join(text.replace("-\n", "").casefold().split())
 
 
 def _scale_box(box: Box, page: Page) -> list[float]:
