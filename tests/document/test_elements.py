@@ -42,6 +42,7 @@ def block(*lines: Line) -> Block:
         ([line("nearly full", 86), line("runs on")], "nearly full runs on"),
         ([line("short-", 50), line("hyphen", 40)], "short-\nhyphen"),
         ([line("Chapter . . . . . 7"), line("Another . . . . . 9")], "Chapter . . . . . 7\nAnother . . . . . 9"),
+        ([line("Chapter ······· 7"), line("Another ······· 9")], "Chapter ······· 7\nAnother ······· 9"),
     ],
 )
 def test_block_text(lines, expected) -> None:

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from vary.document.evidence import Evidence
-from vary.document.layout.arrange import lay_out
+from vary.document.layout import arrange
+from vary.document.layout.arrange import find_evidence, lay_out
 from vary.document.layout.form_fields import find_checkboxes, find_drawn_fields, place_form_fields
 from vary.document.lines import TextLine
 
@@ -200,3 +201,11 @@ def test_drawn_checkboxes_are_found_and_letters_and_bullets_are_none(shape, tick
     assert len(find_checkboxes(pixels, lines[:1])) == 0  # one alone may be anything
     placed = [one.text for one in place_form_fields(lines, found)]
     assert placed == [f"[{'x' if mark else ' '}] Engine" for mark in ticked] or not ticked
+
+
+def test_where_the_form_fields_are_known_no_checkboxes_are_sought(monkeypatch) -> None:
+    pixels, lines = drawn_form("frame")
+    assert len(find_evidence(pixels, lines).fields) == 3
+    monkeypatch.setattr(arrange, "find_checkboxes", None)
+    known = [("text", (10.0, 20.0, 30.0, 40.0), False)]
+    assert find_evidence(pixels, lines, known).fields == known

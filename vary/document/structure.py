@@ -16,9 +16,8 @@ import numpy as np
 
 from ..io.box import union, unique_values
 from .blocks import REGIONS, count_in_style, gap_between, is_fixed, with_listings
-from .elements import ITEM, STYLES, Block, Line, Page, Span
+from .elements import ITEM, LEADER, STYLES, Block, Line, Page, Span
 from .evidence import Evidence, add_links
-from .layout.cells import LEADER
 from .layout.figures import CAPTION
 from .layout.running_heads import mark_footnotes
 from .running_text import NOTE, goes_on, is_of_short_lines

@@ -177,7 +177,7 @@ class Reader:
         known, measured = self._measured  # taken at once: another thread may replace it
         if known is not image:
             multiple = self.preprocess["multiple"]
-            measured = measure_type(image, lambda part, scale: self._read_pass(fit(part, scale, multiple).pixels)[0])
+            measured = measure_type(image, lambda part, scale: self.read_pass(fit(part, scale, multiple).pixels)[0])
             self._measured = image, measured
         return measured
 
@@ -208,12 +208,12 @@ class Reader:
         turned = self._read_turned(rest, lines, fitted.pixels) if complete else []
         lines = drop_covered(lines, turned)
         if complete:
-            lines = reread_cells(lines, rest, lambda pixels: self._read_pass(pixels)[0])
+            lines = reread_cells(lines, rest, lambda pixels: self.read_pass(pixels)[0])
         lines = spell_lines(lines, fitted.pixels)
         texts = find_proven_texts(lines, fitted.pixels, is_noisy)
-        evidence = find_evidence(fitted.pixels, texts)
+        fields_here = [one._replace(box=scale_box(one.box, fitted.scale)) for one in fields]
+        evidence = find_evidence(fitted.pixels, texts, fields_here or None)
         lines, texts = part_at_rules(lines, texts, evidence)
-        evidence.fields = [one._replace(box=scale_box(one.box, fitted.scale)) for one in fields] or evidence.fields
         formulas: list[FormulaReading] = []
         if complete and self.formula_reader:
             texts, formulas = self.formula_reader.write(texts, lines, image, fitted.scale, evidence)
@@ -234,14 +234,14 @@ class Reader:
 
     def _read_scales(self, rest: np.ndarray) -> tuple[list[TextLine], bool]:
         """Read an image at its own and at falling scales and erase what was read from it. Also: was all read."""
-        lines, complete = self._read_pass(rest, self.decoder_weight > 0)
+        lines, complete = self.read_pass(rest, self.decoder_weight > 0)
         erase(rest, [line for line in lines if is_certain(line)])
         factor = 2
         while complete and not time_is_up() and min(rest.shape) // factor >= MIN_SIDE:
             small = np.asarray(Image.fromarray(rest).reduce(factor))
             if not may_hold_type(small):
                 break
-            found, complete = self._read_pass(fit(Image.fromarray(small), 1.0, self.preprocess["multiple"]).pixels)
+            found, complete = self.read_pass(fit(Image.fromarray(small), 1.0, self.preprocess["multiple"]).pixels)
             before = {id(line) for line in lines}
             lines = merge_pass(lines, [enlarge(line, factor) for line in found], factor)
             erase(rest, [line for line in lines if id(line) not in before and is_certain(line, factor)])
@@ -253,7 +253,7 @@ class Reader:
         pixels, kept = pixels.copy(), {id(line) for line in wanted}
         erase(pixels, [line for line in read if id(line) not in kept])
         window = densest_windows(Image.fromarray(pixels))[0]
-        return self.with_more_letters._read_pass(fit(window, 1.0, self.preprocess["multiple"]).pixels)[0]
+        return self.with_more_letters.read_pass(fit(window, 1.0, self.preprocess["multiple"]).pixels)[0]
 
     def _read_finer(self, lines: list[TextLine], rest: np.ndarray, image: Image.Image, scale: float) -> list[TextLine]:
         """Read type that is much smaller than the rest, from what is left of the page's own pixels; erase it in `rest`.
@@ -270,7 +270,7 @@ class Reader:
             if finer < 1.5 * last or time_is_up() or not may_hold_type(left):
                 break
             last, ratio = finer, finer / scale
-            found = [enlarge(line, 1 / ratio) for line in self._read_pass(left)[0]]
+            found = [enlarge(line, 1 / ratio) for line in self.read_pass(left)[0]]
             certain = [line for line in found if is_read(line, 1 / ratio) and line.confidence.mean() >= CERTAIN]
             lines = read + drop_replaced([line for line in lines if all(line is not one for one in read)], certain)
             lines = merge_pass(lines, found, 1 / ratio)
@@ -295,7 +295,7 @@ class Reader:
         by = float(self.preprocess["em_px"]) / float(np.median([line.em_px for line in small]))
         if part.width * part.height * (scale * by) ** 2 > MAX_READ_PIXELS:
             return lines
-        found, _ = self._read_pass(fit(part, scale * by, self.preprocess["multiple"]).pixels)
+        found, _ = self.read_pass(fit(part, scale * by, self.preprocess["multiple"]).pixels)
         return merge_pass(lines, [enlarge(line, 1 / by, x0 * scale, y0 * scale) for line in found], 1 / by)
 
     def _read_turned(self, rest: np.ndarray, lines: list[TextLine], page: np.ndarray) -> list[Block]:
@@ -341,7 +341,7 @@ class Reader:
         restore_orientation(page, Orientation(rotation), (rest.shape[1], rest.shape[0]))
         return page.blocks
 
-    def _read_pass(self, pixels: np.ndarray, decoded: bool = False) -> tuple[list[TextLine], bool]:
+    def read_pass(self, pixels: np.ndarray, decoded: bool = False) -> tuple[list[TextLine], bool]:
         """Read an image at its own scale. Also returns whether all of it was read within the time limit."""
         grid, lines, complete, bands = self.network.frame_grid, [], True, 0
         for field, top, (start, end), left in self.network.bands(pixels):

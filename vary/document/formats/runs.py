@@ -7,7 +7,7 @@ from itertools import groupby
 
 from ..elements import Block, Page
 
-_LEADER = re.compile(r"\s*(?:(?:\. *){5,}|(?:… *){2,}|(?:· *){5,})")  # dots of a leader, with blanks or without
+_DOTS = re.compile(r"\s*(?:(?:\. *){5,}|(?:… *){2,}|(?:· *){5,})")  # leaders; four dots may end a sentence
 Run = tuple[str, frozenset[str]]  # a piece of a line and the styles that it is set in
 
 
@@ -25,7 +25,7 @@ def line_runs(block: Block) -> list[list[Run]]:
     for line in text.split("\n"):
         own = looks[at : at + len(line)]
         at += len(line) + 1
-        for found in reversed(list(_LEADER.finditer(line))):
+        for found in reversed(list(_DOTS.finditer(line))):
             start, end = found.span()
             line = f"{line[:start]} … {line[end:]}"
             own[start:end] = [frozenset()] * 3

@@ -16,11 +16,10 @@ from itertools import pairwise
 import numpy as np
 
 from ...io.box import Box, union
-from ..elements import ITEM
+from ..elements import ITEM, LEADER
 from ..lines import PageRegion, TextLine, has_pitch, is_mono
 from .cells import (
     BLANK_EM,
-    LEADER,
     LINE_EM,
     CellTable,
     PrintedRow,

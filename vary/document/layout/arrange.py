@@ -87,11 +87,16 @@ def _arrange(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int
     return [one for block in blocks for one in panels.get(id(block.region), [block])]
 
 
-def find_evidence(image: Image.Image | np.ndarray, lines: Sequence[TextLine]) -> Evidence:
-    """Return what a grey page image shows besides the lines that were read from it."""
+def find_evidence(
+    image: Image.Image | np.ndarray, lines: Sequence[TextLine], fields: Sequence[tuple[str, Box, bool]] | None = None
+) -> Evidence:
+    """Return what a grey page image shows besides the lines that were read from it.
+
+    fields: the form fields of the page, where they are known; without them, checkboxes are sought in the image.
+    """
     certain = [line.box for line in lines if is_certain_text(line)]
     evidence = find_drawn_objects(np.asarray(image), certain, [line.box for line in lines], usual_size(lines))
-    evidence.fields = find_checkboxes(np.asarray(image), lines)
+    evidence.fields = find_checkboxes(np.asarray(image), lines) if fields is None else list(fields)
     return evidence
 
 

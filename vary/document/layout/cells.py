@@ -14,6 +14,7 @@ from itertools import chain, pairwise
 import numpy as np
 
 from ...io.box import Box, marked_runs, median, union
+from ..elements import LEADER
 from ..lines import TextLine, text_with_formulas
 
 WORD_EM = 0.7  # white inside of a cell; wider white separates cells
@@ -26,7 +27,6 @@ EDGE_EM = 0.3  # by which the edges of a column differ
 CROSSED = 0.08  # share of the rows that may reach into the white between two columns
 LEVEL_EM = 0.4  # between the middles of cells of one row
 LARGER, SHARED = (1.2, 1.7), 0.75  # type of a value, as a multiple of its label's; share of their heights in common
-LEADER = re.compile(r"(?:\. ?){4,}|…{2,}|_{4,}|·{4,}")
 CLOSE = 0.85  # a line within a cell is nearer to the one above than this share of the usual step between rows
 LINE_EM = 0.8  # rows closer than lines of text: a cell of one line stands in the middle of a higher one
 CENTRED_EM = 1.0  # between the middles of a name and of the columns below it

@@ -12,9 +12,10 @@ import re
 from collections.abc import Sequence
 
 from ...io.box import Box, area, middle_within, union
+from ..elements import LEADER
 from ..evidence import Evidence
 from ..lines import PageRegion, TextLine
-from .cells import LEADER, PrintedRow, rows_by_height
+from .cells import PrintedRow, rows_by_height
 
 BACKDROP = 0.6  # share of the page from which a picture is its ground, and no figure
 SMALLEST = 0.004  # share of the page; smaller pictures are marks and rules

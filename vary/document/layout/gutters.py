@@ -11,9 +11,10 @@ from itertools import pairwise
 import numpy as np
 
 from ...io.box import Box
+from ..elements import LEADER
 from ..lines import TextLine, has_pitch, is_mono
 from .bullets import item_weights, listing_gutters
-from .cells import LEADER, is_numeric
+from .cells import is_numeric
 from .side_by_side import are_flush_labels, are_keys, are_labels, flush_blocks, margin_gutters
 
 Gutter = tuple[float, float, float]  # x, top, bottom of a white strip between columns of running text

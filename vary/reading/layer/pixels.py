@@ -278,7 +278,7 @@ def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent
         )
     scanned = any(area(box) > 0.6 * area((0, 0, *image.size)) for box, _ in content.objects.images)
     evidence = evidence_of(content, part.turn) if first else Evidence()
-    drawn = replace(find_evidence(image, merged), fields=evidence.fields) if scanned and first else evidence
+    drawn = find_evidence(image, merged, evidence.fields) if scanned and first else evidence
     blocks = lay_out(merged, drawn, image.size, STYLES + SCRIPTS + MATH)
     page = Page(1, "ok", *image.size, blocks=blocks, hidden=part.hidden, disagreements=verdict.disagreements)
     page.formulas = formulas
