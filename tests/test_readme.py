@@ -88,9 +88,18 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 
 
 def test_every_link_of_the_docs_leads_somewhere() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")]
+    for page in pages:
+        for target, heading in re.findall(r"\]\(([^)#:]*)#?([^):]*)\)", page.read_text(encoding="utf-8")):
+            file = (page.parent / target) if target else page
+            assert file.exists(), f"{page.name}: {target}"
+            assert not heading or heading in _anchors(file), f"{page.name}: {target}#{heading}"
+
+
+def _anchors(page: Path) -> set[str]:
+    """What links to a page's headings end in, as GitHub and MyST make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_shipped_model_is_as_small_as_promised() -> None:

@@ -56,7 +56,7 @@ def test_markdown_is_written_when_a_question_asks_for_it(reader, monkeypatch) ->
 def test_the_root_says_what_the_server_does(client) -> None:
     found = client.get("/")
     assert found.status_code == 200
-    for route in ("/v1/parse", "/v1/chat/completions", "/v1/models", "docs/reading.md"):
+    for route in ("/v1/parse", "/v1/chat/completions", "/v1/models", "docs/verbs/serve.md"):
         assert route in found.text
 
 

@@ -70,7 +70,7 @@ GET  /openapi.json         all fields
 
     curl -F file=@paper.pdf -H 'Accept: text/markdown' {url}v1/parse
 
-The project's docs/reading.md describes limits, errors and streams.
+The project's docs/verbs/serve.md describes errors, limits and streams.
 """
 log = logging.getLogger("vary.serve")
 
