@@ -144,7 +144,9 @@ def test_what_cannot_be_asked_says_why(tmp_path, monkeypatch, folder) -> None:
     with pytest.raises(ValueError, match=r"no model folder"):
         load_chat_model(tmp_path)
     with pytest.raises(ValueError, match="answers no questions"):
-        load_chat_model("vary/models/weights/vary-nano")
+        load_chat_model("vary-nano")
+    with pytest.raises(ValueError, match=r"no model 'my-vary-toy': neither a folder nor one of vary-nano"):
+        load_chat_model("my-vary-toy")
     preset("vary-toy-test").save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="no processor in it"):
         load_chat_model(tmp_path)

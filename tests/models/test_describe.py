@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -71,7 +73,11 @@ def test_a_folder_is_counted_from_its_files(tmp_path, tiny_model, capsys) -> Non
 
 def test_unknown_models_are_named(tmp_path, capsys) -> None:
     assert main(["info", "vary-huge"]) == 1
-    assert "unknown model 'vary-huge'; allowed: vary-nano, vary-nano-formulas" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "unknown model 'vary-huge'; did you mean 'vary-" in message
+    assert "`vary family` lists" in message
+    assert main(["info", "none.yaml"]) == 1
+    assert capsys.readouterr().err == "vary: none.yaml: no such file\n"
     (tmp_path / "config.json").write_text('{"model_type": "llava"}')
     assert main(["info", str(tmp_path)]) == 1
     assert "a model of type 'llava'" in capsys.readouterr().err
@@ -113,3 +119,10 @@ def test_sizes_of_language_models_with_names_of_their_own() -> None:
         found = describe(name)
         assert (found["language_model"]["hidden_size"], found["language_model"]["num_hidden_layers"]) == (width, layers)
         assert "None" not in next(line for line in format_description(found).splitlines() if "language model" in line)
+
+
+def test_the_docs_state_the_counted_parameters() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    stated = dict(re.findall(r"^\| `([\w-]+)` \|[^|]+\|[^|]+\| ([\d,]+) \|", text, re.M))
+    assert stated == {name: f"{sum(COUNTS[name].values()):,}" for name in stated}
+    assert len(stated) == len(COUNTS) - 1  # all but the formulas' preset, which is being trained

@@ -10,6 +10,8 @@ from onnx import numpy_helper
 
 from vary.io.errors import InputError
 from vary.models.vocab.export_onnx import export_trunk
+from vary.train.export import __main__ as export_main
+from vary.train.export import quantize
 from vary.train.export.quantize import MOST, best_range, fit_weight, quantize_reader, quantize_trunk
 
 RNG = np.random.default_rng(0)
@@ -63,3 +65,12 @@ def test_a_range_leaves_out_a_single_large_value() -> None:
 def test_a_folder_without_a_trunk_is_named(tmp_path) -> None:
     with pytest.raises(InputError, match=r"trunk\.onnx does not exist"):
         quantize_reader(tmp_path)
+
+
+@pytest.mark.parametrize("main", [export_main.main, quantize.main])
+def test_the_programs_refuse_wrong_folders_in_one_line(main, tmp_path, capsys) -> None:
+    for arguments, code in (([], 2), (["a", "b", "c"], 2), ([str(tmp_path)], 1)):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == code
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"vary: {tmp_path}")

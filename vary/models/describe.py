@@ -14,10 +14,10 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from ..io.errors import ConfigError, InputError
+from ..io.errors import InputError
 from ..markup.prompts import TEMPLATES, Template, pieces_of
 from .hub import read_config, value_at
-from .zoo import about, is_named, names, settings
+from .zoo import about, is_named, settings, unknown_model
 
 
 def describe(model: str) -> dict[str, Any]:
@@ -40,8 +40,7 @@ def describe(model: str) -> dict[str, Any]:
     elif is_named(model.removesuffix("-test")):
         config, parts, licence = settings(model), _built(model), about(model).licence
     else:
-        known = ", ".join(names())
-        raise ConfigError(f"unknown model {model!r}; allowed: {known}, a YAML file, or a folder with a config.json")
+        raise unknown_model(model, "a YAML file, a folder with a config.json")
     text, template = config["text_config"], TEMPLATES[config.get("template", "plain")]
     return {
         "model": model,
@@ -97,7 +96,7 @@ def _write_turn(template: Template) -> str:
 
 
 def _language_model(text: dict[str, Any]) -> dict[str, Any]:
-    """Return the sizes of a language model; transformers knows them where a model has its own names or defaults."""
+    """Return the sizes of a language model; from transformers where a model has its own names or defaults."""
     keys = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size", "max_position_embeddings")
     if all(key in text for key in keys):
         return {key: text[key] for key in keys}

@@ -19,6 +19,7 @@ from ...io.errors import InputError, VaryError
 from ...markup.boxes import Boxes, parse_boxes
 from ...markup.chart_text import Chart, parse_chart
 from ...markup.prompts import PROMPTS
+from ..hub import weights_dir
 from ..modeling import VaryForConditionalGeneration, load_model
 from ..processor import VaryProcessor, load_processor, open_picture
 from ..quantize import QUANTISED, quantize
@@ -160,7 +161,7 @@ def load_chat_model(folder: str | Path, device: str = "cpu", dtype: str = "auto"
     as many bits and compute in bfloat16. Raises ValueError for a folder that holds no model, no tokenizer, or a model
     that takes no questions, and for a device that is not there.
     """
-    path = Path(folder)
+    path = weights_dir(str(folder))
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device {device}: this PyTorch sees no GPU")
     if not (path / "config.json").is_file():

@@ -8,6 +8,7 @@ of `parts.yaml`; a file of a user may have the same form.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,15 @@ def is_named(name: str) -> bool:
     return name in _names() or (name.endswith((".yaml", ".yml")) and Path(name).is_file())
 
 
+def unknown_model(name: str, others: str = "a YAML file") -> ConfigError:
+    """Return the error for a name that no model has. others: what is allowed besides names."""
+    if name.endswith((".yaml", ".yml")):
+        return ConfigError(f"{name}: no such file")
+    near = get_close_matches(name, _names(), 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return ConfigError(f"unknown model {name!r}; {hint}allowed: a name that `vary family` lists, {others}")
+
+
 def _list_names(kind: type) -> str:
     return ", ".join(f.name for f in fields(kind))
 
@@ -108,7 +118,7 @@ def _list_names(kind: type) -> str:
 def _expand(name: str) -> Settings:
     """Read a row and put the parts in it."""
     if not is_named(name):
-        raise ConfigError(f"unknown model {name!r}; allowed: {', '.join(names())}, or a YAML file")
+        raise unknown_model(name)
     file = FOLDER / f"{name}.yaml" if name in _names() else Path(name)
     row = _of_zoo(file) if name in _names() else _read(file)
     if not isinstance(row, dict) or not isinstance(row.get("text_config"), dict):

@@ -13,7 +13,7 @@ Shapes: P images, N sampled cells, I inputs of a convolution (channels x kernel)
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 from ...data.pages.source import PageSource
 from ...data.pdfs.crops import CropSource
 from ...document.alphabets import LATIN
-from ...io.errors import InputError
+from ...io.errors import InputError, VaryError
 from ...models.hub import ONNX_FILE, read_config, value_at
 from ...models.images.preprocess import normalise
 from ...reading.field import cells_near_ink
@@ -256,5 +256,16 @@ def _attributes(conv: NodeProto) -> dict[str, list[int]]:
     return {one.name: list(one.ints) for one in conv.attribute}
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Quantise a folder's `trunk.onnx` and print its path. Exits with 1 for a folder without one, 2 for wrong usage."""
+    parser = argparse.ArgumentParser("python -m vary.train.export.quantize", description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a model folder with trunk.onnx")
+    folder = parser.parse_args(arguments).folder
+    try:
+        print(quantize_reader(folder))
+    except (VaryError, OSError) as error:
+        parser.exit(1, f"vary: {error}\n")
+
+
 if __name__ == "__main__":
-    print(quantize_reader(Path(sys.argv[1])))
+    main()
