@@ -60,6 +60,16 @@ def test_the_docs_name_verbs_that_there_are() -> None:
     assert len(named) > 10
 
 
+def test_the_quickstart_lists_all_extras_and_environment_variables() -> None:
+    text = (DOCS / "quickstart.md").read_text(encoding="utf-8")
+    listed = {name for row in re.findall(r"(?m)^\| (`.*?) \|", text) for name in re.findall(r"`([\w-]+)`", row)}
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras = re.findall(r"(?m)^(\w+) = \[", project.partition("[project.optional-dependencies]")[2].partition("\n[")[0])
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "vary").rglob("*.py"))
+    assert len(extras) > 10
+    assert {*extras, *re.findall(r"\bVARY_[A-Z]+(?:_[A-Z]+)*", code)} <= listed
+
+
 def _help(verb: str) -> None:
     from vary.cli import main
 

@@ -14,6 +14,7 @@ import pytest
 from vary import __version__
 from vary.cli import VERBS, app, main
 from vary.cli.parameters import Argument, Option
+from vary.reading.remote import load_server
 
 from ..conftest import printed_by
 
@@ -213,6 +214,18 @@ def test_values_get_the_types_of_the_signature(monkeypatch) -> None:
         {"many": [Path("a")], "low": 2.0, "names": ["x", "-3--1"], "pair": ["p", "q"], "on": False},
     ]
     assert main(["try", "a", "--low", "0.4"]) == 1
+
+
+def test_all_verbs_send_a_server_the_same_key(monkeypatch) -> None:
+    given: list[str] = []
+    monkeypatch.setattr("vary.evaluate.run.evaluate", lambda *_, server_key, **__: given.append(server_key))
+    monkeypatch.setattr("vary.reading.remote.RemoteModel", lambda url, model, key: given.append(key))
+    monkeypatch.setenv("OPENAI_API_KEY", "theirs")
+    for key in ("", "ours"):
+        monkeypatch.setenv("VARY_API_KEY", key)
+        assert main(["eval", "none", "--server", "http://127.0.0.1:1/v1"]) == 0
+        load_server(None, "http://127.0.0.1:1/v1")
+    assert given == ["theirs", "theirs", "ours", "ours"]
 
 
 def test_demo_gets_what_serve_would(monkeypatch) -> None:

@@ -115,7 +115,8 @@ def convert(
     sources: Annotated[list[Path], Argument(metavar="SRC", help="A checkpoint, or the parts of one model.")],
     target: Annotated[Path, Argument(metavar="DST", help="Folder to write; it must be empty.")],
     name: Annotated[
-        str | None, Option("--as", metavar="NAME", help="A named model, or a folder with a config.json of ours.")
+        str | None,
+        Option("--as", metavar="NAME", help="A named model, a YAML file, or a model folder of ours."),
     ] = None,
     layout: Annotated[
         str | None, Option(metavar="L", help="Write our SRC as qwen, opt, 600k, got, got-transformers.")

@@ -51,6 +51,6 @@ ApiKey = Annotated[
     Option(
         envvar="VARY_API_KEY",
         metavar="KEY",
-        help="Key that clients must send; `ps` shows it here.",
+        help="Key that clients must send; better set VARY_API_KEY, which `ps` hides.",
     ),
 ]

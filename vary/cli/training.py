@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -107,7 +106,7 @@ def evaluate(
     tasks: Annotated[str, Option(metavar="A,B", help="Tasks; docs/evaluation.md lists them.")] = "all",
     data: Annotated[Path | None, Option(metavar="DIR", help="Published benchmarks, in their own layouts.")] = None,
     limit: Annotated[int | None, Option(metavar="N", help="Most examples of a task.")] = None,
-    peers: Annotated[str, Option(metavar="A,B", help="Also tesseract, rapidocr on the same pages.")] = "",
+    peers: Annotated[str, Option(metavar="A,B", help="Also these programs, such as tesseract, or all.")] = "",
     server: Annotated[str | None, Option(metavar="URL", help="Also an OpenAI-compatible server.")] = None,
     server_model: Annotated[
         str | None, Option(metavar="NAME", help="The server's model.", show_default="its first")
@@ -130,10 +129,11 @@ def evaluate(
         write(runs.as_markdown(runs.compare(*compare), *compare))
         return OK
     from ..evaluate.run import evaluate
+    from ..reading.remote import server_key
 
     evaluate(
         None if model == "none" else model, tasks, out, limit=limit, peers=peers, server=server,
-        server_model=server_model, server_key=os.environ.get("OPENAI_API_KEY", ""), data=data, rescore=rescore,
+        server_model=server_model, server_key=server_key() or "", data=data, rescore=rescore,
         prompt=prompt, device=device, max_tokens=max_tokens, decoder=decoder, pixels=pixels,
     )  # fmt: skip
     return OK

@@ -196,8 +196,13 @@ class RemoteModel:
 
 
 def load_server(model: str | None, url: str) -> RemoteModel:
-    """Connect to a server as the workers of a run do; its key is in VARY_API_KEY or OPENAI_API_KEY."""
-    return RemoteModel(url, model, os.environ.get("VARY_API_KEY") or os.environ.get("OPENAI_API_KEY"))
+    """Connect to a server as the workers of a run do, with the key of `server_key`."""
+    return RemoteModel(url, model, server_key())
+
+
+def server_key() -> str | None:
+    """Return the key that is sent to servers: $VARY_API_KEY, else $OPENAI_API_KEY, else None."""
+    return os.environ.get("VARY_API_KEY") or os.environ.get("OPENAI_API_KEY")
 
 
 def _resize(page: Page, size: tuple[int, int]) -> None:

@@ -3,7 +3,7 @@
 It serves formulas, labels and tables of digits, where there are no lines to read along. Each glyph belongs to the cell
 of its middle. A gate tells cells with a glyph from blank ones, so that classes are only computed at its peaks. All
 outputs come from a narrow field, so that thousands of classes cost little. Two convolutions over neighbouring cells
-make that field: a cell alone hardly tells the middle of a glyph from the rest of it (docs/training.md).
+make that field: a cell alone hardly tells the middle of a glyph from the rest of it (docs/vary-nano.md).
 
 Shapes: B batch, N = R * K cells of R rows and K columns, D width, G glyph classes (0 for unknown), S styles.
 Sources: centre cells as in CenterNet (arXiv 1904.07850); the convolutions are ours.

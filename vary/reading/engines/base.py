@@ -54,7 +54,7 @@ def open_engine(folder: Path, name: str | None = None, threads: int | None = Non
     for candidate in [name] if name else ENGINES:
         module, package = ENGINES[candidate]
         if importlib.util.find_spec(package) is None:
-            reasons.append(f"{candidate}: the package {package} is not installed")
+            reasons.append(f"{candidate}: the package {package} is not installed (pip install {_installs(candidate)})")
         elif candidate != "torch" and not (folder / ONNX_FILE).is_file():
             reasons.append(
                 f"{candidate}: {folder / ONNX_FILE} does not exist (`python -m vary.train.export {folder}` writes it)"
@@ -63,6 +63,10 @@ def open_engine(folder: Path, name: str | None = None, threads: int | None = Non
             settings = {"device": device} if candidate == "torch" else {}
             return importlib.import_module(module).open_network(folder, threads or thread_count(), **settings)
     raise InputError(f"no engine can run the model in {folder}: {'; '.join(reasons)}")
+
+
+def _installs(engine: str) -> str:
+    return "onnxruntime" if engine == "onnx" else f"'vary[{engine}]'"  # ONNX Runtime comes with the package
 
 
 def measure_stride(engine: Engine) -> tuple[int, int]:

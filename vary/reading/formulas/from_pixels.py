@@ -34,8 +34,8 @@ from ..layer.formula_spans import FUNCTIONS, NUMBER
 from ..network import ReadingNetwork
 from .from_layer import EM
 
-CERTAIN = 0.6  # least probability of a formula: of its steps and of all its glyphs (docs/training.md)
-EM_PX = 22.0, 26.0  # sizes of the type at which glyphs are found; other type is resized (docs/training.md)
+CERTAIN = 0.6  # least probability of a formula: of its steps and of all its glyphs (docs/vary-nano.md)
+EM_PX = 22.0, 26.0  # sizes of the type at which glyphs are found; other type is resized (docs/vary-nano.md)
 MAX_SCALE = 3.0  # of the page's own pixels
 PROGRAM_TEXT = 8  # least characters of a line of program text
 MARGIN_EM = 0.5  # of white around the ink of a formula

@@ -24,7 +24,7 @@ from .formula_groups import find_formulas, formula_region, is_piece
 from .formula_spans import NUMBER, FormulaSpan
 from .lines import LayerLine
 
-CERTAIN = 0.7  # probability from which a formula is written (docs/training.md)
+CERTAIN = 0.7  # probability from which a formula is written (docs/vary-nano.md)
 
 Write = Callable[[PageContent, Sequence[Box]], list[Formula]]
 
