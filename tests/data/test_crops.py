@@ -124,6 +124,8 @@ def test_no_page_no_crop(tmp_path) -> None:
     (tmp_path / "none.pdf").write_bytes(b"no pdf")
     with pytest.raises(ValueError, match="no page of a PDF in it"):
         CropSource((str(tmp_path),), LATIN).sample(0)
+    with pytest.raises(ValueError, match="my-pdfs/train: does not exist"):  # at once, not in a worker
+        CropSource(("my-pdfs/train",), LATIN)
 
 
 def test_a_recipe_names_pdfs(tmp_path) -> None:

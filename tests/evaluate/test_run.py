@@ -201,8 +201,11 @@ def test_two_runs_are_compared_page_by_page(measure, tmp_path) -> None:
     (same,) = compare(f"{tmp_path / 'a'}:other", str(tmp_path / "b"))
     assert (same.equal, same.p, same.low, same.high) == (4, 1.0, 0, 0)
     assert "| four | cer | 4 | 0.0000 |" in as_markdown([found], "a", "b")
+    with pytest.raises(ValueError, match=r"^none: no such folder"):
+        compare("none", "none")
     with pytest.raises(ValueError, match="nothing was read by 'nobody'; there are mine, other"):
         compare(f"{tmp_path / 'a'}:nobody", str(tmp_path / "b"))
+    (tmp_path / "c").mkdir()
     with pytest.raises(ValueError, match="no predictions"):
         compare(str(tmp_path / "a"), str(tmp_path / "c"))
 

@@ -17,10 +17,12 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from torch.utils.data import DataLoader, Dataset
 
 from vary.data.corpus.download import Corpus
 from vary.data.corpus.text import TextSource
 from vary.data.pages.glyphs import find_faces
+from vary.io.errors import InputError
 from vary.io.files import lock_folder
 from vary.train.checkpoint import Checkpoints, find_damage
 from vary.train.loader import ReadingData, next_batch
@@ -273,6 +275,20 @@ def test_worker_killed_while_it_sends(error) -> None:
 
     with pytest.raises(RuntimeError, match="DataLoader worker closed its connection"):
         next_batch(batches())
+
+
+class Empty(Dataset):
+    """A source that cannot be read."""
+
+    def __getitem__(self, k: int) -> None:
+        raise InputError("my-pdfs: no page of a PDF in it")
+
+
+def test_an_error_of_the_user_in_a_worker_keeps_its_one_line() -> None:
+    batches = iter(DataLoader(Empty(), None, sampler=[0], num_workers=1))
+    with pytest.raises(InputError) as caught:
+        next_batch(batches)
+    assert str(caught.value) == "my-pdfs: no page of a PDF in it"
 
 
 @pytest.mark.timeout(60)

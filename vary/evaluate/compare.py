@@ -58,7 +58,9 @@ def compare(first: str, second: str) -> list[Difference]:
 
 
 def _records(name: str) -> dict[tuple[str, str], EvalRecord]:
-    folder, _, reader = (name, "", "") if Path(name).is_dir() else name.rpartition(":")
+    folder, _, reader = (name, "", "") if Path(name).is_dir() or ":" not in name else name.rpartition(":")
+    if not Path(folder).is_dir():
+        raise InputError(f"{folder}: no such folder")
     records = read_records(folder)
     if not records:
         raise InputError(f"{folder}: no predictions of a run in it")

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..data.sample import UNREAD, Sample, Source
 from ..document.lines import FrameGrid
-from ..io.errors import InputError
+from ..io.errors import InputError, VaryError
 from .distributed import Ranks
 from .recipe import Stage
 from .tasks.reading_loss import ReadingTargets, reading_targets
@@ -123,9 +123,13 @@ def next_batch(batches: Iterator[Any]) -> Any:
     """Take a batch from a DataLoader's iterator.
 
     A worker that is killed while it sends a batch closes its socket. Raise PyTorch's error for a dead worker then.
+    PyTorch puts a traceback into the message of a worker's error. Of an error of the user only its own line is kept.
     """
     try:
         return next(batches)
+    except VaryError as error:
+        own = str(error).strip().splitlines()[-1].partition(f"{type(error).__name__}: ")[2]
+        raise (type(error)(own) if own else error) from None
     except (EOFError, ConnectionError) as error:
         raise RuntimeError(f"DataLoader worker closed its connection ({type(error).__name__})") from None
 

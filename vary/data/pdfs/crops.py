@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
 from ...document.alphabets import class_index
+from ...io.errors import InputError
 from ..degrade import degrade
-from ..registry import SOURCES
+from ..registry import PACKAGES, SOURCES
 from ..sample import UNREAD, LabelledLine, Region, Sample
 
 CROPS = 6  # crops per page
@@ -32,6 +34,8 @@ class CropSource:
 
     files: PDFs, folders of them, `deb:NAME`. alphabet: characters that the head can spell. sizes_px: px per em of
     scaled crops. degraded: share with scan defects. Each process renders in its own child process.
+
+    Raises InputError for a file or folder that does not exist.
     """
 
     def __init__(
@@ -45,6 +49,8 @@ class CropSource:
         sizes_px: tuple[float, float] = (11.0, 24.0),
         degraded: float = 0.3,
     ):
+        if missing := [name for name in files if not name.startswith(PACKAGES) and not Path(name).exists()]:
+            raise InputError(f"{missing[0]}: does not exist")  # before anything is fetched
         self.files, self.alphabet, self.seed = files, frozenset(class_index(alphabet)), seed
         self.height, self.width, self.sizes_px, self.degraded = height, width, sizes_px, degraded
         self._pages: tuple[int, Any] = (0, None)  # process, its source

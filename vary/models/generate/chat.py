@@ -163,7 +163,7 @@ def load_chat_model(folder: str | Path, device: str = "cpu", dtype: str = "auto"
     """
     path = weights_dir(str(folder))
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device {device}: this PyTorch sees no GPU")
+        raise InputError(f"device {device}: this PyTorch finds no GPU")
     if not (path / "config.json").is_file():
         raise InputError(f"{folder}: no model folder (no config.json in it)")
     if not (path / "processor_config.json").is_file():
