@@ -182,9 +182,11 @@ def test_pages_read_the_same_alone_and_next_to_white(reader) -> None:
     np.testing.assert_allclose(alone[:2, :30], beside[:2, :30], atol=1e-4, rtol=1e-3)
 
 
-def test_unknown_models_are_named(tmp_path) -> None:
-    with pytest.raises(ValueError, match="no model 'vary-giant': neither a folder nor one of"):
-        load_reader("vary-giant")
+@pytest.mark.parametrize("name", ["vary-giant", "/none/vary-nano", ""])
+def test_unknown_models_are_named(name, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=rf"no model '{name}': neither a folder nor one of vary-nano$"):
+        load_reader(name)
 
 
 @pytest.mark.parametrize("text", ["buttons", "buton", "bxttons", "b", "buttons and more", "ubuttons"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from starlette.testclient import TestClient
 
+import vary
 from vary.document.elements import Block, Line, Page
 from vary.serve.app import create_app, load_models
 
@@ -58,6 +59,7 @@ def test_the_root_says_what_the_server_does(client) -> None:
     assert found.status_code == 200
     for route in ("/v1/parse", "/v1/chat/completions", "/v1/models", "docs/verbs/serve.md"):
         assert route in found.text
+    assert client.get("/openapi.json").json()["info"]["version"] == vary.__version__
 
 
 def test_a_pdf_is_parsed_in_every_format(client, pdf_file) -> None:

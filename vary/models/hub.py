@@ -41,13 +41,12 @@ def weights_dir(name: str) -> Path:
     Raises:
         ValueError: There is neither.
     """
-    shipped = Path(__file__).parent / "weights" / name
-    if shipped.is_dir():
-        return shipped
-    if Path(name).is_dir():
+    shipped = {path.name: path for path in (Path(__file__).parent / "weights").glob("*") if path.is_dir()}
+    if name in shipped:
+        return shipped[name]
+    if name and Path(name).is_dir():
         return Path(name)
-    known = sorted(p.name for p in shipped.parent.glob("*") if p.is_dir())
-    raise InputError(f"no model {name!r}: neither a folder nor one of {', '.join(known) or 'none shipped'}")
+    raise InputError(f"no model {name!r}: neither a folder nor one of {', '.join(sorted(shipped)) or 'none shipped'}")
 
 
 def header_digest(folder: Path) -> str:

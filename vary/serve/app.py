@@ -65,7 +65,7 @@ WELCOME = """vary {version} reads pages.
 
 POST /v1/parse             a PDF or an image as the field `file`; `format` or Accept: {formats}
 POST /v1/chat/completions  OpenAI's chat requests, with images as data: URLs
-GET  /v1/models            what can be asked
+GET  /v1/models            the models
 GET  /openapi.json         all fields
 
     curl -F file=@paper.pdf -H 'Accept: text/markdown' {url}v1/parse
@@ -289,7 +289,7 @@ def create_app(
     """Return the ASGI application. hosts: hosts whose `https:` images may be fetched. See `Limits`."""
     queue = JobQueue(limits or Limits(), key, hosts)
     service = Service(models, queue)
-    app = FastAPI(title="vary", docs_url=None, redoc_url=None, lifespan=_lifespan)
+    app = FastAPI(title="vary", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan)
     app.state.queue = queue
     app.add_api_route("/", service.welcome, methods=["GET"])
     app.add_api_route("/healthz", service.health, methods=["GET"])
