@@ -24,12 +24,23 @@ from transformers import (
 )
 
 from vary.cli import main
+from vary.markup.prompts import TEMPLATES
 from vary.models.config import VaryConfig, preset
+from vary.models.connect import CONNECTORS
+from vary.models.connect.chain import STEPS
 from vary.models.convert.convert import convert
 from vary.models.convert.peers import PEERS, peer_inputs, peer_tensors
+from vary.models.fuse import FUSIONS
+from vary.models.fuse.branches import BRANCHES
+from vary.models.fuse.regions import REGIONS
 from vary.models.generate.chat import load_chat_model
+from vary.models.heads import HEADS
+from vary.models.images.arrange import ARRANGES
+from vary.models.images.views import VIEWS
 from vary.models.modeling import VaryForConditionalGeneration, load_model
 from vary.models.processor import VaryProcessor
+from vary.models.vocab import VOCABULARIES
+from vary.models.vocab.merge import MERGES
 from vary.models.zoo import about, names, settings
 from vary.models.zoo.listing import STATE_MEANS, markdown, rows
 
@@ -342,6 +353,13 @@ def test_every_system_of_the_list_has_a_state_and_a_reason(capsys) -> None:
     assert re.search(r"^6 +llava-1.5 +equal +llava-1.5$", shown, re.M)
     assert main(["family", "--all", "--level", "equal"]) == 1
     assert "--all lists systems, not models" in capsys.readouterr().err
+
+
+def test_the_docs_name_every_part() -> None:
+    text = re.sub(r"```.*?```", "", Path("docs/models.md").read_text(encoding="utf-8"), flags=re.S)
+    named = set(re.findall(r"[\w-]+", " ".join(re.findall(r"`([^`]+)`", text))))
+    parts = *VOCABULARIES, *MERGES, *CONNECTORS, *STEPS, *FUSIONS, *BRANCHES, *ARRANGES, *VIEWS, *REGIONS, *HEADS
+    assert {*parts, *TEMPLATES, *PEERS} <= named
 
 
 def test_the_page_of_the_family_is_generated() -> None:
