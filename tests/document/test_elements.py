@@ -183,6 +183,6 @@ def test_a_page_read_without_confidence_says_so() -> None:
         return Page(1, "ok", blocks=[block(one)])
 
     assert page(0.97).doubt is None
-    assert page(0.7).doubt == "read with a mean confidence of 70% only: perhaps a script that the model does not know"
+    assert page(0.7).doubt == "read with a mean confidence of 70% only: perhaps a script outside the model's training"
     assert Page(1, "blank").doubt is None
     assert page(0.7).confidence == pytest.approx(0.7)

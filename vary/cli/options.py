@@ -31,9 +31,7 @@ Out = Annotated[
     Path | None,
     Option("-o", "--out", metavar="PATH", help="A file (paper.md), or a folder; run again to go on."),
 ]
-Formulas = Annotated[
-    bool, Option("--formulas/--no-formulas", help="Write formulas of PDFs as LaTeX.", show_default=True)
-]
+Formulas = Annotated[bool, Option("--formulas/--no-formulas", help="Write formulas as LaTeX.", show_default=True)]
 FrontMatter = Annotated[bool, Option("--front-matter", help="Begin Markdown with title, author and number of pages.")]
 Join = Annotated[bool, Option("--join/--no-join", help="Join lines to paragraphs, also over pages.", show_default=True)]
 ReaderModel = Annotated[

@@ -31,7 +31,7 @@ DOUBTFUL = 0.88  # mean confidence of a page below which it gets a warning; docs
 HYPHENS = ("-", "\u2010", "\u00ad")  # at the end of a line
 LEADER = re.compile(r"(?:\. ?){4,}|…{2,}|_{4,}|·{4,}")  # dots of a table of contents, blanks of a form
 KINDS = ("text", "heading", "list", "code", "table", "formula", "figure", "caption", "footnote", "header", "footer")
-SOURCES = ("pixels", "layer", "both", "healed")  # witnesses of a character: the image, the PDF's text layer
+SOURCES = ("pixels", "layer", "both", "healed")  # where a character comes from; healed: layer, corrected by pixels
 LAYERS = ("none", "verified", "healed", "rejected", "trusted")  # what became of a page's text layer
 NOTE_MARK = "note "  # begins the name of a span that is the mark of a footnote; its label follows
 LINK = "link "  # begins the name of a span that is a link; its target follows
@@ -54,7 +54,7 @@ class Line:
         character_confidence: One value for each box.
         writer: `head` (the reading head), `decoder` (corrected by the decoder) or `layer` (the PDF's text layer).
         styles: Spans of `text` in a style of STYLES or SCRIPTS, and marks of footnotes (NOTE_MARK and a label).
-        sources: Spans and their witness, one of SOURCES; empty when all characters come from pixels.
+        sources: Spans and where they come from, one of SOURCES; empty when all characters come from pixels.
         links: Spans and their targets.
     """
 
@@ -151,7 +151,7 @@ class Page:
         hidden: Text of the layer that nobody sees; not in the blocks.
         rejected: Ink that was judged not to be text.
         disagreements: Places where the PDF's text layer and the pixels differ.
-        formulas: Formulas of the text layer in LaTeX.
+        formulas: Formulas in LaTeX, and whether they are part of the text.
         unread_marks: Words read from pixels with a mark that was not read.
         structured: The reader has already set the kinds of the blocks. Not part of the JSON.
     """
@@ -192,11 +192,11 @@ class Page:
         """A warning when the mean confidence is below DOUBTFUL, or when marks of letters were not read."""
         mean = self.confidence
         if mean is not None and mean < DOUBTFUL:
-            return f"read with a mean confidence of {mean:.0%} only: perhaps a script that the model does not know"
+            return f"read with a mean confidence of {mean:.0%} only: perhaps a script outside the model's training"
         if marks := self.unread_marks:
             return (
                 f"{len(marks)} words have marks above letters that were not read, such as {marks[0].text!r}: "
-                "perhaps letters that the model does not know"
+                "perhaps letters outside the model's alphabet"
             )
         return None
 

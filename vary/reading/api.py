@@ -33,15 +33,15 @@ def load(
         device: torch device, such as `cpu` or `cuda`.
         decoder: rescore uncertain spans with the decoder. It doubles the time of a page with many
             of them, for 3 to 16 percent fewer errors (docs/results.md).
-        pixels: read pixels alone. By default the text layer of a PDF is the draft that the pixels check.
-        formulas: write the formulas of PDFs with a text layer as LaTeX.
+        pixels: read pixels alone. By default the text layer of a PDF is compared with them.
+        formulas: write formulas as LaTeX.
 
     Raises:
-        ValueError: unknown name; the message lists the known ones.
+        InputError: unknown name; the message lists the shipped ones.
     """
     if name == LayerReader.name:
         return LayerReader()
-    from .loader import load_reader  # brings torch
+    from .loader import load_reader  # brings an engine
 
     return load_reader(name, device, decoder, pixels=pixels, formulas=formulas)
 

@@ -56,7 +56,7 @@ class ChatModel:
         return self.ask_all([(shown, question)], on_text=on_text, **limits)[0]
 
     def ask_all(self, questions: list[tuple[list[Picture], str]], **limits: Any) -> list[Answer]:
-        """Several questions, each about its own images, in one batch."""
+        """Answer several questions, each about its own images, in one batch."""
         return self.chat_all([_message(images, question) for images, question in questions], **limits)
 
     def chat_all(
@@ -69,8 +69,8 @@ class ChatModel:
     ) -> list[Answer]:
         """Answer the next turn of each conversation, in one batch.
 
-        Each row has its own room, so it gets the answer that it gets alone. A row that is refused has an `error` and
-        the others are answered; a refused batch of one raises InputError (wrong turns, or more than the context holds).
+        Each row has its own limit of tokens, so it gets the answer that it gets alone. A row that is refused has an
+        `error` and the others are answered; a refused batch of one raises InputError (wrong turns, or more than the context holds).
         """
         refused = self._refusals(conversations)
         kept = [row for row in range(len(conversations)) if row not in refused]
@@ -137,7 +137,7 @@ class ChatModel:
         return parse_chart(self.ask(image, PROMPTS["chart"][language], **limits).text)
 
     def detect(self, image: Picture, classes: list[str] | None = None, language: str = "en", **limits: Any) -> Boxes:
-        """Objects of an image, all or of some classes: boxes in its own pixels, and in `rejected` what is no box."""
+        """Return the objects of an image, all or of some classes: boxes in its pixels; `rejected`: what is no box."""
         picture = open_picture(image)
         question = PROMPTS["detect"][language]
         if classes:
