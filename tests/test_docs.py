@@ -70,6 +70,12 @@ def test_the_quickstart_lists_all_extras_and_environment_variables() -> None:
     assert {*extras, *re.findall(r"\bVARY_[A-Z]+(?:_[A-Z]+)*", code)} <= listed
 
 
+def test_all_recipes_are_listed() -> None:
+    text = (DOCS / "training.md").read_text(encoding="utf-8")
+    recipes = {path.name for path in (ROOT / "recipes").glob("*.yaml")}
+    assert recipes == set(re.findall(r"`([\w-]+\.yaml)`", text.partition("## Recipes")[2].partition("\n## ")[0]))
+
+
 def _help(verb: str) -> None:
     from vary.cli import main
 

@@ -70,7 +70,8 @@ class ChatModel:
         """Answer the next turn of each conversation, in one batch.
 
         Each row has its own limit of tokens, so it gets the answer that it gets alone. A row that is refused has an
-        `error` and the others are answered; a refused batch of one raises InputError (wrong turns, or more than the context holds).
+        `error` and the others are answered. A refused batch of one raises InputError (wrong turns, or more than the
+        context holds).
         """
         refused = self._refusals(conversations)
         kept = [row for row in range(len(conversations)) if row not in refused]
