@@ -60,7 +60,7 @@ def audit(
 
 
 def _summary(pages: int, lost: int, bare: int, found: int) -> str:
-    """Return what was compared, so that a scan, which has nothing to compare, is not taken for an honest file."""
+    """Return what was compared, so that a scan, which has nothing to compare, is not taken for a right file."""
     parts = [f"{pages - lost - bare} of {pages} pages compared"]
     parts += [f"{bare} without a text layer"] if bare else []
     parts += [f"{lost} lost"] if lost else []
@@ -68,7 +68,7 @@ def _summary(pages: int, lost: int, bare: int, found: int) -> str:
 
 
 def _findings(page: Page) -> list[dict[str, Any]]:
-    """Return what differs on a page: text that is not what the page shows, and text that nobody sees."""
+    """Return what differs on a page: text that is not what the page shows, and hidden text."""
     from ..document.findings import round_box
 
     known = {"page": page.number, "dpi": page.dpi}

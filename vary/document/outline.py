@@ -32,7 +32,7 @@ def apply_outline(page: Page, outline: Iterable[Entry]) -> None:
 def apply_tags(page: Page, tags: Iterable[tuple[str, str, Box]]) -> None:
     """Make headings of what a tagged PDF marks as such, and note the alternative text of its figures.
 
-    Headings that cover much of a page, or are long, are not believed.
+    Headings that cover much of a page, or are long, are not used.
 
     Args:
         page: Its blocks are changed.

@@ -1,7 +1,7 @@
 r"""Prepare LaTeX and Markdown sources for pandoc: protect what its parser would lose, and repair broken LaTeX.
 
 LaTeX: macros of pure layout are defined as empty; an escaped ampersand and the bars of a table are marked.
-Markdown: formulas, LaTeX tables and footnotes are replaced by placeholders, since CommonMark does not know them.
+Markdown: formulas, LaTeX tables and footnotes are replaced by placeholders, since CommonMark does not have them.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class VaryConfig(PreTrainedConfig):
         connector: `name` and sizes. A list with one mapping per vocabulary connects each branch before the merge
             (Vary's own order) instead of the merged tokens.
         arrange: Order of the tokens of an image: `name` and sizes.
-        fusion: How the language model sees images: `name` and sizes.
+        fusion: How images reach the language model: `name` and sizes.
         routes: Which tokens take other parameters: the keys of `Where`, and `name` and sizes of a branch.
         positions: The keys of `PositionIds`.
         mask: `causal`, or `prefix` (tokens before the first answer see each other).

@@ -54,7 +54,7 @@ from .vocab.merge import MERGES, build_connectors, connected_width
 
 
 class VaryForConditionalGeneration(PreTrainedModel, GenerationMixin):
-    """A causal language model that sees images through one or more vision vocabularies.
+    """A causal language model that gets images through one or more vision vocabularies.
 
     `pixel_values` is a tensor, or a list with one tensor per vocabulary that takes pixels. A tensor is (B, C, H, W)
     with one image per row of `input_ids`, or (B, I, C, H, W) with up to I images per row. A row uses as many images as

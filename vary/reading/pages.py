@@ -39,7 +39,7 @@ BLANK_RANGE = 8  # grey levels: a page with less contrast than this shows nothin
 NOISE = 0.65  # squared difference of neighbours over twice the variance: 1 for white noise, up to 0.5 for type in it
 TILE = 64  # px
 STRETCH = 1.2, 4.0  # ratio of the two resolutions that an image states, from which and up to which it is stretched
-LADDER = (1.0, 0.7)  # by attempt: factor of the resolution that the reader wants
+LADDER = (1.0, 0.7)  # by attempt: factor of the reader's best resolution
 RETRIED = ("truncated", "repetition")  # a server may do better at another resolution; time decides nothing
 
 

@@ -89,7 +89,7 @@ class Reader:
         formulas: opens the network that writes formulas as LaTeX; called at the first formula. None leaves formulas as
             they are.
         glyphs: opens the network that finds the glyphs of formulas in pixels. None writes those of text layers only.
-        more_letters: opens a network that knows more letters; called at the first page that seems to have some.
+        more_letters: opens a network with more letters; called at the first page that seems to have some.
     """
 
     uses_layer = False
@@ -134,12 +134,12 @@ class Reader:
 
     @property
     def alphabet(self) -> str:
-        """The characters that the head knows."""
+        """The characters of the head."""
         return self.network.frame_grid.alphabet
 
     @cached_property
     def with_more_letters(self) -> Reader:
-        """A reader that knows more letters and has no decoder, or this one if there is no such network."""
+        """A reader with more letters and without decoder, or this one if there is no such network."""
         if self._more_letters is None:
             return self
         formulas = (lambda: self.symbols_decoder) if self._formulas else None

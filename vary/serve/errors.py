@@ -52,7 +52,7 @@ def safe_filename(name: str | None) -> str:
 
 @contextmanager
 def api_errors(path: str = "", name: str = "") -> Iterator[None]:
-    """Turn errors of the user into a 400. path, name: the file's place here, and the name that the client knows."""
+    """Turn errors of the user into a 400. path, name: the file's place here, and its name for the client."""
     try:
         yield
     except VaryError as error:

@@ -14,7 +14,7 @@ from .plain import Grid, SameWidth
 
 
 class DualEnhance(SameWidth):
-    """Let parts of an image and its strided copies look at each other, and merge all views into one.
+    """Let parts of an image and its strided copies attend to each other, and merge all views into one.
 
     The views are those of `views: crops-and-strides`. Source: INF-LLaVA, arXiv 2407.16198 section 3.3 (DEM). The merged
     picture is scaled down to the grid of a view and averaged with the whole image.

@@ -1,4 +1,4 @@
-"""Define how a language model sees images, and the two ways that need no weights of their own.
+"""Define how images reach a language model, and the two ways that need no weights of their own.
 
 Shapes: B prompts, T text tokens, I images, M tokens of an image, D their width.
 """

@@ -74,7 +74,7 @@ def write_onnx(
         module: Takes `inputs` in their order.
         inputs: An example, by name.
         outputs: Names of the results.
-        sizes: The free dimensions of each input, as `torch.export` wants them.
+        sizes: The free dimensions of each input, as `torch.export` takes them.
         half_from: Store weights of at least so many numbers in float16; they are computed with in float32.
         properties: Metadata to add.
         stored: Read the weights that are stored in float16, where `model.safetensors` beside the file holds the same

@@ -216,7 +216,7 @@ def widen(q: Tensor, k: Tensor, rel_h: Tensor, rel_w: Tensor) -> tuple[Tensor, T
 
 
 def attend_flash(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
-    """By the fused kernels of PyTorch. Flash attention wants equal widths of q, k and v, multiples of 8 up to 256."""
+    """By the fused kernels of PyTorch. Flash attention needs equal widths of q, k and v, multiples of 8 up to 256."""
     width = v.shape[-1]
     q, k = widen(q, k, rel_h, rel_w)
     spare = -q.shape[-1] % 8

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .base import Vocabulary
 
-CLASSES = {  # public classes that AutoModel does not know
+CLASSES = {  # public classes that AutoModel does not find
     "blip_2_vision_model": "Blip2VisionModel",
     "blip_vision_model": "BlipVisionModel",
     "florence_vision": "Florence2VisionBackbone",

@@ -1,11 +1,11 @@
 """Decide for each glyph of a PDF's fonts which character it draws, by votes of all places where it was sighted.
 
-Each glyph of a font is drawn alike and decoded alike wherever it is. So its sightings vote: a glyph that the pixels
-confirm is believed even where the head misreads it once; a glyph that the pixels contradict is replaced by what they
-show. A font most of whose glyphs are contradicted lies: of its glyphs only what the pixels spell counts. Many lying
-fonts are shifted: all their codes are off by one number, which also tells the glyphs that were sighted too seldom.
-A glyph is known by its font, the character that it claims, and the shape of its box. Invisible text has no glyphs.
-A character that the head cannot spell, such as an arrow or a Cyrillic letter, is always seen as something else. So it
+Each glyph of a font is drawn alike and decoded alike wherever it is. So its sightings are judged together: a glyph that
+the pixels confirm stays even where the head misreads it once; a glyph that the pixels contradict is replaced by what
+they show. A font most of whose glyphs are contradicted is wrong (`lying`): of its glyphs only what the pixels spell
+counts. Many such fonts are shifted: all their codes are off by one number, which also gives the glyphs that were
+sighted too seldom. A glyph is identified by its font, the character of the layer, and the shape of its box. Invisible
+text has no glyphs. A character that the head cannot spell, such as an arrow, is always read as something else. So it
 is `foreign`: it counts against its font only with the font's other glyphs. So is one that is seen as a letter of
 another script: small capital M has the shape of Cyrillic м.
 """

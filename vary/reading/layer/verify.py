@@ -31,7 +31,7 @@ from .glyphs import (
 )
 from .lines import LayerLine
 
-SETTLED = 12  # sightings that settle what a glyph of an honest font shows; the head may misread one in each place
+SETTLED = 12  # sightings that settle what a glyph of a right font shows; the head may misread one in each place
 GOOD_LINE = 0.7  # share of a line's characters that are confirmed or healed; below, the line is not used
 UNREAD = -6.0  # mean log-odds of a line that the pixels do not read, such as tiny type: they do not show it to be wrong
 READ = 0.8  # share of a line's characters that are confirmed or clearly contradicted, from which the pixels read it
