@@ -16,7 +16,7 @@ AXES = ("vocabularies", "views", "connector", "arrange", "fusion", "positions", 
 LEVELS = ("equal", "transcribed", "shape")
 LEVEL_MEANS = {
     "equal": "logits and greedy tokens equal those of a class of transformers, and its folder converts",
-    "transcribed": "logits and greedy tokens equal those of the authors' public code, which the tests write again",
+    "transcribed": "logits and greedy tokens equal those of the authors' public code, which the tests reimplement",
     "shape": "it builds, runs, trains and saves; parts are compared with transformers where it has them",
 }
 
@@ -93,8 +93,8 @@ def markdown() -> str:
     text = """# The family: every model of the zoo
 
 This page is generated from `vary/models/zoo/*.yaml` (`python -m vary.models.zoo.listing` writes it).
-`vary family` prints the table, `vary info NAME` one model. The column `row` is the number of the system in our list of
-systems; several of our own models share one.
+`vary family` prints the table, `vary info NAME` one model. The column `row` is the number of the system in the list of
+132 systems that `vary family --all` prints; several models of ours share one.
 
 """
     text += "\n".join(f"- `{level}`: {meaning}." for level, meaning in LEVEL_MEANS.items())
