@@ -14,7 +14,8 @@ from vary.data.documents.source import DocumentSource
 from vary.data.documents.templates import TEMPLATES, draw_families, draw_style, to_typst
 from vary.data.documents.typst import load_fonts
 from vary.data.sample import LAYOUT_CLASSES
-from vary.io.pdf_text import HYPHEN, read_text_layer
+from vary.io.pdf_layer import HYPHEN
+from vary.io.pdf_text import read_text_layer
 from vary.markup.blocks import (
     Code,
     Formula,

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+from tests.document.test_layout import row
 from tests.document.test_structure import PROSE, STEP, block, kinds, line, page
-from vary.document.elements import Document, Line
+from vary.document.elements import STYLES, Document, Line
+from vary.document.evidence import Evidence
+from vary.document.layout.arrange import lay_out
 
 
 def code(text: str, x: float, y: float) -> Line:
@@ -139,3 +145,22 @@ def test_text_above_a_long_listing_in_smaller_type_is_no_heading() -> None:
         one.styles = [(0, len(one.text), "mono")]
     found = page(block(line("Run it in this folder:", 10, 60)), block(*code))
     assert kinds(found) == ["text", "code"]
+
+
+@pytest.mark.parametrize(("styles", "kind"), [([(2, 20, "mono")], "list"), ([(0, 20, "mono")], "code")])
+def test_an_item_of_fixed_width_type_is_no_listing_where_its_mark_is_other_type(styles, kind) -> None:
+    items = [line("– surfaceTreatment_k", 10, 100 + 18 * k) for k in range(3)]
+    for one in items:
+        one.styles, one.writer = list(styles), "layer"
+    assert kinds(page(block(*items), PROSE))[0] == kind
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_line_numbers_in_boxes_beside_program_text_make_no_table(numbered) -> None:
+    numbers = [str(k + 1) if numbered else f"a{k}" for k in range(8)]
+    cells = [part for k, n in enumerate(numbers) for part in row(40 + 18 * k, (14, n), (60, f"call(part[{k * 7}]);"))]
+    typed = [replace(one, writer="layer", styles=np.tile([False, False, True], (len(one.text), 1))) for one in cells]
+    boxes = [((10.0, 38 + 18.0 * k, 40.0, 56 + 18.0 * k), 0xE0E0E0) for k in range(8)]
+    frame = ((10.0, 38.0, 400.0, 38 + 18.0 * 8), 0xF8F8F8)
+    blocks = lay_out(typed, Evidence(areas=[*boxes, frame]), (600, 800), STYLES)
+    assert any(one.kind == "table" for one in blocks) != numbered

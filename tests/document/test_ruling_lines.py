@@ -8,7 +8,7 @@ import pytest
 from tests.document.test_layout import laid_out, line, tables
 from vary.document.elements import Document
 from vary.document.evidence import Evidence
-from vary.document.layout.ruling_lines import erase_rules, find_rules
+from vary.document.layout.ruling_lines import erase_rules, find_rules, find_underlines
 
 
 def scan(seed: int, noise: float = 4.0) -> np.ndarray:
@@ -94,3 +94,26 @@ def test_totals_in_the_columns_of_the_items_stay_in_their_table() -> None:
     markdown = Document("a", "m", [page]).markdown()
     assert "| Total |  |  | 9,50 |" in markdown
     assert "<td" not in markdown
+
+
+def test_underlines_go_and_type_and_blanks_stay() -> None:
+    page = np.full((80, 320), 250, np.uint8)
+    for x in range(20, 200, 10):  # strokes of letters, with tails through the underline
+        page[20:34, x : x + 5] = 0
+    page[34:40, 60:64] = page[34:40, 130:134] = 0
+    page[36, 20:200] = 40
+    page[60, 20:200] = 40  # a blank to write on: nothing stands above it
+    assert find_underlines(page, 16.0) == [(20.0, 36.0, 200.0, 37.0)]
+    plain = erase_rules(page, 16.0)
+    assert plain[36, 66:128].min() == 250
+    assert plain[20:34, 20:25].max() == 0
+    assert plain[34:40, 61:63].max() == 0
+    assert (plain[60] == page[60]).all() or plain[60].min() == 250  # as a long rule it may go, the type may not
+
+
+def test_bottoms_of_letters_are_no_underline() -> None:
+    page = np.full((60, 320), 250, np.uint8)
+    for x in range(20, 200, 8):  # slab serifs with narrow gaps
+        page[20:34, x + 2 : x + 4] = 0
+        page[33, x : x + 6] = 0
+    assert find_underlines(page, 16.0) == []

@@ -8,8 +8,8 @@ import pytest
 
 from tests.pdfs import pdf_of, show
 from vary.io.pdf import PdfFile
+from vary.io.pdf_layer import ARRAYS, TextLayer, join_brackets, mark_fixed_width, true_sizes
 from vary.io.pdf_objects import HIDDEN
-from vary.io.pdf_text import true_sizes
 
 DPI = 144.0  # 2 px per point
 
@@ -239,3 +239,31 @@ def test_a_page_without_text_has_an_empty_layer(tmp_path) -> None:
     content = content_of(pdf_of(tmp_path / "a.pdf", ["0 0 10 10 re f"]))
     assert content.text.text == ""
     assert len(content.objects.fills) == 1
+
+
+def layer_of(text: str, boxes, advance: float = 6.0) -> TextLayer:
+    count = len(text)
+    values = {name: np.zeros((count, width) if width > 1 else count, kind) for name, kind, width in ARRAYS}
+    values["boxes"] = np.array(boxes, np.float32)
+    values["advances"] = values["boxes"].copy()
+    values["advances"][:, 2] = values["advances"][:, 0] + advance
+    values["ems"][:] = 10.0
+    return TextLayer(text, font_names=("",), font_ids=("/0",), **values)
+
+
+def test_fonts_whose_letters_are_equally_wide_are_fixed_width_type() -> None:
+    word = "fish and mammals will"
+    boxes = [(6.0 * k, 0.0, 6.0 * k + (2 if ch in "il" else 5), 7.0) for k, ch in enumerate(word)]
+    assert (mark_fixed_width(layer_of(word, boxes)).styles == 4).all()
+    wide = layer_of(word, boxes)
+    wide.advances[[k for k, ch in enumerate(word) if ch in "mw"], 2] += 2
+    assert not mark_fixed_width(wide).styles.any()
+    assert not mark_fixed_width(layer_of("1234567890", boxes[:10])).styles.any()  # digits are so in most fonts
+
+
+@pytest.mark.parametrize("pieces", ["⎧⎪⎨⎪⎩", "\uf8f1\uf8f4\uf8f2\uf8f4\uf8f3", "⎫⎬⎭", "⎡⎣"])
+def test_pieces_of_a_large_bracket_are_one_character(pieces) -> None:
+    boxes = [(20.0, 10.0 * k, 24.0, 10.0 * k + 10) for k in range(len(pieces))]
+    found = join_brackets(layer_of(pieces + "x", [*boxes, (40.0, 20.0, 46.0, 27.0)]))
+    assert found.text == {"⎧": "{", "\uf8f1": "{", "⎫": "}", "⎡": "["}[pieces[0]] + "x"
+    assert found.boxes[0].tolist() == [20.0, 0.0, 24.0, 10.0 * len(pieces)]

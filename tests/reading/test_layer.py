@@ -10,7 +10,8 @@ import pytest
 
 from tests.conftest import printed_by
 from tests.pdfs import pdf_of, show
-from vary.io.pdf_text import ARRAYS, GENERATED, read_text_layer
+from vary.io.pdf_layer import ARRAYS, GENERATED
+from vary.io.pdf_text import read_text_layer
 from vary.reading.api import load
 from vary.reading.layer.lines import lines_by_turn
 from vary.reading.pages import read_document

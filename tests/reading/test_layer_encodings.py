@@ -9,7 +9,7 @@ import pytest
 from pypdfium2 import PdfDocument
 
 from tests.pdfs import add_page_under, pdf_of, set_in, show, with_map
-from vary.io.pdf_text import without_strays
+from vary.io.pdf_layer import without_strays
 from vary.reading.api import load
 from vary.reading.layer.code_pages import find_rule
 from vary.reading.pages import read_document

@@ -237,3 +237,20 @@ def test_a_picture_of_text_is_read_in_its_place(tmp_path, reader) -> None:
     assert "Second words in ink alone" in page.text
     (line,) = (line for line in page.lines if "Second" in line.text)
     assert line.sources == []
+
+
+LINKS = (
+    "File a report of Friday",
+    "Fees and Fines of the Fleet",
+    "Fishing on Long Lake, by Freya",
+    "Find the Fjord: a Form",
+)
+
+
+@pytest.mark.parametrize("below", [1.2, 2.4])
+def test_underlines_change_no_letter(tmp_path, reader, below) -> None:
+    shown = "".join(show(text, 40, 250 - 20 * k, 11, "F4") for k, text in enumerate(LINKS))
+    rules = "".join(f" 0.6 w 40 {250 - 20 * k - below} m 200 {250 - 20 * k - below} l S" for k in range(len(LINKS)))
+    page = read_document(pdf_of(tmp_path / "a.pdf", [shown + rules], SIZE), reader).pages[0]
+    assert page.text.split() == " ".join(LINKS).split()
+    assert (page.layer, page.disagreements) == ("verified", [])

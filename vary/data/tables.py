@@ -24,7 +24,8 @@ import pypdfium2.raw as raw
 
 from ..io.box import marked_runs, union
 from ..io.errors import ConfigError, InputError
-from ..io.pdf_text import GENERATED, TextLayer, read_text_layer
+from ..io.pdf_layer import GENERATED, TextLayer
+from ..io.pdf_text import read_text_layer
 from ..markup.tables import Cell, Rule, Table, TableStyle, by_column, to_html, to_latex, to_typst
 from .corpus.tables import MAX_CELL, RawTable, column_of, is_number, round_column, value_of, wrap_cell
 from .degrade import degrade

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..io.box import Box, marked_runs, union
-from .elements import SOURCES, Block, Line, Span
+from .elements import ITEM, SOURCES, Block, Line, Span
 from .layout.paragraphs import TextBlock
 from .lines import TextLine
 
@@ -185,7 +185,13 @@ def _may_be_code(line: Line) -> bool:
 
 
 def is_fixed(line: Line) -> bool:
-    """Return whether nine tenths of a line are in fixed-width type; those behind its number, from pixels."""
+    """Return whether nine tenths of a line are in fixed-width type; those behind its number, from pixels.
+
+    An item of a list whose mark is in other type, as a layer tells, is no line of a listing.
+    """
+    typed_from_start = any(start == 0 for start, _, style in line.styles if style == "mono")
+    if line.writer == "layer" and ITEM.match(line.text) and not typed_from_start:
+        return False
     number = _NUMBER.match(line.text) if line.writer != "layer" else None
     start = number.end() if number else 0
     fixed = sum(end - max(start, first) for first, end, style in line.styles if style == "mono" and end > start)

@@ -23,8 +23,8 @@ from .child import PDF_READER, Child, ChildDied, send
 from .errors import InputError, PageTimeout
 from .pdf_forms import FormPages
 from .pdf_info import PdfInfo, read_info
+from .pdf_layer import TextLayer
 from .pdf_objects import FormField, PageContent, PageObjects, read_content, read_fonts
-from .pdf_text import TextLayer
 
 POINTS_PER_INCH = 72
 MAX_PAGE_PIXELS = 40_000_000  # a page with more is rendered at a lower resolution

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .box import Box, filled_boxes, scale_box
+from .pdf_layer import GENERATED, TextLayer
 from .pdf_tags import Tag, read_tags
-from .pdf_text import GENERATED, Frame, Matrix, TextLayer, font_identity, read_text_objects
+from .pdf_text import Frame, Matrix, font_identity, read_text_objects
 
 HIDDEN = ("", "invisible", "tiny", "outside", "clipped", "covered", "background")  # reasons; "" for visible
-MAX_OBJECTS = 20_000  # of a page; a map with more is a picture, and its strokes are no evidence
-MAX_SEGMENTS = 4_000  # of a path
+MAX_OBJECTS, MAX_SEGMENTS = 20_000, 4_000  # of a page, of a path; a map with more is a picture, and no evidence
 RULE_WIDTH = 2.5  # points: a filled area as narrow is a ruling line
 MIN_RULE = 3.0  # points, shortest ruling line
 TINY = 1.0  # points; type this small is not for reading

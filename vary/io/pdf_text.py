@@ -10,21 +10,28 @@ from __future__ import annotations
 import ctypes
 import math
 import re
-import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from itertools import repeat
 from typing import Any
 
 import numpy as np
 
-from .box import union, unique_values
+from .pdf_layer import (
+    ARRAYS,
+    GLYPH,
+    HYPHEN,
+    HYPHENATED,
+    PRIVATE,
+    PRIVATE_CODES,
+    TextLayer,
+    join_accents,
+    join_brackets,
+    mark_fixed_width,
+    without_strays,
+)
 
-HYPHEN = "\x02"  # PDFium's code for a hyphen that was set at the end of a line
-PRIVATE, PRIVATE_CODES = 0xE000, 0x1900  # the first code of private use, and their number
-GLYPH, GENERATED, HYPHENATED = 0, 1, 2
-STYLES = ("bold", "italic", "mono")  # bit k of `TextLayer.styles`
 _FIXED, _ITALIC, _BOLD = 1, 64, 1 << 18  # flags of a font, ISO 32000-1 table 123
 _STYLE_NAMES = (
     re.compile(r"bold|black|heavy|medi(?!c)|demi|(?:cm|sf|ec)(?:b|ssb|ssdc|csc?b)x?\d", re.I),
@@ -33,98 +40,9 @@ _STYLE_NAMES = (
         r"mono|typewriter|courier|cursor|inconsolata|consol|nimbusmon|(?:cm|sf|ec|lm)(?:sl|it|v?tc?)?tt\d?", re.I
     ),
 )
-ACCENTS = dict(
-    zip("`´ˆ˜¨¯˘˙˚˝ˇ¸˛", "\u0300\u0301\u0302\u0303\u0308\u0304\u0306\u0307\u030a\u030b\u030c\u0327\u0328", strict=True)
-)
-ACCENT_EM = 0.4  # between the baselines of an accent and its letter: it is raised over capitals
-_WORDS = re.compile(r"\S+")
-_STRAYS = re.compile(
-    "[\u0530-\u0dff\u1200-\u1cff]"
-)  # letters of scripts that are written with blanks, from Armenian on
-_DOTTED = {"ı": "i", "ȷ": "j"}  # letters that lose their dot under an accent
-_LOW = frozenset("acemnorsuvwxz")  # letters as high as an x
-_PLAIN = 0.4, 0.8  # median height of glyphs in em, where the font's size is right
-_SIGN = 0.02, 1.5  # the same of signs, such as bullets, in type of usual units
 
 
 Matrix = tuple[float, float, float, float, float, float]  # a, b, c, d, e, f as in ISO 32000-1, 8.3.4
-
-
-@dataclass(frozen=True)
-class TextLayer:
-    """N characters in the order of the page's content.
-
-    Args:
-        text: N characters, with the blanks, CR and LF that PDFium generates.
-        kinds: (N,) uint8, GLYPH, GENERATED, or HYPHENATED for a hyphen at the end of a line.
-        boxes: (N, 4) float32, x0, y0, x1, y1 of the glyph's outline; the letters of one ligature share its width.
-        advances: (N, 4) float32, the box of the glyph's advance width and its font's height.
-        origins: (N, 2) float32, the pen on the baseline.
-        ems: (N,) float32, size of the type in pixels.
-        angles: (N,) float32, degrees clockwise of the writing direction.
-        colours: (N,) int32, 0xRRGGBB of the fill.
-        styles: (N,) uint8, bit k for STYLES[k], by the names and flags of the fonts.
-        fonts: (N,) int32, index into `font_names`; -1 for generated characters.
-        objects: (N,) int32, index of the text object in drawing order; -1 for generated characters.
-        modes: (N,) int32, text rendering mode, ISO 32000-1 table 106 (3: invisible).
-        unmapped: (N,) uint8, 1 where the font gives the character no Unicode.
-        hidden: (N,) uint8, index into `pdf_objects.HIDDEN`: why nobody sees the character; 0 where it shows.
-        font_names: base names of the fonts.
-        font_ids: name and size of each font's program; the same on all pages of a file.
-    """
-
-    text: str
-    kinds: np.ndarray
-    boxes: np.ndarray
-    advances: np.ndarray
-    origins: np.ndarray
-    ems: np.ndarray
-    angles: np.ndarray
-    colours: np.ndarray
-    styles: np.ndarray
-    fonts: np.ndarray
-    objects: np.ndarray
-    modes: np.ndarray
-    unmapped: np.ndarray
-    hidden: np.ndarray
-    font_names: tuple[str, ...] = ()
-    font_ids: tuple[str, ...] = ()
-
-    def select(self, keep: np.ndarray) -> TextLayer:
-        """Return the layer with only the characters of a mask."""
-        text = "".join(ch for ch, kept in zip(self.text, keep.tolist(), strict=True) if kept)
-        return replace(self, text=text, **{name: getattr(self, name)[keep] for name, _, _ in ARRAYS})
-
-    def resized(self, across: float, down: float) -> TextLayer:
-        """Return the layer with all lengths multiplied, those across the page and those down."""
-        sides = np.array([across, down, across, down], np.float32)
-        boxes, advances, origins = self.boxes * sides, self.advances * sides, self.origins * sides[:2]
-        return replace(self, boxes=boxes, advances=advances, origins=origins, ems=self.ems * sides[:2].mean())
-
-    def pack(self) -> bytes:
-        """Return the arrays and the text as bytes, for `unpack` in another process."""
-        codes = np.array([ord(ch) for ch in self.text], np.int32)
-        return codes.tobytes() + b"".join(np.ascontiguousarray(getattr(self, n)).tobytes() for n, _, _ in ARRAYS)
-
-    @classmethod
-    def unpack(cls, count: int, font_names: Sequence[str], data: bytes, font_ids: Sequence[str] = ()) -> TextLayer:
-        """Return the layer of `count` characters that `pack` wrote."""
-        at, arrays = 4 * count, {}
-        for name, dtype, width in ARRAYS:
-            values = np.frombuffer(data, dtype, count * width, at)
-            arrays[name] = values.reshape(count, width) if width > 1 else values
-            at += values.nbytes
-        text = "".join(map(chr, np.frombuffer(data, np.int32, count).tolist()))
-        return cls(text, font_names=tuple(font_names), font_ids=tuple(font_ids), **arrays)
-
-
-ARRAYS: tuple[tuple[str, Any, int], ...] = (
-    ("kinds", np.uint8, 1), ("boxes", np.float32, 4), ("advances", np.float32, 4), ("origins", np.float32, 2),
-    ("ems", np.float32, 1), ("angles", np.float32, 1), ("colours", np.int32, 1), ("styles", np.uint8, 1),
-    ("fonts", np.int32, 1), ("objects", np.int32, 1), ("modes", np.int32, 1), ("unmapped", np.uint8, 1),
-    ("hidden", np.uint8, 1),
-)  # fmt: skip
-assert {name for name, _, _ in ARRAYS} == {f.name for f in fields(TextLayer)} - {"text", "font_names", "font_ids"}
 
 
 def read_text_layer(page: Any, scale: float = 1.0) -> TextLayer:
@@ -168,7 +86,7 @@ def read_text_objects(page: Any, scale: float) -> tuple[TextLayer, list[int]]:
     }  # fmt: skip
     layer = _layer(codes, values)
     layer = replace(layer, font_names=tuple(objects.font_names), font_ids=tuple(objects.font_ids))
-    return layer, objects.pointers
+    return join_brackets(mark_fixed_width(layer)), objects.pointers
 
 
 class Frame:
@@ -311,64 +229,4 @@ def _layer(codes: np.ndarray, values: dict[str, np.ndarray]) -> TextLayer:
                 last += 1
             edges = np.linspace(boxes[first, 0], boxes[first, 2], last - first + 2)
             boxes[first : last + 1, 0], boxes[first : last + 1, 2] = edges[:-1], edges[1:]
-    return _join_accents(TextLayer(without_strays("".join(map(chr, codes[~low]))), **arrays))  # type: ignore[arg-type]
-
-
-def without_strays(text: str) -> str:
-    """Return a text in which strange letters within Latin words are characters of private use.
-
-    PDFium gives a glyph that a font's map forgot the number of the glyph. No word has Latin and, say, Arabic letters.
-    """
-
-    def private(word: re.Match[str]) -> str:
-        strays = _STRAYS.findall(word[0])
-        if 2 * len(strays) > len(word[0]) or not any("a" <= ch <= "z" or "A" <= ch <= "Z" for ch in word[0]):
-            return word[0]
-        return _STRAYS.sub(lambda found: chr(PRIVATE + ord(found[0]) % PRIVATE_CODES), word[0])
-
-    return _WORDS.sub(private, text) if _STRAYS.search(text) else text
-
-
-def _join_accents(layer: TextLayer) -> TextLayer:
-    """Join each accent that is a character of its own to the letter it stands over, as old fonts of TeX have them."""
-    if ACCENTS.keys().isdisjoint(layer.text):
-        return layer
-    text, keep = list(layer.text), np.ones(len(layer.text), bool)
-    boxes, advances = layer.boxes.copy(), layer.advances.copy()
-    for k in [k for k, ch in enumerate(text) if ch in ACCENTS]:
-        along = round(float(layer.angles[k]) / 90) % 2
-        middle = (boxes[k, along] + boxes[k, along + 2]) / 2
-        over = (boxes[:, along] <= middle) & (boxes[:, along + 2] >= middle)
-        over &= np.abs(layer.origins[:, 1 - along] - layer.origins[k, 1 - along]) < ACCENT_EM * layer.ems[k]
-        over &= keep & (layer.fonts == layer.fonts[k])  # accents of formulas are of another font than their letters
-        for j in sorted(np.flatnonzero(over).tolist(), key=lambda j: abs(j - k)):  # PDFium moves some behind the word
-            joined = unicodedata.normalize("NFC", _DOTTED.get(text[j], text[j]) + ACCENTS[text[k]])
-            if j != k and len(joined) == 1:
-                text[j], keep[k] = joined, False
-                boxes[j] = union([boxes[j].tolist(), boxes[k].tolist()])
-                if advances[k, 2] == advances[j, 0]:  # of equal boxes, which were shared out as those of a ligature
-                    advances[j, 0] = advances[k, 0]
-                keep[min(j, k) + 1 : max(j, k)] &= layer.kinds[min(j, k) + 1 : max(j, k)] != GENERATED
-                break
-    return replace(layer, text="".join(text), boxes=boxes, advances=advances).select(keep)
-
-
-def true_sizes(layer: TextLayer) -> np.ndarray:
-    """Return the sizes of the type, by the height of the letters where a font's own units mislead (Type 3)."""
-    sizes = layer.ems.copy()
-    low = np.array([ch in _LOW for ch in layer.text], bool)
-    spelt = np.array([ch.isalnum() for ch in layer.text], bool)
-    heights = layer.boxes[:, 3] - layer.boxes[:, 1]
-    for size in unique_values(sizes):
-        same = (sizes == size) & (heights > 0)
-        if not same.any() or _PLAIN[0] < float(np.median(heights[same])) / max(size, 1e-6) < _PLAIN[1]:
-            continue  # whatever the letters claim to be
-        letters = heights[same & low]
-        if not spelt[same].any() and _SIGN[0] < float(np.median(heights[same])) / max(size, 1e-6) < _SIGN[1]:
-            continue  # bullets and dashes are low in any type
-        if not len(letters):
-            letters = heights[same] * 0.6  # capitals, digits, Chinese
-        usual = float(np.median(letters))
-        if not 0.3 < usual / max(size, 1e-6) < 0.65:
-            sizes[same] = usual / 0.45
-    return sizes
+    return join_accents(TextLayer(without_strays("".join(map(chr, codes[~low]))), **arrays))  # type: ignore[arg-type]

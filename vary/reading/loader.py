@@ -6,16 +6,20 @@ in a folder without its ONNX files, it needs PyTorch and transformers, as the to
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..io.errors import MissingExtra
-from ..io.memory import return_large_blocks
 from ..models.hub import FORMULA_FILES, GLYPH_FILE, LINE_FILES, MORE_LETTERS, weights_dir
 from .engines.base import thread_count
 from .network import load_network
 from .reader import Reader
+
+M_MMAP_THRESHOLD = -3  # of mallopt(3)
+LARGE_BLOCK = 4 << 20  # bytes from which freed memory goes back to the system at once
 
 if TYPE_CHECKING:
     from ..models.generate.formula_writer import StepModel
@@ -43,7 +47,7 @@ def load_reader(
         pixels: read pixels alone, without the text layers of PDFs.
         formulas: write formulas as LaTeX, with a model that has the files for it.
     """
-    return_large_blocks()
+    _return_large_blocks()
     folder = weights_dir(name)
     exported = device == "cpu" and all((folder / name).is_file() for name in LINE_FILES)
     if decoder and not exported:
@@ -93,3 +97,15 @@ def _torch_lines(folder: Path, device: str) -> LineScorer:
     from .engines.torch import TorchLines
 
     return TorchLines(load_model(folder).to(device))
+
+
+def _return_large_blocks() -> None:
+    """Make glibc give blocks from LARGE_BLOCK on back as soon as they are freed; does nothing with other C libraries.
+
+    By default glibc keeps blocks of up to 32 MiB once such a block was freed. Pages of changing sizes leave gaps
+    between them, and a process that has read large pages keeps hundreds of MiB.
+    """
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt:
+            mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from ...io.errors import InputError
+from ...io.pdf_layer import GLYPH
 from ...io.pdf_objects import read_content
-from ...io.pdf_text import GLYPH
 from ...markup.math import write_latex, write_typst
 from ...markup.math_nodes import LatexError, Node, Row
 from ...markup.math_parser import parse

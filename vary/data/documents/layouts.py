@@ -18,7 +18,8 @@ import pypdfium2.raw as raw
 
 from ...io.box import Box, union
 from ...io.errors import ConfigError, InputError
-from ...io.pdf_text import GENERATED, HYPHEN, read_text_layer
+from ...io.pdf_layer import GENERATED, HYPHEN
+from ...io.pdf_text import read_text_layer
 from ...markup.blocks import to_markdown
 from ...markup.tables import Table
 from ...markup.typst import typst_list

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ...io.box import Box, union
-from ...io.pdf_text import GENERATED, HYPHEN, TextLayer, read_text_layer
+from ...io.pdf_layer import GENERATED, HYPHEN, TextLayer
+from ...io.pdf_text import read_text_layer
 from ...markup.blocks import (
     Block,
     Code,

@@ -10,7 +10,8 @@ import numpy as np
 
 from ...io.child import send
 from ...io.pdf import limit_memory, open_pdf, pdf_page, reason
-from ...io.pdf_text import GENERATED, read_text_layer
+from ...io.pdf_layer import GENERATED
+from ...io.pdf_text import read_text_layer
 
 ENTRY = "vary.data.pdfs.child:serve"
 TURNED = 3.0  # degrees from which a character counts as turned

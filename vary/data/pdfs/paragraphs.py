@@ -16,7 +16,7 @@ from ...document.layout.paragraphs import Row, TextBlock
 from ...document.layout.reading_order import order_blocks, to_row
 from ...document.lines import TextLine
 from ...io.box import Box
-from ...io.pdf_text import HYPHENATED, TextLayer, true_sizes
+from ...io.pdf_layer import HYPHENATED, TextLayer, true_sizes
 from ..sample import LabelledLine
 from .text_layer import joins, text_lines
 

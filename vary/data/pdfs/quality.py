@@ -12,7 +12,7 @@ from collections import Counter
 
 import numpy as np
 
-from ...io.pdf_text import GENERATED, GLYPH, TextLayer
+from ...io.pdf_layer import GENERATED, GLYPH, TextLayer
 
 CONTRAST = 16  # grey levels between neighbours that make an edge: ink, grey or white on colour as well
 _SHARE = {"unmapped": 0.005, "private": 0.005, "control": 0.005, "hollow": 0.05, "stacked": 0.03, "turned": 0.05}

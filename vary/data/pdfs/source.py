@@ -17,7 +17,7 @@ import numpy as np
 from ...io.child import Child, ChildAnswer, ChildDied
 from ...io.errors import ConfigError, InputError
 from ...io.pdf import RENDER_TIMEOUT_S
-from ...io.pdf_text import TextLayer
+from ...io.pdf_layer import TextLayer
 from ..sample import Sample
 from .child import ENTRY
 from .paragraphs import page_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...io.pdf_text import GENERATED, HYPHEN, TextLayer
+from ...io.pdf_layer import GENERATED, HYPHEN, TextLayer
 from ..sample import LabelledLine
 
 SPLIT_EM = 1.6  # a line ends at wider gaps: the cells of a table, the columns of a page

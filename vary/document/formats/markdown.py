@@ -20,7 +20,7 @@ from .tables import has_merged_body, html_table, simple_rows
 
 Pages = Iterator[Page]
 _SCRIPTS = frozenset(SCRIPTS)
-BULLETS = frozenset("•‣▪●○◦■□◆❖▶►➢➤–*·.-")  # marks of list items that Markdown writes itself
+BULLETS = frozenset("•‣▪●○◦■□◆♦❖▶►➢➤–*·.-")  # marks of list items that Markdown writes itself
 # Inside a line: emphasis, code, math, strikethrough; what closes a link; tags; entities. Then at its beginning.
 _INLINE = re.compile(r"[\\`*$]|\[(?=\^)|(?<![^\W_])_(?=_*[^\s_])|~~|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#|\w+;)")
 _CELL_FORMULA = re.compile(r"(\$[^$]*[\\^_][^$]*\$)")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image
@@ -15,7 +16,7 @@ from ...io.box import Box, area, shared_area, union
 from ..blocks import to_block
 from ..elements import Block
 from ..evidence import Evidence
-from ..lines import PageRegion, TextLine
+from ..lines import PageRegion, TextLine, is_mono
 from .aligned_tables import find_aligned_tables
 from .bitmap import find_drawn_objects
 from .bullets import add_bullets, join_bullets, join_signs, mark_circles, mark_labels
@@ -28,6 +29,7 @@ from .ruled_tables import find_ruled_tables
 from .side_by_side import divide_evidence, find_panels, flush_blocks
 
 CHART = 0.3  # share of a grid that is drawn in, for it to be no table
+NUMBERED, SERIAL = 5, 0.8  # fewest lines of a numbered listing; share of its numbers that follow one another
 GROUND = 0.9  # share of the page from which a filled area is its ground
 LEAN, SAME_LEAN = 0.003, 0.005  # slope from which a page is laid out as if it were level; by which lines differ in it
 LEAN_CHARACTERS, LEAN_SHARE = 40, 0.7  # characters of the lines that show a slope; share of them that agree
@@ -64,6 +66,7 @@ def lay_out(
 def _arrange(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int], em: float) -> list[TextBlock]:
     """Return the blocks of a page, or of a panel on it, in reading order."""
     regions = [one for one in find_ruled_tables(lines, evidence, em) if not _is_chart(one.box, evidence)]
+    regions = [one for one in regions if not _is_numbered_listing(one)]
     rest = _without(lines, regions)
     panels: dict[int, list[TextBlock]] = {}
     for group in find_panels(rest, evidence, em):
@@ -122,6 +125,17 @@ def _is_chart(box: Box, evidence: Evidence) -> bool:
     """Return whether drawings or pictures fill much of a grid."""
     inside = [shared_area(box, other) for other in (*evidence.pictures, *evidence.drawings)]
     return sum(inside) > CHART * area(box)
+
+
+def _is_numbered_listing(region: PageRegion) -> bool:
+    """Return whether a grid is a listing with line numbers: beside one box of all its text, or in fixed-width type."""
+    cells = region.table.cells if region.table else []
+    if len(cells) < NUMBERED or any(len(row) != 2 for row in cells):
+        return False
+    if sum(bool(row[1]) for row in cells) != 1 and sum(map(is_mono, region.lines)) < SERIAL * len(region.lines):
+        return False
+    numbers = [int(row[0]) for row in cells if row[0].isascii() and row[0].isdigit()]
+    return len(numbers) > SERIAL * len(cells) and sum(b == a + 1 for a, b in pairwise(numbers)) > SERIAL * len(numbers)
 
 
 def _overlaps(box: Box, regions: list[PageRegion]) -> bool:

@@ -31,7 +31,7 @@ LISTED = 0.4  # share of a listing's numbers with program text behind them; the 
 BEYOND, ALIGNED_EM, ALIGNED = 2, 0.2, 0.7  # fewest lines there; by which those of a table are level, and their share
 _LINE_NUMBER = re.compile(r"\d{1,4}(?=\s|$)")
 MARK = "• "
-BULLETS = frozenset("•‣▪●○◦■□◆❖▶►➢➤–—-·\uf0b7\uf0a7\uf0d8\uf0fc✓✔")  # the last ones are of symbol fonts
+BULLETS = frozenset("•‣▪●○◦■□◆♦❖▶►➢➤–—-·\uf0b7\uf0a7\uf0d8\uf0fc✓✔")  # the last ones are of symbol fonts
 LONE_EM = 2.5  # white between a lone bullet and its line
 CIRCLE_EM = 0.4, 4.0, 6.0  # between items at one edge, across and down; from a nested item to the one above, across
 ALL_SIGNS = 4  # least length of a row of nothing but one sign

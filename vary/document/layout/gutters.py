@@ -215,7 +215,8 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
     if bullets[wide].sum() < 6:
         return []
     found = []
-    typed = np.array([has_pitch(line) for line in lines] + [False] * len(filled))
+    rest = [False] * len(filled)
+    typed, mono = (np.array([*map(judge, lines), *rest]) for judge in (has_pitch, is_mono))
     white = _blanks(lines, em)
     for x in np.arange(boxes[wide, 0].min() + 4 * em, boxes[wide, 2].max() - 4 * em, 0.25 * em):
         sides = wide & (boxes[:, 2] < x + 0.3 * em), wide & (boxes[:, 0] > x - 0.3 * em)
@@ -239,12 +240,11 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
             if bottom - top < least or min(weight[inside & side].sum() for side in (left, right)) < 3:
                 continue
             both = inside & (left | right)
-            if (typed & ~long)[both].mean() > TYPED:
+            columns = [boxes[inside & side] for side in (left, right)]
+            if (typed & ~long)[both].mean() > TYPED or _are_of_listing(typed[both], mono[both], columns, em):
                 continue
-            if typed[both].mean() > TYPED and not all(_is_filled(boxes[inside & side]) for side in (left, right)):
-                continue
-            keyed = are_keys(typed[inside & sides[0]], typed[inside & right])
-            if are_labels(boxes[inside & sides[0]], boxes[inside & right], em, keyed):
+            labels = boxes[inside & sides[0]]
+            if are_labels(labels, columns[1], em, are_keys(typed[inside & sides[0]], typed[inside & right])):
                 continue
             before, after = inside & (boxes[:, 2] < x + 0.3 * em), inside & (boxes[:, 0] > x - 0.3 * em)
             if are_flush_labels(boxes[before], boxes[after], em):
@@ -271,10 +271,15 @@ def _is_chance(gutter: Gutter, boxes: np.ndarray, em: float, white: np.ndarray) 
     return bool(bottom - top < CHANCE_HIGH_EM * em and near)
 
 
-def _is_filled(column: np.ndarray) -> bool:
-    """Return whether the lines (N, 4) of a column are as long as running text, not as unlike as those of a listing."""
-    widths = column[:, 2] - column[:, 0]
-    return bool(np.median(widths) > FILLED * widths.max())
+def _are_of_listing(typed: np.ndarray, mono: np.ndarray, columns: Sequence[np.ndarray], em: float) -> bool:
+    """Return whether lines (N, 4) side by side are those of a listing: not as long as running text, or not alike.
+
+    typed, mono: which of all lines are in fixed-width type, by their pitch and by the fonts of a layer.
+    """
+    widths = [column[:, 2] - column[:, 0] for column in columns]
+    if mono.mean() > TYPED and not all((wide > WIDE_EM * em).any() for wide in widths):
+        return True
+    return bool(typed.mean() > TYPED and not all(np.median(wide) > FILLED * wide.max() for wide in widths))
 
 
 def _crossing(boxes: np.ndarray, x: float, em: float, white: np.ndarray) -> np.ndarray:

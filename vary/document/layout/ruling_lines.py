@@ -26,6 +26,10 @@ EDGE_PX = 2  # blurred edge of a rule
 GAP_PX = 3  # breaks in a rule
 SOLID = 0.75, 0.95  # share of a rule without its breaks; of a light one on a ground. Rows of small type have less
 STEP_EM = 1.0  # of the way along a rule
+UNDERLINE_EM = 0.15, 1.2, 0.6  # thickest underline, the shortest one, and its breaks at the tails of letters
+UNDERLINED = 0.75, 0.4  # share of an underline without breaks; of its length with type above
+EVEN_SHARE = (3.0, 0.75), (0.0, 0.85)  # em, and share of even pixels of an underline from this length on
+EVEN_INK, TYPE_EM = 30, 0.7  # grey levels by which its pixels differ; height above it in which type stands
 ALIKE, MARKED = (0.25, 2.0), 0.75  # contrast of its pixels, as a share of the piece's; share of pixels that have it
 
 
@@ -177,14 +181,16 @@ def _runs(marked_HW: np.ndarray, gap: int) -> tuple[np.ndarray, np.ndarray, np.n
 def erase_rules(page: np.ndarray, em: float) -> np.ndarray:
     """Return a copy of a grey page without its ruling lines, which look like strokes of letters.
 
-    Long rules go, such as those between columns, rows of rules with little white between them, and those that cross one
-    another: the sides of cells.
+    Long rules go, such as those between columns, rows of rules with little white between them, those that cross one
+    another (the sides of cells), and underlines.
 
     Args:
         page: (H, W) uint8.
         em: size of the page's text, px.
     """
     pixels = page.copy()
+    for x0, y0, x1, y1 in find_underlines(pixels, em):  # before wider strips around long rules, which would cut type
+        _paint(pixels[:, int(x0) : int(x1)], int(y0), int(y1), 0)
     level, upright = find_rules(pixels, em)
     tall = TALL_EM * em
     upright = [rule for rule in upright if rule[3] - rule[1] > tall or sum(is_met(rule, other) for other in level) > 1]
@@ -195,9 +201,54 @@ def erase_rules(page: np.ndarray, em: float) -> np.ndarray:
         if sum(x1 - x0 for x0, _, x1, _ in row) > LONG_EM * em or sum(is_met(other, rule) for other in upright) > 1
     ]
     for x0, y0, x1, y1 in level:
-        _paint(pixels[:, max(0, int(x0) - 1) : int(x1) + 2], int(y0), int(y1))
+        _paint(pixels[:, max(0, int(x0) - 1) : int(x1) + 2], int(y0), int(y1), EDGE_PX)
     for x0, y0, x1, y1 in upright:
-        _paint(pixels.T[:, max(0, int(y0) - 1) : int(y1) + 2], int(x0), int(x1))
+        _paint(pixels.T[:, max(0, int(y0) - 1) : int(y1) + 2], int(x0), int(x1), EDGE_PX)
+    return pixels
+
+
+def find_underlines(page: np.ndarray, em: float) -> list[Box]:
+    """Return the underlines of a grey page, dark on light ground: even level strokes right below type.
+
+    Args:
+        page: (H, W) uint8.
+        em: size of the page's text, px.
+    """
+    thick, (_, shortest, breaks) = max(2, round(UNDERLINE_EM[0] * em)), UNDERLINE_EM
+    darker = np.maximum(page[thick:], page[:-thick]) - page[:-thick]  # uint8: nothing is negative
+    rows, firsts, lasts, counts = _runs(darker > CONTRAST, max(1, round(breaks * em)))
+    solid = (lasts - firsts >= shortest * em) & (counts > UNDERLINED[0] * (lasts - firsts))
+    pieces = [
+        _Piece(first, row, last, row, (row, row))
+        for row, first, last in zip(rows[solid].tolist(), firsts[solid].tolist(), lasts[solid].tolist(), strict=True)
+        if _is_underline(page, row, slice(first, last + 1), em)
+    ]
+    return [(float(one.left), float(one.top), one.right + 1.0, one.bottom + 1.0) for one in _joined(pieces)]
+
+
+def _is_underline(page: np.ndarray, row: int, along: slice, em: float) -> bool:
+    """Return whether a run of dark pixels is even, and type stands above it."""
+    stroke, above = page[row, along].astype(np.int16), page[max(0, row - round(TYPE_EM * em)) : max(0, row - 1), along]
+    least = next(share for length, share in EVEN_SHARE if len(stroke) >= length * em)
+    if not above.size or float((np.abs(stroke - np.median(stroke)) <= EVEN_INK).mean()) < least:
+        return False
+    paper = np.median(page[min(len(page) - 1, row + round(UNDERLINE_EM[0] * em) + 1), along])
+    return float((above.min(0) < paper - CONTRAST).mean()) > UNDERLINED[1]
+
+
+def erase_underlines(page: np.ndarray, rules: Iterable[Box]) -> np.ndarray:
+    """Return a copy of a grey page without some level rules, strokes of letters that cross them kept.
+
+    Args:
+        page: (H, W) uint8.
+        rules: Their boxes, px, as a PDF gives them: the box of a stroke is its middle, of no height.
+    """
+    pixels = page.copy()
+    for x0, y0, x1, y1 in rules:
+        top, bottom = int(y0 - 0.5), int(np.ceil(y1 + 0.5))
+        part = pixels[:, max(0, int(x0)) : int(x1) + 1]
+        if top > 0 and bottom < len(pixels) - 1 and part.size:
+            _paint(part, top, bottom, 0)
     return pixels
 
 
@@ -214,12 +265,15 @@ def _rows(level: list[Box], near: float) -> list[list[Box]]:
     return rows
 
 
-def _paint(pixels: np.ndarray, top: int, bottom: int) -> None:
-    """Paint rows over with what is lighter above and below them, on dark grounds with what is darker."""
-    above, below = pixels[max(0, top - EDGE_PX - 1)], pixels[min(len(pixels) - 1, bottom + EDGE_PX + 1)]
+def _paint(pixels: np.ndarray, top: int, bottom: int, edge: int) -> None:
+    """Paint rows over with what is lighter above and below them, on dark grounds with what is darker.
+
+    edge: px that a rule is blurred over its box.
+    """
+    above, below = pixels[max(0, top - edge - 1)], pixels[min(len(pixels) - 1, bottom + edge + 1)]
     rule = float(np.median(pixels[(top + bottom) // 2]))
     lighter = float(np.median(above)) + float(np.median(below)) > 2 * rule
-    pixels[max(0, top - EDGE_PX) : bottom + EDGE_PX] = (np.maximum if lighter else np.minimum)(above, below)
+    pixels[max(0, top - edge) : bottom + edge] = (np.maximum if lighter else np.minimum)(above, below)
 
 
 def is_met(upright: Box, level: Box) -> bool:

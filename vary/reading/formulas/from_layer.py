@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...io.box import Box
+from ...io.pdf_layer import GLYPH
 from ...io.pdf_objects import PageContent
-from ...io.pdf_text import GLYPH
 from ...markup.math_tokens import left_to_right, math_glyphs
 
 if TYPE_CHECKING:

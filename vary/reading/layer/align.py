@@ -57,6 +57,12 @@ class Aligned:
     seen: list[str]
 
 
+def better_of(one: Aligned, other: Aligned) -> Aligned:
+    """Return for each character of a line the alignment that agrees better with it, of two."""
+    odds, better = np.maximum(one.odds, other.odds), (other.odds > one.odds).tolist()
+    return Aligned(odds, [b if its else a for a, b, its in zip(one.seen, other.seen, better, strict=True)])
+
+
 @cache
 def claims_nothing(character: str) -> bool:
     """Return whether a character names nothing that can be drawn: private use, control, replacement."""

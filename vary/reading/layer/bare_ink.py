@@ -13,9 +13,10 @@ from PIL import Image
 
 from ...document.elements import MATH, SCRIPTS, STYLES, Page
 from ...document.findings import HiddenText, RejectedText
+from ...document.layout.ruling_lines import erase_underlines
 from ...document.lines import TextLine
 from ...document.orientation import Orientation
-from ...io.box import Box
+from ...io.box import Box, scale_box
 from ...io.pdf_objects import PageContent
 from ..ctc import ASCENT_EM, DESCENT_EM
 from .lines import LayerLine, evidence_of
@@ -71,6 +72,11 @@ def without_lines(image: Image.Image, lines: Sequence[Box]) -> Image.Image:
         if part.size:
             part[:] = np.median(np.concatenate([part[0], part[-1]]))
     return Image.fromarray(pixels)
+
+
+def without_rules(image: Image.Image, rules: Sequence[Box], scale: float = 1.0) -> Image.Image:
+    """Return a grey page without level rules, whose boxes are multiplied by the scale."""
+    return Image.fromarray(erase_underlines(np.asarray(image), [scale_box(rule, scale) for rule in rules]))
 
 
 def add_bare_lines(lines: Sequence[LayerLine], read: Page, drawings: Sequence[Box]) -> list[TextLine]:

@@ -13,8 +13,8 @@ from PIL import Image
 from ...document.elements import Line
 from ..ctc import ASCENT_EM, DESCENT_EM
 from .align import Aligned
+from .align_pixels import align_lines
 from .lines import LayerLine
-from .pixels import align_lines
 
 if TYPE_CHECKING:
     from ..reader import Reader

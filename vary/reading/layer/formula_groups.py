@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...io.box import Box, touch, union, widen_box
+from ...io.pdf_layer import GLYPH, TextLayer
 from ...io.pdf_objects import PageContent
-from ...io.pdf_text import GLYPH, TextLayer
 from ..formulas.from_layer import middles_inside
 from .formula_spans import ENDS, NUMBER, OPERATORS, FormulaSpan, is_math_font, measure_span, spans_of, word_kind
 from .lines import LayerLine

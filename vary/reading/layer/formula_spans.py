@@ -15,7 +15,7 @@ import numpy as np
 
 from ...document.elements import SOURCES, STYLES
 from ...io.box import Box, union
-from ...io.pdf_text import TextLayer
+from ...io.pdf_layer import TextLayer
 from .lines import LayerLine
 
 MATH_FONT = re.compile(

@@ -22,7 +22,8 @@ import numpy as np
 
 from ...document.alphabets import WITHOUT_STROKE, are_of_two_scripts
 from ...document.elements import SCRIPTS, STYLES
-from ...io.pdf_text import TextLayer
+from ...io.box import Box, touch
+from ...io.pdf_layer import TextLayer
 from .align import Aligned, Alphabet, claims_nothing
 from .code_pages import find_rule
 from .lines import LayerLine
@@ -36,6 +37,7 @@ MAJORITY = 3  # times as many sightings one way as the other
 TRUST = {True: 2, False: 6}  # times as many letters (all glyphs) that are confirmed as contradicted, in a font to trust
 SHARE = 0.75  # of the sightings that contradict a glyph which spell one character, or it is not healed
 SAME_SHAPE = 0.04, 0.2  # em, and points: PDFium rounds boxes to 0.1 pt
+MOST = 0.7  # share of the letters that a rule touches which the pixels confirm where the rule changes the others
 OVERLAP = 0.25  # of the width of a character, from which two stand in each other's way
 INVISIBLE = (3, 7)  # text rendering modes
 POINTS = 72.0
@@ -43,6 +45,8 @@ LOW_FIGURES = {"0": "oO", "1": "iıI"}  # what old-style figures are seen as
 RAISED = frozenset("°º˚ª'\"’‘“”′″`´^*²³¹")  # small raised signs, which the head takes for one another
 SEEN_AS = {
     "£": "EeFfLlt", "€": "CcEe", "¥": "Yy", "¢": "c", "¡": "iIjl1!;:", "¿": "?;:", "Ø": "08",
+    "≥": ">", "≤": "<", "≠": "=", "±": "+", "·": "-", "⋅": "-",
+    "{": "[(", "}": "])", "[": "{(", "]": "})", "(": "[{", ")": "]}",
 }  # fmt: skip  # signs and a letter, and what the head takes them for
 
 
@@ -118,7 +122,25 @@ def without_unclear(line: LayerLine, aligned: Aligned) -> Aligned:
     unclear = np.concatenate([crowded, [False]])[: len(left)] | np.concatenate([[False], crowded])[: len(left)]
     if line.styles is not None:
         unclear |= line.styles[inked][:, len(STYLES) : len(STYLES + SCRIPTS)].any(1)
-    unclear &= aligned.odds <= CONFIRMED
+    return _with_unclear(aligned, unclear)
+
+
+def without_touched(aligned: Aligned, line: LayerLine, rules: Sequence[Box]) -> Aligned:
+    """Return an alignment in which no character that a rule touches contradicts its claim where most of these agree.
+
+    An underline changes single letters, such as y and Q. In a font that lies most are contradicted; then only signs
+    count as unclear, such as commas.
+    """
+    inked = [(ch, tuple(box)) for ch, box in zip(line.text, line.boxes.tolist(), strict=True) if ch != " "]
+    touched = np.array([any(touch(box, rule) for rule in rules) for _, box in inked], bool)
+    letters = np.array([ch.isalnum() for ch, _ in inked], bool)
+    own = aligned.odds[touched & letters]
+    return _with_unclear(aligned, touched & (~letters | (bool((own > CONFIRMED).mean() > MOST) if len(own) else False)))
+
+
+def _with_unclear(aligned: Aligned, unclear: np.ndarray) -> Aligned:
+    """Return an alignment in which some characters (N,) are neither confirmed nor contradicted, unless confirmed."""
+    unclear = unclear & (aligned.odds <= CONFIRMED)
     if not unclear.any():
         return aligned
     seen = ["" if quiet else spelt for quiet, spelt in zip(unclear.tolist(), aligned.seen, strict=True)]

@@ -29,8 +29,8 @@ from ...document.orientation import (
 from ...document.outline import apply_tags
 from ...document.structure import find_structure
 from ...io.box import Box, middle_within
+from ...io.pdf_layer import GENERATED, TextLayer, true_sizes
 from ...io.pdf_objects import HIDDEN, PageContent
-from ...io.pdf_text import GENERATED, TextLayer, true_sizes
 from ..ctc import ASCENT_EM, DESCENT_EM, SPLIT_EM
 
 LAYER_DPI = 112.0  # of the pixels in which boxes are given when no image is drawn

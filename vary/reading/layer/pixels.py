@@ -9,7 +9,7 @@ Frame: pixels of the page image, turned upright.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,15 +23,13 @@ from ...document.lines import TextLine
 from ...document.orientation import Orientation, add_direction, restore_orientation, straighten, straighten_box
 from ...document.outline import apply_tags
 from ...document.structure import find_structure
-from ...io.box import Box, area, scale_box
+from ...io.box import Box, area, scale_box, widen_box
 from ...io.deadline import time_is_up
 from ...io.pdf_objects import PageContent
-from ...models.images.preprocess import fit
-from ..ctc import DESCENT_EM, X_HEIGHT_EM, mix_rows
 from ..formulas.from_layer import write_layer_formulas
-from ..spelling.languages import weigh_letters
 from ..spelling.more_letters import FEWEST, has_accents, has_other_script
-from .align import Aligned, Alphabet, align, claims_nothing, emissions_of
+from .align import Aligned, Alphabet, claims_nothing, emissions_of
+from .align_pixels import EM_PX, FIRST_EM, align_lines, align_strips, align_without_rules, enlarge_line
 from .bare_ink import add_bare_lines, bare_ink, without_ink, without_lines
 from .document_votes import sightings_elsewhere
 from .formula_lines import mark_formulas, write_formula_lines
@@ -44,14 +42,8 @@ if TYPE_CHECKING:
     from ...io.source import Source
     from ..reader import Reader
 
-EM_RANGE = 11.0, 22.0  # px per em that the head reads in place
-EM_PX = 16.0  # of strips
-FIRST_EM = 8.0, 11.0  # px per em of the first look: the least that is tried, and that of a page's usual type
 FEW = 0.5  # share of a page's lines up to which strips cost less than the page
-PAD_EM = 0.15  # before and behind a line
-REACH_EM = 0.12  # beside its box, where a character may show
-STRIP_EM = 1.6  # height of a strip
-MAX_SCALE = 4.0
+RULE_PX = 3.0  # beside a rule, within which a character or two are its strokes
 LOOKED_AT = 3  # lines of a page on which a glyph is looked at for another page
 SCALES = 0.45, 3.5  # of the page image against LAYER_DPI
 USUAL_PIXELS = 1_200_000  # of a page of A4 at LAYER_DPI
@@ -168,8 +160,10 @@ def _witnesses(
     parts = []
     for turn, lines in groups:
         level = straighten(image, turn)
-        placed = move_onto_ink(level, [_enlarge(line, by) for line in lines], content.text.modes)
+        placed = move_onto_ink(level, [enlarge_line(line, by) for line in lines], content.text.modes)
         shown, hidden = without_ink(level, placed)
+
+        rules = evidence_of(content, turn).rules
 
         def larger(scale: float, turn: Orientation = turn) -> Image.Image:
             return straighten(source.image(number, dpi * scale)[0], turn)
@@ -179,9 +173,10 @@ def _witnesses(
             return aligned, find_sightings(lines, aligned, content.text, dpi)
 
         if glyph:
-            sighted = sight(shown, align_strips(reader, level, shown, larger))
+            seen = align_strips(reader, level, shown, larger)
+            sighted = sight(shown, align_without_rules(reader, level, shown, seen, rules, larger))
         else:
-            sighted = _align_twice(reader, level, shown, larger, sight)
+            sighted = _align_twice(reader, level, shown, rules, larger, sight)
         parts.append(_Part(turn, level, shown, hidden, *sighted))
     return _Witnesses(content, image, dpi, parts)
 
@@ -190,6 +185,7 @@ def _align_twice(
     reader: Reader,
     image: Image.Image,
     lines: list[LayerLine],
+    rules: Sequence[Box],
     larger: Callable[[float], Image.Image],
     sight: Callable[[list[LayerLine], list[Aligned]], _Sighted],
 ) -> _Sighted:
@@ -202,8 +198,9 @@ def _align_twice(
     unsettled = find_unsettled(lines, aligned, sightings, emissions_of(reader.alphabet))
     if not unsettled:
         return aligned, sightings
-    again = align_strips if len(unsettled) < FEW * len(lines) else align_lines
-    known = dict(zip(unsettled, again(reader, image, [lines[k] for k in unsettled], larger), strict=True))
+    again, own = align_strips if len(unsettled) < FEW * len(lines) else align_lines, [lines[k] for k in unsettled]
+    found = align_without_rules(reader, image, own, again(reader, image, own, larger), rules, larger)
+    known = dict(zip(unsettled, found, strict=True))
     return sight(lines, [known.get(k, one) for k, one in enumerate(first)])
 
 
@@ -270,7 +267,9 @@ def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent
     if first and (verdict.rejected or bare_ink(image, covered, content, part.turn)):
         rest = without_lines(image, covered)
         read = reader.read(rest, reader.wanted_scale(rest) if not verdict.lines else 1.0)
-        merged = add_bare_lines(verdict.lines, read, evidence_of(content, part.turn).drawings)
+        drawn = evidence_of(content, part.turn)
+        strokes = [*drawn.drawings, *(widen_box(rule, RULE_PX, RULE_PX) for rule in drawn.rules)]
+        merged = add_bare_lines(verdict.lines, read, strokes)
     formulas: list[FormulaReading] = []
     if reader.writes_formulas and first and part.turn == Orientation():
         merged, formulas = write_formula_lines(
@@ -289,101 +288,3 @@ def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent
     apply_tags(page, evidence.tags)
     mark_formulas(page, [one.box for one in formulas if not one.used])
     return page
-
-
-def align_lines(
-    reader: Reader,
-    image: Image.Image,
-    lines: Sequence[LayerLine],
-    larger: Callable[[float], Image.Image],
-    scale: float = 1.0,
-) -> list[Aligned]:
-    """Align the lines of a text layer to the pixels: in place, or as strips where the type is too large or too small.
-
-    Args:
-        reader: Reads the pixels.
-        image: Upright grey page.
-        lines: Of the layer.
-        larger: Returns the same page drawn larger by a factor.
-        scale: Of the page when lines are aligned in place. Below 1 it costs less, and more characters stay unsure.
-    """
-    low, high = (EM_RANGE[0] if scale == 1.0 else FIRST_EM[0]), EM_RANGE[1]
-    near = [k for k, line in enumerate(lines) if low <= scale * line.em_px <= high]
-    found: dict[int, Aligned] = {}
-    if near:
-        fitted, own = fit(image, scale, reader.preprocess["multiple"]), [lines[k] for k in near]
-        moved = [_enlarge(line, fitted.scale) for line in own]
-        found |= zip(near, _align(reader, own, _paths(reader, fitted.pixels, moved)), strict=True)
-    far = [k for k in range(len(lines)) if k not in found]
-    found |= zip(far, align_strips(reader, image, [lines[k] for k in far], larger), strict=True)
-    return [found[k] for k in range(len(lines))]
-
-
-def align_strips(
-    reader: Reader, image: Image.Image, lines: Sequence[LayerLine], larger: Callable[[float], Image.Image]
-) -> list[Aligned]:
-    """Align lines as strips below one another, each at the size that is read best. Arguments as of `align_lines`."""
-    paths: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    small = [k for k, line in enumerate(lines) if line.em_px < EM_RANGE[0]]
-    zoom = min(MAX_SCALE, EM_PX / max(0.1, min((lines[k].em_px for k in small), default=EM_PX)))
-    for chosen, by in ([k for k in range(len(lines)) if lines[k].em_px >= EM_RANGE[0]], 1.0), (small, zoom):
-        if chosen:
-            drawn = larger(by) if by > 1 else image
-            strips, moved = _strips(drawn, [_enlarge(lines[k], drawn.width / image.width) for k in chosen])
-            pixels = fit(strips, 1.0, reader.preprocess["multiple"]).pixels
-            paths |= zip(chosen, _paths(reader, pixels, moved), strict=True)
-    return _align(reader, lines, [paths[k] for k in range(len(lines))])
-
-
-def _align(reader: Reader, lines: Sequence[LayerLine], paths: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[Aligned]:
-    alphabet, texts = emissions_of(reader.alphabet), [line.text.replace(" ", "") for line in lines]
-    return align([path for path, _ in paths], texts, [places for _, places in paths], alphabet)
-
-
-def _enlarge(line: LayerLine, by: float) -> LayerLine:
-    return replace(line, boxes=(line.boxes * by).astype(np.float32), em_px=line.em_px * by)
-
-
-def _paths(reader: Reader, pixels: np.ndarray, lines: Sequence[LayerLine]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the head's probabilities (T, A) along each line, and the frames (N, 2) of its characters but spaces."""
-    grid = reader.network.frame_grid
-    field = reader.network(pixels)
-    weigh_letters(field, grid.alphabet)
-    paths = []
-    for line in lines:
-        x0, _, x1, _ = line.box
-        height = _baseline(line) - X_HEIGHT_EM / 2 * line.em_px
-        first = max(0, int((x0 - PAD_EM * line.em_px) / grid.frame_px))
-        last = min(field.frames, int((x1 + PAD_EM * line.em_px) / grid.frame_px) + 1)
-        t = np.arange(first, max(last, first))
-        path = mix_rows(field, np.full(len(t), height), t, grid.row_px) if len(t) else np.zeros((0, 1))
-        sides = line.boxes[[ch != " " for ch in line.text]][:, [0, 2]] + np.array([-1, 1]) * REACH_EM * line.em_px
-        paths.append((path, sides / grid.frame_px - first))
-    return paths
-
-
-def _baseline(line: LayerLine) -> float:
-    return line.box[3] - DESCENT_EM * line.em_px
-
-
-def _strips(image: Image.Image, lines: Sequence[LayerLine]) -> tuple[Image.Image, list[LayerLine]]:
-    """Lay lines out one below the other, each at EM_PX, and return them with their new places."""
-    pieces, moved, top = [], [], 0
-    for line in lines:
-        scale = min(MAX_SCALE, EM_PX / line.em_px)
-        x0, y0, x1, y1 = line.box
-        pad = 0.5 * line.em_px
-        left, upper = max(0, int(x0 - pad)), max(0, int(y0 - 0.3 * line.em_px))
-        part = image.crop((left, upper, max(left + 1, int(x1 + pad)), max(upper + 1, int(y1 + 0.3 * line.em_px))))
-        part = part.resize(
-            (max(1, round(part.width * scale)), max(1, round(part.height * scale))), Image.Resampling.LANCZOS
-        )
-        shift = np.array([left, upper, left, upper], np.float32)
-        boxes = (line.boxes - shift) * scale + np.array([0, top, 0, top], np.float32)
-        moved.append(replace(line, boxes=boxes.astype(np.float32), em_px=line.em_px * scale))
-        pieces.append((part, top))
-        top += part.height + 8
-    canvas = Image.new("L", (max(part.width for part, _ in pieces), top), 255)
-    for part, y in pieces:
-        canvas.paste(part, (0, y))
-    return canvas, moved

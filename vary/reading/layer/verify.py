@@ -115,7 +115,9 @@ def _judge_line(
         clear = float(((aligned.odds > CONFIRMED) | (aligned.odds < STRONG)).mean())
         drawn = all(one is not None for one in row)
         if (mean >= UNREAD and (drawn or clear < READ)) or (little and drawn):
-            verdict.lines.append(_with_characters(line, list(line.text), np.full(len(line.text), LAYER, np.uint8)))
+            kept = [" " if claims_nothing(ch) else ch for ch in line.text]  # such as pieces of a large brace
+            if any(ch != " " for ch in kept):
+                verdict.lines.append(_with_characters(line, kept, np.full(len(line.text), LAYER, np.uint8)))
         else:
             verdict.rejected.append(line)
         return
@@ -132,7 +134,7 @@ def _judge_character(
     """Return a character as it stays, its witness, and whether that is certain enough for the line to be used."""
     if glyph.kind == "true":
         return ch, BOTH if odds > CONFIRMED else LAYER, True
-    agreed = seen == ch or agrees(ch, odds, seen, alphabet)
+    agreed = seen == ch or (not claims_nothing(ch) and agrees(ch, odds, seen, alphabet))
     seldom = glyph.trusted and (glyph.count < OFTEN or glyph.weak)
     if glyph.kind == "false" and (glyph.lying or not (seldom or agreed)):
         return (ch, BOTH, True) if glyph.shown == ch else (glyph.shown, HEALED, True)
