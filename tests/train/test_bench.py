@@ -280,3 +280,12 @@ def striped(light: int, axis: int) -> np.ndarray:
     picture = np.full((32, 64, 3), light, np.uint8)
     picture.swapaxes(0, axis)[::8] = 255 - light
     return picture
+
+
+@pytest.mark.slow  # half a minute, and fonts
+def test_the_bench_of_the_docs_runs(tmp_path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "bench.md").read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(text.partition("```yaml\n")[2].partition("```")[0], encoding="utf-8")
+    short = ["--set", "stage.steps=1", "--set", "seeds=1", "--set", "held_out=2"]
+    assert main(["bench", str(tmp_path / "mine.yaml"), "-o", str(tmp_path / "out"), *short]) == 0
+    assert len((tmp_path / "out" / "table.csv").read_text().splitlines()) == 1 + 3 * 2  # arms, tasks
