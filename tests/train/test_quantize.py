@@ -17,6 +17,7 @@ from vary.train.export.quantize import MOST, best_range, fit_weight, quantize_re
 RNG = np.random.default_rng(0)
 
 
+@pytest.mark.filterwarnings("error::FutureWarning")  # the exporter gives some about itself
 def test_a_quantised_trunk_gives_nearly_the_same_features(tiny_model, tmp_path) -> None:
     path = export_trunk(tiny_model.reading_vocabulary, tmp_path)
     images = [RNG.integers(0, 255, (64, 128)).astype(np.uint8) for _ in range(4)]

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,8 @@ def write_onnx(
         ImportError: onnx or onnxscript is not installed.
     """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with contextlib.redirect_stdout(io.StringIO()), torch.inference_mode():
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore", FutureWarning)  # of the exporter about itself
         torch.onnx.export(
             module.eval(), tuple(inputs.values()), str(path), input_names=list(inputs), output_names=list(outputs),
             dynamic_shapes=sizes, dynamo=True, external_data=False, verbose=False,
