@@ -49,8 +49,6 @@ def kinds(found: Page) -> list[str]:
         ("12", 28, "text", 0),
         ("• an item", 14, "list", 0),
         ("♦ an item", 14, "list", 0),
-        ("2.1. Regulators", 14, "list", 0),
-        ("2.1 of the text", 14, "text", 0),
         ("(a) an item", 14, "list", 0),
         ("3. an item", 14, "list", 0),
         ("1986 was a year", 14, "text", 0),

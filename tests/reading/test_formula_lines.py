@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import unicodedata
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,9 @@ from vary.io.pdf import PdfFile
 from vary.io.pdf_objects import read_content
 from vary.reading.api import load, read
 from vary.reading.formulas.from_layer import Formula
+from vary.reading.layer.align import Aligned
 from vary.reading.layer.formula_lines import mark_formulas, write_formula_lines
+from vary.reading.layer.glyphs import without_unclear
 from vary.reading.layer.lines import find_lines
 
 SOURCE = """#set page(width: 420pt, height: 260pt, margin: 30pt)
@@ -200,3 +203,13 @@ def test_limits_fractions_and_roots_in_lines_and_formulas_in_cells(tmp_path) -> 
     assert r"The root $\sqrt{a^2 + b^2}$ of the sum" in found
     for row in ("| $x_i$ | position | m |", "| $E = mc^2$ | energy | J |", "| $k_{B}T$ | heat | J |"):
         assert row in found
+
+
+def test_pixels_contradict_no_character_of_a_formula(content) -> None:
+    (line,) = (one for one in lines_of(content) if "ledger" in one.text)
+    inked = line.text.replace(" ", "")
+    against = Aligned(np.full(len(inked), -9.0), ["q"] * len(inked))
+    kept = without_unclear(line, against, content.text)
+    unclear = "".join(ch for ch, odds in zip(inked, kept.odds.tolist(), strict=True) if odds > -9)
+    assert unicodedata.normalize("NFKC", unclear) == "xi"
+    assert [seen for seen in kept.seen if not seen] == ["", ""]

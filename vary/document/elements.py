@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Span = tuple[int, int, str]  # characters [start, end) of a text, and a name of STYLES
 ITEM = re.compile(
     r"[•‣▪●○◦■□◆♦❖▶►➢➤] ?|\[(?:\d{1,3}|[ x])\] |[–·] |\* (?!(?i:correspond|e-?mail|equal|these authors|p ?[<≤=]))|"
-    r"\. (?![. ])|- (?=\S)|\(?(?:(?:\d|[1-9]\d)[.)]|[a-z]\)) |[1-9]\d?(?:\.[1-9]\d?)+\. (?=[A-ZÀ-Þ])|"
+    r"\. (?![. ])|- (?=\S)|\(?(?:(?:\d|[1-9]\d)[.)]|[a-z]\)) |"
     r"[a-h]\. (?=[A-ZÀ-Þa-zß-ÿ][a-zß-ÿ])"
 )  # the mark that begins a list item
 DOUBTFUL = 0.88  # mean confidence of a page below which it gets a warning; docs/results.md lists pages of all kinds

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .box import union, unique_values
+from .box import median, union, unique_values
 
 HYPHEN = "\x02"  # PDFium's code for a hyphen that was set at the end of a line
 PRIVATE, PRIVATE_CODES = 0xE000, 0x1900  # the first code of private use, and their number
@@ -39,6 +39,7 @@ _DOTTED = {"ı": "i", "ȷ": "j"}  # letters that lose their dot under an accent
 _LOW = frozenset("acemnorsuvwxz")  # letters as high as an x
 _NARROW, _WIDE = frozenset("fijltIJ"), frozenset("mwABCDGHMNOQRUVWX")
 _FIXED_LETTERS, _SAME_WIDTH = 8, 0.02  # different letters of a font, and by which the widths of fixed-width type differ
+_MOST_ALIKE = 0.85  # share of the letters; in bitmap fonts an m is a little wider
 _PLAIN = 0.4, 0.8  # median height of glyphs in em, where the font's size is right
 _SIGN = 0.02, 1.5  # the same of signs, such as bullets, in type of usual units
 
@@ -143,13 +144,16 @@ def mark_fixed_width(layer: TextLayer) -> TextLayer:
     wide = np.where(along == 1, sides[:, 1], sides[:, 0])
     for font in range(len(layer.font_names)):
         own = np.flatnonzero((layer.fonts == font) & (layer.kinds == GLYPH) & (styles & mono == 0))
-        letters = {layer.text[k] for k in own.tolist() if layer.text[k].isascii() and layer.text[k].isalpha()}
-        if len(letters) < _FIXED_LETTERS or not letters & _NARROW or not letters & _WIDE:
-            continue
-        widths = wide[[k for k in own.tolist() if layer.text[k] in letters]]
-        if np.ptp(widths) < _SAME_WIDTH * widths.max():
+        widths = {layer.text[k]: float(wide[k]) for k in own.tolist() if _is_letter(layer.text[k])}
+        usual = median(widths.values()) if widths else 0.0
+        alike = {ch for ch, width in widths.items() if abs(width - usual) < _SAME_WIDTH * usual}
+        if len(alike) >= max(_FIXED_LETTERS, _MOST_ALIKE * len(widths)) and alike & _NARROW and alike & _WIDE:
             styles[own] |= mono
     return replace(layer, styles=styles)
+
+
+def _is_letter(char: str) -> bool:
+    return char.isascii() and char.isalpha()
 
 
 def join_accents(layer: TextLayer) -> TextLayer:

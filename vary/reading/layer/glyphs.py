@@ -26,6 +26,7 @@ from ...io.box import Box, touch
 from ...io.pdf_layer import TextLayer
 from .align import Aligned, Alphabet, claims_nothing
 from .code_pages import find_rule
+from .formula_spans import is_math_font
 from .lines import LayerLine
 
 CONFIRMED, CONTRADICTED = -2.0, -4.0  # log-odds from which, and below which, the pixels speak
@@ -38,6 +39,7 @@ TRUST = {True: 2, False: 6}  # times as many letters (all glyphs) that are confi
 SHARE = 0.75  # of the sightings that contradict a glyph which spell one character, or it is not healed
 SAME_SHAPE = 0.04, 0.2  # em, and points: PDFium rounds boxes to 0.1 pt
 MOST = 0.7  # share of the letters that a rule touches which the pixels confirm where the rule changes the others
+SMALLER, SHIFTED_EM = 0.85, 0.1  # of the largest type of a line; from its baseline: limits, sub- and superscripts
 OVERLAP = 0.25  # of the width of a character, from which two stand in each other's way
 INVISIBLE = (3, 7)  # text rendering modes
 POINTS = 72.0
@@ -109,11 +111,11 @@ class _Glyph:
     by_rule: bool = False
 
 
-def without_unclear(line: LayerLine, aligned: Aligned) -> Aligned:
+def without_unclear(line: LayerLine, aligned: Aligned, text: TextLayer) -> Aligned:
     """Return an alignment in which no unclear place contradicts its character.
 
-    Unclear are characters that overlap, as in the logo of LaTeX or an accent that is set by itself, and small raised or
-    lowered ones: the head reads along the middle of the line.
+    Unclear are characters that overlap, as in the logo of LaTeX or an accent that is set by itself, those of formulas
+    and small raised or lowered ones: the head reads along the middle of the line.
     """
     inked = np.array([ch != " " for ch in line.text], bool)
     left, right = line.boxes[inked, 0], line.boxes[inked, 2]
@@ -122,7 +124,20 @@ def without_unclear(line: LayerLine, aligned: Aligned) -> Aligned:
     unclear = np.concatenate([crowded, [False]])[: len(left)] | np.concatenate([[False], crowded])[: len(left)]
     if line.styles is not None:
         unclear |= line.styles[inked][:, len(STYLES) : len(STYLES + SCRIPTS)].any(1)
-    return _with_unclear(aligned, unclear)
+    assert line.indices is not None
+    places, claims = line.indices[inked], [ch for ch in line.text if ch != " "]
+    fonts = [text.font_names[font] if font >= 0 else "" for font in text.fonts[places].tolist()]
+    of_formulas = [is_math_font(font) and not claims_nothing(ch) for font, ch in zip(fonts, claims, strict=True)]
+    return _with_unclear(aligned, unclear | np.array(of_formulas, bool) | _are_shifted(text, places))
+
+
+def _are_shifted(text: TextLayer, places: np.ndarray) -> np.ndarray:
+    """Return which characters of a line are smaller than its largest, and stand above or below their baseline."""
+    ems, along = text.ems[places], np.round(text.angles[places] / 90).astype(int) % 2
+    across = np.where(along == 1, text.origins[places, 0], text.origins[places, 1])
+    large = ems > SMALLER * ems.max(initial=0.0)
+    apart = np.abs(across - np.median(across[large])) if large.any() else np.zeros(len(places))
+    return ~large & (apart > SHIFTED_EM * ems)
 
 
 def without_touched(aligned: Aligned, line: LayerLine, rules: Sequence[Box]) -> Aligned:

@@ -169,7 +169,7 @@ def _witnesses(
             return straighten(source.image(number, dpi * scale)[0], turn)
 
         def sight(lines: list[LayerLine], found: list[Aligned]) -> _Sighted:
-            aligned = [without_unclear(line, one) for line, one in zip(lines, found, strict=True)]
+            aligned = [without_unclear(line, one, content.text) for line, one in zip(lines, found, strict=True)]
             return aligned, find_sightings(lines, aligned, content.text, dpi)
 
         if glyph:
