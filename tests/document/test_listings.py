@@ -164,3 +164,18 @@ def test_line_numbers_in_boxes_beside_program_text_make_no_table(numbered) -> No
     frame = ((10.0, 38.0, 400.0, 38 + 18.0 * 8), 0xF8F8F8)
     blocks = lay_out(typed, Evidence(areas=[*boxes, frame]), (600, 800), STYLES)
     assert any(one.kind == "table" for one in blocks) != numbered
+
+
+@pytest.mark.parametrize("typed", [False, True])
+def test_numbers_of_lines_are_no_part_of_a_listing_in_other_type(typed) -> None:
+    texts, first = ["puts(boats);", "}", "", "wait;"], 7
+    lines = []
+    for k, text in enumerate(texts):
+        numbered = f"{first + k} {text}".strip()
+        lines.append(line(numbered, 10, 100 + 18 * k))
+        lines[-1].writer = "layer"
+        start = 0 if typed else min(len(numbered), len(str(first + k)) + 1)
+        lines[-1].styles = [(start, len(numbered), "mono")] if start < len(numbered) else []
+    made = page(block(*lines), block(line("see", 10, 290)), PROSE).blocks[0]
+    found = [f"{first + k} {text}".strip() for k, text in enumerate(texts)] if typed else texts
+    assert (made.kind, [one.strip() for one in made.text.split("\n")]) == ("code", found)

@@ -149,3 +149,31 @@ def test_blanks_of_a_column_that_are_level_by_chance_are_no_gutter(gap, rows) ->
         parted = [("x" * (17 - gap // 8), 332.0), ("x" * 20, 476.0)] if 8 <= k < 8 + rows else [("x" * 38, 332.0)]
         lines.append(joined([("x" * 34, 40.0), *parted, ("x" * 34, 660.0)], 60.0 + 19 * k))
     assert sorted(round(x) for x, _, _ in split_columns(lines)[1]) == [322, 648]
+
+
+@pytest.mark.parametrize("grounds", [[(1, 240), (3, 240)], [(0, 255), (1, 240), (2, 255), (3, 240), (4, 255)]])
+def test_a_head_without_a_ground_above_stripes_names_the_columns(grounds) -> None:
+    """Of stripes on every row, and of those between rows without a ground."""
+    areas = [((10.0, 98.0 + 22 * k, 380.0, 120.0 + 22 * k), colour) for k, colour in grounds]
+    (table,) = tables(laid_out(*placed(ITEMS, XS), evidence=Evidence(areas=areas)))
+    assert table.cells == ITEMS
+
+
+def test_the_row_below_a_single_stripe_is_in_the_table() -> None:
+    areas = [((10.0, y, 380.0, y + 22), colour) for y, colour in ((76.0, 40), (120.0, 240))]
+    (table,) = tables(laid_out(*placed(ITEMS[:4], XS), evidence=Evidence(areas=areas)))
+    assert table.cells == ITEMS[:4]
+
+
+def test_names_beside_their_values_are_names_of_columns() -> None:
+    """Names in the middle of wide columns, numbers at their right ends: neither stands above the other."""
+    xs = [100 + 60 * k for k in range(6)]
+    rows = [["Holm", "55", "25", "", "57", "8", "60"], ["Ness", "4", "", "61", "35", "72", "3"],
+            ["Tarn", "", "8", "25", "5", "61", "77"], ["Wath", "13", "68", "75", "", "60", "90"]]  # fmt: skip
+    lines = row(60, (14, "Parish"), *((x, name) for x, name in zip(xs, "ABCDEF", strict=True)))
+    for k, (name, *values) in enumerate(rows):
+        lines += row(
+            82 + 22 * k, (14, name), *((x + 26 - 8 * (len(v) - 1), v) for x, v in zip(xs, values, strict=True) if v)
+        )
+    (table,) = tables(laid_out(*lines))
+    assert table.cells == [["Parish", *"ABCDEF"], *rows]

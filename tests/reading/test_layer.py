@@ -154,3 +154,10 @@ def test_a_raised_sign_before_a_word_far_from_the_last_one_stays_in_the_line(tmp
     page = show("Varn Institute", 50, 200, 12) + show("2", 126, 204, 7) + show("Nordhavn", 130, 200, 12)
     document = read_document(pdf_of(tmp_path / "a.pdf", [page]), READER)
     assert [line.text for line in document.pages[0].lines] == ["Varn Institute 2Nordhavn"]
+
+
+def test_a_stop_behind_a_link_is_no_part_of_it(tmp_path) -> None:
+    path = pdf_of(
+        tmp_path / "a.pdf", [show("See there.", 50, 200)], links=[((74, 195, 104, 215), "https://a.example/x")]
+    )
+    assert "See [there](https://a.example/x)." in read_document(path, load("layer")).markdown()

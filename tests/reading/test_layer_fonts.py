@@ -202,3 +202,12 @@ def test_a_glyph_that_is_nowhere_else_is_sought_on_few_pages() -> None:
 ])  # fmt: skip
 def test_a_sign_or_a_mark_stays_that_the_head_takes_for_another(sign, seen, same) -> None:
     assert same_letter(sign, seen) == same
+
+
+@pytest.mark.parametrize(("right", "stays"), [(2, True), (1, False)])
+def test_a_letter_that_more_sightings_confirm_stays_where_one_contradicts_it(right: int, stays: bool) -> None:
+    """An underlined o is seen as a g."""
+    found = sightings("abcdefgh", "abcdefgh", 4) + sightings("o", "o", right) + sightings("o", "g", 1)
+    found += sightings("yx", "uv", 2)  # other letters are contradicted, too
+    by_claim = {one.character: v for one, v in zip(found, judge_glyphs(found, ALPHABET), strict=True)}
+    assert by_claim["o"].weak == stays

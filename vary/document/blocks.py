@@ -153,12 +153,12 @@ def _code_lines(lines: list[Line]) -> set[int]:
 
 
 def _lines_within(lines: Sequence[Line], code: set[int]) -> set[int]:
-    """Return the places of lines read from pixels of a listing: a few between two of it, or `done` at its end."""
+    """Return the places of lines of a listing: a few from pixels, or numbers, between two of it; `done` at its end."""
     found: set[int] = set()
     for first, last in pairwise(sorted(code)):
         run = lines[first : last + 1]
         left = min(run[0].box[0], run[-1].box[0]) - run[0].height
-        inside = all(one.writer != "layer" and one.box[0] > left for one in run)
+        inside = all(one.box[0] > left and (one.writer != "layer" or one.text.isdigit()) for one in run[1:-1])
         if 2 < len(run) <= BETWEEN + 2 and inside and _are_even(run):
             found.update(range(first + 1, last))
     for k in range(1, len(lines)):
@@ -185,14 +185,14 @@ def _may_be_code(line: Line) -> bool:
 
 
 def is_fixed(line: Line) -> bool:
-    """Return whether nine tenths of a line are in fixed-width type; those behind its number, from pixels.
+    """Return whether nine tenths of a line are in fixed-width type, behind its number.
 
     An item of a list whose mark is in other type, as a layer tells, is no line of a listing.
     """
     typed_from_start = any(start == 0 for start, _, style in line.styles if style == "mono")
     if line.writer == "layer" and ITEM.match(line.text) and not typed_from_start:
         return False
-    number = _NUMBER.match(line.text) if line.writer != "layer" else None
+    number = _NUMBER.match(line.text)
     start = number.end() if number else 0
     fixed = sum(end - max(start, first) for first, end, style in line.styles if style == "mono" and end > start)
     return fixed >= 0.9 * (len(line.text) - start) > 0

@@ -37,6 +37,9 @@ class Evidence:
     column_rules: list[Box] = field(default_factory=list)
 
 
+STOPS = ".,;:!?)"  # behind a link
+
+
 def add_links(lines: list[Line], links: list[tuple[Box, str]]) -> None:
     """Mark the characters that lie on a link's area."""
     for box, target in links:
@@ -47,6 +50,7 @@ def add_links(lines: list[Line], links: list[tuple[Box, str]]) -> None:
             if not any(inside):
                 continue
             start, end = inside.index(True), len(inside) - inside[::-1].index(True)
+            end -= line.text[end - 1] in STOPS and line.characters[end - 1][2] > box[2] + 1  # frames reach over it
             text = line.text[start:end]
             start, end = start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip())
             if end > start and not any(a < end and start < b for a, b, _ in line.links):

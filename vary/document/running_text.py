@@ -20,6 +20,8 @@ ADDRESS = re.compile(r"\w[@.]\w")
 RULE = re.compile(r"([-=*~#+])\1{3,}")  # a row of one sign, which is typed as a rule
 NOTE = 0.93  # height of the lines of a note, as a share of the text's
 NARROW = 0.2  # least step between characters of a listing, in heights of its lines
+ONE_BLANK = 0.3  # by which the step over one blank differs from two of a listing's
+MIN_NUMBERED = 3  # lines of a listing that show their numbers
 MAX_EMPTY = 2  # empty lines in a row, in a listing
 _ENTRY = re.compile(r"[^\W\d].*, \d+(?:[–-]\d+)?(?: ff?\.)?$")  # of an index
 ENTRIES = 0.7  # share of such lines in an index
@@ -317,10 +319,14 @@ def _is_flush_right(block: Block) -> bool:
 
 
 def _code_text(lines: list[Line]) -> str:
-    """Return a listing with its blanks and empty lines: each word in the column in which it is printed."""
+    """Return a listing with its blanks and empty lines: each word in the column in which it is printed.
+
+    The numbers of its lines, in other type than the listing, are no part of it.
+    """
+    numbered = _are_numbered(lines)
     middles = [(line.box[1] + line.box[3]) / 2 for line in lines]
     steps = [b - a for a, b in pairwise(middles)] or [1.0]
-    words = [(line, k, len(word)) for line in lines for k, word in _words(line)]
+    words = [(line, k, len(word)) for line in lines for k, word in _words(line)[numbered:]]
     spans = [(_centre(line, k + long - 1) - _centre(line, k), long - 1) for line, k, long in words if long > 1]
     pitch = sum(width for width, _ in spans) / max(1, sum(count for _, count in spans))
     step = max(1.0, sorted(steps)[(len(steps) - 1) // 2])
@@ -328,12 +334,23 @@ def _code_text(lines: list[Line]) -> str:
     texts: list[str] = []
     for line, above in zip(lines, [step, *steps], strict=False):
         texts += [""] * min(MAX_EMPTY, round(above / step) - 1)
-        text = ""
-        for k, word in _words(line):
+        text, end = "", -math.inf
+        for k, word in _words(line)[numbered:]:
             column = round((_centre(line, k) - left) / pitch) if pitch > NARROW * line.height else 0
-            text += " " * max(column - len(text), bool(text)) + word
-        texts.append(text or line.text)
+            near = abs(_centre(line, k) - end - 2 * pitch) < ONE_BLANK * pitch
+            text += " " * (1 if near else max(column - len(text), bool(text))) + word
+            end = _centre(line, k + len(word) - 1)
+        texts.append(text or ("" if numbered else line.text))
     return "\n".join(texts)
+
+
+def _are_numbered(lines: list[Line]) -> bool:
+    """Return whether lines begin with numbers, one more each, that are not in fixed-width type."""
+    numbers = [next((word for _, word in _words(line)), "") for line in lines]
+    if len(lines) < MIN_NUMBERED or not all(word.isdecimal() for word in numbers):
+        return False
+    typed = [start for line in lines for start, _, style in line.styles if style == "mono" and not start]
+    return not typed and all(int(b) == int(a) + 1 for a, b in pairwise(numbers))
 
 
 def _centre(line: Line, k: int) -> float:

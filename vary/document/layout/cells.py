@@ -241,11 +241,13 @@ def _cut(one: Stretch, strips: Sequence[tuple[float, float]], cut_em: float) -> 
 
 
 def find_strips(rows: Sequence[PrintedRow], em: float) -> list[tuple[float, float]]:
-    """Return the white strips of the rows that have the usual number of cells; a head may close some of them."""
+    """Return the white strips of rows with the usual number of cells; a head may close some, or stand beside values."""
     several = [row for row in rows if len(row.stretches) > 1]
     usual = float(np.median([len(row.stretches) for row in several])) if several else 0.0
     full = [row for row in several if len(row.stretches) >= usual]
-    found = white_strips(full, em)
+    found, names = white_strips(full, em), len(rows[0].stretches) if rows else 0
+    if 2 < names <= len(found) and len(beside := white_strips(several[1:], em)) == names - 1:
+        return beside
     below = white_strips([row for row in full if row is not rows[0]], em) if len(full) > 2 else []
     return below if len(below) > len(found) else found
 

@@ -10,21 +10,28 @@ Frame: pixels of the page image, turned upright.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby, pairwise
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from ...io.box import Box, union, unique_values
+from ...io.box import Box, unique_values
 from ..evidence import Evidence
 from ..lines import PageRegion, TextLine
 from .cells import CellTable, Merged, PrintedRow, Stretch, find_strips, rows_by_height
-from .open_tables import NEAR, Segment, distinct, find_open, share_inside, table_of_bands, without_empty
+from .open_tables import (
+    NEAR,
+    Segment,
+    distinct,
+    fill_between_stripes,
+    find_open,
+    share_inside,
+    table_of_bands,
+    without_empty,
+)
 
 WORD_CUT_EM = 0.15  # white between characters at which text is cut, within a word
 MIN_SPLIT = 3  # rows that show two columns of words within one of the grid
-HIGHER = 1.6  # height of a row without a ground, as a multiple of the highest stripe next to it
 EVEN = 1.15  # greatest step between rows, as a multiple of the least; values are farther from their labels
 WALL = 0.5  # share of a cell's side that a rule covers
 
@@ -38,7 +45,7 @@ def find_ruled_tables(lines: Sequence[TextLine], evidence: Evidence, em: float) 
         em: size of the page's text, px.
     """
     areas = [box for box, _ in evidence.areas]
-    areas += _fill_between_stripes(dict(evidence.areas), lines, evidence.rules)
+    areas += fill_between_stripes(dict(evidence.areas), lines, evidence.rules)
     rules = evidence.rules + [side for box in areas for side in _sides(box)]
     level = _join([((y0 + y1) / 2, x0, x1) for x0, y0, x1, y1 in rules if x1 - x0 > max(y1 - y0, 0.8 * em)])
     upright = _join([((x0 + x1) / 2, y0, y1) for x0, y0, x1, y1 in rules if y1 - y0 > max(x1 - x0, 0.8 * em)])
@@ -72,73 +79,6 @@ def _join(segments: list[Segment]) -> list[Segment]:
         else:
             joined.append((place, start, end))
     return joined
-
-
-# -- stripes -----------------------------------------------------------------------------------------------------------
-
-
-def _fill_between_stripes(areas: Mapping[Box, int], lines: Sequence[TextLine], rules: Sequence[Box]) -> list[Box]:
-    """Return cells like those of the stripes, in the rows between two of them, and in one row above and below.
-
-    There is none above a head, nor below a foot, in another colour than most stripes.
-
-    Args:
-        areas: filled rectangles, whole stripes or their cells, and their colours.
-        lines: of the page.
-        rules: of the page; an end with upright ones is another table.
-    """
-    found: list[Box] = []
-    upright = [(y0, y1) for x0, y0, x1, y1 in rules if y1 - y0 > x1 - x0]
-    for stripes in _groups(_stripes(list(areas))):
-        gaps = [(above, (above[0][3], below[0][1])) for above, below in pairwise(stripes)]
-        gaps = [(stripe, gap) for stripe, gap in gaps if gap[1] - gap[0] > NEAR]
-        high = max(stripe[0][3] - stripe[0][1] for stripe in stripes)
-        if not gaps or not all(_is_row(lines, union(stripe), gap, high) for stripe, gap in gaps):
-            continue
-        step = max(bottom - top for _, (top, bottom) in gaps)
-        first, last = stripes[0], stripes[-1]
-        ends = [(first, (first[0][1] - step, first[0][1])), (last, (last[0][3], last[0][3] + step))]
-        ends = [(stripe, end) for stripe, end in ends if _is_row(lines, union(stripe), end, high)
-                and not any(y0 < end[1] - NEAR and y1 > end[0] + NEAR for y0, y1 in upright)]  # fmt: skip
-        colours = Counter(areas[stripe[0]] for stripe in stripes)
-        gaps += [(stripe, end) for stripe, end in ends if areas[stripe[0]] == colours.most_common(1)[0][0]]
-        found += [(x0, top, x1, bottom) for stripe, (top, bottom) in gaps for x0, _, x1, _ in stripe]
-    return found
-
-
-def _stripes(areas: Sequence[Box]) -> Iterator[list[Box]]:
-    """Yield filled rectangles of one height that touch, from left to right."""
-    order = sorted(areas, key=lambda box: (round(box[1] / NEAR), round(box[3] / NEAR), box[0]))
-    for _, level in groupby(order, key=lambda box: (round(box[1] / NEAR), round(box[3] / NEAR))):
-        stripe: list[Box] = []
-        for box in level:
-            if stripe and box[0] - stripe[-1][2] > NEAR:
-                yield stripe
-                stripe = []
-            stripe.append(box)
-        yield stripe
-
-
-def _groups(stripes: Iterator[list[Box]]) -> Iterator[list[list[Box]]]:
-    """Yield two and more stripes with the same edges of their cells, from top to bottom."""
-
-    def edges(stripe: list[Box]) -> list[int]:
-        return [round(x / NEAR) for x0, _, x1, _ in stripe for x in (x0, x1)]
-
-    for _, alike in groupby(sorted(stripes, key=lambda stripe: (edges(stripe), stripe[0][1])), key=edges):
-        group = list(alike)
-        if len(group) > 1:
-            yield group
-
-
-def _is_row(lines: Sequence[TextLine], stripe: Box, gap: tuple[float, float], high: float) -> bool:
-    """Return whether a row of several cells stands between two heights, within the ends of a stripe."""
-    top, bottom = gap
-    if bottom - top > HIGHER * high:
-        return False
-    level = [line for line in lines if top < (line.box[1] + line.box[3]) / 2 < bottom]
-    inside = [line for line in level if stripe[0] - NEAR < line.box[0] and line.box[2] < stripe[2] + NEAR]
-    return any(len(row.stretches) > 1 for row in rows_by_height(inside))
 
 
 # -- grids -------------------------------------------------------------------------------------------------------------

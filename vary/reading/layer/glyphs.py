@@ -87,8 +87,8 @@ class GlyphVerdict:
         shown: The character that it draws, of a `false` or `seen` one.
         count: Number of sightings.
         trusted: Most letters of its font are confirmed, or nearly all glyphs if it is none: `TRUST`.
-        weak: No sighting contradicts it strongly, or it is the one letter of its font that a few sightings contradict,
-            or a figure of a font with old-style figures.
+        weak: No sighting contradicts it strongly, or more confirm it, or it is the one letter of its font that a few
+            sightings contradict, or a figure of a font with old-style figures.
         lying: Most glyphs of its font are contradicted, or one rule explains those that are, and this one too.
     """
 
@@ -244,7 +244,9 @@ def judge_glyphs(sightings: Sequence[Sighting], alphabet: Alphabet) -> list[Glyp
         is_letter = glyph.character.isalpha()
         slip = is_letter and glyph.font in with_one_slip and len(glyph.sightings) < OFTEN
         low = glyph.character.isdigit() and glyph.font in with_low_figures
-        weak = slip or low or all(s.odds > STRONG for s in glyph.sightings)
+        right = sum(agrees(glyph.character, s.odds, s.seen, alphabet) for s in glyph.sightings)
+        once = right > sum(s.odds < CONTRADICTED for s in glyph.sightings)  # an underlined o, seen as a g
+        weak = slip or low or once or all(s.odds > STRONG for s in glyph.sightings)
         trust = low or (glyph.font, is_letter) in trusted
         verdict = GlyphVerdict(*known, trust, glyph.font in lying or glyph.by_rule, weak)
         for k in group:

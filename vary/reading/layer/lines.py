@@ -329,6 +329,9 @@ def _pitch(glyphs: _Glyphs, places: np.ndarray, text: TextLayer) -> float:
     Programs set listings on a grid wider than the type. Then the gap between two letters is no blank.
     """
     fixed = text.styles[glyphs.index[places]] >> STYLES.index("mono") & 1
+    first = int(fixed.argmax())
+    if all(text.text[k].isdigit() for k in glyphs.index[places[:first]].tolist()):  # the number of the line
+        places, fixed = places[first:], fixed[first:]
     widths = glyphs.right[places] - glyphs.left[places]
     width = float(np.median(widths))
     if len(places) < 2 or not fixed.all() or float(np.ptp(widths)) > 0.1 * width:
