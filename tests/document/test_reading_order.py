@@ -319,3 +319,14 @@ def test_wide_level_white_ends_what_stands_side_by_side() -> None:
     lines = [*column("a", 4, 20, 40, 30), *column("b", 4, 400, 40, 30)]
     lines += [*column("c", 4, 20, 200, 30), *column("d", 4, 400, 200, 30)]
     assert texts_of(lines) == [f"{side}{k}" for side in "abcd" for k in range(4)]
+
+
+def test_a_right_column_of_two_lines_is_read_after_the_left_one() -> None:
+    """The last page of an article. Its gutter is no wider than a large blank, so lines of both are found as one."""
+    left, right = column("a", 10, 0, 0), column("b", 2, 340, 0)
+    parts = []
+    for a, b in zip(left, right, strict=False):
+        boxes = np.concatenate([a.boxes, a.boxes[-1:], b.boxes])
+        parts.append(replace(a, text=f"{a.text} {b.text}", boxes=boxes, confidence=np.full(len(boxes), 0.9)))
+    for first in ([*left[:2], *right], parts):
+        assert rows_of([*first, *left[2:]]) == names("a", 10) + names("b", 2)

@@ -218,3 +218,25 @@ def test_items_with_small_letters_and_names_behind_numbers() -> None:
     entry = block(line(words, 10, 60), line("under demand that nobody knows", 10 + 4 * STEP, 78))
     (found, _) = page(entry, PROSE).blocks
     assert (found.kind, len(found.lines)) == ("list", 2)
+
+
+def test_what_stands_beside_a_title_of_two_rows_is_read_before_it() -> None:
+    rows = [block(line("Mending, drying and", 10, 20, 28)), block(line("counting nets", 10, 52, 28))]
+    found = page(rows[0], block(line("12", 400, 24, 20)), rows[1], PROSE)
+    assert [(one.kind, one.text) for one in found.blocks[:2]] == [
+        ("text", "12"), ("heading", "Mending, drying and counting nets")]  # fmt: skip
+    apart = page(rows[0], block(line("12", 400, 24, 20)), block(line("Counting nets", 10, 120, 28)), PROSE)
+    assert kinds(apart)[:3] == ["heading", "text", "heading"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("1.1.1 In winter", "heading"), ("2.1.1 In winter", "text"), ("1.1.1 In winter they eat hay.", "text"),
+     ("1.1.1 In winter 14", "text")],
+)  # fmt: skip
+def test_a_number_below_that_of_a_heading_makes_a_heading(text: str, kind: str) -> None:
+    found = page(
+        block(line("1.1 Geese", 10, 20, 20)), PROSE, block(line(text, 10, 480)), block(line("Hay is " * 9, 10, 510))
+    )
+    assert found.blocks[2].kind in (kind, "list" if kind == "text" else kind)
+    assert found.blocks[2].level == (4 if kind == "heading" else 0)

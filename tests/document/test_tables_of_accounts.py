@@ -177,3 +177,17 @@ def test_names_beside_their_values_are_names_of_columns() -> None:
         )
     (table,) = tables(laid_out(*lines))
     assert table.cells == [["Parish", *"ABCDEF"], *rows]
+
+
+@pytest.mark.parametrize(("above", "joined"), [("Boards of oak, sawn and", True), ("Boards", False)])
+def test_text_that_had_no_place_goes_on_in_the_next_row(above: str, joined: bool) -> None:
+    rows = [["1", above, "4", "22.00"], ["", "dried", "", ""], ["2", "A hinge of brass, bent", "6", "34.00"],
+            ["3", "Wax", "1", "6.90"], ["", "Sum", "", "62.90"]]  # fmt: skip
+    lines = [
+        line(text, x, 80 + 22 * k)
+        for k, texts in enumerate(rows)
+        for x, text in zip([14, 50, 260, 330], texts, strict=True)
+        if text
+    ]
+    (table,) = tables(laid_out(*lines))
+    assert table.cells == ([["1", f"{above} dried", "4", "22.00"], *rows[2:]] if joined else rows)

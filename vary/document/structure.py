@@ -27,6 +27,7 @@ LEVELS = (1.7, 1.35)  # least sizes of headings of level 1 and 2
 MAX_HEADING = 200  # characters
 _NUMBER = re.compile(r"(\d+(?:\.\d+)*)\.?\s+(?=[^\W\d])")
 _CELLS = re.compile(r"(?<! ) {2,}(?! )")  # the reader writes two blanks between cells
+NUMBERED_STEP = 3.5  # most from a heading in type of the text to the text below, in its heights
 MAX_BOLD, BOLD_LINES = 100, 2  # characters and lines of a heading in bold
 _LABEL = (  # behind a bullet; behind a number it is a name
     r"(?<=[^\w\]).]\s)(?:\(?(?:[IVXivx]+|[A-Za-z]|\d+)[.)]|\d+(?:\.\d+)+) "
@@ -86,6 +87,7 @@ def find_structure(page: Page, evidence: Evidence | None = None) -> None:
             block.kind, block.level = "heading", 1 + sum(size < least * body for least in LEVELS)
         elif ITEM.match(text):
             block.kind = "list"
+    page.blocks = _with_whole_titles(page.blocks)
     _unmark_authors(page.blocks)
     page.blocks = _with_lists(page.blocks)
     page.blocks = _with_bold_headings(page.blocks)
@@ -209,6 +211,23 @@ def _is_sentence(text: str) -> bool:
     return text.rstrip().endswith(".") and len(text.split()) >= SENTENCE
 
 
+def _with_whole_titles(blocks: list[Block]) -> list[Block]:
+    """Return the blocks with the rows of a title in one, and what stands on their right, as its number, before it."""
+    out: list[Block] = []
+    for block in blocks:
+        title, beside = out[-2:] if len(out) > 1 else (block, block)
+        rows = block.kind == title.kind == "heading" and block.level == title.level and beside.kind != "heading"
+        if rows and len(beside.lines) == 1 and beside.box[0] > max(title.box[2], block.box[2]):
+            last, first = title.lines[-1], block.lines[0]
+            near = abs(last.box[0] - first.box[0]) < first.height and first.box[1] - last.box[3] < first.height / 2
+            if near and title.box[1] < (beside.box[1] + beside.box[3]) / 2 < block.box[3]:
+                whole = Block([*title.lines, *block.lines], union([title.box, block.box]), "heading", title.level)
+                out[-2:] = [beside, whole]
+                continue
+        out.append(block)
+    return out
+
+
 def _unmark_authors(blocks: list[Block]) -> None:
     """Make text of the names of authors and their places, which stand below a title in type larger than the text."""
     heads = [k for k, block in enumerate(blocks) if block.kind == "heading"]
@@ -248,10 +267,29 @@ def _with_bold_headings(blocks: list[Block]) -> list[Block]:
         else:
             out.append(block)
     heads = [k for k, (block, below) in enumerate(pairwise(out)) if _is_bold_heading(block, below)]
+    heads += _numbered_heads(out)
     for k in heads:
         number = _NUMBER.match(out[k].text)
         out[k].kind, out[k].level = "heading", min(6, number[1].count(".") + 2) if number else 3
     return out if heads else blocks
+
+
+def _numbered_heads(blocks: list[Block]) -> list[int]:
+    """Return the lines in type of the text that are headings by their numbers: `1.1.1 Feeding` below `1.1 Geese`."""
+    known = {number[1] for block in blocks if block.kind == "heading" and (number := _NUMBER.match(block.text))}
+    found = []
+    for k, (block, below) in enumerate(pairwise(blocks)):
+        text, number = block.text.strip(), _NUMBER.match(block.text)
+        if block.kind not in ("text", "list") or len(block.lines) != 1 or not number or below.kind != "text":
+            continue
+        above = number[1].rpartition(".")[0]
+        words = text[number.end() :].strip()
+        if above in known and words[:1].isupper() and len(text) <= MAX_BOLD and words[-1:].isalpha():
+            high = block.lines[0].height
+            if 0 < below.box[1] - block.box[1] < NUMBERED_STEP * high > abs(below.box[0] - block.box[0]):
+                found.append(k)
+                known.add(number[1])
+    return found
 
 
 def _is_bold_heading(block: Block, below: Block) -> bool:

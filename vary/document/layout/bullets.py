@@ -1,6 +1,7 @@
 """Bullets that are drawn, not written: small shapes next to the first line of a list item. Browsers print them so.
 
-The numbers before the lines of a listing stand here, too: other text may stand on their left.
+The numbers before the lines of a listing stand here, too: other text may stand on their left. So does the white before
+a column of a few lines.
 
 Frame: pixels of the page image, turned upright.
 """
@@ -37,6 +38,8 @@ CIRCLE_EM = 0.4, 4.0, 6.0  # between items at one edge, across and down; from a 
 ALL_SIGNS = 4  # least length of a row of nothing but one sign
 SIGNS, SIGN_SHARE, SLIPS = 8, 0.5, 0.1  # least length of a row of one sign; its share; share of letters and digits
 RULED_WITH, DASHES = "-=*~#+", dict.fromkeys("–—−", "-")
+WIDE_EM, GAP_EM, INDENT_EM = 10.0, 0.5, 2.0  # of running text; white between its columns; of a paragraph
+FULL_LINES = 5  # of the same width in a column
 LABEL = 8  # characters of the label of a list item
 
 
@@ -234,3 +237,43 @@ def listing_gutters(lines: Sequence[TextLine], em: float) -> list[tuple[float, f
         if len(beyond) >= BEYOND and not crossing and np.mean(same) < ALIGNED:
             gutters.append((x, top, bottom))
     return gutters
+
+
+def short_column_gutters(lines: Sequence[TextLine], em: float) -> list[tuple[float, float, float]]:
+    """Return x, top and bottom of the white before a right column of a few lines, as on the last page of an article.
+
+    One of its lines is as wide as those of the left column, and nothing else stands beyond the white.
+    """
+    boxes = np.array([line.box for line in lines]).reshape(-1, 4)
+    wide = boxes[boxes[:, 2] - boxes[:, 0] > WIDE_EM * em]
+    for left, _, edge, _ in wide.tolist():
+        full = (np.abs(wide[:, 2] - edge) < EDGE_EM * em) & (np.abs(wide[:, 0] - left) < INDENT_EM * em)
+        if full.sum() < FULL_LINES:
+            continue
+        right = [box for line in lines if (box := _beyond(line, edge, em)) is not None]
+        starts = [x0 for x0, _, x1, _ in right if abs(x1 - x0 - edge + left) < EDGE_EM * em]
+        column = [box for box in right if starts and abs(box[0] - starts[0]) < EDGE_EM * em]
+        if not 1 < len(column) < FULL_LINES:
+            continue
+        x, top, last = (edge + starts[0]) / 2, min(box[1] for box in column), max(box[3] for box in column)
+        crossing = (boxes[:, 0] < edge - em) & (boxes[:, 2] > starts[0] + em) & (boxes[:, 1] > last)
+        end = float(boxes[crossing, 1].min(initial=np.inf))
+        others = [box for box in right if box not in column and top < box[3] and box[1] < end]
+        if not others:
+            beside = boxes[(boxes[:, 2] < x) & (boxes[:, 3] < end), 3]
+            return [(x, top, float(beside.max(initial=last)))]
+    return []
+
+
+def _beyond(line: TextLine, edge: float, em: float) -> Box | None:
+    """Return the box of a line, or of the part of it, that begins in the white behind an edge."""
+    x0, y0, x1, y1 = line.box
+    if x0 > edge + EDGE_EM * em:
+        return line.box
+    if x1 < edge + em or x0 > edge - em:
+        return None
+    inked = [k for k, ch in enumerate(line.text) if ch != " "]
+    at = next((k for k in inked if line.boxes[k, 0] > edge), inked[-1])
+    before = float(line.boxes[inked[inked.index(at) - 1], 2]) if at != inked[0] else x0
+    begins = float(line.boxes[at, 0])
+    return (begins, y0, x1, y1) if begins - before > GAP_EM * em and abs(before - edge) < EDGE_EM * em else None

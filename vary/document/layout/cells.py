@@ -28,6 +28,7 @@ CROSSED = 0.08  # share of the rows that may reach into the white between two co
 LEVEL_EM = 0.4  # between the middles of cells of one row
 LARGER, SHARED = (1.2, 1.7), 0.75  # type of a value, as a multiple of its label's; share of their heights in common
 CLOSE = 0.85  # a line within a cell is nearer to the one above than this share of the usual step between rows
+WRAPPED = 1.1  # the same where the line before has no place for its first word
 LINE_EM = 0.8  # rows closer than lines of text: a cell of one line stands in the middle of a higher one
 CENTRED_EM = 1.0  # between the middles of a name and of the columns below it
 HEAD_EM = 1.5  # between the lines of a name in the head
@@ -270,7 +271,7 @@ def assemble(groups: Sequence[Sequence[PrintedRow]], strips: Sequence[tuple[floa
     names_of_two = [PrintedRow(group[-1].stretches[: group[-1].tall]) for group in groups[:-1]]
     tall = [(k, c, 2, 1) for k, row in enumerate(names_of_two) for c, *_ in row_cells(row, strips)]
     if not named and not tall:
-        return CellTable(_with_own_names(cells))
+        return CellTable(cells)
     cells[: len(named)] = [_texts(places, wide) for places in named]
     merged = [(k, a, 1, b - a + 1) for k, places in enumerate(named) for a, b, _ in places if b > a]
     merged += [one for one in tall if not cells[one[0] + 1][one[1]]]
@@ -312,21 +313,10 @@ def group_names(row: PrintedRow, strips: Sequence[tuple[float, float]], box: Box
     return found if any(last > first for first, last, _ in found) else []
 
 
-def _with_own_names(cells: list[list[str]]) -> list[list[str]]:
-    """Return rows without columns of a name alone: it is that of the column beside, whose texts it is centred over."""
-    for c in reversed(range(len(cells[0]))):
-        beside = [b for b in (c - 1, c + 1) if 0 <= b < len(cells[0]) and not cells[0][b]]
-        if beside and cells[0][c] and not any(row[c] for row in cells[1:]):
-            cells[0][beside[0]] = cells[0][c]
-            cells = [row[:c] + row[c + 1 :] for row in cells]
-    return cells
-
-
 def _are_named(groups: Sequence[Place], names: Sequence[str]) -> bool:
     """Return whether all columns of several groups, but not of one group of all columns, have names of their own."""
-    over = [(first, last) for first, last, _ in groups if last > first]
-    own = all(last - first + 1 < len(names) and all(names[first : last + 1]) for first, last in over)
-    return own and not any(map(_is_value, names))
+    over = [names[first : last + 1] for first, last, _ in groups if last > first]
+    return all(len(some) < len(names) and all(some) for some in over) and not any(map(_is_value, names))
 
 
 def _is_value(text: str) -> bool:
@@ -381,18 +371,28 @@ def group_rows(
         else:
             near = steps[k - 1] < CLOSE * typical and len(places[k]) < 0.7 * full and not _is_sum(places[k], amounts)
             near = near and (len(places[k]) == 1 or {p[0] for p in places[k]} != {p[0] for p in places[k - 1]})
-            joined = k != head and (near or steps[k - 1] < LINE_EM * row.em)
-        if joined:
-            groups[-1].append(row)
-        else:
-            groups.append([row])
+            wrapped = steps[k - 1] < WRAPPED * typical and _is_wrapped(rows[k - 1], row, strips)
+            joined = k != head and (near or wrapped or steps[k - 1] < LINE_EM * row.em)
+        if not joined:
+            groups.append([])
+        groups[-1].append(row)
     return groups
+
+
+def _is_wrapped(above: PrintedRow, row: PrintedRow, strips: Sequence[tuple[float, float]]) -> bool:
+    """Return whether a row is text that goes on from the row above, beside a label, which had no place for a word."""
+    places, full, one = row_cells(row, strips), row_cells(above, strips), row.stretches[0]
+    column, last, text = places[0]
+    if len(places) > 1 or not 0 < column == last < len(strips) or is_numeric(text) or full[0][0] or len(full) < 3:
+        return False
+    word = one.line.boxes[one.start + len(text.split()[0]) - 1, 2] - one.x0
+    begun = [s for s in above.stretches if abs(s.x0 - one.x0) < EDGE_EM * row.em]
+    return bool(begun) and not is_numeric(begun[0].text) and begun[0].x1 + word > strips[column][0]
 
 
 def _is_sum(row: Sequence[Place], amounts: int) -> bool:
     """Return whether a row ends with an amount below others. amounts: number of the last column if it holds amounts."""
-    _, column, text = row[-1]
-    return column == amounts and (is_numeric(text.split()[-1]) or _is_amount(text))
+    return row[-1][1] == amounts and (is_numeric(row[-1][2].split()[-1]) or _is_amount(row[-1][2]))
 
 
 def _is_amount(text: str) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from ...io.box import Box
 from ..elements import LEADER
 from ..lines import TextLine, has_pitch, is_mono
-from .bullets import item_weights, listing_gutters
+from .bullets import item_weights, listing_gutters, short_column_gutters
 from .cells import is_numeric
 from .side_by_side import are_flush_labels, are_keys, are_labels, flush_blocks, margin_gutters
 
@@ -51,7 +51,7 @@ def split_columns(
     if not lines:
         return [], []
     em = usual_em(lines)
-    notes = margin_gutters(lines, em) + listing_gutters(lines, em)
+    notes = margin_gutters(lines, em) + listing_gutters(lines, em) + short_column_gutters(lines, em)
     lines = _split_at_strips(_split_at_gutters(lines, notes))
     filled = [part for box in taken for part in _bands(box, em)]
     gutters = _gutters(lines, filled, stacks)
