@@ -10,10 +10,11 @@ import pytest
 
 from tests.conftest import printed_by
 from tests.pdfs import pdf_of, show
+from vary.document.orientation import Orientation
 from vary.io.pdf_layer import ARRAYS, GENERATED
 from vary.io.pdf_text import read_text_layer
 from vary.reading.api import load
-from vary.reading.layer.lines import lines_by_turn
+from vary.reading.layer.lines import find_lines, lines_by_turn
 from vary.reading.pages import read_document
 
 READER = load("layer")
@@ -161,3 +162,15 @@ def test_a_stop_behind_a_link_is_no_part_of_it(tmp_path) -> None:
         tmp_path / "a.pdf", [show("See there.", 50, 200)], links=[((74, 195, 104, 215), "https://a.example/x")]
     )
     assert "See [there](https://a.example/x)." in read_document(path, load("layer")).markdown()
+
+
+@pytest.mark.parametrize(("reach", "found"), [(-7, "x := y"), (0, "x = y")])
+def test_a_character_that_its_neighbour_draws_is_kept(tmp_path, reach: float, found: str) -> None:
+    """Type for programs draws `:=` as one glyph, in the place of its second character."""
+    path = pdf_of(tmp_path / "a.pdf", [show("x := y", 50, 200, 12, "F3")])
+    text = read_text_layer(pypdfium2.PdfDocument(path)[0])
+    boxes, at = text.boxes.copy(), text.text.index(":=")
+    boxes[at, 3] = boxes[at, 1]
+    boxes[at + 1, 0] += reach
+    lines = find_lines(replace(text, boxes=boxes), np.arange(len(text.text)), Orientation(), (400, 300))
+    assert [line.text for line in lines] == [found]

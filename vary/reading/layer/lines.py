@@ -135,6 +135,16 @@ def find_lines(text: TextLayer, chosen: np.ndarray, turn: Orientation, size: tup
     return [line for row in _rows(glyphs, runs) if (line := _line(glyphs, text, row)) is not None]
 
 
+def _in_ligatures(text: TextLayer, drawn: np.ndarray) -> np.ndarray:
+    """Return which characters without a glyph are drawn by that of a neighbour, as in the `!=` of type for programs."""
+    found, middles = np.zeros(len(drawn), bool), (text.advances[:, 0] + text.advances[:, 2]) / 2
+    for step in (-3, -2, -1, 1, 2, 3):
+        other = np.clip(np.arange(len(drawn)) + step, 0, len(drawn) - 1)
+        over = (text.boxes[other, 0] < middles) & (middles < text.boxes[other, 2]) & drawn[other] & ~drawn
+        found |= over & (text.fonts == text.fonts[other]) & (text.origins[:, 1] == text.origins[other, 1])
+    return found
+
+
 @dataclass
 class _Glyphs:
     """Inked characters in the upright frame: index in the layer, sides, baseline, size.
@@ -153,7 +163,8 @@ class _Glyphs:
     @classmethod
     def of(cls, text: TextLayer, chosen: np.ndarray, turn: Orientation, size: tuple[int, int]) -> _Glyphs:
         ink = np.array([not (ch.isspace() or ch in "\x00\ufeff\u200b") for ch in text.text], bool)
-        ink &= (text.boxes[:, 2:] - text.boxes[:, :2] > BARE_EM * text.ems[:, None]).all(1)  # a font may lie of blanks
+        drawn = (text.boxes[:, 2:] - text.boxes[:, :2] > BARE_EM * text.ems[:, None]).all(1)  # a font may lie of blanks
+        ink &= drawn | _in_ligatures(text, drawn)
         index = chosen[ink[chosen]]
         # PDFium adds a line break after each character when it takes a page of few lines for vertical writing.
         added = (text.kinds == GENERATED) & np.array([ch in "\r\n" for ch in text.text], bool)
@@ -175,8 +186,8 @@ class _Glyphs:
             step = np.append(np.abs(np.diff(left)), np.inf)
             follows = np.append(~blank[1:], False) & (step < 1.2 * em)  # a letter of the same word
             right = left + np.where(follows, step, np.minimum(0.5 * em, step))
-        found = cls(index, left, np.maximum(right, left + 0.05 * em), origin[:, 1], em, blank, typed)
-        return found._without_twins(text)
+        right = np.maximum(right, left + 0.05 * em)
+        return cls(index, left, right, origin[:, 1], em, blank, typed)._without_twins(text)
 
     def _without_twins(self, text: TextLayer) -> _Glyphs:
         """Leave out a glyph that is printed again at nearly the same place."""
