@@ -246,8 +246,9 @@ def drawn(*lines: TextLine) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     return image, draw
 
 
-def test_figure_and_its_caption() -> None:
-    caption = line("Fig. 2 A grey box", 120, 240)
+@pytest.mark.parametrize("name", ["Fig. 2", "Abb. 2:", "Figura 2", "Rys. 2", "Рис. 2"])
+def test_figure_and_its_caption(name: str) -> None:
+    caption = line(f"{name} A grey box", 120, 240)
     image, draw = drawn(caption)
     draw.rectangle((100, 60, 400, 220), fill=90)
     found = laid_out(caption, evidence=find_evidence(image, [caption, *PROSE]))

@@ -34,7 +34,11 @@ PANELS, PANEL_EM = 3, 12.0  # fewest names of panels in a row; width of the long
 LARGE = 1.6  # largest type of a label, as a multiple of the text
 MAX_NAME = 40  # characters
 CENTRED = 0.12  # of a figure's side, between its middle and that of an axis' name
-CAPTION = re.compile(r"(?:figure|fig\.|table|tab\.|chart|scheme|plate|listing)\s*(?:\d+|[IVX]+\b)", re.I)
+CAPTION = re.compile(  # in English, German, Dutch; Romance languages; Polish, Czech, Russian
+    r"(?:fig(?:ure|uur|\.)|tab(?:le|elle|el|\.)|chart|scheme|plate|listing|abb(?:ildung|\.)|afb(?:eelding|\.)|figura|"
+    r"tab(?:leau|la|ela|ella)|cuadro|quadro|rys(?:unek|\.)|obr(?:ázek|\.)|рис(?:унок|\.)|таблица)\s*(?:\d+|[IVX]+\b)",
+    re.I,
+)
 _WORD = re.compile(r"[^\W_]{2,}")
 _TICK = re.compile(r"[+−–-]?\d[\d.,]*(?:e[+-]?\d+)?\s?(?:%|[a-zµ]{1,3})?|1[0O]\d?|\(?[a-zµ]{1,2}\)?", re.I)
 
