@@ -11,6 +11,7 @@ from tests.document.test_layout import grid, laid_out, line, row, tables
 from tests.document.test_unruled_tables import placed
 from vary.document.elements import Document
 from vary.document.evidence import Evidence
+from vary.document.layout.cells import stretches
 from vary.document.layout.gutters import split_columns
 from vary.document.lines import TextLine
 
@@ -191,3 +192,13 @@ def test_text_that_had_no_place_goes_on_in_the_next_row(above: str, joined: bool
     ]
     (table,) = tables(laid_out(*lines))
     assert table.cells == ([["1", f"{above} dried", "4", "22.00"], *rows[2:]] if joined else rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"), [("1 310.0", 1), ("12 345", 1), ("1 51.0", 2), ("0 310", 2), ("1310 200", 2)]
+)
+def test_groups_of_thousands_are_one_number(text: str, parts: int) -> None:
+    """From pixels, the blank between them is wider than it is."""
+    one, at = line(text, 300, 80), text.find(" ")
+    one.boxes[: at + 1, [0, 2]] -= 0.4 * one.em_px - (one.boxes[at, 2] - one.boxes[at, 0])
+    assert len(stretches(one)) == parts

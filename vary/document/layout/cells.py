@@ -18,7 +18,7 @@ from ..elements import LEADER
 from ..lines import TextLine, text_with_formulas
 
 WORD_EM = 0.7  # white inside of a cell; wider white separates cells
-NUMBER_EM = 0.35  # the same between two numbers, which are no phrase; a blank between thousands is narrower
+NUMBER_EM, GROUPS_EM = 0.35, 0.42  # the same between two numbers, which are no phrase; between groups of thousands
 CUT_EM = 0.45  # white at which text that runs on across two columns is cut
 BLANK_EM = 0.15  # the same in a row of several cells: a blank
 STRIP_EM = 0.7  # narrowest white between columns
@@ -39,7 +39,7 @@ _CODES = (
 _CURRENCY = rf"(?:(?:{_CODES}|[a-z]{{1,3}}(?=\$)|try|uah|usd|zar|zł|грн|лв|руб)\.?)?"
 _NUMBER = re.compile(rf"{_CURRENCY}[{_SIGNS}]*\d[{_SIGNS}]*{_CURRENCY}|[–—-]{{1,3}}|n/?a", re.I)
 _TAXED = re.compile(r"\d[.,]\d\d [A-Z]$")
-_YEAR = re.compile(r"(19|20)\d\d")
+_YEAR, _GROUPS = re.compile(r"(19|20)\d\d"), re.compile(r"\D?[1-9]\d{0,2} \d{3}(?:[.,]\d+)?\D?")
 
 Merged = tuple[int, int, int, int]  # row, column, rows, columns of a cell that covers several
 Place = tuple[int, int, str]  # first and last column of a cell, and its text
@@ -130,28 +130,28 @@ def stretches(line: TextLine) -> list[Stretch]:
     lefts, rights = line.boxes[:, 0].tolist(), line.boxes[:, 2].tolist()
     for k in inked:
         white = (lefts[k] - rights[spans[-1][1] - 1]) / line.em_px if spans else np.inf
-        if white < NUMBER_EM or (white < WORD_EM and not _are_numbers(line.text, spans[-1][1], k)):
+        if white < NUMBER_EM or (white < WORD_EM and white < _white_within(line.text, spans[-1][1], k)):
             spans[-1][1] = k + 1
         else:
             spans.append([k, k + 1])
     return [Stretch(line, *span) for span in spans]
 
 
-def _are_numbers(text: str, end: int, start: int) -> bool:
-    """Return whether the words before `end` and from `start` on are numbers."""
+def _white_within(text: str, end: int, start: int) -> float:
+    """Return the white of a cell, in em, between the words before `end` and from `start` on."""
     before, after = text[:end].split(" ")[-1], text[start:].split(" ")[0]
-    return is_numeric(before) and is_numeric(after)
+    if not (is_numeric(before) and is_numeric(after)):
+        return WORD_EM
+    return GROUPS_EM if _GROUPS.fullmatch(f"{before} {after}") else NUMBER_EM
 
 
 def rows_by_height(lines: Iterable[TextLine]) -> list[PrintedRow]:
     """Return the stretches of lines by their heights, from top to bottom."""
     rows: list[list[Stretch]] = []
     for one in sorted((one for line in lines for one in stretches(line)), key=lambda one: one.middle):
-        last = rows[-1] if rows else None
-        if last and _are_level(last[0], one):
-            last.append(one)
-        else:
-            rows.append([one])
+        if not rows or not _are_level(rows[-1][0], one):
+            rows.append([])
+        rows[-1].append(one)
     return [PrintedRow(sorted(row, key=lambda one: one.x0)) for row in rows]
 
 
