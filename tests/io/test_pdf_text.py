@@ -258,6 +258,7 @@ def test_fonts_whose_letters_are_equally_wide_are_fixed_width_type() -> None:
     wide = layer_of(word, boxes)
     wide.advances[[k for k, ch in enumerate(word) if ch in "mw"], 2] += 2
     assert not mark_fixed_width(wide).styles.any()
+    assert (mark_fixed_width(layer_of("def sieve(p): yield k", boxes)).styles == 4).all()  # no letter is wide
     assert not mark_fixed_width(layer_of("1234567890", boxes[:10])).styles.any()  # digits are so in most fonts
 
 

@@ -37,7 +37,7 @@ _STRAYS = re.compile(
 )  # letters of scripts that are written with blanks, from Armenian on
 _DOTTED = {"ı": "i", "ȷ": "j"}  # letters that lose their dot under an accent
 _LOW = frozenset("acemnorsuvwxz")  # letters as high as an x
-_NARROW, _WIDE = frozenset("fijltIJ"), frozenset("mwABCDGHMNOQRUVWX")
+_NARROW = frozenset("fijltIJ")  # letters that are narrower than others in type of usual widths
 _FIXED_LETTERS, _SAME_WIDTH = 8, 0.02  # different letters of a font, and by which the widths of fixed-width type differ
 _MOST_ALIKE = 0.85  # share of the letters; in bitmap fonts an m is a little wider
 _PLAIN = 0.4, 0.8  # median height of glyphs in em, where the font's size is right
@@ -147,7 +147,7 @@ def mark_fixed_width(layer: TextLayer) -> TextLayer:
         widths = {layer.text[k]: float(wide[k]) for k in own.tolist() if _is_letter(layer.text[k])}
         usual = median(widths.values()) if widths else 0.0
         alike = {ch for ch, width in widths.items() if abs(width - usual) < _SAME_WIDTH * usual}
-        if len(alike) >= max(_FIXED_LETTERS, _MOST_ALIKE * len(widths)) and alike & _NARROW and alike & _WIDE:
+        if len(alike) >= max(_FIXED_LETTERS, _MOST_ALIKE * len(widths)) and alike & _NARROW and alike - _NARROW:
             styles[own] |= mono
     return replace(layer, styles=styles)
 
