@@ -198,6 +198,20 @@ def test_the_dashes_of_options_have_no_spaces(read, expected) -> None:
     assert len(confidence) == len(text)
 
 
+@pytest.mark.parametrize(
+    ("read", "at", "expected"),
+    [
+        ("6, 45 A", [0, 8, 12, 16, 24, 32, 40], "6,45 A"),
+        ("3, 20", [0, 5, 9, 14, 21], "3, 20"),  # in proportional type
+        ("in 3, 20", [0, 4, 8, 12, 20, 26, 36, 44], "in 3, 20"),
+    ],
+)
+def test_the_wide_cell_of_a_comma_is_no_space(read, at, expected) -> None:
+    from vary.reading.spelling.pitch import join_decimals
+
+    assert join_decimals(read, np.array(at), np.ones(len(at), np.float32))[0] == expected
+
+
 def test_typewriter_lines_take_their_blanks_from_the_pitch() -> None:
     from vary.reading.spelling.pitch import find_pitch, space_by_pitch
 

@@ -10,7 +10,7 @@ import pytest
 
 from vary.document.lines import Alternative
 from vary.reading.ctc import best_path
-from vary.reading.spelling.alternatives import find_alternatives, spellings
+from vary.reading.spelling.alternatives import find_alternatives, restore_lost, spellings
 
 ALPHABET = " mnrcl"
 
@@ -79,3 +79,31 @@ def test_unlikely_spellings_are_none() -> None:
 
 def test_doubts_move_with_their_text() -> None:
     assert Alternative(4, 6, (("m", -1.0),)).shift(3) == Alternative(1, 3, (("m", -1.0),))
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "faint", "expected"),
+    [
+        ("142031", (0, 6, 15, 21, 27, 33), {10: "/", 11: "/"}, "14/2031"),
+        ("142031", (0, 6, 15, 21, 27, 33), {10: "8", 11: "8"}, "142031"),  # it has no room
+        ("25.59", (8, 15, 19, 25, 32), {1: "f", 2: "£"}, "£25.59"),
+        ("a 25.5", (0, 6, 14, 20, 24, 30), {9: "f", 10: "f"}, "a 25.5"),
+        ("A  B12", (0, 6, 19, 25, 31, 37), {12: "&", 13: "&"}, "A & B12"),
+        ("was 10", (0, 6, 12, 18, 24, 30), {35: "%", 36: "%"}, "was 10%"),
+        ("was 10", (0, 6, 12, 18, 24, 30), {35: "s", 36: "s"}, "was 10"),
+        ("stnd up", (0, 5, 18, 24, 31, 36, 42), {11: "a", 12: "a"}, "stand up"),
+        ("stnd up", (0, 5, 12, 18, 25, 30, 36), {8: "a", 9: "a"}, "stnd up"),
+    ],
+)
+def test_a_character_that_no_frame_is_sure_of_is_found_in_its_gap(text, at, faint, expected) -> None:
+    alphabet = "".join(sorted(set(text + expected + "".join(faint.values()))))
+    path = np.full((48, len(alphabet) + 1), 1e-6)
+    path[:, 0] = 1.0
+    for frame, ch in zip(at, text, strict=True):
+        path[frame, alphabet.index(ch) + 1], path[frame, 0] = 0.95, 0.05
+    for frame, ch in faint.items():
+        path[frame, alphabet.index(ch) + 1], path[frame, 0] = 0.4, 0.6
+    spelt, frames, sure = restore_lost(path, *best_path(path, alphabet), alphabet, 12.0)
+    assert spelt == expected
+    assert len(spelt) == len(frames) == len(sure)
+    assert (np.diff(frames) > 0).all()

@@ -20,10 +20,10 @@ from ..document.alphabets import are_wide
 from ..document.elements import STYLES
 from ..document.lines import MONO, FrameGrid, TextLine
 from .field import Field
-from .spelling.alternatives import SHORT, find_alternatives, spellings
+from .spelling.alternatives import SHORT, find_alternatives, restore_lost, spellings
 from .spelling.languages import weigh_letters
 from .spelling.lookalikes import differ_by_mark, one_shape, rival_odds
-from .spelling.pitch import find_pitch, join_dashes, space_by_pitch, space_far_apart
+from .spelling.pitch import find_pitch, join_dashes, join_decimals, space_by_pitch, space_far_apart
 from .spelling.scripts import keep_to_scripts
 
 SPLIT_EM = 1.3  # training ends a line at gaps of 1.6 em and more; two spikes stand up to 0.3 em inside their letters
@@ -152,12 +152,13 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid) -> TextLine 
     if one_script is not path:
         path = one_script
         spelt, peaks, confidence = best_path(path, frame_grid.alphabet)
+    spelt, peaks, confidence = restore_lost(path, spelt, peaks, confidence, frame_grid.alphabet, em_px / frame_px)
     spelt, peaks, confidence = merge_doubled(path, spelt, peaks, confidence, frame_grid.alphabet)
     spelt, peaks, confidence = merge_percent(spelt, peaks, confidence, em_px / frame_px)
     spelt, peaks, confidence = merge_close(spelt, peaks, confidence, em_px / frame_px)
     pitch = find_pitch(spelt, peaks)
     if pitch is None:
-        text, at, confidence = join_dashes(spelt, peaks, confidence)
+        text, at, confidence = join_dashes(*join_decimals(spelt, peaks, confidence))
         text, at, confidence = space_far_apart(text, at, confidence, FAR_EM * em_px / frame_px)
     else:
         text, at, confidence = space_by_pitch(spelt, peaks, confidence, pitch)

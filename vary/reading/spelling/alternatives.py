@@ -10,6 +10,7 @@ Shapes: T frames of a line, A classes (0 is CTC's blank).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from math import exp, inf, log, log1p
@@ -24,6 +25,12 @@ SURE_BLANK = 0.95  # least blank probability of a frame that separates two spans
 RIVAL = 0.12  # least probability of another character that makes a span uncertain
 BEAM, CLASSES = 6, 3  # prefixes kept, and classes tried per frame
 FAINTEST = 4.0  # nats; spellings less likely than the line's own by more than this are dropped
+
+FEWEST, READ = 4, 0.8  # characters and mean confidence of a line in which some may be lost
+WIDE_EM, FAR_EM = 0.75, 1.0  # between the peaks of two characters that may have one between them, and if one is a space
+DATE_EM, DIGIT_EM = 0.55, 0.95  # between two digits that may have a sign between them, and a digit
+LOST, FAINT = -1.3, -2.0  # nats: least log-likelihood of a character that is added, and of a sign in a number
+AMOUNT = re.compile(r"\d{1,3}(?:,?\d{3})*\.\d\d(?![\w.])")
 
 SHORT = 6  # characters of the longest cell
 PEERS = 3  # least number of digits in a column
@@ -63,6 +70,61 @@ def find_alternatives(path_TA: np.ndarray, text: str, at: np.ndarray, alphabet: 
         if others:
             found.append(Alternative(start, end, others))
     return found
+
+
+def restore_lost(
+    path_TA: np.ndarray, text: str, at: np.ndarray, confidence: np.ndarray, alphabet: str, em_frames: float
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """Add the characters that the best path of a line lacks: `/` in `14/2031`, `&` in `A & B`, `%` in `10%`.
+
+    Where no single frame is sure of a character, the path has none, even if the frames together say that there is one.
+    It is added if it is likely, and if its neighbours stand farther apart than those in a word, or it is a sign that a
+    number has there.
+
+    Args:
+        path_TA: probabilities along the line.
+        text: of the best path.
+        at: frame of each character.
+        confidence: of each character.
+        alphabet: character of each class from 1.
+        em_frames: frames per em.
+    """
+    found: list[tuple[int, str, int, float]] = []
+    if len(text) < FEWEST or confidence.mean() < READ:
+        return text, at, confidence
+    for first, last in marked_runs(path_TA[:, 0] <= SURE_BLANK):
+        k = int(np.searchsorted(at, first))
+        if k < len(at) and at[k] < last:
+            continue
+        allowed, least = _what_may_be_lost(text, k, (at[k] - at[k - 1]) / em_frames if 0 < k < len(at) else 0.0)
+        likely = {
+            one: p
+            for one, p in (spellings(path_TA[first:last], alphabet) if least < 0 else {}).items()
+            if len(one) == 1 and one != " " and (not allowed or one in allowed)
+        }
+        one = max(likely, key=likely.__getitem__, default="")
+        if one and likely[one] > least:
+            frame = first + int(path_TA[first:last, alphabet.index(one) + 1].argmax())
+            found.append((k, one, frame, 1 - float(path_TA[first:last, 0].prod())))
+    for k, one, frame, sure in reversed(found):
+        text = text[:k] + one + text[k:]
+        at, confidence = np.insert(at, k, frame), np.insert(confidence, k, sure)
+    return text, at, confidence
+
+
+def _what_may_be_lost(text: str, k: int, apart: float) -> tuple[str, float]:
+    """Return which characters may be lost before character k, "" for any, and the log-likelihood that they need.
+
+    apart: em between the characters around the gap; 0 at the ends of the line.
+    """
+    around = text[max(0, k - 1) : k + 1]
+    if len(around) == 2 and around.isdigit() and DATE_EM < apart < DIGIT_EM:
+        return "/.,:-", FAINT  # too near for a digit
+    if apart > (FAR_EM if " " in around else WIDE_EM):
+        return "", LOST
+    if k and around[0].isdigit():
+        return "%", FAINT
+    return ("£$€Eef", FAINT) if AMOUNT.match(text, k) and text[k - 1 : k] in ("", " ") else ("", 0.0)
 
 
 def spellings(path_TA: np.ndarray, alphabet: str) -> dict[str, float]:

@@ -19,6 +19,8 @@ ON_GRID = (
 )
 FULL, DOUBLE = 0.55, 0.12  # least share of steps to the next cell, and largest share of steps within one
 OPTION = re.compile(r"(?:^- -|(?<=\S )- - ?)(?=[a-z])")  # dashes of an option such as --quiet
+DECIMALS = re.compile(r"(?<=\d[.,])( )(?=\d\d(?!\d))")
+ONE_CELL = 1.15  # largest distance of characters in neighbouring cells, as a multiple of the usual one
 FAR = 2.0  # by which a character at the edge of its cell counts less than one in the middle
 
 
@@ -81,7 +83,8 @@ def space_by_pitch(
         if before is not None and cell > before[0] + 1:
             out += " "
             frames.append(int(at[before[1]] + at[k]) // 2)
-            sure.append(float(min(confidence[before[1]], confidence[k])))
+            spaces = [float(confidence[j]) for j in range(before[1] + 1, k) if text[j] == " "]
+            sure.append(max(spaces, default=float(min(confidence[before[1]], confidence[k]))))
         out += text[k]
         frames.append(int(at[k]))
         sure.append(float(confidence[k]))
@@ -117,5 +120,25 @@ def join_dashes(text: str, at: np.ndarray, confidence: np.ndarray) -> tuple[str,
         confidence: of each character.
     """
     spaces = {k for found in OPTION.finditer(text) for k in range(*found.span()) if text[k] == " "}
+    kept = [k for k in range(len(text)) if k not in spaces]
+    return "".join(text[k] for k in kept), at[kept], confidence[kept]
+
+
+def join_decimals(text: str, at: np.ndarray, confidence: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
+    """Drop the space behind a point or comma whose digits are no farther apart than others: `6, 45` on a receipt.
+
+    In fixed-width type, the wide cell of the point looks like a space.
+
+    Args:
+        text: of the best path, as `best_path`.
+        at: frame of each character.
+        confidence: of each character.
+    """
+    within = [at[k] - at[k - 1] for k in range(1, len(text)) if text[k - 1 : k + 1].isdigit()]
+    spaces = {
+        found.start(1)
+        for found in DECIMALS.finditer(text)
+        if within and at[found.end(1)] - at[found.start(1) - 1] < ONE_CELL * float(np.median(within))
+    }
     kept = [k for k in range(len(text)) if k not in spaces]
     return "".join(text[k] for k in kept), at[kept], confidence[kept]
