@@ -22,6 +22,7 @@ from ..document.orientation import Orientation, restore_orientation, straighten,
 from ..document.outline import apply_outline
 from ..document.perspective import find_sheet, flatten, unflatten
 from ..document.running_text import mark_page_joins
+from ..document.shadows import even_light
 from ..document.structure import find_structure
 from ..io.deadline import time_limit
 from ..io.errors import InputError, PageTimeout
@@ -107,7 +108,9 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
     stored = image.size
     image = image if dpi else _with_square_pixels(soften(image), source.stated_dpi(number))
     whole, sheet = image.size, find_sheet(image)
-    image = darken(lighten(image if sheet is None else flatten(image, sheet)))
+    if sheet is None and (lit := even_light(image)) is not image:
+        sheet = find_sheet(lit)
+    image = _prepared(image, sheet)
     turn = reader.find_orientation(image)
     straight = straighten(image, turn)
     scale = reader.wanted_scale(straight) * factor
@@ -118,7 +121,7 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
         wanted = dpi * scale
         image, used = source.image(number, dpi * min(SCALES[1], max(least, scale)))
         whole = image.size
-        image = darken(lighten(image if sheet is None else flatten(image, sheet)))
+        image = _prepared(image, sheet)
         dpi, left = used, wanted / (used or wanted)
         straight, scale = straighten(image, turn), left if abs(left - 1) > 0.01 else 1.0
     if isinstance(reader, Reader):
@@ -141,6 +144,11 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
         page.map_boxes(lambda box: (box[0] * across, box[1] * down, box[2] * across, box[3] * down))
         page.width, page.height = stored
     return page
+
+
+def _prepared(image: Image.Image, sheet: np.ndarray | None) -> Image.Image:
+    """Return a grey page, or the sheet on it, evenly lit, with dark type on light paper."""
+    return darken(lighten(even_light(image if sheet is None else flatten(image, sheet))))
 
 
 def _with_square_pixels(image: Image.Image, dpi: tuple[float, float] | None) -> Image.Image:

@@ -98,7 +98,7 @@ def _find_grounds(dark: np.ndarray, *, bars: bool = False) -> np.ndarray:
     wide = grow(~grow(~filled, BAR), BAR)
     if not wide.any():
         return ground
-    found = wide & grow(wide & (_box_mean(dark, BAR) > DENSE), BAR)
+    found = wide & grow(wide & (box_mean(dark, BAR) > DENSE), BAR)
     panels = grow(~grow(found, PANEL), PANEL)
     for x0, y0, x1, y1 in find_components(found):
         if (not bars or x1 - x0 > LONG * (y1 - y0)) and _is_ground(found, dark, (x0, y0, x1, y1)):
@@ -157,20 +157,20 @@ def edges(marked: np.ndarray) -> np.ndarray:
 
 
 def grow(mask: np.ndarray, by: int) -> np.ndarray:
-    """Return a mask grown by some pixels to all sides; beyond the image it goes on as at its edge."""
+    """Return a mask grown by some pixels to all sides, or the largest value so near; beyond the image there is none."""
     height, width = mask.shape
-    grown, side = np.zeros((height + 2 * by, width + 2 * by), bool), 2 * by + 1
+    grown, side = np.zeros((height + 2 * by, width + 2 * by), mask.dtype), 2 * by + 1
     grown[by : by + height, by : by + width] = mask
     for rows in (grown, grown.T):
         reach = 1  # rows[k] holds what was in one of rows[k : k + reach]
         while reach < side:
             step = min(reach, side - reach)
-            rows[:-step] |= rows[step:]
+            np.maximum(rows[:-step], rows[step:], out=rows[:-step])
             reach += step
     return grown[:height, :width]
 
 
-def _box_mean(values: np.ndarray, by: int) -> np.ndarray:
+def box_mean(values: np.ndarray, by: int) -> np.ndarray:
     """Return the mean over a square of side 2 * by + 1 around each pixel."""
     mean = values.astype(np.float64)
     for axis in (0, 1):
