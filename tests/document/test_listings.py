@@ -94,6 +94,24 @@ def test_large_fixed_width_type_is_a_heading() -> None:
     assert kinds(page(block(title), PROSE)) == ["heading", "text"]
 
 
+@pytest.mark.parametrize(
+    ("word", "widths", "stays"),
+    [
+        ("filter", [8] * 6, True),
+        ("filter", [7, 4, 4, 5, 8, 6], False),
+        ("cause", [8] * 5, False),
+        ("a_cause", [8] * 7, True),
+    ],
+)
+def test_a_word_in_a_line_of_pixels_is_in_fixed_width_type_if_its_narrow_letters_are_wide(word, widths, stays) -> None:
+    made = line(f"the {word} of it", 10, 100)
+    x = made.characters[4][0]
+    for k, width in enumerate(widths, 4):
+        made.characters[k], x = (x, 100.0, x + width, 114.0), x + width
+    made.styles, made.writer = [(4, 4 + len(word), "mono")], "head"
+    assert bool(page(block(made), PROSE).lines[0].styles) == stays
+
+
 @pytest.mark.parametrize(("words", "stays"), [("gauge on one edge", False), ("little trim of wit", True)])
 @pytest.mark.parametrize("writer", ["head", "layer"])
 def test_words_of_letters_of_one_width_do_not_prove_typewriter_type(words: str, stays: bool, writer: str) -> None:

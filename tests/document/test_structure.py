@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vary.document.elements import Block, Document, Line, Page
-from vary.document.structure import find_structure
+from vary.document.structure import find_structure, mark_title
 
 STEP, HIGH = 7, 14  # px, of a character
 
@@ -44,6 +44,8 @@ def kinds(found: Page) -> list[str]:
         ("A title", 28, "heading", 1),
         ("A section", 20, "heading", 2),
         ("A smaller one", 17, "heading", 3),
+        ("4 A smaller one", 17, "heading", 2),
+        ("4.1 A smaller one", 17, "heading", 3),
         ("As large as the text", 15, "text", 0),
         ("long " * 50, 28, "text", 0),
         ("12", 28, "text", 0),
@@ -152,6 +154,17 @@ def test_a_bold_line_with_a_number_is_a_heading_though_it_looks_like_an_item(sta
         ("heading", 2),
         ("text", 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("title", "second", "level"),
+    [("Settings", "A section", 1), ("2 Settings", "A section", 2), ("Settings", "A larger section, by far", 2)],
+)
+def test_the_heading_that_begins_a_document_is_its_title_if_it_is_the_largest(title, second, level) -> None:
+    below = line(second, 10, 160, 21 if "larger" in second else 17)
+    made = page(block(line("12 May 2031", 10, 20)), block(line(title, 10, 100, 20)), block(below), PROSE)
+    mark_title(made)
+    assert [one.level for one in made.blocks[:2]] == [0, level]
 
 
 def test_bold_items_of_a_list_are_no_headings() -> None:

@@ -24,8 +24,10 @@ from .running_text import NOTE, goes_on, is_of_short_lines
 
 HEADING = 1.15  # least size of a heading, as a multiple of the text size
 LEVELS = (1.7, 1.35)  # least sizes of headings of level 1 and 2
+SAME_SIZE = 1.06  # ratio of two sizes that may be the same
+LARGER, MAX_ABOVE = 1.1, 100  # by which a title is larger than other headings; characters above it
 MAX_HEADING = 200  # characters
-_NUMBER = re.compile(r"(\d+(?:\.\d+)*)\.?\s+(?=[^\W\d])")
+_NUMBER = re.compile(r"(\d+(?:\.\d+)*)(?:\.\s*|\s+)(?=[^\W\d])")
 _CELLS = re.compile(r"(?<! ) {2,}(?! )")  # the reader writes two blanks between cells
 NUMBERED_STEP = 3.5  # most from a heading in type of the text to the text below, in its heights
 MAX_BOLD, BOLD_LINES = 100, 2  # characters and lines of a heading in bold
@@ -46,6 +48,7 @@ _DATE = re.compile(  # of a title page
 )
 NESTED = 0.3  # by which the type of an item differs from that of the item above
 _CAPITALS = re.compile(r"[A-Z\d ]*[a-z]?[A-Z\d ]*")  # they have one width in other type, too; one letter may be misread
+_WORDS = re.compile(r"[^\W\d_]+(?:['’ ][^\W\d_]+)*[.,;:!?]?")
 MIXED, UNSURE = (0.25, 0.9), 0.2  # share of a line in fixed-width type; of characters in such lines
 UNEQUAL = frozenset("fijlrtmwIMW")  # letters that are narrower or wider than others in proportional type
 NARROW, NARROW_LETTERS, NARROWER = frozenset("fijlrt"), 8, 0.9  # fewest to judge by; share of the others' width
@@ -85,6 +88,8 @@ def find_structure(page: Page, evidence: Evidence | None = None) -> None:
         alone = alone or text.find("  ") > PARTED  # the names of two fields
         if size >= HEADING * body and not alone and len(text) <= MAX_HEADING and any(ch.isalpha() for ch in text):
             block.kind, block.level = "heading", 1 + sum(size < least * body for least in LEVELS)
+            number = _NUMBER.match(text)
+            block.level = min(block.level, 2) if number and "." not in number[1] else block.level
         elif ITEM.match(text):
             block.kind = "list"
     page.blocks = _with_whole_titles(page.blocks)
@@ -98,6 +103,19 @@ def find_structure(page: Page, evidence: Evidence | None = None) -> None:
         ):  # fmt: skip
             block.kind = "caption"
     mark_footnotes(page)
+
+
+def mark_title(page: Page) -> None:
+    """Give the heading that begins the first page of a document level 1, if it is larger than all others there."""
+    heads = [block for block in page.blocks if block.kind == "heading" and block.lines]
+    if not heads or any(block.level == 1 for block in heads) or _NUMBER.match(heads[0].text):
+        return
+    first, *sizes = (block.lines[0].height for block in heads)
+    above = page.blocks[: page.blocks.index(heads[0])]
+    body = _body_size([line for block in page.blocks if block.kind == "text" for line in block.lines])
+    begins = all(block.kind == "text" for block in above) and sum(len(block.text) for block in above) <= MAX_ABOVE
+    if begins and first >= HEADING * body and all(first >= LARGER * size for size in sizes):
+        heads[0].level = 1
 
 
 def _mark_continued(blocks: list[Block]) -> None:
@@ -126,7 +144,7 @@ def _body_size(lines: list[Line]) -> float:
         return 16.0
     sizes = np.repeat([line.height for line in lines], [max(1, len(line.text)) for line in lines])
     median = float(np.median(sizes))
-    large = [float(size) for size in unique_values(sizes) if size > median]
+    large = [float(size) for size in unique_values(sizes) if size > SAME_SIZE * median]  # pixels give no exact sizes
     shares = {size: float((np.abs(sizes - size) < 0.06 * size).mean()) for size in large}
     return max([median, *(s for s in large if shares[s] >= BODY_SHARE and shares[s] * len(sizes) >= BODY_CHARACTERS)])
 
@@ -197,10 +215,23 @@ def _is_whole(line: Line, span: Span) -> bool:
 
 
 def _is_doubtful(line: Line, span: Span) -> bool:
-    """Return whether a part of a line was read from pixels in fixed-width type, and is capitals and digits alone."""
+    """Return whether a part of a line was read from pixels in fixed-width type that its characters do not prove.
+
+    Capitals and digits alone prove none, and words do by narrow letters as wide as the others.
+    """
     start, end, style = span
-    part = style == "mono" and line.writer != "layer" and not _is_whole(line, span)
-    return part and _CAPITALS.fullmatch(line.text[start:end]) is not None
+    text = line.text[start:end]
+    if style != "mono" or line.writer == "layer" or _is_whole(line, span):
+        return False
+    if _CAPITALS.fullmatch(text) is not None:
+        return True
+    if not _WORDS.fullmatch(text) or len(line.characters) != len(line.text):
+        return False
+    inside = [k for k in range(start + 1, end - 1) if line.text[k - 1 : k + 2].isalpha()]
+    widths = {k: line.characters[k][2] - line.characters[k][0] for k in inside}
+    narrow = [widths[k] for k in inside if line.text[k] in NARROW]
+    other = [widths[k] for k in inside if line.text[k] not in UNEQUAL]
+    return not narrow or (bool(other) and float(np.mean(narrow)) < NARROWER * float(np.mean(other)))
 
 
 # -- headings --------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from ..document.outline import apply_outline
 from ..document.perspective import find_sheet, flatten, unflatten
 from ..document.running_text import mark_page_joins
 from ..document.shadows import even_light
-from ..document.structure import find_structure
+from ..document.structure import find_structure, mark_title
 from ..io.deadline import time_limit
 from ..io.errors import InputError, PageTimeout
 from ..io.source import MAX_PAGES, PAGE_TIMEOUT_S, Source
@@ -81,6 +81,8 @@ def read_page(source: Source, number: int, reader: AnyReader, attempt: int = 0) 
         page.status = "doubtful"
     page.number, page.label = number, source.info.labels.get(number)
     if not page.structured:
+        if number == 1:
+            mark_title(page)
         apply_outline(page, source.info.outline)
     page.seconds = time.perf_counter() - began
     return page
