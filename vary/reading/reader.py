@@ -44,13 +44,13 @@ from .scales.merge import (
     is_upright,
     mark_doubted,
     mark_near,
-    may_hold_type,
     merge_pass,
     reread_cells,
     restore,
     take_turned,
 )
 from .scales.specks import erase_specks, find_proven_texts
+from .scales.strokes import keep_strokes, may_hold_type
 from .spelling.bold import mark_bold
 from .spelling.marks import find_unread_marks
 from .spelling.more_letters import MANY, has_accents, needs_more_letters
@@ -266,8 +266,9 @@ class Reader:
         last = scale
         for finer in (min(1.0, factor * scale) for factor in FINER):
             multiple = self.preprocess["multiple"]
-            left = fit(_shared(page), finer, multiple).pixels if finer < 1.0 else pad_right_below(page, multiple)
-            if finer < 1.5 * last or time_is_up() or not may_hold_type(left):
+            shown = fit(_shared(page), finer, multiple).pixels if finer < 1.0 else pad_right_below(page, multiple)
+            left = None if finer < 1.5 * last or time_is_up() else keep_strokes(shown)
+            if left is None:
                 break
             last, ratio = finer, finer / scale
             found = [enlarge(line, 1 / ratio) for line in self.read_pass(left)[0]]

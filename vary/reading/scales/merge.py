@@ -36,9 +36,6 @@ MIN_CELL, PEERS, LONGEST_PEER, ALIGNED_EM = 0.3, 3, 6, 0.35  # the same for a ce
 LEFT, LEFT_EM = frozenset(".,:|'_"), 0.2  # marks that a piece of a rule may look like; its distance from the rule
 SURE_CELL = 0.8  # confidence from which a cell is not read again
 LONGEST_CELL = 2  # characters of a cell
-EDGE = 40  # grey levels between neighbouring pixels
-STROKE = 4, 8  # px, height of the lowest letters of small type, and width of the columns in which they are sought
-BAND_PIXELS = 1_000_000  # of an image in which strokes are sought at once
 CELL_SLOT = 64  # px, side of a cell's place
 CELLS_A_ROW = 10  # cells in a row
 CELL_INSET = 8  # px from the corner of a place to the cell
@@ -310,25 +307,6 @@ def _share_in(line: TextLine, by: TextLine) -> float:
 
 def _mean(line: TextLine) -> float:
     return float(line.confidence.mean())
-
-
-def may_hold_type(pixels_HW: np.ndarray) -> bool:
-    """Return whether some strokes are as high as the smallest type that is read, which has rows full of edges.
-
-    The image is searched band by band, which bounds the memory.
-    """
-    high, width = STROKE
-    step = max(high, BAND_PIXELS // max(1, pixels_HW.shape[1]))
-    for start in range(0, len(pixels_HW), step):
-        band = pixels_HW[start : start + step + high - 1]
-        left, right = band[:, :-1], band[:, 1:]
-        edges = np.maximum(left, right) - np.minimum(left, right) > EDGE
-        edges = np.pad(edges, ((0, 0), (0, -edges.shape[1] % width)))
-        strokes = np.logical_or.reduce(edges.reshape(len(edges), -1, width), axis=2)
-        count = len(strokes) - high + 1
-        if count > 0 and np.logical_and.reduce([strokes[k : k + count] for k in range(high)]).any():
-            return True
-    return False
 
 
 def reread_cells(
