@@ -15,8 +15,8 @@ from itertools import pairwise
 import numpy as np
 
 from ..io.box import union, unique_values
-from .blocks import REGIONS, count_in_style, gap_between, is_fixed, with_listings
-from .elements import ITEM, LEADER, STYLES, Block, Line, Page, Span
+from .blocks import REGIONS, count_in_style, drop_common_style, gap_between, is_fixed, with_listings
+from .elements import ITEM, LEADER, Block, Line, Page
 from .evidence import Evidence, add_links
 from .layout.figures import CAPTION
 from .layout.running_heads import mark_footnotes
@@ -47,19 +47,6 @@ _DATE = re.compile(  # of a title page
     re.I,
 )
 NESTED = 0.3  # by which the type of an item differs from that of the item above
-_CAPITALS = re.compile(r"[A-Z\d ]*[a-z]?[A-Z\d ]*")  # they have one width in other type, too; one letter may be misread
-_WORDS = re.compile(r"[^\W\d_]+(?:['’ ][^\W\d_]+)*[.,;:!?]?")
-MIXED, UNSURE = (0.25, 0.9), 0.2  # share of a line in fixed-width type; of characters in such lines
-UNEQUAL = frozenset("fijlrtmwIMW")  # letters that are narrower or wider than others in proportional type
-NARROW, NARROW_LETTERS, NARROWER = frozenset("fijlrt"), 8, 0.9  # fewest to judge by; share of the others' width
-UNEQUAL_LETTERS, UNEQUAL_SHARE = 15, 0.1  # fewest letters to judge by; least share of such letters, in English 0.3
-ALL_MONO = 0.95  # share of the characters of a page in fixed-width type that is its text
-_PROGRAM = re.compile(  # a prompt, or a line that statements begin or end as
-    r"[\w.-]+@[\w.-]+\S*\s?[$#%](?:\s|$)|(?:\$|>>>) \S|PS [A-Z]:\\|(?:\d+\s+)?(?:#include|import|from \w+ import|"
-    r"def|class|return|fn|func|let|const|var|package|using|public|private) \S|"
-    r"\W*\}|.*(?:[)\]}\"'];|=.*;|\{|\):|\belse:|\w\(.*\))$"
-)
-PROGRAM_LINES = 0.25  # share of such lines on a page of program text
 BODY_SHARE, BODY_CHARACTERS = 0.2, 400  # of the characters of a page, for a size of running text
 
 
@@ -74,7 +61,7 @@ def find_structure(page: Page, evidence: Evidence | None = None) -> None:
         return
     lines = [line for block in page.blocks if block.kind != "figure" for line in block.lines]
     body = _body_size([line for line in lines if not is_fixed(line)] or lines)
-    _drop_common_style(page.lines)
+    drop_common_style(page.lines)
     if evidence is not None:
         add_links(page.lines, evidence.links)
     page.blocks = with_listings(page.blocks, LEVELS[1] * body)
@@ -147,91 +134,6 @@ def _body_size(lines: list[Line]) -> float:
     large = [float(size) for size in unique_values(sizes) if size > SAME_SIZE * median]  # pixels give no exact sizes
     shares = {size: float((np.abs(sizes - size) < 0.06 * size).mean()) for size in large}
     return max([median, *(s for s in large if shares[s] >= BODY_SHARE and shares[s] * len(sizes) >= BODY_CHARACTERS)])
-
-
-# -- type ------------------------------------------------------------------------------------------------------------
-
-
-def _drop_common_style(lines: list[Line]) -> None:
-    """Remove a style from all lines when most of the page has it: it emphasises nothing.
-
-    Listings may fill most of a page. So fixed-width type is removed only from pages that are all in it, as typewriter
-    letters, or where many lines from pixels are partly in it: then the reader was not sure of the type. A page of
-    program text, or of what a terminal shows, keeps it.
-    """
-    for line in lines:
-        line.styles = [span for span in line.styles if not _is_doubtful(line, span)]
-    for whole in (True, False):
-        _drop_unequal_type(lines, whole)
-    total = sum(len(line.text) for line in lines)
-    shares = [count_in_style(line, "mono") / max(1, len(line.text)) for line in lines]
-    unsure = [MIXED[0] < share < MIXED[1] and line.writer != "layer" for line, share in zip(lines, shares, strict=True)]
-    mixed = sum(len(line.text) for line, one in zip(lines, unsure, strict=True) if one)
-    program = sum(_PROGRAM.match(line.text) is not None for line in lines) >= PROGRAM_LINES * len(lines)
-    for name in STYLES:
-        if name == "mono" and program:
-            continue
-        most = ALL_MONO if name == "mono" and mixed < UNSURE * total else 0.5
-        if name == "mono" and _is_wide_type(lines):
-            most = 0.0
-        if sum(count_in_style(line, name) for line in lines) > most * total:
-            for line in lines:
-                line.styles = [span for span in line.styles if span[2] != name]
-
-
-def _is_wide_type(lines: list[Line]) -> bool:
-    """Return whether the words in fixed-width type lack the narrow and wide letters that would prove it.
-
-    In faces with wide letters, such as Verdana, words of letters of one width look like typewriter type in pixels.
-    """
-    spans = [line.text[start:end] for line in lines for start, end, style in line.styles if style == "mono"]
-    letters = [ch for text in spans for ch in text if ch.isalpha()]
-    proofs = sum(ch in UNEQUAL for ch in letters)
-    pixels = all(line.writer != "layer" for line in lines)
-    return pixels and len(letters) >= UNEQUAL_LETTERS and proofs < UNEQUAL_SHARE * len(letters)
-
-
-def _drop_unequal_type(lines: list[Line], whole: bool) -> None:
-    """Remove fixed-width type of lines read from pixels, if narrow letters are narrower in it than others.
-
-    whole: lines that are all in it; False for parts of lines.
-    """
-    parts = [(line, span) for line in lines if line.writer != "layer" and len(line.characters) == len(line.text)
-             for span in line.styles if span[2] == "mono" and _is_whole(line, span) is whole]  # fmt: skip
-    widths: dict[bool, list[float]] = {True: [], False: []}
-    for line, (start, end, _) in parts:
-        for k in range(start + 1, end - 1):  # the boxes of the others end halfway to letters of other type
-            if line.text[k - 1 : k + 2].isalpha():
-                x0, _, x1, _ = line.characters[k]
-                widths[line.text[k] in NARROW].append((x1 - x0) / line.height)
-    narrow, other = widths[True], widths[False]
-    if min(len(narrow), len(other)) >= NARROW_LETTERS and np.mean(narrow) < NARROWER * np.mean(other):
-        for line, span in parts:
-            line.styles = [one for one in line.styles if one is not span]
-
-
-def _is_whole(line: Line, span: Span) -> bool:
-    return 10 * (span[1] - span[0]) >= 9 * len(line.text)
-
-
-def _is_doubtful(line: Line, span: Span) -> bool:
-    """Return whether a part of a line was read from pixels in fixed-width type that its characters do not prove.
-
-    Capitals and digits alone prove none, and words do by narrow letters as wide as the others.
-    """
-    start, end, style = span
-    text = line.text[start:end]
-    if style != "mono" or line.writer == "layer" or _is_whole(line, span):
-        return False
-    if _CAPITALS.fullmatch(text) is not None:
-        return True
-    if not _WORDS.fullmatch(text) or len(line.characters) != len(line.text):
-        return False
-    inside = [k for k in range(start + 1, end - 1) if line.text[k - 1 : k + 2].isalpha()]
-    widths = {k: line.characters[k][2] - line.characters[k][0] for k in inside}
-    narrow = [widths[k] for k in inside if line.text[k] in NARROW]
-    other = [widths[k] for k in inside if line.text[k] not in UNEQUAL]
-    return not narrow or (bool(other) and float(np.mean(narrow)) < NARROWER * float(np.mean(other)))
 
 
 # -- headings --------------------------------------------------------------------------------------------------------

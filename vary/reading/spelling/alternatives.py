@@ -27,7 +27,8 @@ BEAM, CLASSES = 6, 3  # prefixes kept, and classes tried per frame
 FAINTEST = 4.0  # nats; spellings less likely than the line's own by more than this are dropped
 
 FEWEST, READ = 4, 0.8  # characters and mean confidence of a line in which some may be lost
-WIDE_EM, FAR_EM = 0.75, 1.0  # between the peaks of two characters that may have one between them, and if one is a space
+WIDE_EM, FAR_EM = 0.75, 1.0  # between the peaks of two characters that may have one between them, and if one is of WIDE
+WIDE = frozenset(" mwHMNWæœÆŒ@%&—…")  # these reach far, and a stem of H is no l
 DATE_EM, DIGIT_EM = 0.55, 0.95  # between two digits that may have a sign between them, and a digit
 LOST, FAINT = -1.3, -2.0  # nats: least log-likelihood of a character that is added, and of a sign in a number
 AMOUNT = re.compile(r"\d{1,3}(?:,?\d{3})*\.\d\d(?![\w.])")
@@ -120,7 +121,7 @@ def _what_may_be_lost(text: str, k: int, apart: float) -> tuple[str, float]:
     around = text[max(0, k - 1) : k + 1]
     if len(around) == 2 and around.isdigit() and DATE_EM < apart < DIGIT_EM:
         return "/.,:-", FAINT  # too near for a digit
-    if apart > (FAR_EM if " " in around else WIDE_EM):
+    if apart > (FAR_EM if WIDE.intersection(around) else WIDE_EM):
         return "", LOST
     if k and around[0].isdigit():
         return "%", FAINT
