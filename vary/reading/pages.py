@@ -22,7 +22,6 @@ from ..document.orientation import Orientation, restore_orientation, straighten,
 from ..document.outline import apply_outline
 from ..document.perspective import find_sheet, flatten, unflatten
 from ..document.running_text import mark_page_joins
-from ..document.shadows import even_light
 from ..document.structure import find_structure, mark_title
 from ..io.deadline import time_limit
 from ..io.errors import InputError, PageTimeout
@@ -31,6 +30,7 @@ from .layer.formula_lines import mark_formulas
 from .layer.lines import LAYER_DPI, LayerReader, read_layer
 from .layer.pixels import read_both
 from .reader import Reader
+from .scales.shadows import even_light
 
 FIRST_DPI = 112.0  # 10-point type is 15.6 px high, which the nano model reads best
 FIRST_PIXELS = 300_000, 5_000_000  # for pages whose unit is no real point: pixels, or fractions of an inch

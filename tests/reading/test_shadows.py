@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from vary.document.shadows import even_light
+from vary.reading.scales.shadows import even_light
 
 SIZE = 800, 1000
 FACE = ImageFont.truetype("DejaVuSans.ttf", 22)

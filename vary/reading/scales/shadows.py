@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from .layout.bitmap import box_mean, find_components, grow
+from ...document.layout.bitmap import box_mean, find_components, grow
 
 SIDE = 600  # px, longer side of the image in which the paper is sought, about
 WINDOW = 80  # its longer side over half of the window; letters have narrower strokes
