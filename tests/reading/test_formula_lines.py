@@ -213,3 +213,16 @@ def test_pixels_contradict_no_character_of_a_formula(content) -> None:
     unclear = "".join(ch for ch, odds in zip(inked, kept.odds.tolist(), strict=True) if odds > -9)
     assert unicodedata.normalize("NFKC", unclear) == "xi"
     assert [seen for seen in kept.seen if not seen] == ["", ""]
+
+
+@pytest.mark.parametrize("confidence", [0.2, 0.9])
+def test_indices_on_a_line_of_their_own_go_with_the_formula_that_is_written(content, confidence) -> None:
+    before, seen = lines_of(content), []
+    write_formula_lines(before, content, writer(0.9, seen))
+    x0, y0, x1, y1 = seen[0]
+    index = before[0].part(slice(1))
+    middle = (x0 + x1) / 2, (y0 + y1) / 2
+    box = np.array([[middle[0] - 1, middle[1] - 1, middle[0] + 1, middle[1] + 1]], np.float32)
+    index = replace(index, text="7", boxes=box, em_px=0.8 * index.em_px)
+    lines, _ = write_formula_lines([*before, index], content, writer(confidence, []))
+    assert ("7" in [line.text for line in lines]) == (confidence < 0.7)

@@ -15,7 +15,7 @@ import numpy as np
 from ...document.elements import MATH, SCRIPTS, SOURCES, STYLES, Block, Line, Page
 from ...document.findings import FormulaReading
 from ...document.lines import TextLine, split_box
-from ...io.box import Box, union
+from ...io.box import Box, middle_within, union
 from ...io.pdf_objects import PageContent
 from ...markup.math import is_complete, readable
 from ..formulas.from_layer import Formula
@@ -51,7 +51,7 @@ def _written(
     groups = find_formulas(lines, content, usual)
     regions = [formula_region(group, lines) for group in groups]
     readings, kept = [], list(lines)
-    gone: set[int] = set()
+    gone, own = set[int](), set[int]()  # lines of formulas: those that are left out, and all that are written
     changes: list[tuple[FormulaSpan, str, float]] = []
     for group, formula in zip(groups, write(content, regions) if regions else [], strict=True):
         if not formula.latex:
@@ -66,6 +66,7 @@ def _written(
         readings.append(FormulaReading(formula.latex, formula.box, formula.confidence, used))
         if not used:
             continue
+        own |= {span.line for span in group}
         if group[0].whole:
             numbers = [] if any(span.in_row for span in group) else _numbers(formula.box, lines)
             number = next((span.number for span in group if span.number), "")
@@ -79,7 +80,15 @@ def _written(
             gone |= {span.line for span in group if span.whole}
     for span, latex, confidence in sorted(changes, key=lambda change: -change[0].start):
         kept[span.line] = _with_latex(kept[span.line], span, latex, confidence)
+    written = [one.box for one in readings if one.used]
+    gone |= {k for k, line in enumerate(lines) if k not in own and line.em_px < usual and _is_in(line, written)}
     return [line for k, line in enumerate(kept) if k not in gone], readings
+
+
+def _is_in(line: LayerLine, formulas: Sequence[Box]) -> bool:
+    """Return whether all characters of a line lie in formulas that are written, which have them as indices."""
+    inked = [tuple(box) for box, ch in zip(line.boxes.tolist(), line.text, strict=True) if ch != " "]
+    return all(any(middle_within(box, one) for one in formulas) for box in inked)
 
 
 def _numbers(box: Box, lines: Sequence[LayerLine]) -> list[int]:
