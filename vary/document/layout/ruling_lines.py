@@ -29,6 +29,7 @@ STEP_EM = 1.0  # of the way along a rule
 UNDERLINE_EM = 0.15, 1.2, 0.6  # thickest underline, the shortest one, and its breaks at the tails of letters
 UNDERLINED = 0.75, 0.4  # share of an underline without breaks; of its length with type above
 EVEN_SHARE = (3.0, 0.75), (0.0, 0.85)  # em, and share of even pixels of an underline from this length on
+THICK_SHARE = 0.85  # of the pixels above an underline's thickness that are dark, in thicker strokes
 EVEN_INK, TYPE_EM = 30, 0.7  # grey levels by which its pixels differ; height above it in which type stands
 ALIKE, MARKED = (0.25, 2.0), 0.75  # contrast of its pixels, as a share of the piece's; share of pixels that have it
 
@@ -232,8 +233,12 @@ def _is_underline(page: np.ndarray, row: int, along: slice, em: float) -> bool:
     least = next(share for length, share in EVEN_SHARE if len(stroke) >= length * em)
     if not above.size or float((np.abs(stroke - np.median(stroke)) <= EVEN_INK).mean()) < least:
         return False
-    paper = np.median(page[min(len(page) - 1, row + round(UNDERLINE_EM[0] * em) + 1), along])
-    return float((above.min(0) < paper - CONTRAST).mean()) > UNDERLINED[1]
+    thick = max(2, round(UNDERLINE_EM[0] * em))
+    paper = np.median(page[min(len(page) - 1, row + thick + 1), along])
+    bar = (
+        float((page[max(0, row - thick - 1), along] < paper - CONTRAST).mean()) > THICK_SHARE
+    )  # a stroke of large type
+    return not bar and float((above.min(0) < paper - CONTRAST).mean()) > UNDERLINED[1]
 
 
 def erase_underlines(page: np.ndarray, rules: Iterable[Box]) -> np.ndarray:
