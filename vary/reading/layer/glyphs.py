@@ -192,6 +192,12 @@ def find_sightings(
     return rows
 
 
+def has_glyph(text: TextLayer, glyph: Glyph) -> bool:
+    """Return whether a glyph is on a page."""
+    fonts = [k for k, known in enumerate(text.font_ids) if known == glyph[0]]
+    return any(text.text[k] == glyph[1] for k in np.flatnonzero(np.isin(text.fonts, fonts)).tolist())
+
+
 def lines_with(lines: Sequence[LayerLine], text: TextLayer, glyph: Glyph) -> list[LayerLine]:
     """Return the lines in which a glyph is drawn in the line's own size, and not raised or lowered."""
     fonts = [k for k, known in enumerate(text.font_ids) if known == glyph[0]]

@@ -33,7 +33,7 @@ from .align_pixels import EM_PX, FIRST_EM, align_lines, align_strips, align_with
 from .bare_ink import add_bare_lines, bare_ink, without_ink, without_lines
 from .document_votes import sightings_elsewhere
 from .formula_lines import mark_formulas, write_formula_lines
-from .glyphs import Glyph, Sighting, find_sightings, lines_with, lying_fonts, without_unclear
+from .glyphs import Glyph, Sighting, find_sightings, has_glyph, lines_with, lying_fonts, without_unclear
 from .lines import LAYER_DPI, LayerLine, evidence_of, hidden_text, lines_by_turn
 from .offset import move_onto_ink
 from .verify import Verdict, find_unsettled, judge
@@ -233,6 +233,8 @@ def _groups(
     content: PageContent, size: tuple[int, int], glyph: Glyph | None
 ) -> list[tuple[Orientation, list[LayerLine]]]:
     """Return the visible lines of a page by their direction: all, or the first of each that have a glyph."""
+    if glyph and not has_glyph(content.text, glyph):
+        return []
     groups = lines_by_turn(content.text, size)
     if glyph is None:
         return groups
