@@ -199,7 +199,7 @@ def test_a_glyph_that_is_nowhere_else_is_sought_on_few_pages() -> None:
     ("₺", " ", False), ("¡", ";", True), ("¿", ":", True), ("¿", "a", False),
     ("ł", "l", True), ("ď", "đ", True), ("l", "ł", False), ("e", "é", True), ("œ", "e", False),
     ("≥", ">", True), (">", "≥", False), ("·", "-", True), ("{", "[", True), ("{", "(", True), ("{", "a", False),
-    ("/", "A", True), ("~", "-", True),
+    ("(", ")", True), ("№", "Р", True), ("/", "A", True), ("~", "-", True),
 ])  # fmt: skip
 def test_a_sign_or_a_mark_stays_that_the_head_takes_for_another(sign, seen, same) -> None:
     assert same_letter(sign, seen) == same

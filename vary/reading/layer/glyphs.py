@@ -47,8 +47,8 @@ LOW_FIGURES = {"0": "oO", "1": "iıI"}  # what old-style figures are seen as
 RAISED = frozenset("°º˚ª'\"’‘“”′″`´^*²³¹")  # small raised signs, which the head takes for one another
 SEEN_AS = {
     "£": "EeFfLlt", "€": "CcEe", "¥": "Yy", "¢": "c", "¡": "iIjl1!;:", "¿": "?;:", "Ø": "08",
-    "≥": ">", "≤": "<", "≠": "=", "±": "+", "·": "-", "⋅": "-",
-    "/": "A", "\\": "A", "~": "-", "{": "[(", "}": "])", "[": "{(", "]": "})", "(": "[{", ")": "]}",
+    "№": "NPНР", "≥": ">", "≤": "<", "≠": "=", "±": "+", "·": "-", "⋅": "-",
+    "/": "A", "\\": "A", "~": "-", "{": "[(", "}": "])", "[": "{(", "]": "})", "(": "[{)", ")": "]}(",
 }  # fmt: skip  # signs and a letter, and what the head takes them for
 
 
