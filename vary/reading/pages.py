@@ -110,9 +110,10 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
     stored = image.size
     image = image if dpi else _with_square_pixels(soften(image), source.stated_dpi(number))
     whole, sheet = image.size, find_sheet(image)
-    if sheet is None and (lit := even_light(image)) is not image:
+    lit = even_light(image) if sheet is None else image
+    if lit is not image:
         sheet = find_sheet(lit)
-    image = _prepared(image, sheet)
+    image = darken(lighten(lit)) if sheet is None else _prepared(image, sheet)
     turn = reader.find_orientation(image)
     straight = straighten(image, turn)
     scale = reader.wanted_scale(straight) * factor

@@ -65,8 +65,8 @@ def lay_out(
 
 def _arrange(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int], em: float) -> list[TextBlock]:
     """Return the blocks of a page, or of a panel on it, in reading order."""
-    regions = [one for one in find_ruled_tables(lines, evidence, em) if not _is_chart(one.box, evidence)]
-    regions = [one for one in regions if not _is_numbered_listing(one)]
+    grids = find_ruled_tables(lines, evidence, em)
+    regions = [one for one in grids if not (_is_chart(one.box, evidence) or _is_numbered_listing(one))]
     rest = _without(lines, regions)
     panels: dict[int, list[TextBlock]] = {}
     for group in find_panels(rest, evidence, em):

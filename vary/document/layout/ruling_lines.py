@@ -222,23 +222,20 @@ def find_underlines(page: np.ndarray, em: float) -> list[Box]:
     pieces = [
         _Piece(first, row, last, row, (row, row))
         for row, first, last in zip(rows[solid].tolist(), firsts[solid].tolist(), lasts[solid].tolist(), strict=True)
-        if _is_underline(page, row, slice(first, last + 1), em)
+        if _is_underline(page, row, slice(first, last + 1), thick, em)
     ]
     return [(float(one.left), float(one.top), one.right + 1.0, one.bottom + 1.0) for one in _joined(pieces)]
 
 
-def _is_underline(page: np.ndarray, row: int, along: slice, em: float) -> bool:
-    """Return whether a run of dark pixels is even, and type stands above it."""
+def _is_underline(page: np.ndarray, row: int, along: slice, thick: int, em: float) -> bool:
+    """Return whether a run of dark pixels is even, no thicker than `thick`, and type stands above it."""
     stroke, above = page[row, along].astype(np.int16), page[max(0, row - round(TYPE_EM * em)) : max(0, row - 1), along]
     least = next(share for length, share in EVEN_SHARE if len(stroke) >= length * em)
     if not above.size or float((np.abs(stroke - np.median(stroke)) <= EVEN_INK).mean()) < least:
         return False
-    thick = max(2, round(UNDERLINE_EM[0] * em))
     paper = np.median(page[min(len(page) - 1, row + thick + 1), along])
-    bar = (
-        float((page[max(0, row - thick - 1), along] < paper - CONTRAST).mean()) > THICK_SHARE
-    )  # a stroke of large type
-    return not bar and float((above.min(0) < paper - CONTRAST).mean()) > UNDERLINED[1]
+    beyond = page[max(0, row - thick - 1), along] < paper - CONTRAST  # dark in the bars of large letters
+    return float(beyond.mean()) <= THICK_SHARE and float((above.min(0) < paper - CONTRAST).mean()) > UNDERLINED[1]
 
 
 def erase_underlines(page: np.ndarray, rules: Iterable[Box]) -> np.ndarray:

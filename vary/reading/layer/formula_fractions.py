@@ -75,16 +75,15 @@ def _row(parts: Sequence[_Part], bars: Sequence[Box], near: float) -> list[str] 
 
 def _steps(line: LayerLine, span: FormulaSpan) -> list[str]:
     """Return the steps of the characters of a span, small raised and lowered ones as scripts."""
-    scripts = ["" for _ in line.text]
-    if line.styles is not None:
-        for column, name in enumerate(SCRIPTS, len(STYLES)):
-            scripts = [
-                OPENERS[name] if its else other for its, other in zip(line.styles[:, column], scripts, strict=True)
-            ]
+    inked = [k for k in range(span.start, span.end) if line.text[k] != " "]
     steps: list[str] = []
-    for opener, places in groupby(
-        (k for k in range(span.start, span.end) if line.text[k] != " "), lambda k: scripts[k]
-    ):
-        inked = [plain(line.text[k])[0] for k in places]
-        steps += [opener, *inked, "\\egroup"] if opener else inked
+    for opener, places in groupby(inked, lambda k: _opener(line, k)):
+        written = [plain(line.text[k])[0] for k in places]
+        steps += [opener, *written, "\\egroup"] if opener else written
     return steps
+
+
+def _opener(line: LayerLine, k: int) -> str:
+    """Return the step that begins a script of character k; empty on the line itself."""
+    raised = [] if line.styles is None else line.styles[k, len(STYLES) : len(STYLES + SCRIPTS)].tolist()
+    return next((OPENERS[name] for name, its in zip(SCRIPTS, raised, strict=False) if its), "")

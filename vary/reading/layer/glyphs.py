@@ -108,6 +108,7 @@ class _Glyph:
     kind: str = "unknown"
     shown: str = ""
     strength: int = 0  # sightings that agree on `shown`
+    agreeing: int = 0  # sightings in which the pixels agree with the claim
     by_rule: bool = False
 
 
@@ -125,7 +126,7 @@ def without_unclear(line: LayerLine, aligned: Aligned, text: TextLayer) -> Align
     if line.styles is not None:
         unclear |= line.styles[inked][:, len(STYLES) : len(STYLES + SCRIPTS)].any(1)
     assert line.indices is not None
-    places, claims = line.indices[inked], [ch for ch in line.text if ch != " "]
+    places, claims = line.indices[inked], line.text.replace(" ", "")
     fonts = [text.font_names[font] if font >= 0 else "" for font in text.fonts[places].tolist()]
     of_formulas = [is_math_font(font) and not claims_nothing(ch) for font, ch in zip(fonts, claims, strict=True)]
     return _with_unclear(aligned, unclear | np.array(of_formulas, bool) | _are_shifted(text, places))
@@ -194,18 +195,20 @@ def find_sightings(
 
 def has_glyph(text: TextLayer, glyph: Glyph) -> bool:
     """Return whether a glyph is on a page."""
-    fonts = [k for k, known in enumerate(text.font_ids) if known == glyph[0]]
-    return any(text.text[k] == glyph[1] for k in np.flatnonzero(np.isin(text.fonts, fonts)).tolist())
+    return any(text.text[k] == glyph[1] for k in np.flatnonzero(_in_font(text, glyph[0])).tolist())
+
+
+def _in_font(text: TextLayer, font: str) -> np.ndarray:
+    return np.isin(text.fonts, [k for k, known in enumerate(text.font_ids) if known == font])
 
 
 def lines_with(lines: Sequence[LayerLine], text: TextLayer, glyph: Glyph) -> list[LayerLine]:
     """Return the lines in which a glyph is drawn in the line's own size, and not raised or lowered."""
-    fonts = [k for k, known in enumerate(text.font_ids) if known == glyph[0]]
-    found = []
+    in_font, found = _in_font(text, glyph[0]), []
     for line in lines:
         assert line.indices is not None
         scripts = line.styles[:, len(STYLES) : len(STYLES + SCRIPTS)].any(1) if line.styles is not None else [False]
-        own = np.isin(text.fonts[line.indices], fonts) & (line.indices >= 0) & ~np.asarray(scripts)
+        own = in_font[line.indices] & (line.indices >= 0) & ~np.asarray(scripts)
         if any(line.text[k] == glyph[1] for k in np.flatnonzero(own).tolist()):
             found.append(line)
     return found
@@ -221,9 +224,7 @@ def agrees(character: str, odds: float, seen: str, alphabet: Alphabet) -> bool:
 def lying_fonts(sightings: Sequence[Sighting], alphabet: Alphabet) -> set[str]:
     """Return the fonts whose glyphs `judge_glyphs` says to lie, most or some by one rule."""
     against = Counter(s.font for s in sightings if s.odds < CONTRADICTED or claims_nothing(s.character))
-    own = [
-        s for s in sightings if against[s.font] >= FEWEST_FALSE
-    ]  # with fewer, no font lies: each is judged by itself
+    own = [s for s in sightings if against[s.font] >= FEWEST_FALSE]  # no font with fewer lies: each is judged by itself
     return {s.font for s, verdict in zip(own, judge_glyphs(own, alphabet), strict=True) if verdict.lying}
 
 
@@ -250,8 +251,7 @@ def judge_glyphs(sightings: Sequence[Sighting], alphabet: Alphabet) -> list[Glyp
         is_letter = glyph.character.isalpha()
         slip = is_letter and glyph.font in with_one_slip and len(glyph.sightings) < OFTEN
         low = glyph.character.isdigit() and glyph.font in with_low_figures
-        right = sum(agrees(glyph.character, s.odds, s.seen, alphabet) for s in glyph.sightings)
-        once = right > sum(s.odds < CONTRADICTED for s in glyph.sightings)  # an underlined o, seen as a g
+        once = glyph.agreeing > sum(s.odds < CONTRADICTED for s in glyph.sightings)  # an underlined o, seen as a g
         weak = slip or low or once or all(s.odds > STRONG for s in glyph.sightings)
         trust = low or (glyph.font, is_letter) in trusted
         verdict = GlyphVerdict(*known, trust, glyph.font in lying or glyph.by_rule, weak)
@@ -284,7 +284,8 @@ def _group(sightings: Sequence[Sighting]) -> list[list[int]]:
 def _vote(glyph: _Glyph, alphabet: Alphabet) -> None:
     """Set the verdict of a glyph by the log-odds of its sightings."""
     nothing = claims_nothing(glyph.character)
-    confirmed = sum(not nothing and agrees(glyph.character, s.odds, s.seen, alphabet) for s in glyph.sightings)
+    glyph.agreeing = sum(agrees(glyph.character, s.odds, s.seen, alphabet) for s in glyph.sightings)
+    confirmed = 0 if nothing else glyph.agreeing
     against = Counter(s.seen or " " for s in glyph.sightings if (s.seen if nothing else s.odds < CONTRADICTED))
     contradicted, (shown, count) = sum(against.values()), next(iter(against.most_common(1)), ("", 0))
     if confirmed and confirmed >= MAJORITY * contradicted:

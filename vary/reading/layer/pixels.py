@@ -266,11 +266,11 @@ def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent
     covered = [*(line.box for line in verdict.lines), *(turned or ())]
     merged: list[TextLine] = list(verdict.lines)
     read: Page | None = None
+    evidence = evidence_of(content, part.turn) if first else Evidence()
     if first and (verdict.rejected or bare_ink(image, covered, content, part.turn)):
         rest = without_lines(image, covered)
         read = reader.read(rest, reader.wanted_scale(rest) if not verdict.lines else 1.0)
-        drawn = evidence_of(content, part.turn)
-        strokes = [*drawn.drawings, *(widen_box(rule, RULE_PX, RULE_PX) for rule in drawn.rules)]
+        strokes = [*evidence.drawings, *(widen_box(rule, RULE_PX, RULE_PX) for rule in evidence.rules)]
         merged = add_bare_lines(verdict.lines, read, strokes)
     formulas: list[FormulaReading] = []
     if reader.writes_formulas and first and part.turn == Orientation():
@@ -278,7 +278,6 @@ def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent
             merged, content, lambda *at: write_layer_formulas(reader.symbols_decoder, *at)
         )
     scanned = any(area(box) > 0.6 * area((0, 0, *image.size)) for box, _ in content.objects.images)
-    evidence = evidence_of(content, part.turn) if first else Evidence()
     drawn = find_evidence(image, merged, evidence.fields) if scanned and first else evidence
     blocks = lay_out(merged, drawn, image.size, STYLES + SCRIPTS + MATH)
     page = Page(1, "ok", *image.size, blocks=blocks, hidden=part.hidden, disagreements=verdict.disagreements)

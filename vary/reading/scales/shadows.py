@@ -1,4 +1,4 @@
-"""Light a photographed or scanned page evenly where a shadow with a hard edge lies on it; models know soft ones.
+"""Light a photographed or scanned page evenly where a shadow with a hard edge lies on it. Soft shadows stay.
 
 The paper's brightness at each place is the page without what is narrower than a window (a grey closing; Serra, 1982);
 the page is divided by it. Drawn pages have even grounds and stay as they are, and so do pictures within a page.
