@@ -79,6 +79,44 @@ def test_markdown_table() -> None:
     assert shown.said.split() == ["a|b", "<i>", "*x*"]
 
 
+FILES = [["file", "get"], ["a|b.csv", "load"], ["get list 2 of all", "load"], ["none", "load"]]
+
+
+def files(**more) -> Document:
+    """A table whose lines have links: `get` within a cell of two printed lines, and `load` in the last two rows."""
+    texts = ["file  get", "a|b.csv  load", "get list  load", "2 of all", "none  load"]
+    document = written("\n".join(texts), "table", cells=FILES, **more)
+    lines = document.pages[0].blocks[0].lines
+    lines[1].links = [(0, 7, "https://a.example/1|2")]
+    lines[2].links, lines[3].links = (
+        [(4, 8, "https://a.example/list"), (10, 14, "/2")],
+        [(0, 1, "https://a.example/list")],
+    )
+    lines[4].links = [(6, 10, "javascript:alert(1)")]
+    return document
+
+
+def test_links_in_cells_are_links() -> None:
+    rows = files().markdown().split("\n")[4:]
+    assert rows[0] == r"| [a\|b.csv](https://a.example/1%7C2) | load |"
+    assert rows[1:] == [
+        "| get [list 2](https://a.example/list) of all | [load](/2) |", "| none | load |"
+    ]  # fmt: skip
+    shown = Tags(files().html())
+    assert [value for tag, (*_, value) in [t for t in shown.tags if t[0] == "a"]] == [
+        ("href", "https://a.example/1|2"), ("href", "https://a.example/list")
+    ]  # fmt: skip
+    assert words(shown.said).endswith("filegeta|b.csvloadget list 2 of allloadnoneload")
+    merged = files(merged=[(1, 1, 2, 1)]).markdown()
+    assert '<td>get <a href="https://a.example/list">list 2</a> of all</td>' in merged
+
+
+def test_links_in_cells_are_those_of_their_rows_in_chunks() -> None:
+    found = [chunk.text for chunk in files().chunks(60)]
+    assert ["https://a.example/1" in text for text in found] == ["a\\|b" in text for text in found]
+    assert sum("[load](/2)" in text for text in found) == 1
+
+
 def test_markdown_of_each_kind() -> None:
     found = written("• one\ntwo\n2. three", "list").markdown()
     assert found == "<!-- page 1 -->\n\n- one two\n2. three"

@@ -90,16 +90,26 @@ def _pieces(block: Block, limit: int) -> list[str]:
     if len(whole) <= limit:
         return [whole] if whole else []
     parts: list[Block] = []
-    if block.kind == "table" and len(rows := simple_rows(block)) > 2:
-        middle = (len(rows) + 1) // 2
-        halves = rows[:middle], [rows[0], *rows[middle:]]
-        parts = [replace(block, cells=half, merged=[], head_rows=1) for half in halves]
-    elif block.kind == "code" and len(block.lines) > 1:
+    if block.kind == "table" and block.cells:
+        simple = replace(block, cells=simple_rows(block), merged=[], head_rows=1)
+        return list(_cut_table(block_markdown(simple).split("\n"), limit))
+    if block.kind == "code" and len(block.lines) > 1:
         middle = len(block.lines) // 2
         parts = [replace(block, lines=block.lines[:middle]), replace(block, lines=block.lines[middle:])]
     if parts:
         return [piece for part in parts for piece in _pieces(part, limit)]
     return list(_cut_text(whole, limit))
+
+
+def _cut_table(rows: list[str], limit: int) -> Iterator[str]:
+    """Yield parts of a table's Markdown, each with its head, of at most `limit` characters if no row is longer."""
+    whole = "\n".join(rows)
+    if len(whole) <= limit or len(rows) < 4:
+        yield from _cut_text(whole, limit)
+        return
+    middle = len(rows) // 2 + 1
+    for half in rows[:middle], [*rows[:2], *rows[middle:]]:
+        yield from _cut_table(half, limit)
 
 
 def _cut_text(text: str, limit: int, ends: tuple[str, ...] = _ENDS) -> Iterator[str]:

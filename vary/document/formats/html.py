@@ -10,7 +10,7 @@ from ..findings import FileInfo
 from ..running_text import join_parts
 from .markdown import Pages
 from .runs import line_runs, name_loss
-from .tables import html_table
+from .tables import html_link, html_table
 
 
 def html(source: str, model: str, pages: Pages, info: FileInfo | None = None) -> Iterator[str]:
@@ -38,7 +38,6 @@ def _safe(text: str) -> str:
 _TAGS = (
     ("mono", "code"), ("italic", "em"), ("bold", "strong"), ("superscript", "sup"), ("subscript", "sub"),
 )  # fmt: skip
-_SCHEMES = ("http://", "https://", "mailto:", "tel:", "#")  # of links that are kept; no script
 
 
 def _html_lines(block: Block) -> list[str]:
@@ -50,9 +49,7 @@ def _html_lines(block: Block) -> list[str]:
             for style, tag in _TAGS:
                 piece = f"<{tag}>{piece}</{tag}>" if style in look else piece
             for target in (name.removeprefix(LINK) for name in look if name.startswith(LINK)):
-                target = target.replace("#page=", "#page-")  # the identifiers of the sections
-                kept = target.lower().startswith(_SCHEMES)
-                piece = f'<a href="{html_lib.escape(target)}">{piece}</a>' if kept else piece
+                piece = html_link(piece, target)
             line += piece
         lines.append(line)
     return lines

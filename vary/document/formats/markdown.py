@@ -16,7 +16,7 @@ from ..elements import ITEM, LINK, LOST, MATH, NOTE_MARK, SCRIPTS, Block, Line, 
 from ..findings import FileInfo
 from ..running_text import join_pages, join_parts
 from .runs import Run, after_prefix, line_runs, name_loss, without_start
-from .tables import has_merged_body, html_table, simple_rows
+from .tables import has_merged_body, html_table, simple_rows, write_cells
 
 Pages = Iterator[Page]
 _SCRIPTS = frozenset(SCRIPTS)
@@ -24,6 +24,7 @@ BULLETS = frozenset("•‣▪●○◦■□◆♦❖▶►➢➤–*·.-")  # 
 # Inside a line: emphasis, code, math, strikethrough; what closes a link; tags; entities. Then at its beginning.
 _INLINE = re.compile(r"[\\`*$]|\[(?=\^)|(?<![^\W_])_(?=_*[^\s_])|~~|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#|\w+;)")
 _CELL_FORMULA = re.compile(r"(\$[^$]*[\\^_][^$]*\$)")
+_UNLINKED = re.compile(r"(?i)#|\s*(?:javascript|vbscript|data):")
 _BEGINNING = re.compile(r"(?m)^(?:(\d{1,9})(?=[.)](?:\s|$))|(?=[#>+=|~-]|:-|_[_ ]*$))")
 
 
@@ -90,9 +91,13 @@ def _write_runs(runs: list[Run]) -> str:
 
 
 def _link(look: frozenset[str]) -> str:
-    """Return the address of a run's link, fit for Markdown. Links inside the file are left out: it has no anchors."""
-    target = after_prefix(look, LINK)
-    return "" if target.startswith("#") else re.sub(r"[\s()<>\\]", lambda m: f"%{ord(m[0]):02X}", target)
+    """Return the address of a run's link, fit for Markdown; empty where it has none that may be followed."""
+    return _address(after_prefix(look, LINK))
+
+
+def _address(target: str) -> str:
+    """Return a target fit for Markdown. Links inside the file, which has no anchors, and scripts are left out."""
+    return "" if _UNLINKED.match(target) else re.sub(r"[\s()<>\\]", lambda m: f"%{ord(m[0]):02X}", target)
 
 
 def _write_emphasis(runs: Iterable[Run]) -> str:
@@ -267,9 +272,14 @@ def _table(block: Block) -> str:
         return _paragraph(block)
     if has_merged_body(block):
         return html_table(block)
-    rows = [[_cell(cell) for cell in row] for row in simple_rows(block)]
+    rows = simple_rows(write_cells(block, _cell, _cell_link))
     rows.insert(1, ["---"] * len(rows[0]))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _cell_link(text: str, target: str) -> str:
+    address = _address(target).replace("|", "%7C")
+    return f"[{text}]({address})" if address else text
 
 
 def _cell(text: str) -> str:

@@ -1,12 +1,88 @@
-"""Write tables as HTML, and as simple rows for formats without merged cells."""
+"""Write tables as HTML, and as simple rows for formats without merged cells. Links of lines stand in the cells."""
 
 from __future__ import annotations
 
 import csv
 import html
 import io
+import re
+from collections.abc import Callable
+from dataclasses import replace
 
-from ..elements import Block
+from ..elements import Block, Span
+
+SCHEMES = ("http://", "https://", "mailto:", "tel:", "#")  # of links that are kept in HTML; no script
+
+
+def write_cells(block: Block, write: Callable[[str], str], link: Callable[[str, str], str]) -> Block:
+    """Return a table whose cells are written by `write`, and their links by `link` of text and target.
+
+    A link of a line is that place in the cells which holds its text as often before it as the lines do.
+    """
+    rows = block.cells or []
+    links = _cell_links(block) if any(line.links for line in block.lines) else {}
+    cells = [
+        [_write_cell(text, links.get((r, c), []), write, link) for c, text in enumerate(row)]
+        for r, row in enumerate(rows)
+    ]
+    return replace(block, cells=cells)
+
+
+def _write_cell(text: str, links: list[Span], write: Callable[[str], str], link: Callable[[str, str], str]) -> str:
+    out, at = "", 0
+    for start, end, target in _joined(text, sorted(links)):
+        if start >= at:
+            out, at = out + _between(text[at:start], write) + link(write(text[start:end]), target), end
+    return out + _between(text[at:], write)
+
+
+def _between(text: str, write: Callable[[str], str]) -> str:
+    """Return a written text with the blanks at its ends."""
+    inner = text.strip()
+    before, _, after = text.partition(inner) if inner else (text, "", "")
+    return before + write(inner) + after
+
+
+def _joined(text: str, links: list[Span]) -> list[Span]:
+    """Return links with the parts of one target, on two printed lines, as one."""
+    out: list[Span] = []
+    for start, end, target in links:
+        if out and out[-1][2] == target and not text[out[-1][1] : start].strip():
+            start = out.pop()[0]
+        out.append((start, end, target))
+    return out
+
+
+def _cell_links(block: Block) -> dict[tuple[int, int], list[Span]]:
+    """Return the links of the lines of a table by row and column, as spans of the cells' texts.
+
+    A text that the lines and the cells do not hold equally often is no link if it has several targets.
+    """
+    found: dict[tuple[int, int], list[Span]] = {}
+    by_text: dict[str, list[tuple[int, int, str]]] = {}
+    for k, line in enumerate(block.lines):
+        for start, end, target in line.links:
+            by_text.setdefault(line.text[start:end], []).append((k, start, target))
+    cells = [(r, c, text) for r, row in enumerate(block.cells or []) for c, text in enumerate(row)]
+    for text, links in by_text.items():
+        in_cells = [(r, c, *span) for r, c, cell in cells for span in _places(text, cell)]
+        in_lines = [(k, start) for k, line in enumerate(block.lines) for start, _ in _places(text, line.text)]
+        sure = len(in_cells) == len(in_lines) or len({target for *_, target in links}) == 1
+        for k, start, target in links if sure else []:
+            before = sum(place < (k, start) for place in in_lines)
+            if before < len(in_cells):
+                r, c, first, last = in_cells[before]
+                found.setdefault((r, c), []).append((first, last, target))
+    return found
+
+
+def _places(text: str, whole: str) -> list[tuple[int, int]]:
+    """Return where a text stands in another as a whole, with any number of blanks between its words."""
+    words = text.split()
+    if not all(word in whole for word in words):
+        return []
+    pattern = r"\s+".join(map(re.escape, words))
+    return [found.span() for found in re.finditer(rf"(?<!\w){pattern}(?!\w)", whole)]
 
 
 def has_merged_body(block: Block) -> bool:
@@ -43,8 +119,8 @@ def simple_rows(block: Block) -> list[list[str]]:
 
 
 def html_table(block: Block) -> str:
-    """Return a table as HTML, merged cells with `rowspan` and `colspan`, the text escaped."""
-    cells = block.cells or []
+    """Return a table as HTML, merged cells with `rowspan` and `colspan`, the text escaped, with its links."""
+    cells = write_cells(block, html.escape, html_link).cells or []
     spans = {m[:2]: m[2:] for m in block.merged}
     hidden = {
         (row + i, column + k)
@@ -63,11 +139,17 @@ def html_table(block: Block) -> str:
                 continue
             high, wide = spans.get((r, c), (1, 1))
             size = f' rowspan="{high}"' * (high > 1) + f' colspan="{wide}"' * (wide > 1)
-            made.append(f"<{tag}{size}>{html.escape(text)}</{tag}>")
+            made.append(f"<{tag}{size}>{text}</{tag}>")
         out.append(f"<tr>{''.join(made)}</tr>")
     if head:
         out = ["<thead>", *out[:head], "</thead><tbody>", *out[head:], "</tbody>"]
     return f"<table>{''.join(out)}</table>"
+
+
+def html_link(text: str, target: str) -> str:
+    """Return written text as a link, if its target may be followed. Pages are named as the sections of HTML."""
+    target = target.replace("#page=", "#page-")
+    return f'<a href="{html.escape(target)}">{text}</a>' if target.lower().startswith(SCHEMES) else text
 
 
 def csv_table(block: Block) -> str:
