@@ -6,6 +6,7 @@ import gzip
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def blank_pdf(path: Path, *sizes: tuple[float, float], password: str | None = No
 
 
 @pytest.fixture
-def children(monkeypatch) -> list[subprocess.Popen]:
+def children(monkeypatch) -> Iterator[list[subprocess.Popen]]:
     """Every process that the module starts."""
     started: list[subprocess.Popen] = []
 
@@ -39,7 +40,11 @@ def children(monkeypatch) -> list[subprocess.Popen]:
 
     real = subprocess.Popen
     monkeypatch.setattr(module.subprocess, "Popen", popen)
-    return started
+    monkeypatch.setattr(module, "waiting", {})
+    yield started
+    for child in started:
+        child.kill()
+        child.wait()
 
 
 @pytest.mark.parametrize("dpi", [72, 100, 150])
@@ -82,7 +87,7 @@ def test_password(tmp_path, children) -> None:
     with PdfFile(path, "sesame") as pdf:
         assert pdf.render(1, 72)[0].size == (300, 200)
     assert len(children) == 3
-    assert all(child.returncode is not None for child in children), "a child was left behind"
+    assert [child.returncode is None for child in children] == [False, False, True]  # the last waits for another file
 
 
 def test_not_a_pdf(tmp_path) -> None:
@@ -227,8 +232,41 @@ def test_children_are_replaced_and_their_memory_with_them(pdf_file, children, mo
     with PdfFile(pdf_file) as pdf:
         sizes = {pdf.render(1, 72)[0].size for _ in range(9)}
     assert sizes == {(432, 288)}
-    assert len(children) == 3
-    assert all(child.returncode is not None for child in children)
+    assert [child.returncode is None for child in children] == [False, False, True]
+    with PdfFile(pdf_file) as pdf:  # what the third has rendered for the first file counts
+        for _ in range(4):
+            pdf.render(1, 72)
+    assert len(children) == 4
+
+
+def test_a_child_serves_one_file_after_the_other(pdf_file, tmp_path, children) -> None:
+    bad = tmp_path / "bad.pdf"
+    bad.write_bytes(b"%PDF-1.4\nno more")
+    with PdfFile(pdf_file) as first, PdfFile(pdf_file) as second:
+        images = [pdf.render(1, 72)[0].tobytes() for pdf in (first, second)]
+    assert len(children) == 2, "files that are open at once share a child"
+    for _ in range(3):
+        with PdfFile(pdf_file) as pdf:
+            assert [pdf.render(1, 72)[0].tobytes()] * 2 == images
+    assert len(children) == 2
+    with pytest.raises(InputError, match="not a PDF"):
+        PdfFile(bad)
+    with PdfFile(pdf_file):
+        assert len(children) == 3, "a child that has met a broken file serves another one"
+
+
+def test_a_child_that_another_file_has_broken_costs_no_page(pdf_file, children) -> None:
+    with PdfFile(pdf_file):
+        pass
+    children[0].kill()
+    with PdfFile(pdf_file) as pdf:
+        assert len(children) == 2
+    with PdfFile(pdf_file) as pdf:  # the second's process
+        children[1].kill()
+        assert pdf.render(2, 72)[0].size == (432, 288)
+        children[2].kill()
+        with pytest.raises(InputError, match="page 2: the PDF renderer crashed"):
+            pdf.render(2, 72)
 
 
 def test_a_child_that_nobody_waits_for_ends_itself(pdf_file, children) -> None:

@@ -2,7 +2,8 @@
 
 PDFium is not thread-safe, and a hostile file can crash or hang it. So each open file has a child process. A page that
 crashes the child or takes too long is reported; the child is restarted, and the other pages can still be read. A child
-is also replaced after RECYCLE pages, which bounds its memory. Pages are numbered from 1.
+that has answered everything serves the next file, which saves its start. It is replaced after RECYCLE pages, which
+bounds its memory. Pages are numbered from 1.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ class PdfFile:
 
     def __init__(self, path: str | Path, password: str | None = None, timeout_s: float = RENDER_TIMEOUT_S):
         self.path, self.password, self.timeout_s = str(path), password, timeout_s
-        self._child = Child(PDF_READER)
+        self._child, self._sound = Child(PDF_READER), True
         self._rendered = 0
         try:
-            answer, _ = self._ask({"open": self.path, "password": password})
+            answer, _ = self._open()
         except InputError:
             self.close()
             raise
@@ -80,10 +81,10 @@ class PdfFile:
             InputError: The page cannot be rendered; other pages may still be.
             PageTimeout: The page took too long.
         """
-        self._rendered += 1
-        if self._rendered % RECYCLE == 0:
-            self.close()
+        if self._rendered >= RECYCLE:
+            self._child.close()
         answer, data = self._ask({"render": number, "dpi": dpi, "colour": colour, "pixels": pixels})
+        self._rendered += 1
         size = (answer["width"], answer["height"])
         return Image.frombytes("RGB" if colour else "L", size, data), float(answer["dpi"])
 
@@ -126,21 +127,34 @@ class PdfFile:
         return [FormField(kind, tuple(box), checked) for kind, box, checked in answer["fields"]]
 
     def close(self) -> None:
-        """End the child process."""
+        """Close the file. The child process ends, or serves the next file if nothing went wrong in it."""
+        if self._sound and self._child.process:
+            with contextlib.suppress(InputError):
+                self._ask({"close": None})
+                self._child.release()
         self._child.close()
+
+    def _open(self) -> tuple[dict[str, Any], bytes]:
+        answer, data = self._ask({"open": self.path, "password": self.password})
+        self._rendered = int(answer["rendered"])
+        return answer, data
 
     def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         kind = next(iter(request))
-        where = f"{self.path}, page {request[kind]}" if kind not in ("open", "info") else self.path
+        where = f"{self.path}, page {request[kind]}" if kind not in ("open", "info", "close") else self.path
         if self._child.process is None and kind != "open":
-            self._ask({"open": self.path, "password": self.password})
+            self._open()
         try:
             answer, data = self._child.ask(request | {"limit": self.timeout_s + 10}, self.timeout_s)
         except ChildDied as died:
+            if self._child.inherited and not died.late:  # another file may have damaged the process
+                return self._ask(request)
+            self._sound = False
             if died.late:
                 raise PageTimeout(f"{where}: rendering took longer than {self.timeout_s:g} s") from None
             raise InputError(f"{where}: the PDF renderer crashed") from None
         if "error" in answer:
+            self._sound = False
             raise InputError(f"{where}: {answer['error']}")
         return answer, data
 
@@ -153,7 +167,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     limit_memory()
     import pypdfium2
 
-    pages = None
+    pages, rendered = None, 0
     for line in requests:
         request = json.loads(line)
         data = b""
@@ -162,12 +176,17 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         try:
             if "open" in request:
                 pages = FormPages(open_pdf(request["open"], request["password"]))
-                answer: dict[str, Any] = {"pages": len(pages.pdf)}
+                answer: dict[str, Any] = {"pages": len(pages.pdf), "rendered": rendered}
+            elif "close" in request:
+                assert pages is not None
+                pages.pdf.close()
+                pages, answer = None, {}
             elif "info" in request:
                 assert pages is not None
                 answer = asdict(read_info(pages.pdf))
             else:
                 assert pages is not None
+                rendered += "render" in request
                 answer, data = _answer(pages, request)
         except (pypdfium2.PdfiumError, OSError, EOFError, zlib.error, ValueError, MemoryError) as error:
             answer = {"error": reason(error)}
