@@ -92,7 +92,7 @@ class Child:
             answered.set()
 
     def release(self) -> None:
-        """Leave the process, which has to be as good as a new one, to the next `Child` of this entry: it starts faster."""
+        """Leave the process, which has to be as good as a new one, to the next `Child` of this entry."""
         process, self.process = self.process, None
         if process and (self.environment or waiting.setdefault(self.entry, process) is not process):
             _end(process)
