@@ -25,13 +25,12 @@ from .cells import (
     PrintedRow,
     assemble,
     find_strips,
-    group_rows,
-    head_size,
     is_numeric,
     row_cells,
     rows_by_height,
 )
 from .open_tables import with_tall_names
+from .row_groups import group_rows, head_size
 from .side_by_side import are_addresses, find_pairs, holds_numbers, is_keyed, is_pair, split_side_by_side
 
 MIN_ROWS = 3

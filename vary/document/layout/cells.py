@@ -27,18 +27,14 @@ EDGE_EM = 0.3  # by which the edges of a column differ
 CROSSED = 0.08  # share of the rows that may reach into the white between two columns
 LEVEL_EM = 0.4  # between the middles of cells of one row
 LARGER, SHARED = (1.2, 1.7), 0.75  # type of a value, as a multiple of its label's; share of their heights in common
-CLOSE = 0.85  # a line within a cell is nearer to the one above than this share of the usual step between rows
-WRAPPED = 1.1  # the same where the line before has no place for its first word
 LINE_EM = 0.8  # rows closer than lines of text: a cell of one line stands in the middle of a higher one
 CENTRED_EM = 1.0  # between the middles of a name and of the columns below it
-HEAD_EM = 1.5  # between the lines of a name in the head
 _SIGNS = r"\d.,:%$€£¥₺₹₽₩₪₫₴₦฿¢()+/–−-"
 _CODES = (
     "aud|brl|cad|chf|cny|czk|dkk|eur|ft|gbp|hkd|huf|ils|inr|jpy|kr|krw|kč|lei|mxn|nok|nzd|pln|ron|rs|rub|sek|sgd|tl"
 )
 _CURRENCY = rf"(?:(?:{_CODES}|[a-z]{{1,3}}(?=\$)|try|uah|usd|zar|zł|грн|лв|руб)\.?)?"
 _NUMBER = re.compile(rf"{_CURRENCY}[{_SIGNS}]*\d[{_SIGNS}]*{_CURRENCY}|[–—-]{{1,3}}|n/?a", re.I)
-_TAXED = re.compile(r"\d[.,]\d\d [A-Z]$")
 _YEAR, _GROUPS = re.compile(r"(19|20)\d\d"), re.compile(r"\D?[1-9]\d{0,2} \d{3}(?:[.,]\d+)?\D?")
 
 Merged = tuple[int, int, int, int]  # row, column, rows, columns of a cell that covers several
@@ -196,7 +192,8 @@ def _begins_column(rows: Sequence[PrintedRow], x: float, em: float) -> bool:
     """Return whether most of the cells to the right of a place are numbers, or begin there."""
     cells = [next((one for one in row.stretches if one.x0 > x - EDGE_EM * em), None) for row in rows]
     inked = [one for one in cells if one is not None]
-    numbers, level = sum(is_numeric(one.text) for one in inked), sum(one.x0 < x + EDGE_EM * em for one in inked)
+    start = min(x + EDGE_EM * em, median([one.x0 for one in inked] or [x]))  # boxes of letters are a little too wide
+    numbers, level = sum(is_numeric(one.text) for one in inked), sum(one.x0 < start + EDGE_EM * em for one in inked)
     return len(rows) >= CLOSE_ROWS and max(numbers, level) > 0.6 * len(rows)
 
 
@@ -275,7 +272,7 @@ def assemble(groups: Sequence[Sequence[PrintedRow]], strips: Sequence[tuple[floa
     cells[: len(named)] = [_texts(places, wide) for places in named]
     merged = [(k, a, 1, b - a + 1) for k, places in enumerate(named) for a, b, _ in places if b > a]
     merged += [one for one in tall if not cells[one[0] + 1][one[1]]]
-    units = bool(named) and len(cells[len(named) :]) > 2 and not any(map(_is_value, cells[len(named) + 1]))
+    units = bool(named) and len(cells[len(named) :]) > 2 and not any(map(is_value, cells[len(named) + 1]))
     return CellTable(cells, merged, len(named) + 1 + units)
 
 
@@ -297,7 +294,7 @@ def group_names(row: PrintedRow, strips: Sequence[tuple[float, float]], box: Box
         box: of the table.
     """
     touched = row_cells(row, strips)
-    if len(touched) > len(strips) or any(_is_value(text) for *_, text in touched):
+    if len(touched) > len(strips) or any(is_value(text) for *_, text in touched):
         return []
     lefts, rights = [box[0], *(b for _, b in strips)], [*(a for a, _ in strips), box[2]]
     tiled: dict[int, tuple[float, list[Place]]] = {k: (0.0, []) for k in range(touched[0][0] + 1)}
@@ -316,85 +313,9 @@ def group_names(row: PrintedRow, strips: Sequence[tuple[float, float]], box: Box
 def _are_named(groups: Sequence[Place], names: Sequence[str]) -> bool:
     """Return whether all columns of several groups, but not of one group of all columns, have names of their own."""
     over = [names[first : last + 1] for first, last, _ in groups if last > first]
-    return all(len(some) < len(names) and all(some) for some in over) and not any(map(_is_value, names))
+    return all(len(some) < len(names) and all(some) for some in over) and not any(map(is_value, names))
 
 
-def _is_value(text: str) -> bool:
+def is_value(text: str) -> bool:
     """Return whether a cell is a number that names no column, as years do."""
     return is_numeric(text) and not _YEAR.fullmatch(text)
-
-
-def head_size(places: list[list[Place]], wide: int) -> int:
-    """Return the number of rows above the first with numbers in most of the columns that hold numbers."""
-    numeric = [
-        column
-        for column in range(wide)
-        if sum(is_numeric(text) for row in places for first, _, text in row if first == column)
-        >= 0.5 * max(1, sum(first == column for row in places for first, _, _ in row))
-    ]
-    for k, row in enumerate(places):
-        if numeric and sum(first in numeric and _is_value(text) for first, _, text in row) >= 0.5 * len(numeric):
-            return k
-    return 0
-
-
-def group_rows(
-    rows: Sequence[PrintedRow], strips: Sequence[tuple[float, float]], ruled: Sequence[float] = ()
-) -> list[list[PrintedRow]]:
-    """Return printed rows in groups, each a row of the table.
-
-    A printed row is a line of the cells above it when it lies close below and is not full. Rows above the first with
-    numbers are the head, whose names may run over several lines.
-
-    Args:
-        rows: from top to bottom.
-        strips: as from `white_strips`.
-        ruled: heights of level rules; what they separate are rows of their own.
-    """
-    places = [row_cells(row, strips) for row in rows]
-    head = head_size(places, len(strips) + 1)
-    steps = [b.middle - a.middle for a, b in pairwise(rows)]
-    while head > 1 and steps[head - 1] < LINE_EM * rows[head].em:
-        head -= 1  # the first line of a name whose amounts are centred on it
-    full = max((len(row) for row in places), default=0)
-    usual = [step for step, row in zip(steps, places[1:], strict=True) if len(row) >= 0.7 * full]
-    typical = float(np.median(usual or steps or [0.0]))
-    last = [row[-1][2] for row in places if row and row[-1][1] == len(strips)]
-    amounts = len(strips) if sum(map(_is_amount, last)) > 0.5 * len(last) else -1
-    box = union(row.box for row in rows)
-    groups: list[list[PrintedRow]] = []
-    for k, row in enumerate(rows):
-        if k == 0 or any(rows[k - 1].middle < y < row.middle for y in ruled):
-            joined = False
-        elif k < head:
-            joined = steps[k - 1] < HEAD_EM * row.em and not group_names(rows[k - 1], strips, box)
-        else:
-            near = steps[k - 1] < CLOSE * typical and len(places[k]) < 0.7 * full and not _is_sum(places[k], amounts)
-            near = near and (len(places[k]) == 1 or {p[0] for p in places[k]} != {p[0] for p in places[k - 1]})
-            wrapped = steps[k - 1] < WRAPPED * typical and _is_wrapped(rows[k - 1], row, strips)
-            joined = k != head and (near or wrapped or steps[k - 1] < LINE_EM * row.em)
-        if not joined:
-            groups.append([])
-        groups[-1].append(row)
-    return groups
-
-
-def _is_wrapped(above: PrintedRow, row: PrintedRow, strips: Sequence[tuple[float, float]]) -> bool:
-    """Return whether a row is text that goes on from the row above, beside a label, which had no place for a word."""
-    places, full, one = row_cells(row, strips), row_cells(above, strips), row.stretches[0]
-    column, last, text = places[0]
-    if len(places) > 1 or not 0 < column == last < len(strips) or is_numeric(text) or full[0][0] or len(full) < 3:
-        return False
-    word = one.line.boxes[one.start + len(text.split()[0]) - 1, 2] - one.x0
-    begun = [s for s in above.stretches if abs(s.x0 - one.x0) < EDGE_EM * row.em]
-    return bool(begun) and not is_numeric(begun[0].text) and begun[0].x1 + word > strips[column][0]
-
-
-def _is_sum(row: Sequence[Place], amounts: int) -> bool:
-    """Return whether a row ends with an amount below others. amounts: number of the last column if it holds amounts."""
-    return row[-1][1] == amounts and (is_numeric(row[-1][2].split()[-1]) or _is_amount(row[-1][2]))
-
-
-def _is_amount(text: str) -> bool:
-    """Return whether a cell is a number, or ends with an amount and the letter of its rate of tax."""
-    return is_numeric(text) or _TAXED.search(text) is not None

@@ -22,12 +22,12 @@ from .cells import (
     PrintedRow,
     assemble,
     find_strips,
-    group_rows,
     is_numeric,
     row_cells,
     rows_by_height,
     white_strips,
 )
+from .row_groups import group_rows
 
 MIN_CELLS = 4  # with text
 NEAR = 3.0  # px, between rules that are one, or that touch

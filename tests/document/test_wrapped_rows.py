@@ -1,0 +1,60 @@
+"""Tables whose rows have cells of several lines: the white between rows is wider than that between lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.document.test_layout import laid_out, line, tables
+from vary.document.lines import TextLine
+
+XS = [10, 110, 330, 430]
+HEAD = ["Task", "What is done", "Due", "Cost"]
+
+
+def printed(rows: list[tuple[float, list[str]]]) -> list[TextLine]:
+    """Lines of rows, each at its height."""
+    return [line(text, x, y) for y, cells in rows for x, text in zip(XS, cells, strict=True) if text]
+
+
+def cells_of(*rows: tuple[float, list[str]]) -> list[list[list[str]]]:
+    return [table.cells for table in tables(laid_out(*printed(list(rows))))]
+
+
+def test_the_first_cell_and_the_date_may_be_of_several_lines() -> None:
+    found = cells_of(
+        (60, HEAD),
+        (90, ["Roof", "clear all leaves, seal", "14 Mar", "1,240.00"]),
+        (106, ["gutters", "joints by the store", "2031", ""]),
+        (136, ["Lift", "seen by the authority", "2 Apr", "910.00"]), (152, ["check", "from eight until", "2031", ""]),
+        (168, ["", "about noon", "", ""]),
+        (198, ["Doors", "paint", "9 Apr", "75.20"]), (214, ["", "", "2031", ""]),
+    )  # fmt: skip
+    assert found == [[
+        HEAD,
+        ["Roof gutters", "clear all leaves, seal joints by the store", "14 Mar 2031", "1,240.00"],
+        ["Lift check", "seen by the authority from eight until about noon", "2 Apr 2031", "910.00"],
+        ["Doors", "paint", "9 Apr 2031", "75.20"],
+    ]]  # fmt: skip
+
+
+def test_amounts_may_stand_beside_the_middle_of_three_lines() -> None:
+    found = cells_of(
+        (60, HEAD),
+        (90, ["03.03.", "Power and light", "04.03.", "96.50"]),
+        (116, ["05.03.", "Bakery by the gate", "06.03.", "11.40"]),
+        (142, ["", "By order", "", ""]), (161, ["20.03.", "Friends of birds", "20.03.", "50.00"]),
+        (180, ["", "gift", "", ""]),
+        (206, ["21.03.", "Books", "22.03.", "9.10"]),
+    )  # fmt: skip
+    assert found[0][3:] == [
+        ["20.03.", "By order Friends of birds gift", "20.03.", "50.00"], ["21.03.", "Books", "22.03.", "9.10"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "labels", [["North", "", "South", "", "West", ""], ["Ash", "Birch", "Cedar", "Elm", "Fir", "Yew"]]
+)
+def test_rows_that_stand_in_groups_are_rows_of_their_own(labels) -> None:
+    heights = [90, 106, 136, 152, 182, 198]
+    body = [[label, f"place {k}", f"{k}3", f"{k},140"] for k, label in enumerate(labels)]
+    assert cells_of((60, HEAD), *zip(heights, body, strict=True)) == [[HEAD, *body]]
