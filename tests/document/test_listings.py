@@ -12,6 +12,7 @@ from tests.document.test_structure import PROSE, STEP, block, kinds, line, page
 from vary.document.elements import STYLES, Document, Line
 from vary.document.evidence import Evidence
 from vary.document.layout.arrange import lay_out
+from vary.document.orientation import Orientation, restore_orientation
 
 
 def code(text: str, x: float, y: float) -> Line:
@@ -44,9 +45,47 @@ def test_a_listing_that_fills_most_of_a_page_is_code_and_a_page_of_typewriter_ty
     assert kinds(page(block(*letter))) == ["text"]
 
 
+def test_a_line_whose_type_is_not_seen_may_stand_left_of_its_neighbours_and_a_paragraph_is_none() -> None:
+    typed = [
+        code("func main() {", 10, 100),
+        code("panic(err)", 58, 118),
+        line("for x {", 10, 136),
+        code("x.close()", 58, 154),
+    ]
+    assert kinds(page(block(*typed), PROSE)) == ["code", "text"]
+    between = [
+        code("func main() {", 10, 100),
+        line("Start it in a second window", 10, 148),
+        code("$ nc localhost", 10, 196),
+    ]
+    assert kinds(page(*map(block, between), PROSE)) == ["code", "text", "code", "text"]
+
+
+@pytest.mark.parametrize(
+    "turn", [Orientation(0, 0.7), Orientation(0, -4.0), Orientation(90, 0.0), Orientation(180, 1.2)]
+)
+def test_a_listing_on_a_page_that_leans_or_is_turned_keeps_its_blanks(turn) -> None:
+    listing = [
+        code("def f(a):", 100, 300),
+        code("    if a:", 100, 318),
+        code("        return  a", 100, 336),
+        code("f(1)", 100, 372),
+    ]
+    found = page(block(*(replace(one, text=one.text) for one in listing)))
+    found.blocks[0].kind = "code"
+    upright = found.blocks[0].text
+    restore_orientation(found, turn, (800, 600) if turn.rotation == 90 else (600, 800))
+    assert found.blocks[0].text == upright == "def f(a):\n    if a:\n        return  a\n\nf(1)"
+
+
 @pytest.mark.parametrize(
     "texts",
     [
+        (
+            "kim@otter:~/feeds$ git status",
+            *("what a command has said", "and more of it") * 6,
+            "kim@otter:~/feeds$ git log",
+        ),
         ("mira@kiln:~/pots$ ls", "total 48", "glaze.csv kiln.log", "mira@kiln:~/pots$"),
         ("def push(self, boat):", "    # boats wait", "    return len(self.items)", "", "queue = Queue()"),
         ("for (k = 0; k < n; k++) {", "    sum += k", "}", "puts(sum);"),

@@ -66,7 +66,10 @@ def test_cells_that_begin_alike_are_compared_place_by_place() -> None:
     assert [line.text for line in spelt] == ["R0", "R1", "R2", "R11", "R10", "R12", "R13"]
 
 
-@pytest.mark.parametrize("texts", [["O", "R", "I", "g", "o"], ["O", "1", "I", "2"], ["R", "R", "R", "1", "I"]])
+@pytest.mark.parametrize(
+    "texts",
+    [["O", "R", "I", "g", "o"], ["O", "1", "I", "2"], ["R", "R", "R", "1", "I"], ["IR", "14", "22", "47", "10"]],
+)
 def test_letters_stay_where_their_column_is_not_of_digits(texts) -> None:
     assert [line.text for line in spell_digits(column(*texts, likely=SEEN))] == texts
 

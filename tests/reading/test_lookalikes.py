@@ -75,6 +75,19 @@ def test_a_letter_before_an_amount_is_the_sign_of_its_currency(read, meant) -> N
     assert (spelt.confidence.min() < 0.7) == (read != meant)
 
 
+@pytest.mark.parametrize(
+    ("read", "meant"),
+    [("17.:20", "17:20"), ("at 9:.05.", "at 9:05."), ("see p. 4.: 12", "see p. 4.: 12"), ("1.:2000", "1.:2000")],
+)
+def test_a_point_and_a_colon_within_a_time_are_one_colon(read, meant) -> None:
+    assert spell_by_neighbours([line_of(read, {})])[0].text == meant
+
+
+def test_i_before_an_equals_sign_is_an_exclamation_mark_where_that_is_likely() -> None:
+    for odds, meant in (({"I": 0.5, "!": 0.3}, "if a != 0"), ({"I": 0.9, "!": 0.02}, "if a I= 0")):
+        assert spell_by_neighbours([line_of("if a I= 0", {"I": odds})])[0].text == meant
+
+
 MONEY = {"5": {"5": 0.8, "$": 0.15}, "S": {"S": 0.6, "$": 0.2}, "8": {"8": 0.9}}
 
 

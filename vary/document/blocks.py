@@ -17,23 +17,29 @@ from .lines import TextLine
 REGIONS = ("table", "figure")  # blocks from `layout/`
 PLAIN = 24  # characters of a line in fixed-width type, alone among others, that may be text
 BETWEEN = 3  # lines between two of a listing that belong to it where all are equally far apart
+AROUND = 10  # lines before and after, whose left edge is that of the listing
+STEP = 2.2  # longest step from line to line, in heights
 EVEN = 0.25  # by which their distances differ, as a share of the least
 WORD = 12  # characters of a word alone that may end a listing
 CLOSE = 1.8  # most distance of a line of signs from the line of a listing above it, in heights
 _NUMBER = re.compile(r"\d{1,4}\s+")  # of a line of a listing
 _SIGNS = re.compile(r"[^\w\s•]{1,4}")  # `}` ends a listing
-_CAPITALS = re.compile(r"[A-Z\d ]*[a-z]?[A-Z\d ]*")  # they have one width in other type, too; one letter may be misread
+_CAPITALS = re.compile(  # they have one width in other type, too, and so have figures; one letter may be misread
+    r"[A-Z\d .,:;#$€£%/+–-]*[a-z]?[A-Z\d .,:;#$€£%/+–-]*"
+)
 _WORDS = re.compile(r"[^\W\d_]+(?:['’ ][^\W\d_]+)*[.,;:!?]?")
 MIXED, UNSURE = (0.25, 0.9), 0.2  # share of a line in fixed-width type; of characters in such lines
 UNEQUAL = frozenset("fijlrtmwIMW")  # letters that are narrower or wider than others in proportional type
 NARROW, NARROW_LETTERS, NARROWER = frozenset("fijlrt"), 8, 0.9  # fewest to judge by; share of the others' width
 UNEQUAL_LETTERS, UNEQUAL_SHARE = 15, 0.1  # fewest letters to judge by; least share of such letters, in English 0.3
 ALL_MONO = 0.95  # share of the characters of a page in fixed-width type that is its text
-_PROGRAM = re.compile(  # a prompt, or a line that statements begin or end as
-    r"[\w.-]+@[\w.-]+\S*\s?[$#%](?:\s|$)|(?:\$|>>>) \S|PS [A-Z]:\\|(?:\d+\s+)?(?:#include|import|from \w+ import|"
+_PROMPT = re.compile(r"[\w.-]+@[\w.-]+:?[\w~/.-]*\s?[$#%](?:\s|$)")  # of a shell
+_PROGRAM = re.compile(  # a line that statements begin or end as
+    r"(?:\$|>>>) \S|PS [A-Z]:\\|(?:\d+\s+)?(?:#include|import|from \w+ import|"
     r"def|class|return|fn|func|let|const|var|package|using|public|private) \S|"
     r"\W*\}|.*(?:[)\]}\"'];|=.*;|\{|\):|\belse:|\w\(.*\))$"
 )
+PROMPTS = 2  # fewest on a page of what a terminal shows
 PROGRAM_LINES = 0.25  # share of such lines on a page of program text
 
 
@@ -170,9 +176,9 @@ def _lines_within(lines: Sequence[Line], code: set[int]) -> set[int]:
     found: set[int] = set()
     for first, last in pairwise(sorted(code)):
         run = lines[first : last + 1]
-        left = min(run[0].box[0], run[-1].box[0]) - run[0].height
+        left = min(lines[k].box[0] for k in code if abs(k - first) <= AROUND) - run[0].height
         inside = all(one.box[0] > left and (one.writer != "layer" or one.text.isdigit()) for one in run[1:-1])
-        if 2 < len(run) <= BETWEEN + 2 and inside and _are_even(run):
+        if 2 < len(run) <= BETWEEN + 2 and inside and _are_even(run) and _are_close(run):
             found.update(range(first + 1, last))
     for k in range(1, len(lines)):
         above, one = lines[k - 1], lines[k]
@@ -189,6 +195,11 @@ def _are_even(lines: Sequence[Line]) -> bool:
     middles = [line.box[1] + line.box[3] for line in lines]
     steps = [b - a for a, b in pairwise(middles)]
     return min(steps) > 0 and max(steps) < (1 + EVEN) * min(steps)
+
+
+def _are_close(lines: Sequence[Line]) -> bool:
+    """Return whether lines are as near as those of a listing; a paragraph between two listings is not."""
+    return all(b.box[1] - a.box[1] < STEP * a.height for a, b in pairwise(lines))
 
 
 def _may_be_code(line: Line) -> bool:
@@ -244,7 +255,9 @@ def drop_common_style(lines: list[Line]) -> None:
     shares = [count_in_style(line, "mono") / max(1, len(line.text)) for line in lines]
     unsure = [MIXED[0] < share < MIXED[1] and line.writer != "layer" for line, share in zip(lines, shares, strict=True)]
     mixed = sum(len(line.text) for line, one in zip(lines, unsure, strict=True) if one)
-    program = sum(_PROGRAM.match(line.text) is not None for line in lines) >= PROGRAM_LINES * len(lines)
+    prompts = sum(_PROMPT.match(line.text) is not None for line in lines)
+    program = prompts + sum(_PROGRAM.match(line.text) is not None for line in lines) >= PROGRAM_LINES * len(lines)
+    program = program or prompts >= PROMPTS
     for name in STYLES:
         if name == "mono" and program:
             continue

@@ -14,15 +14,12 @@ from itertools import chain, pairwise
 
 from ..io.box import are_flush_right
 from .elements import HYPHENS, ITEM, LEADER, LINK, LOST, Block, Line, Page, Span
+from .formats.listings import code_text
 from .orientation import MAX_SKEW
 
 ADDRESS = re.compile(r"\w[@.]\w")
 RULE = re.compile(r"([-=*~#+])\1{3,}")  # a row of one sign, which is typed as a rule
 NOTE = 0.93  # height of the lines of a note, as a share of the text's
-NARROW = 0.2  # least step between characters of a listing, in heights of its lines
-ONE_BLANK = 0.3  # by which the step over one blank differs from two of a listing's
-MIN_NUMBERED = 3  # lines of a listing that show their numbers
-MAX_EMPTY = 2  # empty lines in a row, in a listing
 _ENTRY = re.compile(r"[^\W\d].*, \d+(?:[–-]\d+)?(?: ff?\.)?$")  # of an index
 ENTRIES = 0.7  # share of such lines in an index
 _STREET = re.compile(r"[^\W\d_]{2,4}\. .*\d")  # a line of an address: `ul. Lipowa 7`, `tel. 22 555`
@@ -32,8 +29,8 @@ SHORT_LINES = 24  # width of a block of lines that each stand for themselves, in
 
 def styled_text(block: Block) -> tuple[str, list[Span]]:
     """Return the text of a block and the spans of its styles. A style continues from one line into the next."""
-    if block.kind == "code" and not block.angle:
-        return _code_text(block.lines), []
+    if block.kind == "code":
+        return code_text(block.lines, block.angle), []
     left, right = block.box[0], block.box[2]
     if block.angle:
         ends = [end for line in block.lines for end in _ends(line, block.angle)]
@@ -48,8 +45,7 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
         elif block.kind == "list" and not ITEM.match(line.text) and not text.endswith(HYPHENS):
             text += " "
         elif (
-            block.kind == "code"
-            or separate
+            separate
             or (index and not line.text[:1].isdigit())
             or right - _ends(before, block.angle)[1] > max(0.15 * (right - left), _first_word(line, block.angle))
             or ITEM.match(line.text)
@@ -316,51 +312,6 @@ def is_of_short_lines(block: Block) -> bool:
 def _is_flush_right(block: Block) -> bool:
     begins, ends = zip(*(_ends(line, block.angle) for line in block.lines), strict=True)
     return are_flush_right(begins, ends, [FLUSH * line.height for line in block.lines])
-
-
-def _code_text(lines: list[Line]) -> str:
-    """Return a listing with its blanks and empty lines: each word in the column in which it is printed.
-
-    The numbers of its lines, in other type than the listing, are no part of it.
-    """
-    numbered = _are_numbered(lines)
-    middles = [(line.box[1] + line.box[3]) / 2 for line in lines]
-    steps = [b - a for a, b in pairwise(middles)] or [1.0]
-    words = [(line, k, len(word)) for line in lines for k, word in _words(line)[numbered:]]
-    spans = [(_centre(line, k + long - 1) - _centre(line, k), long - 1) for line, k, long in words if long > 1]
-    pitch = sum(width for width, _ in spans) / max(1, sum(count for _, count in spans))
-    step = max(1.0, sorted(steps)[(len(steps) - 1) // 2])
-    left = min((_centre(line, k) for line, k, _ in words), default=0.0)
-    texts: list[str] = []
-    for line, above in zip(lines, [step, *steps], strict=False):
-        texts += [""] * min(MAX_EMPTY, round(above / step) - 1)
-        text, end = "", -math.inf
-        for k, word in _words(line)[numbered:]:
-            column = round((_centre(line, k) - left) / pitch) if pitch > NARROW * line.height else 0
-            near = abs(_centre(line, k) - end - 2 * pitch) < ONE_BLANK * pitch
-            text += " " * (1 if near else max(column - len(text), bool(text))) + word
-            end = _centre(line, k + len(word) - 1)
-        texts.append(text or ("" if numbered else line.text))
-    return "\n".join(texts)
-
-
-def _are_numbered(lines: list[Line]) -> bool:
-    """Return whether lines begin with numbers, one more each, that are not in fixed-width type."""
-    numbers = [next((word for _, word in _words(line)), "") for line in lines]
-    if len(lines) < MIN_NUMBERED or not all(word.isdecimal() for word in numbers):
-        return False
-    typed = [start for line in lines for start, _, style in line.styles if style == "mono" and not start]
-    return not typed and all(int(b) == int(a) + 1 for a, b in pairwise(numbers))
-
-
-def _centre(line: Line, k: int) -> float:
-    x0, _, x1, _ = line.characters[k]
-    return (x0 + x1) / 2
-
-
-def _words(line: Line) -> list[tuple[int, str]]:
-    """Return the words of a line with their places in it; none where its characters have no boxes."""
-    return [(found.start(), found[0]) for found in re.finditer(r"\S+", line.text if line.characters else "")]
 
 
 def _own_hyphen(before: str, after: str) -> bool:

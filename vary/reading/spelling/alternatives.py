@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import takewhile
 from math import exp, inf, log, log1p
 
 import numpy as np
@@ -174,7 +175,7 @@ def spell_digits(lines: Sequence[TextLine]) -> list[TextLine]:
     """Return the lines of a page; cells in columns of numbers have digits where they are ambiguous.
 
     A character is compared with those of the same place in other cells of the column that begin alike, so `RO` below
-    `R1` and `R2` becomes `R0`.
+    `R1` and `R2` becomes `R0`. A letter before one that can be no digit stays: `Due` above dates.
     """
     spelt = list(lines)
     odds = [
@@ -195,11 +196,19 @@ def spell_digits(lines: Sequence[TextLine]) -> list[TextLine]:
             peers = (apart < ALIGNED_EM * spelt[k].em_px) & np.array([head == heads[row] for head in heads])
             peers[row] = False
             count = int((peers & is_digit).sum())
+            if _is_in_word(spelt[k].text, place, odds[k]):
+                continue
             if count >= PEERS and count >= DIGITS * (peers & (is_digit | ~could_be)).sum():
                 changed.append((k, _with_digit(spelt[k], place, odds[k][place])))
         for k, line in changed:
             spelt[k] = line
     return spelt
+
+
+def _is_in_word(text: str, place: int, odds_N10: np.ndarray) -> bool:
+    """Return whether the characters behind a place, up to the next blank or sign, have a letter that is no digit."""
+    behind = list(takewhile(str.isalnum, text[place + 1 :]))
+    return any(ch.isalpha() and odds_N10[k].max() < LIKELY for k, ch in enumerate(behind, place + 1))
 
 
 def _with_digit(line: TextLine, place: int, odds: np.ndarray) -> TextLine:

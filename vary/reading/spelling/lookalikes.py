@@ -59,6 +59,7 @@ RULES = tuple(
         (r"\$\$", 3.0),
         (r"(?<!\w)[sS](?=\d)", -1.2),  # perhaps a $, which must not become a digit of its amount
         (r"(?<![\w.,])\$(?=\d{1,3}(?:,?\d{3})*\.\d\d(?!\w))", -3.0),  # an amount of money
+        (r"(?<!\S)[Il1|]=$", 1.0),  # unequal, in program text
         (r"(?<=\w)[|!\]°$&](?=\w)", 2.0),  # a sign inside a word or a number
     )
 )
@@ -66,6 +67,7 @@ RULES = tuple(
 AMOUNT = re.compile(r"(?<![^\s(+−–-])[EfŁe](?=\d{1,3}(?:,?\d{3})*\.\d\d(?![\w.]))")  # its sign was read as a letter
 CURRENCIES = {"E": "£", "f": "£", "Ł": "£", "e": "€"}
 EURO = re.compile(r"(?<=\d[.,]\d\d )[єεЄ][cсє]?(?!\S)")  # behind an amount, read with more letters
+COLON = re.compile(r"(?<=\d)(?:\.:|:\.)(?=\d\d(?!\d))")  # of a time, whose lower dot was read twice
 READ_AS_LETTER = 0.6  # most confidence of a sign of a currency that was read as a letter
 
 
@@ -131,16 +133,19 @@ def spell_by_neighbours(lines: Sequence[TextLine]) -> list[TextLine]:
     """Return the lines with the likeliest spelling of each word in which characters have likely rivals.
 
     A letter before an amount with two decimals is the sign of its currency: `E149.00` is `£149.00`. So is `є`
-    behind it.
+    behind it. `17.:20` is `17:20`.
     """
-    return [_spell_currency(_spell_line(line)) for line in lines]
+    return [_spell_signs(_spell_line(line)) for line in lines]
 
 
-def _spell_currency(line: TextLine) -> TextLine:
+def _spell_signs(line: TextLine) -> TextLine:
     latin = line.writer == "head" and not re.search(r"[\u0370-\u04ff]", EURO.sub("", line.text))
     for found in reversed([*EURO.finditer(line.text)] if latin else []):
         box = union(line.boxes[slice(*found.span())])
         line = line.put(*found.span(), "€", [box], confidence=np.array([READ_AS_LETTER]))
+    for found in reversed([*COLON.finditer(line.text)] if line.writer == "head" else []):
+        box, sure = union(line.boxes[slice(*found.span())]), line.confidence[slice(*found.span())].max()
+        line = line.put(*found.span(), ":", [box], confidence=np.array([sure]))
     places = [found.start() for found in AMOUNT.finditer(line.text)] if line.writer == "head" else []
     if not places:
         return line
