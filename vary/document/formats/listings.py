@@ -9,7 +9,6 @@ import math
 import re
 from dataclasses import replace
 from itertools import pairwise
-from typing import cast
 
 from ...io.box import Box, union
 from ..elements import Line
@@ -79,7 +78,7 @@ def _levelled(line: Line, angle: float) -> Line:
         x, y = x * cos + y * sin, y * cos - x * sin
         wide, high = (box[2] - box[0]) / 2, (box[3] - box[1]) / 2
         wide, high = (wide, high) if abs(cos) > abs(sin) else (high, wide)
-        return cast(Box, (x - wide, y - high, x + wide, y + high))
+        return x - wide, y - high, x + wide, y + high
 
     boxes = [level(box) for box in line.characters]
     return replace(line, characters=boxes, box=union(boxes) if boxes else level(line.box))

@@ -25,12 +25,12 @@ from .cells import (
     PrintedRow,
     assemble,
     find_strips,
+    head_size,
     is_numeric,
     row_cells,
     rows_by_height,
 )
-from .open_tables import with_tall_names
-from .row_groups import group_rows, head_size
+from .open_tables import group_rows, with_tall_names
 from .side_by_side import are_addresses, find_pairs, holds_numbers, is_keyed, is_pair, split_side_by_side
 
 MIN_ROWS = 3

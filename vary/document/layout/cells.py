@@ -35,6 +35,7 @@ _CODES = (
 )
 _CURRENCY = rf"(?:(?:{_CODES}|[a-z]{{1,3}}(?=\$)|try|uah|usd|zar|zł|грн|лв|руб)\.?)?"
 _NUMBER = re.compile(rf"{_CURRENCY}[{_SIGNS}]*\d[{_SIGNS}]*{_CURRENCY}|[–—-]{{1,3}}|n/?a", re.I)
+_TAXED = re.compile(r"\d[.,]\d\d [A-Z]$")
 _YEAR, _GROUPS = re.compile(r"(19|20)\d\d"), re.compile(r"\D?[1-9]\d{0,2} \d{3}(?:[.,]\d+)?\D?")
 
 Merged = tuple[int, int, int, int]  # row, column, rows, columns of a cell that covers several
@@ -319,3 +320,22 @@ def _are_named(groups: Sequence[Place], names: Sequence[str]) -> bool:
 def is_value(text: str) -> bool:
     """Return whether a cell is a number that names no column, as years do."""
     return is_numeric(text) and not _YEAR.fullmatch(text)
+
+
+def head_size(places: list[list[Place]], wide: int) -> int:
+    """Return the number of rows above the first with numbers in most of the columns that hold numbers."""
+    numeric = [
+        column
+        for column in range(wide)
+        if sum(is_numeric(text) for row in places for first, _, text in row if first == column)
+        >= 0.5 * max(1, sum(first == column for row in places for first, _, _ in row))
+    ]
+    for k, row in enumerate(places):
+        if numeric and sum(first in numeric and is_value(text) for first, _, text in row) >= 0.5 * len(numeric):
+            return k
+    return 0
+
+
+def is_amount(text: str) -> bool:
+    """Return whether a cell is a number, or ends with an amount and the letter of its rate of tax."""
+    return is_numeric(text) or _TAXED.search(text) is not None

@@ -1,14 +1,13 @@
 """Tables with level rules alone: rules of one length, one below the other, and the columns of the words between them.
-Rows between the stripes of a table in which every other row has a ground.
+Printed rows in groups, each a row of the table: cells may run over several lines.
 
 Frame: pixels of the page image, turned upright.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby, pairwise
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,17 +16,22 @@ from ..evidence import Evidence
 from ..lines import TextLine
 from .cells import (
     BLANK_EM,
+    EDGE_EM,
     LINE_EM,
     CellTable,
+    Place,
     PrintedRow,
+    Stretch,
     assemble,
     find_strips,
+    group_names,
+    head_size,
+    is_amount,
     is_numeric,
     row_cells,
     rows_by_height,
     white_strips,
 )
-from .row_groups import group_rows
 
 MIN_CELLS = 4  # with text
 NEAR = 3.0  # px, between rules that are one, or that touch
@@ -39,9 +43,12 @@ LABEL = 50  # characters in the label of a row
 FAR_EM, FAR = 4.0, 3.0  # least white above a rule of the page's foot; as a multiple of that below the rule before
 LARGER = 1.15  # type of a title, as a multiple of the largest in the table
 SIDE_EM = 1.0  # by which the ends of the rules of one table differ
-
-HIGHER = 1.6  # height of a row without a ground, as a multiple of the highest stripe next to it
-MIN_HEAD, NAMED = 3, 0.7  # columns below a head without a ground; least share of them that have a name
+CLOSE = 0.85  # a line within a cell is nearer to the one above than this share of the usual step between rows
+WRAPPED = 1.1  # the same where the line before has no place for its first word
+NAME_EM = 1.5  # between the lines of a name in the head
+GAP, LINES_EM = 1.15, 1.6  # least ratio of steps between rows and between lines of cells; longest of the latter
+MIN_GROUPS = 3  # rows of several lines and of one
+WRAPS = 0.7  # least share of lines that had no place in the line before
 
 Segment = tuple[float, float, float]  # place, start, end of a level or upright rule
 
@@ -269,92 +276,107 @@ def without_empty(table: CellTable) -> CellTable | None:
     return CellTable(cells, merged, max(1, min(head, len(cells) - 1)))
 
 
-# -- stripes -----------------------------------------------------------------------------------------------------------
+# -- rows of several lines ---------------------------------------------------------------------------------------------
 
 
-def fill_between_stripes(areas: Mapping[Box, int], lines: Sequence[TextLine], rules: Sequence[Box]) -> list[Box]:
-    """Return cells like those of the stripes, in the rows between two of them, and in one row above and below.
+def group_rows(
+    rows: Sequence[PrintedRow], strips: Sequence[tuple[float, float]], ruled: Sequence[float] = ()
+) -> list[list[PrintedRow]]:
+    """Return printed rows in groups, each a row of the table.
 
-    There is none above a head, nor below a foot, in another colour than most stripes.
+    A printed row is a line of the cells above it when it lies close below and is not full. Rows above the first with
+    numbers are the head, whose names may run over several lines.
 
     Args:
-        areas: filled rectangles, whole stripes or their cells, and their colours.
-        lines: of the page.
-        rules: of the page; an end with upright ones is another table.
+        rows: from top to bottom.
+        strips: as from `white_strips`.
+        ruled: heights of level rules; what they separate are rows of their own.
     """
-    found: list[Box] = []
-    upright = [(y0, y1) for x0, y0, x1, y1 in rules if y1 - y0 > x1 - x0]
-    for stripes in _groups(_stripes(list(areas))):
-        gaps = [(above, (above[0][3], below[0][1])) for above, below in pairwise(stripes)]
-        gaps = [(stripe, gap) for stripe, gap in gaps if gap[1] - gap[0] > NEAR]
-        high = max(stripe[0][3] - stripe[0][1] for stripe in stripes)
-        if not all(_is_row(lines, union(stripe), gap, high) for stripe, gap in gaps):
-            continue
-        first, last = stripes[0], stripes[-1]
-        colours = Counter(areas[stripe[0]] for stripe in reversed(stripes))  # a head is more usual than a foot
-        if gaps:
-            step = max(bottom - top for _, (top, bottom) in gaps)
-            ends = [(first, (first[0][1] - step, first[0][1])), (last, (last[0][3], last[0][3] + step))]
-            ends = [(stripe, end) for stripe, end in ends if _is_row(lines, union(stripe), end, high)
-                    and not any(y0 < end[1] - NEAR and y1 > end[0] + NEAR for y0, y1 in upright)]  # fmt: skip
-            gaps += [(stripe, end) for stripe, end in ends if areas[stripe[0]] == colours.most_common(1)[0][0]]
-        if colours[areas[first[0]]] > 1:  # no head
-            rows = [(first[0][1], first[0][3]), *(gap for stripe, gap in gaps if stripe is first)]
-            gaps += [(first, head) for head in _head_above(lines, first, min(rows))]
-        found += [(x0, top, x1, bottom) for stripe, (top, bottom) in gaps for x0, _, x1, _ in stripe]
-    return found
+    places = [row_cells(row, strips) for row in rows]
+    head = head_size(places, len(strips) + 1)
+    steps = [b.middle - a.middle for a, b in pairwise(rows)]
+    while head > 1 and steps[head - 1] < LINE_EM * rows[head].em:
+        head -= 1  # the first line of a name whose amounts are centred on it
+    full = max((len(row) for row in places), default=0)
+    usual = [step for step, row in zip(steps, places[1:], strict=True) if len(row) >= 0.7 * full]
+    typical = float(np.median(usual or steps or [0.0]))
+    last = [row[-1][2] for row in places if row and row[-1][1] == len(strips)]
+    amounts = len(strips) if sum(map(is_amount, last)) > 0.5 * len(last) else -1
+    box = union(row.box for row in rows)
+    groups: list[list[PrintedRow]] = []
+    gap = _gap(rows[head:], places[head:], strips)
+    for k, row in enumerate(rows):
+        if k == 0 or any(rows[k - 1].middle < y < row.middle for y in ruled):
+            joined = False
+        elif k > head and gap:
+            joined = steps[k - 1] < gap
+        elif k < head:
+            joined = steps[k - 1] < NAME_EM * row.em and not group_names(rows[k - 1], strips, box)
+        else:
+            near = steps[k - 1] < CLOSE * typical and len(places[k]) < 0.7 * full and not _is_sum(places[k], amounts)
+            near = near and (len(places[k]) == 1 or {p[0] for p in places[k]} != {p[0] for p in places[k - 1]})
+            wrapped = steps[k - 1] < WRAPPED * typical and _is_wrapped(rows[k - 1], row, strips)
+            joined = k != head and (near or wrapped or steps[k - 1] < LINE_EM * row.em)
+        if not joined:
+            groups.append([])
+        groups[-1].append(row)
+    return groups
 
 
-def _stripes(areas: Sequence[Box]) -> Iterator[list[Box]]:
-    """Yield filled rectangles of one height that touch, from left to right."""
-    order = sorted(areas, key=lambda box: (round(box[1] / NEAR), round(box[3] / NEAR), box[0]))
-    for _, level in groupby(order, key=lambda box: (round(box[1] / NEAR), round(box[3] / NEAR))):
-        stripe: list[Box] = []
-        for box in level:
-            if stripe and box[0] - stripe[-1][2] > NEAR:
-                yield stripe
-                stripe = []
-            stripe.append(box)
-        yield stripe
+def _gap(rows: Sequence[PrintedRow], places: list[list[Place]], strips: Sequence[tuple[float, float]]) -> float:
+    """Return the least step between rows where those between lines of cells are all smaller; 0 where none shows it.
+
+    Rows that stand in groups have such steps, too. So no row may have two numbers in a column; and a column must have
+    one in each row, or one line of each row must have all of them, or most lines go on from one that had no place.
+    """
+    steps = sorted(b.middle - a.middle for a, b in pairwise(rows))
+    near = [step for step in steps if step < LINES_EM * rows[0].em]
+    jumps = [(b / a, (a + b) / 2) for a, b in pairwise(steps) if LINE_EM * rows[0].em < a <= near[-1]] if near else []
+    most, gap = max(jumps, default=(0.0, 0.0))
+    if most < GAP:
+        return 0.0
+    groups: list[list[int]] = [[0]]
+    for k in range(1, len(rows)):
+        if rows[k].middle - rows[k - 1].middle > gap:
+            groups.append([])
+        groups[-1].append(k)
+    wide = len(strips) + 1
+    numbers = [[sum(first == c and is_amount(text) for k in group for first, _, text in places[k])
+                for c in range(wide)] for group in groups]  # fmt: skip
+    if len(groups) < MIN_GROUPS or any(count > 1 for row in numbers for count in row):
+        return 0.0
+    if any(all(row[c] == 1 for row in numbers) for c in range(wide)):
+        return gap
+    if all(sum(any(is_amount(text) for *_, text in places[k]) for k in group) == 1 for group in groups):
+        return gap
+    below, right = [(rows[k - 1], rows[k]) for group in groups for k in group[1:]], max(row.box[2] for row in rows)
+    full = sum(any(_had_no_place(a, one, strips, right) for one in b.stretches) for a, b in below)
+    return gap if full >= WRAPS * len(below) else 0.0
 
 
-def _groups(stripes: Iterator[list[Box]]) -> Iterator[list[list[Box]]]:
-    """Yield two and more stripes with the same edges of their cells, from top to bottom."""
-
-    def edges(stripe: list[Box]) -> list[int]:
-        return [round(x / NEAR) for x0, _, x1, _ in stripe for x in (x0, x1)]
-
-    for _, alike in groupby(sorted(stripes, key=lambda stripe: (edges(stripe), stripe[0][1])), key=edges):
-        group = list(alike)
-        if len(group) > 1:
-            yield group
-
-
-def _is_row(lines: Sequence[TextLine], stripe: Box, gap: tuple[float, float], high: float) -> bool:
-    """Return whether a row of several cells stands between two heights, within the ends of a stripe."""
-    top, bottom = gap
-    if bottom - top > HIGHER * high:
+def _is_wrapped(above: PrintedRow, row: PrintedRow, strips: Sequence[tuple[float, float]]) -> bool:
+    """Return whether a row is text that goes on from the row above, beside a label, which had no place for a word."""
+    places, full = row_cells(row, strips), row_cells(above, strips)
+    column, last, text = places[0]
+    if len(places) > 1 or not 0 < column == last < len(strips) or is_numeric(text) or full[0][0] or len(full) < 3:
         return False
-    return any(len(row.stretches) > 1 for row in rows_by_height(_level_with(lines, stripe[0], stripe[2], top, bottom)))
+    return _had_no_place(above, row.stretches[0], strips, np.inf)
 
 
-def _head_above(
-    lines: Sequence[TextLine], stripe: Sequence[Box], row: tuple[float, float]
-) -> list[tuple[float, float]]:
-    """Return the heights of a head without a ground above the first row: one name over each of most of its columns."""
-    left, right = stripe[0][0], stripe[-1][2]
-    names = _level_with(lines, left, right, row[0] - HIGHER * (row[1] - row[0]), row[0])
-    head, below = rows_by_height(names), rows_by_height(_level_with(lines, left, right, *row))
-    if len(head) != 1 or len(below) != 1:
-        return []
-    columns = below[0].stretches
-    places = row_cells(head[0], [(a.x1, b.x0) for a, b in pairwise(columns)], BLANK_EM)
-    over = [first for first, last, text in places if first == last and not is_numeric(text)]
-    few = len(columns) < MIN_HEAD or len(over) < max(MIN_HEAD, NAMED * len(columns), len(places))
-    return [] if few else [(head[0].box[1] - NEAR, row[0])]
+def _had_no_place(above: PrintedRow, one: Stretch, strips: Sequence[tuple[float, float]], right: float) -> bool:
+    """Return whether the words above a stretch, in its column, left no place for its first word.
+
+    right: edge of the last column.
+    """
+    em = one.line.em_px
+    begun = next((s for s in above.stretches if abs(s.x0 - one.x0) < EDGE_EM * em), None)
+    if begun is None or is_numeric(begun.text):
+        return False
+    word = one.line.boxes[one.start + len(one.text.split()[0]) - 1, 2] - one.x0
+    edge = min((a for a, _ in strips if a > one.x0), default=right)
+    return bool(begun.x1 + word > edge)
 
 
-def _level_with(lines: Sequence[TextLine], left: float, right: float, top: float, bottom: float) -> list[TextLine]:
-    """Return the lines whose middles lie between two heights, and that lie between the ends of a stripe."""
-    level = [line for line in lines if top < (line.box[1] + line.box[3]) / 2 < bottom]
-    return [line for line in level if left - NEAR < line.box[0] and line.box[2] < right + NEAR]
+def _is_sum(row: Sequence[Place], amounts: int) -> bool:
+    """Return whether a row ends with an amount below others. amounts: number of the last column if it holds amounts."""
+    return row[-1][1] == amounts and (is_numeric(row[-1][2].split()[-1]) or is_amount(row[-1][2]))

@@ -23,12 +23,12 @@ from .open_tables import (
     NEAR,
     Segment,
     distinct,
-    fill_between_stripes,
     find_open,
     share_inside,
     table_of_bands,
     without_empty,
 )
+from .ruling_lines import fill_between_stripes
 
 WORD_CUT_EM = 0.15  # white between characters at which text is cut, within a word
 MIN_SPLIT = 3  # rows that show two columns of words within one of the grid

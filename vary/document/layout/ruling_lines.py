@@ -2,19 +2,23 @@
 
 Rules of scans are found in pieces, since noise and compression break thin and light ones. Each piece is followed to
 both sides as long as most pixels are about as dark as its own. Paper between two rules is never crossed: it parts
-tables that stand side by side or one below the other.
+tables that stand side by side or one below the other. Tables with stripes have rows without a ground between these.
 
 Frame: pixels of the page image, turned upright.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 
 import numpy as np
 
-from ...io.box import Box
+from ...io.box import Box, union
+from ..lines import TextLine
+from .cells import BLANK_EM, is_numeric, row_cells, rows_by_height
 
 CONTRAST = 30  # grey levels between a rule and the paper on both of its sides
 FAINT, EVEN = 10, 4  # the same of a light grey rule, whose pixels differ by so little along it
@@ -32,6 +36,9 @@ EVEN_SHARE = (3.0, 0.75), (0.0, 0.85)  # em, and share of even pixels of an unde
 THICK_SHARE = 0.85  # of the pixels above an underline's thickness that are dark, in thicker strokes
 EVEN_INK, TYPE_EM = 30, 0.7  # grey levels by which its pixels differ; height above it in which type stands
 ALIKE, MARKED = (0.25, 2.0), 0.75  # contrast of its pixels, as a share of the piece's; share of pixels that have it
+NEAR = 3.0  # px, between stripes that touch
+HIGHER = 1.6  # height of a row without a ground, as a multiple of the highest stripe next to it
+MIN_HEAD, NAMED = 3, 0.7  # columns below a head without a ground; least share of them that have a name
 
 
 def find_rules(pixels: np.ndarray, em: float) -> tuple[list[Box], list[Box]]:
@@ -282,3 +289,94 @@ def is_met(upright: Box, level: Box) -> bool:
     """Return whether two rules meet or cross."""
     x, reach = (upright[0] + upright[2]) / 2, 6
     return level[0] - reach < x < level[2] + reach and upright[1] - reach < level[3] and level[1] - reach < upright[3]
+
+
+# -- stripes -----------------------------------------------------------------------------------------------------------
+
+
+def fill_between_stripes(areas: Mapping[Box, int], lines: Sequence[TextLine], rules: Sequence[Box]) -> list[Box]:
+    """Return cells like those of the stripes, in the rows between two of them, and in one row above and below.
+
+    There is none above a head, nor below a foot, in another colour than most stripes.
+
+    Args:
+        areas: filled rectangles, whole stripes or their cells, and their colours.
+        lines: of the page.
+        rules: of the page; an end with upright ones is another table.
+    """
+    found: list[Box] = []
+    upright = [(y0, y1) for x0, y0, x1, y1 in rules if y1 - y0 > x1 - x0]
+    for stripes in _groups(_stripes(list(areas))):
+        gaps = [(above, (above[0][3], below[0][1])) for above, below in pairwise(stripes)]
+        gaps = [(stripe, gap) for stripe, gap in gaps if gap[1] - gap[0] > NEAR]
+        high = max(stripe[0][3] - stripe[0][1] for stripe in stripes)
+        if not all(_is_row(lines, union(stripe), gap, high) for stripe, gap in gaps):
+            continue
+        first, last = stripes[0], stripes[-1]
+        colours = Counter(areas[stripe[0]] for stripe in reversed(stripes))  # a head is more usual than a foot
+        if gaps:
+            step = max(bottom - top for _, (top, bottom) in gaps)
+            ends = [(first, (first[0][1] - step, first[0][1])), (last, (last[0][3], last[0][3] + step))]
+            ends = [(stripe, end) for stripe, end in ends if _is_row(lines, union(stripe), end, high)
+                    and not any(y0 < end[1] - NEAR and y1 > end[0] + NEAR for y0, y1 in upright)]  # fmt: skip
+            gaps += [(stripe, end) for stripe, end in ends if areas[stripe[0]] == colours.most_common(1)[0][0]]
+        if colours[areas[first[0]]] > 1:  # no head
+            rows = [(first[0][1], first[0][3]), *(gap for stripe, gap in gaps if stripe is first)]
+            gaps += [(first, head) for head in _head_above(lines, first, min(rows))]
+        found += [(x0, top, x1, bottom) for stripe, (top, bottom) in gaps for x0, _, x1, _ in stripe]
+    return found
+
+
+def _stripes(areas: Sequence[Box]) -> Iterator[list[Box]]:
+    """Yield filled rectangles of one height that touch, from left to right."""
+    order = sorted(areas, key=lambda box: (round(box[1] / NEAR), round(box[3] / NEAR), box[0]))
+    for _, level in groupby(order, key=lambda box: (round(box[1] / NEAR), round(box[3] / NEAR))):
+        stripe: list[Box] = []
+        for box in level:
+            if stripe and box[0] - stripe[-1][2] > NEAR:
+                yield stripe
+                stripe = []
+            stripe.append(box)
+        yield stripe
+
+
+def _groups(stripes: Iterator[list[Box]]) -> Iterator[list[list[Box]]]:
+    """Yield two and more stripes with the same edges of their cells, from top to bottom."""
+
+    def edges(stripe: list[Box]) -> list[int]:
+        return [round(x / NEAR) for x0, _, x1, _ in stripe for x in (x0, x1)]
+
+    for _, alike in groupby(sorted(stripes, key=lambda stripe: (edges(stripe), stripe[0][1])), key=edges):
+        group = list(alike)
+        if len(group) > 1:
+            yield group
+
+
+def _is_row(lines: Sequence[TextLine], stripe: Box, gap: tuple[float, float], high: float) -> bool:
+    """Return whether a row of several cells stands between two heights, within the ends of a stripe."""
+    top, bottom = gap
+    if bottom - top > HIGHER * high:
+        return False
+    return any(len(row.stretches) > 1 for row in rows_by_height(_level_with(lines, stripe[0], stripe[2], top, bottom)))
+
+
+def _head_above(
+    lines: Sequence[TextLine], stripe: Sequence[Box], row: tuple[float, float]
+) -> list[tuple[float, float]]:
+    """Return the heights of a head without a ground above the first row: one name over each of most of its columns."""
+    left, right = stripe[0][0], stripe[-1][2]
+    names = _level_with(lines, left, right, row[0] - HIGHER * (row[1] - row[0]), row[0])
+    head, below = rows_by_height(names), rows_by_height(_level_with(lines, left, right, *row))
+    if len(head) != 1 or len(below) != 1:
+        return []
+    columns = below[0].stretches
+    places = row_cells(head[0], [(a.x1, b.x0) for a, b in pairwise(columns)], BLANK_EM)
+    over = [first for first, last, text in places if first == last and not is_numeric(text)]
+    few = len(columns) < MIN_HEAD or len(over) < max(MIN_HEAD, NAMED * len(columns), len(places))
+    return [] if few else [(head[0].box[1] - NEAR, row[0])]
+
+
+def _level_with(lines: Sequence[TextLine], left: float, right: float, top: float, bottom: float) -> list[TextLine]:
+    """Return the lines whose middles lie between two heights, and that lie between the ends of a stripe."""
+    level = [line for line in lines if top < (line.box[1] + line.box[3]) / 2 < bottom]
+    return [line for line in level if left - NEAR < line.box[0] and line.box[2] < right + NEAR]
