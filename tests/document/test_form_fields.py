@@ -158,6 +158,9 @@ def test_squares_that_hold_a_letter_or_stand_in_cells_are_checkboxes() -> None:
     walls = [(x, 80.0, x + 1.0, 150.0) for x in (150.0, 250.0)]
     found = texts(place_form_fields(placed, evidence.fields, walls))
     assert sorted(found) == ["Coal", "Water", "[ ]", "[ ]", "[ ]", "[x]", "[x] steel"]
+    keys = squares((100, 52), (200, 52))
+    pressed = [line("B or", 101, 50), line("7", 201, 50)]
+    assert find_drawn_fields(pressed, Evidence(rules=keys), 16.0)[1].fields == []  # names of keys
     lone = squares((300, 52))  # no label, and no other one
     assert find_drawn_fields(lines[:1], Evidence(rules=lone), 16.0)[1].rules == lone
 

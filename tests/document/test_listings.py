@@ -29,6 +29,24 @@ def test_a_listing_is_one_block_with_its_short_lines() -> None:
     assert kinds(page(block(code("x", 10, 100)), PROSE)) == ["text", "text"]  # a word of code alone
 
 
+@pytest.mark.parametrize(
+    ("xs", "ys", "found"),
+    [
+        ((10, 40, 40), (118, 136, 154), "text"),
+        ((10, 40, 40), (118, 160, 178), "code"),  # far below
+        ((10, 40, 10), (118, 136, 154), "code"),  # a paragraph with an indent below a listing
+    ],
+)
+def test_terms_in_fixed_width_type_above_their_meaning_are_text(xs, ys, found) -> None:
+    terms = [code("-k N", 10, 100), code("--keep=N", xs[0], ys[0])]
+    meaning = [line("keeps the last copies of all files, and", xs[1], ys[1]), line("more of some others", xs[2], ys[2])]
+    for one in (*terms, *meaning):
+        one.writer = "layer"
+    read = page(block(*terms), block(*meaning), PROSE)
+    assert kinds(read) == [found, "text", "text"]
+    assert ("`--keep=N`" in Document("a.pdf", "m", [read]).markdown()) is (found == "text")
+
+
 def test_lines_of_a_listing_whose_type_is_not_seen_are_in_it() -> None:
     typed = [code("name: build", 10, 100), line("on: [push]", 10, 118), code("jobs: test", 10, 136), line("}", 10, 154)]
     found = page(block(*typed), block(line("see", 10, 200)), PROSE)

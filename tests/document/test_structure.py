@@ -52,6 +52,8 @@ def kinds(found: Page) -> list[str]:
         ("• an item", 14, "list", 0),
         ("♦ an item", 14, "list", 0),
         ("(a) an item", 14, "list", 0),
+        ("(iii) an item", 14, "list", 0),
+        ("iv. An item", 14, "list", 0),
         ("3. an item", 14, "list", 0),
         ("1986 was a year", 14, "text", 0),
         ("Figure 3: beside nothing", 14, "text", 0),
@@ -61,6 +63,15 @@ def test_headings_and_lists(text, high, kind, level) -> None:
     found = page(block(line(text, 10, 100, high)), PROSE)
     assert (found.blocks[0].kind, found.blocks[0].level) == (kind, level)
     assert found.blocks[1].kind == "text"
+
+
+def test_a_hyphen_of_an_address_stays_at_the_end_of_a_line() -> None:
+    lines = [
+        line("Write to the office, books@port-", 10, 10),
+        line("end.example or, later, to the pre-", 10, 28),
+        line("sent one of the port.", 10, 46),
+    ]
+    assert "books@port-end.example or, later, to the present" in block(*lines).text
 
 
 def test_wrapped_items_are_one_item() -> None:

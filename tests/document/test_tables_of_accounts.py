@@ -160,6 +160,28 @@ def test_a_head_without_a_ground_above_stripes_names_the_columns(grounds) -> Non
     assert table.cells == ITEMS
 
 
+def test_text_above_a_head_without_a_ground_is_no_head() -> None:
+    xs = [200 + 50 * k for k in range(7)]
+    lines = [line("Valid from 14 December 2031 · Mondays to Fridays · s = days of school", 14, 58)]
+    lines += row(80, (14, "Stop"), (xs[0], "s"), (xs[4], "s"))
+    for k, name in enumerate(["Harbour of Saltwick", "Town Hall", "Station", "Church"]):
+        lines += row(102 + 22 * k, (14, name), *((x, f"{n}.{10 + 7 * k}") for n, x in enumerate(xs, 1)))
+    areas = [((10.0, 98.0 + 22 * k, 550.0, 120.0 + 22 * k), 240) for k in (0, 2)]
+    (table,) = tables(laid_out(*lines, evidence=Evidence(areas=areas)))
+    assert table.cells[0] == ["Stop", "s", "", "", "", "s", "", ""]
+
+
+def test_a_balance_below_the_head_is_no_part_of_its_names() -> None:
+    lines = row(60, (14, "Date"), (90, "Purpose"), (300, "Out"), (380, "In"))
+    lines += row(76, (90, "Balance of last month"), (364, "1.204,55"))
+    for k, (date, purpose, x, sum) in enumerate(
+        [("02.04.", "Light", 300, "86,00"), ("05.04.", "Bread", 300, "7,35"), ("15.04.", "Pay", 364, "2.871,40")]
+    ):
+        lines += row(92 + 16 * k, (14, date), (90, purpose), (x, sum))
+    (table,) = tables(laid_out(*lines))
+    assert table.cells[:2] == [["Date", "Purpose", "Out", "In"], ["", "Balance of last month", "", "1.204,55"]]
+
+
 def test_the_row_below_a_single_stripe_is_in_the_table() -> None:
     areas = [((10.0, y, 380.0, y + 22), colour) for y, colour in ((76.0, 40), (120.0, 240))]
     (table,) = tables(laid_out(*placed(ITEMS[:4], XS), evidence=Evidence(areas=areas)))

@@ -21,6 +21,7 @@ AROUND = 10  # lines before and after, whose left edge is that of the listing
 STEP = 2.2  # longest step from line to line, in heights
 EVEN = 0.25  # by which their distances differ, as a share of the least
 WORD = 12  # characters of a word alone that may end a listing
+TERMS, TERM_STEP, INDENT = 3, 1.9, 0.8  # most lines of terms; to their meaning below, and its indent, in heights
 CLOSE = 1.8  # most distance of a line of signs from the line of a listing above it, in heights
 _NUMBER = re.compile(r"\d{1,4}\s+")  # of a line of a listing
 _SIGNS = re.compile(r"[^\w\s•]{1,4}")  # `}` ends a listing
@@ -168,7 +169,29 @@ def _code_lines(lines: list[Line]) -> set[int]:
     for k in [k for k in code if not {k - 1, k + 1} & code and _is_plain(lines[k])]:
         code.remove(k)
         lines[k].styles = [span for span in lines[k].styles if span[2] != "mono"]
+    for first in [k for k in code if k - 1 not in code]:
+        last = next(k for k in range(first, len(lines)) if k + 1 not in code)
+        if _are_terms(lines, first, last):
+            code.difference_update(range(first, last + 1))
     return {id(lines[k]) for k in code}
+
+
+def _are_terms(lines: Sequence[Line], first: int, last: int) -> bool:
+    """Return whether some lines are terms whose meaning stands close below, indented, in other type.
+
+    The first line of a paragraph below a listing may be indented, too; its second line is not.
+    """
+    below = lines[last + 1 : last + 3]
+    if not below or last - first >= TERMS or any(line.writer != "layer" for line in lines[first : last + 1]):
+        return False
+    left, steps = lines[first].box[0], pairwise([*lines[first : last + 1], below[0]])
+    if any(not 0 < b.box[1] - a.box[1] < TERM_STEP * a.height for a, b in steps):
+        return False
+    wrapped = below[1:] if below[1:] and 0 < below[1].box[1] - below[0].box[1] < TERM_STEP * below[0].height else []
+    terms = [line.box[0] for line in lines[first + 1 : last + 1]]
+    return all(abs(x - left) < INDENT * below[0].height / 2 for x in terms) and all(
+        line.box[0] - left > INDENT * line.height for line in [below[0], *(one for one in wrapped if not is_fixed(one))]
+    )
 
 
 def _lines_within(lines: Sequence[Line], code: set[int]) -> set[int]:

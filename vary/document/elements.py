@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Span = tuple[int, int, str]  # characters [start, end) of a text, and a name of STYLES
 ITEM = re.compile(
     r"[•‣▪●○◦■□◆♦❖▶►➢➤] ?|\[(?:\d{1,3}|[ x])\] |[–·] |\* (?!(?i:correspond|e-?mail|equal|these authors|p ?[<≤=]))|"
-    r"\. (?![. ])|- (?=\S)|\(?(?:(?:\d|[1-9]\d)[.)]|[a-z]\)) |"
-    r"[a-h]\. (?=[A-ZÀ-Þa-zß-ÿ][a-zß-ÿ])"
+    r"\. (?![. ])|- (?=\S)|\(?(?:(?:\d|[1-9]\d)[.)]|(?:[a-z]|[ivx]{2,5})\)) |"
+    r"(?:[a-h]|[ivx]{2,4})\. (?=[A-ZÀ-Þa-zß-ÿ][a-zß-ÿ])"
 )  # the mark that begins a list item
 DOUBTFUL = 0.88  # mean confidence of a page below which it gets a warning; docs/results.md lists pages of all kinds
 HYPHENS = ("-", "\u2010", "\u00ad")  # at the end of a line

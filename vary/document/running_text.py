@@ -18,6 +18,7 @@ from .formats.listings import code_text
 from .orientation import MAX_SKEW
 
 ADDRESS = re.compile(r"\w[@.]\w")
+_URL = re.compile(r"@|://|^www\.")
 RULE = re.compile(r"([-=*~#+])\1{3,}")  # a row of one sign, which is typed as a rule
 NOTE = 0.93  # height of the lines of a note, as a share of the text's
 _ENTRY = re.compile(r"[^\W\d].*, \d+(?:[–-]\d+)?(?: ff?\.)?$")  # of an index
@@ -54,10 +55,10 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
             or _begins_with_label(line)
         ):
             text += "\n"
-        elif text.endswith(HYPHENS) and text[-2:-1].isalpha() and line.text[:1].islower():
+        elif _is_divided(text, line.text) and not _URL.search(text.split()[-1]):
             text = text[:-1]
             spans = [(start, min(end, len(text)), style) for start, end, style in spans]
-        elif text.endswith(HYPHENS) and _own_hyphen(text[-2:-1], line.text[:1]):
+        elif text.endswith(HYPHENS) and (_own_hyphen(text[-2:-1], line.text[:1]) or _URL.search(text.split()[-1])):
             pass
         else:
             text += " "

@@ -35,7 +35,7 @@ _CODES = (
 )
 _CURRENCY = rf"(?:(?:{_CODES}|[a-z]{{1,3}}(?=\$)|try|uah|usd|zar|zł|грн|лв|руб)\.?)?"
 _NUMBER = re.compile(rf"{_CURRENCY}[{_SIGNS}]*\d[{_SIGNS}]*{_CURRENCY}|[–—-]{{1,3}}|n/?a", re.I)
-_TAXED = re.compile(r"\d[.,]\d\d [A-Z]$")
+_TAXED, _CENTS = re.compile(r"\d[.,]\d\d [A-Z]$"), re.compile(r"\d[.,]\d\d$")
 _YEAR, _GROUPS = re.compile(r"(19|20)\d\d"), re.compile(r"\D?[1-9]\d{0,2} \d{3}(?:[.,]\d+)?\D?")
 
 Merged = tuple[int, int, int, int]  # row, column, rows, columns of a cell that covers several
@@ -202,7 +202,7 @@ def row_cells(row: PrintedRow, strips: Sequence[tuple[float, float]], cut_em: fl
     """Return the cells of a row. Text that runs on over a strip is cut there where it leaves white, or is one cell."""
     found: list[Place] = []
     for one in row.stretches:
-        for k, part in enumerate(_cut(one, strips, cut_em)):
+        for k, part in enumerate(cut_stretch(one, strips, cut_em)):
             first, last = _columns(part.x0, part.x1, strips, row.em)
             if k and found and found[-1][0] < first:  # a name that juts far into the white before this column
                 found[-1] = (found[-1][0], min(found[-1][1], first - 1), found[-1][2])
@@ -222,7 +222,8 @@ def _columns(x0: float, x1: float, strips: Sequence[tuple[float, float]], em: fl
     return (last if flush else first), last
 
 
-def _cut(one: Stretch, strips: Sequence[tuple[float, float]], cut_em: float) -> list[Stretch]:
+def cut_stretch(one: Stretch, strips: Sequence[tuple[float, float]], cut_em: float) -> list[Stretch]:
+    """Return the parts of a stretch, cut at white of `cut_em` that lies on a strip between columns."""
     boxes, text = one.line.boxes, one.line.text
     inked = [k for k in range(one.start, one.end) if text[k] != " "]
     blanks = [(float(boxes[a, 2]), float(boxes[b, 0]), b) for a, b in pairwise(inked)]
@@ -323,15 +324,12 @@ def is_value(text: str) -> bool:
 
 
 def head_size(places: list[list[Place]], wide: int) -> int:
-    """Return the number of rows above the first with numbers in most of the columns that hold numbers."""
-    numeric = [
-        column
-        for column in range(wide)
-        if sum(is_numeric(text) for row in places for first, _, text in row if first == column)
-        >= 0.5 * max(1, sum(first == column for row in places for first, _, _ in row))
-    ]
+    """Return the number of rows above the first with an amount, or numbers in most columns that hold numbers."""
+    columns = [[text for row in places for first, _, text in row if first == column] for column in range(wide)]
+    numeric = [k for k, texts in enumerate(columns) if sum(map(is_numeric, texts)) >= 0.5 * max(1, len(texts))]
     for k, row in enumerate(places):
-        if numeric and sum(first in numeric and is_value(text) for first, _, text in row) >= 0.5 * len(numeric):
+        values = [text for first, _, text in row if first in numeric and is_value(text)]
+        if numeric and (len(values) >= 0.5 * len(numeric) or (k and any(map(_CENTS.search, values)))):
             return k
     return 0
 

@@ -38,6 +38,7 @@ INNER, TICKED, EMPTY = 0.24, 0.35, 0.12  # frame around the inside; spread of gr
 HOLLOW = 0.16  # darkest inside of an empty frame
 ALIKE, FEWEST = 0.12, 2  # by which checkboxes of a page differ in size, and least number of them
 SIDE_EM = (0.5, 1.4)  # sides of a square to tick
+TICKS = "xXvV"  # letters in it that are marks
 SQUARE, TOUCH_EM = 0.15, 0.12  # by which its sides differ, as a share; by which their ends miss one another
 SAME_SQUARE = 0.1  # by which squares of a row or column differ
 LABEL_EM = 2.0  # widest white between a square and its label
@@ -315,10 +316,17 @@ def _squares(lines: Sequence[TextLine], rules: Sequence[Box], em: float) -> list
         if not all(edges) or touching or any(one[0] == box for one in found):
             continue
         level_with = [line for line in lines if _is_level(line, box)]
-        inside = any(middle_within(tuple(one), box) for line in level_with for one in line.boxes.tolist())
+        held = [
+            ch
+            for line in level_with
+            for ch, one in zip(line.text, line.boxes.tolist(), strict=True)
+            if ch != " " and middle_within(tuple(one), box)
+        ]
+        if any(ch.isalnum() and ch not in TICKS for ch in held):  # the name of a key, or a number
+            continue
         labelled = any(0 <= x - box[2] < LABEL_EM * em for line in level_with for x in line.boxes[:, 0].tolist())
         if labelled or level_with:
-            found.append((box, inside, sides, labelled))
+            found.append((box, bool(held), sides, labelled))
     return [one[:3] for one in found if one[3] or any(_are_aligned(one[0], other[0]) for other in found)]
 
 

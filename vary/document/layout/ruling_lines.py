@@ -18,7 +18,7 @@ import numpy as np
 
 from ...io.box import Box, union
 from ..lines import TextLine
-from .cells import BLANK_EM, is_numeric, row_cells, rows_by_height
+from .cells import BLANK_EM, Stretch, cut_stretch, is_numeric, row_cells, rows_by_height
 
 CONTRAST = 30  # grey levels between a rule and the paper on both of its sides
 FAINT, EVEN = 10, 4  # the same of a light grey rule, whose pixels differ by so little along it
@@ -38,7 +38,11 @@ EVEN_INK, TYPE_EM = 30, 0.7  # grey levels by which its pixels differ; height ab
 ALIKE, MARKED = (0.25, 2.0), 0.75  # contrast of its pixels, as a share of the piece's; share of pixels that have it
 NEAR = 3.0  # px, between stripes that touch
 HIGHER = 1.6  # height of a row without a ground, as a multiple of the highest stripe next to it
-MIN_HEAD, NAMED = 3, 0.7  # columns below a head without a ground; least share of them that have a name
+MIN_HEAD, NAMED, EDGE_EM = (
+    3,
+    0.7,
+    0.5,
+)  # columns below a head without a ground; least share of them with a name, at an edge
 
 
 def find_rules(pixels: np.ndarray, em: float) -> tuple[list[Box], list[Box]]:
@@ -370,10 +374,19 @@ def _head_above(
     if len(head) != 1 or len(below) != 1:
         return []
     columns = below[0].stretches
-    places = row_cells(head[0], [(a.x1, b.x0) for a, b in pairwise(columns)], BLANK_EM)
+    strips = [(a.x1, b.x0) for a, b in pairwise(columns)]
+    places = row_cells(head[0], strips, BLANK_EM)
     over = [first for first, last, text in places if first == last and not is_numeric(text)]
     few = len(columns) < MIN_HEAD or len(over) < max(MIN_HEAD, NAMED * len(columns), len(places))
-    return [] if few else [(head[0].box[1] - NEAR, row[0])]
+    parts = [part for one in head[0].stretches for part in cut_stretch(one, strips, BLANK_EM)]
+    level = sum(any(_are_level(part, one) for one in columns) for part in parts)  # text that runs over them is not
+    return [] if few or level < NAMED * len(parts) else [(head[0].box[1] - NEAR, row[0])]
+
+
+def _are_level(one: Stretch, other: Stretch) -> bool:
+    """Return whether two stretches share an edge or their middle."""
+    off = abs(one.x0 - other.x0), abs(one.x1 - other.x1), abs(one.x0 + one.x1 - other.x0 - other.x1) / 2
+    return min(off) < EDGE_EM * one.line.em_px
 
 
 def _level_with(lines: Sequence[TextLine], left: float, right: float, top: float, bottom: float) -> list[TextLine]:
