@@ -50,6 +50,16 @@ def test_the_corners_of_a_sheet_are_found_and_mapped_to_a_rectangle() -> None:
     assert np.corrcoef((flat < 120).mean(1), (np.asarray(sheet()) < 120).mean(1))[0, 1] > 0.6  # its lines are level
 
 
+def test_a_sheet_on_a_light_desk_is_found_in_light_that_falls_off() -> None:
+    image = np.asarray(photograph(ground=195), float)
+    x, y = np.meshgrid(np.linspace(-1, 1, SIZE[0]), np.linspace(-1, 1, SIZE[1]))
+    image *= 0.65 + 0.35 * np.exp(-((x + 0.3) ** 2 + (y + 0.5) ** 2) / 1.4)
+    image[20:140, -60:] = 40  # a cup beside it
+    found = find_sheet(Image.fromarray(image.clip(0, 255).astype(np.uint8)))
+    assert found is not None
+    assert np.abs(found * SIZE - CORNERS).max() < 8
+
+
 @pytest.mark.parametrize(
     "corners",
     [
@@ -64,7 +74,7 @@ def test_other_pictures_are_left_alone(corners) -> None:
 
 
 def test_a_sheet_on_a_ground_like_paper_and_pages_without_a_ground_are_left_alone() -> None:
-    assert find_sheet(photograph(ground=215)) is None
+    assert find_sheet(photograph(ground=228)) is None
     assert find_sheet(sheet()) is None
     assert find_sheet(Image.fromarray(np.random.default_rng(3).integers(0, 255, (600, 500)).astype(np.uint8))) is None
     assert find_sheet(Image.new("L", (300, 400), 255)) is None

@@ -117,3 +117,14 @@ def test_bottoms_of_letters_are_no_underline() -> None:
         page[20:34, x + 2 : x + 4] = 0
         page[33, x : x + 6] = 0
     assert find_underlines(page, 16.0) == []
+
+
+@pytest.mark.parametrize("grey", [212, 150])
+def test_a_thin_upright_rule_is_found_where_type_stands_close_to_it(grey) -> None:
+    page = np.full((200, 400), 255, np.uint8)
+    for y in range(20, 180, 20):
+        page[y, 40:360] = grey
+        page[y + 4 : y + 16, 205 : 205 + 60] = 0  # type, 4 px to the right
+    page[20:161, 200] = grey
+    _, upright = find_rules(page, 16.0)
+    assert upright[0] == pytest.approx((200, 20, 201, 161), abs=2)

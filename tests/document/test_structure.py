@@ -74,6 +74,19 @@ def test_a_hyphen_of_an_address_stays_at_the_end_of_a_line() -> None:
     assert "books@port-end.example or, later, to the present" in block(*lines).text
 
 
+@pytest.mark.parametrize(
+    ("end", "number", "kinds_"), [("not", 20, ["text"]), ("these:", 20, ["text", "list"]), ("not", 1, ["text", "list"])]
+)
+def test_a_number_that_ends_a_sentence_begins_no_item(end, number, kinds_) -> None:
+    lines = [
+        line(f"The deck has room for exactly fourteen of them, as the old one had, {end}", 10, 100),
+        line(f"{number}. Lorries go by freight.", 10, 118),
+    ]
+    found = page(block(*lines), PROSE)
+    assert [one.kind for one in found.blocks[:-1]] == kinds_
+    assert ("\n" in found.blocks[0].text) == (len(kinds_) > 2)
+
+
 def test_wrapped_items_are_one_item() -> None:
     """Whether a line hangs below the text of its item or returns to the margin, in one block or in several."""
     hanging = [line("● How are wet pots carried", 10, 100), line("up to the loft?", 24, 118)]

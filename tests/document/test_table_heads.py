@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.document.test_layout import laid_out, line, row, tables
+from tests.document.test_layout import PROSE, laid_out, line, row, tables
 from tests.document.test_unruled_tables import TOWNS, placed
 from vary.document.evidence import Evidence
+from vary.document.layout.arrange import find_evidence
 
 
 def test_a_title_and_a_date_above_a_table_are_no_row_of_it() -> None:
@@ -117,3 +118,21 @@ def test_amounts_centred_on_a_name_of_two_lines_stay_in_its_row() -> None:
         ["Oak door with lock", "new", "8.00"],
         ["Ash door with lock", "new", "8.00"],
     ]
+
+
+@pytest.mark.parametrize(("cells", "kind"), [(["Energy", "1,870 kJ"], "table"), (["", ""], "figure")])
+def test_a_white_grid_on_coloured_paper_is_a_table_where_its_cells_have_text(cells, kind) -> None:
+    image = np.full((800, 600), 200, np.uint8)
+    image[100:241, 30:531] = 255
+    for y in range(100, 241, 20):
+        image[y, 30:531] = 0
+    for x in (30, 280, 530):
+        image[100:241, x] = 0
+    texts = [
+        line(text, x, y + 4, 12) for y in range(100, 240, 20) for text, x in zip(cells, (40, 290), strict=True) if text
+    ]
+    for one in (*texts, *PROSE):
+        x0, y0, x1, y1 = map(int, one.box)
+        image[y0 + 2 : y1 - 2, x0:x1:2] = 40
+    page = laid_out(*texts, evidence=find_evidence(image, [*texts, *PROSE]))
+    assert page.blocks[0].kind == kind

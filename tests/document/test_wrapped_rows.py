@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.document.test_layout import laid_out, line, tables
+from vary.document.evidence import Evidence
 from vary.document.lines import TextLine
 
 XS = [10, 110, 330, 430]
@@ -58,3 +59,13 @@ def test_rows_that_stand_in_groups_are_rows_of_their_own(labels) -> None:
     heights = [90, 106, 136, 152, 182, 198]
     body = [[label, f"place {k}", f"{k}3", f"{k},140"] for k, label in enumerate(labels)]
     assert cells_of((60, HEAD), *zip(heights, body, strict=True)) == [[HEAD, *body]]
+
+
+@pytest.mark.parametrize(("step", "inside"), [(30, True), (45, False)])
+def test_a_row_below_the_last_rule_is_in_the_table_where_it_is_as_far_as_the_others(step, inside) -> None:
+    body = [[f"#{k}", "Anneke de Wit", f"{k} Mar", f"{k}8.40"] for k in range(4, 8)]
+    heights = [90, 120, 150, 150 + step]
+    rules = [(10.0, y, 500.0, y + 1.0) for y in (82.0, 112.0, 142.0, 172.0)]
+    lines = printed([(60, HEAD), *zip(heights, body, strict=True)])
+    found = tables(laid_out(*lines, evidence=Evidence(rules=rules)))
+    assert [row[0] for row in found[0].cells] == ["Task", "#4", "#5", "#6", *["#7"] * inside]

@@ -42,6 +42,12 @@ STATUSES = ("ok", "doubtful", "blank", "truncated", "repetition", "timeout", "fa
 LOST = ("truncated", "repetition", "timeout", "failed")  # statuses of pages whose text is missing or incomplete
 
 
+def goes_on_with_number(before: str, text: str) -> bool:
+    """Return whether a line that begins as an item, `20. Lorries`, ends the sentence of the line before: `14, not`."""
+    number = re.match(r"(\d+)[.)]\s", text)
+    return number is not None and int(number[1]) > 1 and before[-1:].islower() and ITEM.match(before) is None
+
+
 @dataclass
 class Line:
     """One line of text with a box and a confidence for each character.

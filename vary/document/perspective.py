@@ -25,6 +25,15 @@ NEAR = 1.5  # px from a line to the points that agree with it
 AGREE = 0.5  # least share of a side's points
 FILLED, EMPTY = 0.97, 0.1  # least light share of the sheet, largest light share of the ground
 TAPER = 2.0, 2.0  # degrees between opposite sides from which a sheet is mapped; largest ratio of their lengths
+EDGE, DARKER = 8, 0.93  # px along the edges of a photograph; their level, as a share of the image's
+SURE = 0.99  # light share of the sheet less that of the ground, from which no light desk is sought
+LIGHT_CONTRAST, LEAST_TAPER = 20, 1.0  # the same as CONTRAST and TAPER on a light desk, in even light
+FITS, EVERY, INK = (
+    5,
+    7,
+    0.15,
+)  # fits of the light; every so many pixels; difference of logarithms from which it is no paper
+PAPER, DARK = 250, 0.6  # level of paper in even light; share of the median grey from which a pixel is no ink
 ANGLES = 60.0, 120.0  # of the corners, degrees
 
 
@@ -36,17 +45,34 @@ def find_sheet(image: Image.Image) -> np.ndarray | None:
     small = image.convert("L")
     small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
     grey = np.asarray(small)
-    light = grey > _otsu(grey)
+    best = _find_sheet(grey, grey > _otsu(grey), CONTRAST, TAPER[0])
+    edge = np.concatenate([grey[:EDGE].ravel(), grey[-EDGE:].ravel(), grey[:, :EDGE].ravel(), grey[:, -EDGE:].ravel()])
+    if best[0] < SURE and np.median(edge) < DARKER * np.median(grey):  # perhaps a light desk, and uneven light
+        even = _evenly_lit(grey)
+        best = max(best, _find_sheet(even, _is_lightest(even), LIGHT_CONTRAST, LEAST_TAPER), key=lambda one: one[0])
+    return best[1]
+
+
+def _find_sheet(grey: np.ndarray, light: np.ndarray, contrast: float, taper: float) -> tuple[float, np.ndarray | None]:
+    """Return how clearly a sheet is seen, from 0 to 1, and its corners as `find_sheet`; 0 and None without one.
+
+    Args:
+        grey: (H, W), the photograph.
+        light: (H, W), which pixels may be paper.
+        contrast: least grey levels between sheet and ground.
+        taper: least degrees between opposite sides.
+    """
+    nothing = 0.0, None
     if not LEAST < light.mean() < 1 - EMPTY / 2:
-        return None
+        return nothing
     around = np.pad(light, 2 * GAPS)  # a dark strip at the edge of the image is ground
     whole = ~grow(~grow(around, GAPS), GAPS)[2 * GAPS : -2 * GAPS, 2 * GAPS : -2 * GAPS]
     if whole.all():
-        return None
+        return nothing
     sides = []
     for ends in (ends for mask in (whole.T, whole) for ends in _run_ends(mask)):
         if (side := _side(ends)) is None:
-            return None
+            return nothing
         sides.append(side)
     top, bottom, left, right = sides
     size = np.array([grey.shape[1], grey.shape[0]], float)
@@ -54,11 +80,39 @@ def find_sheet(image: Image.Image) -> np.ndarray | None:
                         ((top, left), (top, right), (bottom, right), (bottom, left))])  # fmt: skip
     corners = corners.clip(0, size)
     inside = _inside(corners, grey.shape)
-    if not inside.any() or inside.all() or inside.mean() < LEAST or not _is_tapered(corners):
-        return None
-    clear = whole[inside].mean() >= FILLED and light[~inside].mean() <= EMPTY
-    contrast = float(np.median(grey[inside])) - float(np.median(grey[~inside]))
-    return corners / size if clear and contrast >= CONTRAST else None
+    if not inside.any() or inside.all() or inside.mean() < LEAST or not _is_tapered(corners, taper):
+        return nothing
+    filled, empty = float(whole[inside].mean()), float(light[~inside].mean())
+    lighter = float(np.median(grey[inside])) - float(np.median(grey[~inside]))
+    clear = filled >= FILLED and empty <= EMPTY and lighter >= contrast
+    return (filled - empty, corners / size) if clear else nothing
+
+
+def _evenly_lit(grey: np.ndarray) -> np.ndarray:
+    """Return a photograph (H, W) without the light that falls off over it.
+
+    Its logarithm is a parabola of the place, plus a step from the ground to the paper. Both are fitted in turns to the
+    pixels that are neither ink nor another thing on the desk.
+    """
+    high, wide = grey.shape
+    y, x = (side.ravel() for side in np.mgrid[-1 : 1 : high * 1j, -1 : 1 : wide * 1j])
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], 1)
+    values, flat = np.log(np.maximum(grey, 8.0)).ravel(), grey
+    for _ in range(FITS):
+        fitted, used = np.c_[terms, _is_lightest(flat).ravel()][::EVERY], np.ones(len(values[::EVERY]), bool)
+        for _ in range(2):
+            weights = np.linalg.lstsq(fitted[used], values[::EVERY][used], rcond=None)[0]
+            used = np.abs(values[::EVERY] - fitted @ weights) < INK
+        even = values - terms @ weights[:-1]
+        flat = (PAPER * np.exp(even - np.quantile(even, 0.95))).clip(0, 255).astype(np.uint8).reshape(grey.shape)
+    return flat
+
+
+def _is_lightest(grey: np.ndarray) -> np.ndarray:
+    """Return which pixels are of the lighter of two classes, without those that are dark."""
+    light = grey[grey > DARK * np.median(grey)]
+    found: np.ndarray = grey > _otsu(light)
+    return found
 
 
 def _otsu(grey: np.ndarray) -> int:
@@ -116,7 +170,7 @@ def _inside(corners: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return inside
 
 
-def _is_tapered(corners: np.ndarray) -> bool:
+def _is_tapered(corners: np.ndarray, least: float) -> bool:
     """Return whether opposite sides are not parallel, and sides and corners are within the limits."""
     sides = np.roll(corners, -1, axis=0) - corners
     length = np.hypot(*sides.T)
@@ -125,7 +179,7 @@ def _is_tapered(corners: np.ndarray) -> bool:
     turn = np.degrees(np.arctan2(sides[:, 1], sides[:, 0]))
     corner = 180 - (np.roll(turn, -1) - turn) % 360
     apart = np.abs((turn[:2] - turn[2:]) % 360 - 180)
-    return bool(ANGLES[0] <= corner.min() and corner.max() <= ANGLES[1] and apart.max() >= TAPER[0])
+    return bool(ANGLES[0] <= corner.min() and corner.max() <= ANGLES[1] and apart.max() >= least)
 
 
 def flat_size(sheet: np.ndarray, size: tuple[int, int]) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
 from ..io.box import are_flush_right
-from .elements import HYPHENS, ITEM, LEADER, LINK, LOST, Block, Line, Page, Span
+from .elements import HYPHENS, ITEM, LEADER, LINK, LOST, Block, Line, Page, Span, goes_on_with_number
 from .formats.listings import code_text
 from .orientation import MAX_SKEW
 
@@ -49,7 +49,7 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
             separate
             or (index and not line.text[:1].isdigit())
             or right - _ends(before, block.angle)[1] > max(0.15 * (right - left), _first_word(line, block.angle))
-            or ITEM.match(line.text)
+            or (ITEM.match(line.text) and not goes_on_with_number(before.text, line.text))
             or any(RULE.fullmatch(one.text) for one in (before, line))
             or LEADER.search(before.text)
             or _begins_with_label(line)

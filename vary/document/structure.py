@@ -16,7 +16,7 @@ import numpy as np
 
 from ..io.box import union, unique_values
 from .blocks import REGIONS, count_in_style, drop_common_style, gap_between, is_fixed, with_listings
-from .elements import ITEM, LEADER, Block, Line, Page
+from .elements import ITEM, LEADER, Block, Line, Page, goes_on_with_number
 from .evidence import Evidence, add_links
 from .layout.figures import CAPTION
 from .layout.running_heads import mark_footnotes
@@ -287,7 +287,8 @@ def _item_runs(lines: list[Line]) -> list[list[Line]]:
     for line in lines:
         inside = runs and _is_item(runs[-1][0]) and (_hangs(runs[-1][0], line) or runs[-1][-1].box[2] > full)
         inside = inside and not LEADER.search(runs[-1][-1].text)  # an entry of contents ends with its number
-        if runs and not _is_item(line) and (inside or not _is_item(runs[-1][0])):
+        within = bool(runs) and runs[-1][-1].box[2] > full and goes_on_with_number(runs[-1][-1].text, line.text)
+        if runs and (within or not _is_item(line)) and (inside or not _is_item(runs[-1][0])):
             runs[-1].append(line)
         else:
             runs.append([line])

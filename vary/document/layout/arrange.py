@@ -29,6 +29,7 @@ from .ruled_tables import find_ruled_tables
 from .side_by_side import divide_evidence, find_panels, flush_blocks
 
 CHART = 0.3  # share of a grid that is drawn in, for it to be no table
+FILLED, SAME_GROUND = 0.7, 1.3  # share of cells with text in a table on its own ground; area of that, as a multiple
 NUMBERED, SERIAL = 5, 0.8  # fewest lines of a numbered listing; share of its numbers that follow one another
 GROUND = 0.9  # share of the page from which a filled area is its ground
 LEAN, SAME_LEAN = 0.003, 0.005  # slope from which a page is laid out as if it were level; by which lines differ in it
@@ -66,7 +67,7 @@ def lay_out(
 def _arrange(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int], em: float) -> list[TextBlock]:
     """Return the blocks of a page, or of a panel on it, in reading order."""
     grids = find_ruled_tables(lines, evidence, em)
-    regions = [one for one in grids if not (_is_chart(one.box, evidence) or _is_numbered_listing(one))]
+    regions = [one for one in grids if not (_is_chart(one, evidence) or _is_numbered_listing(one))]
     rest = _without(lines, regions)
     panels: dict[int, list[TextBlock]] = {}
     for group in find_panels(rest, evidence, em):
@@ -121,10 +122,17 @@ def _without_ground(evidence: Evidence, size: tuple[int, int]) -> Evidence:
     return replace(evidence, areas=[one for one in evidence.areas if area(one[0]) < least])
 
 
-def _is_chart(box: Box, evidence: Evidence) -> bool:
-    """Return whether drawings or pictures fill much of a grid."""
-    inside = [shared_area(box, other) for other in (*evidence.pictures, *evidence.drawings)]
-    return sum(inside) > CHART * area(box)
+def _is_chart(grid: PageRegion, evidence: Evidence) -> bool:
+    """Return whether drawings or pictures fill much of a grid; a picture that is the grid itself is its ground.
+
+    Such a ground has text in most cells: a white table on coloured paper.
+    """
+    cells = [text for row in grid.table.cells for text in row] if grid.table else []
+    filled = sum(map(bool, cells)) >= FILLED * len(cells) > 0
+    grounds = [one for one in evidence.pictures if filled and area(one) < SAME_GROUND * area(grid.box)]
+    pictures = [one for one in evidence.pictures if not any(one is ground for ground in grounds)]
+    inside = [shared_area(grid.box, other) for other in (*pictures, *evidence.drawings)]
+    return sum(inside) > CHART * area(grid.box)
 
 
 def _is_numbered_listing(region: PageRegion) -> bool:

@@ -41,6 +41,7 @@ HEAD_EM = 1.2  # from names of columns to the rule below them
 SAME_EM = 0.5  # between the left edges of the lines of a cell
 LABEL = 50  # characters in the label of a row
 FAR_EM, FAR = 4.0, 3.0  # least white above a rule of the page's foot; as a multiple of that below the rule before
+EVEN, FULL = 0.15, 0.8  # by which the step to a row below the last rule differs; share of columns that it fills
 LARGER = 1.15  # type of a title, as a multiple of the largest in the table
 SIDE_EM = 1.0  # by which the ends of the rules of one table differ
 CLOSE = 0.85  # a line within a cell is nearer to the one above than this share of the usual step between rows
@@ -111,6 +112,8 @@ def _tables_between(
         rows, heights, whole = [above, *rows], [above.box[1], *heights], (left, above.box[1], right, whole[3])
         if not any(is_numeric(one.text) for one in above.stretches):
             break  # else it is the first row of amounts, and the names stand above it
+    if (below := _row_below(lines, whole, rows)) is not None:
+        rows, heights = [*rows, below], [*heights, below.box[3]]
     run: list[int] = []
     for k, (top, bottom) in enumerate([*pairwise(heights), (heights[-1], np.inf)]):
         band = [row for row in rows if top <= row.middle < bottom]
@@ -155,6 +158,21 @@ def _names_above(lines: Sequence[TextLine], box: Box, rows: list[PrintedRow]) ->
     strips = find_strips([*above, *rows], above[0].em)
     places = row_cells(above[0], strips, BLANK_EM)
     return above[0] if len(places) > 0.6 * (len(strips) + 1) and all(a == b for a, b, _ in places) else None
+
+
+def _row_below(lines: Sequence[TextLine], box: Box, rows: list[PrintedRow]) -> PrintedRow | None:
+    """Return the row below the last rule of a table, as far as from row to row, with most of its cells."""
+    left, _, right, bottom = box
+    if len(rows) < MIN_RULES:
+        return None
+    step = float(np.median([b.middle - a.middle for a, b in pairwise(rows)]))
+    inside = [line for line in lines if left - NEAR < line.box[0] and line.box[2] < right + NEAR]
+    near = [line for line in inside if bottom < sum(line.box[1::2]) / 2 < rows[-1].middle + 1.5 * step]
+    below, strips = rows_by_height(near), find_strips(rows, rows[0].em)
+    if len(below) != 1 or not strips or abs(below[0].middle - rows[-1].middle - step) > EVEN * step:
+        return None
+    places = row_cells(below[0], strips, BLANK_EM)
+    return below[0] if len(places) > FULL * (len(strips) + 1) and all(a == b for a, b, _ in places) else None
 
 
 def _is_tabular(band: list[PrintedRow], em: float) -> bool:

@@ -22,7 +22,7 @@ from .cells import BLANK_EM, Stretch, cut_stretch, is_numeric, row_cells, rows_b
 
 CONTRAST = 30  # grey levels between a rule and the paper on both of its sides
 FAINT, EVEN = 10, 4  # the same of a light grey rule, whose pixels differ by so little along it
-THICK_EM = 0.3  # thickest rule
+THICK_EM, BESIDE = 0.3, 2  # thickest rule; px of paper beside a thin upright one, next to which type may stand
 LEVEL_EM, UPRIGHT_EM = 2.4, 1.4  # shortest level and upright rules
 LONG_EM, TALL_EM = 8.0, 12.0  # lengths from which a level and an upright rule are no strokes of a letter
 BAND_PIXELS = 1_000_000  # of a page that are compared at once
@@ -36,8 +36,7 @@ EVEN_SHARE = (3.0, 0.75), (0.0, 0.85)  # em, and share of even pixels of an unde
 THICK_SHARE = 0.85  # of the pixels above an underline's thickness that are dark, in thicker strokes
 EVEN_INK, TYPE_EM = 30, 0.7  # grey levels by which its pixels differ; height above it in which type stands
 ALIKE, MARKED = (0.25, 2.0), 0.75  # contrast of its pixels, as a share of the piece's; share of pixels that have it
-NEAR = 3.0  # px, between stripes that touch
-HIGHER = 1.6  # height of a row without a ground, as a multiple of the highest stripe next to it
+NEAR, HIGHER = 3.0, 1.6  # px between stripes that touch; height of a row without a ground, in that of the highest
 MIN_HEAD, NAMED, EDGE_EM = (
     3,
     0.7,
@@ -48,7 +47,7 @@ MIN_HEAD, NAMED, EDGE_EM = (
 def find_rules(pixels: np.ndarray, em: float) -> tuple[list[Box], list[Box]]:
     """Return the level and the upright rules of a grey page (H, W). em: size of its text, px."""
     level = list(_rules(pixels, em, LEVEL_EM))
-    return level, [(x0, y0, x1, y1) for y0, x0, y1, x1 in _rules(pixels.T, em, UPRIGHT_EM)]
+    return level, [(x0, y0, x1, y1) for y0, x0, y1, x1 in _rules(pixels.T, em, UPRIGHT_EM, BESIDE)]
 
 
 @dataclass
@@ -79,10 +78,12 @@ class _Piece:
         self.top, self.bottom = min(self.top, other.top), max(self.bottom, other.bottom)
 
 
-def _rules(pixels: np.ndarray, em: float, shortest_em: float) -> Iterator[Box]:
-    """Yield level rules: thin, and darker or lighter than what lies above and below."""
+def _rules(pixels: np.ndarray, em: float, shortest_em: float, beside: int = 0) -> Iterator[Box]:
+    """Yield level rules: thin, and darker or lighter than what lies above and below. beside: as for `_ridges`."""
     thick = max(2, round(THICK_EM * em))
-    found = (_Piece(start, y, end, y, (y, y)) for y, start, end in _ridges(pixels, thick, int(shortest_em * em)))
+    found = (
+        _Piece(start, y, end, y, (y, y)) for y, start, end in _ridges(pixels, thick, int(shortest_em * em), beside)
+    )
     pieces = _joined(found)
     for piece in pieces:
         _follow(pixels, piece, thick, max(6, round(STEP_EM * em)))
@@ -150,10 +151,11 @@ def _contrast(pixels: np.ndarray, row: int, start: int, end: int, thick: int) ->
     return np.where(darker >= lighter, darker, -lighter)
 
 
-def _ridges(pixels: np.ndarray, thick: int, least: int) -> Iterator[tuple[int, int, int]]:
+def _ridges(pixels: np.ndarray, thick: int, least: int, beside: int = 0) -> Iterator[tuple[int, int, int]]:
     """Yield runs (row, first and last column) that are darker, or lighter, than what lies above and below.
 
     They have at least `least` px, of which most are marked. The page is taken in bands, which bounds the memory.
+    beside: px from a thin run to paper, where type may stand closer than `thick`; 0 where it may not.
     """
     step = max(thick, BAND_PIXELS // max(1, pixels.shape[1]))
     for start in range(thick, len(pixels) - thick, step):
@@ -162,6 +164,9 @@ def _ridges(pixels: np.ndarray, thick: int, least: int) -> Iterator[tuple[int, i
         above, row, below = band[: -2 * thick], band[thick:-thick], band[2 * thick :]
         low, high = np.minimum(above, below), np.maximum(above, below)
         darker, lighter = low - np.minimum(low, row), np.maximum(high, row) - high  # uint8: nothing is negative
+        if beside:
+            near = np.minimum(band[thick - beside : -thick - beside], band[thick + beside : len(band) - thick + beside])
+            darker = np.maximum(darker, near - np.minimum(near, row))
         faint = darker > FAINT
         faint[:, 1:] &= np.maximum(row[:, 1:], row[:, :-1]) - np.minimum(row[:, 1:], row[:, :-1]) <= EVEN
         faint[:, 0] &= row[:, 0] == 0
