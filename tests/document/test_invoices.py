@@ -155,3 +155,37 @@ def test_justified_lines_with_an_indent_are_one_text() -> None:
     right = max(one.box[2] for one in lines)
     lines = [line(one.text, right - one.box[2] + one.box[0], one.box[1]) for one in lines]
     assert texts(*lines) == ["Some words in the first box of the page, continued below"]
+
+
+@pytest.mark.parametrize("step", [26, 18])
+def test_a_list_on_the_left_of_a_table_is_no_column_of_it(step) -> None:
+    """Unless its items are level with the rows."""
+    items = [
+        "• Pickups take nine minutes",
+        "• Drivers ask for larger signs",
+        "• One depot is enough",
+        "• No more are bought",
+    ]
+    rows = [["Depot", "Jobs", "Late"], ["North", "1,204", "3.1%"], ["Quay", "871", "1.9%"], ["Mill", "440", "6.0%"]]
+    lines = [line(text, 10, 80 + 18 * k * (step / 18)) for k, text in enumerate(items)]
+    cells = [
+        line(text, x, 80 + 18 * k) for k, row_ in enumerate(rows) for x, text in zip((330, 430, 510), row_, strict=True)
+    ]
+    page = laid_out(*lines, *cells)
+    wide = [one.cells for one in tables(page)] == [rows]
+    assert wide == (step == 26)
+    assert page.blocks[0].kind == ("list" if step == 26 else "table")
+
+
+def test_lists_side_by_side_keep_their_heads() -> None:
+    sides = (
+        10, "On the way in", ["• Pickups take nine minutes", "• Drivers ask for signs", "• One depot is enough"],
+    ), (
+        310, "On the way out", ["• Lamps are taken off", "• The gate stays wide open", "• Nobody waits for the rest"],
+    )  # fmt: skip
+    lines = [
+        line(text, x, 80 + 26 * k + 4 * (x > 10)) for x, *rest in sides for k, text in enumerate([rest[0], *rest[1]])
+    ]
+    assert [one.text for one in laid_out(*lines).blocks][:4] == [
+        x for _, head, items in sides for x in (head, "\n".join(items))
+    ]

@@ -19,7 +19,7 @@ from ..evidence import Evidence
 from ..lines import PageRegion, TextLine, is_mono
 from .aligned_tables import find_aligned_tables
 from .bitmap import find_drawn_objects
-from .bullets import add_bullets, join_bullets, join_signs, mark_circles, mark_labels
+from .bullets import add_bullets, join_bullets, join_signs, list_gutters, mark_circles, mark_labels
 from .figures import find_figures, is_certain_text
 from .form_fields import find_checkboxes, find_drawn_fields, place_form_fields
 from .gutters import split_columns
@@ -83,7 +83,10 @@ def _arrange(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int
     is_flush = flush_blocks(rest, em).tolist()  # such lines are no values of a table
     flush = [line for line, its in zip(rest, is_flush, strict=True) if its]
     rest = _without(rest, [PageRegion("text", (0, 0, 0, 0), flush)])
-    regions += find_aligned_tables([rest], em, evidence.rules, across=True)
+    beside = [line for x, top, end in list_gutters(rest, em) for line in rest
+              if line.box[2] < x and top <= line.box[1] and line.box[3] <= end]  # fmt: skip
+    listed = PageRegion("list", (0, 0, 0, 0), beside)
+    regions += find_aligned_tables([_without(rest, [listed])], em, evidence.rules, across=True)
     rest = _without(rest, regions)
     rest, gutters = split_columns(rest, [region.box for region in regions], stacks=False, rules=evidence.rules)
     regions += find_aligned_tables(zones(rest, gutters), em, evidence.rules)

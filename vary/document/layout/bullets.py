@@ -30,6 +30,9 @@ NUMBERED, SKIPPED = 5, 2  # fewest line numbers of a listing; most by which one 
 EDGE_EM, WHITE_EM = 0.3, 0.4  # by which the edges of the numbers differ; white on their left
 LISTED = 0.4  # share of a listing's numbers with program text behind them; the other lines are empty
 BEYOND, ALIGNED_EM, ALIGNED = 2, 0.2, 0.7  # fewest lines there; by which those of a table are level, and their share
+LISTED_ITEMS, FEW_WORDS = 3, 2  # fewest items of a list beside a table; words of an item, from which it is no cell
+NESTED_EM, LAST_EM = 4.0, 2.5  # indent of its nested items; height of the further lines of its last one
+SAME_ROWS = 0.6  # share of its lines that are level with others, from which it is a column of a table
 _LINE_NUMBER = re.compile(r"\d{1,4}(?=\s|$)")
 MARK = "• "
 BULLETS = frozenset("•‣▪●○◦■□◆♦❖▶►➢➤–—-·\uf0b7\uf0a7\uf0d8\uf0fc✓✔")  # the last ones are of symbol fonts
@@ -237,6 +240,30 @@ def listing_gutters(lines: Sequence[TextLine], em: float) -> list[tuple[float, f
         if len(beyond) >= BEYOND and not crossing and np.mean(same) < ALIGNED:
             gutters.append((x, top, bottom))
     return gutters
+
+
+def list_gutters(lines: Sequence[TextLine], em: float) -> list[tuple[float, float, float]]:
+    """Return x, top and bottom of the white on the right of a list, where a table or other text stands beyond it.
+
+    So slides have them: the lines of the one are not level with those of the other.
+    """
+    items = [line for line in lines if (mark := ITEM.match(line.text)) and not any(map(str.isalnum, mark[0]))]
+    if len(items) < LISTED_ITEMS or float(np.median([len(item.text.split()) for item in items])) <= FEW_WORDS:
+        return []
+    left, top = min(item.box[0] for item in items), min(item.box[1] for item in items)
+    last = max(item.box[3] for item in items) + LAST_EM * em
+    level = [line for line in lines if top <= (line.box[1] + line.box[3]) / 2 <= last]
+    listed = [line for line in level if left - EDGE_EM * em < line.box[0] < left + NESTED_EM * em]
+    right = max(line.box[2] for line in listed)
+    beyond = [line for line in level if line.box[0] > right + em]
+    if len(beyond) < BEYOND or len(listed) + len(beyond) < len(level):
+        return []
+    middles = [np.array([line.box[1] + line.box[3] for line in side]) / 2 for side in (listed, beyond)]
+    apart = np.abs(middles[0][:, None] - middles[1]).min(1)
+    _, first, _, end = union(line.box for line in level)
+    if (apart < ALIGNED_EM * em).mean() > SAME_ROWS:
+        return []
+    return [((right + min(line.box[0] for line in beyond)) / 2, first, end)]
 
 
 def short_column_gutters(lines: Sequence[TextLine], em: float) -> list[tuple[float, float, float]]:

@@ -13,7 +13,7 @@ import numpy as np
 from ...io.box import Box
 from ..elements import LEADER
 from ..lines import TextLine, has_pitch, is_mono
-from .bullets import item_weights, listing_gutters, short_column_gutters
+from .bullets import item_weights, list_gutters, listing_gutters, short_column_gutters
 from .cells import is_numeric
 from .side_by_side import are_flush_labels, are_keys, are_labels, flush_blocks, margin_gutters
 
@@ -61,7 +61,7 @@ def split_columns(
     gutters = [_grow(gutter, boxes, solid, em) for gutter in gutters]  # over the lines that were cut, too
     sizes = np.array([line.em_px for line in lines] + [em] * len(filled))
     parts = [part for gutter in gutters for part in _level_parts(gutter, boxes, sizes, em, _across(gutter, rules, em))]
-    parts = [*notes, *parts]
+    parts = [*notes, *parts, *list_gutters(lines, em)]
     return lines, [part for k, part in enumerate(parts) if not _is_repeated(part, parts[:k], boxes, em)]
 
 
