@@ -13,7 +13,7 @@ from ..io.errors import ConfigError, check_keys
 from ..models.hub import weights_dir
 
 SHIPPED = "shipped:"  # prefix of models whose weights are in this package
-TEXTS = ("english", "european", "greek-cyrillic")
+TEXTS = ("english", "european", "latin", "greek-cyrillic")
 OTHER_FILES = {"arms": "a bench, for `vary bench`", "mix": "a mix, which the stages of a recipe name"}  # by their keys
 
 
@@ -26,8 +26,8 @@ class View:
         sizes_px, degraded, italic, text_style, max_lines: Settings of `PageSource`.
         pdfs: PDF files, folders or packages. Their crops (`CropSource`) replace rendered pages; they use `sizes_px`
             and `degraded` only.
-        text: Text and fonts of rendered pages: `english`, `european` for 27 languages in Latin, Greek and Cyrillic, or
-            `greek-cyrillic`.
+        text: Text and fonts of rendered pages: `english`, `european` for 27 languages in Latin, Greek and Cyrillic
+            letters, or part of them, for which there are more fonts: `latin`, `greek-cyrillic`.
     """
 
     height: int

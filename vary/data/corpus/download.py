@@ -79,7 +79,9 @@ GREEK_CYRILLIC = [
     *(f"deb:hunspell-{name}" for name in ("bg", "el", "ru", "uk")),
     "deb:fortunes-bg",
 ]
-PACKAGES = {"european": LANGUAGES, "greek-cyrillic": GREEK_CYRILLIC}
+_OTHER_LETTERS = ("bg", "el", "mk", "ru", "sr", "uk")
+LATIN = [name for name in LANGUAGES if not name.endswith(tuple(f"-{code}" for code in _OTHER_LETTERS))]
+PACKAGES = {"european": LANGUAGES, "latin": LATIN, "greek-cyrillic": GREEK_CYRILLIC}
 MEASURED = (
     "r-doc-pdf",
     "c++-annotations-pdf",

@@ -19,7 +19,11 @@ from ...data.pages.glyphs import Face, english_faces
 from ..loader import call_in_child
 
 T = TypeVar("T")
-SAMPLES = {"european": "żčőșğļùệơДжщєћΨωή", "greek-cyrillic": "ДжщєΨω"}  # letters that the faces of a text have
+SAMPLES = {  # letters that the faces of a text have
+    "european": "żčőșğļùệơДжщєћΨωή",
+    "latin": "żčőșğļđùệơ",
+    "greek-cyrillic": "ДжщєΨω",
+}
 HELD_OUT_SEED = 987_654  # for evaluation samples; training seeds are small numbers
 
 
