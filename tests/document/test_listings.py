@@ -61,6 +61,10 @@ def test_a_listing_that_fills_most_of_a_page_is_code_and_a_page_of_typewriter_ty
     text = line("What the program does.", 10, 10)
     assert kinds(page(block(text), block(*letter))) == ["text", "code"]
     assert kinds(page(block(*letter))) == ["text"]
+    title = line("What the program does.", 10, 0, high=28)
+    assert kinds(page(block(title), block(*letter)))[1:] == ["text"]
+    listing = [code("retries: 3  # of build(x)", 10, 60 + 18 * k) for k in range(12)]
+    assert kinds(page(block(title), block(*listing)))[1:] == ["code"]
 
 
 def test_a_line_whose_type_is_not_seen_may_stand_left_of_its_neighbours_and_a_paragraph_is_none() -> None:

@@ -34,6 +34,7 @@ UNEQUAL = frozenset("fijlrtmwIMW")  # letters that are narrower or wider than ot
 NARROW, NARROW_LETTERS, NARROWER = frozenset("fijlrt"), 8, 0.9  # fewest to judge by; share of the others' width
 UNEQUAL_LETTERS, UNEQUAL_SHARE = 15, 0.1  # fewest letters to judge by; least share of such letters, in English 0.3
 ALL_MONO = 0.95  # share of the characters of a page in fixed-width type that is its text
+LARGER, PLAIN_WORDS = 1.25, 0.8  # sizes of headings above text in fixed-width type; least share of its plain words
 _PROMPT = re.compile(r"[\w.-]+@[\w.-]+:?[\w~/.-]*\s?[$#%](?:\s|$)")  # of a shell
 _PROGRAM = re.compile(  # a line that statements begin or end as
     r"(?:\$|>>>) \S|PS [A-Z]:\\|(?:\d+\s+)?(?:#include|import|from \w+ import|"
@@ -267,8 +268,8 @@ def drop_common_style(lines: list[Line]) -> None:
     """Remove a style from all lines when most of the page has it: it emphasises nothing.
 
     Listings may fill most of a page. So fixed-width type is removed only from pages that are all in it, as typewriter
-    letters, or where many lines from pixels are partly in it: then the reader was not sure of the type. A page of
-    program text, or of what a terminal shows, keeps it.
+    letters, maybe under headings in other type, or where many lines from pixels are partly in it: then the reader was
+    not sure of the type. A page of program text, or of what a terminal shows, keeps it.
     """
     for line in lines:
         line.styles = [span for span in line.styles if not _is_doubtful(line, span)]
@@ -287,9 +288,19 @@ def drop_common_style(lines: list[Line]) -> None:
         most = ALL_MONO if name == "mono" and mixed < UNSURE * total else 0.5
         if name == "mono" and _is_wide_type(lines):
             most = 0.0
-        if sum(count_in_style(line, name) for line in lines) > most * total:
+        if sum(count_in_style(line, name) for line in lines) > most * (_text_size(lines) if name == "mono" else total):
             for line in lines:
                 line.styles = [span for span in line.styles if span[2] != name]
+
+
+def _text_size(lines: list[Line]) -> int:
+    """Return the number of characters of a page, without its headings where its fixed-width type is prose."""
+    mono = [line for line in lines if 2 * count_in_style(line, "mono") > len(line.text)]
+    words = [word for line in mono for word in line.text.split()]
+    if sum(_WORDS.fullmatch(word) is not None for word in words) >= max(1.0, PLAIN_WORDS * len(words)):
+        high = LARGER * sorted(line.height for line in mono)[len(mono) // 2]
+        lines = [line for line in lines if line.height <= high]
+    return sum(len(line.text) for line in lines)
 
 
 def _is_wide_type(lines: list[Line]) -> bool:
