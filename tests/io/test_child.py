@@ -50,6 +50,19 @@ def test_a_child_that_does_nothing_is_ended(child, monkeypatch) -> None:
         child.ask({"wait": 1000.0}, 60.0)
 
 
+def test_an_interrupted_request_leaves_no_answer_to_the_next(child, monkeypatch) -> None:
+    def interrupt(process, request):
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "_exchange", interrupt)
+        child.ask({}, 60.0)
+    assert child.process is None
+    assert child.ask({}, 60.0)[0]["answered"]
+
+
 def test_a_child_that_was_started_early_serves_the_next_of_its_entry() -> None:
     entry = "tests.io.test_child:serve"
     start_early(entry)

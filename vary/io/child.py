@@ -88,6 +88,9 @@ class Child:
             died = ChildDied(late.is_set())
             self.close()
             raise died from None
+        except BaseException:  # ctrl-C: an answer that nobody has read must not become that of another request
+            self.close()
+            raise
         finally:
             answered.set()
 
