@@ -56,9 +56,10 @@ def test_an_interrupted_request_leaves_no_answer_to_the_next(child, monkeypatch)
         process.stdin.flush()
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(module, "_exchange", interrupt)
-        child.ask({}, 60.0)
+        with pytest.raises(KeyboardInterrupt):
+            child.ask({}, 60.0)
     assert child.process is None
     assert child.ask({}, 60.0)[0]["answered"]
 
