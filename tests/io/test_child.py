@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import threading
 import time
 
 import pytest
@@ -50,16 +53,15 @@ def test_a_child_that_does_nothing_is_ended(child, monkeypatch) -> None:
         child.ask({"wait": 1000.0}, 60.0)
 
 
-def test_an_interrupted_request_leaves_no_answer_to_the_next(child, monkeypatch) -> None:
-    def interrupt(process, request):
-        process.stdin.write(json.dumps(request).encode() + b"\n")
-        process.stdin.flush()
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "_exchange", interrupt)
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_an_interrupted_request_leaves_no_answer_to_the_next(child) -> None:
+    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    try:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
         with pytest.raises(KeyboardInterrupt):
-            child.ask({}, 60.0)
+            child.ask({"wait": 20.0}, 60.0)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
     assert child.process is None
     assert child.ask({}, 60.0)[0]["answered"]
 
