@@ -105,17 +105,17 @@ def without_map(path: Path, face: str, pairs: dict[str, str]) -> Path:
     widths = [round(font["hmtx"][font.getGlyphName(glyph)][0] * scale) for glyph in order]
     places = DecodedStreamObject()
     places.set_data(b"".join(n.to_bytes(2, "big") for n in [0] * 32 + order))
-    descriptor = _dictionary(Type="FontDescriptor", FontName="X", Flags=4, FontBBox=[0, -200, 1000, 900], StemV=80,
-                             ItalicAngle=0, Ascent=900, Descent=-200, CapHeight=700)  # fmt: skip
+    descriptor = dictionary_of(Type="FontDescriptor", FontName="X", Flags=4, FontBBox=[0, -200, 1000, 900], StemV=80,
+                               ItalicAngle=0, Ascent=900, Descent=-200, CapHeight=700)  # fmt: skip
     descriptor[NameObject("/FontFile2")] = writer._add_object(stream)
-    inner = _dictionary(Type="Font", Subtype="CIDFontType2", BaseFont="X", W=[32, widths])
+    inner = dictionary_of(Type="Font", Subtype="CIDFontType2", BaseFont="X", W=[32, widths])
     inner[NameObject("/FontDescriptor")] = writer._add_object(descriptor)
     inner[NameObject("/CIDSystemInfo")] = DictionaryObject({
         NameObject("/Registry"): TextStringObject("Adobe"), NameObject("/Ordering"): TextStringObject("Identity"),
         NameObject("/Supplement"): NumberObject(0),
     })  # fmt: skip
     inner[NameObject("/CIDToGIDMap")] = writer._add_object(places)
-    outer = _dictionary(Type="Font", Subtype="Type0", BaseFont="X", Encoding="Identity-H")
+    outer = dictionary_of(Type="Font", Subtype="Type0", BaseFont="X", Encoding="Identity-H")
     outer[NameObject("/DescendantFonts")] = ArrayObject([writer._add_object(inner)])
     fonts = writer.pages[0]["/Resources"]["/Font"]
     fonts[NameObject("/F1")] = writer._add_object(outer)
@@ -146,17 +146,17 @@ def set_in(path: Path, lines: Sequence[str], face: str, claims: dict[str, str | 
         f"BT /F9 {size} Tf 30 {270 - 1.5 * size * k:g} Td <{''.join(f'{codes[ch]:04x}' for ch in line)}> Tj ET\n"
         for k, line in enumerate(lines)
     ).encode())  # fmt: skip
-    descriptor = _dictionary(Type="FontDescriptor", FontName="X", Flags=4, FontBBox=[0, -200, 1000, 900], StemV=80,
-                             ItalicAngle=0, Ascent=900, Descent=-200, CapHeight=700)  # fmt: skip
+    descriptor = dictionary_of(Type="FontDescriptor", FontName="X", Flags=4, FontBBox=[0, -200, 1000, 900], StemV=80,
+                               ItalicAngle=0, Ascent=900, Descent=-200, CapHeight=700)  # fmt: skip
     descriptor[NameObject("/FontFile2")] = writer._add_object(program)
     widths = [value for ch in codes for value in (codes[ch], [round(font["hmtx"][names[ch]][0] * scale)])]
-    inner = _dictionary(Type="Font", Subtype="CIDFontType2", BaseFont="X", W=widths, CIDToGIDMap="Identity")
+    inner = dictionary_of(Type="Font", Subtype="CIDFontType2", BaseFont="X", W=widths, CIDToGIDMap="Identity")
     inner[NameObject("/FontDescriptor")] = writer._add_object(descriptor)
     inner[NameObject("/CIDSystemInfo")] = DictionaryObject({
         NameObject("/Registry"): TextStringObject("Adobe"), NameObject("/Ordering"): TextStringObject("Identity"),
         NameObject("/Supplement"): NumberObject(0),
     })  # fmt: skip
-    outer = _dictionary(Type="Font", Subtype="Type0", BaseFont="X", Encoding="Identity-H")
+    outer = dictionary_of(Type="Font", Subtype="Type0", BaseFont="X", Encoding="Identity-H")
     outer[NameObject("/DescendantFonts")] = ArrayObject([writer._add_object(inner)])
     outer[NameObject("/ToUnicode")] = writer._add_object(cmap)
     page = writer.pages[0]
@@ -182,7 +182,7 @@ def as_type3(path: Path, face: str) -> Path:
         procedures[NameObject(f"/c{code}")] = writer._add_object(stream)
         widths.append(shape.width)
     names = ArrayObject([NumberObject(32), *(NameObject(f"/c{code}") for code in range(32, 127))])
-    new = _dictionary(Type="Font", Subtype="Type3", FontBBox=[0, -500, unit, unit], FirstChar=32, LastChar=126,
+    new = dictionary_of(Type="Font", Subtype="Type3", FontBBox=[0, -500, unit, unit], FirstChar=32, LastChar=126,
                       Widths=widths)  # fmt: skip
     new[NameObject("/FontMatrix")] = ArrayObject([FloatObject(v) for v in (1 / unit, 0, 0, 1 / unit, 0, 0)])
     new[NameObject("/CharProcs")] = procedures
@@ -227,7 +227,7 @@ def _recode(writer: PdfWriter, codes: dict[str, str]) -> None:
         page[NameObject("/Contents")] = writer._add_object(stream)
 
 
-def _dictionary(**values: Any) -> DictionaryObject:
+def dictionary_of(**values: Any) -> DictionaryObject:
     """Return a PDF dictionary: strings become names, numbers and lists what they are."""
 
     def made(value: Any) -> Any:

@@ -31,6 +31,9 @@ BRACKETS = dict(
     )
 )  # pieces of brackets, in Unicode and in the private use of Adobe's symbol fonts; those of braces belong to both sides
 BRACKET_GAP = 0.6  # em between two pieces of one bracket
+BARE_EM = 0.005  # a glyph that draws nothing has a box of its advance width, and no height but by rounding
+LONGEST = 4  # characters of a ligature
+COVERED = 0.2  # share of the advance width of a character without a glyph that the glyph of its ligature covers
 _WORDS = re.compile(r"\S+")
 _STRAYS = re.compile(
     "[\u0530-\u0dff\u1200-\u1cff]"
@@ -224,3 +227,39 @@ def true_sizes(layer: TextLayer) -> np.ndarray:
         if not 0.3 < usual / max(size, 1e-6) < 0.65:
             sizes[same] = usual / 0.45
     return sizes
+
+
+def are_drawn(text: TextLayer) -> np.ndarray:
+    """Return (N,) bool, which characters of a layer draw anything."""
+    return (text.boxes[:, 2:] - text.boxes[:, :2] > BARE_EM * text.ems[:, None]).all(1)
+
+
+def in_ligatures(text: TextLayer, drawn: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return which characters share a glyph with a neighbour: the one that draws it, and those that draw nothing.
+
+    Type for programs draws `!=` as one sign, in the place of its last character. PDFium gives each character the box of
+    what it draws.
+
+    Args:
+        text: The layer.
+        drawn: (N,) of its characters, see `are_drawn`.
+        places: (M,) indices of the characters to look at, in the order of the layer.
+
+    Returns:
+        (M,) bool.
+    """
+    found, shown = np.zeros(len(places), bool), drawn[places]
+    if shown.all():
+        return found
+    rows, along = np.arange(len(places)), np.round(text.angles[places] / 90).astype(int) % 2
+    boxes, cells, fonts = text.boxes[places], text.advances[places], text.fonts[places]
+    (left, right), (start, end) = ((sides[rows, along], sides[rows, along + 2]) for sides in (boxes, cells))
+    baselines = text.origins[places][rows, 1 - along]
+    for step in (step for far in range(1, LONGEST) for step in (far, -far)):
+        other = np.clip(rows + step, 0, len(rows) - 1)
+        common = np.minimum(right[other], end) - np.maximum(left[other], start)
+        shared = (common > COVERED * (end - start)) & shown[other] & ~shown
+        shared &= (fonts == fonts[other]) & (baselines == baselines[other])
+        found |= shared
+        found[other[shared]] = True
+    return found

@@ -54,7 +54,9 @@ def read_text_objects(page: Any, scale: float) -> tuple[TextLayer, list[int]]:
     """Return the text layer and the addresses of its text objects, by `TextLayer.objects`."""
     from pypdfium2 import raw
 
+    bare = show_bare_objects(raw, page)
     textpage = page.get_textpage()
+    hide_bare_objects(raw, bare)
     try:
         handle, count = textpage.raw, raw.FPDFText_CountChars(textpage.raw)
         everywhere = range(count)
@@ -76,6 +78,7 @@ def read_text_objects(page: Any, scale: float) -> tuple[TextLayer, list[int]]:
     finally:
         textpage.close()
     boxes = boxes[:, [0, 3, 1, 2]]  # left, right, bottom, top -> left, top, right, bottom
+    without_strokes(pointers, bare, boxes, loose, origins)
     frame = Frame(page, scale)
     values = {
         "boxes": frame.boxes(boxes), "advances": frame.boxes(loose.astype(float)), "origins": frame.points(origins),
@@ -230,3 +233,91 @@ def _layer(codes: np.ndarray, values: dict[str, np.ndarray]) -> TextLayer:
             edges = np.linspace(boxes[first, 0], boxes[first, 2], last - first + 2)
             boxes[first : last + 1, 0], boxes[first : last + 1, 2] = edges[:-1], edges[1:]
     return join_accents(TextLayer(without_strays("".join(map(chr, codes[~low]))), **arrays))  # type: ignore[arg-type]
+
+
+# -- text objects that draw nothing ------------------------------------------------------------------------------------
+
+# PDFium leaves them out of the text of a page. Their characters count nevertheless: blanks, and those that the glyph of
+# a neighbour draws, as in the `!=` of type for programs. A stroke gives an object the width that PDFium asks for.
+
+
+def show_bare_objects(raw: Any, page: Any) -> dict[int, Any]:
+    """Give the text objects that draw nothing a stroke, and return them by their address.
+
+    Left as they are: those with a replacement text (`ActualText`) that they share with objects that draw something.
+    """
+    bare, drawn, sides = [], [], [ctypes.c_float() for _ in range(4)]
+    for thing in _text_objects(raw, [raw.FPDFPage_GetObject(page.raw, k) for k in range(_count(raw, page))]):
+        if not raw.FPDFPageObj_GetBounds(thing, *sides):
+            continue
+        if sides[0].value != sides[2].value:
+            drawn.append(thing)
+        elif raw.FPDFTextObj_GetTextRenderMode(thing) == raw.FPDF_TEXTRENDERMODE_FILL:
+            bare.append((thing, _marks(raw, thing)))
+    if any(marks for _, marks in bare):
+        shared = set[int]().union(*(_marks(raw, thing) for thing in drawn))
+        bare = [(thing, marks) for thing, marks in bare if not marks & shared]
+    for thing, _ in bare:
+        _set_mode(raw, thing, raw.FPDF_TEXTRENDERMODE_STROKE)
+    return {ctypes.cast(thing, ctypes.c_void_p).value or 0: thing for thing, _ in bare}
+
+
+def hide_bare_objects(raw: Any, bare: dict[int, Any]) -> None:
+    """Take the stroke of objects back."""
+    for thing in bare.values():
+        _set_mode(raw, thing, raw.FPDF_TEXTRENDERMODE_FILL)
+
+
+def without_strokes(
+    pointers: np.ndarray, bare: dict[int, Any], boxes: np.ndarray, advances: np.ndarray, origins: np.ndarray
+) -> None:
+    """Give the characters of replacement texts that nothing draws the place from their origin to the next one.
+
+    Their boxes are those of the stroke. Those that are not replaced have the advance width of their glyph already.
+
+    Args:
+        pointers: (N,) address of the object of each character.
+        bare: The objects with a stroke.
+        boxes: (N, 4) in the frame of the PDF, changed; advances (N, 4) likewise.
+        origins: (N, 2) pen of each character.
+    """
+    if not bare:
+        return
+    stroked = np.isin(pointers, np.fromiter(bare, np.uint64, len(bare))) & (boxes == advances).all(1)
+    for k in np.flatnonzero(stroked).tolist():
+        onward = next((n for n in range(k + 1, len(origins)) if (origins[n] != origins[k]).any()), k)
+        sides = np.sort(origins[[k, onward]], axis=0)
+        boxes[k] = advances[k] = sides.ravel()
+
+
+def _count(raw: Any, page: Any) -> int:
+    return int(raw.FPDFPage_CountObjects(page.raw))
+
+
+def _text_objects(raw: Any, things: Sequence[Any]) -> Iterator[Any]:
+    """Yield the text objects among some, those inside forms too."""
+    for thing in things:
+        kind = raw.FPDFPageObj_GetType(thing)
+        if kind == raw.FPDF_PAGEOBJ_TEXT:
+            yield thing
+        elif kind == raw.FPDF_PAGEOBJ_FORM:
+            inner = [raw.FPDFFormObj_GetObject(thing, k) for k in range(raw.FPDFFormObj_CountObjects(thing))]
+            yield from _text_objects(raw, inner)
+
+
+def _marks(raw: Any, thing: Any) -> set[int]:
+    """Return the addresses of the marks of an object that have a replacement text."""
+    found, size = set(), ctypes.c_ulong()
+    for k in range(max(0, raw.FPDFPageObj_CountMarks(thing))):
+        mark = raw.FPDFPageObj_GetMark(thing, k)
+        if raw.FPDFPageObjMark_GetParamStringValue(mark, b"ActualText", None, 0, size):
+            found.add(ctypes.cast(mark, ctypes.c_void_p).value or 0)
+    return found
+
+
+def _set_mode(raw: Any, thing: Any, mode: int) -> None:
+    """Set the rendering mode of a text object, and let PDFium measure it anew."""
+    matrix = raw.FS_MATRIX()
+    raw.FPDFPageObj_GetMatrix(thing, matrix)
+    raw.FPDFTextObj_SetTextRenderMode(thing, mode)
+    raw.FPDFPageObj_SetMatrix(thing, matrix)

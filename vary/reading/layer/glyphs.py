@@ -23,7 +23,7 @@ import numpy as np
 from ...document.alphabets import WITHOUT_STROKE, are_of_two_scripts
 from ...document.elements import SCRIPTS, STYLES
 from ...io.box import Box, touch
-from ...io.pdf_layer import TextLayer
+from ...io.pdf_layer import TextLayer, are_drawn, in_ligatures
 from .align import Aligned, Alphabet, claims_nothing
 from .code_pages import find_rule
 from .formula_spans import is_math_font
@@ -50,8 +50,6 @@ SEEN_AS = {
     "№": "NPНР", "≥": ">", "≤": "<", "≠": "=", "±": "+", "·": "-", "⋅": "-",
     "/": "A", "\\": "A", "~": "-", "{": "[(", "}": "])", "[": "{(", "]": "})", "(": "[{)", ")": "]}(",
 }  # fmt: skip  # signs and a letter, and what the head takes them for
-
-
 _SHARED = {"Cyrillic": "aeopcyxABEKMHOPCTX", "Greek": "oóABEZHIKMNOPTYX"}  # shapes of common letters, by Latin ones
 _ALPHABETS = {"Cyrillic": frozenset(map(chr, range(0x410, 0x450))), "Greek": frozenset(map(chr, range(0x386, 0x3CF)))}
 
@@ -116,7 +114,7 @@ def without_unclear(line: LayerLine, aligned: Aligned, text: TextLayer) -> Align
     """Return an alignment in which no unclear place contradicts its character.
 
     Unclear are characters that overlap, as in the logo of LaTeX or an accent that is set by itself, those of formulas
-    and small raised or lowered ones: the head reads along the middle of the line.
+    and ligatures, and small raised or lowered ones: the head reads along the middle of the line.
     """
     inked = np.array([ch != " " for ch in line.text], bool)
     left, right = line.boxes[inked, 0], line.boxes[inked, 2]
@@ -129,7 +127,8 @@ def without_unclear(line: LayerLine, aligned: Aligned, text: TextLayer) -> Align
     places, claims = line.indices[inked], line.text.replace(" ", "")
     fonts = [text.font_names[font] if font >= 0 else "" for font in text.fonts[places].tolist()]
     of_formulas = [is_math_font(font) and not claims_nothing(ch) for font, ch in zip(fonts, claims, strict=True)]
-    return _with_unclear(aligned, unclear | np.array(of_formulas, bool) | _are_shifted(text, places))
+    unclear |= np.array(of_formulas, bool) | in_ligatures(text, are_drawn(text), places)
+    return _with_unclear(aligned, unclear | _are_shifted(text, places))
 
 
 def _are_shifted(text: TextLayer, places: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from ...document.orientation import (
 from ...document.outline import apply_tags
 from ...document.structure import find_structure
 from ...io.box import Box, middle_within
-from ...io.pdf_layer import GENERATED, TextLayer, true_sizes
+from ...io.pdf_layer import GENERATED, TextLayer, are_drawn, in_ligatures, true_sizes
 from ...io.pdf_objects import HIDDEN, PageContent
 from ..ctc import ASCENT_EM, DESCENT_EM, SPLIT_EM
 
@@ -46,7 +46,6 @@ WIDE_STEP = 1.55  # times the pitch of fixed-width type, from which a step has a
 ONWARD_EM = 0.3  # a letter stands so much to the right of the one before in one word, however far that reaches
 SPACED = 2.0  # white between letterspaced words, as a multiple of that between their letters
 SPACED_LETTERS, SPACED_SHARE, SPACED_EVEN = 4, 0.4, 0.7  # fewest gaps; share that PDFium takes for blanks; of even ones
-BARE_EM = 0.005  # a glyph that draws nothing has a box of its advance width, and no height but by rounding
 TWIN_EM = 0.12  # the same glyph again so near: bold by printing twice
 
 
@@ -135,16 +134,6 @@ def find_lines(text: TextLayer, chosen: np.ndarray, turn: Orientation, size: tup
     return [line for row in _rows(glyphs, runs) if (line := _line(glyphs, text, row)) is not None]
 
 
-def _in_ligatures(text: TextLayer, drawn: np.ndarray) -> np.ndarray:
-    """Return which characters without a glyph are drawn by that of a neighbour, as in the `!=` of type for programs."""
-    found, middles = np.zeros(len(drawn), bool), (text.advances[:, 0] + text.advances[:, 2]) / 2
-    for step in (-3, -2, -1, 1, 2, 3):
-        other = np.clip(np.arange(len(drawn)) + step, 0, len(drawn) - 1)
-        over = (text.boxes[other, 0] < middles) & (middles < text.boxes[other, 2]) & drawn[other] & ~drawn
-        found |= over & (text.fonts == text.fonts[other]) & (text.origins[:, 1] == text.origins[other, 1])
-    return found
-
-
 @dataclass
 class _Glyphs:
     """Inked characters in the upright frame: index in the layer, sides, baseline, size.
@@ -163,8 +152,9 @@ class _Glyphs:
     @classmethod
     def of(cls, text: TextLayer, chosen: np.ndarray, turn: Orientation, size: tuple[int, int]) -> _Glyphs:
         ink = np.array([not (ch.isspace() or ch in "\x00\ufeff\u200b") for ch in text.text], bool)
-        drawn = (text.boxes[:, 2:] - text.boxes[:, :2] > BARE_EM * text.ems[:, None]).all(1)  # a font may lie of blanks
-        ink &= drawn | _in_ligatures(text, drawn)
+        drawn = are_drawn(text)  # a font may lie of blanks
+        shared = in_ligatures(text, drawn, np.arange(len(drawn)))
+        ink &= drawn | shared
         index = chosen[ink[chosen]]
         # PDFium adds a line break after each character when it takes a page of few lines for vertical writing.
         added = (text.kinds == GENERATED) & np.array([ch in "\r\n" for ch in text.text], bool)
@@ -181,6 +171,9 @@ class _Glyphs:
             [straighten_points(text.advances[index][:, sides], turn, size) for sides in ([0, 1], [2, 3])], 1
         )
         left, right = corners[..., 0].min(1), corners[..., 0].max(1)
+        left = np.where(shared[index], np.maximum(left, origin[:, 0]), left)  # not those of the shared glyph
+        onward = np.append(left[1:], np.inf)
+        right = np.where(shared[index] & (onward > left), np.minimum(right, onward), right)
         if turn.skew:  # an axis-parallel box around slanting type is too wide
             left = origin[:, 0]
             step = np.append(np.abs(np.diff(left)), np.inf)
