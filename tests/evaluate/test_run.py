@@ -291,7 +291,7 @@ def test_pages_of_one_number_in_two_languages_have_two_names(monkeypatch, tmp_pa
 def test_there_are_more_than_a_hundred_real_pages() -> None:
     names = [(e.name, len(e.truth)) for task in ("real", "real-more") for e in tasks.TASKS[task].examples(None, None)]
     assert len(names) == len(set(names)) == 164
-    assert min(size for _, size in names) >= tasks.MIN_CHARACTERS["en"]
+    assert min(size for _, size in names) >= MIN_CHARACTERS["en"]
     chinese = [e.truth for e in tasks.TASKS["real-zh"].examples(None, None)]
     assert len(chinese) == 40
     assert all(sum("\u4e00" <= ch <= "\u9fff" for ch in text) > 100 for text in chinese)
