@@ -138,3 +138,11 @@ def test_a_letter_that_claims_another_of_its_script_is_healed_whatever_shape_it_
     """The head names the shape of а by its Latin letter."""
     page = read_document(set_in(tmp_path / "a.pdf", RUSSIAN, FACE, {"к": "я", "я": "а", "а": "к"}), reader).pages[0]
     assert page.text == " ".join(RUSSIAN)
+
+
+def test_letters_that_a_font_draws_as_one_sign_stay(tmp_path, reader) -> None:
+    """Some fonts draw `Nr.` as one glyph, which looks like №: the pixels contradict its last character alone."""
+    path = set_in(tmp_path / "a.pdf", (*LONGER, "Strom Kd.-№ 8841023 Mandat"), FACE, {"№": "Nr."})
+    page = read_document(path, reader).pages[0]
+    assert page.text.endswith(" Strom Kd.-Nr. 8841023 Mandat")
+    assert page.layer == "verified"

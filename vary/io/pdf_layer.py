@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -262,4 +263,18 @@ def in_ligatures(text: TextLayer, drawn: np.ndarray, places: np.ndarray) -> np.n
         shared &= (fonts == fonts[other]) & (baselines == baselines[other])
         found |= shared
         found[other[shared]] = True
+    return found
+
+
+def are_parts_of_a_sign(text: TextLayer, places: np.ndarray) -> np.ndarray:
+    """Return which characters are drawn by one glyph and are not all letters, as `Nr.` may be drawn as №.
+
+    Their boxes are equal parts of that of the glyph. Arguments and result are those of `in_ligatures`.
+    """
+    boxes, fonts, found = text.boxes[places], text.fonts[places], np.zeros(len(places), bool)
+    joined = (boxes[1:, 0] == boxes[:-1, 2]) & (boxes[1:, [1, 3]] == boxes[:-1, [1, 3]]).all(1)
+    joined &= (fonts[1:] == fonts[:-1]) & (np.diff(places) == 1)
+    for first, end in pairwise(np.flatnonzero(np.r_[True, ~joined, True]).tolist()):
+        if end - first > 1:
+            found[first:end] = not all(text.text[k].isalpha() for k in places[first:end].tolist())
     return found

@@ -23,7 +23,7 @@ import numpy as np
 from ...document.alphabets import WITHOUT_STROKE, are_of_two_scripts
 from ...document.elements import SCRIPTS, STYLES
 from ...io.box import Box, touch
-from ...io.pdf_layer import TextLayer, are_drawn, in_ligatures
+from ...io.pdf_layer import TextLayer, are_drawn, are_parts_of_a_sign, in_ligatures
 from .align import Aligned, Alphabet, claims_nothing
 from .code_pages import find_rule
 from .formula_spans import is_math_font
@@ -113,8 +113,8 @@ class _Glyph:
 def without_unclear(line: LayerLine, aligned: Aligned, text: TextLayer) -> Aligned:
     """Return an alignment in which no unclear place contradicts its character.
 
-    Unclear are characters that overlap, as in the logo of LaTeX or an accent that is set by itself, those of formulas
-    and ligatures, and small raised or lowered ones: the head reads along the middle of the line.
+    Unclear are characters that overlap, as in the logo of LaTeX or an accent that is set by itself, those of formulas,
+    ligatures and signs, and small raised or lowered ones: the head reads along the middle of the line.
     """
     inked = np.array([ch != " " for ch in line.text], bool)
     left, right = line.boxes[inked, 0], line.boxes[inked, 2]
@@ -128,7 +128,7 @@ def without_unclear(line: LayerLine, aligned: Aligned, text: TextLayer) -> Align
     fonts = [text.font_names[font] if font >= 0 else "" for font in text.fonts[places].tolist()]
     of_formulas = [is_math_font(font) and not claims_nothing(ch) for font, ch in zip(fonts, claims, strict=True)]
     unclear |= np.array(of_formulas, bool) | in_ligatures(text, are_drawn(text), places)
-    return _with_unclear(aligned, unclear | _are_shifted(text, places))
+    return _with_unclear(aligned, unclear | are_parts_of_a_sign(text, places) | _are_shifted(text, places))
 
 
 def _are_shifted(text: TextLayer, places: np.ndarray) -> np.ndarray:
