@@ -54,7 +54,8 @@ def talk_of(model: VaryForConditionalGeneration, batch: int, tokens: int) -> Cha
     ids[~real] = 1
     labels = torch.where(real & (torch.arange(ids.shape[1]) > seen), ids, -100)
     inputs = {"input_ids": ids, "labels": labels, "attention_mask": real.long(), "pixel_values": pixels}
-    return ChatBatch(inputs, batch, int(real.sum()), int((labels[:, 1:] != -100).sum()))
+    learnt = int((labels[:, 1:] != -100).sum())
+    return ChatBatch(inputs, samples=batch, tokens=int(real.sum()), learnt=learnt, texts=batch)
 
 
 class Noise(ChatTask):

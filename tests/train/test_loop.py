@@ -7,6 +7,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -261,3 +263,11 @@ def test_data_workers_outlive_a_sigterm_while_they_start(monkeypatch) -> None:
     with iterate_batches(Numbers(), stage, 0, Ranks.join(), 2) as made:
         assert [next(made) for _ in range(3)] == [0, 1, 2]
     assert loader.call_in_child(lambda: 7) == 7
+
+
+@pytest.mark.slow  # imports transformers' Trainer in a process of its own
+def test_the_benchmark_of_the_loop_runs() -> None:
+    command = [sys.executable, "benchmarks/train.py", "vary-tiny", "--small", "--batch", "2", "--tokens", "32"]
+    printed = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True).stdout
+    rows = [line.split("|")[1].strip() for line in printed.splitlines() if line.startswith("| ")]
+    assert rows == ["loop", "vary", "Trainer"]
