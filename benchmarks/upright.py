@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 TURNS = ((0, 0), (0, 2), (0, 5), (0, 10), (90, 0), (180, 0), (270, 0))
 
 
-def lying(image: Image.Image, rotation: int, skew: float) -> Image.Image:
+def turn(image: Image.Image, rotation: int, skew: float) -> Image.Image:
     if rotation:
         image = image.transpose(getattr(Image.Transpose, f"ROTATE_{360 - rotation}"))
     return image.rotate(-skew, Image.Resampling.BICUBIC, expand=True, fillcolor=255) if skew else image
@@ -37,9 +38,10 @@ def main() -> None:
             image = source.image(1, FIRST_DPI)[0]
         truth = ""
         for rotation, skew in TURNS:
-            turned = lying(image, rotation, skew), None
-            source = SimpleNamespace(image=lambda *_, turned=turned, **__: turned)
-            pages = [read_page(source, 1, reader) for reader in (without, with_it)]
+            with tempfile.TemporaryDirectory() as folder:
+                turn(image, rotation, skew).save(path := Path(folder) / "page.png")
+                with Source(path) as source:
+                    pages = [read_page(source, 1, reader) for reader in (without, with_it)]
             truth = truth or ((EXAMPLES / "page.txt").read_text() if name == "page.png" else pages[0].text)
             rates = [cer(" ".join(page.text.split()), " ".join(truth.split())) for page in pages]
             seconds = " ".join(f"{page.seconds:.2f}" for page in pages)
