@@ -77,9 +77,9 @@ class Child:
         """
         if self.process is None:
             early = None if self.environment else waiting.pop(self.entry, None)
-            self.inherited = early is not None and early.poll() is None
-            self.process = early if self.inherited else _launch(self.entry, self.environment)
-            assert self.process
+            if early and early.poll() is not None:
+                early = None
+            self.process, self.inherited = early or _launch(self.entry, self.environment), early is not None
         late, answered = threading.Event(), threading.Event()
         threading.Thread(target=_limit, args=(self.process, timeout_s, answered, late), daemon=True).start()
         try:

@@ -129,9 +129,10 @@ class PdfFile:
     def close(self) -> None:
         """Close the file. The child process ends, or serves the next file if nothing went wrong in it."""
         if self._sound and self._child.process:
-            with contextlib.suppress(InputError):
-                self._ask({"close": None})
-                self._child.release()
+            with contextlib.suppress(ChildDied):
+                answer, _ = self._child.ask({"close": None, "limit": self.timeout_s + 10}, self.timeout_s)
+                if "error" not in answer:
+                    self._child.release()
         self._child.close()
 
     def _open(self) -> tuple[dict[str, Any], bytes]:
@@ -141,7 +142,7 @@ class PdfFile:
 
     def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         kind = next(iter(request))
-        where = f"{self.path}, page {request[kind]}" if kind not in ("open", "info", "close") else self.path
+        where = f"{self.path}, page {request[kind]}" if kind not in ("open", "info") else self.path
         if self._child.process is None and kind != "open":
             self._open()
         try:

@@ -143,7 +143,7 @@ def without_strays(text: str) -> str:
 def mark_fixed_width(layer: TextLayer) -> TextLayer:
     """Return the layer with the style `mono` on fonts whose letters are equally wide, whatever the font's name is."""
     styles, mono = layer.styles.copy(), 1 << STYLES.index("mono")
-    along = np.round(layer.angles / 90).astype(int) % 2  # 1 for type that runs up or down the page
+    along = axes_of(layer.angles)
     sides = (layer.advances[:, 2:] - layer.advances[:, :2]) / np.maximum(layer.ems, 1e-6)[:, None]
     wide = np.where(along == 1, sides[:, 1], sides[:, 0])
     for font in range(len(layer.font_names)):
@@ -230,6 +230,12 @@ def true_sizes(layer: TextLayer) -> np.ndarray:
     return sizes
 
 
+def axes_of(angles: np.ndarray) -> np.ndarray:
+    """Return the axis along which type of these angles, in degrees, runs: 0 across the page, 1 up or down."""
+    axes: np.ndarray = np.round(angles / 90).astype(int) % 2
+    return axes
+
+
 def are_drawn(text: TextLayer) -> np.ndarray:
     """Return (N,) bool, which characters of a layer draw anything."""
     return (text.boxes[:, 2:] - text.boxes[:, :2] > BARE_EM * text.ems[:, None]).all(1)
@@ -252,7 +258,7 @@ def in_ligatures(text: TextLayer, drawn: np.ndarray, places: np.ndarray) -> np.n
     found, shown = np.zeros(len(places), bool), drawn[places]
     if shown.all():
         return found
-    rows, along = np.arange(len(places)), np.round(text.angles[places] / 90).astype(int) % 2
+    rows, along = np.arange(len(places)), axes_of(text.angles[places])
     boxes, cells, fonts = text.boxes[places], text.advances[places], text.fonts[places]
     (left, right), (start, end) = ((sides[rows, along], sides[rows, along + 2]) for sides in (boxes, cells))
     baselines = text.origins[places][rows, 1 - along]

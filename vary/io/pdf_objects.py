@@ -17,16 +17,15 @@ import numpy as np
 from .box import Box, filled_boxes, scale_box
 from .pdf_layer import GENERATED, TextLayer
 from .pdf_tags import Tag, read_tags
-from .pdf_text import Frame, Matrix, font_identity, read_text_objects
+from .pdf_text import MAX_OBJECTS, Frame, Matrix, font_identity, matrix_of, multiply, read_text_objects, walk_objects
 
 HIDDEN = ("", "invisible", "tiny", "outside", "clipped", "covered", "background")  # reasons; "" for visible
-MAX_OBJECTS, MAX_SEGMENTS = 20_000, 4_000  # of a page, of a path; a map with more is a picture, and no evidence
+MAX_SEGMENTS = 4_000  # of a path; a map with more is a picture, and no evidence
 RULE_WIDTH = 2.5  # points: a filled area as narrow is a ruling line
 MIN_RULE = 3.0  # points, shortest ruling line
 TINY = 1.0  # points; type this small is not for reading
 OPAQUE = 250  # least alpha of a fill that hides what lies below
 ALIKE = 12  # greatest difference of a colour channel between type and background that nobody sees
-MAX_DEPTH = 6  # of forms within forms
 ROUNDED = 0.7  # share of the sides of a box that a rectangle with round corners draws; an ellipse draws 0.55
 
 
@@ -133,7 +132,7 @@ def read_objects(pdf: Any, page: Any, scale: float, text_objects: list[int]) -> 
     objects = PageObjects(frame.width * frame.per_point[0], frame.height * frame.per_point[1], scale=scale)
     drawn: dict[int, Any] = {}
     wanted = set(text_objects)
-    for z, (thing, kind, matrix) in enumerate(_walk(raw, page, frame)):
+    for z, (thing, kind, matrix) in enumerate(walk_objects(raw, page, frame)):
         if z >= MAX_OBJECTS:
             objects.partial = True
             break
@@ -151,7 +150,9 @@ def read_objects(pdf: Any, page: Any, scale: float, text_objects: list[int]) -> 
                 objects.curves.append(box)
                 objects.shadings.append((box, z))
     objects.links = list(read_links(pdf, page, frame))
-    shown = ((thing, _bounds(raw, thing, matrix)) for thing, _, matrix in islice(_walk(raw, page, frame), MAX_OBJECTS))
+    shown = (
+        (thing, _bounds(raw, thing, matrix)) for thing, _, matrix in islice(walk_objects(raw, page, frame), MAX_OBJECTS)
+    )
     objects.tags = read_tags(page, ((thing, box) for thing, box in shown if box))
     return objects, drawn
 
@@ -161,7 +162,7 @@ def read_fonts(page: Any) -> list[str]:
     from pypdfium2 import raw
 
     fonts: dict[Any, Any] = {}
-    for thing, kind, _ in islice(_walk(raw, page, Frame(page, 1.0)), MAX_OBJECTS):
+    for thing, kind, _ in islice(walk_objects(raw, page, Frame(page, 1.0)), MAX_OBJECTS):
         if kind == raw.FPDF_PAGEOBJ_TEXT:
             font = raw.FPDFTextObj_GetFont(thing)
             fonts.setdefault(ctypes.cast(font, ctypes.c_void_p).value, font)
@@ -207,34 +208,6 @@ def find_hidden(layer: TextLayer, objects: PageObjects, drawn: dict[int, Any], a
 # -- drawing -----------------------------------------------------------------------------------------------------------
 
 Points = list[tuple[float, float]]
-_UNIT: Matrix = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
-
-
-def _walk(raw: Any, page: Any, frame: Frame) -> Iterator[tuple[Any, int, Matrix]]:
-    """Yield the objects of a page in drawing order, those inside forms too: object, type, its way to page pixels."""
-    for k in range(raw.FPDFPage_CountObjects(page.raw)):
-        yield from _inside(raw, raw.FPDFPage_GetObject(page.raw, k), frame.matrix, 0)
-
-
-def _inside(raw: Any, thing: Any, matrix: Matrix, depth: int) -> Iterator[tuple[Any, int, Matrix]]:
-    kind = raw.FPDFPageObj_GetType(thing)
-    if kind != raw.FPDF_PAGEOBJ_FORM:
-        yield thing, kind, matrix
-    elif depth < MAX_DEPTH:
-        inner = _product(_matrix(raw, thing), matrix)
-        for k in range(raw.FPDFFormObj_CountObjects(thing)):
-            yield from _inside(raw, raw.FPDFFormObj_GetObject(thing, k), inner, depth + 1)
-
-
-def _matrix(raw: Any, thing: Any) -> Matrix:
-    m = raw.FS_MATRIX()
-    return (m.a, m.b, m.c, m.d, m.e, m.f) if raw.FPDFPageObj_GetMatrix(thing, m) else _UNIT
-
-
-def _product(first: Matrix, then: Matrix) -> Matrix:
-    a, b, c, d, e, f = first
-    g, h, i, j, k, m = then
-    return a * g + b * i, a * h + b * j, c * g + d * i, c * h + d * j, e * g + f * i + k, e * h + f * j + m
 
 
 def _apply(matrix: Matrix, points: Points) -> Points:
@@ -298,7 +271,7 @@ def _add_path(raw: Any, thing: Any, matrix: Matrix, objects: PageObjects, z: int
     raw.FPDFPageObj_GetFillColor(thing, *four)
     filled = bool(mode.value) and four[3].value >= OPAQUE and not raw.FPDFPageObj_HasTransparency(thing)
     colour = four[0].value << 16 | four[1].value << 8 | four[2].value
-    whole = _product(_matrix(raw, thing), matrix)
+    whole = multiply(matrix_of(raw, thing), matrix)
     level: list[Points] = []
     for points, curved in _pieces(raw, thing, count):
         shown = _apply(whole, points)

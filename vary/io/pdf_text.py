@@ -13,7 +13,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -40,9 +40,11 @@ _STYLE_NAMES = (
         r"mono|typewriter|courier|cursor|inconsolata|consol|nimbusmon|(?:cm|sf|ec|lm)(?:sl|it|v?tc?)?tt\d?", re.I
     ),
 )
-
+MAX_OBJECTS = 20_000  # of a page that are looked at
+MAX_DEPTH = 6  # of forms within forms
 
 Matrix = tuple[float, float, float, float, float, float]  # a, b, c, d, e, f as in ISO 32000-1, 8.3.4
+UNIT: Matrix = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 
 
 def read_text_layer(page: Any, scale: float = 1.0) -> TextLayer:
@@ -247,8 +249,8 @@ def show_bare_objects(raw: Any, page: Any) -> dict[int, Any]:
     Left as they are: those with a replacement text (`ActualText`) that they share with objects that draw something.
     """
     bare, drawn, sides = [], [], [ctypes.c_float() for _ in range(4)]
-    for thing in _text_objects(raw, [raw.FPDFPage_GetObject(page.raw, k) for k in range(_count(raw, page))]):
-        if not raw.FPDFPageObj_GetBounds(thing, *sides):
+    for thing, kind, _ in islice(walk_objects(raw, page, Frame(page, 1.0)), MAX_OBJECTS):
+        if kind != raw.FPDF_PAGEOBJ_TEXT or not raw.FPDFPageObj_GetBounds(thing, *sides):
             continue
         if sides[0].value != sides[2].value:
             drawn.append(thing)
@@ -290,19 +292,33 @@ def without_strokes(
         boxes[k] = advances[k] = sides.ravel()
 
 
-def _count(raw: Any, page: Any) -> int:
-    return int(raw.FPDFPage_CountObjects(page.raw))
+def walk_objects(raw: Any, page: Any, frame: Frame) -> Iterator[tuple[Any, int, Matrix]]:
+    """Yield the objects of a page in drawing order, those inside forms too: object, type, its way to page pixels."""
+    for k in range(raw.FPDFPage_CountObjects(page.raw)):
+        yield from _inside(raw, raw.FPDFPage_GetObject(page.raw, k), frame.matrix, 0)
 
 
-def _text_objects(raw: Any, things: Sequence[Any]) -> Iterator[Any]:
-    """Yield the text objects among some, those inside forms too."""
-    for thing in things:
-        kind = raw.FPDFPageObj_GetType(thing)
-        if kind == raw.FPDF_PAGEOBJ_TEXT:
-            yield thing
-        elif kind == raw.FPDF_PAGEOBJ_FORM:
-            inner = [raw.FPDFFormObj_GetObject(thing, k) for k in range(raw.FPDFFormObj_CountObjects(thing))]
-            yield from _text_objects(raw, inner)
+def _inside(raw: Any, thing: Any, matrix: Matrix, depth: int) -> Iterator[tuple[Any, int, Matrix]]:
+    kind = raw.FPDFPageObj_GetType(thing)
+    if kind != raw.FPDF_PAGEOBJ_FORM:
+        yield thing, kind, matrix
+    elif depth < MAX_DEPTH:
+        inner = multiply(matrix_of(raw, thing), matrix)
+        for k in range(raw.FPDFFormObj_CountObjects(thing)):
+            yield from _inside(raw, raw.FPDFFormObj_GetObject(thing, k), inner, depth + 1)
+
+
+def matrix_of(raw: Any, thing: Any) -> Matrix:
+    """Return the matrix of a page object."""
+    m = raw.FS_MATRIX()
+    return (m.a, m.b, m.c, m.d, m.e, m.f) if raw.FPDFPageObj_GetMatrix(thing, m) else UNIT
+
+
+def multiply(first: Matrix, then: Matrix) -> Matrix:
+    """Return the matrix that applies one after the other."""
+    a, b, c, d, e, f = first
+    g, h, i, j, k, m = then
+    return a * g + b * i, a * h + b * j, c * g + d * i, c * h + d * j, e * g + f * i + k, e * h + f * j + m
 
 
 def _marks(raw: Any, thing: Any) -> set[int]:

@@ -23,7 +23,7 @@ import numpy as np
 from ...document.alphabets import WITHOUT_STROKE, are_of_two_scripts
 from ...document.elements import SCRIPTS, STYLES
 from ...io.box import Box, touch
-from ...io.pdf_layer import TextLayer, are_drawn, are_parts_of_a_sign, in_ligatures
+from ...io.pdf_layer import TextLayer, are_drawn, are_parts_of_a_sign, axes_of, in_ligatures
 from .align import Aligned, Alphabet, claims_nothing
 from .code_pages import find_rule
 from .formula_spans import is_math_font
@@ -133,7 +133,7 @@ def without_unclear(line: LayerLine, aligned: Aligned, text: TextLayer) -> Align
 
 def _are_shifted(text: TextLayer, places: np.ndarray) -> np.ndarray:
     """Return which characters of a line are smaller than its largest, and stand above or below their baseline."""
-    ems, along = text.ems[places], np.round(text.angles[places] / 90).astype(int) % 2
+    ems, along = text.ems[places], axes_of(text.angles[places])
     across = np.where(along == 1, text.origins[places, 0], text.origins[places, 1])
     large = ems > SMALLER * ems.max(initial=0.0)
     apart = np.abs(across - np.median(across[large])) if large.any() else np.zeros(len(places))
