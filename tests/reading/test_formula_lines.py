@@ -20,8 +20,8 @@ from vary.io.pdf import PdfFile
 from vary.io.pdf_objects import read_content
 from vary.reading.api import load, read
 from vary.reading.formulas.from_layer import Formula
+from vary.reading.formulas.lines import mark_formulas, write_formula_lines
 from vary.reading.layer.align import Aligned
-from vary.reading.layer.formula_lines import mark_formulas, write_formula_lines
 from vary.reading.layer.glyphs import without_unclear
 from vary.reading.layer.lines import find_lines
 

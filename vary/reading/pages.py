@@ -26,7 +26,7 @@ from ..document.structure import find_structure, mark_title
 from ..io.deadline import time_limit
 from ..io.errors import InputError, PageTimeout
 from ..io.source import MAX_PAGES, PAGE_TIMEOUT_S, Source
-from .layer.formula_lines import mark_formulas
+from .formulas.lines import mark_formulas
 from .layer.lines import LAYER_DPI, LayerReader, read_layer
 from .layer.pixels import read_both
 from .reader import Reader

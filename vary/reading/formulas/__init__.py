@@ -1,6 +1,5 @@
 """Write formulas as LaTeX.
 
-Belongs here: reading the formula in a given place, from glyphs of a text layer or from pixels, and finding formulas in
-lines of pixels. Does not: finding formulas in the lines of a text layer (`reading/layer/formula_spans`), nor the
-networks (`models/generate`, `reading/engines`).
+Belongs here: finding formulas in lines of a text layer or of pixels, and reading the formula in a given place from
+glyphs of either. Does not: the networks (`models/generate`, `reading/engines`).
 """

@@ -30,9 +30,9 @@ from ...markup.math_tokens import STYLES as MATH_STYLES
 from ...models.generate.formula_writer import Glyphs, StepModel, write_formulas
 from ...models.generate.found_glyphs import RULE_SPREAD, FoundGlyphs
 from ...models.images.preprocess import fit
-from ..layer.formula_spans import FUNCTIONS, NUMBER
 from ..network import ReadingNetwork
 from .from_layer import EM
+from .spans import FUNCTIONS, NUMBER
 
 CERTAIN = 0.6  # least probability of a formula: of its steps and of all its glyphs (docs/vary-nano.md)
 EM_PX = 22.0, 26.0  # sizes of the type at which glyphs are found; other type is resized (docs/vary-nano.md)

@@ -50,14 +50,19 @@ def align_lines(
     """
     low, high = (EM_RANGE[0] if scale == 1.0 else FIRST_EM[0]), EM_RANGE[1]
     near = [k for k, line in enumerate(lines) if low <= scale * line.em_px <= high]
-    found: dict[int, Aligned] = {}
-    if near:
-        fitted, own = fit(image, scale, reader.preprocess["multiple"]), [lines[k] for k in near]
-        moved = [enlarge_line(line, fitted.scale) for line in own]
-        found |= zip(near, _align(reader, own, _paths(reader, fitted.pixels, moved)), strict=True)
+    found = dict(zip(near, align_in_place(reader, image, [lines[k] for k in near], scale), strict=True))
     far = [k for k in range(len(lines)) if k not in found]
     found |= zip(far, align_strips(reader, image, [lines[k] for k in far], larger), strict=True)
     return [found[k] for k in range(len(lines))]
+
+
+def align_in_place(reader: Reader, image: Image.Image, lines: Sequence[LayerLine], scale: float) -> list[Aligned]:
+    """Align lines to an image of a page at one scale. Arguments as of `align_lines`."""
+    if not lines:
+        return []
+    fitted = fit(image, scale, reader.preprocess["multiple"])
+    moved = [enlarge_line(line, fitted.scale) for line in lines]
+    return _align(reader, lines, _paths(reader, fitted.pixels, moved))
 
 
 def align_strips(

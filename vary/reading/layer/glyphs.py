@@ -4,8 +4,8 @@ Each glyph of a font is drawn alike and decoded alike wherever it is. So its sig
 the pixels confirm stays even where the head misreads it once; a glyph that the pixels contradict is replaced by what
 they show. A font most of whose glyphs are contradicted is wrong (`lying`): of its glyphs only what the pixels spell
 counts. Many such fonts are shifted: all their codes are off by one number, which also gives the glyphs that were
-sighted too seldom. A glyph is identified by its font, the character of the layer, and the shape of its box. Invisible
-text has no glyphs. A character that the head cannot spell, such as an arrow, is always read as something else. So it
+sighted too seldom. A glyph is identified by its font, its character in the layer, its box, and its picture (`repeats`).
+Invisible text has no glyphs. A character that the head cannot spell, such as an arrow, is always read as another. So it
 is `foreign`: it counts against its font only with the font's other glyphs. So is one that is seen as a letter of
 another script: small capital M has the shape of Cyrillic м.
 """
@@ -24,9 +24,9 @@ from ...document.alphabets import WITHOUT_STROKE, are_of_two_scripts
 from ...document.elements import SCRIPTS, STYLES
 from ...io.box import Box, touch
 from ...io.pdf_layer import TextLayer, are_drawn, are_parts_of_a_sign, axes_of, in_ligatures
+from ..formulas.spans import is_math_font
 from .align import Aligned, Alphabet, claims_nothing
 from .code_pages import find_rule
-from .formula_spans import is_math_font
 from .lines import LayerLine
 
 CONFIRMED, CONTRADICTED = -2.0, -4.0  # log-odds from which, and below which, the pixels speak
@@ -41,6 +41,7 @@ SAME_SHAPE = 0.04, 0.2  # em, and points: PDFium rounds boxes to 0.1 pt
 MOST = 0.7  # share of the letters that a rule touches which the pixels confirm where the rule changes the others
 SMALLER, SHIFTED_EM = 0.85, 0.1  # of the largest type of a line; from its baseline: limits, sub- and superscripts
 OVERLAP = 0.25  # of the width of a character, from which two stand in each other's way
+OTHER = 10.0  # in a shape, farther than any two boxes of one glyph
 INVISIBLE = (3, 7)  # text rendering modes
 POINTS = 72.0
 LOW_FIGURES = {"0": "oO", "1": "iıI"}  # what old-style figures are seen as
@@ -62,7 +63,7 @@ class Sighting(NamedTuple):
     Args:
         font: Identity of the font in its file.
         character: What it claims to be.
-        shape: Box about the pen and advance width, in em.
+        shape: Box about the pen and advance width, in em; OTHER if it is drawn otherwise than the confirmed ones, or 0.
         points: Size of the type.
         odds: Log-odds of the claim against the best path.
         seen: What the best path spells there; empty when nothing differs.
@@ -155,11 +156,10 @@ def without_touched(aligned: Aligned, line: LayerLine, rules: Sequence[Box]) -> 
 
 def _with_unclear(aligned: Aligned, unclear: np.ndarray) -> Aligned:
     """Return an alignment in which some characters (N,) are neither confirmed nor contradicted, unless confirmed."""
-    unclear = unclear & (aligned.odds <= CONFIRMED)
-    if not unclear.any():
+    if not (unclear := unclear & (aligned.odds <= CONFIRMED)).any():
         return aligned
     seen = ["" if quiet else spelt for quiet, spelt in zip(unclear.tolist(), aligned.seen, strict=True)]
-    return Aligned(np.where(unclear, (CONFIRMED + CONTRADICTED) / 2, aligned.odds), seen)
+    return Aligned(np.where(unclear, (CONFIRMED + CONTRADICTED) / 2, aligned.odds), seen, aligned.unlike)
 
 
 def find_sightings(
@@ -180,14 +180,15 @@ def find_sightings(
     for line, aligned in zip(lines, found, strict=True):
         assert line.indices is not None
         places = [k for k, ch in zip(line.indices.tolist(), line.text, strict=True) if ch != " "]
-        spelt = line.text.replace(" ", "")
+        spelt, unlike = line.text.replace(" ", ""), aligned.unlike
+        others = [0.0] * len(spelt) if unlike is None else (OTHER * unlike).tolist()
         row: list[Sighting | None] = []
-        for k, ch, odds, seen in zip(places, spelt, aligned.odds.tolist(), aligned.seen, strict=True):
+        for k, ch, odds, seen, other in zip(places, spelt, aligned.odds.tolist(), aligned.seen, others, strict=True):
             if int(text.modes[k]) in INVISIBLE or text.fonts[k] < 0:
                 row.append(None)
                 continue
             font = text.font_ids[int(text.fonts[k])]
-            row.append(Sighting(font, ch, known[k], points[k], odds, seen))
+            row.append(Sighting(font, ch, (*known[k], other), points[k], odds, seen))
         rows.append(row)
     return rows
 

@@ -9,7 +9,8 @@ Frame: pixels of the page image, turned upright.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,17 +26,28 @@ from ...document.outline import apply_tags
 from ...document.structure import find_structure
 from ...io.box import Box, area, scale_box, widen_box
 from ...io.deadline import time_is_up
+from ...io.pdf_layer import TextLayer
 from ...io.pdf_objects import PageContent
 from ..formulas.from_layer import write_layer_formulas
+from ..formulas.lines import mark_formulas, write_formula_lines
 from ..spelling.more_letters import FEWEST, has_accents, has_other_script
 from .align import Aligned, Alphabet, claims_nothing, emissions_of
-from .align_pixels import EM_PX, FIRST_EM, align_lines, align_strips, align_without_rules, enlarge_line
+from .align_pixels import (
+    EM_PX,
+    EM_RANGE,
+    FIRST_EM,
+    align_in_place,
+    align_lines,
+    align_strips,
+    align_without_rules,
+    enlarge_line,
+)
 from .bare_ink import add_bare_lines, bare_ink, without_ink, without_lines
 from .document_votes import sightings_elsewhere
-from .formula_lines import mark_formulas, write_formula_lines
-from .glyphs import Glyph, Sighting, find_sightings, has_glyph, lines_with, lying_fonts, without_unclear
+from .glyphs import INVISIBLE, Glyph, Sighting, find_sightings, has_glyph, lines_with, lying_fonts, without_unclear
 from .lines import LAYER_DPI, LayerLine, evidence_of, hidden_text, lines_by_turn
 from .offset import move_onto_ink
+from .repeats import align_repeats
 from .verify import Verdict, find_unsettled, judge
 
 if TYPE_CHECKING:
@@ -176,7 +188,8 @@ def _witnesses(
             seen = align_strips(reader, level, shown, larger)
             sighted = sight(shown, align_without_rules(reader, level, shown, seen, rules, larger))
         else:
-            sighted = _align_twice(reader, level, shown, rules, larger, sight)
+            layer = content.text if turn == Orientation() else None
+            sighted = _align_twice(reader, level, shown, rules, larger, sight, layer)
         parts.append(_Part(turn, level, shown, hidden, *sighted))
     return _Witnesses(content, image, dpi, parts)
 
@@ -188,20 +201,51 @@ def _align_twice(
     rules: Sequence[Box],
     larger: Callable[[float], Image.Image],
     sight: Callable[[list[LayerLine], list[Aligned]], _Sighted],
+    text: TextLayer | None,
 ) -> _Sighted:
     """Align lines to the page scaled down to FIRST_EM, then those that this leaves unsettled at their best size.
 
     Most lines of a true layer are settled at first, at half the cost.
     """
-    first = align_lines(reader, image, lines, larger, min(1.0, FIRST_EM[1] / usual_size(lines)))
+    first = _align_first(reader, image, lines, larger, text)
     aligned, sightings = sight(lines, first)
     unsettled = find_unsettled(lines, aligned, sightings, emissions_of(reader.alphabet))
     if not unsettled:
         return aligned, sightings
     again, own = align_strips if len(unsettled) < FEW * len(lines) else align_lines, [lines[k] for k in unsettled]
     found = align_without_rules(reader, image, own, again(reader, image, own, larger), rules, larger)
-    known = dict(zip(unsettled, found, strict=True))
-    return sight(lines, [known.get(k, one) for k, one in enumerate(first)])
+    for k, one in zip(unsettled, found, strict=True):
+        first[k] = replace(one, unlike=first[k].unlike)
+    return sight(lines, first)
+
+
+def _align_first(
+    reader: Reader,
+    image: Image.Image,
+    lines: list[LayerLine],
+    larger: Callable[[float], Image.Image],
+    text: TextLayer | None,
+) -> list[Aligned]:
+    """Align lines to the page scaled down to FIRST_EM; of those of usual size, words that show all glyphs of the layer.
+
+    text: the layer, None for type that is turned.
+    """
+    scale = min(1.0, FIRST_EM[1] / usual_size(lines))
+    found: dict[int, Aligned] = {}
+    if text is not None:
+        usual = [k for k, line in enumerate(lines) if FIRST_EM[0] <= scale * line.em_px <= EM_RANGE[1]]
+        drawn = [k for k in usual if not np.isin(text.modes[lines[k].indices], INVISIBLE).any()]
+        alphabet = emissions_of(reader.alphabet)
+        align_words = partial(align_in_place, reader, scale=scale)
+        aligned = align_repeats(image, [lines[k] for k in drawn], text, alphabet, align_words)
+        found |= zip(drawn, aligned, strict=True) if aligned else ()
+    rest = [k for k in range(len(lines)) if k not in found]
+    others = [lines[k] for k in rest]
+    if len(rest) < FEW * len(lines):
+        found |= zip(rest, align_strips(reader, image, others, larger), strict=True)
+    else:
+        found |= zip(rest, align_lines(reader, image, others, larger, scale), strict=True)
+    return [found[k] for k in range(len(lines))]
 
 
 def _reject(page: Page, witnesses: _Witnesses, verdicts: Sequence[Verdict]) -> Page:

@@ -13,9 +13,9 @@ import numpy as np
 from ...io.box import Box, touch, union, widen_box
 from ...io.pdf_layer import GLYPH, TextLayer
 from ...io.pdf_objects import PageContent
-from ..formulas.from_layer import middles_inside
-from .formula_spans import ENDS, NUMBER, OPERATORS, FormulaSpan, is_math_font, measure_span, spans_of, word_kind
-from .lines import LayerLine
+from ..layer.lines import LayerLine
+from .from_layer import middles_inside
+from .spans import ENDS, NUMBER, OPERATORS, FormulaSpan, is_math_font, measure_span, spans_of, word_kind
 
 ALONE_EM = 12.0  # of other lines than an equation in italics, which may be cells of its row
 SMALL_TYPE = 0.85  # of the page's type: limits, sub- and superscripts

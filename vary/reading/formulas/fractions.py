@@ -14,8 +14,8 @@ from ...document.elements import SCRIPTS, STYLES
 from ...io.box import Box, union
 from ...markup.math_nodes import LatexError
 from ...markup.math_tokens import from_steps, plain
-from .formula_spans import FormulaSpan
-from .lines import LayerLine
+from ..layer.lines import LayerLine
+from .spans import FormulaSpan
 
 LEVEL_EM = 0.4  # between the middles of what stands on one level; that of a fraction is its rule
 OPENERS = {"superscript": "^{", "subscript": "_{"}

@@ -1,7 +1,7 @@
 r"""Replace the formulas in the lines of a text layer by LaTeX.
 
 What cannot be written with confidence stays as it is, and the reading is kept apart. Which characters are a formula:
-`formula_spans`, and which of them are one: `formula_groups`.
+`spans`, and which of them are one: `groups`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ...document.lines import TextLine, split_box
 from ...io.box import Box, middle_within, union
 from ...io.pdf_objects import PageContent
 from ...markup.math import is_complete, readable
-from ..formulas.from_layer import Formula
-from .formula_fractions import write_fractions
-from .formula_groups import find_formulas, formula_region, is_piece
-from .formula_spans import NUMBER, FormulaSpan
-from .lines import LayerLine
+from ..layer.lines import LayerLine
+from .fractions import write_fractions
+from .from_layer import Formula
+from .groups import find_formulas, formula_region, is_piece
+from .spans import NUMBER, FormulaSpan
 
 CERTAIN = 0.7  # probability from which a formula is written (docs/vary-nano.md)
 

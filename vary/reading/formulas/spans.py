@@ -1,4 +1,4 @@
-"""Find which characters of a text layer's lines are formulas; which of them are one formula: `formula_groups`.
+"""Find which characters of a text layer's lines are formulas; which of them are one formula: `groups`.
 
 A formula is a run of words whose characters are set in a font for mathematics, with the digits, operators and brackets
 between them. Italic words of few letters count, too, on lines without other words near an equals sign.
@@ -16,7 +16,7 @@ import numpy as np
 from ...document.elements import SOURCES, STYLES
 from ...io.box import Box, union
 from ...io.pdf_layer import TextLayer
-from .lines import LayerLine
+from ..layer.lines import LayerLine
 
 MATH_FONT = re.compile(
     r"(?:\+|^)(?:(?:cm|lm)(?:b?mi|b?sy|ex)|ms[ab]m|eu[fsr]|rsfs|stmary|wasy)|math", re.I
