@@ -117,6 +117,8 @@ def without_unclear(line: LayerLine, aligned: Aligned, text: TextLayer) -> Align
     Unclear are characters that overlap, as in the logo of LaTeX or an accent that is set by itself, those of formulas,
     ligatures and signs, and small raised or lowered ones: the head reads along the middle of the line.
     """
+    if (aligned.odds > CONFIRMED).all():
+        return aligned
     inked = np.array([ch != " " for ch in line.text], bool)
     left, right = line.boxes[inked, 0], line.boxes[inked, 2]
     over = np.minimum(right[:-1], right[1:]) - np.maximum(left[:-1], left[1:])
@@ -156,8 +158,7 @@ def without_touched(aligned: Aligned, line: LayerLine, rules: Sequence[Box]) -> 
 
 def _with_unclear(aligned: Aligned, unclear: np.ndarray) -> Aligned:
     """Return an alignment in which some characters (N,) are neither confirmed nor contradicted, unless confirmed."""
-    if not (unclear := unclear & (aligned.odds <= CONFIRMED)).any():
-        return aligned
+    unclear = unclear & (aligned.odds <= CONFIRMED)
     seen = ["" if quiet else spelt for quiet, spelt in zip(unclear.tolist(), aligned.seen, strict=True)]
     return Aligned(np.where(unclear, (CONFIRMED + CONTRADICTED) / 2, aligned.odds), seen, aligned.unlike)
 
@@ -177,6 +178,7 @@ def find_sightings(
     wide = (text.advances[:, 2:] - text.advances[:, :2]).max(1)
     shapes = np.concatenate([text.boxes - np.tile(text.origins, 2), wide[:, None]], 1) / sizes[:, None]
     known, points, rows = [tuple(shape) for shape in shapes.tolist()], (sizes * POINTS / dpi).tolist(), []
+    drawn, fonts = (~np.isin(text.modes, INVISIBLE) & (text.fonts >= 0)).tolist(), text.fonts.tolist()
     for line, aligned in zip(lines, found, strict=True):
         assert line.indices is not None
         places = [k for k, ch in zip(line.indices.tolist(), line.text, strict=True) if ch != " "]
@@ -184,11 +186,8 @@ def find_sightings(
         others = [0.0] * len(spelt) if unlike is None else (OTHER * unlike).tolist()
         row: list[Sighting | None] = []
         for k, ch, odds, seen, other in zip(places, spelt, aligned.odds.tolist(), aligned.seen, others, strict=True):
-            if int(text.modes[k]) in INVISIBLE or text.fonts[k] < 0:
-                row.append(None)
-                continue
-            font = text.font_ids[int(text.fonts[k])]
-            row.append(Sighting(font, ch, (*known[k], other), points[k], odds, seen))
+            shape = *known[k], other
+            row.append(Sighting(text.font_ids[fonts[k]], ch, shape, points[k], odds, seen) if drawn[k] else None)
         rows.append(row)
     return rows
 

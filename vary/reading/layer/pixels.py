@@ -214,9 +214,10 @@ def _align_twice(
         return aligned, sightings
     again, own = align_strips if len(unsettled) < FEW * len(lines) else align_lines, [lines[k] for k in unsettled]
     found = align_without_rules(reader, image, own, again(reader, image, own, larger), rules, larger)
-    for k, one in zip(unsettled, found, strict=True):
-        first[k] = replace(one, unlike=first[k].unlike)
-    return sight(lines, first)
+    settled = sight(own, [replace(one, unlike=first[k].unlike) for k, one in zip(unsettled, found, strict=True)])
+    for k, one, row in zip(unsettled, *settled, strict=True):
+        aligned[k], sightings[k] = one, row
+    return aligned, sightings
 
 
 def _align_first(

@@ -83,10 +83,7 @@ def erase_specks(page: Fit, em: float) -> tuple[Fit, bool]:
     for x0, y0, x1, y1 in boxes[~small].tolist():
         near_HW[max(0, y0 - reach) : y1 + reach, max(0, x0 - reach) : x1 + reach] = True
     lone = boxes[small & ~near_HW[boxes[:, 1], boxes[:, 0]]]
-    columns, rows = ((lone[:, :2] + lone[:, 2:]) // 2).T
-    middles_HW = np.zeros_like(dark_HW)
-    middles_HW[rows, columns] = True
-    specks = lone[~_are_in_row(middles_HW, rows, columns, em) & ~_are_in_row(middles_HW.T, columns, rows, em)]
+    specks = lone[~_are_in_row(((lone[:, :2] + lone[:, 2:]) // 2)[:, ::-1], dark_HW.shape, em)] if len(lone) else lone
     if len(specks) < FEWEST:
         return page, False
     cleaned = pixels_HW.copy()
@@ -95,12 +92,21 @@ def erase_specks(page: Fit, em: float) -> tuple[Fit, bool]:
     return Fit(cleaned, page.scale), True
 
 
-def _are_in_row(middles_HW: np.ndarray, rows: np.ndarray, columns: np.ndarray, em: float) -> np.ndarray:
-    """Return which dots (N,) belong to a row of dots. middles_HW: marks the dots, at `rows` and `columns`."""
-    along = round(ROW_EM * em)
-    in_row = _count(middles_HW, 1, along)[rows, columns]
-    around = _count(middles_HW, round(ROWS_EM * em), along)[rows, columns]
-    found: np.ndarray = (in_row >= IN_ROW) & (around <= ROWS * in_row)
+def _are_in_row(dots_N2: np.ndarray, shape: tuple[int, ...], em: float) -> np.ndarray:
+    """Return which dots (N,), each a row and a column of an image of a shape, are in a level or upright row of dots."""
+    marked_HW, found, along = np.zeros(shape, bool), np.zeros(len(dots_N2), bool), round(ROW_EM * em)
+    marked_HW[tuple(dots_N2.T)] = True
+    sums_HW = np.pad(marked_HW.cumsum(0, dtype=np.int32).cumsum(1), ((1, 0), (1, 0)))
+
+    def count(down: int, across: int) -> np.ndarray:
+        reach = np.array([down, across])
+        (top, left), (end, right) = np.maximum(dots_N2 - reach, 0).T, np.minimum(dots_N2 + reach + 1, shape).T
+        counts: np.ndarray = sums_HW[end, right] - sums_HW[top, right] - sums_HW[end, left] + sums_HW[top, left]
+        return counts
+
+    for turn in (1, -1):
+        in_row, around = count(*(1, along)[::turn]), count(*(round(ROWS_EM * em), along)[::turn])
+        found |= (in_row >= IN_ROW) & (around <= ROWS * in_row)
     return found
 
 
