@@ -64,32 +64,33 @@ def align_repeats(
         alphabet: Of the head.
         align_words: Aligns words to a page that has nothing else.
     """
-    words = [(n, one.part(slice(*found.span()))) for n, one in enumerate(lines) for found in _WORD.finditer(one.text)]
+    words = [(line, slice(*found.span())) for line in lines for found in _WORD.finditer(line.text)]
     if not words:
         return None
-    glyphs = _Glyphs.of([word for _, word in words], text)
-    widths = [word.box[2] - word.box[0] + word.em_px for _, word in words]
+    glyphs = _Glyphs.find([line.indices[own] for line, own in words if line.indices is not None], text)
+    widths = [float(line.boxes[own.stop - 1, 2] - line.boxes[own.start, 0]) + line.em_px for line, own in words]
     chosen = glyphs.choose(widths)
     if sum(widths[k] for k in chosen) > MOST_READ * sum(widths):
         return None
-    found = dict(zip(chosen, _set_anew(image, [words[k][1] for k in chosen], align_words), strict=True))
-    confirmed = glyphs.confirm(found, [word.text for _, word in words], alphabet)
+
+    def read(which: list[int]) -> dict[int, Aligned]:
+        own = [words[k][0].part(words[k][1]) for k in which]
+        return dict(zip(which, _set_anew(image, own, align_words), strict=True))
+
+    found = read(chosen)
+    confirmed = glyphs.confirm(found, {k: words[k][0].text[words[k][1]] for k in chosen}, alphabet)
     same, unlike = glyphs.compare(np.asarray(image), text, confirmed, np.isin(glyphs.of_word, chosen))
     rest = sorted(set(glyphs.of_word[~same].tolist()) - set(found))
-    found |= zip(rest, _set_anew(image, [words[k][1] for k in rest], align_words), strict=True)
-    rows: list[list[Aligned]] = [[Aligned(np.zeros(0), [], np.zeros(0, bool))] for _ in lines]
-    for k, (n, _) in enumerate(words):
-        own = unlike[slice(*np.searchsorted(glyphs.of_word, (k, k + 1)).tolist())]
-        one = found[k] if k in found else Aligned(np.zeros(len(own)), [""] * len(own))
-        rows[n].append(replace(one, unlike=own))
-    return [
-        Aligned(
-            np.concatenate([one.odds for one in row]),
-            [spelt for one in row for spelt in one.seen],
-            np.concatenate([one.unlike for one in row]),
-        )
-        for row in rows
-    ]
+    found |= read(rest)
+    odds, seen = np.zeros(len(unlike)), [""] * len(unlike)
+    for k, one in found.items():
+        own = glyphs.of(k)
+        odds[own], seen[own] = one.odds, one.seen
+    aligned, start = [], 0
+    for line in lines:
+        own = slice(start, start := start + len(line.text) - line.text.count(" "))
+        aligned.append(Aligned(odds[own], seen[own], unlike[own]))
+    return aligned
 
 
 def _set_anew(image: Image.Image, words: Sequence[LayerLine], align_words: AlignWords) -> list[Aligned]:
@@ -128,8 +129,9 @@ class _Glyphs:
     of_word: np.ndarray
 
     @classmethod
-    def of(cls, words: Sequence[LayerLine], text: TextLayer) -> _Glyphs:
-        places = np.concatenate([word.indices for word in words if word.indices is not None])
+    def find(cls, words: Sequence[np.ndarray], text: TextLayer) -> _Glyphs:
+        """Return the glyphs of words, of which the places in the layer are given."""
+        places = np.concatenate(words)
         claims = zip(
             text.fonts[places].tolist(),
             (text.text[k] for k in places.tolist()),
@@ -143,7 +145,11 @@ class _Glyphs:
             order = np.lexsort((sides, kinds))
             parted = (np.diff(kinds[order]) > 0) | (np.diff(sides[order]) > STEP_PX)
             kinds[order] = np.append(0, np.cumsum(parted))
-        return cls(places, kinds, np.repeat(np.arange(len(words)), [len(word.text) for word in words]))
+        return cls(places, kinds, np.repeat(np.arange(len(words)), [len(word) for word in words]))
+
+    def of(self, word: int) -> slice:
+        """Return the glyphs of a word."""
+        return slice(*np.searchsorted(self.of_word, (word, word + 1)).tolist())
 
     def choose(self, widths: Sequence[float]) -> list[int]:
         """Return the words to read: each glyph is in them LOOKS times, or as often as it is there.
@@ -170,11 +176,11 @@ class _Glyphs:
                     needed[kind] -= min(count, needed[kind])
         return sorted(chosen)
 
-    def confirm(self, found: dict[int, Aligned], texts: Sequence[str], alphabet: Alphabet) -> np.ndarray:
+    def confirm(self, found: dict[int, Aligned], texts: dict[int, str], alphabet: Alphabet) -> np.ndarray:
         """Return (G,) which glyphs the pixels confirm in words that were read, and contradict hardly anywhere there."""
         confirmed, against, read = (np.zeros(len(self.places), bool) for _ in range(3))
         for k, one in found.items():
-            own = slice(*np.searchsorted(self.of_word, (k, k + 1)).tolist())
+            own = self.of(k)
             claims = list(zip(texts[k], one.odds.tolist(), one.seen, strict=True))
             confirmed[own] = [not claims_nothing(ch) and agrees(ch, odds, seen, alphabet) for ch, odds, seen in claims]
             against[own], read[own] = one.odds < CONTRADICTED, True
