@@ -15,6 +15,7 @@ from vary.document.layout.bitmap import (
     find_components,
     find_drawn_objects,
     grow,
+    lighten,
     soften,
 )
 from vary.document.layout.ruling_lines import erase_rules
@@ -159,3 +160,28 @@ def test_a_mask_grows_to_all_sides(by) -> None:
     around = [mask[max(0, y - by) : y + by + 1, max(0, x - by) : x + by + 1].any() for y in range(23) for x in range(9)]
     assert (grow(mask, by).ravel() == around).all()
     assert 0 < mask.sum() < mask.size
+
+
+def test_even_grounds_of_type_are_areas_and_noise_leaves_none() -> None:
+    page = np.full((600, 1000), 255, np.uint8)
+    page[100:130, 50:900] = 238  # the head of a table
+    page[300:480, 700:950] = 245  # a card
+    page[106:122, 60:200:3], page[340:352, 720:800:3] = 30, 30
+    page[200:204, 50:900] = 238  # a rule
+    boxes = [box for box, _ in find_drawn_objects(page, [], [], 16.0).areas]
+    assert sorted(boxes) == [(50.0, 100.0, 900.0, 130.0), (700.0, 300.0, 950.0, 480.0)]
+    noise = np.random.default_rng(2).normal(0, 6, page.shape)
+    assert find_drawn_objects((page + noise).clip(0, 255).astype(np.uint8), [], [], 16.0).areas == []
+
+
+def test_a_dark_bar_is_an_area_down_to_the_rules_below_it() -> None:
+    page = np.full((600, 1000), 255, np.uint8)
+    page[100:136, 50:900] = 10
+    page[108:128, 60:200:3] = 250
+    for x in (50, 400, 899):
+        page[136:260, x : x + 2] = 0
+    for y in (170, 215, 258):
+        page[y : y + 2, 50:901] = 0
+    ((box, _),) = find_drawn_objects(np.asarray(lighten(Image.fromarray(page))), [], [], 16.0).areas
+    assert abs(box[1] - 100) < 5
+    assert abs(box[3] - 136) < 3

@@ -186,3 +186,27 @@ def test_a_page_read_without_confidence_says_so() -> None:
     assert page(0.7).doubt == "read with a mean confidence of 70% only: perhaps a script outside the model's training"
     assert Page(1, "blank").doubt is None
     assert page(0.7).confidence == pytest.approx(0.7)
+
+
+def test_lines_of_an_address_with_small_letters_stand_alone() -> None:
+    address = ["Lighthouse Trust", "c/o A. Penhale", "The Old Signal Box House", "Point Road", "Carn 4471"]
+    lines = [Line(text, (0, 20 * k, 8 * len(text), 20 * k + 14), 0.9) for k, text in enumerate(address)]
+    assert Block(lines, (0, 0, 192, 94)).text == "\n".join(address)
+
+
+def test_a_heading_that_runs_in_begins_a_line_where_the_sentence_above_had_room() -> None:
+    rows = [
+        "The gate sticks at low water, and two offers will be asked for by 1 May",
+        "44.3 Budget. See below, and all that was said of it before the board",
+    ]
+    lines = [Line(text, (0, 20 * k, 8 * len(text) - 60 * (not k), 20 * k + 14), 0.9) for k, text in enumerate(rows)]
+    lines[1].styles = [(0, 12, "bold")]
+    assert "\n" not in Block(lines, (0, 0, 544, 34)).text  # no sentence ends above it
+    lines[0].text = lines[0].text[:-1] + "."
+    assert Block(lines, (0, 0, 544, 34)).text == f"{lines[0].text}\n{rows[1]}"
+
+
+def test_entries_of_contents_end_with_their_numbers() -> None:
+    rows = ["1 Knots  3", "1.1 Why knots hold . . . . . . . 3", "1.2 Seven to learn . . . . . . . 9"]
+    lines = [Line(text, (0, 20 * k, 600, 20 * k + 14), 0.9) for k, text in enumerate(rows)]
+    assert len(Block(lines, (0, 0, 600, 54)).text.split("\n")) == 3

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from vary.document.elements import Block, Document, Page
 from vary.document.evidence import Evidence
 from vary.document.layout.arrange import find_evidence, lay_out
-from vary.document.layout.bitmap import lighten
+from vary.document.layout.bitmap import GROUND, lighten
 from vary.document.layout.ruling_lines import erase_rules
 from vary.document.lines import TextLine
 from vary.document.structure import find_structure
@@ -340,8 +340,8 @@ def test_light_type_on_a_dark_ground_is_inverted(dark) -> None:
         draw.rectangle((40 + 25 * k, 140, 42 + 25 * k, 154), fill=220)  # strokes of letters
     shown = np.asarray(lighten(image))
     assert shown[145, 41] < 50
-    assert shown[145, 55] == 255  # a grey ground would be a picture
-    outside = 250 if dark[1] else 255
+    assert shown[145, 55] == GROUND  # a grey ground would be a picture
+    outside = 250 if dark[1] else GROUND
     assert shown[500, 300] == outside
 
 

@@ -12,6 +12,7 @@ from tests.document.test_structure import PROSE, STEP, block, kinds, line, page
 from vary.document.elements import STYLES, Document, Line
 from vary.document.evidence import Evidence
 from vary.document.layout.arrange import lay_out
+from vary.document.lines import with_type_of_grounds
 from vary.document.orientation import Orientation, restore_orientation
 
 
@@ -258,3 +259,15 @@ def test_numbers_of_lines_are_no_part_of_a_listing_in_other_type(typed) -> None:
     made = page(block(*lines), block(line("see", 10, 290)), PROSE).blocks[0]
     found = [f"{first + k} {text}".strip() for k, text in enumerate(texts)] if typed else texts
     assert (made.kind, [one.strip() for one in made.text.split("\n")]) == ("code", found)
+
+
+def test_lines_from_pixels_on_the_ground_of_a_listing_are_in_fixed_width_type() -> None:
+    texts = ["[listen]", "address = here", "port = 7041"]
+    lines = [one for k, text in enumerate(texts) for one in row(60 + 20 * k, (20, text))]
+    lines = [replace(one, styles=np.zeros((len(one.text), len(STYLES)), bool)) for one in lines]
+    lines[0].styles[:, STYLES.index("mono")] = lines[1].styles[:, STYLES.index("mono")] = True
+    typed = [one.styles[:, STYLES.index("mono")].all() for one in with_type_of_grounds(lines, [(10, 50, 400, 130)])]
+    assert typed == [True] * 3
+    for ground in ((10, 95, 400, 118), (10, 78, 400, 130)):  # a marked line; as much other type
+        lines[1].styles[9:] = False
+        assert not with_type_of_grounds(lines, [ground])[2].styles.any()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.document.test_layout import laid_out, line, tables
 from vary.document.evidence import Evidence
+from vary.document.layout.arrange import find_cards
 from vary.document.layout.bullets import listing_gutters
 from vary.document.lines import TextLine
 
@@ -99,3 +100,19 @@ def test_the_name_of_a_total_is_set_to_the_right_as_the_prices_above() -> None:
     lines.append(ending("902.31", 430, 150))
     (table,) = tables(laid_out(*lines))
     assert table.cells[-2:] == [["", "", "", "Net sum", "4749.00"], ["", "", "", "Rounding-and-tax", "902.31"]]
+
+
+def test_framed_cards_are_read_in_rows_and_frames_with_common_sides_are_no_cards() -> None:
+    cards = [
+        [f"{k + 1}. Walk to the mill", "Follow the water from the weir", "and cross by the bridge"] for k in range(4)
+    ]
+    boxes = [(10 + 290 * (k % 2), 20 + 110 * (k // 2), 270 + 290 * (k % 2), 100 + 110 * (k // 2)) for k in range(4)]
+    lines = [line(text, x0 + 8, y0 + 8 + 20 * n) for card, (x0, y0, _, _) in zip(cards, boxes, strict=True)
+             for n, text in enumerate(card)]  # fmt: skip
+    rules = [side for x0, y0, x1, y1 in boxes for side in (
+        (x0 + 4, y0, x1 - 4, y0), (x0 + 4, y1, x1 - 4, y1),
+        (x0, y0 + 4, x0, y1 - 4), (x1, y0 + 4, x1, y1 - 4))]  # fmt: skip
+    found = texts(*lines, evidence=Evidence(rules=rules))
+    assert found == " / ".join(text for card in cards for text in card)
+    assert not find_cards(rules[:4], 14.0)
+    assert not find_cards([(x0 - 30 * (x0 > 280), y0, x1 - 30 * (x0 > 280), y1) for x0, y0, x1, y1 in rules], 14.0)

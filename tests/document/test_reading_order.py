@@ -330,3 +330,23 @@ def test_a_right_column_of_two_lines_is_read_after_the_left_one() -> None:
         parts.append(replace(a, text=f"{a.text} {b.text}", boxes=boxes, confidence=np.full(len(boxes), 0.9)))
     for first in ([*left[:2], *right], parts):
         assert rows_of([*first, *left[2:]]) == names("a", 10) + names("b", 2)
+
+
+def test_a_heading_that_is_beside_white_by_chance_ends_no_column() -> None:
+    """In the other column, a paragraph ends above it and the next one begins below it, close to each other."""
+    left = [*column("a", 4, 20, 40, 30), line("Model", 20, 150, 1.5 * EM), *column("b", 6, 20, 206, 30)]
+    right = [*column("c", 5, 400, 40, 30), *column("d", 8, 400, 180, 30)]
+    assert texts_of([*left, *right]) == [*(f"a{k}" for k in range(4)), "Model", *(f"b{k}" for k in range(6)),
+                                         *(f"c{k}" for k in range(5)), *(f"d{k}" for k in range(8))]  # fmt: skip
+
+
+def test_items_and_amounts_with_the_letter_of_their_tax_are_no_columns() -> None:
+    items = ["Bread", "Cheese rolls", "Apple juice 0,5", "Deposit", "Newspaper"]
+    lines = [
+        piece
+        for k, name in enumerate(items)
+        for piece in (line(name, 20, 40 + STEP * k), line(f"{k},4{k} A", 340, 40 + STEP * k))
+    ]
+    for one in lines:
+        one.boxes[1::2, [0, 2]] += 3  # not in fixed-width type
+    assert rows_of(lines) == [[name.split()[0], f"{k},4{k}"] for k, name in enumerate(items)]

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from tests.document.test_layout import laid_out, line, row, tables
 from vary.document.elements import Block, Line
 from vary.document.evidence import Evidence
-from vary.document.layout.bitmap import lighten
+from vary.document.layout.bitmap import GROUND, lighten
 from vary.document.orientation import insert_turned
 from vary.document.running_text import styled_text
 from vary.reading.scales.merge import is_left_of_rule, is_text
@@ -36,7 +36,7 @@ def test_light_names_on_a_bar_are_inverted_with_it(grey) -> None:
         for k in range(4):
             draw.rectangle((x - 8 * k, 206, x - 8 * k + 3, 219), fill=255)
     shown = np.asarray(lighten(image))
-    assert (shown[212, 101], shown[212, 300]) == (0, 255)
+    assert (shown[212, 101], shown[212, 300]) == (0, GROUND)
     assert shown[100, 300] == 255
     draw.rectangle((60, 200, 840, 225), fill=grey)
     assert lighten(image) is image or np.array_equal(np.asarray(lighten(image)), np.asarray(image))  # nothing in it

@@ -277,3 +277,49 @@ def test_a_number_below_that_of_a_heading_makes_a_heading(text: str, kind: str) 
     )
     assert found.blocks[2].kind in (kind, "list" if kind == "text" else kind)
     assert found.blocks[2].level == (4 if kind == "heading" else 0)
+
+
+def test_quotations_and_figures_with_units_in_large_type_are_no_headings() -> None:
+    quote = block(line("“The sea does not read any timetables.”", 10, 60, 21))
+    figure = block(line("2.1 M", 10, 120, 28))
+    head = block(line("Ferry fares rise", 10, 200, 21))
+    assert [one.kind for one in page(quote, figure, head, PROSE).blocks] == ["text", "text", "heading", "text"]
+
+
+def test_the_characters_of_a_formula_in_a_line_do_not_make_it_a_heading() -> None:
+    item = line("(iii) Compute \\int_{-1}^{1} f(x) dx", 10, 60)
+    at = item.text.index("\\")
+    item.characters[at:] = [(x0, 50.0, x1, 90.0) for x0, _, x1, _ in item.characters[at:]]
+    item.styles = [(at, len(item.text), "math")]
+    assert item.height == HIGH
+    assert kinds(page(block(item), PROSE)) == ["list", "text"]
+
+
+def test_a_heading_that_goes_on_with_a_small_letter_is_one() -> None:
+    found = page(
+        block(line("Bell of Saint Orla to be", 10, 60, 22)), block(line("hung again in spring", 10, 86, 19)), PROSE
+    )
+    assert [(one.kind, one.text) for one in found.blocks[:-1]] == [
+        ("heading", "Bell of Saint Orla to be hung again in spring")
+    ]
+
+
+def test_a_formula_that_was_read_as_text_is_no_heading() -> None:
+    assert kinds(page(block(line("= ws3; +(K3).", 10, 60, 20)), PROSE)) == ["text", "text"]
+    assert kinds(page(block(line("Windmills (2)", 10, 60, 20)), PROSE)) == ["heading", "text"]
+
+
+def test_a_centred_title_in_light_type_is_level_1_though_bold_sections_look_larger() -> None:
+    sections = [block(line(text, 10, 120 + 400 * k, 24)) for k, text in enumerate(["Abstract", "3 Results"])]
+    for x, level in ((180, 1), (10, 2)):
+        made = page(block(line("On the Settling of Silt", x, 60, 20)), sections[0], PROSE, sections[1])
+        mark_title(made)
+        assert made.blocks[0].level == level
+
+
+def test_authors_with_white_between_them_are_no_heading() -> None:
+    title, authors = (
+        block(line("On the Settling of Silt", 100, 30, 24)),
+        block(line("M. Aldous  P. Q. Rennick", 90, 80, 18)),
+    )
+    assert kinds(page(title, authors, PROSE)) == ["heading", "text", "text"]

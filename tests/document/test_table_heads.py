@@ -11,6 +11,7 @@ from tests.document.test_layout import PROSE, laid_out, line, row, tables
 from tests.document.test_unruled_tables import TOWNS, placed
 from vary.document.evidence import Evidence
 from vary.document.layout.arrange import find_evidence
+from vary.document.layout.cells import row_cells, rows_by_height
 
 
 def test_a_title_and_a_date_above_a_table_are_no_row_of_it() -> None:
@@ -136,3 +137,98 @@ def test_a_white_grid_on_coloured_paper_is_a_table_where_its_cells_have_text(cel
         image[y0 + 2 : y1 - 2, x0:x1:2] = 40
     page = laid_out(*texts, evidence=find_evidence(image, [*texts, *PROSE]))
     assert page.blocks[0].kind == kind
+
+
+def test_labels_on_no_ground_above_a_filled_head_are_another_text() -> None:
+    """The banner, the head and the rules of an invoice have one width."""
+    labels = row(60, (10, "BILLED TO"), (230, "ISSUED"), (400, "DUE")) + row(78, (10, "Ropes"), (230, "14 May"))
+    items = [
+        ["No", "Name", "Count", "Rate", "Sum"],
+        ["1", "Treenails", "480", "0.85", "408.00"],
+        ["2", "Tar", "3", "9", "27.00"],
+    ]
+    lines = [
+        cell
+        for k, cells in enumerate(items)
+        for cell in row(112 + 24 * k, *zip([10, 60, 250, 330, 430], cells, strict=True))
+    ]
+    areas = [((5.0, 20.0, 500.0, 50.0), (0, 0, 90)), ((5.0, 106.0, 500.0, 130.0), (230, 230, 250))]
+    rules = [(5.0, y, 500.0, y + 1) for y in (154.0, 178.0)]
+    page = laid_out(line("INVOICE", 10, 26), *labels, *lines, evidence=Evidence(areas=areas, rules=rules))
+    assert [one.cells for one in tables(page)] == [items]
+
+
+def test_a_sum_in_larger_type_is_a_row_and_a_title_is_none() -> None:
+    sums = [["Subtotal", "1,520.38"], ["Tax of 20%", "280.10"], ["Tax of 0%", "0.00"]]
+    lines = [
+        line(text, 420 - line(text, 0, 0).box[2] if k else 10, 80 + 22 * j)
+        for j, cells in enumerate(sums)
+        for k, text in enumerate(cells)
+    ]
+    total = [line("Total due", 10, 146, 21), line("1,800.48", 420 - line("1,800.48", 0, 0, 21).box[2], 146, 21)]
+    assert [one.cells for one in tables(laid_out(*lines, *total))] == [[*sums, ["Total due", "1,800.48"]]]
+    assert [one.cells for one in tables(laid_out(*lines, line("Terms", 10, 146, 21)))] == [sums]
+
+
+def test_names_wider_than_their_narrow_columns_are_names_of_one_each() -> None:
+    """The names are centred over numbers that are set to the right, and reach into the white on both sides."""
+    strips = [(40.0 * k + 26, 40.0 * k + 54) for k in range(5)]
+    (names,) = rows_by_height(row(80, *((40 * k - 12, "a.m.") for k in range(6))))
+    assert row_cells(names, strips) == [(k, k, "a.m.") for k in range(6)]
+
+
+def test_names_on_the_right_of_two_rows_of_a_head_stand_in_the_second() -> None:
+    lines = (
+        row(80, (90, "Spring"), (190, "Autumn"))
+        + row(94, (10, "Plot"), (300, "Seats"))
+        + row(108, *((90 + 50 * k, "Late") for k in range(4)))
+    )
+    for k in range(3):
+        lines += row(130 + 18 * k, (10, f"N{k}"), *((90 + 50 * c, f"{c}.{k}") for c in range(4)), (300, f"3{k}"))
+    cells = tables(laid_out(*lines))[0].cells
+    assert (cells[0][0], cells[0][-1], cells[1][0], cells[1][-1]) == ("Plot", "", "", "Seats")
+
+
+def test_a_head_on_a_ground_without_rules_names_the_columns_of_the_grid_below() -> None:
+    items = [["Line", "Code", "Goods", "Count"], ["10", "BRD", "Larch boards", "260"], ["20", "BTN", "Battens", "40"]]
+    xs = [10, 110, 210, 400, 500]
+    lines = [
+        cell
+        for k, cells in enumerate(items)
+        for cell in row(64 + 30 * k, *zip([14, 114, 214, 404], cells, strict=True))
+    ]
+    rules = [(float(x), 90.0, x + 1.0, 150.0) for x in xs] + [(10.0, float(y), 501.0, y + 1.0) for y in (90, 120, 149)]
+    evidence = Evidence(rules=rules, areas=[((10.0, 60.0, 501.0, 90.0), 0)])
+    assert [one.cells for one in tables(laid_out(*lines, evidence=evidence))] == [items]
+    title = [line("Goods that were ordered", 14, 64), *lines[4:]]
+    assert [one.cells for one in tables(laid_out(*title, evidence=evidence))] == [items[1:]]
+
+
+def test_cells_with_small_labels_above_their_values_are_whole() -> None:
+    boxes = [["SUPPLIER", "Marrow Timber"], ["DATE", "03/11/2032"], ["TERMS", "Net 45"]]
+    xs = [10, 210, 350, 500]
+    lines = [
+        piece
+        for x, (label, value) in zip(xs, boxes, strict=False)
+        for piece in (line(label, x + 4, 64, 9), line(value, x + 4, 78))
+    ]
+    lines += [
+        piece
+        for x, (label, value) in zip(xs, boxes, strict=False)
+        for piece in (line(label, x + 4, 104, 9), line(value, x + 4, 118))
+    ]
+    rules = [(float(x), 60.0, x + 1.0, 140.0) for x in xs] + [(10.0, float(y), 501.0, y + 1.0) for y in (60, 100, 140)]
+    (table,) = tables(laid_out(*lines, evidence=Evidence(rules=rules)))
+    assert table.cells == [[" ".join(box) for box in boxes]] * 2
+
+
+def test_fields_of_a_form_in_rows_of_two_and_of_three_are_two_tables() -> None:
+    rows = [
+        [(10, "Surname"), (300, "First names")],
+        [(14, "VANTER"), (304, "EDDA LOU")],
+        [(10, "Date of birth"), (180, "Telephone"), (350, "Code")],
+        [(14, "12.04.1988"), (184, "5550107"), (354, "9.35")],
+    ]
+    lines = [piece for k, cells in enumerate(rows) for piece in row(60 + 24 * k, *cells)]
+    cells = [[[text for _, text in one] for one in rows[k : k + 2]] for k in (0, 2)]
+    assert [one.cells for one in tables(laid_out(*lines))] == cells

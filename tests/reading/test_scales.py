@@ -12,7 +12,7 @@ from vary.io.deadline import time_limit
 from vary.reading.loader import load_reader
 from vary.reading.network import TILE_PIXELS, WIDEST, parts_of, tiles_of
 from vary.reading.reader import Reader
-from vary.reading.scales.merge import drop_strokes, find_texts, is_upright, merge_pass, reread_cells
+from vary.reading.scales.merge import drop_strokes, find_texts, is_upright, merge_pass, reread_cells, take_turned
 
 BODY = ["The ferry leaves the old pier at nine", "and carries eleven crates of apples", "to the mill on the far shore"]
 
@@ -267,3 +267,14 @@ def test_rejected_ink_is_in_the_json() -> None:
     page = Page(1, "ok")
     assert page.to_dict()["rejected"] == []
     assert Page.from_dict(page.to_dict()) == page
+
+
+def test_a_short_word_in_capitals_is_not_upside_down() -> None:
+    def read(text: str) -> TextLine:
+        boxes = split_box((40, 40, 40 + 9 * len(text), 56), len(text))
+        return TextLine(text, boxes, np.full(len(text), 0.95, np.float32), 16)
+
+    short, long = read("wsos"), read("The answers are on page nine")
+    assert take_turned([short], 180) == []
+    assert take_turned([short], 90) == [short]
+    assert take_turned([long], 180) == [long]

@@ -70,6 +70,15 @@ def test_a_rule_between_columns_is_no_stroke_and_parts_lines() -> None:
     assert find_drawn_objects(page, [], [], 16.0).column_rules == [(150, 20, 152, 379)]
 
 
+def test_upright_rules_of_a_grid_that_were_read_as_bars_are_no_text() -> None:
+    text, box = "| New rope | Old | x", (20.0, 100.0, 220.0, 116.0)
+    line = TextLine(text, np.array(split_box(box, len(text)), np.float32), np.ones(len(text), np.float32), 16.0)
+    rules = [(20.0 + 10 * k + 4, 60.0, 20.0 + 10 * k + 6, 180.0) for k in (0, 11)]
+    assert [part.text for part in part_at_rules([line], [line], Evidence(rules=rules))[1]] == ["New rope", "Old | x"]
+    short = [(x0, 100.0, x1, 118.0) for x0, _, x1, _ in rules]
+    assert part_at_rules([line], [line], Evidence(rules=short))[1] == [line]
+
+
 def test_columns_with_a_rule_between_them_are_read_apart(nano) -> None:
     left = [
         "The ferry leaves the pier",

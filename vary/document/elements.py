@@ -76,8 +76,14 @@ class Line:
 
     @property
     def height(self) -> float:
-        """Size of the type in pixels: the median height of the characters' boxes, 0.96 em; without them the line's."""
-        return median([y1 - y0 for _, y0, _, y1 in self.characters] or [self.box[3] - self.box[1]])
+        """Size of the type in pixels: the median height of the characters' boxes, 0.96 em; without them the line's.
+
+        The characters of a formula in the line, which are as high as all of it, do not count.
+        """
+        high = [y1 - y0 for _, y0, _, y1 in self.characters]
+        math = {k for start, end, style in self.styles if style in MATH for k in range(start, end)}
+        text = [one for k, one in enumerate(high) if k not in math] if math else high
+        return median(text or high or [self.box[3] - self.box[1]])
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
-from ..io.box import Box, marked_runs, union
+from ..io.box import Box, marked_runs, middle_within, union
 from .elements import MATH, SCRIPTS, STYLES
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 L = TypeVar("L", bound="TextLine")
 MONO = STYLES.index("mono")
 WITH_MATH = len(STYLES + MATH), len(STYLES + SCRIPTS + MATH)  # columns of styles, of which the last one marks LaTeX
+TYPED = 0.5  # share of characters in fixed-width type on the ground of a listing
 PITCH = 0.15  # by which the steps between characters of fixed-width type differ
 
 
@@ -143,6 +144,31 @@ def is_mono(line: TextLine) -> bool:
 def in_mono(line: TextLine) -> bool:
     """Return whether a line has the style of fixed-width type, whoever says so."""
     return line.styles is not None and line.styles.shape[1] > MONO and float(line.styles[:, MONO].mean()) > 0.9
+
+
+def with_type_of_grounds(lines: Sequence[TextLine], grounds: Sequence[Box]) -> list[TextLine]:
+    """Return lines from pixels in fixed-width type where most characters of all lines on their ground are in it.
+
+    So listings stand on a ground, and single lines of them are not sure of their type.
+
+    Args:
+        lines: Of a page.
+        grounds: Filled areas; those of one line mark words in it, not listings.
+    """
+    found = list(lines)
+    for ground in grounds:
+        inside = [k for k, line in enumerate(found) if middle_within(line.box, ground) and _knows_mono(line)]
+        typed = [float(found[k].styles[:, MONO].sum()) for k in inside]  # type: ignore[index]
+        if len(inside) > 1 and sum(typed) >= TYPED * sum(len(found[k].text) for k in inside):
+            for k in inside:
+                styles = np.array(found[k].styles)
+                styles[:, MONO] = True
+                found[k] = replace(found[k], styles=styles)
+    return found
+
+
+def _knows_mono(line: TextLine) -> bool:
+    return line.writer != "layer" and line.styles is not None and line.styles.shape[1] > MONO
 
 
 def text_with_formulas(line: TextLine, start: int, end: int) -> str:

@@ -25,6 +25,7 @@ _ENTRY = re.compile(r"[^\W\d].*, \d+(?:[–-]\d+)?(?: ff?\.)?$")  # of an index
 ENTRIES = 0.7  # share of such lines in an index
 _STREET = re.compile(r"[^\W\d_]{2,4}\. .*\d")  # a line of an address: `ul. Lipowa 7`, `tel. 22 555`
 FLUSH = 0.3  # by which the ends of lines set to the right differ, in their heights
+RAGGED = 4  # fewest such lines that had room for more
 SHORT_LINES = 24  # width of a block of lines that each stand for themselves, in heights of its lines
 
 
@@ -37,7 +38,8 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
         ends = [end for line in block.lines for end in _ends(line, block.angle)]
         left, right = min(ends, default=0.0), max(ends, default=0.0)
     text, spans, index = "", [], block.kind == "text" and _is_index(block.lines)  # type: ignore[var-annotated]
-    separate = block.kind == "text" and is_of_short_lines(block)
+    separate, ragged = block.kind == "text" and is_of_short_lines(block), _is_ragged(block, left, right)
+    contents = sum(LEADER.search(line.text) is not None for line in block.lines) > 1
     for before, line in zip([None, *block.lines], block.lines, strict=False):
         if before is None:
             text = ""
@@ -47,12 +49,15 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
             text += " "
         elif (
             separate
+            or (ragged and not _runs_on(before, line, right, block.angle))
             or (index and not line.text[:1].isdigit())
-            or right - _ends(before, block.angle)[1] > max(0.15 * (right - left), _first_word(line, block.angle))
+            or _has_room(before, line, right, 0.15 * (right - left), block.angle)
+            or (contents and before.text[-1:].isdigit())
             or (ITEM.match(line.text) and not goes_on_with_number(before.text, line.text))
             or any(RULE.fullmatch(one.text) for one in (before, line))
             or LEADER.search(before.text)
             or _begins_with_label(line)
+            or (_runs_in(before, line) and _has_room(before, line, right, 0.0, block.angle))
         ):
             text += "\n"
         elif _is_divided(text, line.text) and not _URL.search(text.split()[-1]):
@@ -72,6 +77,32 @@ def _is_index(lines: list[Line]) -> bool:
     """Return whether most lines are entries of an index: they end with numbers of pages."""
     entries = sum(_ENTRY.search(line.text) is not None for line in lines)
     return len(lines) > 1 and entries >= ENTRIES * len(lines)
+
+
+def _has_room(before: Line, line: Line, right: float, least: float, angle: float) -> bool:
+    """Return whether a line ends so far from the right edge that the next word had room, and at least `least`."""
+    return right - _ends(before, angle)[1] > max(least, _first_word(line, angle))
+
+
+def _is_ragged(block: Block, left: float, right: float) -> bool:
+    """Return whether half of the lines of a narrow text had room for the next word, as in an address with `c/o`."""
+    high, lines = max((line.height for line in block.lines), default=0.0), block.lines
+    room = [_has_room(a, b, right, 0.15 * (right - left), block.angle) for a, b in pairwise(lines)]
+    narrow = block.kind == "text" and right - left < SHORT_LINES * high
+    return narrow and len(lines) >= RAGGED and 2 * sum(room) >= len(room)
+
+
+def _runs_on(before: Line, line: Line, right: float, angle: float) -> bool:
+    """Return whether a line of a ragged text goes on in the next one: within a word or with a small letter."""
+    full = not _has_room(before, line, right, 0.0, angle)
+    return before.text.endswith((*HYPHENS, "&")) or (full and line.text[:1].islower())
+
+
+def _runs_in(before: Line, line: Line) -> bool:
+    """Return whether a line begins with a heading in bold type, below the end of a sentence in other type."""
+    bold = [(a, b) for a, b, style in line.styles if style == "bold"]
+    ends = before.text[-1:] in ".!?" and not any(b == len(before.text) for _, b, s in before.styles if s == "bold")
+    return ends and any(not a and b < len(line.text) for a, b in bold)
 
 
 def _begins_with_label(line: Line) -> bool:

@@ -27,7 +27,10 @@ LEVELS = (1.7, 1.35)  # least sizes of headings of level 1 and 2
 SAME_SIZE = 1.06  # ratio of two sizes that may be the same
 LARGER, MAX_ABOVE = 1.1, 100  # by which a title is larger than other headings; characters above it
 MAX_HEADING = 200  # characters
+CENTRED = 0.5  # by which the middle of a centred title is off, in its heights
+LETTERS, ROW_STEP = 0.7, 1.7  # least share of letters and digits in a heading from pixels; from row to row of a heading
 _NUMBER = re.compile(r"(\d+(?:\.\d+)*)(?:\.\s*|\s+)(?=[^\W\d])")
+_FIGURE = re.compile(r"[\d.,–-]*\d ?[^\W\d]{1,2}")  # with its unit: `2.1 M`
 _CELLS = re.compile(r"(?<! ) {2,}(?! )")  # the reader writes two blanks between cells
 NUMBERED_STEP = 3.5  # most from a heading in type of the text to the text below, in its heights
 MAX_BOLD, BOLD_LINES = 100, 2  # characters and lines of a heading in bold
@@ -36,7 +39,7 @@ _LABEL = (  # behind a bullet; behind a number it is a name
 )
 _MARK = re.compile(rf"(?:{ITEM.pattern})\s*(?:{_LABEL})?")  # of an item, with its label
 PARTED = 14  # characters before wide white in a heading: its number
-SENTENCE = 6  # words of running text
+SENTENCE, QUOTES = 6, "“„«"  # words of running text; marks that begin a quotation
 HANG = 1.2  # indent of the meaning below a term, as a multiple of the size
 _BETWEEN_NAMES = frozenset(
     ("and", "et", "und", "y", "de", "da", "di", "del", "der", "van", "von", "la", "le", "of", "the")
@@ -71,15 +74,16 @@ def find_structure(page: Page, evidence: Evidence | None = None) -> None:
         size = float(np.median([line.height for line in block.lines]))
         text = block.text
         alone = len(block.lines) > 2 and size < LEVELS[1] * body and is_of_short_lines(block)  # an address
-        alone = alone or (size < LEVELS[1] * body and _is_sentence(text))
+        alone = alone or (_is_sentence(text) and (size < LEVELS[1] * body or text[0] in QUOTES))
         alone = alone or text.find("  ") > PARTED  # the names of two fields
+        alone = alone or _FIGURE.fullmatch(text.strip()) is not None or _is_of_signs(block)
         if size >= HEADING * body and not alone and len(text) <= MAX_HEADING and any(ch.isalpha() for ch in text):
             block.kind, block.level = "heading", 1 + sum(size < least * body for least in LEVELS)
             number = _NUMBER.match(text)
             block.level = min(block.level, 2) if number and "." not in number[1] else block.level
         elif ITEM.match(text):
             block.kind = "list"
-    page.blocks = _with_whole_titles(page.blocks)
+    page.blocks = _with_whole_titles(_with_whole_headings(page.blocks))
     _unmark_authors(page.blocks)
     page.blocks = _with_lists(page.blocks)
     page.blocks = _with_bold_headings(page.blocks)
@@ -93,16 +97,31 @@ def find_structure(page: Page, evidence: Evidence | None = None) -> None:
 
 
 def mark_title(page: Page) -> None:
-    """Give the heading that begins the first page of a document level 1, if it is larger than all others there."""
+    """Give the heading that begins the first page of a document level 1, if it is larger than all others there.
+
+    From pixels, light type looks smaller than bold type: it may also be centred on the page, and no other one is.
+    """
     heads = [block for block in page.blocks if block.kind == "heading" and block.lines]
-    if not heads or any(block.level == 1 for block in heads) or _NUMBER.match(heads[0].text):
+    if not heads or _NUMBER.match(heads[0].text):
         return
     first, *sizes = (block.lines[0].height for block in heads)
     above = page.blocks[: page.blocks.index(heads[0])]
     body = _body_size([line for block in page.blocks if block.kind == "text" for line in block.lines])
     begins = all(block.kind == "text" for block in above) and sum(len(block.text) for block in above) <= MAX_ABOVE
-    if begins and first >= HEADING * body and all(first >= LARGER * size for size in sizes):
+    larger = all(first >= LARGER * size for size in sizes) and not any(block.level == 1 for block in heads)
+    if begins and first >= HEADING * body and (larger or _is_only_centred(heads, page)):
+        for block in heads[1:]:
+            block.level = max(block.level, 2)
         heads[0].level = 1
+
+
+def _is_only_centred(heads: list[Block], page: Page) -> bool:
+    """Return whether the first of three headings or more is centred on the text of its page, and no other one is."""
+    boxes = [block.box for block in page.blocks if block.kind == "text"]
+    left, right = min((box[0] for box in boxes), default=0.0), max((box[2] for box in boxes), default=0.0)
+    off = [abs(block.box[0] + block.box[2] - left - right) / 2 < CENTRED * block.lines[0].height for block in heads]
+    inset = heads[0].box[0] - left > 2 * heads[0].lines[0].height
+    return len(heads) > 2 and inset and off[0] and not any(off[1:])
 
 
 def _mark_continued(blocks: list[Block]) -> None:
@@ -140,8 +159,36 @@ def _body_size(lines: list[Line]) -> float:
 
 
 def _is_sentence(text: str) -> bool:
-    """Return whether a text is running text: it ends with a full stop."""
-    return text.rstrip().endswith(".") and len(text.split()) >= SENTENCE
+    """Return whether a text is running text: it ends with a full stop, and perhaps a quotation mark."""
+    return text.rstrip(" ”’»\"'").endswith(".") and len(text.split()) >= SENTENCE
+
+
+def _is_of_signs(block: Block) -> bool:
+    """Return whether text from pixels has many signs between its letters, as a formula that was read as text."""
+    text = "".join(block.text.split())
+    read = all(line.writer != "layer" for line in block.lines)
+    return read and (sum(map(str.isalnum, text)) < LETTERS * len(text) or text[:1] in "=+")
+
+
+def _with_whole_headings(blocks: list[Block]) -> list[Block]:
+    """Return the blocks with headings whole whose next row begins with a small letter; sizes from pixels differ."""
+    out: list[Block] = []
+    for block in blocks:
+        last = out[-1] if out else block
+        if last.kind == block.kind == "heading" and block.text[:1].islower():
+            above, below = last.lines[-1], block.lines[0]
+            step, high = below.box[1] - above.box[1], below.height
+            middles = [(one.box[0] + one.box[2]) / 2 for one in (above, below)]
+            aligned = min(abs(above.box[0] - below.box[0]), abs(middles[0] - middles[1])) < high / 2
+            if aligned and 0 < step < ROW_STEP * high and abs(above.height - high) < NESTED * high:
+                lines = [*last.lines, *block.lines]
+                whole = Block(lines, union([last.box, block.box]), "heading", min(last.level, block.level))
+                if _is_sentence(whole.text) and whole.text[0] in QUOTES:
+                    whole.kind, whole.level = "text", 0
+                out[-1] = whole
+                continue
+        out.append(block)
+    return out
 
 
 def _with_whole_titles(blocks: list[Block]) -> list[Block]:
@@ -166,11 +213,12 @@ def _unmark_authors(blocks: list[Block]) -> None:
     heads = [k for k, block in enumerate(blocks) if block.kind == "heading"]
     if not heads:
         return
-    title = max(heads, key=lambda k: blocks[k].lines[0].height)
-    for block in blocks[title + 1 :]:
-        if block.kind != "heading" or not (_names_authors(block) or _DATE.fullmatch(block.text.strip())):
-            break
-        block.kind, block.level = "text", 0
+    for title in {heads[0], max(heads, key=lambda k: blocks[k].lines[0].height)}:
+        for block in blocks[title + 1 :]:
+            smaller = block.kind == "heading" and block.lines[0].height <= blocks[title].lines[0].height
+            if not smaller or not (_names_authors(block) or _DATE.fullmatch(block.text.strip())):
+                break
+            block.kind, block.level = "text", 0
 
 
 def _names_authors(block: Block) -> bool:
@@ -180,7 +228,7 @@ def _names_authors(block: Block) -> bool:
         return True
     words = [word for word in re.findall(r"[^\W\d_]+\.?", text) if word.lower() not in _BETWEEN_NAMES]
     names = len(words) > 3 and all(word[0].isupper() for word in words)
-    return names and re.search(r",\s|\b(?:and|et|und|y)\b|&", text) is not None and ":" not in text
+    return names and re.search(r",\s|  |\b(?:and|et|und|y)\b|&", text) is not None and ":" not in text
 
 
 def _with_bold_headings(blocks: list[Block]) -> list[Block]:
@@ -237,6 +285,7 @@ def _is_bold_heading(block: Block, below: Block) -> bool:
         return False
     if (
         not any(ch.isalpha() for ch in text)
+        or _FIGURE.fullmatch(text)
         or _bold_share(block.lines, number.end() if number else 0) < 0.9
         or (below.kind in ("text", "list") and _bold_share(below.lines) > 0.5)
     ):

@@ -329,7 +329,8 @@ class Reader:
             return []
         turned = Image.fromarray(np.rot90(np.where(marked, rest, np.uint8(255)), rotation // 90))
         lines, _ = self._read_scales(fit(turned, 1.0, self.preprocess["multiple"]).pixels.copy())
-        return take_turned([line for line in lines if not is_upright(line, rotation, upright, turned.size[::-1])])
+        other = [line for line in lines if not is_upright(line, rotation, upright, turned.size[::-1])]
+        return take_turned(other, rotation)
 
     def _rotate_blocks(self, lines: list[TextLine], rotation: int, rest: np.ndarray) -> list[Block]:
         """Return the blocks of lines read from an image turned by `rotation` that are still there, and erase them."""

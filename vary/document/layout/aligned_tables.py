@@ -23,12 +23,15 @@ from .cells import (
     LINE_EM,
     CellTable,
     PrintedRow,
+    are_stacked,
     assemble,
     find_strips,
     head_size,
     is_numeric,
+    is_total,
     row_cells,
     rows_by_height,
+    stacked_table,
 )
 from .open_tables import group_rows, with_tall_names
 from .side_by_side import are_addresses, find_pairs, holds_numbers, is_keyed, is_pair, split_side_by_side
@@ -49,8 +52,7 @@ SHORT = 2  # words in a cell of a table of words
 CENTRED_EM = 0.5  # between the middles of a table and of its title
 EDGE_EM = 0.3  # by which the ends of a column differ that is set to one edge
 JUSTIFIED, EVEN_EM = 0.6, 0.5  # share of rows as wide as the widest, in justified text; by which their ends differ
-LINE = 30  # characters in a line of a narrow column
-PROSE = 40  # characters in a cell of prose
+LINE, PROSE = 30, 40  # characters in a line of a narrow column; in a cell of prose
 OPERATORS = frozenset("=≈≤≥<>∑∫√×·")  # alone in a cell of a formula
 LEVEL = 0.6  # share of a table's width that the rule below its head covers
 MANY = 6  # strips of a wide table
@@ -75,7 +77,8 @@ def find_aligned_tables(
     for zone in zones:
         rows = with_tall_names(rows_by_height(zone))
         for run in (part for close in _runs(rows, em) for part in _split_at_heads(close, rules)):
-            while run and not _is_typed(run) and not _is_index(run):
+            found += [stacked_table(*run)] if len(run) == 2 and are_stacked(*run) else []  # of a form
+            while len(run) > 2 and not _is_typed(run) and not _is_index(run):
                 regions = list(_regions(run, rows, em, across=across))
                 found += regions
                 run = [] if regions else run[_first_wider(run) :]
@@ -176,7 +179,7 @@ def _runs(rows: list[PrintedRow], em: float) -> Iterator[list[PrintedRow]]:
     loose = 0
     for row in [*rows, None]:
         far = row is None or (bool(run) and row.middle - run[-1].middle > STEP_EM * max(em, row.em))
-        far = far or (row is not None and bool(run) and row.em > LARGER * run[-1].em)  # a heading
+        far = far or (row is not None and bool(run) and row.em > LARGER * run[-1].em and not is_total(row, run[-1]))
         loose = 0 if row is None or len(row.stretches) > 1 or _is_below_cell(row, run) else loose + 1
         if far or loose > LOOSE:
             run = _without_text_below(run)
@@ -200,7 +203,9 @@ def _split_at_heads(run: list[PrintedRow], rules: Sequence[Box]) -> list[list[Pr
         ruled = wide[between, 1].sum() > LEVEL * (right - left)
         wider = len(names) > max(len(row.stretches) for row in run[edges[-1] : k]) and len(values) >= len(names)
         if (ruled or wider) and len(names) > 2 and not any(map(is_numeric, names)):
-            own = k - edges[-1] >= MIN_ROWS or (k - edges[-1] == 2 and is_pair(run[k - 2], run[k - 1]))
+            own = k - edges[-1] >= MIN_ROWS or (
+                k - edges[-1] == 2 and (is_pair(*run[k - 2 : k]) or are_stacked(*run[k - 2 : k]))
+            )
             edges += [k] if own and 2 * numbers >= len(values) else []
     return [run[a:b] for a, b in pairwise([*edges, len(run)])]
 

@@ -16,7 +16,7 @@ from ...io.box import Box, area, shared_area, union
 from ..blocks import to_block
 from ..elements import Block
 from ..evidence import Evidence
-from ..lines import PageRegion, TextLine, is_mono
+from ..lines import PageRegion, TextLine, is_mono, with_type_of_grounds
 from .aligned_tables import find_aligned_tables
 from .bitmap import find_drawn_objects
 from .bullets import add_bullets, join_bullets, join_signs, list_gutters, mark_circles, mark_labels
@@ -31,6 +31,7 @@ from .side_by_side import divide_evidence, find_panels, flush_blocks
 CHART = 0.3  # share of a grid that is drawn in, for it to be no table
 FILLED, SAME_GROUND = 0.7, 1.3  # share of cells with text in a table on its own ground; area of that, as a multiple
 NUMBERED, SERIAL = 5, 0.8  # fewest lines of a numbered listing; share of its numbers that follow one another
+CORNER_EM, CARD_WIDE_EM, MOST_RULES = 0.5, 6.0, 200  # of cards: round corners, least width; rules that are compared
 GROUND = 0.9  # share of the page from which a filled area is its ground
 LEAN, SAME_LEAN = 0.003, 0.005  # slope from which a page is laid out as if it were level; by which lines differ in it
 LEAN_CHARACTERS, LEAN_SHARE = 40, 0.7  # characters of the lines that show a slope; share of them that agree
@@ -55,6 +56,7 @@ def lay_out(
     slope = find_slope(lines)
     if slope:
         lines, evidence = [shear(line, -slope) for line in lines], _shear_evidence(evidence, -slope)
+    lines = with_type_of_grounds(lines, [box for box, _ in evidence.areas])
     em = usual_size(lines)
     lines, evidence = find_drawn_fields([join_signs(line) for line in lines], evidence, em)
     lines = place_form_fields(lines, evidence.fields, evidence.rules)
@@ -70,7 +72,8 @@ def _arrange(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int
     regions = [one for one in grids if not (_is_chart(one, evidence) or _is_numbered_listing(one))]
     rest = _without(lines, regions)
     panels: dict[int, list[TextBlock]] = {}
-    for group in find_panels(rest, evidence, em):
+    framed = [(box, 0) for box in find_cards(evidence.rules, em)]
+    for group in find_panels(rest, replace(evidence, areas=[*evidence.areas, *framed]), em):
         whole = PageRegion("panel", union(one.box for one in group), [line for one in group for line in one.lines])
         regions.append(whole)
         panels[id(whole)] = []
@@ -92,6 +95,30 @@ def _arrange(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int
     regions += find_aligned_tables(zones(rest, gutters), em, evidence.rules)
     blocks = order_blocks([*_without(rest, regions), *flush], regions, evidence.rules)
     return [one for block in blocks for one in panels.get(id(block.region), [block])]
+
+
+def find_cards(rules: Sequence[Box], em: float) -> list[Box]:
+    """Return the boxes of four rules, perhaps with round corners, that stand beside another one as high: cards."""
+    corner = CORNER_EM * em
+    level = sorted((one for one in rules if one[2] - one[0] > CARD_WIDE_EM * em), key=lambda one: one[1])
+    upright = [one for one in rules if one[3] - one[1] > em]
+    found: list[Box] = []
+    for k, (x0, top, x1, _) in enumerate(level[:MOST_RULES]):
+        below = (
+            b for b in level[k + 1 : MOST_RULES] if max(abs(b[0] - x0), abs(b[2] - x1)) < corner and b[1] > top + em
+        )
+        if (bottom := next(below, None)) is None:
+            continue
+        sides = [[one for one in upright if abs(one[0] - x) < corner and abs(one[1] - top) < corner
+                  and abs(one[3] - bottom[3]) < corner] for x in (x0, x1)]  # fmt: skip
+        if all(sides):
+            found.append(union([(x0, top, x1, bottom[3]), sides[0][0], sides[1][0]]))
+
+    def is_beside(a: Box, b: Box) -> bool:
+        high = max(abs(a[1] - b[1]), abs(a[3] - b[3])) < corner
+        return high and (b[0] > a[2] + corner or b[2] < a[0] - corner)
+
+    return [one for one in found if any(is_beside(one, other) for other in found)]
 
 
 def find_evidence(

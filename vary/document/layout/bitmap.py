@@ -35,6 +35,14 @@ PART = 0.25  # of the page, from which a dark area of any form is a ground
 PANEL = 10  # px there: half of the narrowest light panel on a ground; narrower is type
 DENSE = 0.65  # share of dark pixels from which an area is a ground, not heavy type
 
+FILL_SHARE, FILL_STEP, FILL_PEAK = (
+    1e-3,
+    3,
+    4,
+)  # share of pixels of one grey level; by how much it exceeds levels beside it
+GROUND = 247  # grey level of an inverted ground: no paper, but light as it
+FILL_LEVELS, FILL_GRID_EM, FILL_EM = 5, 0.25, 4.0  # most of them; cells in which they are sought; least width
+
 
 def soften(image: Image.Image) -> Image.Image:
     """Return a grey page of two levels, as of a fax, with softer edges, which models know; other pages as they are.
@@ -81,12 +89,12 @@ def lighten(image: Image.Image) -> Image.Image:
 
 
 def _whiten(pixels: np.ndarray, inner: np.ndarray, box: tuple[int, ...]) -> None:
-    """Make an inverted ground white as paper, in place; a grey one would be taken for a picture."""
+    """Make an inverted ground nearly white, in place; a grey one would be taken for a picture."""
     x0, y0, x1, y1 = box
     part, mask = pixels[y0:y1, x0:x1], inner[y0:y1, x0:x1]
     if mask.any():
         ground = max(1.0, float(np.median(part[mask])))
-        part[mask] = np.minimum(255, np.rint(part[mask] * (255 / ground)))
+        part[mask] = np.minimum(255, np.rint(part[mask] * (GROUND / ground)))
 
 
 def _find_grounds(dark: np.ndarray, *, bars: bool = False) -> np.ndarray:
@@ -206,7 +214,65 @@ def find_drawn_objects(pixels: np.ndarray, lines: Sequence[Box], texts: Sequence
     pictures = find_pictures(pixels, lines, texts, rules, em)
     alone = [rule for rule, crosses in zip(upright, crossing, strict=True) if not crosses]
     columns = [rule for rule in alone if rule[3] - rule[1] > TALL_EM * em]
-    return Evidence(rules=rules, pictures=pictures, column_rules=columns)
+    areas = [(_meet(box, upright, em), colour) for box, colour in find_fills(pixels, em)]
+    return Evidence(rules=rules, areas=areas, pictures=pictures, column_rules=columns)
+
+
+def _meet(fill: Box, upright: Sequence[Box], em: float) -> Box:
+    """Return an even rectangle down to upright rules that begin close below it: its blurred edge is between them."""
+    x0, y0, x1, y1 = fill
+    tops = [top for left, top, right, _ in upright if x0 - em < (left + right) / 2 < x1 + em and 0 <= top - y1 < em / 2]
+    return (x0, y0, x1, min(tops)) if len(tops) > 1 else fill
+
+
+def find_fills(pixels: np.ndarray, em: float) -> list[tuple[Box, int]]:
+    """Return the even rectangles of an image that type may stand on, and their colours, as of the head of a table.
+
+    The noise of a scan leaves none.
+
+    Args:
+        pixels: (H, W) uint8, the page image.
+        em: size of the page's text, px.
+    """
+    step = max(1, BAND_PIXELS // pixels.shape[1])
+    bands = [np.bincount(pixels[y : y + step].ravel(), minlength=256) for y in range(0, len(pixels), step)]
+    counts = np.sum(bands, axis=0)
+    around = np.pad(counts, FILL_STEP)
+    peaks = (counts > FILL_SHARE * pixels.size) & (
+        counts > FILL_PEAK * np.maximum(around[: -2 * FILL_STEP], around[2 * FILL_STEP :])
+    )
+    levels = sorted(np.flatnonzero(peaks).tolist(), key=lambda level: -int(counts[level]))
+    grid = max(3, round(FILL_GRID_EM * em))
+    high, wide = (side // grid for side in pixels.shape)
+    found = []
+    for k, level in enumerate(levels[: FILL_LEVELS + 1]):
+        if k == 0 or any(abs(level - other) <= 1 for other in levels[:k]) or not high or not wide:
+            continue  # the paper; the edge of a fill that was found
+        even = pixels - np.uint8(max(0, level - 1)) <= 2  # below, it wraps
+        cells = even[: high * grid, : wide * grid].reshape(high, grid, wide, grid).mean((1, 3)) > DENSE
+        for x0, y0, x1, y1 in find_components(cells):
+            box = _trim(even, ((x0 - 1) * grid, (y0 - 1) * grid, (x1 + 1) * grid, (y1 + 1) * grid))
+            if box and min(box[2] - box[0], 4 * (box[3] - box[1])) > FILL_EM * em and _is_even(even, box, grid):
+                found.append((tuple(map(float, box)), level * 0x010101))
+    return found  # type: ignore[return-value]
+
+
+def _trim(even: np.ndarray, box: tuple[int, int, int, int]) -> tuple[int, int, int, int] | None:
+    """Return the box without rows and columns at its sides of which less than half is even; None for nothing."""
+    x0, y0, x1, y1 = (max(0, side) for side in box)
+    rows = np.flatnonzero(even[y0:y1, x0:x1].mean(1) > 0.5)
+    columns = np.flatnonzero(even[y0:y1, x0:x1].mean(0) > 0.5)
+    if not len(rows) or not len(columns):
+        return None
+    return x0 + int(columns[0]), y0 + int(rows[0]), x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1
+
+
+def _is_even(even: np.ndarray, box: tuple[int, int, int, int], corner: int) -> bool:
+    """Return whether the sides of a box, without its corners, are of one colour."""
+    x0, y0, x1, y1 = (side + by for side, by in zip(box, (1, 1, -2, -2), strict=True))
+    across, down = slice(x0 + corner, x1 - corner), slice(y0 + corner, y1 - corner)
+    sides = even[y0, across], even[y1, across], even[down, x0], even[down, x1]
+    return all(len(side) > 0 and side.mean() > FRAME for side in sides)
 
 
 def _is_within(inner: Box, outer: Box) -> bool:

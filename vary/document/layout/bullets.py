@@ -20,6 +20,7 @@ from ..elements import ITEM
 from ..evidence import Evidence
 from ..lines import TextLine
 
+Gutter = tuple[float, float, float]  # x, top, bottom of a white strip between columns of running text
 SMALL_EM, LARGE_EM = 0.15, 0.6  # sides of a bullet
 NEAR_EM, FAR_EM = 0.15, 2.0  # white between a bullet and its line
 LEVEL_EM = 0.35  # between the middles of both
@@ -43,6 +44,7 @@ SIGNS, SIGN_SHARE, SLIPS = 8, 0.5, 0.1  # least length of a row of one sign; its
 RULED_WITH, DASHES = "-=*~#+", dict.fromkeys("–—−", "-")
 WIDE_EM, GAP_EM, INDENT_EM = 10.0, 0.5, 2.0  # of running text; white between its columns; of a paragraph
 FULL_LINES = 5  # of the same width in a column
+SAME_END_EM = 3.0  # between the ends of two gutters that are one
 LABEL = 8  # characters of the label of a list item
 
 
@@ -304,3 +306,15 @@ def _beyond(line: TextLine, edge: float, em: float) -> Box | None:
     before = float(line.boxes[inked[inked.index(at) - 1], 2]) if at != inked[0] else x0
     begins = float(line.boxes[at, 0])
     return (begins, y0, x1, y1) if begins - before > GAP_EM * em and abs(before - edge) < EDGE_EM * em else None
+
+
+def is_repeated(gutter: Gutter, others: Sequence[Gutter], boxes: np.ndarray, em: float) -> bool:
+    """Return whether a gutter parts the same columns as another one about as high: nothing stands between the two."""
+    x, top, bottom = gutter
+    near = SAME_END_EM * em
+    for place, high, low in others:
+        level = (boxes[:, 3] > max(top, high)) & (boxes[:, 1] < min(bottom, low))
+        between = level & (boxes[:, 0] > min(x, place)) & (boxes[:, 2] < max(x, place))
+        if top > high - near and bottom < low + near and not between.any():
+            return True
+    return False

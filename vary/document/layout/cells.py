@@ -15,8 +15,9 @@ import numpy as np
 
 from ...io.box import Box, marked_runs, median, union
 from ..elements import LEADER
-from ..lines import TextLine, text_with_formulas
+from ..lines import PageRegion, TextLine, text_with_formulas
 
+NEAR = 3.0  # px, between rules that are one, or that touch
 WORD_EM = 0.7  # white inside of a cell; wider white separates cells
 NUMBER_EM, GROUPS_EM = 0.35, 0.42  # the same between two numbers, which are no phrase; between groups of thousands
 CUT_EM = 0.45  # white at which text that runs on across two columns is cut
@@ -28,6 +29,8 @@ CROSSED = 0.08  # share of the rows that may reach into the white between two co
 LEVEL_EM = 0.4  # between the middles of cells of one row
 LARGER, SHARED = (1.2, 1.7), 0.75  # type of a value, as a multiple of its label's; share of their heights in common
 LINE_EM = 0.8  # rows closer than lines of text: a cell of one line stands in the middle of a higher one
+STACKED_EM = 0.5  # between labels and their values
+EACH = 0.6  # share of the columns with a piece of their own, from which pieces that touch are not one cell
 CENTRED_EM = 1.0  # between the middles of a name and of the columns below it
 _SIGNS = r"\d.,:%$€£¥₺₹₽₩₪₫₴₦฿¢()+/–−-"
 _CODES = (
@@ -35,7 +38,7 @@ _CODES = (
 )
 _CURRENCY = rf"(?:(?:{_CODES}|[a-z]{{1,3}}(?=\$)|try|uah|usd|zar|zł|грн|лв|руб)\.?)?"
 _NUMBER = re.compile(rf"{_CURRENCY}[{_SIGNS}]*\d[{_SIGNS}]*{_CURRENCY}|[–—-]{{1,3}}|n/?a", re.I)
-_TAXED, _CENTS = re.compile(r"\d[.,]\d\d [A-Z]$"), re.compile(r"\d[.,]\d\d$")
+_TAXED, _CENTS = re.compile(r"\d[.,] ?\d\d [A-Z]$"), re.compile(r"\d[.,]\d\d$")
 _YEAR, _GROUPS = re.compile(r"(19|20)\d\d"), re.compile(r"\D?[1-9]\d{0,2} \d{3}(?:[.,]\d+)?\D?")
 
 Merged = tuple[int, int, int, int]  # row, column, rows, columns of a cell that covers several
@@ -211,6 +214,10 @@ def row_cells(row: PrintedRow, strips: Sequence[tuple[float, float]], cut_em: fl
                 found.append((before[0], max(before[1], last), f"{before[2]} {part.text}".strip()))
             elif part.text:
                 found.append((first, max(first, last), part.text))
+    if len(found) < len(row.stretches) > EACH * (len(strips) + 1) > 2:  # wide names of narrow columns
+        columns = [sum((one.x0 + one.x1) / 2 > (a + b) / 2 for a, b in strips) for one in row.stretches]
+        if len(set(columns)) == len(columns):
+            return [(k, k, one.text) for k, one in zip(columns, row.stretches, strict=True)]
     return found
 
 
@@ -337,3 +344,51 @@ def head_size(places: list[list[Place]], wide: int) -> int:
 def is_amount(text: str) -> bool:
     """Return whether a cell is a number, or ends with an amount and the letter of its rate of tax."""
     return is_numeric(text) or _TAXED.search(text) is not None
+
+
+def is_total(row: PrintedRow, above: PrintedRow) -> bool:
+    """Return whether a row in larger type is a sum, not a heading: an amount at the right edge."""
+    last, edge = row.stretches[-1], above.stretches[-1].x1
+    return len(row.stretches) > 1 and is_numeric(last.text) and abs(last.x1 - edge) < EDGE_EM * row.em
+
+
+def are_stacked(labels: PrintedRow, values: PrintedRow) -> bool:
+    """Return whether each of two labels of a form or more has a value below it, of one piece or several."""
+    columns = _below(labels, values)
+    known = len(columns) > 1 and all(columns)
+    return known and all(a.x0 - STACKED_EM * values.em < b[0].x0 < a.x0 + STACKED_EM * values.em
+                         for a, b in zip(labels.stretches, columns, strict=True))  # fmt: skip
+
+
+def stacked_table(labels: PrintedRow, values: PrintedRow) -> PageRegion:
+    """Return the table of labels and the values below them."""
+    cells = [[one.text for one in labels.stretches]]
+    cells.append([" ".join(one.text for one in column) for column in _below(labels, values)])
+    lines = {id(one.line): one.line for row in (labels, values) for one in row.stretches}
+    return PageRegion("table", union([labels.box, values.box]), list(lines.values()), CellTable(cells))
+
+
+def _below(labels: PrintedRow, values: PrintedRow) -> list[list[Stretch]]:
+    """Return the pieces of a row below each of some labels."""
+    starts = [one.x0 - STACKED_EM * values.em for one in labels.stretches]
+    columns: list[list[Stretch]] = [[] for _ in starts]
+    for one in values.stretches:
+        columns[max(0, sum(one.x0 > x for x in starts) - 1)].append(one)
+    return columns
+
+
+def share_inside(line: TextLine, box: Box) -> float:
+    """Return the share of a line's characters whose middles lie in a box."""
+    x = line.boxes[:, [0, 2]].mean(1)
+    y = (line.box[1] + line.box[3]) / 2
+    inside = (box[0] - NEAR <= x) & (x <= box[2] + NEAR)
+    return float(inside.mean()) if box[1] <= y <= box[3] else 0.0
+
+
+def distinct(places: np.ndarray, em: float) -> list[float]:
+    """Return places without those that are nearly the same."""
+    kept: list[float] = []
+    for one in sorted(places.tolist()):
+        if not kept or one - kept[-1] > max(NEAR, 0.4 * em):
+            kept.append(one)
+    return kept

@@ -13,11 +13,10 @@ import numpy as np
 from ...io.box import Box
 from ..elements import LEADER
 from ..lines import TextLine, has_pitch, is_mono
-from .bullets import item_weights, list_gutters, listing_gutters, short_column_gutters
-from .cells import is_numeric
+from .bullets import Gutter, is_repeated, item_weights, list_gutters, listing_gutters, short_column_gutters
+from .cells import is_amount
 from .side_by_side import are_flush_labels, are_keys, are_labels, flush_blocks, margin_gutters
 
-Gutter = tuple[float, float, float]  # x, top, bottom of a white strip between columns of running text
 STRIP_EM = 0.55  # least width of a word gap that may belong to a gutter
 STRIP_ROWS = 5
 BLANK_EM = 1.0  # the same in typewriter type, whose blanks are wide and often stand one below the other
@@ -30,6 +29,7 @@ FILLED = 0.8  # usual length of the lines of a column of text, in that of its lo
 CHANCE_EM, CHANCE_HIGH_EM = 0.5, 10  # white above and below blanks that are level by chance; their height
 HEADING = 1.15  # type of a heading, as a multiple of the usual one
 TITLE = 1.35  # type of a title, as a multiple of the usual one
+BESIDE = 0.8  # white beside a title that stands apart, as a share of the white around it
 LEVEL_WHITE_EM = 3.0  # level white that parts what stands side by side above it from what does below
 SHIFTED_EM, SHIFTED_WHITE_EM = 3.0, 1.2  # of a block on one side alone, to its column; white above it
 MIN_LINES = 3  # on both sides of a gutter together
@@ -62,7 +62,7 @@ def split_columns(
     sizes = np.array([line.em_px for line in lines] + [em] * len(filled))
     parts = [part for gutter in gutters for part in _level_parts(gutter, boxes, sizes, em, _across(gutter, rules, em))]
     parts = [*notes, *parts, *list_gutters(lines, em)]
-    return lines, [part for k, part in enumerate(parts) if not _is_repeated(part, parts[:k], boxes, em)]
+    return lines, [part for k, part in enumerate(parts) if not is_repeated(part, parts[:k], boxes, em)]
 
 
 def _across(gutter: Gutter, rules: Sequence[Box], em: float) -> list[float]:
@@ -103,6 +103,7 @@ def _level_parts(
         level = (boxes[inside, 1] < boxes[k, 3]) & (boxes[inside, 3] > boxes[k, 1])
         alone = level.sum() == 1
         title = alone and sizes[k] > TITLE * usual and sizes[k] == sizes[inside].max()
+        title = title and _stands_apart(n, boxes[inside], on_left[inside])
         last = alone and k == inside[-1] and sizes[k] >= HEADING * usual
         shifted = one_side and np.abs(boxes[own, 0] - boxes[k, 0]).min() > SHIFTED_EM * em  # an addressee's block
         white = boxes[k, 1] - low > (SHIFTED_WHITE_EM if shifted else LEVEL_WHITE_EM) * em
@@ -116,16 +117,14 @@ def _level_parts(
             yield x, float(boxes[group, 1].min()), float(boxes[group, 3].max())
 
 
-def _is_repeated(gutter: Gutter, others: Sequence[Gutter], boxes: np.ndarray, em: float) -> bool:
-    """Return whether a gutter parts the same columns as another one about as high: nothing stands between the two."""
-    x, top, bottom = gutter
-    near = LEVEL_WHITE_EM * em
-    for place, high, low in others:
-        level = (boxes[:, 3] > max(top, high)) & (boxes[:, 1] < min(bottom, low))
-        between = level & (boxes[:, 0] > min(x, place)) & (boxes[:, 2] < max(x, place))
-        if top > high - near and bottom < low + near and not between.any():
-            return True
-    return False
+def _stands_apart(k: int, boxes: np.ndarray, on_left: np.ndarray) -> bool:
+    """Return whether the white beside a title, in the other column, is as high as that around it, not of paragraphs."""
+    whites = []
+    for side in (on_left == on_left[k], on_left != on_left[k]):
+        others = boxes[side & (np.arange(len(boxes)) != k)]
+        above, below = others[others[:, 1] <= boxes[k, 1], 3], others[others[:, 1] > boxes[k, 1], 1]
+        whites.append(np.min(below, initial=np.inf) - np.max(above, initial=-np.inf))
+    return bool(whites[1] > BESIDE * whites[0])
 
 
 def _bands(box: Box, em: float) -> list[Box]:
@@ -211,7 +210,7 @@ def _gutters(lines: list[TextLine], filled: Sequence[Box], stacks: bool) -> list
     solid = is_running_text(boxes, em, bullets) | np.append(flush_blocks(lines, em), np.zeros(len(filled), bool))
     long = boxes[:, 2] - boxes[:, 0] > WIDE_EM * em
     wide = (solid if stacks else long).copy()
-    wide[: len(lines)] &= [not is_numeric(line.text) for line in lines]  # amounts next to their items
+    wide[: len(lines)] &= [not is_amount(line.text) for line in lines]  # amounts next to their items
     if bullets[wide].sum() < 6:
         return []
     found = []

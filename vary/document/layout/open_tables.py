@@ -7,7 +7,7 @@ Frame: pixels of the page image, turned upright.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 
@@ -18,11 +18,13 @@ from .cells import (
     BLANK_EM,
     EDGE_EM,
     LINE_EM,
+    NEAR,
     CellTable,
     Place,
     PrintedRow,
     Stretch,
     assemble,
+    distinct,
     find_strips,
     group_names,
     head_size,
@@ -30,12 +32,11 @@ from .cells import (
     is_numeric,
     row_cells,
     rows_by_height,
+    share_inside,
     white_strips,
 )
 
-MIN_CELLS = 4  # with text
-NEAR = 3.0  # px, between rules that are one, or that touch
-MIN_RULES = 3
+MIN_CELLS, MIN_RULES, MIN_GROUPS = 4, 3, 3  # cells with text; rules; rows of several lines and of one
 TALL_EM = 1.3  # most between the middles of a name of two rows and of these
 HEAD_EM = 1.2  # from names of columns to the rule below them
 SAME_EM = 0.5  # between the left edges of the lines of a cell
@@ -48,8 +49,8 @@ CLOSE = 0.85  # a line within a cell is nearer to the one above than this share 
 WRAPPED = 1.1  # the same where the line before has no place for its first word
 NAME_EM = 1.5  # between the lines of a name in the head
 GAP, LINES_EM = 1.15, 1.6  # least ratio of steps between rows and between lines of cells; longest of the latter
-MIN_GROUPS = 3  # rows of several lines and of one
 WRAPS = 0.7  # least share of lines that had no place in the line before
+NAMED = 0.6  # most columns of rows above a head that are another text, as a share of its own
 
 Segment = tuple[float, float, float]  # place, start, end of a level or upright rule
 
@@ -124,6 +125,7 @@ def _tables_between(
         run = []
         while len(edges) > 2 and _is_title(rows, edges[0], edges[1], areas):
             edges = edges[1:]
+        edges = edges[_first_filled(rows, edges, areas) :]
         inside = [row for row in rows if edges and edges[0] <= row.middle < edges[-1]]
         table = table_of_bands(inside, edges, em) if len(edges) >= MIN_RULES else None
         if table is not None and not _lacks_labels(lines, (left, edges[0], right, edges[-1]), table):
@@ -220,6 +222,18 @@ def _is_title(rows: list[PrintedRow], top: float, bottom: float, areas: list[Box
     return all(len(row.stretches) == 1 for row in band) and not filled
 
 
+def _first_filled(rows: list[PrintedRow], edges: list[float], areas: list[Box]) -> int:
+    """Return the number of the band that is a filled head, below rows of fewer columns on no ground: another text."""
+    bands = [[row for row in rows if top <= row.middle < bottom] for top, bottom in pairwise(edges)]
+    for k in range(1, len(bands) - 1):
+        above, head = bands[k - 1], bands[k]
+        most = max((len(row.stretches) for row in chain(*bands[:k])), default=0)
+        own = [any(box[1] < sum(edges[j : j + 2]) / 2 < box[3] for box in areas) for j in (k - 1, k)]
+        if own == [False, True] and _is_level(above) and head and most <= NAMED * len(head[0].stretches):
+            return k
+    return 0
+
+
 def table_of_bands(rows: list[PrintedRow], edges: list[float], em: float) -> CellTable | None:
     """Return the table whose rows are separated by level rules; None where the words form no columns."""
     several = [row for row in rows if len(row.stretches) > 1]
@@ -239,16 +253,19 @@ def table_of_bands(rows: list[PrintedRow], edges: list[float], em: float) -> Cel
 def with_tall_names(rows: list[PrintedRow]) -> list[PrintedRow]:
     """Return printed rows; names on the left of two rows that are centred on both stand in the first of them.
 
-    A rule may lie between the two rows of a head.
+    Names on the right of both stand in the second one. A rule may lie between the two rows of a head.
     """
     found, k = list(rows), 1
     while k + 1 < len(found):
         above, names, below = found[k - 1 : k + 2]
         steps = sorted((names.middle - above.middle, below.middle - names.middle))
-        near = steps[0] < LINE_EM * names.em and steps[1] < TALL_EM * names.em
-        left = min(above.stretches[0].x0, below.stretches[0].x0)
-        if near and not above.tall and names.stretches[-1].x1 < left and _is_level([above, below]):
-            found[k - 1 : k + 1] = [PrintedRow([*names.stretches, *above.stretches], len(names.stretches))]
+        near = steps[1] < (TALL_EM if steps[0] < LINE_EM * names.em else 1.0) * names.em
+        left, _, right, _ = union([above.box, below.box])
+        first = [one for one in names.stretches if one.x1 < left]
+        last = [one for one in names.stretches if one.x0 > right] if first else []
+        if near and not above.tall and len(first) + len(last) == len(names.stretches) and _is_level([above, below]):
+            found[k - 1] = PrintedRow([*first, *above.stretches], len(first))
+            found[k : k + 2] = [PrintedRow([*below.stretches, *last])]
         else:
             k += 1
     return found
@@ -256,23 +273,6 @@ def with_tall_names(rows: list[PrintedRow]) -> list[PrintedRow]:
 
 def _is_level(band: list[PrintedRow]) -> bool:
     return len(band) > 1 and all(len(row.stretches) > 1 for row in band)
-
-
-def share_inside(line: TextLine, box: Box) -> float:
-    """Return the share of a line's characters whose middles lie in a box."""
-    x = line.boxes[:, [0, 2]].mean(1)
-    y = (line.box[1] + line.box[3]) / 2
-    inside = (box[0] - NEAR <= x) & (x <= box[2] + NEAR)
-    return float(inside.mean()) if box[1] <= y <= box[3] else 0.0
-
-
-def distinct(places: np.ndarray, em: float) -> list[float]:
-    """Return places without those that are nearly the same."""
-    kept: list[float] = []
-    for one in sorted(places.tolist()):
-        if not kept or one - kept[-1] > max(NEAR, 0.4 * em):
-            kept.append(one)
-    return kept
 
 
 def without_empty(table: CellTable) -> CellTable | None:

@@ -15,7 +15,8 @@ import numpy as np
 
 from ...io.box import Box, union
 from ..lines import PageRegion, TextLine
-from .gutters import Gutter, column_edges, is_running_text, split_columns, usual_em
+from .bullets import Gutter
+from .gutters import column_edges, is_running_text, split_columns, usual_em
 from .paragraphs import Row, TextBlock, split_paragraphs
 
 JUT_EM = (

@@ -15,24 +15,31 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...io.box import Box, unique_values
+from ...io.box import Box, union, unique_values
 from ..evidence import Evidence
 from ..lines import PageRegion, TextLine
-from .cells import CellTable, Merged, PrintedRow, Stretch, find_strips, rows_by_height
-from .open_tables import (
+from .cells import (
+    BLANK_EM,
     NEAR,
-    Segment,
+    CellTable,
+    Merged,
+    PrintedRow,
+    Stretch,
     distinct,
-    find_open,
+    find_strips,
+    is_numeric,
+    row_cells,
+    rows_by_height,
     share_inside,
-    table_of_bands,
-    without_empty,
 )
+from .open_tables import Segment, find_open, table_of_bands, without_empty
 from .ruling_lines import fill_between_stripes
 
 WORD_CUT_EM = 0.15  # white between characters at which text is cut, within a word
 MIN_SPLIT = 3  # rows that show two columns of words within one of the grid
 EVEN = 1.15  # greatest step between rows, as a multiple of the least; values are farther from their labels
+NAMED = 0.7  # share of the columns that a head without rules names
+SMALL = 0.85  # type of a label above a value in one cell, as a share of the value's
 WALL = 0.5  # share of a cell's side that a rule covers
 
 
@@ -55,8 +62,9 @@ def find_ruled_tables(lines: Sequence[TextLine], evidence: Evidence, em: float) 
         inside = [line for line in lines if id(line) not in taken and share_inside(line, grid.box) > 0.6]
         table = grid.fill(inside, em)
         if table is not None:
-            taken |= {id(line) for line in inside}
-            found.append(PageRegion("table", grid.box, inside, table))
+            head = grid.add_head([line for line in lines if id(line) not in taken], table)
+            taken |= {id(line) for line in (*head, *inside)}
+            found.append(PageRegion("table", union([grid.box, *(line.box for line in head)]), [*head, *inside], table))
     for box, table in find_open([line for line in lines if id(line) not in taken], level, evidence, em):
         inside = [line for line in lines if id(line) not in taken and share_inside(line, box) > 0.6]
         taken |= {id(line) for line in inside}
@@ -155,8 +163,9 @@ class _Grid:
         self.xs, self.ys = xs, ys
         self.walls = _walls(xs, ys, upright)  # (rows, edges of columns)
         self.floors = _walls(ys, xs, level)  # (columns, edges of rows)
+        self.top = self.ys[0]
         while len(self.ys) > 2 and len(xs) > 2 and not self.walls[0, 1:-1].any():  # a title in the frame
-            self.ys, self.walls, self.floors = self.ys[1:], self.walls[1:], self.floors[:, 1:]
+            self.top, self.ys, self.walls, self.floors = self.ys[0], self.ys[1:], self.walls[1:], self.floors[:, 1:]
             self.floors[:, 0] = True
 
     @property
@@ -175,7 +184,7 @@ class _Grid:
         pieces = [piece for line in lines for piece in _pieces(line, self.xs, self.ys, owner)]
         rows, parts = self._rows(pieces, owner, em)
         grid = [[""] * (len(self.xs) - 1) for _ in parts]
-        for (r, c), y, text in sorted(pieces, key=lambda p: (p[1], p[0][1])):
+        for (r, c), y, text, _ in sorted(pieces, key=lambda p: (p[1], p[0][1])):
             k = rows.index(r) if r in rows else 0
             while k + 1 < len(parts) and parts[k + 1][0] == r and y >= parts[k + 1][1]:
                 k += 1
@@ -186,7 +195,31 @@ class _Grid:
             for k in ([rows.index(r)] if high > 1 else [k for k, row in enumerate(rows) if row == r])
             if high * wide > 1
         ]
-        return without_empty(CellTable(grid, merged, _head_rows(merged, len(grid), len(grid[0]))))
+        labelled = _has_small_labels([piece for piece in pieces if piece[0][0] == 0])
+        head = 1 if labelled else _head_rows(merged, len(grid), len(grid[0]))
+        return without_empty(CellTable(grid, merged, head))
+
+    def add_head(self, lines: Sequence[TextLine], table: CellTable) -> list[TextLine]:
+        """Add names of most columns that stand in the frame above the first rule across to a table; return their lines.
+
+        Such a head has a ground, and no rules between its cells.
+        """
+        x0, _, x1, y1 = self.box
+        inside = [line for line in lines if share_inside(line, (x0, self.top, x1, y1)) > 0.6]
+        band = [line for line in inside if (line.box[1] + line.box[3]) / 2 < self.ys[0]]
+        rows = rows_by_height(band)
+        if self.top == self.ys[0] or not rows or len(table.cells[0]) != len(self.xs) - 1:
+            return []
+        row = max(rows, key=lambda one: len(one.stretches))
+        places = row_cells(row, [(x - NEAR, x + NEAR) for x in self.xs[1:-1]], BLANK_EM)
+        if len(places) < NAMED * len(table.cells[0]) or any(a < b or is_numeric(text) for a, b, text in places):
+            return []
+        names = {column: text for column, _, text in places}
+        table.cells.insert(0, [names.get(c, "") for c in range(len(table.cells[0]))])
+        table.merged = [(row + 1, *rest) for row, *rest in table.merged]  # type: ignore[misc]
+        table.head_rows = 1
+        used = {id(one.line) for one in row.stretches}
+        return [line for line in band if id(line) in used or not any(map(str.isalnum, line.text))]
 
     def _add_columns(self, lines: list[TextLine], em: float) -> None:
         """Split columns that hold several columns of words; what runs on over their white is one cell."""
@@ -234,8 +267,9 @@ class _Grid:
         parts: list[tuple[int, float]] = []
         for r, (top, bottom) in enumerate(pairwise(self.ys)):
             alone = not any((owner[r] == owner[k]).any() for k in (r - 1, r + 1) if 0 <= k < len(owner))
-            here = [(c, y) for (row, c), y, _ in pieces if row == r and top <= y < bottom]
-            edges = _level_rows(here, em, labels=len(self.ys) == 2) if alone else []
+            here = [(c, y) for (row, c), y, *_ in pieces if row == r and top <= y < bottom]
+            small = _has_small_labels([piece for piece in pieces if piece[0][0] == r])
+            edges = _level_rows(here, em, labels=len(self.ys) == 2) if alone and not small else []
             for y in [top, *edges]:
                 rows.append(r)
                 parts.append((r, y))
@@ -261,7 +295,7 @@ def _walls(xs: list[float], ys: list[float], upright: list[Segment]) -> np.ndarr
     return walls
 
 
-Piece = tuple[tuple[int, int], float, str]  # row and column of a cell, middle of the line, text
+Piece = tuple[tuple[int, int], float, str, float]  # row and column of a cell, middle of the line, text, size of type
 
 
 def _pieces(line: TextLine, xs: list[float], ys: list[float], owner: np.ndarray) -> list[Piece]:
@@ -275,7 +309,7 @@ def _pieces(line: TextLine, xs: list[float], ys: list[float], owner: np.ndarray)
     for a, b in pairwise([0, *cuts, len(line.text)]):
         if text := Stretch(line, a, b).text:
             first = np.argwhere(owner == cells[(a + b - 1) // 2])[0]
-            found.append(((int(first[0]), int(first[1])), y, text))
+            found.append(((int(first[0]), int(first[1])), y, text, line.em_px))
     return found
 
 
@@ -320,6 +354,15 @@ def _level_rows(pieces: list[tuple[int, float]], em: float, labels: bool) -> lis
         even = min(filled) == used and max(steps) < EVEN * min(steps)
         return edges if even else edges[-1:]
     return [] if used < 2 or min(filled) < 2 or float(np.mean(filled)) < 0.7 * used else edges
+
+
+def _has_small_labels(pieces: list[Piece]) -> bool:
+    """Return whether most cells of a row of a grid begin with a label in smaller type than what stands below it."""
+    cells: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for cell, y, _, em in pieces:
+        cells.setdefault(cell, []).append((y, em))
+    sizes = [[em for _, em in sorted(cell)] for cell in cells.values() if len(cell) > 1]
+    return 2 * sum(em[0] < SMALL * em[1] for em in sizes) > len(cells) > 1
 
 
 def _head_rows(merged: list[Merged], rows: int, columns: int) -> int:

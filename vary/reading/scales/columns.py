@@ -12,6 +12,8 @@ from ...document.lines import TextLine
 from ...io.box import Box
 from .merge import is_left_of_rule
 
+LONG_EM, NEAR_EM = 1.5, 0.4  # a rule that was read as a character: its least length; from one to the other
+
 
 def part_at_rules(
     lines: list[TextLine], texts: list[TextLine], evidence: Evidence
@@ -26,10 +28,30 @@ def part_at_rules(
         evidence: what is drawn on the page.
     """
     texts = [line for line in texts if not is_left_of_rule(line, evidence.rules)]
-    if not evidence.column_rules:
+    upright = [rule for rule in evidence.rules if rule[3] - rule[1] > rule[2] - rule[0]]
+    parted = [part for line in texts for part in _without_rules(line, upright)]
+    parted = [part for line in parted for part in _cut(line, evidence.column_rules)]
+    if len(parted) == len(texts) and all(a is b for a, b in zip(texts, parted, strict=True)):
         return lines, texts
-    parted = [part for line in texts for part in _cut(line, evidence.column_rules)]
     return [*(line for line in lines if all(line is not one for one in texts)), *parted], parted
+
+
+def _without_rules(line: TextLine, rules: Sequence[Box]) -> Iterable[TextLine]:
+    """Yield the parts of a line between characters `|` that are long rules, beside blanks."""
+    text = f" {line.text} "
+    bars = [k for k, ch in enumerate(line.text) if ch == "|" and text[k] == text[k + 2] == " "]
+    ruled = [k for k in bars if any(_is_rule(line.boxes[k], rule, line.em_px) for rule in rules)]
+    for start, end in zip([0, *(k + 1 for k in ruled)], [*ruled, len(line.text)], strict=True):
+        if part := line.text[start:end].strip():
+            begin = line.text.index(part, start)
+            yield line.part(slice(begin, begin + len(part))) if ruled else line
+
+
+def _is_rule(box: np.ndarray, rule: Box, em: float) -> bool:
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return (
+        rule[1] < y < rule[3] and rule[3] - rule[1] > LONG_EM * em and abs(x - (rule[0] + rule[2]) / 2) < NEAR_EM * em
+    )
 
 
 def _cut(line: TextLine, rules: Sequence[Box]) -> Iterable[TextLine]:

@@ -24,6 +24,7 @@ PROVEN = 0.2  # share of a page's characters in such lines, for the page to have
 NEAR_EM = 8.0, 2.0  # em, across and down: how near to a certain line of a turned image other text counts
 MARKED_EM = 12.0, 2.0  # em, across and down: how near to an upside-down line more of it is sought
 PROOF_LETTERS = 4  # in a certain line of a turned image that has text
+INVERTED_LETTERS = 12  # the same in all such lines of an image that is upside down: `SOSA` reads as `wsos` then
 STROKE_EM = 3.0, 0.3  # em of a mark: how many times larger a letter is whose stroke it may be; em of that: how far off
 BORDER = re.compile(r"(.{1,3}?)\1{19}")  # a unit with a letter is how a wavy border is read
 STROKES = frozenset(r" /\|!()[]{}<>_-–—~^'`,.:;=")
@@ -173,13 +174,14 @@ def merge_pass(known: list[TextLine], found: list[TextLine], factor: float) -> l
     return known
 
 
-def take_turned(found: list[TextLine]) -> list[TextLine]:
+def take_turned(found: list[TextLine], rotation: int) -> list[TextLine]:
     """Return the text of a turned image: certain lines, and others next to them, such as the cells of a table.
 
     A line is certain from CERTAIN on, since text that is upside down often has 0.85. Without letters, nothing is text.
     """
     certain = [line for line in found if len(line.text) > 1 and _mean(line) >= CERTAIN]
-    if not any(sum(map(str.isalpha, line.text)) >= PROOF_LETTERS for line in certain):
+    letters = [sum(map(str.isalpha, line.text)) for line in certain]
+    if max(letters, default=0) < PROOF_LETTERS or (rotation == 180 and sum(letters) < INVERTED_LETTERS):
         return []
 
     def near(line: TextLine) -> bool:
