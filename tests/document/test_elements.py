@@ -210,3 +210,13 @@ def test_entries_of_contents_end_with_their_numbers() -> None:
     rows = ["1 Knots  3", "1.1 Why knots hold . . . . . . . 3", "1.2 Seven to learn . . . . . . . 9"]
     lines = [Line(text, (0, 20 * k, 600, 20 * k + 14), 0.9) for k, text in enumerate(rows)]
     assert len(Block(lines, (0, 0, 600, 54)).text.split("\n")) == 3
+
+
+@pytest.mark.parametrize(
+    ("other", "joined"), [("de l’après-midi", False), ("de l’aprèsmidi", True), ("du matin", True)]
+)
+def test_a_word_divided_at_its_own_hyphen_keeps_it_where_it_has_it_elsewhere(other, joined) -> None:
+    rows = ["un bruit qui s’entend au cours de l’après-", f"midi, et le reste du soir {other}"]
+    lines = [Line(text, (0, 20 * k, 330, 20 * k + 14), 0.9) for k, text in enumerate(rows)]
+    text = Block(lines, (0, 0, 330, 34)).text
+    assert ("l’aprèsmidi, et" in text, "l’après-midi, et" in text) == (joined, not joined)

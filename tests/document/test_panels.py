@@ -116,3 +116,13 @@ def test_framed_cards_are_read_in_rows_and_frames_with_common_sides_are_no_cards
     assert found == " / ".join(text for card in cards for text in card)
     assert not find_cards(rules[:4], 14.0)
     assert not find_cards([(x0 - 30 * (x0 > 280), y0, x1 - 30 * (x0 > 280), y1) for x0, y0, x1, y1 in rules], 14.0)
+
+
+def test_squares_that_were_read_as_letters_begin_items() -> None:
+    def rows(*words: str) -> list[str]:
+        lines = [line("1. Kitchen", 20, 40), *(line(text, 44, 60 + 20 * k) for k, text in enumerate(words))]
+        return [one.text for block in laid_out(*lines).blocks[:-1] for one in block.lines]
+
+    assert rows("n Empty the fridge", "- Drain it", "= Take the knives") == [
+        "1. Kitchen", "■ Empty the fridge", "- Drain it", "■ Take the knives"]  # fmt: skip
+    assert rows("n Empty the fridge", "Drain it", "= Take the knives")[1] == "n Empty the fridge"

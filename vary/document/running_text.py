@@ -60,6 +60,8 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
             or (_runs_in(before, line) and _has_room(before, line, right, 0.0, block.angle))
         ):
             text += "\n"
+        elif _is_divided(text, line.text) and _has_own_hyphen(text, line.text, block.lines):
+            pass
         elif _is_divided(text, line.text) and not _URL.search(text.split()[-1]):
             text = text[:-1]
             spans = [(start, min(end, len(text)), style) for start, end, style in spans]
@@ -71,6 +73,15 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
             _add_span(spans, (start + len(text), end + len(text), style), text)
         text += line.text
     return text, spans
+
+
+def _has_own_hyphen(before: str, after: str, lines: list[Line]) -> bool:
+    """Return whether a word divided at its hyphen stands with it elsewhere in the lines, and nowhere without it."""
+    first, second = re.search(r"[\w’'-]*$", before[:-1]), re.match(r"\w+", after)
+    if first is None or second is None or not first[0]:
+        return False
+    parts, text = (first[0], second[0]), "\n".join(line.text for line in lines).lower()
+    return "-".join(parts).lower() in text and "".join(parts).lower() not in text
 
 
 def _is_index(lines: list[Line]) -> bool:

@@ -35,6 +35,7 @@ LISTED_ITEMS, FEW_WORDS = 3, 2  # fewest items of a list beside a table; words o
 NESTED_EM, LAST_EM = 4.0, 2.5  # indent of its nested items; height of the further lines of its last one
 SAME_ROWS = 0.6  # share of its lines that are level with others, from which it is a column of a table
 _LINE_NUMBER = re.compile(r"\d{1,4}(?=\s|$)")
+_MARK = re.compile(r"(o)(?= |$)|(?:n|=|\.?/)(?= [A-ZÀ-Þ])")  # a bullet that was read as another sign
 MARK = "• "
 BULLETS = frozenset("•‣▪●○◦■□◆♦❖▶►➢➤–—-·\uf0b7\uf0a7\uf0d8\uf0fc✓✔")  # the last ones are of symbol fonts
 LONE_EM = 2.5  # white between a lone bullet and its line
@@ -81,20 +82,30 @@ def join_bullets(lines: Sequence[TextLine]) -> list[TextLine]:
 def mark_circles(lines: Sequence[TextLine]) -> list[TextLine]:
     """Return the lines with ○ for each lone o that begins an item: word processors set it, and pixels show it.
 
-    It stands under an item, or above or below another one, with no other line at its left edge near it.
+    It stands under an item, or above or below another one, with no other line at its left edge near it. From pixels, a
+    filled square or a tick may be read as another sign (`n Empty the fridge`); it stands near two more
+    items of a list.
     """
-    found = [k for k, line in enumerate(lines) if line.text == "o" or line.text.startswith("o ")]
+    marks = [_MARK.match(line.text) for line in lines]
+    found = [k for k, mark in enumerate(marks) if mark and (mark[1] or lines[k].writer != "layer")]
     if not found:
         return list(lines)
     starts = np.array([(*line.box[:2], line.em_px) for line in lines])
     items = np.array([ITEM.match(line.text) is not None for line in lines])
-    circles = np.isin(np.arange(len(lines)), found)
+    circles = np.isin(np.arange(len(lines)), [k for k in found if lines[k].text[:1] == "o"])
+    lone = np.isin(np.arange(len(lines)), found)
     marked = list(lines)
     for k in found:
         line, (x0, y0, em) = lines[k], starts[k].tolist()
         aside, down = (starts[:, 0] - x0) / em, (y0 - starts[:, 1]) / em
         level = (np.abs(aside) < CIRCLE_EM[0]) & (np.abs(down) < CIRCLE_EM[1])
         under = items & (aside < -CIRCLE_EM[0]) & (aside > -CIRCLE_EM[2]) & (down > 0) & (down < CIRCLE_EM[1])
+        if not circles[k]:
+            end = len(marks[k][0])  # type: ignore[index]
+            listed = (level & (lone | items)).sum() + under.any()
+            if listed >= LISTED_ITEMS and not (level & ~(lone | items)).any():
+                marked[k] = line.put(0, end, "■", [union(line.boxes[:end])])
+            continue
         peers = level & circles & (np.arange(len(lines)) != k)
         text = line.text != "o" or any(_follows_bullet(one, line) and len(one.text) > 2 for one in lines)
         if text and (under.any() or peers.any()) and not (level & ~circles).any():
