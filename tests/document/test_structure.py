@@ -311,8 +311,10 @@ def test_a_formula_that_was_read_as_text_is_no_heading() -> None:
 
 def test_a_centred_title_in_light_type_is_level_1_though_bold_sections_look_larger() -> None:
     sections = [block(line(text, 10, 120 + 400 * k, 24)) for k, text in enumerate(["Abstract", "3 Results"])]
-    for x, level in ((180, 1), (10, 2)):
-        made = page(block(line("On the Settling of Silt", x, 60, 20)), sections[0], PROSE, sections[1])
+    for x, writer, level in ((180, "head", 1), (10, "head", 2), (180, "layer", 2)):
+        title = line("On the Settling of Silt", x, 60, 20)
+        title.writer = writer  # a layer knows the sizes
+        made = page(block(title), sections[0], PROSE, sections[1])
         mark_title(made)
         assert made.blocks[0].level == level
 

@@ -116,12 +116,13 @@ def mark_title(page: Page) -> None:
 
 
 def _is_only_centred(heads: list[Block], page: Page) -> bool:
-    """Return whether the first of three headings or more is centred on the text of its page, and no other one is."""
+    """Return whether the first of three headings from pixels is centred on the text of its page, and no other is."""
     boxes = [block.box for block in page.blocks if block.kind == "text"]
     left, right = min((box[0] for box in boxes), default=0.0), max((box[2] for box in boxes), default=0.0)
     off = [abs(block.box[0] + block.box[2] - left - right) / 2 < CENTRED * block.lines[0].height for block in heads]
     inset = heads[0].box[0] - left > 2 * heads[0].lines[0].height
-    return len(heads) > 2 and inset and off[0] and not any(off[1:])
+    read = heads[0].lines[0].writer != "layer"
+    return read and len(heads) > 2 and inset and off[0] and not any(off[1:])
 
 
 def _mark_continued(blocks: list[Block]) -> None:
