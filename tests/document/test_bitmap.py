@@ -168,6 +168,7 @@ def test_even_grounds_of_type_are_areas_and_noise_leaves_none() -> None:
     page[300:480, 700:950] = 245  # a card
     page[106:122, 60:200:3], page[340:352, 720:800:3] = 30, 30
     page[200:204, 50:900] = 238  # a rule
+    page[296:300, 696:954] = page[480:484, 696:954] = page[296:484, 696:700] = page[296:484, 950:954] = 212  # its edge
     boxes = [box for box, _ in find_drawn_objects(page, [], [], 16.0).areas]
     assert sorted(boxes) == [(50.0, 100.0, 900.0, 130.0), (700.0, 300.0, 950.0, 480.0)]
     noise = np.random.default_rng(2).normal(0, 6, page.shape)

@@ -154,7 +154,8 @@ def test_labels_on_no_ground_above_a_filled_head_are_another_text() -> None:
     ]
     areas = [((5.0, 20.0, 500.0, 50.0), (0, 0, 90)), ((5.0, 106.0, 500.0, 130.0), (230, 230, 250))]
     rules = [(5.0, y, 500.0, y + 1) for y in (154.0, 178.0)]
-    page = laid_out(line("INVOICE", 10, 26), *labels, *lines, evidence=Evidence(areas=areas, rules=rules))
+    banner = row(26, *((10 + 30 * k, ch) for k, ch in enumerate("INVOICE")))
+    page = laid_out(*banner, *labels, *lines, evidence=Evidence(areas=areas, rules=rules))
     assert [one.cells for one in tables(page)] == [items]
 
 

@@ -6,6 +6,7 @@ Frame: pixels of the page image, turned upright.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -244,7 +245,7 @@ def find_fills(pixels: np.ndarray, em: float) -> list[tuple[Box, int]]:
     levels = sorted(np.flatnonzero(peaks).tolist(), key=lambda level: -int(counts[level]))
     grid = max(3, round(FILL_GRID_EM * em))
     high, wide = (side // grid for side in pixels.shape)
-    found = []
+    found: list[tuple[Box, int]] = []
     for k, level in enumerate(levels[: FILL_LEVELS + 1]):
         if k == 0 or any(abs(level - other) <= 1 for other in levels[:k]) or not high or not wide:
             continue  # the paper; the edge of a fill that was found
@@ -252,9 +253,12 @@ def find_fills(pixels: np.ndarray, em: float) -> list[tuple[Box, int]]:
         cells = even[: high * grid, : wide * grid].reshape(high, grid, wide, grid).mean((1, 3)) > DENSE
         for x0, y0, x1, y1 in find_components(cells):
             box = _trim(even, ((x0 - 1) * grid, (y0 - 1) * grid, (x1 + 1) * grid, (y1 + 1) * grid))
-            if box and min(box[2] - box[0], 4 * (box[3] - box[1])) > FILL_EM * em and _is_even(even, box, grid):
-                found.append((tuple(map(float, box)), level * 0x010101))
-    return found  # type: ignore[return-value]
+            same = box and any(max(abs(a - b) for a, b in zip(box, one, strict=True)) <= 2 * grid for one, _ in found)
+            if same or not box:  # the blurred edge of another one
+                continue
+            if min(box[2] - box[0], 4 * (box[3] - box[1])) > FILL_EM * em and _is_even(even, box, grid):
+                found.append((cast(Box, tuple(map(float, box))), level * 0x010101))
+    return found
 
 
 def _trim(even: np.ndarray, box: tuple[int, int, int, int]) -> tuple[int, int, int, int] | None:

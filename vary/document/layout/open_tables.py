@@ -7,7 +7,7 @@ Frame: pixels of the page image, turned upright.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, pairwise
+from itertools import pairwise
 
 import numpy as np
 
@@ -227,9 +227,9 @@ def _first_filled(rows: list[PrintedRow], edges: list[float], areas: list[Box]) 
     bands = [[row for row in rows if top <= row.middle < bottom] for top, bottom in pairwise(edges)]
     for k in range(1, len(bands) - 1):
         above, head = bands[k - 1], bands[k]
-        most = max((len(row.stretches) for row in chain(*bands[:k])), default=0)
         own = [any(box[1] < sum(edges[j : j + 2]) / 2 < box[3] for box in areas) for j in (k - 1, k)]
-        if own == [False, True] and _is_level(above) and head and most <= NAMED * len(head[0].stretches):
+        names = [one.text for one in head[0].stretches] if head and _is_level(above) and own == [False, True] else []
+        if names and max(len(row.stretches) for row in above) <= NAMED * len(names) and not any(map(is_numeric, names)):
             return k
     return 0
 
