@@ -20,7 +20,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.pdfs import add_page_under, as_type3, pdf_of, show, with_map, without_map
+from tests.pdfs import add_page_under, as_type3, pdf_of, set_in, show, with_map, without_map
 from vary.document.elements import Page
 from vary.reading.api import load
 from vary.reading.pages import read_document
@@ -95,6 +95,9 @@ def draw(kind: str, rng: random.Random, path: Path) -> list[list[str]]:
         add_page_under(pdf_of(path, [typeset(garble(lines, rng), extra="3 Tr")], SIZE), path.with_suffix(".scan.pdf"))
     elif kind == "type 3":
         with_map(as_type3(pdf_of(path, [typeset(lines)], SIZE), SANS), maps(kind, rng))
+    elif kind == "two as one":
+        lines = prose(rng, 11)
+        set_in(path, lines, SANS, dict([rng.sample(rng.choice([string.digits, "aceorsnu"]), 2)]), 11)
     elif kind == "no map":
         without_map(pdf_of(path, [typeset(lines)], SIZE), SANS, maps(kind, rng))
     else:
@@ -106,7 +109,7 @@ def draw(kind: str, rng: random.Random, path: Path) -> list[list[str]]:
 
 KINDS = (
     "true", "shifted", "permuted", "digits", "private", "swapped", "one font", "small type", "few characters", "white",
-    "painted over", "invisible", "type 3", "no map",
+    "painted over", "invisible", "type 3", "no map", "two as one",
 )  # fmt: skip
 
 

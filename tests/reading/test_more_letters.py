@@ -181,3 +181,5 @@ def test_which_layers_are_checked_with_more_letters() -> None:
     assert not has_accents("The café of Mr Müller. " + "Plain words follow. " * 20)
     assert not has_accents("Все счастливые семьи похожи друг на друга")
     assert has_accents("Tất cả các gia đình hạnh phúc đều giống nhau")
+    assert not has_accents("Žinc follows words. " * 60)  # a slip that comes again
+    assert has_accents("Žinc følgt words. " * 60)

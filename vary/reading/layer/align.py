@@ -55,20 +55,20 @@ class Aligned:
     Args:
         odds: (N,), log-odds of each character against the best path, 0 or less.
         seen: What the best path spells at the place of each character; empty for all where nothing differs.
-        unlike: (N,), which characters are drawn otherwise than those of the same font that the pixels confirm; None
+        looks: (N,), 0, or the number of a glyph that does not look like others with the same claim (`repeats`); None
             where they were not compared.
     """
 
     odds: np.ndarray
     seen: list[str]
-    unlike: np.ndarray | None = None
+    looks: np.ndarray | None = None
 
 
 def better_of(one: Aligned, other: Aligned) -> Aligned:
     """Return for each character of a line the alignment that agrees better with it, of two."""
     odds, better = np.maximum(one.odds, other.odds), (other.odds > one.odds).tolist()
     seen = [b if its else a for a, b, its in zip(one.seen, other.seen, better, strict=True)]
-    return Aligned(odds, seen, one.unlike)
+    return Aligned(odds, seen, one.looks)
 
 
 @cache

@@ -48,7 +48,7 @@ LOW_FIGURES = {"0": "oO", "1": "iıI"}  # what old-style figures are seen as
 RAISED = frozenset("°º˚ª'\"’‘“”′″`´^*²³¹")  # small raised signs, which the head takes for one another
 SEEN_AS = {
     "£": "EeFfLlt", "€": "CcEe", "¥": "Yy", "¢": "c", "¡": "iIjl1!;:", "¿": "?;:", "Ø": "08",
-    "№": "NPНР", "≥": ">", "≤": "<", "≠": "=", "±": "+", "·": "-", "⋅": "-",
+    "№": "NPНР", "≥": ">", "≤": "<", "≠": "=", "±": "+", "·": "-", "⋅": "-", "•": ".",
     "/": "A", "\\": "A", "~": "-", "{": "[(", "}": "])", "[": "{(", "]": "})", "(": "[{)", ")": "]}(",
 }  # fmt: skip  # signs and a letter, and what the head takes them for
 _SHARED = {"Cyrillic": "aeopcyxABEKMHOPCTX", "Greek": "oóABEZHIKMNOPTYX"}  # shapes of common letters, by Latin ones
@@ -63,7 +63,7 @@ class Sighting(NamedTuple):
     Args:
         font: Identity of the font in its file.
         character: What it claims to be.
-        shape: Box about the pen and advance width, in em; OTHER if it is drawn otherwise than the confirmed ones, or 0.
+        shape: Box about the pen and advance width, in em; OTHER times the number of its look (`Aligned`).
         points: Size of the type.
         odds: Log-odds of the claim against the best path.
         seen: What the best path spells there; empty when nothing differs.
@@ -160,7 +160,7 @@ def _with_unclear(aligned: Aligned, unclear: np.ndarray) -> Aligned:
     """Return an alignment in which some characters (N,) are neither confirmed nor contradicted, unless confirmed."""
     unclear = unclear & (aligned.odds <= CONFIRMED)
     seen = ["" if quiet else spelt for quiet, spelt in zip(unclear.tolist(), aligned.seen, strict=True)]
-    return Aligned(np.where(unclear, (CONFIRMED + CONTRADICTED) / 2, aligned.odds), seen, aligned.unlike)
+    return Aligned(np.where(unclear, (CONFIRMED + CONTRADICTED) / 2, aligned.odds), seen, aligned.looks)
 
 
 def find_sightings(
@@ -182,8 +182,8 @@ def find_sightings(
     for line, aligned in zip(lines, found, strict=True):
         assert line.indices is not None
         places = [k for k, ch in zip(line.indices.tolist(), line.text, strict=True) if ch != " "]
-        spelt, unlike = line.text.replace(" ", ""), aligned.unlike
-        others = [0.0] * len(spelt) if unlike is None else (OTHER * unlike).tolist()
+        spelt, looks = line.text.replace(" ", ""), aligned.looks
+        others = [0.0] * len(spelt) if looks is None else (OTHER * looks).tolist()
         row: list[Sighting | None] = []
         for k, ch, odds, seen, other in zip(places, spelt, aligned.odds.tolist(), aligned.seen, others, strict=True):
             shape = *known[k], other

@@ -214,7 +214,7 @@ def _align_twice(
         return aligned, sightings
     again, own = align_strips if len(unsettled) < FEW * len(lines) else align_lines, [lines[k] for k in unsettled]
     found = align_without_rules(reader, image, own, again(reader, image, own, larger), rules, larger)
-    settled = sight(own, [replace(one, unlike=first[k].unlike) for k, one in zip(unsettled, found, strict=True)])
+    settled = sight(own, [replace(one, looks=first[k].looks) for k, one in zip(unsettled, found, strict=True)])
     for k, one, row in zip(unsettled, *settled, strict=True):
         aligned[k], sightings[k] = one, row
     return aligned, sightings
@@ -239,7 +239,7 @@ def _align_first(
         alphabet = emissions_of(reader.alphabet)
         align_words = partial(align_in_place, reader, scale=scale)
         aligned = align_repeats(image, [lines[k] for k in drawn], text, alphabet, align_words)
-        found |= zip(drawn, aligned, strict=True) if aligned else ()
+        found |= zip(drawn, aligned, strict=True)
     rest = [k for k in range(len(lines)) if k not in found]
     others = [lines[k] for k in rest]
     if len(rest) < FEW * len(lines):

@@ -1,8 +1,8 @@
-"""Align a few words of a text layer, and compare the pictures of all other glyphs with those that they confirm.
+"""Align a few words of a text layer, and let the pictures of their glyphs speak for all others.
 
-A font draws a glyph the same way wherever it stands, and PDFium sets type of usual sizes at whole pixels. So the head
-reads as many words as show each glyph of the page a few times. Another glyph of the same font, size and character is
-confirmed if its pixels equal those of a confirmed one. Words with any other glyph are aligned after that.
+A font draws a glyph the same way wherever it stands, and PDFium sets type of usual sizes at whole pixels. So glyphs
+with one font, size and claim are parted by their pictures, and the head reads as many words as show each picture a few
+times. Where the pixels confirm it, they confirm all glyphs with this picture; other words are aligned after that.
 Frame: pixels of the page image, which is upright.
 """
 
@@ -23,22 +23,18 @@ from .align import Aligned, Alphabet, claims_nothing
 from .glyphs import CONTRADICTED, agrees
 from .lines import LayerLine
 
-LOOKS = 2  # times that the head reads each glyph of a page, if it is there as often
-MOST_READ = 0.5  # share of the width of all words; where LOOKS need more of them, nothing is gained
-SLIPS = 0.1  # share of the places that were read in which the pixels may contradict a glyph that is confirmed
-PICTURES = 6  # confirmed ones of a glyph with which others are compared
+LOOKS = 2  # times that the head reads each picture of a page, if it is there as often
+SLIPS = 0.1  # share of the places that were read in which the pixels may contradict a picture that is confirmed
+PICTURES = 6  # of glyphs with one claim; others count as pictures of their own
 SAME = 0.1  # of a picture's contrast, by which each pixel of an equal one differs at most
-UNLIKE = 0.5  # the same, by which a pixel of another glyph differs at least
+UNLIKE = 0.5  # the same, by which some pixel of another glyph differs at least
+REPEAT = 0.9  # share of the glyphs that have the picture of another, from which pictures tell glyphs apart
 REACH_PX = 2, 1  # across and down: how far PDFium sets a glyph from where its rounded place is
 STEP_PX = 0.6  # between the sides of boxes of different glyphs: a letter stands otherwise in a ligature
 NEAR_PX = 1.0  # beside its box, where a neighbour may have ink
 CLEAR = 0.2  # least share of the columns of a picture that no neighbour reaches
 GAP_EM, PAD_EM = 0.35, 0.3  # between words on a page of words, and above and below them
-_SHIFTS = sorted(
-    ((x, y) for x in range(-REACH_PX[0], REACH_PX[0] + 1) for y in range(-REACH_PX[1], REACH_PX[1] + 1)),
-    key=lambda shift: (abs(shift[0]) + abs(shift[1]), shift),
-)
-_WORD = re.compile("[^ ]+")
+_WORD = re.compile(r"(?:[^\w ]+ )?[^ ]+")  # a sign goes with the word after it: alone, a bullet is a point
 
 AlignWords = Callable[[Image.Image, list[LayerLine]], list[Aligned]]
 
@@ -54,8 +50,8 @@ class Window(NamedTuple):
 
 def align_repeats(
     image: Image.Image, lines: Sequence[LayerLine], text: TextLayer, alphabet: Alphabet, align_words: AlignWords
-) -> list[Aligned] | None:
-    """Return the alignment of each line's characters other than spaces; None where nothing is gained.
+) -> list[Aligned]:
+    """Return the alignment of each line's characters other than spaces.
 
     Args:
         image: Upright grey page.
@@ -66,30 +62,28 @@ def align_repeats(
     """
     words = [(line, slice(*found.span())) for line in lines for found in _WORD.finditer(line.text)]
     if not words:
-        return None
-    glyphs = _Glyphs.find([line.indices[own] for line, own in words if line.indices is not None], text)
-    widths = [float(line.boxes[own.stop - 1, 2] - line.boxes[own.start, 0]) + line.em_px for line, own in words]
-    chosen = glyphs.choose(widths)
-    if sum(widths[k] for k in chosen) > MOST_READ * sum(widths):
-        return None
+        return [Aligned(np.zeros(0), []) for _ in lines]
+    places = [line.indices[own] for line, own in words if line.indices is not None]
+    glyphs = _Glyphs.find([own[own >= 0] for own in places], text)
+    glyphs.part_by_pictures(np.asarray(image), text)
 
     def read(which: list[int]) -> dict[int, Aligned]:
         own = [words[k][0].part(words[k][1]) for k in which]
         return dict(zip(which, _set_anew(image, own, align_words), strict=True))
 
-    found = read(chosen)
-    confirmed = glyphs.confirm(found, {k: words[k][0].text[words[k][1]] for k in chosen}, alphabet)
-    same, unlike = glyphs.compare(np.asarray(image), text, confirmed, np.isin(glyphs.of_word, chosen))
-    rest = sorted(set(glyphs.of_word[~same].tolist()) - set(found))
-    found |= read(rest)
-    odds, seen = np.zeros(len(unlike)), [""] * len(unlike)
+    widths = [float(line.boxes[own.stop - 1, 2] - line.boxes[own.start, 0]) + line.em_px for line, own in words]
+    found = read(glyphs.choose(widths))
+    confirmed = glyphs.confirm(found, {k: words[k][0].text[words[k][1]].replace(" ", "") for k in found}, alphabet)
+    found |= read(sorted(set(glyphs.of_word[~confirmed].tolist()) - set(found)))
+    odds, seen = np.zeros(len(confirmed)), [""] * len(confirmed)
     for k, one in found.items():
         own = glyphs.of(k)
         odds[own], seen[own] = one.odds, one.seen
     aligned, start = [], 0
     for line in lines:
-        own = slice(start, start := start + len(line.text) - line.text.count(" "))
-        aligned.append(Aligned(odds[own], seen[own], unlike[own]))
+        end = start + len(line.text) - line.text.count(" ")
+        aligned.append(Aligned(odds[start:end], seen[start:end], glyphs.looks[start:end]))
+        start = end
     return aligned
 
 
@@ -120,13 +114,15 @@ def _set_anew(image: Image.Image, words: Sequence[LayerLine], align_words: Align
 class _Glyphs:
     """G glyphs of words.
 
-    places: (G,), of each in the layer. kinds: (G,), equal for one character in one font, size and box. of_word: (G,),
-    the word of each, which rises.
+    places: (G,), of each in the layer. kinds: (G,), equal for one character in one font, size and box, and then for one
+    picture. of_word: (G,), the word of each, which rises. looks: (G,), 0, or the number of a picture that is not like
+    the others of its character.
     """
 
     places: np.ndarray
     kinds: np.ndarray
     of_word: np.ndarray
+    looks: np.ndarray
 
     @classmethod
     def find(cls, words: Sequence[np.ndarray], text: TextLayer) -> _Glyphs:
@@ -145,7 +141,9 @@ class _Glyphs:
             order = np.lexsort((sides, kinds))
             parted = (np.diff(kinds[order]) > 0) | (np.diff(sides[order]) > STEP_PX)
             kinds[order] = np.append(0, np.cumsum(parted))
-        return cls(places, kinds, np.repeat(np.arange(len(words)), [len(word) for word in words]))
+        return cls(
+            places, kinds, np.repeat(np.arange(len(words)), [len(word) for word in words]), np.zeros(len(places), int)
+        )
 
     def of(self, word: int) -> slice:
         """Return the glyphs of a word."""
@@ -177,30 +175,30 @@ class _Glyphs:
         return sorted(chosen)
 
     def confirm(self, found: dict[int, Aligned], texts: dict[int, str], alphabet: Alphabet) -> np.ndarray:
-        """Return (G,) which glyphs the pixels confirm in words that were read, and contradict hardly anywhere there."""
+        """Return (G,) which glyphs the pixels confirm: in the words that were read they hardly contradict them."""
         confirmed, against, read = (np.zeros(len(self.places), bool) for _ in range(3))
         for k, one in found.items():
             own = self.of(k)
-            claims = list(zip(texts[k], one.odds.tolist(), one.seen, strict=True))
+            claims = zip(texts[k], one.odds.tolist(), one.seen, strict=True)
             confirmed[own] = [not claims_nothing(ch) and agrees(ch, odds, seen, alphabet) for ch, odds, seen in claims]
             against[own], read[own] = one.odds < CONTRADICTED, True
-        slips, looks = (np.bincount(self.kinds, marked) for marked in (against, read))
-        return confirmed & (slips <= SLIPS * looks)[self.kinds]
+        agree, slips, looks = (np.bincount(self.kinds, marked) for marked in (confirmed, against, read))
+        trusted: np.ndarray = ((agree > 0) & (slips <= SLIPS * looks))[self.kinds]
+        return trusted
 
-    def compare(
-        self, pixels_HW: np.ndarray, text: TextLayer, confirmed: np.ndarray, read: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return (G,) which glyphs have the picture of a confirmed one of their kind or were read, and which have not.
-
-        Of some, a neighbour covers too much for either.
-        """
-        same, unlike, pictures = read.copy(), np.zeros(len(read), bool), _Pictures(pixels_HW, text, self)
-        order = np.argsort(self.kinds, kind="stable")
+    def part_by_pictures(self, pixels_HW: np.ndarray, text: TextLayer) -> None:
+        """Part each kind by the pictures of its glyphs, and number those that are not like the others."""
+        pictures, order = _Pictures(pixels_HW, text, self), np.argsort(self.kinds, kind="stable")
+        repeated, many, number = 0, 0, 0
         for own in np.split(order, np.flatnonzero(np.diff(self.kinds[order])) + 1):
-            models, others = own[confirmed[own]][:PICTURES], own[~read[own]]
-            if len(models) and len(others):
-                same[others], unlike[others] = pictures.compare(own, models, others)
-        return same, unlike
+            which, looks = pictures.part(own)
+            counts = np.bincount(which)
+            if len(own) > 1:
+                repeated, many = repeated + int(counts[counts > 1].sum()), many + len(own)
+            self.kinds[own], self.looks[own] = number + which, looks
+            number += len(counts)
+        if repeated < REPEAT * many:
+            self.looks[:] = 0
 
 
 class _Pictures:
@@ -215,46 +213,95 @@ class _Pictures:
         right = np.append(np.where(follows, self.boxes[1:, 0], np.inf), np.inf)
         self.free = np.stack([left + NEAR_PX, right - NEAR_PX], 1) - self.origins[:, :1]  # of neighbours, about the pen
 
-    def compare(self, own: np.ndarray, models: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return which of the others have the picture of a model wherever neighbours do not reach, and which differ.
+    def part(self, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (N,) which picture each glyph of one kind has, from 0, and which of the unlike ones it is.
 
-        A neighbour may add ink to both, and takes none away. own: all glyphs of their kind.
+        Pictures are compared where neighbours do not reach. A neighbour may add ink to both, and takes none away.
         """
+        which, looks = np.full(len(own), -1), np.zeros(len(own), int)
+        if len(own) == 1:
+            return which + 1, looks
         about = self.boxes[own] - np.tile(self.origins[own], 2)
         (left, top), (right, bottom) = np.floor(about[:, :2].min(0)), np.ceil(about[:, 2:].max(0))
-        window = Window(int(left), int(top), max(1, int(right - left)), max(1, int(bottom - top)))
-        known, clear = self._crops(models, window, (0, 0)), self._clear(models, window)
-        shown, free = self._crops(others, window, REACH_PX), self._clear(others, window)
-        contrast, wide = np.ptp(known, (1, 2)), np.flatnonzero(clear.mean(1) >= CLEAR).tolist()
-        places = [(k, dx + REACH_PX[0], dy + REACH_PX[1]) for dx, dy in _SHIFTS for k in wide]
+        window = Window(int(left) - 1, int(top), int(right - left) + 2, max(1, int(bottom - top)))  # anti-aliased sides
+        shown, clear = self._crops(own, window), self._clear(own, window)
+        free = clear[..., REACH_PX[0] : -REACH_PX[0]].mean((1, 2))
+        rest, models = np.flatnonzero(free >= CLEAR), list[int]()
+        while len(rest) and len(models) < PICTURES:
+            model = int(rest[free[rest].argmax()])
+            same = _are_same(shown, clear, model, rest)
+            which[rest[same]] = len(models)
+            looks[rest[same]] = _number_of(shown, clear, models, looks, model, bool(same.sum() == 1))
+            models.append(model)
+            rest = rest[~same]
+        for k in rest.tolist():
+            looks[k] = _number_of(shown, clear, models, looks, k, True)
+        lone = np.flatnonzero(which < 0)
+        which[lone] = np.arange(len(models), len(models) + len(lone))
+        return which, looks
 
-        def lighter(which: np.ndarray, k: int, x: int, y: int) -> np.ndarray:
-            return shown[which, y : y + window.height, x : x + window.width] - known[k]
-
-        same, unlike = np.zeros((2, len(others)), bool)
-        rest = np.flatnonzero(free.mean(1) >= CLEAR)
-        for k, x, y in places:
-            if not len(rest):
-                return same, unlike
-            found = lighter(rest, k, x, y)
-            differs = (found > SAME * contrast[k]) & clear[k]
-            differs |= (found < -SAME * contrast[k]) & free[rest, None]
-            same[rest] = ~differs.any((1, 2))
-            rest = rest[~same[rest]]
-        both = [
-            (clear[k] & free[rest, None]) * np.abs(lighter(rest, k, x, y)) / max(1, contrast[k]) for k, x, y in places
-        ]
-        unlike[rest] = np.min([one.max((1, 2)) for one in both], 0) > UNLIKE if both else False
-        return same, unlike
-
-    def _crops(self, which: np.ndarray, window: Window, reach: tuple[int, int]) -> np.ndarray:
-        """Return (N, H, W), the pixels in the window of each glyph, and around it. The page goes on beyond its edge."""
+    def _crops(self, which: np.ndarray, window: Window) -> np.ndarray:
+        """Return (N, H, W), the pixels in the window of each glyph and around it. The page goes on beyond its edge."""
         rows, columns = self.pixels.shape
-        x = np.arange(-reach[0], window.width + reach[0]) + window.left + self.pens[which, 0, None]
-        y = np.arange(-reach[1], window.height + reach[1]) + window.top + self.pens[which, 1, None]
+        x = np.arange(-REACH_PX[0], window.width + REACH_PX[0]) + window.left + self.pens[which, 0, None]
+        y = np.arange(-REACH_PX[1], window.height + REACH_PX[1]) + window.top + self.pens[which, 1, None]
         return self.pixels[y.clip(0, rows - 1)[:, :, None], x.clip(0, columns - 1)[:, None, :]]
 
     def _clear(self, which: np.ndarray, window: Window) -> np.ndarray:
-        """Return (N, W), the columns of each glyph's window that no neighbour reaches."""
-        x = np.arange(window.left, window.left + window.width)
-        return (x >= self.free[which, :1]) & (x + 1 <= self.free[which, 1:])
+        """Return (N, 1, W), the columns of the same pixels that no neighbour reaches."""
+        x = np.arange(-REACH_PX[0], window.width + REACH_PX[0]) + window.left
+        return ((x >= self.free[which, :1]) & (x + 1 <= self.free[which, 1:]))[:, None]
+
+
+def _are_same(shown: np.ndarray, clear: np.ndarray, model: int, others: np.ndarray) -> np.ndarray:
+    """Return which of the others have the picture of a model, at any shift within reach.
+
+    Args:
+        shown: (N, H, W) pixels of glyphs and REACH_PX around them.
+        clear: (N, 1, W), columns of these that no neighbour reaches.
+        model: Index of the model.
+        others: Indices of glyphs, itself among them.
+    """
+    known, own = _middle(shown[model]), clear[model][:, REACH_PX[0] : -REACH_PX[0]]
+    most = SAME * np.ptp(known)
+
+    def fit(pixels: np.ndarray, free: np.ndarray) -> np.ndarray:
+        lighter = pixels - known
+        same: np.ndarray = ~(((lighter > most) & own) | ((lighter < -most) & free)).any((-2, -1))
+        return same
+
+    found = fit(_middle(shown[others]), clear[others][..., REACH_PX[0] : -REACH_PX[0]])
+    if not found.all():
+        rest = others[~found]
+        found[~found] = fit(_shifted(shown[rest], known.shape), _shifted(clear[rest], own.shape)).any((1, 2))
+    return found
+
+
+def _number_of(
+    shown: np.ndarray, clear: np.ndarray, models: Sequence[int], looks: np.ndarray, glyph: int, alone: bool
+) -> int:
+    """Return the number of the model that a glyph is like, or the next one. Arguments as of `_are_same`.
+
+    alone: No other glyph has its picture. Then only ink that it lacks counts, as a line of a drawing may cross it.
+    """
+    if not models:
+        return 0
+    width = shown.shape[2] - 2 * REACH_PX[0]
+    shifted, free = _shifted(shown[glyph], _middle(shown[glyph]).shape), _shifted(clear[glyph], (1, width))
+    unlike = []
+    for model in models:
+        known = _middle(shown[model])
+        lighter = (shifted - known) * (free & clear[model][:, REACH_PX[0] : -REACH_PX[0]])
+        differs = lighter if alone else np.abs(lighter)
+        unlike.append(float(differs.max((-2, -1)).min()) / max(1, int(np.ptp(known))))
+    nearest = int(np.argmin(unlike))
+    return int(looks[models].max()) + 1 if unlike[nearest] > UNLIKE else int(looks[models[nearest]])
+
+
+def _middle(shown: np.ndarray) -> np.ndarray:
+    return shown[..., REACH_PX[1] : -REACH_PX[1], REACH_PX[0] : -REACH_PX[0]]
+
+
+def _shifted(shown: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return (..., Y, X, H, W), pictures at all shifts within reach."""
+    return np.lib.stride_tricks.sliding_window_view(shown, shape[-2:], (-2, -1))

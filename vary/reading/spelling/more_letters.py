@@ -16,6 +16,7 @@ from ..scales.merge import ACCEPTED, CERTAIN, is_text
 
 FEWEST = 3  # letters with accents that show another language, on short pages
 MANY = 15  # in one window: at least SHARE of a page of 6,000 letters, which is a full one
+SHORT = 600  # letters of a text in which a language may show by a single letter with an accent
 SHARE = 0.0025  # of all letters; English papers have up to 0.2%, in names
 LATIN = (("À", "ț"), ("Ạ", "ỹ"))  # first and last Latin letters of Europe and of Vietnamese in Unicode
 OTHERS = 0.1  # share of letters with accents that are not among them
@@ -31,10 +32,13 @@ CLEAR = 0.7  # confidence of such a letter
 def has_accents(text: str, fewest: int = FEWEST) -> bool:
     """Return whether a text has letters with accents, `fewest` or more, as languages in Latin script but English do.
 
-    Other scripts do not count, see `has_other_script`.
+    Other scripts do not count, see `has_other_script`. In a text that is not short one letter alone does not count: it
+    may be a slip that comes again, or a name.
     """
     letters = [ch for ch in text if ch.isalpha()]
     accents = [ch for ch in letters if ch >= "À"]
+    if len(letters) > SHORT and len(set("".join(accents).casefold())) < 2:
+        return False
     others = sum(not any(first <= ch <= last for first, last in LATIN) for ch in accents)
     return len(accents) - others >= max(fewest, SHARE * len(letters)) and others <= OTHERS * len(accents)
 
