@@ -235,7 +235,8 @@ def _align_first(
     found: dict[int, Aligned] = {}
     if text is not None:
         usual = [k for k, line in enumerate(lines) if FIRST_EM[0] <= scale * line.em_px <= EM_RANGE[1]]
-        drawn = [k for k in usual if not np.isin(text.modes[lines[k].indices], INVISIBLE).any()]
+        unseen = np.append(np.isin(text.modes, INVISIBLE), False)  # the last for blanks, at -1
+        drawn = [k for k in usual if not unseen[lines[k].indices].any()]
         alphabet = emissions_of(reader.alphabet)
         align_words = partial(align_in_place, reader, scale=scale)
         aligned = align_repeats(image, [lines[k] for k in drawn], text, alphabet, align_words)

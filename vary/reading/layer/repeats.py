@@ -94,17 +94,23 @@ def _set_anew(image: Image.Image, words: Sequence[LayerLine], align_words: Align
     for word in words:
         x0, y0, x1, y1 = word.box
         pad = PAD_EM * word.em_px
-        part = max(0, int(x0 - pad)), max(0, int(y0 - pad)), int(x1 + pad) + 1, int(y1 + pad) + 1
-        wide, tall = part[2] - part[0], part[3] - part[1]
+        left, top = (int(np.clip(v - pad, 0, most - 1)) for v, most in ((x0, image.width), (y0, image.height)))
+        part = (
+            left,
+            top,
+            int(np.clip(x1 + pad, left, image.width - 1)) + 1,
+            int(np.clip(y1 + pad, top, image.height - 1)) + 1,
+        )
+        wide, tall = part[2] - left, part[3] - top
         if x and x + wide > image.width:
             x, y, high = 0, y + high, 0
         placed.append((part, x, y))
-        by = np.array([x - part[0], y - part[1]] * 2, np.float32)
+        by = np.array([x - left, y - top] * 2, np.float32)
         moved.append(replace(word, boxes=word.boxes + by))
         x, high = x + wide + round(GAP_EM * word.em_px), max(high, tall)
     if not placed:
         return []
-    page = Image.new("L", (max(x + part[2] - part[0] for part, x, _ in placed), y + high), 255)
+    page = Image.new("L", (max(round(one.box[2] + PAD_EM * one.em_px) for one in moved) + 1, y + high), 255)
     for part, x, y in placed:
         page.paste(image.crop(part), (x, y))
     return align_words(page, moved)
