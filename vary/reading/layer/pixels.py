@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from ...io.source import Source
     from ..reader import Reader
 
+WORD_EM = 9.5  # px per em, from which words are read without those beside them
 FEW = 0.5  # share of a page's lines up to which strips cost less than the page
 RULE_PX = 3.0  # beside a rule, within which a character or two are its strokes
 LOOKED_AT = 3  # lines of a page on which a glyph is looked at for another page
@@ -234,7 +235,7 @@ def _align_first(
     scale = min(1.0, FIRST_EM[1] / usual_size(lines))
     found: dict[int, Aligned] = {}
     if text is not None:
-        usual = [k for k, line in enumerate(lines) if FIRST_EM[0] <= scale * line.em_px <= EM_RANGE[1]]
+        usual = [k for k, line in enumerate(lines) if WORD_EM <= scale * line.em_px <= EM_RANGE[1]]
         unseen = np.append(np.isin(text.modes, INVISIBLE), False)  # the last for blanks, at -1
         drawn = [k for k in usual if not unseen[lines[k].indices].any()]
         alphabet = emissions_of(reader.alphabet)
