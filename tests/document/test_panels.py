@@ -126,3 +126,40 @@ def test_squares_that_were_read_as_letters_begin_items() -> None:
     assert rows("n Empty the fridge", "- Drain it", "= Take the knives") == [
         "1. Kitchen", "■ Empty the fridge", "- Drain it", "■ Take the knives"]  # fmt: skip
     assert rows("n Empty the fridge", "Drain it", "= Take the knives")[1] == "n Empty the fridge"
+
+
+def test_areas_that_touch_are_panels_where_their_rows_do_not_make_a_table() -> None:
+    """A mail program: a bar of names, a list whose items stand on grounds, and the letter, level by chance."""
+    lines = [line(text, 20, 20 + 30 * k) for k, text in enumerate(SIDE)]
+    items = [
+        ["Tom Oke", "Rope", "Did it come?"],
+        ["Council", "Levels", "Please come"],
+        ["Library", "Books", "Too late"],
+    ]
+    lines += [line(text, 170, 12 + 80 * k + 22 * n) for k, item in enumerate(items) for n, text in enumerate(item)]
+    lines += [line(text, 400, 20 + 41 * k) for k, text in enumerate(WORK)]
+    areas = [((0, 0, 150, 240), 0x202124), *(((150, 80 * k, 380, 80 * k + 79), 0xF6F8FC) for k in range(3))]
+    found = texts(*lines, evidence=Evidence(areas=areas))
+    assert found == " / ".join([*SIDE, *(text for item in items for text in item), *WORK])
+
+
+def test_fields_in_columns_on_a_ground_are_no_column_of_the_stub_beside_them() -> None:
+    fields = [["From", "To"], ["Saltwick", "Port End"], ["Date", "Departs"], ["14 May", "08:42"]]
+    stub = ["Coach", "7", "Seat", "42 A"]
+    lines = [line(text, x, 30 + 24 * k) for k, row in enumerate(fields) for text, x in zip(row, (20, 160), strict=True)]
+    lines += [line(text, 330, 30 + 24 * k) for k, text in enumerate(stub)]
+    areas = [((0, 10, 300, 140), 0xFFFFFF), ((300, 10, 450, 140), 0xB71C1C)]
+    found = texts(*lines, evidence=Evidence(areas=areas))
+    assert found.endswith(" / ".join(stub))
+    assert not any(text in found.split(" / ")[:3] for text in stub)
+
+
+def test_a_number_in_the_middle_of_the_left_side_comes_before_its_panel() -> None:
+    lines, areas = [], []
+    for k in range(2):
+        y = 20 + 90 * k
+        areas += [((10, y, 70, y + 70), 0x00796B), ((70, y, 500, y + 70), 0xE0F2F1)]
+        lines += [line(f"{k + 1}", 30, y + 24, 26), line(f"Step {k}", 90, y + 8), line("Turn the cap", 90, y + 28)]
+        lines.append(line("to the left", 90, y + 48))
+    found = texts(*lines, evidence=Evidence(areas=areas))
+    assert found == "1 / Step 0 / Turn the cap / to the left / 2 / Step 1 / Turn the cap / to the left"

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from ..io.box import Box
 from .elements import Line
 
+Areas = Sequence[tuple[Box, int]]  # boxes and their colours, 0xRRGGBB
+
 
 @dataclass
 class Evidence:

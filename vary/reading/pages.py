@@ -23,6 +23,7 @@ from ..document.outline import apply_outline
 from ..document.perspective import find_sheet, flatten, unflatten
 from ..document.running_text import mark_page_joins
 from ..document.structure import find_structure, mark_title
+from ..io.box import Box
 from ..io.deadline import time_limit
 from ..io.errors import InputError, PageTimeout
 from ..io.source import MAX_PAGES, PAGE_TIMEOUT_S, Source
@@ -30,6 +31,7 @@ from .formulas.lines import mark_formulas
 from .layer.lines import LAYER_DPI, LayerReader, read_layer
 from .layer.pixels import read_both
 from .reader import Reader
+from .scales.filled_areas import find_filled_areas, whiten_areas
 from .scales.shadows import even_light
 
 FIRST_DPI = 112.0  # 10-point type is 15.6 px high, which the nano model reads best
@@ -113,7 +115,7 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
     lit = even_light(image) if sheet is None else image
     if lit is not image:
         sheet = find_sheet(lit)
-    image = darken(lighten(lit)) if sheet is None else _prepared(image, sheet)
+    image, areas = _prepared(lit if sheet is None else _lit_sheet(image, sheet))
     turn = reader.find_orientation(image)
     straight = straighten(image, turn)
     scale = reader.wanted_scale(straight) * factor
@@ -124,14 +126,14 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
         wanted = dpi * scale
         image, used = source.image(number, dpi * min(SCALES[1], max(least, scale)))
         whole = image.size
-        image = _prepared(image, sheet)
+        image, areas = _prepared(_lit_sheet(image, sheet))
         dpi, left = used, wanted / (used or wanted)
         straight, scale = straighten(image, turn), left if abs(left - 1) > 0.01 else 1.0
     if isinstance(reader, Reader):
         fields = source.form_fields(number, dpi) if dpi else []
-        page = reader.read(
-            straight, scale, [one._replace(box=straighten_box(one.box, turn, image.size)) for one in fields]
-        )
+        fields = [one._replace(box=straighten_box(one.box, turn, image.size)) for one in fields]
+        areas = [(straighten_box(box, turn, image.size), colour) for box, colour in areas]
+        page = reader.read(straight, scale, fields, areas)
     else:
         page = reader.read(straight, scale)
     page.dpi = dpi
@@ -149,9 +151,15 @@ def _read_pixels(source: Source, number: int, reader: PageReader, factor: float)
     return page
 
 
-def _prepared(image: Image.Image, sheet: np.ndarray | None) -> Image.Image:
-    """Return a grey page, or the sheet on it, evenly lit, with dark type on light paper."""
-    return darken(lighten(even_light(image if sheet is None else flatten(image, sheet))))
+def _lit_sheet(image: Image.Image, sheet: np.ndarray | None) -> Image.Image:
+    """Return a grey page, or the sheet on it, evenly lit."""
+    return even_light(image if sheet is None else flatten(image, sheet))
+
+
+def _prepared(page: Image.Image) -> tuple[Image.Image, list[tuple[Box, int]]]:
+    """Return a grey page with dark type on light paper, and its filled areas, as `find_filled_areas`."""
+    areas = find_filled_areas(page)
+    return darken(whiten_areas(page, areas, lighten(page))), areas
 
 
 def _with_square_pixels(image: Image.Image, dpi: tuple[float, float] | None) -> Image.Image:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..document.elements import MATH, STYLES, Block, Page
-from ..document.evidence import Evidence
+from ..document.evidence import Areas, Evidence
 from ..document.findings import FormulaReading, RejectedText
 from ..document.layout.arrange import find_evidence, lay_out
 from ..document.layout.ruling_lines import erase_rules
@@ -181,13 +181,14 @@ class Reader:
             self._measured = image, measured
         return measured
 
-    def read(self, image: Image.Image, scale: float = 1.0, fields: Sequence[FormField] = ()) -> Page:
+    def read(self, image: Image.Image, scale: float = 1.0, fields: Sequence[FormField] = (), areas: Areas = ()) -> Page:
         """Read a grey page. Boxes are pixels of `image`.
 
         Args:
             image: the page, upright.
             scale: as from `wanted_scale`.
             fields: form fields of the page.
+            areas: filled rectangles of the page and their colours, as in `Evidence`.
 
         Raises:
             InputError: the page is too large.
@@ -195,24 +196,24 @@ class Reader:
         _check_size(image, scale)
         measured = self._measured
         if self._more_letters and measured[0] is image and has_accents(measured[1].text, MANY):
-            return self.with_more_letters.read(image, scale, fields)
+            return self.with_more_letters.read(image, scale, fields, areas)
         em_px = float(self.preprocess["em_px"])
         fitted, is_noisy = erase_specks(fit(image, scale, self.preprocess["multiple"]), em_px)
         rest = erase_rules(fitted.pixels, em_px)  # what was read is erased in it, too
         lines, complete = self._read_scales(rest)
-        sample = partial(self._sample, fitted.pixels, lines)
-        if self._more_letters and needs_more_letters(lines, self.alphabet, sample, is_noisy):
-            return self.with_more_letters.read(image, scale, fields)
+        if self._more_letters and needs_more_letters(
+            lines, self.alphabet, partial(self._sample, fitted.pixels, lines), is_noisy
+        ):
+            return self.with_more_letters.read(image, scale, fields, areas)
         if complete:
             lines = self._read_small(self._read_finer(lines, rest, image, fitted.scale), image, fitted.scale)
         turned = self._read_turned(rest, lines, fitted.pixels) if complete else []
         lines = drop_covered(lines, turned)
         if complete:
             lines = reread_cells(lines, rest, lambda pixels: self.read_pass(pixels)[0])
-        lines = spell_lines(lines, fitted.pixels)
-        texts = find_proven_texts(lines, fitted.pixels, is_noisy)
-        fields_here = [one._replace(box=scale_box(one.box, fitted.scale)) for one in fields]
-        evidence = find_evidence(fitted.pixels, texts, fields_here or None)
+        texts = find_proven_texts(lines := spell_lines(lines, fitted.pixels), fitted.pixels, is_noisy)
+        here = [one._replace(box=scale_box(one.box, fitted.scale)) for one in fields] or None
+        evidence = find_evidence(fitted.pixels, texts, here, areas, fitted.scale)
         lines, texts = part_at_rules(lines, texts, evidence)
         formulas: list[FormulaReading] = []
         if complete and self.formula_reader:
@@ -224,10 +225,9 @@ class Reader:
         page = Page(1, "ok" if blocks else "blank", image.width, image.height, blocks=blocks, formulas=formulas)
         page.unread_marks = [] if is_noisy else find_unread_marks(texts, fitted.pixels, fitted.scale)
         more = self.with_more_letters if page.unread_marks and self._more_letters else None
-        if more and _is_surer(other := more.read(image, scale, fields), page):  # noise looks like marks, too
+        if more and _is_surer(other := more.read(image, scale, fields, areas), page):  # noise looks like marks, too
             return other
-        kept = {id(line) for line in texts}
-        page.rejected = [to_rejected(line, fitted.scale) for line in lines if id(line) not in kept]
+        page.rejected = [to_rejected(one, fitted.scale) for one in lines if all(one is not kept for kept in texts)]
         if not complete:
             page.status, page.error = "timeout", "the time limit was reached; what was read until then is kept"
         return page

@@ -12,10 +12,10 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image
 
-from ...io.box import Box, area, shared_area, union
+from ...io.box import Box, area, scale_box, shared_area, union
 from ..blocks import to_block
 from ..elements import Block
-from ..evidence import Evidence
+from ..evidence import Areas, Evidence
 from ..lines import PageRegion, TextLine, is_mono, with_type_of_grounds
 from .aligned_tables import find_aligned_tables
 from .bitmap import find_drawn_objects
@@ -32,6 +32,7 @@ CHART = 0.3  # share of a grid that is drawn in, for it to be no table
 FILLED, SAME_GROUND = 0.7, 1.3  # share of cells with text in a table on its own ground; area of that, as a multiple
 NUMBERED, SERIAL = 5, 0.8  # fewest lines of a numbered listing; share of its numbers that follow one another
 CORNER_EM, CARD_WIDE_EM, MOST_RULES = 0.5, 6.0, 200  # of cards: round corners, least width; rules that are compared
+SAME_AREA = 0.8  # of the larger of two areas that both cover, if they are one
 GROUND = 0.9  # share of the page from which a filled area is its ground
 LEAN, SAME_LEAN = 0.003, 0.005  # slope from which a page is laid out as if it were level; by which lines differ in it
 LEAN_CHARACTERS, LEAN_SHARE = 40, 0.7  # characters of the lines that show a slope; share of them that agree
@@ -122,14 +123,29 @@ def find_cards(rules: Sequence[Box], em: float) -> list[Box]:
 
 
 def find_evidence(
-    image: Image.Image | np.ndarray, lines: Sequence[TextLine], fields: Sequence[tuple[str, Box, bool]] | None = None
+    image: Image.Image | np.ndarray,
+    lines: Sequence[TextLine],
+    fields: Sequence[tuple[str, Box, bool]] | None = None,
+    areas: Areas = (),
+    scale: float = 1.0,
 ) -> Evidence:
     """Return what a grey page image shows besides the lines that were read from it.
 
-    fields: the form fields of the page, where they are known; without them, checkboxes are sought in the image.
+    Args:
+        image: The page.
+        lines: That were read.
+        fields: Form fields of the page, where they are known; without them, checkboxes are sought in the image.
+        areas: Filled areas that are known; others are sought in the image.
+        scale: Of the image in the pixels of the areas.
     """
     certain = [line.box for line in lines if is_certain_text(line)]
     evidence = find_drawn_objects(np.asarray(image), certain, [line.box for line in lines], usual_size(lines))
+    areas = [(scale_box(box, scale), colour) for box, colour in areas]
+    others = [
+        one for one in evidence.areas
+        if not any(shared_area(one[0], box) > SAME_AREA * max(area(one[0]), area(box)) for box, _ in areas)
+    ]  # fmt: skip
+    evidence.areas = [*areas, *others]
     evidence.fields = find_checkboxes(np.asarray(image), lines) if fields is None else list(fields)
     return evidence
 

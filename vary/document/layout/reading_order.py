@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ...io.box import Box, union
+from ...io.box import Box, middle_within, union
 from ..lines import PageRegion, TextLine
 from .bullets import Gutter
+from .cells import rows_by_height
 from .gutters import column_edges, is_running_text, split_columns, usual_em
 from .paragraphs import Row, TextBlock, split_paragraphs
 
@@ -25,6 +26,8 @@ JUT_EM = (
 KEPT_EM = 0.5
 STACK, STACK_STEP, ALIKE = (3, 8), 1.8, 1.2  # rows of a stack; its steps and sizes, as multiples of its type
 SPAN_EM = 2.0  # such pieces are no farther from each other
+PANEL_ROWS = 3  # of text in areas side by side that are no cells of a table
+LEVEL_ROWS, ROW_EM = 0.6, 0.3  # share of rows in areas that are level with one in another; by which they differ
 LARGER = 1.6  # type so much larger is a title next to text, not a piece of its row
 
 
@@ -99,6 +102,7 @@ def to_row(pieces: list[TextLine]) -> Row:
 def _reading_order(boxes: np.ndarray, sizes: np.ndarray, gutters: list[Gutter]) -> list[int]:
     """Across a gutter left comes before right, unless a row between the two spans both; else above before below.
 
+    What stands beside a region, or beside type that is much larger, within its height, comes before or after it.
     A row in larger type next to a stack of rows, as a title beside an address, comes before or after all of them.
     """
     x0, y0, x1, y1 = boxes.T
@@ -110,6 +114,9 @@ def _reading_order(boxes: np.ndarray, sizes: np.ndarray, gutters: list[Gutter]) 
         beside = (middle > top - slack) & (middle < bottom + slack)
         across |= (beside & (x1 <= x + slack))[:, None] & (beside & (x0 >= x - slack))
     before = (middle[:, None] < middle) & ~across & ~across.T
+    larger = (sizes == 0)[:, None] | ((sizes > 0) & (sizes[:, None] > LARGER * sizes))
+    beside = larger & ((y0 - slack)[:, None] <= y0) & ((y1 + slack)[:, None] >= y1) & ~overlap & ~across & ~across.T
+    before = np.where(beside | beside.T, x0[:, None] < x0, before)
     crossing = np.flatnonzero(
         [any(left < x < right for x, _, _ in gutters) for left, right in zip(x0, x1, strict=True)]
     )
@@ -164,3 +171,28 @@ def _topological(before: np.ndarray, preference: np.ndarray) -> list[int]:
         blockers -= before[ready]
         done.append(int(preference[ready]))
     return done
+
+
+def are_panels(parts: Sequence[Box], box: Box, lines: Sequence[TextLine], em: float) -> bool:
+    """Return whether areas side by side are panels of text and no cells of a table.
+
+    One of them is as high as all and holds several rows, or most rows stand in such areas. Columns of a table have rows
+    that are level; two panels alone may have them by chance.
+
+    Args:
+        parts: the areas.
+        box: around them.
+        lines: of text in them.
+        em: size of the page's text, px.
+    """
+    cells = [rows_by_height([line for line in lines if middle_within(line.box, part)]) for part in parts]
+    whole = [(part[1], part[3]) == (box[1], box[3]) for part in parts]
+    counts = [len(rows) for rows in cells]
+    most = max((n for n, high in zip(counts, whole, strict=True) if high), default=0)
+    if most < PANEL_ROWS and 2 * sum(n for n in counts if n > PANEL_ROWS) <= sum(counts):
+        return False
+    level = [
+        any(abs(row.middle - one.middle) < ROW_EM * em for other in cells if other is not own for one in other)
+        for own in cells for row in own
+    ]  # fmt: skip
+    return (len(parts) == 2 and all(whole)) or not level or float(np.mean(level)) < LEVEL_ROWS

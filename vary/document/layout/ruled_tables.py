@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...io.box import Box, union, unique_values
+from ...io.box import Box, touch, union, unique_values, widen_box
 from ..evidence import Evidence
 from ..lines import PageRegion, TextLine
 from .cells import (
@@ -33,6 +33,7 @@ from .cells import (
     share_inside,
 )
 from .open_tables import Segment, find_open, table_of_bands, without_empty
+from .reading_order import are_panels
 from .ruling_lines import fill_between_stripes
 
 WORD_CUT_EM = 0.15  # white between characters at which text is cut, within a word
@@ -60,6 +61,8 @@ def find_ruled_tables(lines: Sequence[TextLine], evidence: Evidence, em: float) 
     taken: set[int] = set()
     for grid in _grids(level, upright, em):
         inside = [line for line in lines if id(line) not in taken and share_inside(line, grid.box) > 0.6]
+        if grid.is_of_panels(inside, evidence.rules, em):
+            continue
         table = grid.fill(inside, em)
         if table is not None:
             head = grid.add_head([line for line in lines if id(line) not in taken], table)
@@ -172,6 +175,15 @@ class _Grid:
     def box(self) -> Box:
         """The box around the grid."""
         return self.xs[0], self.ys[0], self.xs[-1], self.ys[-1]
+
+    def is_of_panels(self, lines: list[TextLine], rules: Sequence[Box], em: float) -> bool:
+        """Return whether filled areas side by side, without an upright rule, are panels of text (`are_panels`)."""
+        upright = [rule for rule in rules if rule[3] - rule[1] > rule[2] - rule[0]]
+        if len(self.xs) < 3 or any(touch(rule, widen_box(self.box, NEAR, NEAR)) for rule in upright):
+            return False
+        places = [place for place in _rectangles(self._owners()) if place[3] < len(self.xs) - 1]
+        parts = [(self.xs[c], self.ys[r], self.xs[c + wide], self.ys[r + high]) for r, c, high, wide in places]
+        return are_panels(parts, self.box, lines, em)
 
     def fill(self, lines: list[TextLine], em: float) -> CellTable | None:
         """Return the table with the text of lines; None where too few cells hold text."""

@@ -326,9 +326,12 @@ def find_panels(lines: Sequence[TextLine], evidence: Evidence, em: float) -> lis
             continue
         rows = rows_by_height(inside)
         cards = [one for one in grounds if _is_card(box, one, em)]
-        others = [line for line in beside if not any(middle_within(line.box, one) for one in cards)]
+        apart = [*cards, *(one.box for one in found)]
+        others = [line for line in beside if not any(middle_within(line.box, one) for one in apart)]
+        bare = [line for line in others if not any(middle_within(line.box, one) for one in grounds)]
+        wide = not bare and sum(len(row.stretches) > 1 for row in rows) > len(rows) / 2  # several columns on a ground
         least = PANEL_ROWS + any(_touch_sides(box, one, em) for one in grounds)
-        if len(rows) >= least and not _is_column(rows, others, em):
+        if len(rows) >= least and (wide or not _is_column(rows, others, em)):
             found.append(PageRegion("panel", box, inside))
     for one in sorted(found, key=lambda one: one.box[0]):
         row = next(
