@@ -92,3 +92,11 @@ def test_type_on_a_ground_becomes_dark_on_white_and_the_rest_stays(sidebar, type
 def test_a_page_with_pale_grounds_alone_stays() -> None:
     drawn = page(sidebar=240)
     assert whiten_areas(drawn, find_filled_areas(drawn), drawn) is drawn
+
+
+def test_an_area_without_type_stays_as_it_is() -> None:
+    """It is a bar of a chart, or hides a name."""
+    drawn = Image.new("L", (400, 300), 255)
+    drawn.paste(0, (20, 20, 200, 60))
+    assert len(find_filled_areas(drawn)) == 1
+    assert np.array_equal(whiten_areas(drawn, find_filled_areas(drawn), drawn), drawn)

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import uvicorn
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from tests.serve.servers import FakeChatModel, FakeReader
 from vary.io.errors import InputError, RemoteError
@@ -27,7 +27,7 @@ from vary.serve.fetch import fetch_image
 from ..conftest import printed_by
 
 PAGE = Image.new("L", (400, 600), 255)
-ImageDraw.Draw(PAGE).ellipse((20, 20, 200, 60), 0)  # not a filled rectangle, which is a ground
+PAGE.paste(0, (20, 20, 200, 60))
 
 
 @contextmanager

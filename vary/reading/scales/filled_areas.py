@@ -49,7 +49,9 @@ def find_filled_areas(image: Image.Image) -> list[tuple[Box, int]]:
 
 
 def whiten_areas(image: Image.Image, areas: list[tuple[Box, int]], shown: Image.Image) -> Image.Image:
-    """Return a grey page whose filled areas are white and whose type on them is dark, whatever it was; pale ones stay.
+    """Return a grey page whose filled areas are white and whose type on them is dark, whatever it was.
+
+    Pale ones stay, and those without type.
 
     Args:
         image: the page.
@@ -69,6 +71,8 @@ def whiten_areas(image: Image.Image, areas: list[tuple[Box, int]], shown: Image.
         if colour & 255 < PALE:
             apart = np.abs(part.astype(np.int16) - (colour & 255))
             inside = _between_ends(inside & (apart <= EVEN))
+            if int(apart[inside].max(initial=0)) < TYPE:  # a bar of a chart, or a black one: nothing is printed on it
+                continue
             gain = 255 / max(TYPE, int(apart[inside].max(initial=0)))
             within = grow(inside, RIM)
             around = grow(np.where(within, np.uint8(0), whole), 2 * RIM)
