@@ -28,6 +28,7 @@ STRAIGHT, STANDS_OUT = 0.9, 0.8  # share of a side in the colour of the area; of
 PAPER = 0.5  # of a page, from which an area that reaches the edge of the page is its paper
 SAME = 0.9  # share of the larger one of two areas that both cover, if they are the same one
 RIM = 2  # px of an area's blurred edge
+FAINT = 12  # grey levels of the faintest type from its ground
 PALE, TYPE = 210, 40  # grey level from which type on an area is read as it is; least difference of type from its ground
 
 
@@ -71,7 +72,7 @@ def whiten_areas(image: Image.Image, areas: list[tuple[Box, int]], shown: Image.
         if colour & 255 < PALE:
             apart = np.abs(part.astype(np.int16) - (colour & 255))
             inside = _between_ends(inside & (apart <= EVEN))
-            if int(apart[inside].max(initial=0)) < TYPE:  # a bar of a chart, or a black one: nothing is printed on it
+            if int(apart[inside].max(initial=0)) < FAINT:  # a bar of a chart, or a black one: nothing is printed on it
                 continue
             gain = 255 / max(TYPE, int(apart[inside].max(initial=0)))
             within = grow(inside, RIM)
