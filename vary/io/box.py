@@ -34,6 +34,11 @@ def shared_area(a: Box, b: Box) -> float:
     return area((max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])))
 
 
+def cover_alike(a: Box, b: Box, share: float) -> bool:
+    """Return whether two boxes share more than a share of the larger one: they stand for one thing."""
+    return shared_area(a, b) > share * max(area(a), area(b))
+
+
 def touch(a: Box, b: Box) -> bool:
     """Return whether two boxes overlap."""
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

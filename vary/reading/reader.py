@@ -201,9 +201,8 @@ class Reader:
         fitted, is_noisy = erase_specks(fit(image, scale, self.preprocess["multiple"]), em_px)
         rest = erase_rules(fitted.pixels, em_px)  # what was read is erased in it, too
         lines, complete = self._read_scales(rest)
-        if self._more_letters and needs_more_letters(
-            lines, self.alphabet, partial(self._sample, fitted.pixels, lines), is_noisy
-        ):
+        sample = partial(self._sample, fitted.pixels, lines)
+        if self._more_letters and needs_more_letters(lines, self.alphabet, sample, is_noisy):
             return self.with_more_letters.read(image, scale, fields, areas)
         if complete:
             lines = self._read_small(self._read_finer(lines, rest, image, fitted.scale), image, fitted.scale)
@@ -211,7 +210,8 @@ class Reader:
         lines = drop_covered(lines, turned)
         if complete:
             lines = reread_cells(lines, rest, lambda pixels: self.read_pass(pixels)[0])
-        texts = find_proven_texts(lines := spell_lines(lines, fitted.pixels), fitted.pixels, is_noisy)
+        lines = spell_lines(lines, fitted.pixels)
+        texts = find_proven_texts(lines, fitted.pixels, is_noisy)
         here = [one._replace(box=scale_box(one.box, fitted.scale)) for one in fields] or None
         evidence = find_evidence(fitted.pixels, texts, here, areas, fitted.scale)
         lines, texts = part_at_rules(lines, texts, evidence)
@@ -227,7 +227,7 @@ class Reader:
         more = self.with_more_letters if page.unread_marks and self._more_letters else None
         if more and _is_surer(other := more.read(image, scale, fields, areas), page):  # noise looks like marks, too
             return other
-        page.rejected = [to_rejected(one, fitted.scale) for one in lines if all(one is not kept for kept in texts)]
+        page.rejected = _rejected(lines, texts, fitted.scale)
         if not complete:
             page.status, page.error = "timeout", "the time limit was reached; what was read until then is kept"
         return page
@@ -377,6 +377,12 @@ def _check_size(image: Image.Image, scale: float) -> None:
 
 def _is_surer(page: Page, than: Page) -> bool:
     return (page.confidence or 0.0) > (than.confidence or 0.0) + SURER
+
+
+def _rejected(lines: Sequence[TextLine], texts: Sequence[TextLine], scale: float) -> list[RejectedText]:
+    """Return the lines that are not among the texts, in pixels of the page."""
+    kept = {id(line) for line in texts}
+    return [to_rejected(line, scale) for line in lines if id(line) not in kept]
 
 
 def to_rejected(line: TextLine, scale: float) -> RejectedText:

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image
 
-from ...io.box import Box, area, scale_box, shared_area, union
+from ...io.box import Box, area, cover_alike, scale_box, shared_area, union
 from ..blocks import to_block
 from ..elements import Block
 from ..evidence import Areas, Evidence
@@ -141,10 +141,7 @@ def find_evidence(
     certain = [line.box for line in lines if is_certain_text(line)]
     evidence = find_drawn_objects(np.asarray(image), certain, [line.box for line in lines], usual_size(lines))
     areas = [(scale_box(box, scale), colour) for box, colour in areas]
-    others = [
-        one for one in evidence.areas
-        if not any(shared_area(one[0], box) > SAME_AREA * max(area(one[0]), area(box)) for box, _ in areas)
-    ]  # fmt: skip
+    others = [one for one in evidence.areas if not any(cover_alike(one[0], box, SAME_AREA) for box, _ in areas)]
     evidence.areas = [*areas, *others]
     evidence.fields = find_checkboxes(np.asarray(image), lines) if fields is None else list(fields)
     return evidence

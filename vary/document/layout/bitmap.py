@@ -36,11 +36,8 @@ PART = 0.25  # of the page, from which a dark area of any form is a ground
 PANEL = 10  # px there: half of the narrowest light panel on a ground; narrower is type
 DENSE = 0.65  # share of dark pixels from which an area is a ground, not heavy type
 
-FILL_SHARE, FILL_STEP, FILL_PEAK = (
-    1e-3,
-    3,
-    4,
-)  # share of pixels of one grey level; by how much it exceeds levels beside it
+FILL_SHARE = 1e-3  # share of pixels of one grey level
+FILL_STEP, FILL_PEAK = 3, 4  # levels beside it; how many times as frequent as these it is
 GROUND = 247  # grey level of an inverted ground: no paper, but light as it
 FILL_LEVELS, FILL_GRID_EM, FILL_EM = 5, 0.25, 4.0  # most of them; cells in which they are sought; least width
 

@@ -231,7 +231,7 @@ class _Pictures:
         (left, top), (right, bottom) = np.floor(about[:, :2].min(0)), np.ceil(about[:, 2:].max(0))
         window = Window(int(left) - 1, int(top), int(right - left) + 2, max(1, int(bottom - top)))  # anti-aliased sides
         shown, clear = self._crops(own, window), self._clear(own, window)
-        free = clear[..., REACH_PX[0] : -REACH_PX[0]].mean((1, 2))
+        free = _inner(clear).mean((1, 2))
         rest, models = np.flatnonzero(free >= CLEAR), list[int]()
         while len(rest) and len(models) < PICTURES:
             model = int(rest[free[rest].argmax()])
@@ -268,7 +268,7 @@ def _are_same(shown: np.ndarray, clear: np.ndarray, model: int, others: np.ndarr
         model: Index of the model.
         others: Indices of glyphs, itself among them.
     """
-    known, own = _middle(shown[model]), clear[model][:, REACH_PX[0] : -REACH_PX[0]]
+    known, own = _middle(shown[model]), _inner(clear[model])
     most = SAME * np.ptp(known)
 
     def fit(pixels: np.ndarray, free: np.ndarray) -> np.ndarray:
@@ -276,7 +276,7 @@ def _are_same(shown: np.ndarray, clear: np.ndarray, model: int, others: np.ndarr
         same: np.ndarray = ~(((lighter > most) & own) | ((lighter < -most) & free)).any((-2, -1))
         return same
 
-    found = fit(_middle(shown[others]), clear[others][..., REACH_PX[0] : -REACH_PX[0]])
+    found = fit(_middle(shown[others]), _inner(clear[others]))
     if not found.all():
         rest = others[~found]
         found[~found] = fit(_shifted(shown[rest], known.shape), _shifted(clear[rest], own.shape)).any((1, 2))
@@ -292,12 +292,12 @@ def _number_of(
     """
     if not models:
         return 0
-    width = shown.shape[2] - 2 * REACH_PX[0]
-    shifted, free = _shifted(shown[glyph], _middle(shown[glyph]).shape), _shifted(clear[glyph], (1, width))
+    shifted = _shifted(shown[glyph], _middle(shown[glyph]).shape)
+    free = _shifted(clear[glyph], _inner(clear[glyph]).shape)
     unlike = []
     for model in models:
         known = _middle(shown[model])
-        lighter = (shifted - known) * (free & clear[model][:, REACH_PX[0] : -REACH_PX[0]])
+        lighter = (shifted - known) * (free & _inner(clear[model]))
         differs = lighter if alone else np.abs(lighter)
         unlike.append(float(differs.max((-2, -1)).min()) / max(1, int(np.ptp(known))))
     nearest = int(np.argmin(unlike))
@@ -305,7 +305,12 @@ def _number_of(
 
 
 def _middle(shown: np.ndarray) -> np.ndarray:
-    return shown[..., REACH_PX[1] : -REACH_PX[1], REACH_PX[0] : -REACH_PX[0]]
+    return _inner(shown)[..., REACH_PX[1] : -REACH_PX[1], :]
+
+
+def _inner(columns: np.ndarray) -> np.ndarray:
+    """Return what is given for the columns of a window and REACH_PX beside it without those beside it."""
+    return columns[..., REACH_PX[0] : -REACH_PX[0]]
 
 
 def _shifted(shown: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

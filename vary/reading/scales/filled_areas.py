@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ...document.layout.bitmap import find_components, grow
-from ...io.box import Box, area, shared_area
+from ...io.box import Box, area, cover_alike, shared_area
 
 SIDE = 650  # px, about, of the longer side of the image in which areas are sought; pages are half as large at least
 LEVELS, SHARE = 12, 0.004  # most colours of a page; least share of its pixels in one
@@ -44,7 +44,7 @@ def find_filled_areas(image: Image.Image) -> list[tuple[Box, int]]:
         apart = np.abs(small.astype(np.int16) - level)
         for box in _rectangles(apart <= even, apart >= APART * even, is_paper=k == 0):
             whole = _refined(pixels, level, even * by, box, by)
-            if not any(shared_area(whole, one) > SAME * max(area(whole), area(one)) for one in found):
+            if not any(cover_alike(whole, one, SAME) for one in found):
                 found[whole] = level * 0x10101  # a colour between two levels is found at both
     return sorted(found.items(), key=lambda one: -area(one[0]))
 
@@ -72,9 +72,10 @@ def whiten_areas(image: Image.Image, areas: list[tuple[Box, int]], shown: Image.
         if colour & 255 < PALE:
             apart = np.abs(part.astype(np.int16) - (colour & 255))
             inside = _between_ends(inside & (apart <= EVEN))
-            if int(apart[inside].max(initial=0)) < FAINT:  # a bar of a chart, or a black one: nothing is printed on it
+            most = int(apart[inside].max(initial=0))
+            if most < FAINT:  # a bar of a chart, or a black one: nothing is printed on it
                 continue
-            gain = 255 / max(TYPE, int(apart[inside].max(initial=0)))
+            gain = 255 / max(TYPE, most)
             within = grow(inside, RIM)
             around = grow(np.where(within, np.uint8(0), whole), 2 * RIM)
             whole[within] = np.where(around, around, np.uint8(255))[within]

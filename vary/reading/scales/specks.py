@@ -83,7 +83,9 @@ def erase_specks(page: Fit, em: float) -> tuple[Fit, bool]:
     for x0, y0, x1, y1 in boxes[~small].tolist():
         near_HW[max(0, y0 - reach) : y1 + reach, max(0, x0 - reach) : x1 + reach] = True
     lone = boxes[small & ~near_HW[boxes[:, 1], boxes[:, 0]]]
-    specks = lone[~_are_in_row(((lone[:, :2] + lone[:, 2:]) // 2)[:, ::-1], dark_HW.shape, em)] if len(lone) else lone
+    if len(lone) < FEWEST:
+        return page, False
+    specks = lone[~_are_in_row(((lone[:, :2] + lone[:, 2:]) // 2)[:, ::-1], dark_HW.shape, em)]
     if len(specks) < FEWEST:
         return page, False
     cleaned = pixels_HW.copy()
