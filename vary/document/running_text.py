@@ -97,10 +97,13 @@ def _has_room(before: Line, line: Line, right: float, least: float, angle: float
 
 def _is_ragged(block: Block, left: float, right: float) -> bool:
     """Return whether half of the lines of a narrow text had room for the next word, as in an address with `c/o`."""
-    high, lines = max((line.height for line in block.lines), default=0.0), block.lines
+    lines = block.lines
+    if block.kind != "text" or len(lines) < RAGGED:
+        return False
+    if right - left >= SHORT_LINES * max(line.height for line in lines):
+        return False
     room = [_has_room(a, b, right, 0.15 * (right - left), block.angle) for a, b in pairwise(lines)]
-    narrow = block.kind == "text" and right - left < SHORT_LINES * high
-    return narrow and len(lines) >= RAGGED and 2 * sum(room) >= len(room)
+    return 2 * sum(room) >= len(room)
 
 
 def _runs_on(before: Line, line: Line, right: float, angle: float) -> bool:
@@ -339,8 +342,11 @@ def is_of_short_lines(block: Block) -> bool:
     """Return whether each line is on its own, as in an address: short, and none begins within a sentence."""
     if block.kind not in ("text", "heading") or len(block.lines) < 2 or abs(block.angle) > MAX_SKEW:
         return False
+    if any(line.text.endswith(HYPHENS) and line.text[-2:-1].isalnum() for line in block.lines):
+        return False
     ends = [end for line in block.lines for end in _ends(line, block.angle)]
-    short = max(ends) - min(ends) < SHORT_LINES * max(line.height for line in block.lines)
+    if max(ends) - min(ends) >= SHORT_LINES * max(line.height for line in block.lines):
+        return False
     flush = _is_flush_right(block)
     begins = [
         line.text
@@ -348,8 +354,7 @@ def is_of_short_lines(block: Block) -> bool:
         if not _STREET.match(line.text) and not (flush and before.text[-1:].isdigit())
     ]
     starts = [text[:1] for text in begins if not ADDRESS.search(text.split(" ")[0])]
-    hyphens = any(line.text.endswith(HYPHENS) and line.text[-2:-1].isalnum() for line in block.lines)
-    return short and not hyphens and not any(ch.islower() for ch in starts)
+    return not any(ch.islower() for ch in starts)
 
 
 def _is_flush_right(block: Block) -> bool:

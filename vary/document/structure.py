@@ -261,8 +261,10 @@ def _numbered_heads(blocks: list[Block]) -> list[int]:
     known = {number[1] for block in blocks if block.kind == "heading" and (number := _NUMBER.match(block.text))}
     found = []
     for k, (block, below) in enumerate(pairwise(blocks)):
+        if block.kind not in ("text", "list") or len(block.lines) != 1 or below.kind != "text":
+            continue
         text, number = block.text.strip(), _NUMBER.match(block.text)
-        if block.kind not in ("text", "list") or len(block.lines) != 1 or not number or below.kind != "text":
+        if not number:
             continue
         above = number[1].rpartition(".")[0]
         words = text[number.end() :].strip()
@@ -275,10 +277,12 @@ def _numbered_heads(blocks: list[Block]) -> list[int]:
 
 
 def _is_bold_heading(block: Block, below: Block) -> bool:
-    text, size = block.text.strip(), block.lines[0].height if block.lines else 0.0
+    if not 0 < len(block.lines) <= BOLD_LINES:
+        return False
+    text, size = block.text.strip(), block.lines[0].height
     number = _NUMBER.match(text)
     single = block.kind == "list" and len(block.lines) == 1 and number
-    if not (block.kind == "text" or single) or not 0 < len(block.lines) <= BOLD_LINES:
+    if not (block.kind == "text" or single):
         return False
     if below.kind not in ("text", "list") and not (below.kind in (*REGIONS, "code") and number):
         return False

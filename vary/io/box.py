@@ -82,7 +82,11 @@ def unique_values(values: np.ndarray) -> np.ndarray:
 
 def marked_runs(marked: np.ndarray) -> list[tuple[int, int]]:
     """Return the start and end of each run of true values."""
-    edges = np.flatnonzero(np.diff(marked, prepend=False, append=False)).tolist()
+    if not marked.any():
+        return []
+    edges = (np.flatnonzero(marked[1:] != marked[:-1]) + 1).tolist()
+    starts, ends = [0] * bool(marked[0]), [len(marked)] * bool(marked[-1])
+    edges = [*starts, *edges, *ends]
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 

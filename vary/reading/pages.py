@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
-from ..document.elements import STATUSES, Document, Page
+from ..document.elements import Document, Page
 from ..document.findings import FileInfo
 from ..document.layout.bitmap import darken, lighten, soften
 from ..document.layout.running_heads import mark_running_heads
@@ -31,6 +31,7 @@ from .formulas.lines import mark_formulas
 from .layer.lines import LAYER_DPI, LayerReader, read_layer
 from .layer.pixels import read_both
 from .reader import Reader
+from .runs.attempts import LADDER, with_retries
 from .scales.filled_areas import find_filled_areas, whiten_areas
 from .scales.shadows import even_light
 
@@ -42,8 +43,6 @@ BLANK_RANGE = 8  # grey levels: a page with less contrast than this shows nothin
 NOISE = 0.65  # squared difference of neighbours over twice the variance: 1 for white noise, up to 0.5 for type in it
 TILE = 64  # px
 STRETCH = 1.2, 4.0  # ratio of the two resolutions that an image states, from which and up to which it is stretched
-LADDER = (1.0, 0.7)  # by attempt: factor of the reader's best resolution
-RETRIED = ("truncated", "repetition")  # a server may do better at another resolution; time decides nothing
 
 
 class PageReader(Protocol):
@@ -88,11 +87,6 @@ def read_page(source: Source, number: int, reader: AnyReader, attempt: int = 0) 
         apply_outline(page, source.info.outline)
     page.seconds = time.perf_counter() - began
     return page
-
-
-def file_info(source: Source) -> FileInfo:
-    """Return what a file says about itself."""
-    return FileInfo(source.info.title, source.info.author, source.info.outline)
 
 
 def _read(source: Source, number: int, reader: AnyReader, factor: float) -> Page:
@@ -189,24 +183,6 @@ def _shows_nothing(image: Image.Image) -> bool:
     return True
 
 
-class _Ended(Protocol):
-    status: str
-    attempts: int
-
-
-E = TypeVar("E", bound=_Ended)
-
-
-def with_retries(read: Callable[[int], E]) -> E:
-    """Read again a page that ended with a status of RETRIED. Return the best result, the first of equals."""
-    tried: list[E] = []
-    while not tried or (tried[-1].status in RETRIED and len(tried) < len(LADDER)):
-        tried.append(read(len(tried)))
-    best = min(tried, key=lambda page: STATUSES.index(page.status))
-    best.attempts = len(tried)
-    return best
-
-
 def read_pages(
     path: str | Path,
     reader: AnyReader,
@@ -241,7 +217,9 @@ def read_document(
 ) -> Document:
     """`read_pages` collected, headers and footers found; `on_page` is called with each page as it ends."""
     with Source(path, password, timeout_s) as source:
-        document = Document(str(path), reader.name, info=file_info(source))
+        document = Document(
+            str(path), reader.name, info=FileInfo(source.info.title, source.info.author, source.info.outline)
+        )
         for page in _read_all(source, reader, source.numbers(pages, max_pages)):
             document.pages.append(page)
             if on_page:

@@ -24,8 +24,9 @@ from ..io.errors import InputError, MissingExtra, VaryError
 from ..io.source import Source, find_files
 from ..reading.layer.claims import CharacterOdds, character_odds
 from ..reading.layer.glyphs import CONFIRMED
-from ..reading.pages import AnyReader, read_page, with_retries
+from ..reading.pages import AnyReader, read_page
 from ..reading.reader import Reader
+from ..reading.runs.attempts import with_retries
 from ..reading.runs.pictures import PICTURE_DPI
 
 try:

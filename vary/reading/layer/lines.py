@@ -237,12 +237,13 @@ def _rows(glyphs: _Glyphs, runs: list[np.ndarray]) -> Iterator[list[np.ndarray]]
             sizes[best], bases[best] = em[k], base[k]
         ends[best] = max(ends[best], right[k])
     for n in range(len(rows)):  # a small sign before a word that is far from the word on its left
-        last = rows[n][-1]
+        if len(rows[n]) != 1:
+            continue
         after = (left - ends[n] > -SCRIPT_BACK_EM * em) & (left - ends[n] < SCRIPT_REACH_EM * em)
         after &= (sizes[n] < SCRIPT_SIZE * em) & (np.abs(bases[n] - base) < 0.6 * em)
         owner = next((row for row in rows if row is not rows[n] and any(after[k] for k in row)), None)
-        if owner is not None and len(rows[n]) == 1:
-            owner.append(last)
+        if owner is not None:
+            owner.append(rows[n][0])
             owner.sort(key=lambda k: float(left[k]))
             rows[n] = []
     for row in filter(None, rows):

@@ -31,7 +31,7 @@ from ...io.files import atomic_write, lock_folder, safe_names, sha256
 from ...io.source import MAX_PAGES, PAGE_TIMEOUT_S, FoundFile, Source, find_files
 from ...models.hub import weights_dir
 from ..engines import usable_cores
-from ..pages import LADDER, file_info
+from .attempts import LADDER
 from .ledger import Ledger, LedgerEntry, WrittenEntry
 from .pictures import write_images, write_searchable_pdf
 from .spec import ReaderSpec
@@ -269,7 +269,7 @@ def _jobs(run: _Run, files: list[FoundFile], pages: str | None, timeout_s: float
                 raise InputError(missing)
             with Source(path, run.password, timeout_s) as source:
                 numbers = source.numbers(pages, max_pages)
-                known = file_info(source)
+                known = FileInfo(source.info.title, source.info.author, source.info.outline)
             run.opened, run.found = run.opened + 1, run.found + len(numbers)
             yield _Job(path, label, name, sha256(path), list(dict.fromkeys(numbers)), info=known)
         except (InputError, OSError) as error:

@@ -6,8 +6,6 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..layer.lines import LayerReader
-
 if TYPE_CHECKING:
     from ..pages import AnyReader
 
@@ -46,6 +44,8 @@ class ReaderSpec:
 
 def open_reader(spec: ReaderSpec) -> AnyReader:
     """Open the reader of a spec: a local model, one on a server, or the text layers of PDFs."""
+    from ..layer.lines import LayerReader
+
     if spec.model == LayerReader.name and not spec.remote:
         return LayerReader()
     if spec.remote:
