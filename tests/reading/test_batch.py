@@ -17,7 +17,6 @@ import pytest
 from PIL import Image
 
 from benchmarks.read import family_mib
-from vary.cli import main
 from vary.document.elements import STATUSES
 from vary.io.files import atomic_write, lock_folder, safe_names
 from vary.reading.runs.batch import read_all
@@ -308,13 +307,6 @@ def test_no_process_is_left(run) -> None:
 def test_workers_have_large_pages_beside_what_the_user_set(monkeypatch) -> None:
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=0")
     assert worker_environment(1)["GLIBC_TUNABLES"] == "glibc.malloc.check=0:glibc.malloc.hugetlb=1"
-
-
-def test_neither_workers_nor_the_program_have_waiting_threads_of_numpy(monkeypatch) -> None:
-    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    assert worker_environment(2)["OPENBLAS_NUM_THREADS"] == "1"
-    main(["--version"])
-    assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
 
 
 def test_the_process_that_hands_out_pages_imports_no_reader() -> None:

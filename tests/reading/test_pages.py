@@ -13,9 +13,11 @@ import pytest
 from PIL import Image
 from pypdf import PdfWriter
 from pypdf.generic import NameObject, StreamObject
+from threadpoolctl import ThreadpoolController
 
 from tests.io.test_pdf_forms import form
 from tests.pdfs import pdf_of, show
+from vary.document.elements import Page
 from vary.document.orientation import Orientation
 from vary.io.errors import InputError
 from vary.io.source import Source, find_files
@@ -148,6 +150,24 @@ def test_a_page_is_read_alike_alone_and_after_others(pdf_file) -> None:
     _, _, last = read_pages(pdf_file, Changing())
     (alone,) = read_pages(pdf_file, FakeReader(), "3")
     assert (last.dpi, last.width) == (alone.dpi, alone.width)
+
+
+def test_numpy_has_one_thread_while_a_page_is_read(png_file) -> None:
+    numpy_threads, seen = ThreadpoolController().select(internal_api="openblas"), []
+
+    def count() -> int:
+        return max(one["num_threads"] for one in numpy_threads.info())
+
+    class Watching(FakeReader):
+        def read(self, image: Image.Image, scale: float = 1.0) -> Page:
+            seen.append(count())
+            return super().read(image, scale)
+
+    if not numpy_threads.info():
+        pytest.skip("this NumPy has another library than OpenBLAS")
+    with numpy_threads.limit(limits=2):
+        list(read_pages(png_file, Watching()))
+        assert (seen, count()) == ([1], 2)
 
 
 def test_every_page_of_a_tiff_is_read(tmp_path) -> None:

@@ -6,7 +6,6 @@ shows all of them. This package may import every other one, inside its functions
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -119,7 +118,6 @@ app = _Verbs(
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     escape_unprintable()
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: its waiting threads keep a core busy
     try:
         return app.main(argv, prog_name="vary", complete_var=COMPLETE, standalone_mode=False) or OK
     except click.ClickException as error:  # wrong usage

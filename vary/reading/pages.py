@@ -27,6 +27,7 @@ from ..io.box import Box
 from ..io.deadline import time_limit
 from ..io.errors import InputError, PageTimeout
 from ..io.source import MAX_PAGES, PAGE_TIMEOUT_S, Source
+from .engines import one_numpy_thread
 from .formulas.lines import mark_formulas
 from .layer.lines import LAYER_DPI, LayerReader, read_layer
 from .layer.pixels import read_both
@@ -70,7 +71,7 @@ def read_page(source: Source, number: int, reader: AnyReader, attempt: int = 0) 
     """Read one page. A failure becomes the status and the error of the page; nothing is raised."""
     began = time.perf_counter()
     try:
-        with time_limit(source.timeout_s):
+        with time_limit(source.timeout_s), one_numpy_thread():
             page = _read(source, number, reader, LADDER[attempt])
     except PageTimeout as error:
         page = Page(number, "timeout", error=str(error))

@@ -4,6 +4,6 @@ An engine turns pixels into features and nothing more, so that all engines share
 are imported when an engine is opened, so an engine that is not installed costs nothing.
 """
 
-from .base import ENGINES, Engine, open_engine, thread_count, usable_cores
+from .base import ENGINES, Engine, one_numpy_thread, open_engine, thread_count, usable_cores
 
-__all__ = ["ENGINES", "Engine", "open_engine", "thread_count", "usable_cores"]
+__all__ = ["ENGINES", "Engine", "one_numpy_thread", "open_engine", "thread_count", "usable_cores"]

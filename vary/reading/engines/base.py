@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+from contextlib import AbstractContextManager
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from ...io.errors import InputError
 from ...models.hub import ONNX_FILE
@@ -89,3 +92,13 @@ def thread_count() -> int:
         if value.isdigit() and int(value) > 0:
             count = min(count, int(value))
     return count
+
+
+@lru_cache(1)
+def _numpy_threads() -> ThreadpoolController:
+    return ThreadpoolController().select(internal_api="openblas")
+
+
+def one_numpy_thread() -> AbstractContextManager[object]:
+    """Return a context in which NumPy has one thread: others that wait for work would keep the network's cores busy."""
+    return _numpy_threads().limit(limits=1)

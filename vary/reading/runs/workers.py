@@ -53,13 +53,9 @@ class Outcome:
 
 
 def worker_environment(threads: int) -> dict[str, str]:
-    """Return what is added to the environment of a worker.
-
-    The threads of its network; one for NumPy, whose waiting threads keep a core busy (OpenBLAS); large pages of memory,
-    beside the user's own tunables.
-    """
+    """Return what is added to the environment of a worker: its threads, and large pages beside the user's tunables."""
     tunables = ":".join(filter(None, (os.environ.get("GLIBC_TUNABLES"), HUGE_PAGES)))
-    return {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1", "GLIBC_TUNABLES": tunables}
+    return {"OMP_NUM_THREADS": str(threads), "GLIBC_TUNABLES": tunables}
 
 
 class WorkerPool:
