@@ -31,6 +31,16 @@ def test_headers_and_footers_are_what_repeats_at_the_edges() -> None:
     assert [kinds(found) for found in mark_running_heads(running_pages(2))] == [["text", "text", "footer"]] * 2
 
 
+@pytest.mark.parametrize(("numbers", "head"), [((1, 2), "header"), ((1, 3), "text")])
+def test_two_pages_one_after_the_other_show_a_head_where_it_is_apart_from_the_text(numbers, head) -> None:
+    pages = running_pages(3)
+    for k, one in enumerate(pages):
+        text = f"Lease of a boathouse, sheet {k + 1}" if k + 1 in numbers else "Sheet of pictures"
+        one.blocks[0] = block(line(text, 10, 24))
+    assert [kinds(pages_found)[0] for pages_found in mark_running_heads(pages)][numbers[0] - 1] == head
+    assert kinds(list(mark_running_heads(pages))[1])[0] == head
+
+
 def test_equal_lines_of_one_page_are_no_running_heads() -> None:
     """On a tall page the margins hold many lines, and those at neighbouring heights may be equal."""
     lines = [Line(f"{k}. Paid to the warden", (50.0, 30.0 * k, 450.0, 30.0 * k + 20), 1.0) for k in range(200)]

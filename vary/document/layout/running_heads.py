@@ -21,6 +21,7 @@ from ..elements import NOTE_MARK, Block, Line, Page
 MARGIN = 0.12  # height of the top and bottom margin, as a share of the page
 REPEATED = 3  # least number of pages that show a header or footer
 APART = 1.0  # white between a page number and the text, as a multiple of its height
+APART_TWICE = 1.5  # the same of a line that two pages show
 LARGER = 1.3  # largest page number, as a multiple of the page's usual line
 MIN_LINES = 4  # of a page with a page number
 _NUMBER = r"[-–—]?\s?(?:\d{1,3}|[ivxlc]{1,6})\s?[-–—]?"
@@ -35,8 +36,9 @@ Place = tuple[Line, int, int]  # a line, and the first and last + 1 character of
 def mark_running_heads(pages: Iterable[Page]) -> Iterable[Page]:
     """Return the pages with lines of their margins in blocks of kind `header` and `footer`.
 
-    A line is one when at least REPEATED pages show it at the same height; digits count as equal. A page number is one
-    on any page, alone in its row and apart from the text, and in the header the text that is level with it.
+    A line is one when at least REPEATED pages show it at the same height; digits count as equal. Two pages, one after
+    the other, are enough for the outermost row, apart from the text. A page number is one on any page, alone in such a
+    row, and in the header the text that is level with it.
 
     Args:
         pages: The pages of one document. They are iterated once now, and again on each pass over the result, so only
@@ -49,6 +51,7 @@ def mark_running_heads(pages: Iterable[Page]) -> Iterable[Page]:
 class _MarkedPages:
     pages: Iterable[Page]
     repeated: set[MarginLine] = field(init=False)
+    twice: set[MarginLine] = field(init=False)
 
     def __post_init__(self) -> None:
         seen: dict[MarginLine, set[int]] = {}  # the pages that show it, by their place
@@ -56,25 +59,27 @@ class _MarkedPages:
             for line in page.lines:
                 if found := _margin_line(page, line):
                     seen.setdefault(found, set()).add(k)
-        self.repeated = {
-            (edge, text, y)
+        near = {
+            (edge, text, y): set[int]().union(*(seen.get((edge, text, y + step), ()) for step in (-1, 0, 1)))
             for edge, text, y in seen
-            if len(set[int]().union(*(seen.get((edge, text, y + step), ()) for step in (-1, 0, 1)))) >= REPEATED
         }
+        self.repeated = {place for place, pages in near.items() if len(pages) >= REPEATED}
+        self.twice = {place for place, pages in near.items() if any(k + 1 in pages for k in pages)}
 
     def __iter__(self) -> Iterator[Page]:
         for page in self.pages:
-            yield _mark(page, self.repeated)
+            yield _mark(page, self.repeated, self.twice)
 
 
-def _mark(page: Page, repeated: set[MarginLine]) -> Page:
-    """Return the page with the repeated lines in blocks of their own."""
-
-    numbered = _numbered_rows(page)
+def _mark(page: Page, repeated: set[MarginLine], twice: set[MarginLine]) -> Page:
+    """Return the page with the repeated lines, and the outermost rows that stand `twice`, in blocks of their own."""
+    outermost = _outermost_rows(page)
+    alone = {id(line) for edge, row, white in outermost for line in row if _holds_number(edge, row)
+             or (white > APART_TWICE and all(_margin_line(page, one) in twice for one in row))}  # fmt: skip
 
     def edge_of(line: Line) -> str | None:
         found = _margin_line(page, line)
-        return found[0] if found in repeated or (found and id(line) in numbered) else None
+        return found[0] if found in repeated or (found and id(line) in alone) else None
 
     blocks: list[Block] = []
     for block in page.blocks:
@@ -99,26 +104,33 @@ def _mark(page: Page, repeated: set[MarginLine]) -> Page:
     return replace(page, blocks=blocks)
 
 
-def _numbered_rows(page: Page) -> set[int]:
-    """Return the ids of the lines of the outermost rows of an upright page that hold its number."""
+def _outermost_rows(page: Page) -> list[tuple[str, list[Line], float]]:
+    """Return the first row of an upright page, `header`, and the last, `footer`, where they are apart from the text.
+
+    With each comes the white between it and the text, as a multiple of its height.
+    """
     lines = [line for block in page.blocks for line in block.lines if not block.angle]
     if page.rotation or len(lines) < MIN_LINES:
-        return set()
+        return []
     free = {id(line) for block in page.blocks if block.kind in ("text", "list") for line in block.lines}
     usual = median(line.height for line in lines)
-    found: set[int] = set()
+    found = []
     for edge, outermost in (("header", min(lines, key=_middle)), ("footer", max(lines, key=_middle))):
         row = [line for line in lines if _are_level(line, outermost)]
         rest = [line for line in lines if all(line is not one for one in row)]
-        texts = [part for line in sorted(row, key=lambda line: line.box[0]) for part in re.split(r"\s{2,}", line.text)]
-        numbers = [text for text in texts if _PAGE_NUMBER.fullmatch(text.strip())]
-        one_number = len(numbers) == 1 and (edge == "header" or len(texts) == 1)
         box = union(line.box for line in row)
         white = min((max(line.box[1] - box[3], box[1] - line.box[3]) for line in rest), default=0.0)
         small = all(line.height < LARGER * usual and id(line) in free for line in row)
-        if one_number and small and white > APART * outermost.height:
-            found |= {id(line) for line in row}
+        if small and white > APART * outermost.height:
+            found.append((edge, row, white / outermost.height))
     return found
+
+
+def _holds_number(edge: str, row: list[Line]) -> bool:
+    """Return whether an outermost row holds the number of the page; in the footer nothing else."""
+    texts = [part for line in sorted(row, key=lambda line: line.box[0]) for part in re.split(r"\s{2,}", line.text)]
+    numbers = [text for text in texts if _PAGE_NUMBER.fullmatch(text.strip())]
+    return len(numbers) == 1 and (edge == "header" or len(texts) == 1)
 
 
 def _are_level(one: Line | Block, other: Line | Block) -> bool:
