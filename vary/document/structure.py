@@ -315,12 +315,13 @@ def _bold_share(lines: list[Line], number: int = 0) -> float:
 def _with_lists(blocks: list[Block]) -> list[Block]:
     """Return the blocks with wrapped list items whole and neighbouring items in one block of kind `list`."""
     out: list[Block] = []
+    heads = _bold_numbers(blocks)
     for block in blocks:
-        if block.kind not in ("list", "text"):
+        if block.kind not in ("list", "text") or id(block) in heads:
             out.append(block)
             continue
         for lines in _item_runs(block.lines):
-            last = out[-1] if out and out[-1].kind == "list" else None
+            last = out[-1] if out and out[-1].kind == "list" and id(out[-1]) not in heads else None
             if last and (_is_item(lines[0]) or _continues(last, lines)) and _follows(last, lines[0]):
                 last.lines += lines
                 last.box = union(line.box for line in last.lines)
@@ -329,6 +330,17 @@ def _with_lists(blocks: list[Block]) -> list[Block]:
                 whole = len(lines) == len(block.lines) and kind == block.kind
                 out.append(block if whole else Block(lines, union(line.box for line in lines), kind, angle=block.angle))
     return out
+
+
+def _bold_numbers(blocks: list[Block]) -> set[int]:
+    """Return the ids of single bold lines whose numbers follow one another, some above a text: headings, not items."""
+    found = {}
+    for block, below in pairwise(blocks):
+        number = _NUMBER.match(block.text) if block.kind == "list" and len(block.lines) == 1 else None
+        if number and number[1].isdigit() and _bold_share(block.lines, number.end()) > 0.9:
+            found[int(number[1])] = block, below.kind == "text" and _is_sentence(below.text)
+    above_text = any(is_above for _, is_above in found.values())
+    return {id(block) for n, (block, _) in found.items() if above_text and (n - 1 in found or n + 1 in found)}
 
 
 def _item_runs(lines: list[Line]) -> list[list[Line]]:
