@@ -201,3 +201,14 @@ def test_text_in_a_frame_beside_its_picture_is_read() -> None:
     assert "Type of water mill" in markdown(*notes, evidence=evidence)
     ticks = [line(text, 310, 170 + 20 * k) for k, text in enumerate(("0.5", "1.0", "1.5"))]
     assert "1.0" not in markdown(*ticks, evidence=evidence)
+
+
+PREMISES = "1.1 “Premises” means the boathouse with its slip and its walls"
+
+
+@pytest.mark.parametrize(("first", "second", "count"), [
+    (f"{PREMISES}.", "1.2 “Rent” means the yearly sum", 2), (f"{PREMISES}.", "1.2 litres of it were sold", 1),
+    (f"{PREMISES} . . . .", "1.2 Rent of the boathouse", 1),
+])  # fmt: skip
+def test_a_clause_after_the_end_of_a_sentence_is_a_paragraph(first, second, count) -> None:
+    assert len(texts(line(first, 10, 60), line(second, 10, 78))) == count

@@ -39,6 +39,7 @@ OWN_EM, LABEL = 4.0, 6  # white in a row that is a line of its own; characters b
 _FIELD, _BOXES = re.compile(r"[^\W_].*_{4,}\W*$"), ("[ ]", "[x]")
 BOLD, BOLD_SHARE = STYLES.index("bold"), 0.9  # column of the styles; share of a row in bold type; blanks may not be
 AMOUNT = 14  # characters of points or of a price at the right edge
+_NUMBERED = re.compile(r"\d+(?:\.\d+)+\.?\s+[“„«\"(]?(\w)")
 QUOTES = " \"'”’»)"
 SENTENCE_ENDS = frozenset(".!?:;")
 
@@ -181,8 +182,9 @@ def _begins(before: Row, row: Row, right: float, left: float | None, large: floa
         large: least size of a heading, px.
         alone: the row above is the only one of its block; it may be the first of a paragraph.
     """
-    if _is_bold(row) and not _is_bold(before) and before.pieces[-1].text.rstrip(QUOTES)[-1:] in SENTENCE_ENDS:
-        return True  # a heading
+    heads = _is_clause(row) or (_is_bold(row) and not _is_bold(before))
+    if heads and _ends_sentence(before):
+        return True
     if _is_own(before) or _is_own(row):
         return not _is_below_piece(row, before) and not _is_under(row, before)
     if left is not None:
@@ -215,6 +217,18 @@ def _is_own(row: Row) -> bool:
 def _is_below_piece(row: Row, above: Row) -> bool:
     """Return whether a row begins below a piece of the row above that is not its first."""
     return any(abs(row.box[0] - piece.box[0]) < AT_EM * row.em_px for piece in above.pieces[1:])
+
+
+def _ends_sentence(row: Row) -> bool:
+    """Return whether a row ends as a sentence does, not with the dots of a table of contents."""
+    text = row.pieces[-1].text.rstrip(QUOTES)
+    return text[-1:] in SENTENCE_ENDS and not text.endswith(("..", ". ."))
+
+
+def _is_clause(row: Row) -> bool:
+    """Return whether a row begins with the number of a clause, as `2.1`, and a word with a capital."""
+    found = _NUMBERED.match(" ".join(piece.text for piece in row.pieces[:2]))
+    return found is not None and found[1].isupper()
 
 
 def _is_bold(row: Row) -> bool:
