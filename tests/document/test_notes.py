@@ -6,7 +6,7 @@ import pytest
 
 from tests.document.test_structure import HIGH, PROSE, block, kinds, line, page
 from vary.document.elements import Block, Document, Line, Page
-from vary.document.layout.running_heads import mark_running_heads
+from vary.document.running_heads import mark_running_heads
 
 
 def running_pages(count: int, head: str = "A book of pages") -> list[Page]:

@@ -12,7 +12,6 @@ import vary
 from vary.document.elements import Block, Line, Page
 from vary.document.formats.overlay import crop_block
 from vary.document.formats.searchable_pdf import split_words
-from vary.document.layout.running_heads import mark_running_heads
 from vary.document.orientation import (
     MIN_SKEW,
     Orientation,
@@ -23,6 +22,7 @@ from vary.document.orientation import (
     restore_orientation,
     straighten,
 )
+from vary.document.running_heads import mark_running_heads
 from vary.evaluate.metrics.text import cer
 from vary.io.pdf_info import PdfInfo
 from vary.io.source import Source

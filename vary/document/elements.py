@@ -19,7 +19,7 @@ from .findings import FINDINGS, Disagreement, FileInfo, FormulaReading, HiddenTe
 if TYPE_CHECKING:
     import pandas
 
-    from .chunks import Chunk
+    from .formats.chunks import Chunk
 
 Span = tuple[int, int, str]  # characters [start, end) of a text, and a name of STYLES
 ITEM = re.compile(
@@ -317,7 +317,7 @@ class Document:
         return self._written("html", join)
 
     def chunks(self, max_chars: int = 2000, by: str = "heading") -> list[Chunk]:
-        """Return the document in parts for retrieval, each with its headings, pages and boxes (`document.chunks`).
+        """Return the document in parts for retrieval, each with its headings, pages and boxes (`formats.chunks`).
 
         Args:
             max_chars: Most characters of a chunk.
@@ -326,7 +326,7 @@ class Document:
         Raises:
             ConfigError: Unknown `by`, or `max_chars` below 1.
         """
-        from .chunks import chunks
+        from .formats.chunks import chunks
 
         return list(chunks(self.pages, max_chars, by))
 

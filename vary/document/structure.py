@@ -19,7 +19,7 @@ from .blocks import REGIONS, count_in_style, drop_common_style, gap_between, is_
 from .elements import ITEM, LEADER, Block, Line, Page, goes_on_with_number
 from .evidence import Evidence, add_links
 from .layout.figures import CAPTION
-from .layout.running_heads import mark_footnotes
+from .running_heads import mark_footnotes
 from .running_text import NOTE, goes_on, is_of_short_lines
 
 HEADING = 1.15  # least size of a heading, as a multiple of the text size

@@ -17,10 +17,10 @@ from PIL import Image
 from ..document.elements import Document, Page
 from ..document.findings import FileInfo
 from ..document.layout.bitmap import darken, lighten, soften
-from ..document.layout.running_heads import mark_running_heads
 from ..document.orientation import Orientation, restore_orientation, straighten, straighten_box
 from ..document.outline import apply_outline
 from ..document.perspective import find_sheet, flatten, unflatten
+from ..document.running_heads import mark_running_heads
 from ..document.running_text import mark_page_joins
 from ..document.structure import find_structure, mark_title
 from ..io.box import Box

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from .. import __version__
 from ..document.elements import LOST, Document, Page
 from ..document.formats.markdown import page_markdown
-from ..document.layout.running_heads import mark_running_heads
+from ..document.running_heads import mark_running_heads
 from ..document.running_text import mark_page_joins
 from ..io.errors import InputError, MissingExtra
 from ..reading.pages import PageReader

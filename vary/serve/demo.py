@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal
 from ..document.elements import Page
 from ..document.formats.searchable_pdf import SearchablePdf
 from ..document.formats.writers import write_form
-from ..document.layout.running_heads import mark_running_heads
+from ..document.running_heads import mark_running_heads
 from ..document.running_text import mark_page_joins
 from ..io.source import Source
 from ..reading.runs.pictures import PICTURE_DPI, add_picture

@@ -17,6 +17,5 @@ __all__ = [
     "reading_order",
     "ruled_tables",
     "ruling_lines",
-    "running_heads",
     "side_by_side",
 ]

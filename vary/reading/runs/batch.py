@@ -24,7 +24,7 @@ from ...document.findings import SCHEMA, FileInfo
 from ...document.formats.markdown import front_matter
 from ...document.formats.tables import csv_table
 from ...document.formats.writers import SUFFIXES, WRITERS, write_form
-from ...document.layout.running_heads import mark_running_heads
+from ...document.running_heads import mark_running_heads
 from ...document.running_text import mark_page_joins
 from ...io.errors import ConfigError, InputError
 from ...io.files import atomic_write, lock_folder, safe_names, sha256

@@ -15,8 +15,8 @@ from itertools import groupby
 
 import numpy as np
 
-from ...io.box import median, union
-from ..elements import NOTE_MARK, Block, Line, Page
+from ..io.box import median, union
+from .elements import NOTE_MARK, Block, Line, Page
 
 MARGIN = 0.12  # height of the top and bottom margin, as a share of the page
 REPEATED = 3  # least number of pages that show a header or footer

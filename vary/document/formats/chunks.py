@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from ..io.box import Box
-from ..io.errors import ConfigError
-from .elements import Block, Page
-from .formats.markdown import block_markdown
-from .formats.tables import simple_rows
+from ...io.box import Box
+from ...io.errors import ConfigError
+from ..elements import Block, Page
+from .markdown import block_markdown
+from .tables import simple_rows
 
 CUTS = ("heading", "page", "size")  # what begins a new chunk before the present one is full
 _SKIPPED = ("header", "footer")
