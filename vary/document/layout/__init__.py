@@ -18,4 +18,5 @@ __all__ = [
     "ruled_tables",
     "ruling_lines",
     "side_by_side",
+    "table_rows",
 ]

@@ -33,8 +33,9 @@ from .cells import (
     rows_by_height,
     stacked_table,
 )
-from .open_tables import group_rows, with_tall_names
-from .side_by_side import are_addresses, find_pairs, holds_numbers, is_keyed, is_pair, split_side_by_side
+from .open_tables import with_tall_names
+from .side_by_side import are_addresses, find_pairs, holds_numbers, is_keyed, split_side_by_side
+from .table_rows import group_rows, split_at_heads
 
 MIN_ROWS = 3
 STEP_EM = 3.2  # between rows
@@ -54,7 +55,6 @@ EDGE_EM = 0.3  # by which the ends of a column differ that is set to one edge
 JUSTIFIED, EVEN_EM = 0.6, 0.5  # share of rows as wide as the widest, in justified text; by which their ends differ
 LINE, PROSE = 30, 40  # characters in a line of a narrow column; in a cell of prose
 OPERATORS = frozenset("=≈≤≥<>∑∫√×·")  # alone in a cell of a formula
-LEVEL = 0.6  # share of a table's width that the rule below its head covers
 MANY = 6  # strips of a wide table
 _STEP = re.compile(r"\d+:")  # number of a line of an algorithm
 TYPED_COLUMNS = 3  # of fixed-width type that is a table
@@ -76,7 +76,7 @@ def find_aligned_tables(
     found = []
     for zone in zones:
         rows = with_tall_names(rows_by_height(zone))
-        for run in (part for close in _runs(rows, em) for part in _split_at_heads(close, rules)):
+        for run in (part for close in _runs(rows, em) for part in split_at_heads(close, rules)):
             found += [stacked_table(*run)] if len(run) == 2 and are_stacked(*run) else []  # of a form
             while len(run) > 2 and not _is_typed(run) and not _is_index(run):
                 regions = list(_regions(run, rows, em, across=across))
@@ -188,26 +188,6 @@ def _runs(rows: list[PrintedRow], em: float) -> Iterator[list[PrintedRow]]:
             run = []
         if row is not None and (run or len(row.stretches) > 1):
             run.append(row)
-
-
-def _split_at_heads(run: list[PrintedRow], rules: Sequence[Box]) -> list[list[PrintedRow]]:
-    """Return the parts of a run that begin with a head: names above numbers, with a rule below or few cells above."""
-    left, _, right, _ = union(row.box for row in run)
-    wide = np.array([(rule[1], min(rule[2], right) - max(rule[0], left)) for rule in rules]).reshape(-1, 2)
-    wide = wide[wide[:, 1] > 0]
-    edges = [0]
-    for k in range(2, len(run) - 1):
-        between = (wide[:, 0] > run[k].middle) & (wide[:, 0] < run[k + 1].middle)
-        names, values = ([one.text for one in run[j].stretches] for j in (k, k + 1))
-        numbers = sum(map(is_numeric, values))
-        ruled = wide[between, 1].sum() > LEVEL * (right - left)
-        wider = len(names) > max(len(row.stretches) for row in run[edges[-1] : k]) and len(values) >= len(names)
-        if (ruled or wider) and len(names) > 2 and not any(map(is_numeric, names)):
-            own = k - edges[-1] >= MIN_ROWS or (
-                k - edges[-1] == 2 and (is_pair(*run[k - 2 : k]) or are_stacked(*run[k - 2 : k]))
-            )
-            edges += [k] if own and 2 * numbers >= len(values) else []
-    return [run[a:b] for a, b in pairwise([*edges, len(run)])]
 
 
 def _is_below_cell(row: PrintedRow, above: Sequence[PrintedRow]) -> bool:

@@ -1,5 +1,4 @@
 """Tables with level rules alone: rules of one length, one below the other, and the columns of the words between them.
-Printed rows in groups, each a row of the table: cells may run over several lines.
 
 Frame: pixels of the page image, turned upright.
 """
@@ -16,27 +15,22 @@ from ..evidence import Evidence
 from ..lines import TextLine
 from .cells import (
     BLANK_EM,
-    EDGE_EM,
     LINE_EM,
     NEAR,
     CellTable,
-    Place,
     PrintedRow,
-    Stretch,
     assemble,
     distinct,
     find_strips,
-    group_names,
-    head_size,
-    is_amount,
     is_numeric,
     row_cells,
     rows_by_height,
     share_inside,
     white_strips,
 )
+from .table_rows import group_rows
 
-MIN_CELLS, MIN_RULES, MIN_GROUPS = 4, 3, 3  # cells with text; rules; rows of several lines and of one
+MIN_CELLS, MIN_RULES = 4, 3  # cells with text; rules
 TALL_EM = 1.3  # most between the middles of a name of two rows and of these
 HEAD_EM = 1.2  # from names of columns to the rule below them
 SAME_EM = 0.5  # between the left edges of the lines of a cell
@@ -45,11 +39,6 @@ FAR_EM, FAR = 4.0, 3.0  # least white above a rule of the page's foot; as a mult
 EVEN, FULL = 0.15, 0.8  # by which the step to a row below the last rule differs; share of columns that it fills
 LARGER = 1.15  # type of a title, as a multiple of the largest in the table
 SIDE_EM = 1.0  # by which the ends of the rules of one table differ
-CLOSE = 0.85  # a line within a cell is nearer to the one above than this share of the usual step between rows
-WRAPPED = 1.1  # the same where the line before has no place for its first word
-NAME_EM = 1.5  # between the lines of a name in the head
-GAP, LINES_EM = 1.15, 1.6  # least ratio of steps between rows and between lines of cells; longest of the latter
-WRAPS = 0.7  # least share of lines that had no place in the line before
 NAMED = 0.6  # most columns of rows above a head that are another text, as a share of its own
 
 Segment = tuple[float, float, float]  # place, start, end of a level or upright rule
@@ -292,109 +281,3 @@ def without_empty(table: CellTable) -> CellTable | None:
             merged.append((down[0], along[0], len(down), len(along)))
     head = sum(r < table.head_rows for r in rows)
     return CellTable(cells, merged, max(1, min(head, len(cells) - 1)))
-
-
-# -- rows of several lines ---------------------------------------------------------------------------------------------
-
-
-def group_rows(
-    rows: Sequence[PrintedRow], strips: Sequence[tuple[float, float]], ruled: Sequence[float] = ()
-) -> list[list[PrintedRow]]:
-    """Return printed rows in groups, each a row of the table.
-
-    A printed row is a line of the cells above it when it lies close below and is not full. Rows above the first with
-    numbers are the head, whose names may run over several lines.
-
-    Args:
-        rows: from top to bottom.
-        strips: as from `white_strips`.
-        ruled: heights of level rules; what they separate are rows of their own.
-    """
-    places = [row_cells(row, strips) for row in rows]
-    head = head_size(places, len(strips) + 1)
-    steps = [b.middle - a.middle for a, b in pairwise(rows)]
-    while head > 1 and steps[head - 1] < LINE_EM * rows[head].em:
-        head -= 1  # the first line of a name whose amounts are centred on it
-    full = max((len(row) for row in places), default=0)
-    usual = [step for step, row in zip(steps, places[1:], strict=True) if len(row) >= 0.7 * full]
-    typical = float(np.median(usual or steps or [0.0]))
-    last = [row[-1][2] for row in places if row and row[-1][1] == len(strips)]
-    amounts = len(strips) if sum(map(is_amount, last)) > 0.5 * len(last) else -1
-    box = union(row.box for row in rows)
-    groups: list[list[PrintedRow]] = []
-    gap = _gap(rows[head:], places[head:], strips)
-    for k, row in enumerate(rows):
-        if k == 0 or any(rows[k - 1].middle < y < row.middle for y in ruled):
-            joined = False
-        elif k > head and gap:
-            joined = steps[k - 1] < gap
-        elif k < head:
-            joined = steps[k - 1] < NAME_EM * row.em and not group_names(rows[k - 1], strips, box)
-        else:
-            near = steps[k - 1] < CLOSE * typical and len(places[k]) < 0.7 * full and not _is_sum(places[k], amounts)
-            near = near and (len(places[k]) == 1 or {p[0] for p in places[k]} != {p[0] for p in places[k - 1]})
-            wrapped = steps[k - 1] < WRAPPED * typical and _is_wrapped(rows[k - 1], row, strips)
-            joined = k != head and (near or wrapped or steps[k - 1] < LINE_EM * row.em)
-        if not joined:
-            groups.append([])
-        groups[-1].append(row)
-    return groups
-
-
-def _gap(rows: Sequence[PrintedRow], places: list[list[Place]], strips: Sequence[tuple[float, float]]) -> float:
-    """Return the least step between rows where those between lines of cells are all smaller; 0 where none shows it.
-
-    Rows that stand in groups have such steps, too. So no row may have two numbers in a column; and a column must have
-    one in each row, or one line of each row must have all of them, or most lines go on from one that had no place.
-    """
-    steps = sorted(b.middle - a.middle for a, b in pairwise(rows))
-    near = [step for step in steps if step < LINES_EM * rows[0].em]
-    jumps = [(b / a, (a + b) / 2) for a, b in pairwise(steps) if LINE_EM * rows[0].em < a <= near[-1]] if near else []
-    most, gap = max(jumps, default=(0.0, 0.0))
-    if most < GAP:
-        return 0.0
-    groups: list[list[int]] = [[0]]
-    for k in range(1, len(rows)):
-        if rows[k].middle - rows[k - 1].middle > gap:
-            groups.append([])
-        groups[-1].append(k)
-    wide = len(strips) + 1
-    numbers = [[sum(first == c and is_amount(text) for k in group for first, _, text in places[k])
-                for c in range(wide)] for group in groups]  # fmt: skip
-    if len(groups) < MIN_GROUPS or any(count > 1 for row in numbers for count in row):
-        return 0.0
-    if any(all(row[c] == 1 for row in numbers) for c in range(wide)):
-        return gap
-    if all(sum(any(is_amount(text) for *_, text in places[k]) for k in group) == 1 for group in groups):
-        return gap
-    below, right = [(rows[k - 1], rows[k]) for group in groups for k in group[1:]], max(row.box[2] for row in rows)
-    full = sum(any(_had_no_place(a, one, strips, right) for one in b.stretches) for a, b in below)
-    return gap if full >= WRAPS * len(below) else 0.0
-
-
-def _is_wrapped(above: PrintedRow, row: PrintedRow, strips: Sequence[tuple[float, float]]) -> bool:
-    """Return whether a row is text that goes on from the row above, beside a label, which had no place for a word."""
-    places, full = row_cells(row, strips), row_cells(above, strips)
-    column, last, text = places[0]
-    if len(places) > 1 or not 0 < column == last < len(strips) or is_numeric(text) or full[0][0] or len(full) < 3:
-        return False
-    return _had_no_place(above, row.stretches[0], strips, np.inf)
-
-
-def _had_no_place(above: PrintedRow, one: Stretch, strips: Sequence[tuple[float, float]], right: float) -> bool:
-    """Return whether the words above a stretch, in its column, left no place for its first word.
-
-    right: edge of the last column.
-    """
-    em = one.line.em_px
-    begun = next((s for s in above.stretches if abs(s.x0 - one.x0) < EDGE_EM * em), None)
-    if begun is None or is_numeric(begun.text):
-        return False
-    word = one.line.boxes[one.start + len(one.text.split()[0]) - 1, 2] - one.x0
-    edge = min((a for a, _ in strips if a > one.x0), default=right)
-    return bool(begun.x1 + word > edge)
-
-
-def _is_sum(row: Sequence[Place], amounts: int) -> bool:
-    """Return whether a row ends with an amount below others. amounts: number of the last column if it holds amounts."""
-    return row[-1][1] == amounts and (is_numeric(row[-1][2].split()[-1]) or is_amount(row[-1][2]))

@@ -1,0 +1,158 @@
+"""Printed rows of tables: those that begin with a head, and groups that are one row, with cells of several lines.
+
+Frame: pixels of the page image, turned upright.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from ...io.box import Box, union
+from .cells import (
+    EDGE_EM,
+    LINE_EM,
+    Place,
+    PrintedRow,
+    Stretch,
+    are_stacked,
+    group_names,
+    head_size,
+    is_amount,
+    is_numeric,
+    row_cells,
+)
+from .side_by_side import is_pair
+
+MIN_GROUPS = 3  # rows of several lines and of one
+CLOSE = 0.85  # a line within a cell is nearer to the one above than this share of the usual step between rows
+WRAPPED = 1.1  # the same where the line before has no place for its first word
+NAME_EM = 1.5  # between the lines of a name in the head
+GAP, LINES_EM = 1.15, 1.6  # least ratio of steps between rows and between lines of cells; longest of the latter
+WRAPS = 0.7  # least share of lines that had no place in the line before
+LEVEL = 0.6  # share of a table's width that the rule below its head covers
+
+
+def split_at_heads(run: list[PrintedRow], rules: Sequence[Box]) -> list[list[PrintedRow]]:
+    """Return the parts of a run that begin with a head: names above numbers, with a rule below or few cells above."""
+    left, _, right, _ = union(row.box for row in run)
+    wide = np.array([(rule[1], min(rule[2], right) - max(rule[0], left)) for rule in rules]).reshape(-1, 2)
+    wide = wide[wide[:, 1] > 0]
+    edges = [0]
+    for k in range(2, len(run) - 1):
+        between = (wide[:, 0] > run[k].middle) & (wide[:, 0] < run[k + 1].middle)
+        names, values = ([one.text for one in run[j].stretches] for j in (k, k + 1))
+        numbers = sum(map(is_numeric, values))
+        ruled = wide[between, 1].sum() > LEVEL * (right - left)
+        wider = len(names) > max(len(row.stretches) for row in run[edges[-1] : k]) and len(values) >= len(names)
+        if (ruled or wider) and len(names) > 2 and not any(map(is_numeric, names)):
+            own = k - edges[-1] >= MIN_GROUPS or (
+                k - edges[-1] == 2 and (is_pair(*run[k - 2 : k]) or are_stacked(*run[k - 2 : k]))
+            )
+            edges += [k] if own and 2 * numbers >= len(values) else []
+    return [run[a:b] for a, b in pairwise([*edges, len(run)])]
+
+
+def group_rows(
+    rows: Sequence[PrintedRow], strips: Sequence[tuple[float, float]], ruled: Sequence[float] = ()
+) -> list[list[PrintedRow]]:
+    """Return printed rows in groups, each a row of the table.
+
+    A printed row is a line of the cells above it when it lies close below and is not full. Rows above the first with
+    numbers are the head, whose names may run over several lines.
+
+    Args:
+        rows: from top to bottom.
+        strips: as from `white_strips`.
+        ruled: heights of level rules; what they separate are rows of their own.
+    """
+    places = [row_cells(row, strips) for row in rows]
+    head = head_size(places, len(strips) + 1)
+    steps = [b.middle - a.middle for a, b in pairwise(rows)]
+    while head > 1 and steps[head - 1] < LINE_EM * rows[head].em:
+        head -= 1  # the first line of a name whose amounts are centred on it
+    full = max((len(row) for row in places), default=0)
+    usual = [step for step, row in zip(steps, places[1:], strict=True) if len(row) >= 0.7 * full]
+    typical = float(np.median(usual or steps or [0.0]))
+    last = [row[-1][2] for row in places if row and row[-1][1] == len(strips)]
+    amounts = len(strips) if sum(map(is_amount, last)) > 0.5 * len(last) else -1
+    box = union(row.box for row in rows)
+    groups: list[list[PrintedRow]] = []
+    gap = _gap(rows[head:], places[head:], strips)
+    for k, row in enumerate(rows):
+        if k == 0 or any(rows[k - 1].middle < y < row.middle for y in ruled):
+            joined = False
+        elif k > head and gap:
+            joined = steps[k - 1] < gap
+        elif k < head:
+            joined = steps[k - 1] < NAME_EM * row.em and not group_names(rows[k - 1], strips, box)
+        else:
+            near = steps[k - 1] < CLOSE * typical and len(places[k]) < 0.7 * full and not _is_sum(places[k], amounts)
+            near = near and (len(places[k]) == 1 or {p[0] for p in places[k]} != {p[0] for p in places[k - 1]})
+            wrapped = steps[k - 1] < WRAPPED * typical and _is_wrapped(rows[k - 1], row, strips)
+            joined = k != head and (near or wrapped or steps[k - 1] < LINE_EM * row.em)
+        if not joined:
+            groups.append([])
+        groups[-1].append(row)
+    return groups
+
+
+def _gap(rows: Sequence[PrintedRow], places: list[list[Place]], strips: Sequence[tuple[float, float]]) -> float:
+    """Return the least step between rows where those between lines of cells are all smaller; 0 where none shows it.
+
+    Rows that stand in groups have such steps, too. So no row may have two numbers in a column; and a column must have
+    one in each row, or one line of each row must have all of them, or most lines go on from one that had no place.
+    """
+    steps = sorted(b.middle - a.middle for a, b in pairwise(rows))
+    near = [step for step in steps if step < LINES_EM * rows[0].em]
+    jumps = [(b / a, (a + b) / 2) for a, b in pairwise(steps) if LINE_EM * rows[0].em < a <= near[-1]] if near else []
+    most, gap = max(jumps, default=(0.0, 0.0))
+    if most < GAP:
+        return 0.0
+    groups: list[list[int]] = [[0]]
+    for k in range(1, len(rows)):
+        if rows[k].middle - rows[k - 1].middle > gap:
+            groups.append([])
+        groups[-1].append(k)
+    wide = len(strips) + 1
+    numbers = [[sum(first == c and is_amount(text) for k in group for first, _, text in places[k])
+                for c in range(wide)] for group in groups]  # fmt: skip
+    if len(groups) < MIN_GROUPS or any(count > 1 for row in numbers for count in row):
+        return 0.0
+    if any(all(row[c] == 1 for row in numbers) for c in range(wide)):
+        return gap
+    if all(sum(any(is_amount(text) for *_, text in places[k]) for k in group) == 1 for group in groups):
+        return gap
+    below, right = [(rows[k - 1], rows[k]) for group in groups for k in group[1:]], max(row.box[2] for row in rows)
+    full = sum(any(_had_no_place(a, one, strips, right) for one in b.stretches) for a, b in below)
+    return gap if full >= WRAPS * len(below) else 0.0
+
+
+def _is_wrapped(above: PrintedRow, row: PrintedRow, strips: Sequence[tuple[float, float]]) -> bool:
+    """Return whether a row is text that goes on from the row above, beside a label, which had no place for a word."""
+    places, full = row_cells(row, strips), row_cells(above, strips)
+    column, last, text = places[0]
+    if len(places) > 1 or not 0 < column == last < len(strips) or is_numeric(text) or full[0][0] or len(full) < 3:
+        return False
+    return _had_no_place(above, row.stretches[0], strips, np.inf)
+
+
+def _had_no_place(above: PrintedRow, one: Stretch, strips: Sequence[tuple[float, float]], right: float) -> bool:
+    """Return whether the words above a stretch, in its column, left no place for its first word.
+
+    right: edge of the last column.
+    """
+    em = one.line.em_px
+    begun = next((s for s in above.stretches if abs(s.x0 - one.x0) < EDGE_EM * em), None)
+    if begun is None or is_numeric(begun.text):
+        return False
+    word = one.line.boxes[one.start + len(one.text.split()[0]) - 1, 2] - one.x0
+    edge = min((a for a, _ in strips if a > one.x0), default=right)
+    return bool(begun.x1 + word > edge)
+
+
+def _is_sum(row: Sequence[Place], amounts: int) -> bool:
+    """Return whether a row ends with an amount below others. amounts: number of the last column if it holds amounts."""
+    return row[-1][1] == amounts and (is_numeric(row[-1][2].split()[-1]) or is_amount(row[-1][2]))
