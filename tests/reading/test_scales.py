@@ -12,6 +12,7 @@ from vary.io.deadline import time_limit
 from vary.reading.loader import load_reader
 from vary.reading.network import TILE_PIXELS, WIDEST, parts_of, tiles_of
 from vary.reading.reader import Reader
+from vary.reading.scales.measure import Measured, confidence_of_turns
 from vary.reading.scales.merge import drop_strokes, find_texts, is_upright, merge_pass, reread_cells, take_turned
 
 BODY = ["The ferry leaves the old pier at nine", "and carries eleven crates of apples", "to the mill on the far shore"]
@@ -278,3 +279,11 @@ def test_a_short_word_in_capitals_is_not_upside_down() -> None:
     assert take_turned([short], 180) == []
     assert take_turned([short], 90) == [short]
     assert take_turned([long], 180) == [long]
+
+
+def test_signs_do_not_turn_a_page_whose_letters_read_better_upright() -> None:
+    upright = Measured(16.0, 1.0, confidence=0.71, letters=0.93)
+    inverted = Measured(16.0, 1.0, confidence=0.78, letters=0.71)  # commas and apostrophes
+    shown = {1: upright, 2: inverted, 3: Measured(16.0, 1.0, confidence=0.97, letters=0.96)}
+    confidence = confidence_of_turns(lambda image: shown[image.width])
+    assert [confidence(Image.new("L", (width, 1))) for width in (1, 2, 3)] == [0.71, 0.71, 0.97]

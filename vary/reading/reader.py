@@ -29,7 +29,7 @@ from .ctc import drop_echoes, find_lines, with_text
 from .field import Field
 from .network import ReadingNetwork
 from .scales.columns import part_at_rules
-from .scales.measure import Measured, measure_type
+from .scales.measure import Measured, confidence_of_turns, measure_type
 from .scales.merge import (
     CERTAIN,
     densest_windows,
@@ -165,9 +165,7 @@ class Reader:
         """Return how a grey page is turned, by its edges and by the confidence in its densest window."""
         upright = image, self._measure(image)
         formula = upright[1].confidence < CERTAIN and self.formula_reader and self.formula_reader.read_alone(image)
-        found = (
-            Orientation() if formula else find_orientation(image, lambda straight: self._measure(straight).confidence)
-        )
+        found = Orientation() if formula else find_orientation(image, confidence_of_turns(self._measure))
         if found == Orientation():
             self._measured = upright  # `wanted_scale` needs it next
         return found

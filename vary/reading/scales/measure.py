@@ -22,12 +22,13 @@ class Measured:
     """What the densest window of a page shows.
 
     em_px: type size at the page's own scale, 0 without text. scale: at which it was read. confidence: mean of its
-    characters. text: characters of its certain lines.
+    characters. letters: the same of its letters and digits. text: characters of its certain lines.
     """
 
     em_px: float = 0.0
     scale: float = 1.0
     confidence: float = 0.0
+    letters: float = 0.0
     text: str = ""
 
 
@@ -55,9 +56,27 @@ def measure_type(image: Image.Image, read: Callable[[Image.Image, float], Sequen
     return measured
 
 
+def confidence_of_turns(measure: Callable[[Image.Image], Measured]) -> Callable[[Image.Image], float]:
+    """Return the confidence in a page that is turned in several ways, the first of them upright.
+
+    Where letters and digits are less certain than upright, other signs do not count: a comma that is upside down is an
+    apostrophe.
+    """
+    seen: list[Measured] = []
+
+    def confidence(turned: Image.Image) -> float:
+        seen.append(measure(turned))
+        first, last = seen[0], seen[-1]
+        return last.confidence if last.letters >= first.letters else min(first.confidence, last.confidence)
+
+    return confidence
+
+
 def _measure_lines(lines: Sequence[TextLine], scale: float) -> Measured:
     certain = [line for line in lines if line.confidence.mean() > 0.7]
     if sum(len(line.text) for line in certain) < MIN_SAMPLE:
         return Measured()
-    confidence = float(np.concatenate([line.confidence for line in lines]).mean())
-    return Measured(usual_size(certain) / scale, scale, confidence, certain_text(lines))
+    sure = np.concatenate([line.confidence for line in lines])
+    letters = sure[[ch.isalnum() for line in lines for ch in line.text]]
+    shown = float(letters.mean()) if len(letters) else 0.0
+    return Measured(usual_size(certain) / scale, scale, float(sure.mean()), shown, certain_text(lines))
