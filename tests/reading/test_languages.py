@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vary.document.alphabets import EUROPEAN, LATIN
+from vary.document.alphabets import ACCENTS, EUROPEAN, LATIN, PLAIN
 from vary.reading.field import Field, pack_probs, unpack_probs
 from vary.reading.spelling.languages import language_weights, script_weights
 
@@ -95,3 +95,23 @@ def test_a_dot_between_letters_is_usual_in_catalan_alone() -> None:
     assert german is not None
     assert weight(catalan, "·") > 10
     assert weight(german, "·") < 1.1
+
+
+def test_letters_without_accents_tell_languages_with_the_same_accents_apart() -> None:
+    accents = [{ch: 0.9} for ch in "ääüü"] + [{"ö": 0.6, "õ": 0.3}] * 4
+    plain = {
+        "Estonian": "asteimeksikuulduvalatekstivormindamiselootus",
+        "German": "derzwischenwirdfensterbuchwegfrageschiff",
+    }
+    weights = {
+        name: language_weights(cells(*accents, *[{ch: 0.9} for ch in text * 4]), EUROPEAN)
+        for name, text in plain.items()
+    }
+    assert all(one is not None for one in weights.values())
+    assert weight(weights["Estonian"], "õ") > 4 * weight(weights["Estonian"], "ö")
+    assert weight(weights["German"], "õ") < 1 < weight(weights["German"], "ö")
+
+
+def test_every_language_has_its_letters() -> None:
+    assert ACCENTS.keys() | {"English"} == PLAIN.keys()
+    assert all(len(usual) == 26 for usual in PLAIN.values())

@@ -2,15 +2,17 @@
 
 A head for many languages tells such letters by a few pixels, and knows l from all of them but ł from one. The language
 shows in all letters of an image together. Each letter's probability is multiplied by how usual it is there.
+Letters without accents help to find the language: German has more f, w and z than Estonian.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from string import ascii_lowercase
 
 import numpy as np
 
-from ...document.alphabets import ACCENTS, LATIN, letters_by_script
+from ...document.alphabets import ACCENTS, LATIN, PLAIN, letters_by_script
 from ..field import Field
 
 USUAL = 200.0  # number of all letters with accents
@@ -22,6 +24,7 @@ CAPITAL = 0.005  # times, of these, where Cyrillic letters hardly occur
 RARE = 0.02  # share of Cyrillic letters in Latin ones; below, they hardly occur
 LEAST = 0.02  # probability from which a letter with an accent says something
 SHARE = 0.3  # of a language's evidence that counts: a letter is seen in several cells
+PLAIN_SHARE = 0.05  # the same of letters without accents, which names and commands have in any language
 CLEAR = 0.5  # least probability of the language, or languages, for letters to be weighed
 
 
@@ -69,7 +72,8 @@ def language_weights(probs_SA: np.ndarray, alphabet: str) -> np.ndarray | None:
     if not len(probs_SC):
         return None
     likely_SL = 1 + probs_SC @ (alike_LC - 1).T  # letters without accents have the factor 1
-    evidence = np.append(SHARE * np.log(likely_SL).sum(0), 0.0)  # the last one: no such language
+    likely_L = SHARE * np.log(likely_SL).sum(0) + PLAIN_SHARE * _plain_evidence(probs_SA, alphabet)
+    evidence = np.append(likely_L, 0.0)  # the last one: no such language
     chance = np.exp(evidence - evidence.max())
     chance /= chance.sum()
     if chance[-1] > 1 - CLEAR:
@@ -81,17 +85,31 @@ def language_weights(probs_SA: np.ndarray, alphabet: str) -> np.ndarray | None:
     return weights
 
 
+def _plain_evidence(probs_SA: np.ndarray, alphabet: str) -> np.ndarray:
+    """Return how much likelier the letters from a to z are in each language (L,) than in English, in nats."""
+    usual_LP = np.array([PLAIN[name] for name in (*ACCENTS, "English")])
+    usual_LP /= usual_LP.sum(1, keepdims=True)
+    seen_A = probs_SA.sum(0)
+    seen_P = [seen_A[alphabet.index(ch) + 1] + seen_A[alphabet.index(ch.upper()) + 1] for ch in ascii_lowercase]
+    return np.log(usual_LP[:-1] / usual_LP[-1]) @ np.array(seen_P)
+
+
 @lru_cache(4)
 def _factors(alphabet: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the classes (C,) of letters with accents, and how much more usual each is in each language (L, C), twice.
 
-    The first factors take all these letters as equally usual, which tells languages apart better; the second ones
-    know that ł is of one language and é of many. The capitals of ß and ı have no accents. A head without more letters
-    than LATIN learnt from English: it has none.
+    The first factors are shares of all these letters, which tell languages apart; the second ones are relative to all
+    languages, as ł is of one of them and é of many. The capitals of ß and ı have no accents. A head without more
+    letters than LATIN learnt from English: it has none.
     """
-    own = {name: {ch for ch in letters + letters.upper() if ch >= "À"} for name, letters in ACCENTS.items()}
+    own = {
+        name: {ch: n for small, n in letters.items() for ch in {small, *small.upper()} if ch >= "À"}
+        for name, letters in ACCENTS.items()
+    }
     known = sorted(set().union(*own.values()) & set(alphabet)) if set(alphabet) > set(LATIN) else []
-    shares_LC = np.array([[(ch in letters) / len(letters) for ch in known] for letters in own.values()], np.float32)
+    shares_LC = np.array(
+        [[letters.get(ch, 0.0) / sum(letters.values()) for ch in known] for letters in own.values()], np.float32
+    )
     mean_C = np.maximum(shares_LC.sum(0), 1e-9) / LANGUAGES
     alike_LC, factors_LC = (
         np.where(shares_LC > 0, factors, np.float32(FOREIGN)) for factors in (USUAL * shares_LC, shares_LC / mean_C)
