@@ -233,3 +233,27 @@ def test_fields_of_a_form_in_rows_of_two_and_of_three_are_two_tables() -> None:
     lines = [piece for k, cells in enumerate(rows) for piece in row(60 + 24 * k, *cells)]
     cells = [[[text for _, text in one] for one in rows[k : k + 2]] for k in (0, 2)]
     assert [one.cells for one in tables(laid_out(*lines))] == cells
+
+
+def test_names_over_a_rule_are_the_head_of_a_table_of_words() -> None:
+    items = [
+        ["What is to be done", "Who", "When"],
+        ["Sign the offer and tell the town council", "Joost", "15 October"],
+        ["Count the keys", "Fenna", "1 November"],
+        ["Write a letter to the neighbours", "Bram, Noor", "8 November"],
+    ]
+    boxes = (
+        [(40, "Anna Holt"), (350, "Ben Ray")],
+        [(40, "Mill Lane 4"), (350, "Postbox 2")],
+        [(40, "Stow"), (350, "Ely")],
+    )
+    above = [one for k, cells in enumerate(boxes) for one in row(40 + 20 * k, *cells)]
+    below = line("4. Questions of the members", 10, 260)
+    rules = [(8.0, 121.0, 330.0, 122.0), (330.0, 121.0, 430.0, 122.0), (430.0, 121.0, 560.0, 122.0)]
+    lines = [
+        one for k, cells in enumerate(items) for one in row(104 + 20 * k, *zip((10, 335, 440), cells, strict=True))
+    ]
+    page = laid_out(*above, *lines, below, evidence=Evidence(rules=rules))
+    assert [one.cells for one in tables(page)][-1] == items
+    assert page.blocks[-2].text == below.text
+    assert not any(one.cells == items for one in tables(laid_out(*lines, below)))

@@ -35,7 +35,7 @@ from .cells import (
 )
 from .open_tables import with_tall_names
 from .side_by_side import are_addresses, find_pairs, holds_numbers, is_keyed, split_side_by_side
-from .table_rows import group_rows, split_at_heads
+from .table_rows import below_ruled_head, group_rows, split_at_heads
 
 MIN_ROWS = 3
 STEP_EM = 3.2  # between rows
@@ -51,7 +51,7 @@ FILLED = 0.4  # least share of places with text
 APART_EM = 1.5  # between rows of words that are a table
 SHORT = 2  # words in a cell of a table of words
 CENTRED_EM = 0.5  # between the middles of a table and of its title
-EDGE_EM = 0.3  # by which the ends of a column differ that is set to one edge
+EDGE_EM = 0.3  # by which the ends of a column that is set to one edge differ
 JUSTIFIED, EVEN_EM = 0.6, 0.5  # share of rows as wide as the widest, in justified text; by which their ends differ
 LINE, PROSE = 30, 40  # characters in a line of a narrow column; in a cell of prose
 OPERATORS = frozenset("=≈≤≥<>∑∫√×·")  # alone in a cell of a formula
@@ -77,6 +77,10 @@ def find_aligned_tables(
     for zone in zones:
         rows = with_tall_names(rows_by_height(zone))
         for run in (part for close in _runs(rows, em) for part in split_at_heads(close, rules)):
+            end, strips = below_ruled_head(run, rules, em)
+            if end:
+                found.append(_of_rows(run[:end], assemble(group_rows(run[:end], strips), strips)))
+                run = run[end:]
             found += [stacked_table(*run)] if len(run) == 2 and are_stacked(*run) else []  # of a form
             while len(run) > 2 and not _is_typed(run) and not _is_index(run):
                 regions = list(_regions(run, rows, em, across=across))
@@ -137,6 +141,11 @@ def _region(rows: list[PrintedRow], strips: Strips, *, across: bool) -> PageRegi
     table = assemble(groups, strips)
     if not (keyed or _has_labels(table)) and (not _is_table(rows, strips, table) or (across and _may_be_prose(table))):
         return None
+    return _of_rows(rows, table)
+
+
+def _of_rows(rows: list[PrintedRow], table: CellTable) -> PageRegion:
+    """Return the table that rows hold."""
     lines = {id(one.line): one.line for row in rows for one in row.stretches}
     return PageRegion("table", union(row.box for row in rows), list(lines.values()), table)
 

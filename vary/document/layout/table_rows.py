@@ -18,6 +18,7 @@ from .cells import (
     PrintedRow,
     Stretch,
     are_stacked,
+    find_strips,
     group_names,
     head_size,
     is_amount,
@@ -33,6 +34,9 @@ NAME_EM = 1.5  # between the lines of a name in the head
 GAP, LINES_EM = 1.15, 1.6  # least ratio of steps between rows and between lines of cells; longest of the latter
 WRAPS = 0.7  # least share of lines that had no place in the line before
 LEVEL = 0.6  # share of a table's width that the rule below its head covers
+FULL = 0.7  # share of the columns that a row fills
+FAR = 1.3  # step to a line below a table, as a multiple of that between its rows
+LABEL = 25  # most characters of the usual cell of a column that is not prose
 
 
 def split_at_heads(run: list[PrintedRow], rules: Sequence[Box]) -> list[list[PrintedRow]]:
@@ -51,8 +55,58 @@ def split_at_heads(run: list[PrintedRow], rules: Sequence[Box]) -> list[list[Pri
             own = k - edges[-1] >= MIN_GROUPS or (
                 k - edges[-1] == 2 and (is_pair(*run[k - 2 : k]) or are_stacked(*run[k - 2 : k]))
             )
-            edges += [k] if own and 2 * numbers >= len(values) else []
+            edges += [k] if (own and 2 * numbers >= len(values)) or _is_ruled_head(run[k : k + 3], rules) else []
     return [run[a:b] for a, b in pairwise([*edges, len(run)])]
+
+
+def _is_ruled_head(rows: list[PrintedRow], rules: Sequence[Box]) -> bool:
+    """Return whether the first row names columns: a rule parts it, none the next rows, and each name is over a cell.
+
+    Args:
+        rows: three printed rows, or two where the second is the last one.
+        rules: ruling lines of the page.
+    """
+    if len(rows) < 2 or len(rows[0].stretches) < 3 or any(is_numeric(one.text) for one in rows[0].stretches):
+        return False
+    names, cells = rows[0].stretches, rows[1].stretches
+    over = [{k for k, name in enumerate(names) if min(name.x1, one.x1) > max(name.x0, one.x0)} for one in cells]
+    apart = all(len(one) == 1 for one in over) and len(set().union(*over)) == len(cells) >= FULL * len(names)
+    return apart and _is_ruled(*rows[:2], rules) and not (len(rows) > 2 and _is_ruled(*rows[1:3], rules))
+
+
+def _is_ruled(above: PrintedRow, below: PrintedRow, rules: Sequence[Box]) -> bool:
+    """Return whether level rules between two rows cover most of their width."""
+    left, _, right, _ = union([above.box, below.box])
+    level = [rule for rule in rules if above.middle < rule[1] and rule[3] < below.middle]
+    return sum(max(0.0, min(x1, right) - max(x0, left)) for x0, _, x1, _ in level) > LEVEL * (right - left)
+
+
+def below_ruled_head(run: list[PrintedRow], rules: Sequence[Box], em: float) -> tuple[int, list[tuple[float, float]]]:
+    """Return the end of a table that begins with a head over a rule, and the white between its columns; 0 without one.
+
+    It ends at the next rule, or where one piece of text at its left edge is farther away than its rows.
+
+    Args:
+        run: close printed rows.
+        rules: ruling lines of the page.
+        em: size of the page's text, px.
+    """
+    if not _is_ruled_head(run[:3], rules):
+        return 0, []
+    end = 2
+    while end < len(run) and not _is_ruled(*run[end - 1 : end + 1], rules):
+        step = float(np.median([b.middle - a.middle for a, b in pairwise(run[:end])]))
+        first = run[end].stretches[0].x0 - run[0].stretches[0].x0
+        if len(run[end].stretches) == 1 and first < em and run[end].middle - run[end - 1].middle > FAR * step:
+            break
+        end += 1
+    body, strips = run[1:end], find_strips(run[:end], em)
+    cells = [[len(text) for row in body for first, _, text in row_cells(row, strips) if first == c]
+             for c in range(len(strips) + 1)]  # fmt: skip
+    short = [float(np.median(column)) < LABEL for column in cells if column]
+    several = sum(len(row.stretches) > 1 for row in body)
+    fits = several >= 2 and len(strips) + 1 >= len(run[0].stretches) and any(short)
+    return (end, strips) if fits else (0, [])
 
 
 def group_rows(
