@@ -69,3 +69,42 @@ def test_a_row_below_the_last_rule_is_in_the_table_where_it_is_as_far_as_the_oth
     lines = printed([(60, HEAD), *zip(heights, body, strict=True)])
     found = tables(laid_out(*lines, evidence=Evidence(rules=rules)))
     assert [row[0] for row in found[0].cells] == ["Task", "#4", "#5", "#6", *["#7"] * inside]
+
+
+WRAPPED = [
+    ["Keeper", "Reads the gauges at six and at", "book and key of the gauge"],
+    ["", "eighteen and writes them down", "house"],
+    ["Engineer", "Oils the bearings on Friday", "ear protection"],
+    ["Deputy keeper", "Stands in for the keeper on Sundays and", "the same as the keeper of"],
+    ["", "holidays", "the book"],
+    ["Clerk", "Keeps the accounts of the station", "a desk"],
+]
+WHOLE = [
+    ["Role", "Duties", "Needs"],
+    ["Keeper", "Reads the gauges at six and at eighteen and writes them down", "book and key of the gauge house"],
+    ["Engineer", "Oils the bearings on Friday", "ear protection"],
+    ["Deputy keeper", "Stands in for the keeper on Sundays and holidays", "the same as the keeper of the book"],
+    ["Clerk", "Keeps the accounts of the station", "a desk"],
+]
+
+
+def roles(step: float, apart: float, ruled: str) -> list[list[list[str]]]:
+    """Cells of a table of roles; a row begins `apart` below the last line of the one above."""
+    rows, y, tops = [(60.0, WHOLE[0])], 60 + step, [60 - step, 60 + step - 6]
+    for k, cells in enumerate(WRAPPED):
+        y += apart if k and cells[0] else step if k else 0
+        tops += [y - 6] if k and cells[0] else []
+        rows.append((y, cells))
+    ends = [*(tops if ruled != "head" else tops[:2]), y + step]
+    xs = [10, 120, 420]
+    lines = [line(text, x, y) for y, cells in rows for x, text in zip(xs, cells, strict=True) if text]
+    level = [(5.0, y, 640.0, y + 1.0) for y in ends]
+    upright = [(x, ends[0], x + 1.0, ends[-1]) for x in (5.0, 110.0, 410.0, 640.0)] if ruled == "grid" else []
+    return [table.cells for table in tables(laid_out(*lines, evidence=Evidence(rules=[*level, *upright])))]
+
+
+@pytest.mark.parametrize(("step", "apart", "ruled"), [
+    (18, 18, "head"), (18, 24, "rows"), (18, 24, "grid"),
+])  # fmt: skip
+def test_lines_that_had_no_place_in_the_line_above_are_no_rows_of_their_own(step, apart, ruled) -> None:
+    assert roles(step, apart, ruled) == [WHOLE]

@@ -28,7 +28,7 @@ from .cells import (
     share_inside,
     white_strips,
 )
-from .table_rows import group_rows
+from .table_rows import are_lines_of_cells, group_rows
 
 MIN_CELLS, MIN_RULES = 4, 3  # cells with text; rules
 TALL_EM = 1.3  # most between the middles of a name of two rows and of these
@@ -232,8 +232,11 @@ def table_of_bands(rows: list[PrintedRow], edges: list[float], em: float) -> Cel
     if not strips or len(several) < 0.4 * len(rows):
         return None
     bands = [[row for row in rows if top <= row.middle < bottom] for top, bottom in pairwise(edges)]
-    if len(bands) > 2 and all(len(band) <= 3 for band in bands):
-        groups = [part for band in bands if band for part in ([[row] for row in band] if _is_level(band) else [band])]
+    right = max(row.box[2] for row in rows)
+    whole = [are_lines_of_cells(band, strips, right) for band in bands]
+    if len(bands) > 2 and all(len(band) <= 3 or one for band, one in zip(bands, whole, strict=True)):
+        groups = [part for band, one in zip(bands, whole, strict=True) if band
+                  for part in ([[row] for row in band] if _is_level(band) and not one else [band])]  # fmt: skip
     else:
         groups = group_rows(rows, strips, edges)
     return without_empty(assemble(groups, strips))

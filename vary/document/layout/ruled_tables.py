@@ -35,6 +35,7 @@ from .cells import (
 from .open_tables import Segment, find_open, table_of_bands, without_empty
 from .reading_order import are_panels
 from .ruling_lines import fill_between_stripes
+from .table_rows import are_lines_of_cells
 
 WORD_CUT_EM = 0.15  # white between characters at which text is cut, within a word
 MIN_SPLIT = 3  # rows that show two columns of words within one of the grid
@@ -194,7 +195,7 @@ class _Grid:
         self._add_columns(lines, em)
         owner = self._owners()
         pieces = [piece for line in lines for piece in _pieces(line, self.xs, self.ys, owner)]
-        rows, parts = self._rows(pieces, owner, em)
+        rows, parts = self._rows(pieces, rows_by_height(lines), owner, em)
         grid = [[""] * (len(self.xs) - 1) for _ in parts]
         for (r, c), y, text, _ in sorted(pieces, key=lambda p: (p[1], p[0][1])):
             k = rows.index(r) if r in rows else 0
@@ -273,19 +274,30 @@ class _Grid:
                     owner[here] = owner[r - 1, c]
         return owner
 
-    def _rows(self, pieces: list[Piece], owner: np.ndarray, em: float) -> tuple[list[int], list[tuple[int, float]]]:
+    def _rows(
+        self, pieces: list[Piece], printed: list[PrintedRow], owner: np.ndarray, em: float
+    ) -> tuple[list[int], list[tuple[int, float]]]:
         """Return for each row of the table its row of the grid; then that with the height where it begins."""
+        white = _white_at_ends(printed, self.xs)
         rows: list[int] = []
         parts: list[tuple[int, float]] = []
         for r, (top, bottom) in enumerate(pairwise(self.ys)):
             alone = not any((owner[r] == owner[k]).any() for k in (r - 1, r + 1) if 0 <= k < len(owner))
             here = [(c, y) for (row, c), y, *_ in pieces if row == r and top <= y < bottom]
             small = _has_small_labels([piece for piece in pieces if piece[0][0] == r])
-            edges = _level_rows(here, em, labels=len(self.ys) == 2) if alone and not small else []
+            whole = are_lines_of_cells([row for row in printed if top <= row.middle < bottom], white, np.inf)
+            edges = _level_rows(here, em, labels=len(self.ys) == 2) if alone and not (small or whole) else []
             for y in [top, *edges]:
                 rows.append(r)
                 parts.append((r, y))
         return rows, parts
+
+
+def _white_at_ends(printed: list[PrintedRow], xs: list[float]) -> list[tuple[float, float]]:
+    """Return for each column the white between its longest line and its right edge."""
+    words = [one for row in printed for one in row.stretches]
+    inside = [[min(one.x1, b) for one in words if a < (one.x0 + one.x1) / 2 < b] for a, b in pairwise(xs)]
+    return [(max(ends, default=b), b) for ends, b in zip(inside, xs[1:], strict=True)]
 
 
 def _leaves(one: Stretch, left: float, right: float) -> bool:

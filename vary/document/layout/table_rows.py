@@ -33,8 +33,9 @@ WRAPPED = 1.1  # the same where the line before has no place for its first word
 NAME_EM = 1.5  # between the lines of a name in the head
 GAP, LINES_EM = 1.15, 1.6  # least ratio of steps between rows and between lines of cells; longest of the latter
 WRAPS = 0.7  # least share of lines that had no place in the line before
-LEVEL = 0.6  # share of a table's width that the rule below its head covers
+WORD_SPACE_EM = 0.3  # least white before the next word of a line
 FULL = 0.7  # share of the columns that a row fills
+LEVEL = 0.6  # share of a table's width that the rule below its head covers
 FAR = 1.3  # step to a line below a table, as a multiple of that between its rows
 LABEL = 25  # most characters of the usual cell of a column that is not prose
 
@@ -134,10 +135,13 @@ def group_rows(
     amounts = len(strips) if sum(map(is_amount, last)) > 0.5 * len(last) else -1
     box = union(row.box for row in rows)
     groups: list[list[PrintedRow]] = []
-    gap = _gap(rows[head:], places[head:], strips)
+    goes_on = _lines_of_cells(rows[head:], places[head:], strips)
+    gap = 0.0 if goes_on else _gap(rows[head:], places[head:], strips)
     for k, row in enumerate(rows):
         if k == 0 or any(rows[k - 1].middle < y < row.middle for y in ruled):
             joined = False
+        elif k > head and goes_on:
+            joined = goes_on[k - head]
         elif k > head and gap:
             joined = steps[k - 1] < gap
         elif k < head:
@@ -151,6 +155,45 @@ def group_rows(
             groups.append([])
         groups[-1].append(row)
     return groups
+
+
+def are_lines_of_cells(rows: Sequence[PrintedRow], strips: Sequence[tuple[float, float]], right: float) -> bool:
+    """Return whether all rows but the first are further lines of its cells, of which some have one line.
+
+    Args:
+        rows: from top to bottom, as between two rules.
+        strips: as from `white_strips`.
+        right: edge of the last column.
+    """
+    fewer = all(len(row.stretches) < len(rows[0].stretches) for row in rows[1:])
+    return len(rows) > 1 and fewer and all(_goes_on(a, b, strips, right) for a, b in pairwise(rows))
+
+
+def _goes_on(above: PrintedRow, row: PrintedRow, strips: Sequence[tuple[float, float]], right: float) -> bool:
+    """Return whether all words of a row go on from the line above in their column, one of several words."""
+    begun = {one.x0: one.text for one in above.stretches}
+    several = any(
+        " " in text and abs(x - one.x0) < EDGE_EM * row.em for one in row.stretches for x, text in begun.items()
+    )
+    return several and all(_had_no_place(above, one, strips, right) for one in row.stretches)
+
+
+def _lines_of_cells(
+    rows: Sequence[PrintedRow], places: list[list[Place]], strips: Sequence[tuple[float, float]]
+) -> list[bool]:
+    """Return for each row whether it is a further line of the cells above; none where some rows are neither.
+
+    Rows of the table begin in the first column and fill most columns; further lines had no place in the line above.
+    """
+    if not rows:
+        return []
+    wide, right = len(strips) + 1, max(row.box[2] for row in rows)
+    near = [b.middle - a.middle < LINES_EM * b.em for a, b in pairwise(rows)]
+    found = [False, *(one and _goes_on(a, b, strips, right) for one, (a, b) in zip(near, pairwise(rows), strict=True))]
+    begins = [row for row, goes_on in zip(places, found, strict=True) if not goes_on]
+    further = [row for row, goes_on in zip(places, found, strict=True) if goes_on]
+    whole = all(row and row[0][0] == 0 and len(row) >= FULL * wide for row in begins)
+    return found if whole and further and len(begins) >= MIN_GROUPS and all(len(row) < wide for row in further) else []
 
 
 def _gap(rows: Sequence[PrintedRow], places: list[list[Place]], strips: Sequence[tuple[float, float]]) -> float:
@@ -200,11 +243,11 @@ def _had_no_place(above: PrintedRow, one: Stretch, strips: Sequence[tuple[float,
     """
     em = one.line.em_px
     begun = next((s for s in above.stretches if abs(s.x0 - one.x0) < EDGE_EM * em), None)
-    if begun is None or is_numeric(begun.text):
+    if begun is None or is_amount(begun.text) or is_amount(one.text):
         return False
     word = one.line.boxes[one.start + len(one.text.split()[0]) - 1, 2] - one.x0
     edge = min((a for a, _ in strips if a > one.x0), default=right)
-    return bool(begun.x1 + word > edge)
+    return bool(begun.x1 + WORD_SPACE_EM * em + word > edge)
 
 
 def _is_sum(row: Sequence[Place], amounts: int) -> bool:
