@@ -18,7 +18,7 @@ from vary.models.generate.export_onnx import export_formulas
 from vary.models.generate.formula_writer import write_formulas
 from vary.models.generate.symbols_decoder import SymbolsDecoder
 from vary.reading.engines.symbols import OnnxSymbols
-from vary.reading.formulas.from_layer import MAX_GLYPHS, join_tex_glyphs, tex_character, write_layer_formulas
+from vary.reading.formulas.from_layer import MAX_GLYPHS, join_tex_glyphs, write_layer_formulas
 from vary.train.tasks.formula_task import IGNORED, collate
 
 FORMULAS = [r"\frac{a}{b}", r"x_{i}^{2}", r"\sqrt{y}+1", r"\sin t"]
@@ -126,17 +126,6 @@ def test_a_rule_that_no_step_explains_is_told(decoder) -> None:
     (formula,) = write_layer_formulas(decoder, content, [EVERYWHERE])
     if r"\frac" not in formula.latex and r"\overline" not in formula.latex:
         assert not formula.accounted
-
-
-@pytest.mark.parametrize(("char", "font", "found"), [
-    ("X", "ABCDEF+CMEX10", "∑"), ("Z", "CMEX10", "∫"), ("\x12", "CMEX10", "("), ("¡", "CMEX10", "("),
-    ("(", "CMEX10", "("),
-    ("³", "CMEX10", "("), ("p", "CMEX10", "√"), ("h", "CMSY10", "⟨"), ("±", "CMSY10", "±"),
-    ("A", "CMSY10", "A"), ("\x00", "CMSY7", "-"),
-    ("\x0f", "CMMI10", "ϵ"), ("x", "CMMI10", "x"), ("X", "CMR10", "X"), ("∑", "CMEX10", "∑"), ("h", "Times", "h"),
-])  # fmt: skip
-def test_codes_of_tex_fonts(char, font, found) -> None:
-    assert tex_character(char, font) == found
 
 
 def test_dots_and_struck_relations_are_joined() -> None:

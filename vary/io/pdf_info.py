@@ -1,14 +1,23 @@
-"""What a PDF says about itself: title, author, outline, page labels. Call it in a child process, as `pdf_text.py`."""
+"""What a PDF says about itself: title, author, outline, page labels, and the tags of its pages: headings, pictures and
+labels of list items. Call it in a child process, as `pdf_text.py`.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from .box import Box, union
 
 MAX_OUTLINE = 5_000  # entries
 MAX_DEPTH = 12
 MAX_LABELS = 20_000  # pages; a damaged file may claim millions
+Tag = tuple[str, str, Box]  # type (one of KINDS), alternative text, box
+KINDS = frozenset(("H", "H1", "H2", "H3", "H4", "H5", "H6", "Title", "Figure", "Lbl"))
+MAX_ELEMENTS, MAX_NESTING = 20_000, 60  # of the tags of a page
 
 
 @dataclass
@@ -51,3 +60,71 @@ def read_info(pdf: Any) -> PdfInfo:
 def _plain(text: str | None) -> str:
     """Return text on one line, without control characters."""
     return " ".join("".join(ch if ch.isprintable() else " " for ch in text or "").split())
+
+
+def read_tags(page: Any, boxes: Iterable[tuple[Any, Box]]) -> list[Tag]:
+    """Return the tags of a page that say something about its structure.
+
+    Args:
+        page: The `pypdfium2.PdfPage`.
+        boxes: The objects of the page with their boxes.
+    """
+    from pypdfium2 import raw
+
+    tree = raw.FPDF_StructTree_GetForPage(page.raw)
+    if not tree:
+        return []
+    try:
+        roots = [raw.FPDF_StructTree_GetChildAtIndex(tree, k) for k in range(raw.FPDF_StructTree_CountChildren(tree))]
+        found = [(kind, alt, _contents(raw, element)) for kind, alt, element in _elements(raw, roots)]
+        if not found:
+            return []
+        places: dict[int, list[Box]] = {}
+        for thing, box in boxes:
+            number = raw.FPDFPageObj_GetMarkedContentID(thing)
+            if number >= 0:
+                places.setdefault(number, []).append(box)
+    finally:
+        raw.FPDF_StructTree_Close(tree)
+    known = ((kind, alt, [box for number in numbers for box in places.get(number, ())]) for kind, alt, numbers in found)
+    return [(kind, alt, union(own)) for kind, alt, own in known if own]
+
+
+def _elements(raw: Any, roots: list[Any]) -> Iterator[tuple[str, str, Any]]:
+    """Yield type, alternative text and element, for the types of KINDS."""
+    left, count = [(root, 0) for root in reversed(roots) if root], 0
+    while left and count < MAX_ELEMENTS:
+        element, depth = left.pop()
+        count += 1
+        kind = _text(raw.FPDF_StructElement_GetType, element)
+        if kind in KINDS:
+            yield kind, _text(raw.FPDF_StructElement_GetAltText, element), element
+        if depth < MAX_NESTING:
+            inner = _children(raw, element)
+            left += [(child, depth + 1) for child in reversed(inner)]
+
+
+def _children(raw: Any, element: Any) -> list[Any]:
+    count = raw.FPDF_StructElement_CountChildren(element)
+    return [child for k in range(max(0, count)) if (child := raw.FPDF_StructElement_GetChildAtIndex(element, k))]
+
+
+def _contents(raw: Any, root: Any) -> set[int]:
+    """Return the numbers of the marked content of an element and of those in it."""
+    numbers, left, count = set(), [(root, 0)], 0
+    while left and count < MAX_ELEMENTS:
+        element, depth = left.pop()
+        count += 1
+        for k in range(max(0, raw.FPDF_StructElement_GetMarkedContentIdCount(element))):
+            numbers.add(raw.FPDF_StructElement_GetMarkedContentIdAtIndex(element, k))
+        if depth < MAX_NESTING:
+            left += [(child, depth + 1) for child in _children(raw, element)]
+    return numbers - {-1}
+
+
+def _text(function: Any, element: Any) -> str:
+    """Return what a function of PDFium writes in UTF-16, on one line."""
+    size = function(element, None, 0)
+    buffer = ctypes.create_string_buffer(max(2, size))
+    function(element, buffer, size)
+    return " ".join(buffer.raw[: max(0, size - 2)].decode("utf-16-le", "replace").split())

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .box import Box, filled_boxes, scale_box
+from .pdf_info import Tag, read_tags
 from .pdf_layer import GENERATED, TextLayer
-from .pdf_tags import Tag, read_tags
 from .pdf_text import MAX_OBJECTS, Frame, Matrix, font_identity, matrix_of, multiply, read_text_objects, walk_objects
 
 HIDDEN = ("", "invisible", "tiny", "outside", "clipped", "covered", "background")  # reasons; "" for visible

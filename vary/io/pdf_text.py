@@ -31,6 +31,7 @@ from .pdf_layer import (
     mark_fixed_width,
     without_strays,
 )
+from .tex_fonts import name_tex_characters
 
 _FIXED, _ITALIC, _BOLD = 1, 64, 1 << 18  # flags of a font, ISO 32000-1 table 123
 _STYLE_NAMES = (
@@ -91,7 +92,7 @@ def read_text_objects(page: Any, scale: float) -> tuple[TextLayer, list[int]]:
     }  # fmt: skip
     layer = _layer(codes, values)
     layer = replace(layer, font_names=tuple(objects.font_names), font_ids=tuple(objects.font_ids))
-    return join_brackets(mark_fixed_width(layer)), objects.pointers
+    return join_brackets(name_tex_characters(mark_fixed_width(layer))), objects.pointers
 
 
 class Frame:

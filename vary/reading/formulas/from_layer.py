@@ -83,8 +83,7 @@ def _glyphs(content: PageContent, region: Box) -> tuple[str, np.ndarray, np.ndar
     fonts = [text.font_names[k] if k >= 0 else "" for k in text.fonts.tolist()]
     rules = np.array(content.objects.rules, np.float32).reshape(-1, 4)
     rules = rules[middles_inside(rules, region)]
-    drawn = "".join(tex_character(char, font) for char, font in zip(text.text, fonts, strict=True))
-    chars, styles, boxes = math_glyphs(*join_tex_glyphs(drawn, text.boxes), fonts, rules.tolist(), scale)
+    chars, styles, boxes = math_glyphs(*join_tex_glyphs(text.text, text.boxes), fonts, rules.tolist(), scale)
     order = left_to_right(boxes)
     if len(order) > MAX_GLYPHS:
         order = order[:0]
@@ -109,35 +108,6 @@ def _formula(written: WrittenFormula, boxes: np.ndarray, region: Box) -> Formula
         low, high = boxes.min(0), boxes.max(0)
         box = float(low[0]), float(low[1]), float(high[2]), float(high[3])
     return Formula(written.latex, box, written.probability, symbols, written.accounted)
-
-
-# -- fonts made for TeX ------------------------------------------------------------------------------------------------
-# Many of their PDFs name no characters: PDFium then gives the code in TeX's own encoding (The TeXbook, appendix F).
-_OML = "ΓΔΘΛΞΠΣΥΦΨΩαβγδϵζηθικλμνξπρστυϕχψ"  # codes 0 to 32 of the italic font
-_OMS = "-⋅×*÷⋄±∓⊕⊖⊗⊘⊙◯∘•≍≡⊆⊇≤≥⪯⪰∼≈⊂⊃≪≫≺≻"  # codes 0 to 31 of the symbol font, then those of letters and digits
-_OMS_LATER = dict(zip("016789bcdefghijklmnopqrstuvw", "′∞\u0338↦∀∃⌊⌋⌈⌉{}⟨⟩|‖↕⇕∖≀√⨿∇∫⊔⊓⊑⊒", strict=True))
-_OMX = "()[]⌊⌋⌈⌉{}⟨⟩|‖/\\()()[]⌊⌋⌈⌉{}⟨⟩/\\()[]⌊⌋⌈⌉{}⟨⟩/\\/\\"  # codes 0 to 47 of the font of large symbols
-_OMX_LATER = dict(
-    zip(
-        map(chr, range(0x46, 0x75)),
-        "⨆⨆∮∮⨀⨀⨁⨁⨂⨂∑∏∫⋃⋂⨄⋀⋁∑∏∫⋃⋂⨄⋀⋁∐∐\u0302\u0302\u0302\u0303\u0303\u0303[]⌊⌋⌈⌉{}√√√√√",
-        strict=True,
-    )
-)
-
-
-def tex_character(char: str, font: str) -> str:
-    """Return the character that a TeX font draws, where the PDF gives only its code."""
-    name, code = font.split("+")[-1].upper(), ord(char)
-    if 0xA1 <= code <= 0xC3:  # a copy of the codes below 33, for programs that mistake them for control characters
-        code -= 0xA1 if code <= 0xAA else 0xA3
-    if name.startswith("CMEX"):
-        return _OMX[code] if code < len(_OMX) and char not in "()[]{}|/\\" else _OMX_LATER.get(char, char)
-    if name.startswith("CMSY"):
-        return _OMS[code] if code < len(_OMS) and char not in "·±" else _OMS_LATER.get(char, char)
-    if name.startswith("CMMI"):
-        return _OML[code] if code < len(_OML) and char != "µ" else char
-    return char
 
 
 def join_tex_glyphs(text: str, boxes: np.ndarray) -> tuple[str, np.ndarray]:

@@ -21,7 +21,7 @@ from ..layer.lines import LayerLine
 MATH_FONT = re.compile(
     r"(?:\+|^)(?:(?:cm|lm)(?:b?mi|b?sy|ex)|ms[ab]m|eu[fsr]|rsfs|stmary|wasy)|math", re.I
 )  # of TeX, and all that name themselves so
-HANGING = re.compile(r"(?:\+|^)(?:cm|lm)ex", re.I)
+HANGING = re.compile(r"(?:\+|^)(?:(?:cm|lm)ex|lmmathextension)", re.I)
 FUNCTIONS = frozenset(
     ("arg", "cos", "cosh", "cot", "det", "dim", "exp", "gcd", "inf", "ker", "lim", "ln", "log", "max", "min", "mod",
      "sin", "sinh", "sup", "tan", "tanh")
