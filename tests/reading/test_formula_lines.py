@@ -22,8 +22,8 @@ from vary.reading.api import load, read
 from vary.reading.formulas.from_layer import Formula
 from vary.reading.formulas.lines import mark_formulas, write_formula_lines
 from vary.reading.layer.align import Aligned
-from vary.reading.layer.glyphs import without_unclear
 from vary.reading.layer.lines import find_lines
+from vary.reading.layer.unclear import without_unclear
 
 SOURCE = """#set page(width: 420pt, height: 260pt, margin: 30pt)
 The harbour keeps a ledger of $x_i$ vessels, and each entry names the captain. The cargo weighs this much:

@@ -16,8 +16,8 @@ from tests.pdfs import dictionary_of, pdf_of, with_map
 from vary.io.pdf_text import read_text_layer
 from vary.reading.api import load
 from vary.reading.layer.align import Aligned
-from vary.reading.layer.glyphs import without_unclear
 from vary.reading.layer.lines import lines_by_turn
+from vary.reading.layer.unclear import without_unclear
 from vary.reading.pages import read_document
 
 READER = load("layer")

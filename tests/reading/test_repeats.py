@@ -97,6 +97,15 @@ def test_a_few_glyphs_that_claim_what_most_draw_are_told_apart(tmp_path, reader)
     assert [(one.layer, one.pixels) for one in page.disagreements] == [("8", "3")] * 2
 
 
+def test_a_letter_that_claims_to_be_one_of_the_same_width_is_told_apart_by_its_picture(tmp_path, reader) -> None:
+    """Each c confirms the claim, and each o contradicts it: their boxes are the same."""
+    path = set_in(tmp_path / "a.pdf", PROSE[:12], "LiberationSans-Regular.ttf", {"o": "c"})
+    page = read_document(path, reader).pages[0]
+    assert page.text.replace("\n", " ") == " ".join(PROSE[:12])
+    assert page.layer == "healed"
+    assert {(one.layer, one.pixels) for one in page.disagreements} == {("c", "o")}
+
+
 def test_a_page_reads_the_same_as_with_all_words_read(tmp_path, reader, monkeypatch) -> None:
     path = pdf_of(tmp_path / "a.pdf", [prose(show("Costs 1,374 in 25 quays", 40, 40, 14, "F4"))], (600, 600))
     few = read_document(path, reader).pages[0]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import pairwise
 
@@ -57,18 +57,20 @@ class Aligned:
         seen: What the best path spells at the place of each character; empty for all where nothing differs.
         looks: (N,), 0, or the number of a glyph that does not look like others with the same claim (`repeats`); None
             where they were not compared.
+        pictures: (N,), numbers that are equal where glyphs of a page have one claim and one picture; None as above.
     """
 
     odds: np.ndarray
     seen: list[str]
     looks: np.ndarray | None = None
+    pictures: np.ndarray | None = None
 
 
 def better_of(one: Aligned, other: Aligned) -> Aligned:
     """Return for each character of a line the alignment that agrees better with it, of two."""
     odds, better = np.maximum(one.odds, other.odds), (other.odds > one.odds).tolist()
     seen = [b if its else a for a, b, its in zip(one.seen, other.seen, better, strict=True)]
-    return Aligned(odds, seen, one.looks)
+    return replace(one, odds=odds, seen=seen)
 
 
 @cache

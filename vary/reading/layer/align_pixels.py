@@ -18,8 +18,8 @@ from ..ctc import DESCENT_EM, X_HEIGHT_EM, mix_rows
 from ..spelling.languages import weigh_letters
 from .align import Aligned, align, better_of, emissions_of
 from .bare_ink import without_rules
-from .glyphs import without_touched
 from .lines import LayerLine
+from .unclear import without_touched
 
 if TYPE_CHECKING:
     from ..reader import Reader
@@ -92,7 +92,7 @@ def align_without_rules(
     """Return an alignment in which lines that rules touch are aligned without these, too.
 
     An F over an underline looks like an E, and a g whose tail goes with the underline like an a: each character keeps
-    what agrees better with it. What still disagrees may be the rule's doing (`glyphs.without_touched`).
+    what agrees better with it. What still disagrees may be the rule's doing (`unclear.without_touched`).
 
     Args:
         reader: Reads the pixels.

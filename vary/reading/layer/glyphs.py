@@ -22,9 +22,7 @@ import numpy as np
 
 from ...document.alphabets import WITHOUT_STROKE, are_of_two_scripts
 from ...document.elements import SCRIPTS, STYLES
-from ...io.box import Box, touch
-from ...io.pdf_layer import TextLayer, are_drawn, are_parts_of_a_sign, axes_of, in_ligatures
-from ..formulas.spans import is_math_font
+from ...io.pdf_layer import TextLayer
 from .align import Aligned, Alphabet, claims_nothing
 from .code_pages import find_rule
 from .lines import LayerLine
@@ -38,10 +36,8 @@ MAJORITY = 3  # times as many sightings one way as the other
 TRUST = {True: 2, False: 6}  # times as many letters (all glyphs) that are confirmed as contradicted, in a font to trust
 SHARE = 0.75  # of the sightings that contradict a glyph which spell one character, or it is not healed
 SAME_SHAPE = 0.04, 0.2  # em, and points: PDFium rounds boxes to 0.1 pt
-MOST = 0.7  # share of the letters that a rule touches which the pixels confirm where the rule changes the others
-SMALLER, SHIFTED_EM = 0.85, 0.1  # of the largest type of a line; from its baseline: limits, sub- and superscripts
-OVERLAP = 0.25  # of the width of a character, from which two stand in each other's way
 OTHER = 10.0  # in a shape, farther than any two boxes of one glyph
+NO_PICTURE = -1
 INVISIBLE = (3, 7)  # text rendering modes
 POINTS = 72.0
 LOW_FIGURES = {"0": "oO", "1": "iıI"}  # what old-style figures are seen as
@@ -67,6 +63,7 @@ class Sighting(NamedTuple):
         points: Size of the type.
         odds: Log-odds of the claim against the best path.
         seen: What the best path spells there; empty when nothing differs.
+        picture: Number of its picture on its page; NO_PICTURE where pictures were not compared.
     """
 
     font: str
@@ -75,6 +72,7 @@ class Sighting(NamedTuple):
     points: float
     odds: float
     seen: str
+    picture: int = NO_PICTURE
 
 
 @dataclass(frozen=True)
@@ -110,57 +108,11 @@ class _Glyph:
     agreeing: int = 0  # sightings in which the pixels agree with the claim
     by_rule: bool = False
 
-
-def without_unclear(line: LayerLine, aligned: Aligned, text: TextLayer) -> Aligned:
-    """Return an alignment in which no unclear place contradicts its character.
-
-    Unclear are characters that overlap, as in the logo of LaTeX or an accent that is set by itself, those of formulas,
-    ligatures and signs, and small raised or lowered ones: the head reads along the middle of the line.
-    """
-    if (aligned.odds > CONFIRMED).all():
-        return aligned
-    inked = np.array([ch != " " for ch in line.text], bool)
-    left, right = line.boxes[inked, 0], line.boxes[inked, 2]
-    over = np.minimum(right[:-1], right[1:]) - np.maximum(left[:-1], left[1:])
-    crowded = over > OVERLAP * np.minimum(right[:-1] - left[:-1], right[1:] - left[1:])
-    unclear = np.concatenate([crowded, [False]])[: len(left)] | np.concatenate([[False], crowded])[: len(left)]
-    if line.styles is not None:
-        unclear |= line.styles[inked][:, len(STYLES) : len(STYLES + SCRIPTS)].any(1)
-    assert line.indices is not None
-    places, claims = line.indices[inked], line.text.replace(" ", "")
-    fonts = [text.font_names[font] if font >= 0 else "" for font in text.fonts[places].tolist()]
-    of_formulas = [is_math_font(font) and not claims_nothing(ch) for font, ch in zip(fonts, claims, strict=True)]
-    unclear |= np.array(of_formulas, bool) | in_ligatures(text, are_drawn(text), places)
-    return _with_unclear(aligned, unclear | are_parts_of_a_sign(text, places) | _are_shifted(text, places))
-
-
-def _are_shifted(text: TextLayer, places: np.ndarray) -> np.ndarray:
-    """Return which characters of a line are smaller than its largest, and stand above or below their baseline."""
-    ems, along = text.ems[places], axes_of(text.angles[places])
-    across = np.where(along == 1, text.origins[places, 0], text.origins[places, 1])
-    large = ems > SMALLER * ems.max(initial=0.0)
-    apart = np.abs(across - np.median(across[large])) if large.any() else np.zeros(len(places))
-    return ~large & (apart > SHIFTED_EM * ems)
-
-
-def without_touched(aligned: Aligned, line: LayerLine, rules: Sequence[Box]) -> Aligned:
-    """Return an alignment in which no character that a rule touches contradicts its claim where most of these agree.
-
-    An underline changes single letters, such as y and Q. In a font that lies most are contradicted; then only signs
-    count as unclear, such as commas.
-    """
-    inked = [(ch, tuple(box)) for ch, box in zip(line.text, line.boxes.tolist(), strict=True) if ch != " "]
-    touched = np.array([any(touch(box, rule) for rule in rules) for _, box in inked], bool)
-    letters = np.array([ch.isalnum() for ch, _ in inked], bool)
-    own = aligned.odds[touched & letters]
-    return _with_unclear(aligned, touched & (~letters | (bool((own > CONFIRMED).mean() > MOST) if len(own) else False)))
-
-
-def _with_unclear(aligned: Aligned, unclear: np.ndarray) -> Aligned:
-    """Return an alignment in which some characters (N,) are neither confirmed nor contradicted, unless confirmed."""
-    unclear = unclear & (aligned.odds <= CONFIRMED)
-    seen = ["" if quiet else spelt for quiet, spelt in zip(unclear.tolist(), aligned.seen, strict=True)]
-    return Aligned(np.where(unclear, (CONFIRMED + CONTRADICTED) / 2, aligned.odds), seen, aligned.looks)
+    @classmethod
+    def of(cls, sightings: list[Sighting], alphabet: Alphabet) -> _Glyph:
+        glyph = cls(sightings[0].font, sightings[0].character, sightings)
+        _vote(glyph, alphabet)
+        return glyph
 
 
 def find_sightings(
@@ -182,13 +134,18 @@ def find_sightings(
     for line, aligned in zip(lines, found, strict=True):
         assert line.indices is not None
         places = [k for k, ch in zip(line.indices.tolist(), line.text, strict=True) if ch != " "]
-        spelt, looks = line.text.replace(" ", ""), aligned.looks
+        spelt, looks, pictures = line.text.replace(" ", ""), aligned.looks, aligned.pictures
         others = [0.0] * len(spelt) if looks is None else (OTHER * looks).tolist()
-        row: list[Sighting | None] = []
-        for k, ch, odds, seen, other in zip(places, spelt, aligned.odds.tolist(), aligned.seen, others, strict=True):
-            shape = *known[k], other
-            row.append(Sighting(text.font_ids[fonts[k]], ch, shape, points[k], odds, seen) if drawn[k] else None)
-        rows.append(row)
+        numbers = [NO_PICTURE] * len(spelt) if pictures is None else pictures.tolist()
+        claims = zip(places, spelt, aligned.odds.tolist(), aligned.seen, others, numbers, strict=True)
+        rows.append(
+            [
+                Sighting(text.font_ids[fonts[k]], ch, (*known[k], other), points[k], odds, seen, number)
+                if drawn[k]
+                else None
+                for k, ch, odds, seen, other, number in claims
+            ]
+        )
     return rows
 
 
@@ -229,10 +186,8 @@ def lying_fonts(sightings: Sequence[Sighting], alphabet: Alphabet) -> set[str]:
 
 def judge_glyphs(sightings: Sequence[Sighting], alphabet: Alphabet) -> list[GlyphVerdict]:
     """Return the verdict of the glyph of each sighting."""
-    groups = _group(sightings)
-    glyphs = [_Glyph(own[0].font, own[0].character, own) for own in ([sightings[k] for k in group] for group in groups)]
-    for glyph in glyphs:
-        _vote(glyph, alphabet)
+    groups = [part for group in _group(sightings) for part in _part_by_pictures(group, sightings, alphabet)]
+    glyphs = [_Glyph.of([sightings[k] for k in group], alphabet) for group in groups]
     trusted, lying, with_one_slip = _judge_fonts(glyphs)
     with_low_figures = {glyph.font for glyph in glyphs if _is_low_figure(glyph)} & {
         font for font, own in trusted if own
@@ -278,6 +233,25 @@ def _group(sightings: Sequence[Sighting]) -> list[list[int]]:
                 left &= ~same
                 groups.append([places[k] for k in np.flatnonzero(same).tolist()])
     return groups
+
+
+def _part_by_pictures(group: list[int], sightings: Sequence[Sighting], alphabet: Alphabet) -> list[list[int]]:
+    """Part the sightings of a glyph in two where the pixels confirm some of its pictures and contradict others.
+
+    A font may draw two characters of one box, such as c and o, and name them alike.
+    """
+    if sum(sightings[k].odds < STRONG for k in group) < OFTEN:
+        return [group]
+    by_picture: dict[int, list[int]] = defaultdict(list)
+    for k in group:
+        by_picture[sightings[k].picture].append(k)
+    right = by_picture.pop(NO_PICTURE, [])
+    wrong: dict[str, list[int]] = defaultdict(list)
+    for own in by_picture.values():
+        glyph = _Glyph.of([sightings[k] for k in own], alphabet)
+        false = glyph.kind == "false" and len(own) >= OFTEN and all(sightings[k].odds < STRONG for k in own)
+        (wrong[glyph.shown] if false else right).extend(own)
+    return [right, *wrong.values()] if any(sightings[k].odds > CONFIRMED for k in right) else [group]
 
 
 def _vote(glyph: _Glyph, alphabet: Alphabet) -> None:

@@ -44,10 +44,11 @@ from .align_pixels import (
 )
 from .bare_ink import add_bare_lines, bare_ink, without_ink, without_lines
 from .document_votes import sightings_elsewhere
-from .glyphs import INVISIBLE, Glyph, Sighting, find_sightings, has_glyph, lines_with, lying_fonts, without_unclear
+from .glyphs import INVISIBLE, Glyph, Sighting, find_sightings, has_glyph, lines_with, lying_fonts
 from .lines import LAYER_DPI, LayerLine, evidence_of, hidden_text, lines_by_turn
 from .offset import move_onto_ink
 from .repeats import align_repeats
+from .unclear import without_unclear
 from .verify import Verdict, find_unsettled, judge
 
 if TYPE_CHECKING:
@@ -215,7 +216,8 @@ def _align_twice(
         return aligned, sightings
     again, own = align_strips if len(unsettled) < FEW * len(lines) else align_lines, [lines[k] for k in unsettled]
     found = align_without_rules(reader, image, own, again(reader, image, own, larger), rules, larger)
-    settled = sight(own, [replace(one, looks=first[k].looks) for k, one in zip(unsettled, found, strict=True)])
+    compared = [(first[k].looks, first[k].pictures) for k in unsettled]
+    settled = sight(own, [replace(one, looks=a, pictures=b) for one, (a, b) in zip(found, compared, strict=True)])
     for k, one, row in zip(unsettled, *settled, strict=True):
         aligned[k], sightings[k] = one, row
     return aligned, sightings

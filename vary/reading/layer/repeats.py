@@ -82,7 +82,8 @@ def align_repeats(
     aligned, start = [], 0
     for line in lines:
         end = start + len(line.text) - line.text.count(" ")
-        aligned.append(Aligned(odds[start:end], seen[start:end], glyphs.looks[start:end]))
+        own = slice(start, end)
+        aligned.append(Aligned(odds[own], seen[own], glyphs.looks[own], glyphs.kinds[own]))
         start = end
     return aligned
 

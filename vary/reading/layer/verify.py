@@ -20,6 +20,7 @@ from .align import Aligned, Alphabet, claims_nothing
 from .glyphs import (
     CONFIRMED,
     CONTRADICTED,
+    NO_PICTURE,
     OFTEN,
     STRONG,
     Glyph,
@@ -76,7 +77,8 @@ def judge(
         others: Sightings on other pages of the document.
     """
     own = [one for row in sightings for one in row if one is not None]
-    verdicts = iter(judge_glyphs([*own, *others], alphabet))
+    elsewhere = [one._replace(picture=NO_PICTURE) for one in others]
+    verdicts = iter(judge_glyphs([*own, *elsewhere], alphabet))
     verdict = Verdict()
     for line, row, aligned in zip(lines, sightings, found, strict=True):
         glyphs = [INVISIBLE if one is None else next(verdicts) for one in row]
