@@ -62,3 +62,15 @@ def test_words_of_letters_that_a_language_lacks_are_latin(sentence, text) -> Non
 
 def test_an_alphabet_without_a_script_reads_none_of_its_letters() -> None:
     assert class_index(LATIN).keys() == set(LATIN)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "переменные MANPATH и CTAN",  # Cyrillic has no N
+        "Описаний у doc.dtx і в The Companion",  # small words between names of files
+        "находится в file.txt с именем",
+    ],
+)
+def test_latin_names_among_cyrillic_words(text) -> None:
+    assert restore_scripts("".join(FOLDED.get(ch, ch) for ch in text)) == text

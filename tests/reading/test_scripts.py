@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vary.document.alphabets import EUROPEAN, LATIN, restore_scripts
+from vary.document.alphabets import EUROPEAN, FOLDED, LATIN, restore_scripts
 from vary.reading.ctc import best_path
 from vary.reading.spelling.scripts import keep_to_scripts
 
@@ -45,3 +45,18 @@ def test_a_line_without_foreign_letters_is_not_touched() -> None:
         path = path_of("plain words", {}, alphabet)
         spelt, at, _ = best_path(path, alphabet)
         assert keep_to_scripts(path, spelt, at, alphabet) is path
+
+
+def test_words_of_two_scripts_at_a_bracket_keep_their_letters() -> None:
+    text = "ένα πακέτο(greektonoi.sty)"
+    path = path_of("".join(FOLDED.get(ch, ch) for ch in text), {})
+    spelt, at, _ = best_path(path, EUROPEAN)
+    spelt, _, _ = best_path(keep_to_scripts(path, spelt, at, EUROPEAN), EUROPEAN)
+    assert restore_scripts(spelt) == text
+
+
+def test_a_short_word_of_another_script_stays_in_a_line_of_names() -> None:
+    text = "Combining Diacritical Marks τo code set"
+    path = path_of(text, {})
+    spelt, at, _ = best_path(path, EUROPEAN)
+    assert best_path(keep_to_scripts(path, spelt, at, EUROPEAN), EUROPEAN)[0] == text

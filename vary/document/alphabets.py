@@ -121,8 +121,10 @@ def restore_scripts(text: str, unused: frozenset[str] = frozenset()) -> str:
     """Return a text in which letters whose shape several scripts have belong to the script of their word.
 
     A word has the script of most of its letters that only one script has. A word without such letters has the script of
-    what it is joined to without a space, as the name of a file, and else that of most words of the text. A word with
-    one of the shapes `unused` stays Latin, unless it has letters that only another script has.
+    what it is joined to without a space, as the name of a file, and else that of most words of the text. A small letter
+    alone is Cyrillic or Greek if a word next to it is, as prepositions and conjunctions are there. A word with
+    one of the shapes `unused`, or one that the script lacks, as Cyrillic lacks N, stays Latin, unless it has letters
+    that only another script has.
     """
     if not _OTHER.search(text):
         return text
@@ -131,11 +133,15 @@ def restore_scripts(text: str, unused: frozenset[str] = frozenset()) -> str:
         return text
     usual = Counter(script for _, script in words if script).most_common(1)[0][0]
     out = list(text)
-    for (first, last), around in words:
+    for k, ((first, last), around) in enumerate(words):
+        if last == first + 1 and text[first].islower() and not around:  # `у` between `файл` and `x.tex`
+            around = next((near for _, near in words[max(0, k - 1) : k + 2] if near in SHAPES), None)
         for match in _LETTERS.finditer(text, first, last):
             own = _script(match.group())
-            shapes = {} if not own and unused.intersection(match.group()) else SHAPES.get(own or around or usual, {})
-            out[slice(*match.span())] = [shapes.get(ch, ch) for ch in match.group()]
+            shapes = SHAPES.get(own or around or usual, {})
+            latin = unused | (_SHARED - shapes.keys() if shapes else frozenset())
+            if own or latin.isdisjoint(match.group()):
+                out[slice(*match.span())] = [shapes.get(ch, ch) for ch in match.group()]
     return "".join(out)
 
 

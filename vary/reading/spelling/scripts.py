@@ -15,8 +15,10 @@ from ...document.alphabets import letters_by_script
 
 LEAD = 4.0  # letters of one script alone, from which a line has a usual script
 PRIOR = 1.5  # letters that this counts for, in each of its words
+LEAST = 0.05  # letters of that script that such a word may have, at least
 
-_WORDS = re.compile(r"\S*[^\W\d_]\S*[^\W\d_]\S*")
+_PART = r"[^\s()\[\]{}<>«»]*"  # a bracket may stand between words of two scripts
+_WORDS = re.compile(rf"{_PART}[^\W\d_]{_PART}[^\W\d_]{_PART}")
 
 
 def keep_to_scripts(path_TA: np.ndarray, text: str, at: np.ndarray, alphabet: str) -> np.ndarray:
@@ -37,7 +39,7 @@ def keep_to_scripts(path_TA: np.ndarray, text: str, at: np.ndarray, alphabet: st
     for word in _WORDS.finditer(text):
         frames = slice(max(0, int(at[word.start()]) - 1), int(at[word.end() - 1]) + 2)
         mass = mass_ST[:, frames].sum(1)
-        if usual is not None:
+        if usual is not None and mass[usual] > LEAST:
             mass[usual] += PRIOR
         for k, classes in enumerate(scripts):
             if k != mass.argmax():
