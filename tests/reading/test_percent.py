@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 
 from tests.pdfs import pdf_of, show
-from vary.reading.ctc import merge_close, merge_percent
+from vary.reading.ctc import merge_close
 from vary.reading.loader import load_reader
 from vary.reading.pages import read_document
+from vary.reading.spelling.parts import merge_parts
 
 EM_FRAMES = 12.0
 
 
 def merged(text: str, at: list[int]) -> str:
     confidence = np.linspace(0.5, 0.9, len(at), dtype=np.float32)
-    spelt, frames, sure = merge_percent(text, np.array(at), confidence, EM_FRAMES)
+    spelt, frames, sure = merge_parts(text, np.array(at), confidence, EM_FRAMES)
     assert [at.index(frame) for frame in frames] == [int(np.argmin(np.abs(confidence - one))) for one in sure]
     return spelt
 

@@ -23,6 +23,7 @@ from .field import Field
 from .spelling.alternatives import SHORT, find_alternatives, restore_lost, spellings
 from .spelling.languages import weigh_letters
 from .spelling.lookalikes import differ_by_mark, one_shape, rival_odds
+from .spelling.parts import merge_parts, space_dots
 from .spelling.pitch import find_pitch, join_dashes, join_decimals, space_by_pitch, space_far_apart
 from .spelling.scripts import keep_to_scripts
 
@@ -34,7 +35,6 @@ LOG_DOUBLED = 1.0  # nats by which both must be more likely than one
 LOG_MARKED = 6.0  # the same for a letter and the same with another mark, which hardly ever stand so near to each other
 CLOSE_EM = 0.31  # between two peaks of one shape, such as $ and 5; nearer ones are of one glyph
 KEPT = ("5Ss$", "шщ", "юо")  # of characters read in one glyph, the last one is right
-PERCENT_EM = 0.35, 0.4  # from a peak to that of %, before and after it: nearer ink is a part of the %
 MIN_LETTERS = 8  # of a line on a grid, for its type to be of fixed width; digits always are
 ASCENT_EM, DESCENT_EM, X_HEIGHT_EM = 0.74, 0.22, 0.45  # box of a character about its baseline, in em
 
@@ -154,12 +154,13 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid) -> TextLine 
         spelt, peaks, confidence = best_path(path, frame_grid.alphabet)
     spelt, peaks, confidence = restore_lost(path, spelt, peaks, confidence, frame_grid.alphabet, em_px / frame_px)
     spelt, peaks, confidence = merge_doubled(path, spelt, peaks, confidence, frame_grid.alphabet)
-    spelt, peaks, confidence = merge_percent(spelt, peaks, confidence, em_px / frame_px)
+    spelt, peaks, confidence = merge_parts(spelt, peaks, confidence, em_px / frame_px)
     spelt, peaks, confidence = merge_close(spelt, peaks, confidence, em_px / frame_px)
     pitch = find_pitch(spelt, peaks)
     if pitch is None:
         text, at, confidence = join_dashes(*join_decimals(spelt, peaks, confidence))
         text, at, confidence = space_far_apart(text, at, confidence, FAR_EM * em_px / frame_px)
+        text, at, confidence = space_dots(text, at, confidence, em_px / frame_px)
     else:
         text, at, confidence = space_by_pitch(spelt, peaks, confidence, pitch)
     keep = _trim(text)
@@ -264,27 +265,6 @@ def merge_doubled(
         sure.append(value)
         k += step
     return "".join(out), np.array(frames, int), np.array(sure, np.float32)
-
-
-def merge_percent(
-    text: str, at: np.ndarray, confidence: np.ndarray, em_frames: float
-) -> tuple[str, np.ndarray, np.ndarray]:
-    """Drop characters that are a part of a percent sign, such as the 9 and the 6 of `5.39%6` for `5.3%`.
-
-    The halves of a percent sign look like small characters. In 38 fonts at 14 and 17 px most of their peaks lie within
-    0.3 em before it and 0.4 em after it, and few of its neighbours' peaks do. Wide italics keep some.
-
-    Args:
-        text: of the best path, as `best_path`.
-        at: frame of each character.
-        confidence: of each character.
-        em_frames: frames per em.
-    """
-    before, after = (share * em_frames for share in PERCENT_EM)
-    parts = {k - 1 for k in range(1, len(text)) if text[k] == "%" != text[k - 1] and at[k] - at[k - 1] < before}
-    parts |= {k for k in range(1, len(text)) if text[k - 1] == "%" and text[k].isalnum() and at[k] - at[k - 1] < after}
-    kept = [k for k in range(len(text)) if text[k] == " " or k not in parts]
-    return "".join(text[k] for k in kept), at[kept], confidence[kept]
 
 
 def merge_close(
