@@ -11,6 +11,7 @@ from ...document.alphabets import restore_scripts, unused_shapes
 from ...document.lines import TextLine
 from .alternatives import spell_digits
 from .letter_case import correct_case
+from .logos import spell_logos
 from .lookalikes import spell_by_neighbours
 from .page_words import spell_as_elsewhere
 from .stroked_l import spell_stroked_l
@@ -25,4 +26,4 @@ def spell_lines(lines: Sequence[TextLine], pixels: np.ndarray) -> list[TextLine]
     """
     spelt = correct_case(spell_digits(spell_by_neighbours(spell_as_elsewhere(spell_stroked_l(lines)))), pixels)
     unused = unused_shapes("\n".join(line.text for line in spelt))
-    return [replace(line, text=restore_scripts(line.text, unused)) for line in spelt]
+    return spell_logos([replace(line, text=restore_scripts(line.text, unused)) for line in spelt], pixels)
