@@ -18,8 +18,8 @@ from vary.document.layout.bitmap import (
     lighten,
     soften,
 )
-from vary.document.layout.ruling_lines import erase_rules
 from vary.document.orientation import find_sideways_text
+from vary.reading.scales.rules import erase_rules
 
 
 @pytest.mark.parametrize("y", range(-4, 9))

@@ -15,9 +15,9 @@ from vary.document.elements import Block, Document, Page
 from vary.document.evidence import Evidence
 from vary.document.layout.arrange import find_evidence, lay_out
 from vary.document.layout.bitmap import GROUND, lighten
-from vary.document.layout.ruling_lines import erase_rules
 from vary.document.lines import TextLine
 from vary.document.structure import find_structure
+from vary.reading.scales.rules import erase_rules
 
 STEP, HIGH = 7, 14  # px, of a character
 

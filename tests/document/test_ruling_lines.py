@@ -8,7 +8,8 @@ import pytest
 from tests.document.test_layout import laid_out, line, tables
 from vary.document.elements import Document
 from vary.document.evidence import Evidence
-from vary.document.layout.ruling_lines import erase_rules, find_rules, find_underlines
+from vary.document.layout.ruling_lines import find_rules, find_underlines
+from vary.reading.scales.rules import erase_rules
 
 
 def scan(seed: int, noise: float = 4.0) -> np.ndarray:
@@ -128,3 +129,16 @@ def test_a_thin_upright_rule_is_found_where_type_stands_close_to_it(grey) -> Non
     page[20:161, 200] = grey
     _, upright = find_rules(page, 16.0)
     assert upright[0] == pytest.approx((200, 20, 201, 161), abs=2)
+
+
+def test_the_sides_of_a_low_frame_go_and_an_empty_field_stays() -> None:
+    page = np.full((140, 400), 255, np.uint8)
+    for top in (20, 80):
+        page[[top, top + 21], 30:300] = 40
+        page[top : top + 22, [30, 299]] = 40
+    for x in range(40, 280, 10):  # strokes of letters
+        page[26:36, x : x + 4] = 0
+    plain = erase_rules(page, 16.0)
+    assert plain[18:44, [28, 29, 30, 31, 298, 299, 300]].min() == 255
+    assert plain[26:36, 40:44].max() == 0
+    assert (plain[84:98, [30, 299]] == 40).all()

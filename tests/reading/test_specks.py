@@ -11,13 +11,13 @@ from PIL import Image, ImageDraw
 from tests.reading.test_scales import BODY, body, draw
 from vary.document.evidence import Evidence
 from vary.document.layout.bitmap import find_drawn_objects
-from vary.document.layout.ruling_lines import erase_rules
 from vary.document.lines import TextLine, split_box
 from vary.models.images.preprocess import Fit
 from vary.reading.loader import load_reader
 from vary.reading.pages import read_document
 from vary.reading.reader import Reader
 from vary.reading.scales.columns import part_at_rules
+from vary.reading.scales.rules import erase_rules
 from vary.reading.scales.specks import drop_noise, erase_specks
 from vary.reading.spelling.lookalikes import RIVALS, rival_odds
 from vary.reading.spelling.stroked_l import spell_stroked_l

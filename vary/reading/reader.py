@@ -18,7 +18,6 @@ from ..document.elements import MATH, STYLES, Block, Page
 from ..document.evidence import Areas, Evidence
 from ..document.findings import FormulaReading, RejectedText
 from ..document.layout.arrange import find_evidence, lay_out
-from ..document.layout.ruling_lines import erase_rules
 from ..document.lines import TextLine
 from ..document.orientation import Orientation, find_orientation, find_sideways_text, insert_turned, restore_orientation
 from ..io.box import scale_box
@@ -49,6 +48,7 @@ from .scales.merge import (
     restore,
     take_turned,
 )
+from .scales.rules import erase_rules
 from .scales.specks import erase_specks, find_proven_texts
 from .scales.strokes import keep_strokes, may_hold_type
 from .spelling.bold import mark_bold

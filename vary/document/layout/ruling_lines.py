@@ -24,7 +24,7 @@ CONTRAST = 30  # grey levels between a rule and the paper on both of its sides
 FAINT, EVEN = 10, 4  # the same of a light grey rule, whose pixels differ by so little along it
 THICK_EM, BESIDE = 0.3, 2  # thickest rule; px of paper beside a thin upright one, next to which type may stand
 LEVEL_EM, UPRIGHT_EM = 2.4, 1.4  # shortest level and upright rules
-LONG_EM, TALL_EM = 8.0, 12.0  # lengths from which a level and an upright rule are no strokes of a letter
+TALL_EM = 12.0  # length from which an upright rule is no stroke of a letter
 BAND_PIXELS = 1_000_000  # of a page that are compared at once
 EDGE_PX = 2  # blurred edge of a rule
 GAP_PX = 3  # breaks in a rule
@@ -195,35 +195,6 @@ def _runs(marked_HW: np.ndarray, gap: int) -> tuple[np.ndarray, np.ndarray, np.n
     return first // width, first % width, last % width, np.diff(cuts)
 
 
-def erase_rules(page: np.ndarray, em: float) -> np.ndarray:
-    """Return a copy of a grey page without its ruling lines, which look like strokes of letters.
-
-    Long rules go, such as those between columns, rows of rules with little white between them, those that cross one
-    another (the sides of cells), and underlines.
-
-    Args:
-        page: (H, W) uint8.
-        em: size of the page's text, px.
-    """
-    pixels = page.copy()
-    for x0, y0, x1, y1 in find_underlines(pixels, em):  # before wider strips around long rules, which would cut type
-        _paint(pixels[:, int(x0) : int(x1)], int(y0), int(y1), 0)
-    level, upright = find_rules(pixels, em)
-    tall = TALL_EM * em
-    upright = [rule for rule in upright if rule[3] - rule[1] > tall or sum(is_met(rule, other) for other in level) > 1]
-    level = [
-        rule
-        for row in _rows(level, LEVEL_EM * em)
-        for rule in row
-        if sum(x1 - x0 for x0, _, x1, _ in row) > LONG_EM * em or sum(is_met(other, rule) for other in upright) > 1
-    ]
-    for x0, y0, x1, y1 in level:
-        _paint(pixels[:, max(0, int(x0) - 1) : int(x1) + 2], int(y0), int(y1), EDGE_PX)
-    for x0, y0, x1, y1 in upright:
-        _paint(pixels.T[:, max(0, int(y0) - 1) : int(y1) + 2], int(x0), int(x1), EDGE_PX)
-    return pixels
-
-
 def find_underlines(page: np.ndarray, em: float) -> list[Box]:
     """Return the underlines of a grey page, dark on light ground: even level strokes right below type.
 
@@ -252,46 +223,6 @@ def _is_underline(page: np.ndarray, row: int, along: slice, thick: int, em: floa
     paper = np.median(page[min(len(page) - 1, row + thick + 1), along])
     beyond = page[max(0, row - thick - 1), along] < paper - CONTRAST  # dark in the bars of large letters
     return float(beyond.mean()) <= THICK_SHARE and float((above.min(0) < paper - CONTRAST).mean()) > UNDERLINED[1]
-
-
-def erase_underlines(page: np.ndarray, rules: Iterable[Box]) -> np.ndarray:
-    """Return a copy of a grey page without some level rules, strokes of letters that cross them kept.
-
-    Args:
-        page: (H, W) uint8.
-        rules: Their boxes, px, as a PDF gives them: the box of a stroke is its middle, of no height.
-    """
-    pixels = page.copy()
-    for x0, y0, x1, y1 in rules:
-        top, bottom = int(y0 - 0.5), int(np.ceil(y1 + 0.5))
-        part = pixels[:, max(0, int(x0)) : int(x1) + 1]
-        if top > 0 and bottom < len(pixels) - 1 and part.size:
-            _paint(part, top, bottom, 0)
-    return pixels
-
-
-def _rows(level: list[Box], near: float) -> list[list[Box]]:
-    """Return level rules in rows: at one height, with less than `near` px between them."""
-    rows: list[list[Box]] = []
-    for rule in sorted(level, key=lambda rule: rule[0]):
-        beside = (row for row in rows if abs(row[-1][1] - rule[1]) <= 2 and -near < rule[0] - row[-1][2] < near)
-        row = next(beside, None)
-        if row is None:
-            rows.append([rule])
-        else:
-            row.append(rule)
-    return rows
-
-
-def _paint(pixels: np.ndarray, top: int, bottom: int, edge: int) -> None:
-    """Paint rows over with what is lighter above and below them, on dark grounds with what is darker.
-
-    edge: px that a rule is blurred over its box.
-    """
-    above, below = pixels[max(0, top - edge - 1)], pixels[min(len(pixels) - 1, bottom + edge + 1)]
-    rule = float(np.median(pixels[(top + bottom) // 2]))
-    lighter = float(np.median(above)) + float(np.median(below)) > 2 * rule
-    pixels[max(0, top - edge) : bottom + edge] = (np.maximum if lighter else np.minimum)(above, below)
 
 
 def is_met(upright: Box, level: Box) -> bool:

@@ -13,12 +13,12 @@ from PIL import Image
 
 from ...document.elements import MATH, SCRIPTS, STYLES, Page
 from ...document.findings import HiddenText, RejectedText
-from ...document.layout.ruling_lines import erase_underlines
 from ...document.lines import TextLine
 from ...document.orientation import Orientation
 from ...io.box import Box, scale_box
 from ...io.pdf_objects import PageContent
 from ..ctc import ASCENT_EM, DESCENT_EM
+from ..scales.rules import erase_underlines
 from .lines import LayerLine, evidence_of
 
 CELL = 16  # px, raster on which ink without text is sought
