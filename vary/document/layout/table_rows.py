@@ -72,7 +72,7 @@ def _is_ruled_head(rows: list[PrintedRow], rules: Sequence[Box]) -> bool:
     names, cells = rows[0].stretches, rows[1].stretches
     over = [{k for k, name in enumerate(names) if min(name.x1, one.x1) > max(name.x0, one.x0)} for one in cells]
     apart = all(len(one) == 1 for one in over) and len(set().union(*over)) == len(cells) >= FULL * len(names)
-    return apart and _is_ruled(*rows[:2], rules) and not (len(rows) > 2 and _is_ruled(*rows[1:3], rules))
+    return apart and _is_ruled(rows[0], rows[1], rules) and not (len(rows) > 2 and _is_ruled(rows[1], rows[2], rules))
 
 
 def _is_ruled(above: PrintedRow, below: PrintedRow, rules: Sequence[Box]) -> bool:
@@ -95,7 +95,7 @@ def below_ruled_head(run: list[PrintedRow], rules: Sequence[Box], em: float) -> 
     if not _is_ruled_head(run[:3], rules):
         return 0, []
     end = 2
-    while end < len(run) and not _is_ruled(*run[end - 1 : end + 1], rules):
+    while end < len(run) and not _is_ruled(run[end - 1], run[end], rules):
         step = float(np.median([b.middle - a.middle for a, b in pairwise(run[:end])]))
         first = run[end].stretches[0].x0 - run[0].stretches[0].x0
         if len(run[end].stretches) == 1 and first < em and run[end].middle - run[end - 1].middle > FAR * step:
