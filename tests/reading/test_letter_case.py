@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from vary.document.alphabets import FOLDED
 from vary.document.lines import TextLine
 from vary.reading.ctc import with_text
-from vary.reading.spelling.letter_case import LATIN, correct_case, odds_of_other_case
+from vary.reading.spelling.letter_case import LATIN, correct_case, odds_of_other_case, spell_capitals
 from vary.reading.spelling.lookalikes import ONE_SHAPE, RIVALS, rival_odds
 
 SIZE = 20  # px per em
@@ -157,3 +157,19 @@ def test_probabilities_of_the_other_case_come_from_the_alphabet() -> None:
     assert odds_of_other_case(rival_odds(path, np.array([0]), "soa"), "s").tolist() == [
         0.0
     ]  # no capital in the alphabet
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        ("KAPITOLA 6. POUžíVáME", "KAPITOLA 6. POUŽÍVÁME"),
+        ("5. ЗАГРузКА СИСТЕМы о DEBIAN", "5. ЗАГРУЗКА СИСТЕМЫ о DEBIAN"),
+        ("INSTALLING on amd64 AND arm64", "INSTALLING on amd64 AND arm64"),  # words in small letters
+        ("SS and STRAßE IN CAPITALS", "SS and STRAßE IN CAPITALS"),
+        ("The LaTeX and BIBTeX files", "The LaTeX and BIBTeX files"),  # no line of capitals
+        ("POE MiB", "POE MiB"),  # too short
+    ],
+)
+def test_words_in_lines_of_capitals_have_no_small_letters(read, text) -> None:
+    boxes = np.array([[20 + 10 * k, 30, 30 + 10 * k, 48] for k in range(len(read))], np.float32)
+    assert spell_capitals([TextLine(read, boxes, np.ones(len(read), np.float32), SIZE)])[0].text == text

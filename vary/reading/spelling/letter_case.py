@@ -32,6 +32,9 @@ SAME = 0.4  # of the narrower part's width that two parts of a letter share
 MARGIN_EM = 0.3, 0.15  # around a line, across and down
 REACH_EM = 0.1  # from the side of a letter's ink to its middle
 HEIGHT_EM = 0.3, 1.0  # of a letter
+FEWEST = 8  # letters of a line that is set in capitals
+CAPITALS = 0.7, 0.5  # their share in such a line at least; more than their share in a word that is set so, too
+WORD = re.compile(r"[^\W\d_]+")
 CELL, NEAREST = 2, 8  # characters of a cell; lines that it is compared with
 ALIKE_EM, FAR = 0.15, 4.0  # share by which sizes differ; how much more lines count off the cell's row and column
 
@@ -166,3 +169,24 @@ def _group_parts(boxes: list[IntBox]) -> list[list[IntBox]]:
         else:
             groups.append([(x0, y0, x1, y1)])
     return groups
+
+
+def spell_capitals(lines: Sequence[TextLine]) -> list[TextLine]:
+    """Return the lines with small letters in words of capitals as capitals, in lines that are set in capitals.
+
+    Letters with marks and those of one shape in both cases are read as small there: `KAPITOLA 6. POUžíVáME`.
+    """
+    return [_with_capitals(line) for line in lines]
+
+
+def _with_capitals(line: TextLine) -> TextLine:
+    letters = [ch for ch in line.text if ch.isalpha()]
+    if len(letters) < FEWEST or sum(map(str.isupper, letters)) < CAPITALS[0] * len(letters):
+        return line
+
+    def spell(found: re.Match[str]) -> str:
+        word = found.group()
+        is_set = sum(map(str.isupper, word)) > CAPITALS[1] * len(word)
+        return "".join(ch.upper() if len(ch.upper()) == 1 else ch for ch in word) if is_set else word  # ß has two
+
+    return replace(line, text=WORD.sub(spell, line.text))

@@ -10,7 +10,7 @@ import numpy as np
 from ...document.alphabets import restore_scripts, unused_shapes
 from ...document.lines import TextLine
 from .alternatives import spell_digits
-from .letter_case import correct_case
+from .letter_case import correct_case, spell_capitals
 from .logos import spell_logos
 from .lookalikes import spell_by_neighbours
 from .page_words import spell_as_elsewhere
@@ -26,4 +26,5 @@ def spell_lines(lines: Sequence[TextLine], pixels: np.ndarray) -> list[TextLine]
     """
     spelt = correct_case(spell_digits(spell_by_neighbours(spell_as_elsewhere(spell_stroked_l(lines)))), pixels)
     unused = unused_shapes("\n".join(line.text for line in spelt))
-    return spell_logos([replace(line, text=restore_scripts(line.text, unused)) for line in spelt], pixels)
+    restored = [replace(line, text=restore_scripts(line.text, unused)) for line in spelt]
+    return spell_logos(spell_capitals(restored), pixels)
