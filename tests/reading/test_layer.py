@@ -145,6 +145,13 @@ def test_a_listing_on_a_grid_wider_than_its_type_has_no_extra_blanks(tmp_path) -
     assert [line.text for line in page.lines] == list(code)
 
 
+@pytest.mark.parametrize(("blank", "found"), [(" ", "Call `go()`, then wait"), ("", "`go()` , then wait")])
+def test_white_around_code_is_no_blank_where_the_line_has_blanks_of_its_own(tmp_path, blank, found) -> None:
+    words = show(",", 110, 250) + show(f"{blank}then", 117, 250) + show(f"{blank}wait", 145, 250)
+    page = (show("Call ", 50, 250) if blank else "") + show("go()", 77, 250, 12, "F3") + words
+    assert read_document(pdf_of(tmp_path / "a.pdf", [page]), READER).markdown().splitlines()[-1] == found
+
+
 def test_logos_with_raised_and_lowered_letters_are_one_word(tmp_path) -> None:
     latex = show("Set in L", 40, 250) + show("A", 80.5, 252.6, 8.4) + show("T", 86, 250) + show("E", 92, 247.4)
     page = pdf_of(tmp_path / "a.pdf", [latex + show("X and so on", 98.7, 250)])

@@ -42,6 +42,7 @@ SCRIPT_REACH_EM = 0.35  # and stand no farther from their neighbour
 SCRIPT_BACK_EM = 0.45  # and begin no farther before its end: the A in the logo of LaTeX
 RAISED_EM, LOWERED_EM = 0.12, -0.06
 QUARTER_DEG = 3.0  # type this near to a quarter turn is level
+PADDING_EM = 0.6  # white between code on a ground and the mark behind it
 WIDE_STEP = 1.55  # times the pitch of fixed-width type, from which a step has a blank in it
 ONWARD_EM = 0.3  # a letter stands so much to the right of the one before in one word, however far that reaches
 SPACED = 2.0  # white between letterspaced words, as a multiple of that between their letters
@@ -297,13 +298,7 @@ def _line(glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray]) -> LayerLine 
 
 
 def _parted(
-    glyphs: _Glyphs,
-    text: TextLayer,
-    row: list[np.ndarray],
-    pitch: float,
-    blank: np.ndarray,
-    wide: float,
-    tight: float,
+    glyphs: _Glyphs, text: TextLayer, row: list[np.ndarray], pitch: float, blank: np.ndarray, wide: float, tight: float
 ) -> tuple[list[bool], list[bool]]:
     """Return which glyphs of a line have a blank before them, and which begin a run.
 
@@ -324,8 +319,17 @@ def _parted(
     apart[1:] |= (gaps > wide) | ((gaps > tight) & ~leans)
     if pitch:
         apart[1:] = np.diff(glyphs.left.astype(float)) > WIDE_STEP * pitch
+    elif glyphs.typed.any():
+        apart[1:] &= ~(_is_padding(glyphs, text) & ~glyphs.typed[1:].astype(bool) & (gaps < PADDING_EM * glyphs.em[1:]))
     apart[0] = False
     return apart.tolist(), begins.tolist()
+
+
+def _is_padding(glyphs: _Glyphs, text: TextLayer) -> np.ndarray:
+    """Return (N - 1,), whether white lies between code, which is set on a ground, and a bracket or mark beside it."""
+    code = (text.styles[glyphs.index] >> STYLES.index("mono") & 1).astype(bool)
+    after, before = (np.array([text.text[k] in marks for k in glyphs.index.tolist()]) for marks in (".,;:!?)", "("))
+    return (code[:-1] & ~code[1:] & after[1:]) | (~code[:-1] & before[:-1] & code[1:])
 
 
 def _pitch(glyphs: _Glyphs, places: np.ndarray, text: TextLayer) -> float:
