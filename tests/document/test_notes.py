@@ -41,6 +41,16 @@ def test_two_pages_one_after_the_other_show_a_head_where_it_is_apart_from_the_te
     assert kinds(list(mark_running_heads(pages))[1])[0] == head
 
 
+@pytest.mark.parametrize(("head", "kind"), [("Plot  Trees  Felled", "table"), ("Plot  Trees  3", "header")])
+def test_names_of_columns_that_stand_on_each_page_stay_in_their_table(head, kind) -> None:
+    pages = running_pages(3)
+    for one in pages:
+        rows = [line(head, 10, 30), line("Alder  33  May", 10, 50)]
+        one.blocks[0] = block(*rows)
+        one.blocks[0].kind, one.blocks[0].cells = "table", [row.text.split("  ") for row in rows]
+    assert all(found.blocks[0].kind == kind for found in mark_running_heads(pages))
+
+
 def test_equal_lines_of_one_page_are_no_running_heads() -> None:
     """On a tall page the margins hold many lines, and those at neighbouring heights may be equal."""
     lines = [Line(f"{k}. Paid to the warden", (50.0, 30.0 * k, 450.0, 30.0 * k + 20), 1.0) for k in range(200)]

@@ -77,8 +77,10 @@ def _mark(page: Page, repeated: set[MarginLine], twice: set[MarginLine]) -> Page
     alone = {id(line) for edge, row, white in outermost for line in row if _holds_number(edge, row)
              or (white > APART_TWICE and all(_margin_line(page, one) in twice for one in row))}  # fmt: skip
 
+    names = _names_of_columns(page)
+
     def edge_of(line: Line) -> str | None:
-        found = _margin_line(page, line)
+        found = None if id(line) in names else _margin_line(page, line)
         return found[0] if found in repeated or (found and id(line) in alone) else None
 
     blocks: list[Block] = []
@@ -102,6 +104,16 @@ def _mark(page: Page, repeated: set[MarginLine], twice: set[MarginLine]) -> Page
         if not block.lines:
             blocks.append(block)
     return replace(page, blocks=blocks)
+
+
+def _names_of_columns(page: Page) -> set[int]:
+    """Return the ids of lines that fill all columns of a table, without a page number: its head on each page."""
+    return {
+        id(line)
+        for block in page.blocks
+        for line, row in zip(block.lines, block.cells or (), strict=False)
+        if len(row) > 2 and all(row) and not any(_PAGE_NUMBER.fullmatch(text) for text in row)
+    }
 
 
 def _outermost_rows(page: Page) -> list[tuple[str, list[Line], float]]:
