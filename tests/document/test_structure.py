@@ -331,7 +331,9 @@ def test_bold_lines_whose_numbers_follow_one_another_are_headings_beside_lists()
     words = "The chair opens the meeting and greets all members, old and new, one by one."
     item = block(line("• Fenna asks for the dog", 30, 94), line("• Bram needs a rower", 30, 112))
     head = block(bold("2. Questions", 10, 74))
-    found = page(block(bold("1. Opening", 10, 30)), block(line(words, 10, 50)), head, item, PROSE)
-    assert [one.text for one in found.blocks if one.kind == "heading"] == ["1. Opening", "2. Questions"]
+    first = [bold("1. Opening", 10, 30), line(words, 10, 50)]
+    for blocks in ([block(*first)], [block(one) for one in first]):
+        found = page(*blocks, block(bold("2. Questions", 10, 74)), item, PROSE)
+        assert [one.text for one in found.blocks if one.kind == "heading"] == ["1. Opening", "2. Questions"]
     found = page(block(bold("1. Boiler", 10, 30)), block(line("• Close valve A", 30, 50)), head, item, PROSE)
     assert "heading" not in kinds(found)[:-1]

@@ -336,11 +336,12 @@ def _bold_numbers(blocks: list[Block]) -> set[int]:
     """Return the ids of single bold lines whose numbers follow one another, some above a text: headings, not items."""
     found = {}
     for block, below in pairwise(blocks):
-        number = _NUMBER.match(block.text) if block.kind == "list" and len(block.lines) == 1 else None
-        if number and number[1].isdigit() and _bold_share(block.lines, number.end()) > 0.9:
-            found[int(number[1])] = block, below.kind == "text" and _is_sentence(below.text)
-    above_text = any(is_above for _, is_above in found.values())
-    return {id(block) for n, (block, _) in found.items() if above_text and (n - 1 in found or n + 1 in found)}
+        number = _NUMBER.match(block.text) if block.kind == "list" else None
+        rest = block.lines[1:] or (below.lines if below.kind == "text" else [])
+        if number and number[1].isdigit() and _bold_share(block.lines[:1], number.end()) > 0.9 > 2 * _bold_share(rest):
+            found[int(number[1])] = block, _is_sentence(" ".join(line.text for line in rest))
+    heads = {n: id(block) for n, (block, _) in found.items() if len(block.lines) == 1 and {n - 1, n + 1} & found.keys()}
+    return set(heads.values()) if any(above_text for _, above_text in found.values()) else set()
 
 
 def _item_runs(lines: list[Line]) -> list[list[Line]]:
