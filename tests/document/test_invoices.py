@@ -35,6 +35,37 @@ def styled(*lines: TextLine) -> Page:
     return page
 
 
+def items_at(top: float) -> list[TextLine]:
+    return [one for k, cells in enumerate(ITEMS)
+            for one in row(top + 22 * k, *zip([10, 80, 160, 400, 500], cells, strict=True))]  # fmt: skip
+
+
+def test_text_between_a_banner_and_the_items_is_no_part_of_them() -> None:
+    above = [*row(60, (10, "Marlo Whitcombe"), (400, "Invoice #"), (500, "00817"))]
+    above += [*row(78, (10, "14 Gully Track"), (400, "Issued"), (500, "02.02.32"))]
+    above += [*row(96, (10, "3717 Yea"), (400, "Due"), (500, "16.02.32")), line("For the work of May", 10, 130)]
+    rules = [(5.0, 180.0 + 22 * k, 590.0, 181.0 + 22 * k) for k in range(4)]
+    evidence = Evidence(rules=rules, areas=[((5.0, 0.0, 590.0, 40.0), 40)])
+    page = laid_out(*above, *items_at(160), evidence=evidence)
+    assert ITEMS in [one.cells for one in tables(page)]
+    assert any("14 Gully Track" in one.text for one in page.blocks if one.kind == "text")
+
+
+def test_a_heading_between_two_tables_begins_the_second_one() -> None:
+    charges = [
+        ["Water used", "31", "1.62", "50.22"],
+        ["Waste water", "29", "1.88", "54.52"],
+        ["Total", "", "", "104.74"],
+    ]
+    readings = [["Meter", "Previous", "Present"], ["07M118", "1204", "1235"], ["07M119", "1001", "1002"]]
+    lines = [one for k, cells in enumerate(charges)
+             for one in row(60 + 18 * k, *zip((10, 240, 340, 460), cells, strict=True)) if one.text]  # fmt: skip
+    lines += [one for k, cells in enumerate(readings)
+              for one in row(140 + 18 * k, *zip((10, 200, 300), cells, strict=True))]  # fmt: skip
+    found = laid_out(*lines, line("Readings", 10, 118, 15.2))
+    assert [one.cells for one in tables(found)] == [charges, readings]
+
+
 def test_labels_above_the_items_are_a_table_of_their_own() -> None:
     head = 80 + 22 * len(LABELS)
     items = [row(head + 22 * k, *zip([10, 80, 160, 400, 500], cells, strict=True)) for k, cells in enumerate(ITEMS)]

@@ -223,6 +223,16 @@ def test_cells_with_small_labels_above_their_values_are_whole() -> None:
     assert table.cells == [[" ".join(box) for box in boxes]] * 2
 
 
+def test_a_name_over_some_columns_names_these_though_it_is_centred_on_all() -> None:
+    rows = [["Site", "low", "high", "Buoys"], ["Brevik", "7.5", "8.0", "5"], ["Holm", "4.1", "4.9", "3"]]
+    xs = (10, 100, 180, 260)
+    lines = [line("Depth", 138, 60)]
+    lines += [one for k, cells in enumerate(rows) for one in row(80 + 20 * k, *zip(xs, cells, strict=True))]
+    rules = [(5.0, y, 305.0, y + 1) for y in (55.0, 97.0, 140.0)]
+    found = tables(laid_out(*lines, evidence=Evidence(rules=rules)))[0]
+    assert found.merged == [(0, 1, 1, 2)]
+
+
 def test_fields_of_a_form_in_rows_of_two_and_of_three_are_two_tables() -> None:
     rows = [
         [(10, "Surname"), (300, "First names")],

@@ -103,6 +103,18 @@ def roles(step: float, apart: float, ruled: str) -> list[list[list[str]]]:
     return [table.cells for table in tables(laid_out(*lines, evidence=Evidence(rules=[*level, *upright])))]
 
 
+def test_the_month_below_a_day_is_a_line_of_its_cell() -> None:
+    offer = ("Ask for an offer that lists tiles and scaffolding", "JO", "25")
+    rows = [offer, ("separately", "", "March"), ("Tune the piano", "MS", "1 May"), ("Send copies", "AF", "8 April")]
+    lines = [line(text, x, 60 + 18 * k) for k, cells in enumerate(rows)
+             for x, text in zip((10, 380, 420), cells, strict=True) if text]  # fmt: skip
+    rules = [(5.0, y, 465.0, y + 1) for y in (55.0, 92.0, 110.0, 128.0)]
+    rules += [(x, 55.0, x + 1, 129.0) for x in (5.0, 370.0, 410.0, 465.0)]
+    found = tables(laid_out(*lines, evidence=Evidence(rules=rules)))[0].cells
+    assert found[0] == ["Ask for an offer that lists tiles and scaffolding separately", "JO", "25 March"]
+    assert len(found) == 3
+
+
 @pytest.mark.parametrize(("step", "apart", "ruled"), [
     (18, 18, "head"), (18, 24, "rows"), (18, 24, "grid"),
 ])  # fmt: skip

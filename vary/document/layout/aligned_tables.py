@@ -43,7 +43,7 @@ MAX_HEAD = 3  # printed rows of a head
 LOOSE = 2  # rows of one cell in a row, within a table, which stand below no cell
 BELOW_EM = 0.5  # between the left edges of a cell's lines
 NEXT = 1.1  # step to a further line of a cell, as a multiple of the step between rows
-LARGER = 1.25  # type of a title, as a multiple of the table's
+LARGER, TITLE = 1.25, 1.05  # type of a title, as a multiple of the table's; of one between two tables
 NOTE_STEP, NOTE_EM = 1.2, 2.0  # from a table to a note below it, as a multiple of its step; widest blank of a note
 TITLE_STEP = 2.0  # from a title to the table, as a multiple of the step between rows
 NAMED = 0.6  # least share of the columns that a row of names has a piece above
@@ -186,9 +186,10 @@ def _runs(rows: list[PrintedRow], em: float) -> Iterator[list[PrintedRow]]:
     """Yield close rows, the first and last of several cells, with at most LOOSE of one cell in a row."""
     run: list[PrintedRow] = []
     loose = 0
-    for row in [*rows, None]:
+    for k, row in enumerate([*rows, None]):
         far = row is None or (bool(run) and row.middle - run[-1].middle > STEP_EM * max(em, row.em))
         far = far or (row is not None and bool(run) and row.em > LARGER * run[-1].em and not is_total(row, run[-1]))
+        far = far or (row is not None and bool(run) and _is_heading(run[-1], row, rows[k + 1 :]))
         loose = 0 if row is None or len(row.stretches) > 1 or _is_below_cell(row, run) else loose + 1
         if far or loose > LOOSE:
             run = _without_text_below(run)
@@ -197,6 +198,14 @@ def _runs(rows: list[PrintedRow], em: float) -> Iterator[list[PrintedRow]]:
             run = []
         if row is not None and (run or len(row.stretches) > 1):
             run.append(row)
+
+
+def _is_heading(above: PrintedRow, row: PrintedRow, below: Sequence[PrintedRow]) -> bool:
+    """Return whether a row of one stretch in larger type stands between numbers and names of columns with numbers."""
+    if len(below) < 2 or len(row.stretches) > 1 or row.em < TITLE * below[0].em:
+        return False
+    numbers = [any(is_numeric(one.text) for one in other.stretches) for other in (above, *below[:2])]
+    return len(below[0].stretches) > 1 and numbers == [True, False, True]
 
 
 def _is_below_cell(row: PrintedRow, above: Sequence[PrintedRow]) -> bool:

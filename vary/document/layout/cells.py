@@ -310,7 +310,7 @@ def group_names(row: PrintedRow, strips: Sequence[tuple[float, float]], box: Box
     for one in row.stretches:
         x, wider = (one.x0 + one.x1) / 2, dict[int, tuple[float, list[Place]]]()
         for first, (worst, places) in tiled.items():
-            for last in range(first, len(lefts)):
+            for last in range(first, len(lefts) - (first == 0)):  # a name over all columns names no group
                 off = max(worst, abs((lefts[first] + rights[last]) / 2 - x))
                 if off < min(CENTRED_EM * row.em, wider.get(last + 1, (np.inf,))[0]):
                     wider[last + 1] = off, [*places, (first, last, one.text)]

@@ -38,6 +38,7 @@ LABEL = 50  # characters in the label of a row
 FAR_EM, FAR = 4.0, 3.0  # least white above a rule of the page's foot; as a multiple of that below the rule before
 EVEN, FULL = 0.15, 0.8  # by which the step to a row below the last rule differs; share of columns that it fills
 LARGER = 1.15  # type of a title, as a multiple of the largest in the table
+FAR_ROWS = 1.2  # step from text to the head of a table below it, as a multiple of that between its rows
 SIDE_EM = 1.0  # by which the ends of the rules of one table differ
 NAMED = 0.6  # most columns of rows above a head that are another text, as a share of its own
 
@@ -114,7 +115,7 @@ def _tables_between(
         run = []
         while len(edges) > 2 and _is_title(rows, edges[0], edges[1], areas):
             edges = edges[1:]
-        edges = edges[_first_filled(rows, edges, areas) :]
+        edges = _below_banner(rows, edges[_first_filled(rows, edges, areas) :], areas)
         inside = [row for row in rows if edges and edges[0] <= row.middle < edges[-1]]
         table = table_of_bands(inside, edges, em) if len(edges) >= MIN_RULES else None
         if table is not None and not _lacks_labels(lines, (left, edges[0], right, edges[-1]), table):
@@ -209,6 +210,19 @@ def _is_title(rows: list[PrintedRow], top: float, bottom: float, areas: list[Box
     larger = larger and max(len(row.stretches) for row in below) > 2  # above two columns it is their head
     filled = not larger and any(box[1] < bottom - 2 and box[3] > top + 2 for box in areas)
     return all(len(row.stretches) == 1 for row in band) and not filled
+
+
+def _below_banner(rows: list[PrintedRow], edges: list[float], areas: list[Box]) -> list[float]:
+    """Return edges of which the first is below the text between a coloured banner and the head of a table.
+
+    Such text is farther from the head, or parted by wider white, than one row of the table is from the next.
+    """
+    if len(edges) < MIN_RULES or not any(abs(box[3] - edges[0]) < NEAR for box in areas):
+        return edges
+    band = [row for row in rows if edges[0] <= row.middle < edges[1]]
+    usual = float(np.median([b - a for a, b in pairwise(edges[1:])]))
+    far = [below.box[1] for above, below in pairwise(band) if below.middle - above.middle > FAR_ROWS * usual]
+    return [far[-1], *edges[1:]] if far else edges
 
 
 def _first_filled(rows: list[PrintedRow], edges: list[float], areas: list[Box]) -> int:

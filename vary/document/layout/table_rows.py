@@ -243,7 +243,7 @@ def _had_no_place(above: PrintedRow, one: Stretch, strips: Sequence[tuple[float,
     """
     em = one.line.em_px
     begun = next((s for s in above.stretches if abs(s.x0 - one.x0) < EDGE_EM * em), None)
-    if begun is None or is_amount(begun.text) or is_amount(one.text):
+    if begun is None or is_amount(one.text) or (is_amount(begun.text) and not one.text[0].isalpha()):
         return False
     word = one.line.boxes[one.start + len(one.text.split()[0]) - 1, 2] - one.x0
     edge = min((a for a, _ in strips if a > one.x0), default=right)
