@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -10,6 +12,7 @@ from vary.document.evidence import Evidence
 from vary.document.layout import arrange
 from vary.document.layout.arrange import find_evidence, lay_out
 from vary.document.layout.form_fields import find_checkboxes, find_drawn_fields, place_form_fields
+from vary.document.layout.ruling_lines import BAND_PIXELS
 from vary.document.lines import TextLine
 
 STEP = 10.0
@@ -141,6 +144,24 @@ def test_boxes_within_lines_and_in_cells_are_found() -> None:
     for one in lines:
         one.text = "口" * len(one.text)
     assert not find_checkboxes(np.asarray(image), lines)  # letters of Chinese are such squares
+
+
+@pytest.mark.parametrize("y", range(-14, 3))
+def test_a_box_on_the_seam_of_two_bands_is_found(y) -> None:
+    image, top = Image.new("L", (1000, 2200), 255), BAND_PIXELS // 1000 + y
+    lines = [line("Water   wood", 20, top - 1), line("Coal   steel", 20, 2100)]
+    draw = ImageDraw.Draw(image)
+    for at in (top, 2101):
+        draw.rectangle((86, at, 99, at + 13), outline=0)
+    pixels = np.asarray(image)
+    tracemalloc.start()
+    try:
+        found = find_checkboxes(pixels, lines)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sorted(one[1][1] for one in found) == pytest.approx([top, 2101], abs=1)
+    assert peak < 16 * BAND_PIXELS  # and not 20 times the image
 
 
 def squares(*places: tuple[float, float]) -> list[tuple[float, float, float, float]]:

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from vary.models.images.preprocess import pad_right_below, padded_pixels
 from vary.reading.scales.strokes import keep_strokes, may_hold_type
+
+
+@pytest.mark.parametrize(("mode", "size"), [("L", (1001, 2003)), ("RGB", (33, 64)), ("L", (32, 32)), ("L", (1, 1))])
+def test_pixels_are_padded_as_a_whole_image_is(mode, size) -> None:
+    shape = size[::-1] if mode == "L" else (*size[::-1], 3)
+    values = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    image = Image.fromarray(values)
+    assert np.array_equal(padded_pixels(image, 32), pad_right_below(values, 32))
 
 
 def noisy(text: str) -> np.ndarray:

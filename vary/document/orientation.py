@@ -92,10 +92,11 @@ def find_sideways_text(pixels_HW: np.ndarray) -> np.ndarray:
     Each square of TILE px is judged by the edges across its strokes: text makes some rows of pixels much richer in
     vertical strokes than others, sideways text does so with columns and horizontal strokes. Rules make no difference.
     """
-    pixels = np.pad(pixels_HW, [(0, 1 + -side % TILE) for side in pixels_HW.shape], mode="edge")
-    marked = np.zeros([side // TILE for side in pixels.shape], bool)
+    marked = np.zeros([-(-side // TILE) for side in pixels_HW.shape], bool)
     for y, row in enumerate(marked):  # a row of squares at a time, which bounds the memory
-        band = pixels[y * TILE : (y + 1) * TILE + 1].astype(np.int16)
+        band = pixels_HW[y * TILE : (y + 1) * TILE + 1]
+        missing = (TILE + 1 - len(band), marked.shape[1] * TILE + 1 - band.shape[1])
+        band = np.pad(band.astype(np.int16), [(0, count) for count in missing], mode="edge")
         upright, _ = _tile_sharpness(np.abs(np.diff(band[:-1], axis=1)) > TILE_EDGE)
         sideways, count = _tile_sharpness((np.abs(np.diff(band[:, :-1], axis=0)) > TILE_EDGE).T)
         row[:] = ((sideways > np.maximum(TILE_SHARP, SIDEWAYS * upright.T)) & (count >= TILE_POINTS))[:, 0]

@@ -23,7 +23,7 @@ from ..document.orientation import Orientation, find_orientation, find_sideways_
 from ..io.box import scale_box
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
-from ..models.images.preprocess import fit, pad_right_below
+from ..models.images.preprocess import fit, padded_pixels
 from .ctc import drop_echoes, find_lines, with_text
 from .field import Field
 from .network import ReadingNetwork
@@ -258,13 +258,14 @@ class Reader:
 
         At the scale of large type, small type is lost or reads as single lines of low confidence.
         """
-        page, by = np.array(image), 1 / scale
+        multiple, by = self.preprocess["multiple"], 1 / scale
+        padded = padded_pixels(image, multiple)
+        page = padded[: image.height, : image.width]
         read = [line for line in lines if is_read(line)]
         erase(page, [enlarge(line, by) for line in read])
         last = scale
         for finer in (min(1.0, factor * scale) for factor in FINER):
-            multiple = self.preprocess["multiple"]
-            shown = fit(_shared(page), finer, multiple).pixels if finer < 1.0 else pad_right_below(page, multiple)
+            shown = fit(_shared(page), finer, multiple).pixels if finer < 1.0 else padded
             left = None if finer < 1.5 * last or time_is_up() else keep_strokes(shown)
             if left is None:
                 break
@@ -391,4 +392,4 @@ def to_rejected(line: TextLine, scale: float) -> RejectedText:
 
 def _shared(pixels_HW: np.ndarray) -> Image.Image:
     """Return the image of grey pixels, in the memory where they are."""
-    return Image.frombuffer("L", pixels_HW.shape[::-1], pixels_HW, "raw", "L", 0, 1)
+    return Image.frombuffer("L", pixels_HW.shape[::-1], np.ascontiguousarray(pixels_HW), "raw", "L", 0, 1)

@@ -125,6 +125,13 @@ def _is_ground(found: np.ndarray, dark: np.ndarray, box: tuple[int, int, int, in
     return framed or float(area.sum()) > PART * found.size
 
 
+def count_greys(pixels: np.ndarray) -> np.ndarray:
+    """Return (256,), how many pixels of a grey image have each level."""
+    step = max(1, BAND_PIXELS // max(1, pixels.shape[1]))  # counting makes each pixel a number of 8 bytes
+    bands = [np.bincount(pixels[y : y + step].ravel(), minlength=256) for y in range(0, len(pixels), step)]
+    return np.sum(bands, axis=0)
+
+
 def find_components(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
     """Return the boxes (x0, y0, x1, y1) of the areas that are connected by sides or corners."""
     width = mask.shape[1] + 1  # of a row with a white column, which ends its last run
@@ -232,9 +239,7 @@ def find_fills(pixels: np.ndarray, em: float) -> list[tuple[Box, int]]:
         pixels: (H, W) uint8, the page image.
         em: size of the page's text, px.
     """
-    step = max(1, BAND_PIXELS // pixels.shape[1])
-    bands = [np.bincount(pixels[y : y + step].ravel(), minlength=256) for y in range(0, len(pixels), step)]
-    counts = np.sum(bands, axis=0)
+    counts = count_greys(pixels)
     around = np.pad(counts, FILL_STEP)
     peaks = (counts > FILL_SHARE * pixels.size) & (
         counts > FILL_PEAK * np.maximum(around[: -2 * FILL_STEP], around[2 * FILL_STEP :])
@@ -312,7 +317,9 @@ def find_pictures(
 def _find_ink(pixels: np.ndarray, rules: Sequence[Box], grid: int) -> tuple[np.ndarray, np.ndarray]:
     """Return which cells of `grid` px have ink besides rules, and which have more than one colour."""
     high, wide = (side // grid for side in pixels.shape)
-    paper, step = float(np.median(pixels)), max(1, BAND_PIXELS // (wide * grid * grid))
+    counts = count_greys(pixels).cumsum()
+    paper = float(np.searchsorted(counts, ((pixels.size + 1) // 2, pixels.size // 2 + 1)).mean())  # the median
+    step = max(1, BAND_PIXELS // (wide * grid * grid))
     ink_HW, busy_HW = np.zeros((high, wide), bool), np.zeros((high, wide), bool)
     for first in range(0, high, step):
         last, top = min(high, first + step), first * grid

@@ -9,7 +9,7 @@ Frame: pixels of the page image, turned upright.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -19,7 +19,8 @@ from ...io.box import Box, middle_within, touch, union
 from ..elements import SOURCES
 from ..evidence import Evidence
 from ..lines import TextLine, split_box
-from .bitmap import edges, find_components
+from .bitmap import count_greys, edges, find_components
+from .ruling_lines import BAND_PIXELS
 
 GAP_EM = 12.0  # farthest label of a checkbox on its row, in heights of the line
 PAD = 0.15  # around a checkbox, as a share of its height
@@ -88,23 +89,27 @@ def _squares_of_pixels(pixels: np.ndarray, lines: Sequence[TextLine]) -> Iterabl
     if not text or sum(ch > "\u2e7f" for ch in text) > SQUARE_LETTERS * len(text):
         return
     em = float(np.median(np.repeat([line.em_px for line in lines], [len(line.text) for line in lines])))
-    counts = np.bincount(pixels.ravel(), minlength=256).cumsum()
+    counts = count_greys(pixels).cumsum()
     low, high = np.searchsorted(counts, (0.005 * counts[-1], 0.9 * counts[-1])).tolist()
-    dark = pixels < high - INK * (high - low)
-    height, width = dark.shape
-    ends = edges(np.pad(dark, ((0, 0), (0, 1))).ravel())
-    starts, ends = ends[::2], ends[1::2]
-    fits = (ends - starts >= BOX_EM[0] * em) & (ends - starts <= BOX_EM[1] * em)
-    y, x = np.divmod(starts[fits], width + 1)
-    side = (ends - starts)[fits]
-    fits = y + side < height
-    y, x, side = y[fits], x[fits], side[fits]
-    down = np.pad(dark.cumsum(0, dtype=np.uint16), ((1, 0), (0, 0)))  # wraps around, and so do differences
-    sides = [(down[y + side, at] - down[y, at]) >= SIDE * side for at in (x, x + side - 1)]
-    for k in np.flatnonzero(sides[0] & sides[1]).tolist():
-        box = (float(x[k]), float(y[k]), float(x[k] + side[k]), float(y[k] + side[k]))
+    for y, x, side in _dark_squares(pixels, high - INK * (high - low), BOX_EM[0] * em, BOX_EM[1] * em):
+        box = (float(x), float(y), float(x + side), float(y + side))
         if sizes := [line.em_px for line in lines if _is_level(line, box)]:
             yield box, max(sizes)
+
+
+def _dark_squares(pixels: np.ndarray, below: float, least: float, most: float) -> Iterator[tuple[int, int, int]]:
+    """Yield row, column and side of squares whose upper, left and right sides are darker than a level, from above."""
+    step, reach, width = max(1, BAND_PIXELS // pixels.shape[1]), int(most) + 1, pixels.shape[1] + 1
+    for top in range(0, len(pixels), step):
+        dark = pixels[top : top + step + reach] < below
+        ends = edges(np.pad(dark[:step], ((0, 0), (0, 1))).ravel())
+        starts, side = ends[::2], ends[1::2] - ends[::2]
+        fits = (side >= least) & (side <= most) & (starts // width + side < len(dark))
+        (y, x), side = np.divmod(starts[fits], width), side[fits]
+        down = np.pad(dark.cumsum(0, dtype=np.uint16), ((1, 0), (0, 0)))  # wraps around, and so do differences
+        sides = [(down[y + side, at] - down[y, at]) >= SIDE * side for at in (x, x + side - 1)]
+        for k in np.flatnonzero(sides[0] & sides[1]).tolist():
+            yield top + int(y[k]), int(x[k]), int(side[k])
 
 
 def _frames_in(pixels: np.ndarray, box: Box, em: float) -> Iterable[tuple[Box, bool | None]]:

@@ -237,8 +237,11 @@ def write_pixel_formulas(
         around: Figures and tables, in which no formula is sought.
         read: Reads one formula, as `FormulaReader.read` does.
     """
-    kept, readings, pixels = list(lines), [], np.asarray(image)
-    for group, number in _groups(lines, em, around):
+    kept, readings, groups = list(lines), list[FormulaReading](), list(_groups(lines, em, around))
+    if not groups:  # the pixels of a large page take much memory
+        return kept, readings
+    pixels = np.asarray(image)
+    for group, number in groups:
         region = _grow(union(line.box for line in group), pixels, scale, em)
         others = [line for line in lines if all(line is not one for one in (*group, number))]
         if region is None or any(touch(region, line.box) for line in others):

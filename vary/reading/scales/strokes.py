@@ -39,8 +39,11 @@ def keep_strokes(pixels_HW: np.ndarray) -> np.ndarray | None:
     for start, strokes in _strokes(pixels_HW, max(FAINT_EDGE, NOISE * noise)):
         rows, columns = np.nonzero(strokes)
         found_hw[(start + rows) // width, columns] = True
-    near_HW = grow(found_hw, AROUND).repeat(width, 0).repeat(width, 1)[: pixels_HW.shape[0], : pixels_HW.shape[1]]
-    return np.where(near_HW, pixels_HW, np.uint8(np.median(pixels_HW[:: STROKE[1]])))
+    paper, kept_HW = np.uint8(np.median(pixels_HW[::width])), np.empty_like(pixels_HW)
+    for y, near_w in enumerate(grow(found_hw, AROUND)):  # a few rows at a time, which bounds the memory
+        band = slice(y * width, (y + 1) * width)
+        kept_HW[band] = np.where(near_w.repeat(width)[: pixels_HW.shape[1]], pixels_HW[band], paper)
+    return kept_HW
 
 
 def _strokes(pixels_HW: np.ndarray, edge: float) -> Iterator[tuple[int, np.ndarray]]:
