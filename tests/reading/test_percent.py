@@ -66,6 +66,8 @@ def test_shares_are_read_without_further_digits(tmp_path, face, size) -> None:
         ("шщиit", [6, 8, 14, 17, 20], "щиit"),
         ("дoЛлжнa", [6, 12, 18, 19, 25, 31, 37], "дoлжнa"),
         ("юoи", [6, 14, 21], "юoи"),
+        ("țjiune", [6, 12, 13, 18, 24, 30], "țiune"),
+        ("porniți LAX", [6, 12, 18, 22, 28, 32, 36, 40, 46, 52, 53], "porniți LAX"),  # both are certain
     ],
 )
 def test_a_glyph_is_not_read_twice(text, at, expected) -> None:
