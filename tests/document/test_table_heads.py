@@ -233,6 +233,15 @@ def test_a_name_over_some_columns_names_these_though_it_is_centred_on_all() -> N
     assert found.merged == [(0, 1, 1, 2)]
 
 
+@pytest.mark.parametrize(("second", "head"), [("Rollers", "Code"), ("", "Code Brushes")])
+def test_the_name_of_the_first_group_is_no_second_line_of_the_head(second, head) -> None:
+    rows = [["Code", "Article", "Price"], ["Brushes", "", ""], ["B-010", "Flat brush", "2.15"],
+            ["B-014", "Round brush", "3.40"], [second, "", ""], ["R-100", "Foam roller", "6.80"]]  # fmt: skip
+    lines = [line(text, x, 60 + 18 * k) for k, cells in enumerate(rows)
+             for x, text in zip((10, 120, 300), cells, strict=True) if text]  # fmt: skip
+    assert tables(laid_out(*lines))[0].cells[0] == [head, "Article", "Price"]
+
+
 def test_fields_of_a_form_in_rows_of_two_and_of_three_are_two_tables() -> None:
     rows = [
         [(10, "Surname"), (300, "First names")],

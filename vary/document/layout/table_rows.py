@@ -128,6 +128,8 @@ def group_rows(
     steps = [b.middle - a.middle for a, b in pairwise(rows)]
     while head > 1 and steps[head - 1] < LINE_EM * rows[head].em:
         head -= 1  # the first line of a name whose amounts are centred on it
+    while head > 1 and _is_group(places[head - 1]) and any(map(_is_group, places[head:])):
+        head -= 1
     full = max((len(row) for row in places), default=0)
     usual = [step for step, row in zip(steps, places[1:], strict=True) if len(row) >= 0.7 * full]
     typical = float(np.median(usual or steps or [0.0]))
@@ -155,6 +157,11 @@ def group_rows(
             groups.append([])
         groups[-1].append(row)
     return groups
+
+
+def _is_group(row: list[Place]) -> bool:
+    """Return whether a row has text in its first column alone: the name of the rows below it, where others do, too."""
+    return len(row) == 1 and row[0][:2] == (0, 0)
 
 
 def are_lines_of_cells(rows: Sequence[PrintedRow], strips: Sequence[tuple[float, float]], right: float) -> bool:
