@@ -18,7 +18,7 @@ from rapidfuzz.distance import Levenshtein
 
 from vary.data.corpus.formulas import real_formulas
 from vary.data.documents.formula_glyphs import FormulaGlyphs, GlyphFormula
-from vary.models.generate.formula_writer import Glyphs, write_formulas
+from vary.models.formulas.writer import Glyphs, write_formulas
 from vary.models.images.preprocess import fit
 from vary.reading.formulas.from_pixels import FormulaReader, finding_scale, to_glyphs
 from vary.reading.loader import load_reader

@@ -12,7 +12,7 @@ from vary.markup.math_nodes import LatexError
 from vary.markup.math_parser import parse
 from vary.markup.math_symbols import SYMBOLS
 from vary.markup.math_tokens import END, GLYPHS, STRUCTURE, from_steps, plain, to_steps
-from vary.models.generate.formula_writer import DELIMITERS, StepGrammar
+from vary.models.formulas.grammar import DELIMITERS, StepGrammar
 
 FORMULAS = [
     r"\frac{x^{2}}{\log y}", r"x_{i}^{2}+\sqrt[3]{\pi}", r"\mathbf{A}\mathcal{L}\mathbb{R}", r"f^{\prime}(x)\to0",

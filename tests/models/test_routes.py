@@ -13,8 +13,8 @@ from vary.io.errors import ConfigError
 from vary.models.config import VaryConfig, preset
 from vary.models.convert.convert import convert
 from vary.models.fuse.language import layers_of
+from vary.models.generate.quantize import quantize
 from vary.models.modeling import VaryForConditionalGeneration, load_model
-from vary.models.quantize import quantize
 from vary.train.build import checkpoint_activations
 from vary.train.recipe import Lora
 

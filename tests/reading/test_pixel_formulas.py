@@ -11,7 +11,7 @@ from PIL import Image
 from vary.data.documents.typst import load_fonts, print_pdf
 from vary.document.lines import TextLine
 from vary.markup.math_tokens import RULE
-from vary.models.generate.found_glyphs import FoundGlyphs
+from vary.models.formulas.found_glyphs import FoundGlyphs
 from vary.models.hub import weights_dir
 from vary.reading.api import load, read
 from vary.reading.formulas.from_pixels import bare_pixels, is_formula, join_over_ink, write_pixel_formulas

@@ -18,7 +18,7 @@ import yaml
 from vary.data.documents.formula_glyphs import FormulaGlyphs
 from vary.io.errors import ConfigError, InputError
 from vary.markup.math_tokens import GLYPHS, STRUCTURE
-from vary.models.generate.formula_writer import write_formulas
+from vary.models.formulas.writer import write_formulas
 from vary.models.generate.symbols_decoder import SymbolsDecoder
 from vary.models.zoo import settings as zoo_settings
 from vary.train.loader import call_in_child

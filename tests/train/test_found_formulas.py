@@ -13,8 +13,8 @@ from vary.data.documents.formula_glyphs import FormulaGlyphs, GlyphFormula
 from vary.io.errors import ConfigError
 from vary.markup.math_tokens import GLYPHS, RULE, STRUCTURE
 from vary.models.config import preset
-from vary.models.generate.formula_writer import can_write
-from vary.models.generate.found_glyphs import FoundGlyphs
+from vary.models.formulas.found_glyphs import FoundGlyphs
+from vary.models.formulas.writer import can_write
 from vary.models.generate.symbols_decoder import SymbolsDecoder
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.train.loop import train

@@ -16,7 +16,7 @@ from vary.data.documents.formula_glyphs import FormulaGlyphs
 from vary.io.errors import InputError
 from vary.markup.math_tokens import GLYPHS, RULE
 from vary.models.config import preset
-from vary.models.generate.found_glyphs import cell_middles
+from vary.models.formulas.found_glyphs import cell_middles
 from vary.models.heads.glyphs import GlyphHead
 from vary.models.modeling import VaryForConditionalGeneration
 from vary.train.export import export, export_start

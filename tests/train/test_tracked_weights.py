@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from vary.data.documents.formula_glyphs import FormulaGlyphs
-from vary.models.generate.formula_writer import write_formulas
+from vary.models.formulas.writer import write_formulas
 from vary.models.hub import weights_dir
 from vary.reading.engines.symbols import OnnxGlyphs, OnnxSymbols
 from vary.train.build import build

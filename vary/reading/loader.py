@@ -22,7 +22,7 @@ M_MMAP_THRESHOLD = -3  # of mallopt(3)
 LARGE_BLOCK = 4 << 20  # bytes from which freed memory goes back to the system at once
 
 if TYPE_CHECKING:
-    from ..models.generate.formula_writer import StepModel
+    from ..models.formulas.writer import StepModel
     from ..models.generate.strips import LineScorer
     from .formulas.from_pixels import GlyphFinder
 

@@ -59,7 +59,7 @@ from .verify import rescore_lines
 
 if TYPE_CHECKING:
     from ..io.pdf_objects import FormField
-    from ..models.generate.formula_writer import StepModel
+    from ..models.formulas.writer import StepModel
     from ..models.generate.strips import LineScorer
     from .formulas.from_pixels import FormulaReader, GlyphFinder
 

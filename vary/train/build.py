@@ -12,9 +12,9 @@ from torch import nn
 from ..io.errors import InputError, MissingExtra
 from ..models.config import decoder_alphabet, preset
 from ..models.fuse.language import layers_of
+from ..models.generate.quantize import quantize
 from ..models.modeling import VaryForConditionalGeneration, load_model
 from ..models.processor import VaryProcessor, character_tokenizer, load_processor
-from ..models.quantize import quantize
 from .checkpoint import load_start
 from .distributed import Ranks
 from .optim import is_trained

@@ -22,8 +22,8 @@ from ...markup.prompts import PROMPTS
 from ..hub import weights_dir
 from ..modeling import VaryForConditionalGeneration, load_model
 from ..processor import VaryProcessor, load_processor, open_picture
-from ..quantize import QUANTISED, quantize
 from .answer import Answer
+from .quantize import QUANTISED, quantize
 from .repetition import Loop, StopRepetition
 
 Picture = Image.Image | str | Path

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...io.errors import ConfigError
-from .formula_writer import stack_glyphs
+from ..formulas.writer import stack_glyphs
 
 FREQUENCIES, LONGEST, SHORTEST = 16, 2000.0, 6.0  # wavelengths of positions, in the unit of boxes
 PAIR_FREQUENCIES, PAIR_LONGEST = 6, 400.0
@@ -181,6 +181,16 @@ class SymbolsDecoder(nn.Module):
         memory, cache = state
         found: np.ndarray = self.logits(memory, steps, last, used, cache)[:, 0].cpu().numpy()
         return found
+
+    @torch.inference_mode()
+    def select(self, state: tuple[Memory, list[Any]], rows_B: np.ndarray) -> tuple[Memory, list[Any]]:
+        """See `StepModel.select`."""
+        memory, cache = state
+        rows = torch.from_numpy(rows_B).to(self.step.weight.device)
+        pairs = memory.pairs[rows] if self.relative else memory.pairs
+        cross = [(key[rows], value[rows]) for key, value in memory.cross]
+        chosen = Memory(memory.states[rows], memory.mask[rows], pairs, cross)
+        return chosen, [None if one is None else tuple(part[rows] for part in one) for one in cache]
 
     def encode(self, classes_BN: Tensor, styles_BN: Tensor, boxes_BN4: Tensor, real_BN: Tensor) -> Memory:
         """Encode glyphs, sorted from left to right, as a `Memory`. real: False where a row is filled up."""

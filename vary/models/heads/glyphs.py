@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..generate.found_glyphs import THRESHOLD, FoundGlyphs, cell_middles, find_glyphs
+from ..formulas.found_glyphs import THRESHOLD, FoundGlyphs, cell_middles, find_glyphs
 
 BOX_UNIT = 8.0  # pixels of a box coordinate of 1
 KERNEL = 3, 5  # cells: 24 x 20 pixels at 8 x 4

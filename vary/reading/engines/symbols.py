@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...models.generate.found_glyphs import THRESHOLD, FoundGlyphs, cell_middles, find_glyphs
+from ...models.formulas.found_glyphs import THRESHOLD, FoundGlyphs, cell_middles, find_glyphs
 from ...models.hub import FORMULA_FILES, GLYPH_FILE
 from .onnx import open_session
 
@@ -22,7 +22,7 @@ class _State:
 
 
 class OnnxSymbols:
-    """The two files of `models.generate.export_onnx` in sessions of ONNX Runtime. See `formula_writer.StepModel`."""
+    """The two files of `models.generate.export_onnx` in sessions of ONNX Runtime. See `formulas.writer.StepModel`."""
 
     def __init__(self, folder: Path, threads: int):
         self._begin, self._next = (open_session(folder / name, threads) for name in FORMULA_FILES)
@@ -46,6 +46,11 @@ class OnnxSymbols:
         inputs = {"steps": steps_B, "last": last_B, "used": used_BN, "past": state.past, **state.memory}
         logits, state.past = self._next.run(None, inputs)
         return np.asarray(logits)
+
+    def select(self, state: _State, rows_B: np.ndarray) -> _State:
+        """See `StepModel.select`."""
+        memory = {k: v[:, :, rows_B] if k == "cross" else v[rows_B] for k, v in state.memory.items()}
+        return _State(memory, state.past[:, :, rows_B])
 
 
 class OnnxGlyphs:

@@ -1,7 +1,7 @@
 """Write the formulas of a PDF page as LaTeX from its text layer: from glyphs, boxes and rules, without pixels.
 
 Whether a region is a formula is decided elsewhere; this module writes what it is given. Sources of glyphs other than a
-text layer call `models.generate.formula_writer` themselves.
+text layer call `models.formulas.writer` themselves.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...io.pdf_objects import PageContent
 from ...markup.math_tokens import left_to_right, math_glyphs
 
 if TYPE_CHECKING:
-    from ...models.generate.formula_writer import StepModel, WrittenFormula
+    from ...models.formulas.writer import StepModel, WrittenFormula
 
 EM = 16.0  # size of the type in the unit of the decoder
 MAX_GLYPHS = 200  # the decoder learns from formulas of up to about 100
@@ -64,7 +64,7 @@ def write_layer_formulas(decoder: StepModel, content: PageContent, regions: Sequ
     Returns:
         One formula per region. It is empty where a region holds no glyph, or more than MAX_GLYPHS.
     """
-    from ...models.generate.formula_writer import write_formulas  # not above: most pages have no formula
+    from ...models.formulas.writer import write_formulas  # not above: most pages have no formula
 
     glyphs = [_glyphs(content, region) for region in regions]
     found = write_formulas(decoder, [(chars, styles, boxes) for chars, styles, boxes, _ in glyphs])

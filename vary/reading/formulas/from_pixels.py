@@ -27,8 +27,8 @@ from ...io.box import Box, scale_box, touch, union, widen_box
 from ...markup.math import is_complete, readable
 from ...markup.math_tokens import RULE, left_to_right
 from ...markup.math_tokens import STYLES as MATH_STYLES
-from ...models.generate.formula_writer import Glyphs, StepModel, write_formulas
-from ...models.generate.found_glyphs import RULE_SPREAD, FoundGlyphs
+from ...models.formulas.found_glyphs import RULE_SPREAD, FoundGlyphs
+from ...models.formulas.writer import Glyphs, StepModel, write_formulas
 from ...models.images.preprocess import fit
 from ..network import ReadingNetwork
 from .from_layer import EM

@@ -21,7 +21,7 @@ from ...data.corpus.formulas import real_formulas
 from ...data.documents.formula_glyphs import FormulaGlyphs, GlyphFormula
 from ...io.errors import ConfigError
 from ...markup.math_tokens import left_to_right
-from ...models.generate.formula_writer import Glyphs, write_formulas
+from ...models.formulas.writer import Glyphs, write_formulas
 from ...models.generate.symbols_decoder import SymbolsDecoder
 from ...models.modeling import VaryForConditionalGeneration
 from ..recipe import Stage

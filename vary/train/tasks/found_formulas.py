@@ -17,8 +17,8 @@ from PIL import Image
 from ...data.documents.formula_glyphs import EM, FormulaGlyphs, GlyphFormula
 from ...io.errors import ConfigError
 from ...markup.math_tokens import BAR, RULE, left_to_right
-from ...models.generate.formula_writer import Glyphs, can_write
-from ...models.generate.found_glyphs import SAME_MIDDLE, FoundGlyphs
+from ...models.formulas.found_glyphs import SAME_MIDDLE, FoundGlyphs
+from ...models.formulas.writer import Glyphs, can_write
 from ...models.images.preprocess import fit, normalise
 from ...models.modeling import VaryForConditionalGeneration
 from ...reading.formulas.from_pixels import finding_scale, join_over_ink, to_glyphs

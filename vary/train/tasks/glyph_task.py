@@ -17,7 +17,7 @@ from ...data.corpus.formulas import real_formulas
 from ...data.documents.formula_glyphs import FormulaGlyphs, GlyphFormula
 from ...io.errors import ConfigError
 from ...markup.math_tokens import BAR, RULE
-from ...models.generate.found_glyphs import FoundGlyphs
+from ...models.formulas.found_glyphs import FoundGlyphs
 from ...models.heads.glyphs import BOX_UNIT, GlyphHead, GlyphMap
 from ...models.images.preprocess import normalise
 from ...models.modeling import VaryForConditionalGeneration

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from ..io.errors import MissingExtra
+from ...io.errors import MissingExtra
 
 QUANTISED = ("int8", "int4")
 VECTOR = 16  # PyTorch's kernel reads so many weights at once, and past the end of a layer that is no multiple
