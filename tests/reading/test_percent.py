@@ -68,6 +68,7 @@ def test_shares_are_read_without_further_digits(tmp_path, face, size) -> None:
         ("юoи", [6, 14, 21], "юoи"),
         ("țjiune", [6, 12, 13, 18, 24, 30], "țiune"),
         ("porniți LAX", [6, 12, 18, 22, 28, 32, 36, 40, 46, 52, 53], "porniți LAX"),  # both are certain
+        ("femry", [6, 12, 18, 19, 25], "femry"),  # an m is read for both r
     ],
 )
 def test_a_glyph_is_not_read_twice(text, at, expected) -> None:

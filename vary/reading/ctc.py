@@ -35,6 +35,7 @@ LOG_DOUBLED = 1.0  # nats by which both must be more likely than one
 LOG_MARKED = 6.0  # the same for a letter and the same with another mark, which hardly ever stand so near to each other
 CLOSE_EM = 0.31  # between two peaks of one shape, such as $ and 5; nearer ones are of one glyph
 STRAY_EM, STRAY = 0.1, 0.65  # between two peaks of one letter; confidence of the one that is dropped, at most
+WIDE = frozenset("mwMW")  # letters that are read for two narrow ones, such as the m of `femry` for `ferry`
 KEPT = ("5Ss$", "шщ", "юо")  # of characters read in one glyph, the last one is right
 MIN_LETTERS = 8  # of a line on a grid, for its type to be of fixed width; digits always are
 ASCENT_EM, DESCENT_EM, X_HEIGHT_EM = 0.74, 0.22, 0.45  # box of a character about its baseline, in em
@@ -276,7 +277,7 @@ def merge_close(
     So are two Cyrillic letters, such as ю and о where an о was read twice: all but і and ї are wide. Of those in KEPT
     the last one stays, such as a dollar sign, whose stroke is not seen in a 5. Letters with and without a mark may be
     narrow, and both stay. Of other letters in neighbouring frames, such as j and i of `secțjiune`, an uncertain one is
-    a second reading of the other.
+    a second reading of the other; one of WIDE may be a reading of both.
 
     Args:
         text: of the best path, as `best_path`.
@@ -288,11 +289,12 @@ def merge_close(
     for k in range(1, len(text)):
         pair = text[k - 1 : k + 1]
         close = pair[0] != pair[1] and at[k] - at[k - 1] < CLOSE_EM * em_frames
+        stray = pair.isalpha() and WIDE.isdisjoint(pair) and at[k] - at[k - 1] < STRAY_EM * em_frames
         if close and (are_wide(*pair) or (one_shape(*pair) and not differ_by_mark(*pair))):
             known = next((group for group in KEPT if set(pair) <= set(group)), None)
             second = known.index(pair[1]) > known.index(pair[0]) if known else confidence[k] > confidence[k - 1]
             gone.add(k - 1 if second else k)
-        elif pair.isalpha() and at[k] - at[k - 1] < STRAY_EM * em_frames and confidence[k - 1 : k + 1].min() < STRAY:
+        elif stray and confidence[k - 1 : k + 1].min() < STRAY:
             gone.add(k - 1 if confidence[k] > confidence[k - 1] else k)
     kept = [k for k in range(len(text)) if k not in gone]
     return "".join(text[k] for k in kept), at[kept], confidence[kept]
