@@ -11,7 +11,6 @@ from PIL import Image
 from vary.document.layout.bitmap import (
     BAND_PIXELS,
     darken,
-    edges,
     find_components,
     find_drawn_objects,
     grow,
@@ -19,6 +18,7 @@ from vary.document.layout.bitmap import (
     soften,
 )
 from vary.document.orientation import find_sideways_text
+from vary.io.box import edges
 from vary.reading.scales.rules import erase_rules
 
 

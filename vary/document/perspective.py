@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from ..io.box import Box
+from ..io.box import Box, edges
 from .elements import Page
-from .layout.bitmap import edges, grow
+from .layout.bitmap import grow
 
 SIDE = 320  # px, longer side of the image on which the sheet is sought
 LEAST = 0.25  # share of the image that a sheet covers at least

@@ -80,14 +80,17 @@ def unique_values(values: np.ndarray) -> np.ndarray:
     return known[np.concatenate([[True], known[1:] != known[:-1]])[: len(known)]]
 
 
+def edges(marked: np.ndarray) -> np.ndarray:
+    """Return where runs of marked values begin and end, in turns: the first value of each, and that behind its last."""
+    around = np.zeros(len(marked) + 2, bool)
+    around[1:-1] = marked
+    return np.flatnonzero(around[1:] != around[:-1])
+
+
 def marked_runs(marked: np.ndarray) -> list[tuple[int, int]]:
     """Return the start and end of each run of true values."""
-    if not marked.any():
-        return []
-    edges = (np.flatnonzero(marked[1:] != marked[:-1]) + 1).tolist()
-    starts, ends = [0] * bool(marked[0]), [len(marked)] * bool(marked[-1])
-    edges = [*starts, *edges, *ends]
-    return list(zip(edges[::2], edges[1::2], strict=True))
+    ends = edges(marked).tolist()
+    return list(zip(ends[::2], ends[1::2], strict=True))
 
 
 def filled_boxes(pieces: Sequence[Sequence[tuple[float, float]]], even_odd: bool) -> list[Box]:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..document.layout.bitmap import edges
 from ..document.lines import FrameGrid
+from ..io.box import edges
 from ..io.deadline import time_is_up
 from ..io.errors import InputError
 from ..models.hub import read_config, value_at

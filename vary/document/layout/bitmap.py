@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ...io.box import Box
+from ...io.box import Box, edges
 from ..evidence import Evidence
 from .ruling_lines import BAND_PIXELS, TALL_EM, find_rules, is_met
 
@@ -160,13 +160,6 @@ def _connect(count: int, one: np.ndarray, other: np.ndarray) -> np.ndarray:
         apart = owner[one] != owner[other]
         one, other = one[apart], other[apart]
     return owner
-
-
-def edges(marked: np.ndarray) -> np.ndarray:
-    """Return where runs of marked values begin and end, in turns: the first value of each, and that behind its last."""
-    around = np.zeros(len(marked) + 2, bool)
-    around[1:-1] = marked
-    return np.flatnonzero(around[1:] != around[:-1])
 
 
 def grow(mask: np.ndarray, by: int) -> np.ndarray:

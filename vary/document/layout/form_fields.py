@@ -15,11 +15,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...io.box import Box, middle_within, touch, union
+from ...io.box import Box, edges, middle_within, touch, union
 from ..elements import SOURCES
 from ..evidence import Evidence
 from ..lines import TextLine, split_box
-from .bitmap import count_greys, edges, find_components
+from .bitmap import count_greys, find_components
 from .ruling_lines import BAND_PIXELS
 
 GAP_EM = 12.0  # farthest label of a checkbox on its row, in heights of the line

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from ...document.layout.bitmap import find_components, grow
+from ...document.layout.bitmap import count_greys, find_components, grow
 from ...io.box import Box, area, cover_alike, shared_area
 
 SIDE = 650  # px, about, of the longer side of the image in which areas are sought; pages are half as large at least
@@ -99,7 +99,7 @@ def _evenness(pixels: np.ndarray) -> int:
 
 def _levels(pixels: np.ndarray, even: int) -> Iterator[int]:
     """Yield the grey levels of the colours of a page, the most frequent one first."""
-    counts = np.bincount(pixels.ravel(), minlength=256).astype(np.int64)
+    counts = count_greys(pixels)
     for _ in range(LEVELS):
         level = int(counts.argmax())
         near = slice(max(0, level - even), level + even + 1)
