@@ -64,8 +64,8 @@ _PLAIN = {
     "Slovene": "96579465978779970888682327", "Spanish": "96889655843878874888752444",
     "Swedish": "96689776848879871989773452", "Turkish": "97689565928888761888752376",
     "Vietnamese": "76866489817779774779762561", "English": "86779777835878873889756563",
-    "Romanian with cedillas": "95879655933878770888853425",
 }  # fmt: skip
+_PLAIN["Romanian with cedillas"] = _PLAIN["Romanian"]
 PLAIN = {name: [2.0 ** int(usual) for usual in digits] for name, digits in _PLAIN.items()}
 
 # class of a shape -> its letter in the script

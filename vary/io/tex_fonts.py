@@ -45,17 +45,6 @@ def name_tex_characters(layer: TextLayer) -> TextLayer:
     return replace(layer, text="".join(text), unmapped=unmapped)
 
 
-def tex_character(char: str, font: str, unmapped: bool = False) -> str:
-    """Return the character that a TeX font draws, where the PDF gives only its code.
-
-    Args:
-        char: What the PDF gives.
-        font: Name of the font.
-        unmapped: Whether the PDF gives no character, so that it is a code for certain.
-    """
-    return _character(char, _encoding(font), unmapped or _is_copy(font)) or char
-
-
 def _plain(font: str) -> str:
     return font.rpartition("+")[2]
 

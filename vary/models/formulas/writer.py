@@ -108,10 +108,10 @@ def write_formulas(model: StepModel, glyphs: Sequence[Glyphs]) -> list[WrittenFo
     return found
 
 
-def can_write(steps: Sequence[str], pointers: Sequence[int], chars: str) -> bool:
+def can_write(steps: Sequence[str], chars: str) -> bool:
     """Return whether these steps can be written with these glyphs: the grammar lets them pass and all ink is there.
 
-    pointers: of each step the glyph that it prints, -1 for structure. chars: the character of each glyph.
+    chars: the character of each glyph.
     """
     grammar = StepGrammar(STEPS_PER_GLYPH * len(chars) + SPARE_STEPS, Counter(chars))
     for step in steps:
@@ -184,6 +184,11 @@ class _Pen:
         """By which ways that ended are compared."""
         return self.score - LEFT_OVER * (not self.grammar.accounted)
 
+    def _step(self, number: int) -> tuple[int, str]:
+        """Return the glyph that a step prints, below 0 for structure, and its name; empty behind the last glyph."""
+        at = number - len(self.structure)
+        return at, self.structure[number] if at < 0 else self.chars[at : at + 1]
+
     def choices(self, logits: np.ndarray) -> list[tuple[int, float]]:
         """Return the allowed steps that are not far less likely than the best one, and their log-probabilities."""
         found: list[tuple[int, float]] = []
@@ -191,10 +196,9 @@ class _Pen:
         for number in np.argsort(-logits, kind="stable").tolist():
             if found and logits[number] < found[0][1] - REACH:
                 break
-            at = number - len(self.structure)
-            if at >= len(self.chars) or (at >= 0 and self.used[at]):
+            at, step = self._step(number)
+            if not step or (at >= 0 and self.used[at]):
                 continue
-            step = self.chars[at] if at >= 0 else self.structure[number]
             if step not in allowed:
                 allowed[step] = self.grammar.allows(step)
             if allowed[step]:
@@ -205,8 +209,7 @@ class _Pen:
 
     def after(self, number: int, gain: float) -> _Pen:
         """Return the pen after a step. gain: its log-probability."""
-        at = number - len(self.structure)
-        step = self.chars[at] if at >= 0 else self.structure[number]
+        at, step = self._step(number)
         pen = copy(self)
         pen.grammar = self.grammar.copy()
         pen.grammar.take(step)

@@ -8,7 +8,7 @@ Letters without accents help to find the language: German has more f, w and z th
 from __future__ import annotations
 
 from functools import lru_cache
-from string import ascii_lowercase
+from string import ascii_lowercase, ascii_uppercase
 
 import numpy as np
 
@@ -87,11 +87,18 @@ def language_weights(probs_SA: np.ndarray, alphabet: str) -> np.ndarray | None:
 
 def _plain_evidence(probs_SA: np.ndarray, alphabet: str) -> np.ndarray:
     """Return how much likelier the letters from a to z are in each language (L,) than in English, in nats."""
+    small_P, capital_P, likelier_LP = _plain_factors(alphabet)
+    seen_A = probs_SA.sum(0)
+    return likelier_LP @ (seen_A[small_P] + seen_A[capital_P])
+
+
+@lru_cache(4)
+def _plain_factors(alphabet: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the classes of small letters from a to z (P,), those of capitals, and `_plain_evidence` of each (L, P)."""
     usual_LP = np.array([PLAIN[name] for name in (*ACCENTS, "English")])
     usual_LP /= usual_LP.sum(1, keepdims=True)
-    seen_A = probs_SA.sum(0)
-    seen_P = [seen_A[alphabet.index(ch) + 1] + seen_A[alphabet.index(ch.upper()) + 1] for ch in ascii_lowercase]
-    return np.log(usual_LP[:-1] / usual_LP[-1]) @ np.array(seen_P)
+    small, capital = (np.array([alphabet.index(ch) + 1 for ch in row]) for row in (ascii_lowercase, ascii_uppercase))
+    return small, capital, np.log(usual_LP[:-1] / usual_LP[-1])
 
 
 @lru_cache(4)

@@ -142,7 +142,7 @@ def with_glyphs(
             continue
         steps.append(step if at < 0 else chars[place[at]])
         pointers.append(-1 if at < 0 else int(place[at]))
-    if not can_write(steps, pointers, chars):
+    if not can_write(steps, chars):
         return None
     numbers = np.array(pointers, np.int64)
     return replace(
