@@ -235,6 +235,14 @@ def test_low_signs_have_the_size_of_their_type(tmp_path, sign) -> None:
     assert true_sizes(text)[text.text.index(sign)] == pytest.approx(9 * 2, rel=0.1)
 
 
+def test_digits_among_many_dots_have_the_size_of_their_type(tmp_path) -> None:
+    """A page of an index has more dots than digits in a size: 2,866 px wide, it was read as type of 2 points."""
+    page = "".join(show(". " * 30, 50, 200 - 14 * k, 9) + show("27", 250, 200 - 14 * k, 9) for k in range(6))
+    text = content_of(pdf_of(tmp_path / "a.pdf", [page])).text
+    assert true_sizes(text) == pytest.approx(text.ems)
+    assert text.ems[text.text.index("2")] == pytest.approx(9 * 2, rel=0.1)
+
+
 def test_a_page_without_text_has_an_empty_layer(tmp_path) -> None:
     content = content_of(pdf_of(tmp_path / "a.pdf", ["0 0 10 10 re f"]))
     assert content.text.text == ""

@@ -173,6 +173,17 @@ def test_a_large_table_of_numbers_takes_no_time(tmp_path) -> None:
     assert (sum(len(line.text.split()) for line in lines), readings) == (900, [])
 
 
+def test_dots_of_a_table_of_contents_are_no_formula() -> None:
+    """TeX takes them from a font for mathematics."""
+    text = "\\ ".join(f"{name} $. . . . . . . . . .$ {page}" for name, page in (("Sums", 13), ("The mean", 14)))
+    pdf = print_pdf(f"#set page(width: 420pt, height: 200pt, margin: 30pt)\n{text}\\ The mean is $x_i$", load_fonts())
+    page, seen = read_content(pdf, pdf[0], 2.0), []
+    lines, readings = write_formula_lines(lines_of(page), page, writer(0.9, seen))
+    assert len(readings) == 1
+    assert sum("F_0" in line.text for line in lines) == 1
+    assert sum(line.text.count(".") for line in lines) == 20
+
+
 def test_words_of_one_letter_in_greek_are_no_formulas() -> None:
     text = "Η θάλασσα η μεγάλη και ο ουρανός ο γαλανός\\ The angle α is small"
     pdf = print_pdf(f"#set page(width: 420pt, height: 200pt, margin: 30pt)\n{text}", load_fonts())

@@ -195,7 +195,7 @@ def test_a_glyph_that_is_nowhere_else_is_sought_on_few_pages() -> None:
 
 
 @pytest.mark.parametrize(("sign", "seen", "same"), [
-    ("₺", "t", True), ("₺", "$", True), ("₹", "R", True), ("€", "C", True), ("€", "8", False), ("$", "8", False),
+    ("₺", "t", True), ("₺", "$", True), ("₹", "R", True), ("€", "C", True), ("€", "8", False), ("$", "8", False), ("$", "S", True),
     ("₺", " ", False), ("¡", ";", True), ("¿", ":", True), ("¿", "a", False),
     ("ł", "l", True), ("ď", "đ", True), ("l", "ł", False), ("e", "é", True), ("œ", "e", False),
     ("≥", ">", True), (">", "≥", False), ("·", "-", True), ("{", "[", True), ("{", "(", True), ("{", "a", False),
@@ -212,3 +212,35 @@ def test_a_letter_that_more_sightings_confirm_stays_where_one_contradicts_it(rig
     found += sightings("yx", "uv", 2)  # other letters are contradicted, too
     by_claim = {one.character: v for one, v in zip(found, judge_glyphs(found, ALPHABET), strict=True)}
     assert by_claim["o"].weak == stays
+
+
+def test_ligatures_of_which_the_head_misses_a_letter_are_named_by_an_encoding_of_tex() -> None:
+    """Bitmap fonts of TeX give codes without characters. One ligature that is spelled in full tells the others."""
+    codes = {name: chr(0xF800 + code) for name, code in {"–": 0x15, "ff": 0x1B, "fi": 0x1C, "fl": 0x1D}.items()}
+    found = [*sightings("abc", "abc", 3)]
+    found += [one._replace(seen="i") for one in sightings(codes["fi"], "x", 1)]
+    found += [one._replace(seen="f") for one in sightings(codes["ff"], "x", 2)]
+    found += [one._replace(seen="") for one in sightings(codes["–"], "x", 1)]
+    assert verdicts(found)[codes["fi"]][0] == "mixed"
+    found += [one._replace(seen="fl") for one in sightings(codes["fl"], "x", 1)]
+    assert [verdicts(found)[code] for code in codes.values()] == [("false", name) for name in codes]
+    found += [one._replace(seen="fl") for one in sightings(codes["fl"], "x", 1, font="G")]
+    found += [one._replace(seen="w") for one in sightings(codes["fi"], "x", 1, font="G")]
+    assert [judge_glyphs(found[-2:], ALPHABET)[1].kind, verdicts(found)["a"][0]] == ["mixed", "true"]
+
+
+@pytest.mark.parametrize(("seen", "stays"), [("wvw+", True), ("wwwww", False), ("2", True), ("w", False)])
+def test_a_letter_that_the_pixels_do_not_read_the_same_way_stays(seen: str, stays: bool) -> None:
+    """The u of slanted typewriter type is seen as w, v and +, its x as a digit. What is seen alike each time is healed."""
+    found = sightings("abcdefgh", "abcdefgh", 3) + sightings("yz", "uv", 3)
+    found += [one._replace(seen=ch) for ch in seen for one in sightings("j", "x", 1)]
+    verdict = judge_glyphs(found, ALPHABET)[-1]
+    assert (verdict.trusted, verdict.weak) == (True, stays)
+
+
+@pytest.mark.parametrize(("right", "stays"), [(24, True), (23, False)])
+def test_few_slips_beside_many_letters_that_are_confirmed_stay(right: int, stays: bool) -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"[:right]
+    found = sightings(letters, letters, 1) + sightings("AB", "FG", 1)
+    alphabet = Alphabet(EUROPEAN)
+    assert [verdict.weak for verdict in judge_glyphs(found, alphabet)[-2:]] == [stays, stays]

@@ -215,8 +215,11 @@ def true_sizes(layer: TextLayer) -> np.ndarray:
     low = np.array([ch in _LOW for ch in layer.text], bool)
     spelt = np.array([ch.isalnum() for ch in layer.text], bool)
     heights = layer.boxes[:, 3] - layer.boxes[:, 1]
-    for size in unique_values(sizes):
-        same = (sizes == size) & (heights > 0)
+    for size in unique_values(layer.ems):
+        own = layer.ems == size
+        same = own & (heights > 0)
+        if (same & spelt).any():
+            same &= spelt  # dots of a table of contents outnumber its digits
         if not same.any() or _PLAIN[0] < float(np.median(heights[same])) / max(size, 1e-6) < _PLAIN[1]:
             continue  # whatever the letters claim to be
         letters = heights[same & low]
@@ -226,7 +229,7 @@ def true_sizes(layer: TextLayer) -> np.ndarray:
             letters = heights[same] * 0.6  # capitals, digits, Chinese
         usual = float(np.median(letters))
         if not 0.3 < usual / max(size, 1e-6) < 0.65:
-            sizes[same] = usual / 0.45
+            sizes[own] = usual / 0.45
     return sizes
 
 

@@ -29,6 +29,11 @@ _ENCODINGS = (  # names of fonts, and their characters by code from 0
     (re.compile(r"(?:cm|lm)mib?\d|lmmathitalic", re.I), _ITALIC),
 )
 _CONTROLS = PRIVATE, PRIVATE + PRIVATE % PRIVATE_CODES  # to which `pdf_text` moves codes of control characters
+_LIGATURES = ("ff", "fi", "fl", "ffi", "ffl")
+TEXT_ENCODINGS: tuple[tuple[str, ...], ...] = (  # codes below 32: T1 without its accents, and OT1
+    (*[""] * 13, *"‚‹›“”„«»–—", "", "", *"ıȷ", *_LIGATURES),
+    (*"ΓΔΘΛΞΠΣΥΦΨΩ", *_LIGATURES, *"ıȷ", *[""] * 7, *"ßæœøÆŒØ"),
+)
 
 
 def name_tex_characters(layer: TextLayer) -> TextLayer:
@@ -43,6 +48,12 @@ def name_tex_characters(layer: TextLayer) -> TextLayer:
             if char := _character(text[k], encodings[font], coded):
                 text[k], unmapped[k] = char, 0
     return replace(layer, text="".join(text), unmapped=unmapped)
+
+
+def control_code(char: str) -> int | None:
+    """Return the code below 32 of a character that stands for a control character of a font, or None."""
+    first = next((first for first in _CONTROLS if first <= ord(char) < first + 32), None) if len(char) == 1 else None
+    return None if first is None else ord(char) - first
 
 
 def _plain(font: str) -> str:
@@ -64,9 +75,9 @@ def _character(char: str, encoding: str, coded: bool) -> str:
     coded: whether it is a code for certain.
     """
     code = 0xB7 if char == "∙" else ord(char)  # one number of the copies has two names
-    first = next((first for first in _CONTROLS if first <= code < first + 32), None)
-    if first is not None:
-        code -= first
+    control = control_code(char)
+    if control is not None:
+        code = control
     elif 0xA1 <= code <= 0xC3 and (coded or char not in encoding + "µ"):
         code -= 0xA1 if code <= 0xAA else 0xA3  # a copy of those below 33, for programs that take these for control
     elif not coded and code >= 32:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
 from ...io.box import Box, area, middle_within, union
 from ..elements import LEADER
 from ..evidence import Evidence
@@ -39,6 +41,7 @@ CAPTION = re.compile(  # in English, German, Dutch; Romance languages; Polish, C
     r"tab(?:leau|la|ela|ella)|cuadro|quadro|rys(?:unek|\.)|obr(?:ázek|\.)|рис(?:унок|\.)|таблица)\s*(?:\d+|[IVX]+\b)",
     re.I,
 )
+_Piece = tuple[Box, int, bool]  # box, number of strokes, whether a picture is in it
 _WORD = re.compile(r"[^\W_]{2,}")
 _TICK = re.compile(r"[+−–-]?\d[\d.,]*(?:e[+-]?\d+)?\s?(?:%|[a-zµ]{1,3})?|1[0O]\d?|\(?[a-zµ]{1,2}\)?", re.I)
 
@@ -157,23 +160,14 @@ def _boxes(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int],
     drawn = [box for box in evidence.drawings if area(box) < BACKDROP * page]
     pieces = [(box, 1, True) for box in pictures] + [(box, 1, False) for box in drawn]
     if drawn:  # axes and ticks are ruling lines; alone they may be a table
-        pieces += [(box, 1, False) for box in evidence.rules if any(_near(box, other, em) for other in drawn)]
+        drawn_4N = np.array(drawn).T.copy()
+        pieces += [(box, 1, False) for box in evidence.rules if _are_near(box, drawn_4N, em).any()]
     certain = [line for line in lines if is_certain_text(line)]
-    pieces = [(_with_axes(box, evidence.rules, certain, em), count, picture) for box, count, picture in pieces]
-    groups: list[tuple[Box, int, bool]] = []
-    for piece in pieces:
-        while True:
-            joined = next(
-                (g for g in groups if _near(g[0], piece[0], NEAR_EM * em) and _fit(g[0], piece[0], prose)), None
-            )
-            if joined is None:
-                break
-            groups.remove(joined)
-            piece = union([joined[0], piece[0]]), joined[1] + piece[1], joined[2] or piece[2]
-        groups.append(piece)
+    rules_4R = np.array(evidence.rules).reshape(-1, 4).T.copy()
+    pieces = [(_with_axes(box, rules_4R, certain, em), count, picture) for box, count, picture in pieces]
     kept = [
         box
-        for box, count, picture in groups
+        for box, count, picture in _join(pieces, prose, em)
         if (picture or count >= MIN_STROKES)
         and SMALLEST * page < area(box) < BACKDROP * page
         and min(box[2] - box[0], box[3] - box[1]) > 1.5 * em
@@ -181,20 +175,38 @@ def _boxes(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int],
     return sorted(kept, key=lambda box: (box[1], box[0]))
 
 
-def _with_axes(box: Box, rules: Sequence[Box], lines: Sequence[TextLine], em: float) -> Box:
+def _join(pieces: Sequence[_Piece], prose: list[Box], em: float) -> list[_Piece]:
+    """Join pieces that touch or nearly touch, one after the other, each with the first one that it fits."""
+    groups: list[_Piece | None] = []
+    boxes_4N = np.full((4, len(pieces)), np.nan)  # of the groups; a group that was joined to a later one is near nothing
+    for k, piece in enumerate(pieces):
+        group: _Piece = piece
+        while True:
+            near = np.flatnonzero(_are_near(group[0], boxes_4N[:, :k], NEAR_EM * em)).tolist()
+            place = next((n for n in near if _fit(tuple(boxes_4N[:, n].tolist()), group[0], prose)), None)
+            other = None if place is None else groups[place]
+            if place is None or other is None:
+                break
+            groups[place], boxes_4N[:, place] = None, np.nan
+            group = union([other[0], group[0]]), other[1] + group[1], other[2] or group[2]
+        groups.append(group)
+        boxes_4N[:, k] = group[0]
+    return [group for group in groups if group is not None]
+
+
+def _with_axes(box: Box, rules_4R: np.ndarray, lines: Sequence[TextLine], em: float) -> Box:
     """Return a picture's box with the rules that touch it and are not much longer than its sides: axes, a frame.
 
     A frame that holds rows of text above or below the picture, as a box of facts does, is no part of it.
     """
     core = box
+    wide_R, high_R = rules_4R[2:] - rules_4R[:2]
     for _ in range(2):
         wide, high = box[2] - box[0], box[3] - box[1]
-        near = [
-            rule
-            for rule in rules
-            if _near(box, rule, 0.3 * em) and rule[2] - rule[0] < AXIS * wide and rule[3] - rule[1] < AXIS * high
-        ]
-        box = union([box, *near])
+        near = _are_near(box, rules_4R, 0.3 * em) & (wide_R < AXIS * wide) & (high_R < AXIS * high)
+        if not near.any():
+            break
+        box = union(np.concatenate([[box], rules_4R[:, near].T]))
     beside = [
         line for line in lines if middle_within(line.box, box) and (line.box[1] > core[3] or line.box[3] < core[1])
     ]
@@ -210,5 +222,8 @@ def _fit(a: Box, b: Box, prose: list[Box]) -> bool:
     )
 
 
-def _near(a: Box, b: Box, reach: float) -> bool:
-    return a[0] - reach < b[2] and b[0] - reach < a[2] and a[1] - reach < b[3] and b[1] - reach < a[3]
+def _are_near(box: Box, boxes_4N: np.ndarray, reach: float) -> np.ndarray:
+    """Return (N,) bool, which boxes are within reach of a box."""
+    (x0, y0, x1, y1), (left, top, right, bottom) = box, boxes_4N
+    near: np.ndarray = (x0 - reach < right) & (left - reach < x1) & (y0 - reach < bottom) & (top - reach < y1)
+    return near

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ...document.elements import SOURCES, STYLES
+from ...document.elements import LEADER, SOURCES, STYLES
 from ...io.box import Box, union
 from ...io.pdf_layer import TextLayer
 from ..layer.lines import LayerLine
@@ -60,7 +60,11 @@ def spans_of(number_of_line: int, line: LayerLine, text: TextLayer) -> Iterator[
         return
     if line.sources is not None and (line.sources == SOURCES.index("healed")).any():
         return
+    leaders = [found.span() for found in LEADER.finditer(line.text)]
     words = [(m.start(), m.end(), word_kind(line, m.start(), m.end(), text)) for m in re.finditer(r"\S+", line.text)]
+    words = [
+        (start, end, "text" if any(start < b and a < end for a, b in leaders) else kind) for start, end, kind in words
+    ]
     number = ""
     if len(words) > 1 and NUMBER.fullmatch(line.text, *words[-1][:2]) and _gap(line, words[-2], words[-1]) > APART_EM:
         start, end, _ = words.pop()

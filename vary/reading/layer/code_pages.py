@@ -1,7 +1,7 @@
 """Rules by which all codes of a font are wrong: shifted by one number, or taken for those of another code page.
 
 A program that takes the bytes of one code page for those of another writes `ñòîÿëà` for `стояла`. The glyphs that were
-seen often show the rule, which then tells those that were seen too seldom.
+seen often show the rule, which then tells those that were seen too seldom. Bitmap fonts of TeX give codes without characters.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import permutations
+
+from ...io.tex_fonts import TEXT_ENCODINGS
 
 SHARE = 0.8  # of a font's healed glyphs that a rule must explain
 SHIFTED, RECODED = 8, 3  # least number of glyphs that show a shift, and another code page
@@ -42,6 +44,26 @@ def find_rule(healed: Sequence[tuple[str, str]], may_show: Callable[[str, str], 
         if exact >= RECODED and count >= SHARE * len(healed) and (score := count + exact) > most:
             best, most = known, score
     return best.get if best is not None else None
+
+
+def find_tex_encoding(seen: Sequence[tuple[int, str]], may_show: Callable[[str, str], bool]) -> tuple[str, ...] | None:
+    """Return the encoding of TeX of a font whose codes below 32 have no characters, as in bitmap fonts, or None.
+
+    At least one ligature is spelled in full, and nothing contradicts the others: of `ffi` the head may see `fi`.
+
+    Args:
+        seen: Codes, and what was seen of each most often; empty for nothing.
+        may_show: Whether a character may look like what was seen.
+    """
+    for encoding in TEXT_ENCODINGS:
+        pairs = [(encoding[code], shown) for code, shown in seen]
+        whole = any(target == shown and len(target) > 1 for target, shown in pairs)
+        if whole and all(
+            not shown or (set(shown) <= set(target) if len(target) > 1 else may_show(target, shown))
+            for target, shown in pairs
+        ):
+            return encoding
+    return None
 
 
 def _shifted(ch: str, by: int) -> str | None:

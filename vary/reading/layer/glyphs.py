@@ -23,14 +23,15 @@ import numpy as np
 from ...document.alphabets import WITHOUT_STROKE, are_of_two_scripts
 from ...document.elements import SCRIPTS, STYLES
 from ...io.pdf_layer import TextLayer
+from ...io.tex_fonts import control_code
 from .align import Aligned, Alphabet, claims_nothing
-from .code_pages import find_rule
+from .code_pages import find_rule, find_tex_encoding
 from .lines import LayerLine
 
 CONFIRMED, CONTRADICTED = -2.0, -4.0  # log-odds from which, and below which, the pixels speak
 STRONG = -7.0  # contradicts even a font that is right elsewhere
 OFTEN = 3  # sightings from which a contradicted glyph is no slip of the head
-MANY = 12  # confirmed letters of a font, next to which one that is contradicted is a slip: fonts that lie have more
+MANY = 12  # confirmed letters of a font, next to each of which one that is contradicted is a slip
 FEWEST_FALSE = 3  # contradicted glyphs of a font that lies
 MAJORITY = 3  # times as many sightings one way as the other
 TRUST = {True: 2, False: 6}  # times as many letters (all glyphs) that are confirmed as contradicted, in a font to trust
@@ -43,7 +44,7 @@ POINTS = 72.0
 LOW_FIGURES = {"0": "oO", "1": "iıI"}  # what old-style figures are seen as
 RAISED = frozenset("°º˚ª'\"’‘“”′″`´^*²³¹")  # small raised signs, which the head takes for one another
 SEEN_AS = {
-    "£": "EeFfLlt", "€": "CcEe", "¥": "Yy", "¢": "c", "¡": "iIjl1!;:", "¿": "?;:", "Ø": "08",
+    "$": "Ss5", "£": "EeFfLlt", "€": "CcEe", "¥": "Yy", "¢": "c", "¡": "iIjl1!;:", "¿": "?;:", "Ø": "08",
     "№": "NPНР", "≥": ">", "≤": "<", "≠": "=", "±": "+", "·": "-", "⋅": "-", "•": ".",
     "/": "A", "\\": "A", "~": "-", "{": "[(", "}": "])", "[": "{(", "]": "})", "(": "[{)", ")": "]}(",
 }  # fmt: skip  # signs and a letter, and what the head takes them for
@@ -84,8 +85,8 @@ class GlyphVerdict:
         shown: The character that it draws, of a `false` or `seen` one.
         count: Number of sightings.
         trusted: Most letters of its font are confirmed, or nearly all glyphs if it is none: `TRUST`.
-        weak: No sighting contradicts it strongly, or more confirm it, or it is the one letter of its font that a few
-            sightings contradict, or a figure of a font with old-style figures.
+        weak: No sighting contradicts it strongly, or more confirm it, or it is one of few letters of its font that a few
+            sightings contradict, or a letter seen as a digit so seldom, or a figure of a font with old-style figures.
         lying: Most glyphs of its font are contradicted, or one rule explains those that are, and this one too.
     """
 
@@ -188,7 +189,7 @@ def judge_glyphs(sightings: Sequence[Sighting], alphabet: Alphabet) -> list[Glyp
     """Return the verdict of the glyph of each sighting."""
     groups = [part for group in _group(sightings) for part in _part_by_pictures(group, sightings, alphabet)]
     glyphs = [_Glyph.of([sightings[k] for k in group], alphabet) for group in groups]
-    trusted, lying, with_one_slip = _judge_fonts(glyphs)
+    trusted, lying, with_slips = _judge_fonts(glyphs)
     with_low_figures = {glyph.font for glyph in glyphs if _is_low_figure(glyph)} & {
         font for font, own in trusted if own
     }
@@ -199,11 +200,14 @@ def judge_glyphs(sightings: Sequence[Sighting], alphabet: Alphabet) -> list[Glyp
         _apply_rule(own, alphabet, font in lying)
         if font in lying:
             _drop_conflicts(own)
+    _apply_tex_encodings(glyphs, alphabet)
     found: list[GlyphVerdict] = [GlyphVerdict("unknown", "", 0)] * len(sightings)
     for glyph, group in zip(glyphs, groups, strict=True):
         known = glyph.kind, glyph.shown or glyph.character, len(glyph.sightings)
         is_letter = glyph.character.isalpha()
-        slip = is_letter and glyph.font in with_one_slip and len(glyph.sightings) < OFTEN
+        slip = (glyph.font, is_letter) in with_slips and not glyph.character.isdigit()
+        slip = slip and len(glyph.sightings) < OFTEN
+        slip = slip or (is_letter and _is_unreadable(glyph))
         low = glyph.character.isdigit() and glyph.font in with_low_figures
         once = glyph.agreeing > sum(s.odds < CONTRADICTED for s in glyph.sightings)  # an underlined o, seen as a g
         weak = slip or low or once or all(s.odds > STRONG for s in glyph.sightings)
@@ -274,6 +278,13 @@ def _vote(glyph: _Glyph, alphabet: Alphabet) -> None:
         glyph.kind = "mixed"
 
 
+def _is_unreadable(glyph: _Glyph) -> bool:
+    """Return whether the pixels show a letter now as one character, now as another, or as signs and digits."""
+    seen = Counter(s.seen for s in glyph.sightings if s.odds < CONTRADICTED)
+    unlike = len(glyph.sightings) >= OFTEN and seen and seen.most_common(1)[0][1] < SHARE * sum(seen.values())
+    return not glyph.agreeing and (bool(unlike) or not any(one.isalpha() for one in seen))
+
+
 def _is_low_figure(glyph: _Glyph) -> bool:
     """Return whether a glyph is a zero or a one as high as small letters, which is seen as an o or an i."""
     letters = LOW_FIGURES.get(glyph.character, "")
@@ -302,8 +313,8 @@ def same_letter(a: str, b: str) -> bool:
     return parts[0].casefold() == parts[1].casefold() and a != b
 
 
-def _judge_fonts(glyphs: Sequence[_Glyph]) -> tuple[set[tuple[str, bool]], set[str], set[str]]:
-    """Return the fonts whose letters (True), and whose other glyphs, are trusted; those that lie; those with one slip.
+def _judge_fonts(glyphs: Sequence[_Glyph]) -> tuple[set[tuple[str, bool]], set[str], set[tuple[str, bool]]]:
+    """Return the fonts whose letters (True), and whose other glyphs, are trusted; those that lie; those with few slips.
 
     A font lies when most of its glyphs are contradicted. A font of foreign glyphs lies when nearly all of them are seen
     as characters that the head knows well.
@@ -320,10 +331,10 @@ def _judge_fonts(glyphs: Sequence[_Glyph]) -> tuple[set[tuple[str, bool]], set[s
             plain = sum(s.odds < STRONG and s.seen.isalnum() and len(s.seen) == 1 for s in glyph.sightings)
             foreign[glyph.font] += plain > SHARE * len(glyph.sightings)
             other[glyph.font] += plain <= SHARE * len(glyph.sightings)
-    fonts = {glyph.font for glyph in glyphs}
+    fonts, kinds = {glyph.font for glyph in glyphs}, {True: (letters[True], letters[False]), False: (good, bad)}
     trusted = {
         (font, of_letters)
-        for of_letters, (right, wrong) in {True: (letters[True], letters[False]), False: (good, bad)}.items()
+        for of_letters, (right, wrong) in kinds.items()
         for font in fonts
         if right[font] >= 4 and right[font] >= TRUST[of_letters] * wrong[font]
     }
@@ -332,8 +343,13 @@ def _judge_fonts(glyphs: Sequence[_Glyph]) -> tuple[set[tuple[str, bool]], set[s
         for font in fonts
         if bad[font] + foreign[font] >= FEWEST_FALSE and bad[font] + foreign[font] > good[font] + MAJORITY * other[font]
     }
-    right, wrong = letters[True], letters[False]
-    return trusted, lying, {font for font in fonts if wrong[font] == 1 and right[font] >= MANY}
+    slips = {
+        (font, of_letters)
+        for of_letters, (right, wrong) in kinds.items()
+        for font in fonts
+        if right[font] >= MANY * max(1, wrong[font])
+    }
+    return trusted, lying, slips
 
 
 def _vote_by_spelling(glyph: _Glyph) -> None:
@@ -359,6 +375,20 @@ def _apply_rule(glyphs: Sequence[_Glyph], alphabet: Alphabet, lying: bool) -> No
             continue
         if all(_may_show(target, one, alphabet) for one in {s.seen for s in glyph.sightings if s.seen}):
             glyph.kind, glyph.shown, glyph.strength, glyph.by_rule = "false", target, len(glyph.sightings), True
+
+
+def _apply_tex_encodings(glyphs: Sequence[_Glyph], alphabet: Alphabet) -> None:
+    """Name ligatures, dashes and quotes of fonts of TeX that give only their codes, where one is spelled in full."""
+    coded: dict[str, list[tuple[int, _Glyph]]] = defaultdict(list)
+    for glyph in glyphs:
+        if (code := control_code(glyph.character)) is not None:
+            coded[glyph.font].append((code, glyph))
+    for own in coded.values():
+        seen = [(code, Counter(s.seen for s in glyph.sightings).most_common(1)[0][0]) for code, glyph in own]
+        encoding = find_tex_encoding(seen, lambda target, shown: _may_show(target, shown, alphabet))
+        for code, glyph in own:
+            if encoding and (target := encoding[code]):
+                glyph.kind, glyph.shown, glyph.strength, glyph.by_rule = "false", target, len(glyph.sightings), True
 
 
 def _may_show(character: str, seen: str, alphabet: Alphabet) -> bool:
