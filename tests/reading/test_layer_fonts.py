@@ -9,8 +9,9 @@ from vary.document.alphabets import EUROPEAN
 from vary.reading.api import load
 from vary.reading.layer.align import Alphabet
 from vary.reading.layer.document_votes import sightings_elsewhere
-from vary.reading.layer.glyphs import Sighting, judge_glyphs, same_letter
+from vary.reading.layer.glyphs import Sighting, judge_glyphs
 from vary.reading.pages import read_document
+from vary.reading.spelling.lookalikes import same_letter
 
 SIZE = (420, 300)
 PROSE = (
@@ -38,6 +39,10 @@ def sightings(claims: str, shows: str, count: int, odds: float = -9.0, font: str
         for a, b in zip(claims, shows, strict=True)
         for _ in range(count)
     ]
+
+
+def seen_as(one: Sighting, seen: str) -> Sighting:
+    return Sighting(one.font, one.character, one.shape, one.points, one.odds, seen)
 
 
 def verdicts(found: list[Sighting]) -> dict[str, tuple[str, str]]:
@@ -218,14 +223,14 @@ def test_ligatures_of_which_the_head_misses_a_letter_are_named_by_an_encoding_of
     """Bitmap fonts of TeX give codes without characters. One ligature that is spelled in full tells the others."""
     codes = {name: chr(0xF800 + code) for name, code in {"–": 0x15, "ff": 0x1B, "fi": 0x1C, "fl": 0x1D}.items()}
     found = [*sightings("abc", "abc", 3)]
-    found += [one._replace(seen="i") for one in sightings(codes["fi"], "x", 1)]
-    found += [one._replace(seen="f") for one in sightings(codes["ff"], "x", 2)]
-    found += [one._replace(seen="") for one in sightings(codes["–"], "x", 1)]
+    found += [seen_as(one, "i") for one in sightings(codes["fi"], "x", 1)]
+    found += [seen_as(one, "f") for one in sightings(codes["ff"], "x", 2)]
+    found += [seen_as(one, "") for one in sightings(codes["–"], "x", 1)]
     assert verdicts(found)[codes["fi"]][0] == "mixed"
-    found += [one._replace(seen="fl") for one in sightings(codes["fl"], "x", 1)]
+    found += [seen_as(one, "fl") for one in sightings(codes["fl"], "x", 1)]
     assert [verdicts(found)[code] for code in codes.values()] == [("false", name) for name in codes]
-    found += [one._replace(seen="fl") for one in sightings(codes["fl"], "x", 1, font="G")]
-    found += [one._replace(seen="w") for one in sightings(codes["fi"], "x", 1, font="G")]
+    found += [seen_as(one, "fl") for one in sightings(codes["fl"], "x", 1, font="G")]
+    found += [seen_as(one, "w") for one in sightings(codes["fi"], "x", 1, font="G")]
     assert [judge_glyphs(found[-2:], ALPHABET)[1].kind, verdicts(found)["a"][0]] == ["mixed", "true"]
 
 
@@ -233,7 +238,7 @@ def test_ligatures_of_which_the_head_misses_a_letter_are_named_by_an_encoding_of
 def test_a_letter_that_the_pixels_do_not_read_the_same_way_stays(seen: str, stays: bool) -> None:
     """The u of slanted typewriter type is seen as w, v and +, its x as a digit. What is seen alike each time is healed."""
     found = sightings("abcdefgh", "abcdefgh", 3) + sightings("yz", "uv", 3)
-    found += [one._replace(seen=ch) for ch in seen for one in sightings("j", "x", 1)]
+    found += [seen_as(one, ch) for ch in seen for one in sightings("j", "x", 1)]
     verdict = judge_glyphs(found, ALPHABET)[-1]
     assert (verdict.trusted, verdict.weak) == (True, stays)
 

@@ -12,7 +12,6 @@ another script: small capital M has the shape of Cyrillic м.
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +19,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...document.alphabets import WITHOUT_STROKE, are_of_two_scripts
+from ...document.alphabets import are_of_two_scripts
 from ...document.elements import SCRIPTS, STYLES
 from ...io.pdf_layer import TextLayer
 from ...io.tex_fonts import control_code
+from ..spelling.lookalikes import same_letter
 from .align import Aligned, Alphabet, claims_nothing
 from .code_pages import find_rule, find_tex_encoding
 from .lines import LayerLine
@@ -42,12 +42,6 @@ NO_PICTURE = -1
 INVISIBLE = (3, 7)  # text rendering modes
 POINTS = 72.0
 LOW_FIGURES = {"0": "oO", "1": "iıI"}  # what old-style figures are seen as
-RAISED = frozenset("°º˚ª'\"’‘“”′″`´^*²³¹")  # small raised signs, which the head takes for one another
-SEEN_AS = {
-    "$": "Ss5", "£": "EeFfLlt", "€": "CcEe", "¥": "Yy", "¢": "c", "¡": "iIjl1!;:", "¿": "?;:", "Ø": "08",
-    "№": "NPНР", "≥": ">", "≤": "<", "≠": "=", "±": "+", "·": "-", "⋅": "-", "•": ".",
-    "/": "A", "\\": "A", "~": "-", "{": "[(", "}": "])", "[": "{(", "]": "})", "(": "[{)", ")": "]}(",
-}  # fmt: skip  # signs and a letter, and what the head takes them for
 _SHARED = {"Cyrillic": "aeopcyxABEKMHOPCTX", "Greek": "oóABEZHIKMNOPTYX"}  # shapes of common letters, by Latin ones
 _ALPHABETS = {"Cyrillic": frozenset(map(chr, range(0x410, 0x450))), "Greek": frozenset(map(chr, range(0x386, 0x3CF)))}
 
@@ -294,23 +288,6 @@ def _is_low_figure(glyph: _Glyph) -> bool:
 def _is_foreign(character: str, seen: str, alphabet: Alphabet) -> bool:
     shared = any(seen in _SHARED[script] and character in own for script, own in _ALPHABETS.items())
     return not alphabet.spells(character) or (are_of_two_scripts(character, seen) and not shared)
-
-
-def same_letter(a: str, b: str) -> bool:
-    """Return whether a claim and what is seen differ in accents or case alone, as small capitals do.
-
-    A sign of a currency and the letter that it is made of count as the same letter, and so do small raised signs and
-    the signs that begin Spanish sentences. Of rare currencies no letters are known: the head takes them for many.
-    """
-    if {a, b} <= RAISED:
-        return a != b
-    rare = unicodedata.category(a[:1] or " ") == "Sc" and a not in SEEN_AS and a != "$"
-    if b.strip() and (rare or b in SEEN_AS.get(a, "")):
-        return True
-    parts = [unicodedata.normalize("NFKD", ch)[:1] for ch in (a, b)]
-    if parts[0] != a or parts[0].translate(WITHOUT_STROKE) != a:  # the head misses marks, but sees none on bare letters
-        parts = [ch.translate(WITHOUT_STROKE) for ch in parts]
-    return parts[0].casefold() == parts[1].casefold() and a != b
 
 
 def _judge_fonts(glyphs: Sequence[_Glyph]) -> tuple[set[tuple[str, bool]], set[str], set[tuple[str, bool]]]:

@@ -16,6 +16,7 @@ from ...document.alphabets import are_of_two_scripts, restore_scripts
 from ...document.elements import SOURCES
 from ...document.findings import Disagreement
 from ...io.box import union
+from ..spelling.lookalikes import same_letter
 from .align import Aligned, Alphabet, claims_nothing
 from .glyphs import (
     CONFIRMED,
@@ -28,7 +29,6 @@ from .glyphs import (
     Sighting,
     agrees,
     judge_glyphs,
-    same_letter,
 )
 from .lines import LayerLine
 

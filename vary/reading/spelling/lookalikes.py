@@ -26,6 +26,12 @@ ONE_SHAPE = dict(
     zip("cosuvwxzгджзийлпцчшщъыьэюявкмнт", "COSUVWXZГДЖЗИЙЛПЦЧШЩЪЫЬЭЮЯBKMHT", strict=True)
 )  # in both cases
 RIVALS = "".join(sorted(set("0123456789łŁ").union(*GROUPS, ONE_SHAPE, ONE_SHAPE.values())))
+RAISED = frozenset("°º˚ª'\"’‘“”′″`´^*²³¹")  # small raised signs, which the head takes for one another
+SEEN_AS = {
+    "$": "Ss5", "£": "EeFfLlt", "€": "CcEe", "¥": "Yy", "¢": "c", "¡": "iIjl1!;:", "¿": "?;:", "Ø": "08",
+    "№": "NPНР", "≥": ">", "≤": "<", "≠": "=", "±": "+", "·": "-", "⋅": "-", "•": ".",
+    "/": "A", "\\": "A", "~": "-", "{": "[(", "}": "])", "[": "{(", "]": "})", "(": "[{)", ")": "]}(",
+}  # fmt: skip  # signs and a letter, and what the head takes them for
 FLOOR = 0.005  # least probability of a character that is chosen
 CASE = 0.3  # share of the probability of the same letter in the other case that counts for a letter
 BEAM = 12  # spellings of a word that are kept
@@ -201,3 +207,20 @@ def best_spelling(choices: Sequence[dict[str, float]]) -> str:
             grown = {word: grown[word] for word in kept}
         beams = grown
     return max(beams, key=lambda word: beams[word] - rarity(word))
+
+
+def same_letter(a: str, b: str) -> bool:
+    """Return whether a claim and what is seen differ in accents or case alone, as small capitals do.
+
+    A sign of a currency and the letter that it is made of count as the same letter, and so do small raised signs and
+    the signs that begin Spanish sentences. Of rare currencies no letters are known: the head takes them for many.
+    """
+    if {a, b} <= RAISED:
+        return a != b
+    rare = unicodedata.category(a[:1] or " ") == "Sc" and a not in SEEN_AS
+    if b.strip() and (rare or b in SEEN_AS.get(a, "")):
+        return True
+    parts = [unicodedata.normalize("NFKD", ch)[:1] for ch in (a, b)]
+    if parts[0] != a or parts[0].translate(WITHOUT_STROKE) != a:  # the head misses marks, but sees none on bare letters
+        parts = [ch.translate(WITHOUT_STROKE) for ch in parts]
+    return parts[0].casefold() == parts[1].casefold() and a != b
