@@ -200,7 +200,8 @@ def test_a_glyph_that_is_nowhere_else_is_sought_on_few_pages() -> None:
 
 
 @pytest.mark.parametrize(("sign", "seen", "same"), [
-    ("₺", "t", True), ("₺", "$", True), ("₹", "R", True), ("€", "C", True), ("€", "8", False), ("$", "8", False), ("$", "S", True),
+    ("₺", "t", True), ("₺", "$", True), ("₹", "R", True), ("€", "C", True), ("€", "8", False), ("$", "8", False),
+    ("$", "S", True),
     ("₺", " ", False), ("¡", ";", True), ("¿", ":", True), ("¿", "a", False),
     ("ł", "l", True), ("ď", "đ", True), ("l", "ł", False), ("e", "é", True), ("œ", "e", False),
     ("≥", ">", True), (">", "≥", False), ("·", "-", True), ("{", "[", True), ("{", "(", True), ("{", "a", False),
@@ -236,7 +237,7 @@ def test_ligatures_of_which_the_head_misses_a_letter_are_named_by_an_encoding_of
 
 @pytest.mark.parametrize(("seen", "stays"), [("wvw+", True), ("wwwww", False), ("2", True), ("w", False)])
 def test_a_letter_that_the_pixels_do_not_read_the_same_way_stays(seen: str, stays: bool) -> None:
-    """The u of slanted typewriter type is seen as w, v and +, its x as a digit. What is seen alike each time is healed."""
+    """The u of slanted typewriter type is seen as w, v and +, its x as a digit. What is seen alike is healed."""
     found = sightings("abcdefgh", "abcdefgh", 3) + sightings("yz", "uv", 3)
     found += [seen_as(one, ch) for ch in seen for one in sightings("j", "x", 1)]
     verdict = judge_glyphs(found, ALPHABET)[-1]

@@ -178,7 +178,7 @@ def _boxes(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int],
 def _join(pieces: Sequence[_Piece], prose: list[Box], em: float) -> list[_Piece]:
     """Join pieces that touch or nearly touch, one after the other, each with the first one that it fits."""
     groups: list[_Piece | None] = []
-    boxes_4N = np.full((4, len(pieces)), np.nan)  # of the groups; a group that was joined to a later one is near nothing
+    boxes_4N = np.full((4, len(pieces)), np.nan)  # of the groups; one that was joined to a later one is near nothing
     for k, piece in enumerate(pieces):
         group: _Piece = piece
         while True:

@@ -1,7 +1,7 @@
 """Rules by which all codes of a font are wrong: shifted by one number, or taken for those of another code page.
 
 A program that takes the bytes of one code page for those of another writes `ñòîÿëà` for `стояла`. The glyphs that were
-seen often show the rule, which then tells those that were seen too seldom. Bitmap fonts of TeX give codes without characters.
+seen often show the rule, which then tells those that were seen too seldom. Bitmap fonts of TeX give only codes.
 """
 
 from __future__ import annotations

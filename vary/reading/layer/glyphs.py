@@ -79,8 +79,8 @@ class GlyphVerdict:
         shown: The character that it draws, of a `false` or `seen` one.
         count: Number of sightings.
         trusted: Most letters of its font are confirmed, or nearly all glyphs if it is none: `TRUST`.
-        weak: No sighting contradicts it strongly, or more confirm it, or it is one of few letters of its font that a few
-            sightings contradict, or a letter seen as a digit so seldom, or a figure of a font with old-style figures.
+        weak: No sighting contradicts it strongly, or more confirm it, or it is one of few characters of its font that a
+            few sightings contradict, or a letter that is seen in several ways or as a digit, or an old-style figure.
         lying: Most glyphs of its font are contradicted, or one rule explains those that are, and this one too.
     """
 
