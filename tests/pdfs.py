@@ -70,7 +70,7 @@ def pdf_of(
 
 def show(text: str, x: float, y: float, size: float = 12, font: str = "F1", extra: str = "") -> str:
     """Return operators that set a line of text; extra: operators before it (colour, render mode)."""
-    escaped = text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
+    escaped = text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)").replace("\r", r"\r")
     return f"q BT {extra} /{font} {size} Tf {x} {y} Td ({escaped}) Tj ET Q\n"
 
 
@@ -166,14 +166,18 @@ def set_in(path: Path, lines: Sequence[str], face: str, claims: dict[str, str | 
     return path
 
 
-def as_type3(path: Path, face: str) -> Path:
-    """Make /F1 a Type 3 font that draws the outlines of a TrueType face."""
+def as_type3(path: Path, face: str, units: float = 1.0, more: dict[int, str] | None = None) -> Path:
+    """Make /F1 a Type 3 font that draws the outlines of a TrueType face.
+
+    units: how much larger than its size the type is drawn. more: codes below 32, and what they draw.
+    """
     writer = PdfWriter(PdfReader(path))
     font, _ = _truetype(face)
     shapes, glyphs, unit = font.getGlyphSet(), font.getBestCmap(), font["head"].unitsPerEm
     procedures, widths = DictionaryObject(), []
-    for code in range(32, 127):
-        shape = shapes[glyphs[code]]
+    codes = {code: chr(code) for code in range(32, 127)} | (more or {})
+    for code in range(1, 127):
+        shape = shapes[glyphs[ord(codes.get(code, " "))]]
         stream = DecodedStreamObject()
         bounds = BoundsPen(shapes)
         shape.draw(bounds)
@@ -181,10 +185,10 @@ def as_type3(path: Path, face: str) -> Path:
         stream.set_data(f"{shape.width} 0 {box} d1\n{_operators(shape, shapes)}f".encode())
         procedures[NameObject(f"/c{code}")] = writer._add_object(stream)
         widths.append(shape.width)
-    names = ArrayObject([NumberObject(32), *(NameObject(f"/c{code}") for code in range(32, 127))])
-    new = dictionary_of(Type="Font", Subtype="Type3", FontBBox=[0, -500, unit, unit], FirstChar=32, LastChar=126,
+    names = ArrayObject([NumberObject(1), *(NameObject(f"/c{code}") for code in range(1, 127))])
+    new = dictionary_of(Type="Font", Subtype="Type3", FontBBox=[0, -500, unit, unit], FirstChar=1, LastChar=126,
                       Widths=widths)  # fmt: skip
-    new[NameObject("/FontMatrix")] = ArrayObject([FloatObject(v) for v in (1 / unit, 0, 0, 1 / unit, 0, 0)])
+    new[NameObject("/FontMatrix")] = ArrayObject([FloatObject(v) for v in (units / unit, 0, 0, units / unit, 0, 0)])
     new[NameObject("/CharProcs")] = procedures
     new[NameObject("/Encoding")] = DictionaryObject({NameObject("/Differences"): names})
     writer.pages[0]["/Resources"]["/Font"][NameObject("/F1")] = writer._add_object(new)

@@ -78,6 +78,16 @@ def test_a_type_3_font_that_lies_does_not_pass(tmp_path, reader) -> None:
     assert page.text == " ".join(PROSE)
 
 
+def test_letters_at_the_codes_of_blanks_and_hyphens_are_read(tmp_path, reader) -> None:
+    """Bitmap fonts of old TeX number their glyphs from 0 and have sizes such as 0.24; their text was lost as tiny."""
+    codes = {2: ",", 9: "t", 10: "r", 13: "c"}
+    to_code = {ord(char): chr(code) for code, char in codes.items()}
+    page = "".join(show(line.translate(to_code), 40, 250 - 17 * k, 0.24) for k, line in enumerate(PROSE))
+    path = as_type3(pdf_of(tmp_path / "a.pdf", [page], SIZE), "LiberationSans-Regular.ttf", 50, codes)
+    found = read_document(path, reader).pages[0]
+    assert (found.text, found.layer, found.hidden) == (" ".join(PROSE), "healed", [])
+
+
 def test_a_glyph_without_a_character_is_read_from_the_pixels(tmp_path, reader) -> None:
     """Old fonts of TeX have ligatures and quotes at control codes, some of which Python takes for blanks."""
     path = with_map(pdf_of(tmp_path / "a.pdf", [prose()], SIZE), {"k": "\x1c", "w": "\x13"})

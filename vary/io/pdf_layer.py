@@ -228,8 +228,12 @@ def true_sizes(layer: TextLayer) -> np.ndarray:
         if not len(letters):
             letters = heights[same] * 0.6  # capitals, digits, Chinese
         usual = float(np.median(letters))
-        if not 0.3 < usual / max(size, 1e-6) < 0.65:
-            sizes[own] = usual / 0.45
+        if 0.3 < usual / max(size, 1e-6) < 0.65:
+            continue
+        for font in unique_values(layer.fonts[own]):
+            in_font = own & (layer.fonts == font)
+            letters = heights[in_font & low]
+            sizes[in_font] = (float(np.median(letters)) if len(letters) else usual) / 0.45
     return sizes
 
 

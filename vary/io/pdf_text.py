@@ -29,6 +29,7 @@ from .pdf_layer import (
     join_accents,
     join_brackets,
     mark_fixed_width,
+    true_sizes,
     without_strays,
 )
 from .tex_fonts import name_tex_characters
@@ -64,12 +65,18 @@ def read_text_objects(page: Any, scale: float) -> tuple[TextLayer, list[int]]:
         handle, count = textpage.raw, raw.FPDFText_CountChars(textpage.raw)
         everywhere = range(count)
         codes = np.fromiter(_each(raw.FPDFText_GetUnicode, handle, everywhere), np.int64, count)
-        codes[(codes < 32) & ~np.isin(codes, (2, 9, 10, 13))] += PRIVATE  # no character; Python takes some for blanks
-        kinds = np.where(np.isin(codes, (2, 0xAD)), HYPHENATED, GLYPH).astype(np.uint8)
-        blanks = np.flatnonzero(np.isin(codes, (10, 13, 32)))
-        kinds[blanks] = np.where(np.fromiter(_each(raw.FPDFText_IsGenerated, handle, blanks.tolist()), int) == 1, 1, 0)
         boxes, loose, origins = np.zeros((count, 4)), np.zeros((count, 4), np.float32), np.zeros((count, 2))
         _fill(raw.FPDFText_GetCharBox, handle, boxes)
+        kinds, meant = np.full(count, GLYPH, np.uint8), codes == 0xAD
+        breaks = np.flatnonzero(codes == 2)  # of a word, or a glyph with this code
+        meant[breaks] = np.fromiter(_each(raw.FPDFText_IsHyphen, handle, breaks.tolist()), int) == 1
+        kinds[meant] = HYPHENATED
+        blanks = np.flatnonzero(np.isin(codes, (10, 13, 32)))
+        kinds[blanks] = np.where(np.fromiter(_each(raw.FPDFText_IsGenerated, handle, blanks.tolist()), int) == 1, 1, 0)
+        meant |= np.isin(codes, (9, 10, 13)) & (
+            (kinds != GLYPH) | (boxes[:, 0] >= boxes[:, 1]) | (boxes[:, 2] >= boxes[:, 3])
+        )
+        codes[(codes < 32) & ~meant] += PRIVATE  # no character; Python takes some for blanks
         _fill(raw.FPDFText_GetLooseCharBox, handle, loose, fields=1)
         _fill(raw.FPDFText_GetCharOrigin, handle, origins)
         pointers = np.fromiter(
@@ -92,7 +99,8 @@ def read_text_objects(page: Any, scale: float) -> tuple[TextLayer, list[int]]:
     }  # fmt: skip
     layer = _layer(codes, values)
     layer = replace(layer, font_names=tuple(objects.font_names), font_ids=tuple(objects.font_ids))
-    return join_brackets(name_tex_characters(mark_fixed_width(layer))), objects.pointers
+    layer = mark_fixed_width(replace(layer, ems=true_sizes(layer)))
+    return join_brackets(name_tex_characters(layer)), objects.pointers
 
 
 class Frame:

@@ -16,7 +16,7 @@ from ...document.layout.paragraphs import Row, TextBlock
 from ...document.layout.reading_order import order_blocks, to_row
 from ...document.lines import TextLine
 from ...io.box import Box
-from ...io.pdf_layer import HYPHENATED, TextLayer, true_sizes
+from ...io.pdf_layer import HYPHENATED, TextLayer
 from ..sample import LabelledLine
 from .text_layer import joins, text_lines
 
@@ -46,7 +46,6 @@ def page_text(layer: TextLayer, size: tuple[int, int], keep_heads: bool) -> tupl
     size: width and height of the rendered page. keep_heads: keep running heads and page numbers in the text; they are
     always among the lines.
     """
-    layer = replace(layer, ems=true_sizes(layer))
     lines = [
         line for line in text_lines(layer, np.arange(len(layer.text)), np.zeros(len(layer.text), int), with_styles=True)
     ]

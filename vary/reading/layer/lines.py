@@ -29,7 +29,7 @@ from ...document.orientation import (
 from ...document.outline import apply_tags
 from ...document.structure import find_structure
 from ...io.box import Box, middle_within
-from ...io.pdf_layer import GENERATED, TextLayer, are_drawn, in_ligatures, true_sizes
+from ...io.pdf_layer import GENERATED, TextLayer, are_drawn, in_ligatures
 from ...io.pdf_objects import HIDDEN, PageContent
 from ..ctc import ASCENT_EM, DESCENT_EM, SPLIT_EM
 
@@ -166,7 +166,7 @@ class _Glyphs:
                 np.concatenate([[0], np.cumsum(~ink & one)]) for one in (~added, ~added & (text.kinds != GENERATED))
             )
         )
-        em = true_sizes(text)[index]
+        em = text.ems[index]
         origin = straighten_points(text.origins[index], turn, size)
         corners = np.stack(
             [straighten_points(text.advances[index][:, sides], turn, size) for sides in ([0, 1], [2, 3])], 1
