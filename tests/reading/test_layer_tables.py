@@ -98,3 +98,36 @@ def test_letterspaced_words_are_whole(tmp_path, space) -> None:
     page = f"q BT /F1 14 Tf 50 250 Td [{spaced}] TJ ET Q\n" + show("A line of text in usual type.", 50, 220, 12)
     document = read_document(pdf_of(tmp_path / "a.pdf", [page]), load("layer"))
     assert document.pages[0].lines[0].text == "MAIN COURSES"
+
+
+def panel(name: str, rows: list[tuple[str, str]], x: float, top: float) -> str:
+    """A dark bar with a name, and rows of two cells below it, every other one on a ground of its own."""
+    drawn = f"0.2 0.4 0.6 rg {x} {top - 20} 170 20 re f " + show(name, x + 6, top - 14, 10, extra="1 g")
+    for k, (key, meaning) in enumerate(rows):
+        y = top - 40 - 20 * k
+        drawn += f"{'0.9 g' if k % 2 == 0 else '1 g'} {x} {y} 170 20 re f "
+        drawn += show(key, x + 6, y + 6, 9, extra="0 g") + show(meaning, x + 80, y + 6, 9, extra="0 g")
+    return drawn
+
+
+def test_panels_of_a_reference_card_are_tables_of_their_own(tmp_path) -> None:
+    """They lie on a white ground, and those of one column are equally wide and close to each other."""
+    rows = [
+        ("move", "go to a place"),
+        ("haul", "pull a rope"),
+        ("moor", "tie a boat"),
+        ("bail", "lift water"),
+        ("row", "pull"),
+    ]
+    more = [
+        ("tack", "turn to wind"),
+        ("gybe", "turn from it"),
+        ("reef", "less sail"),
+        ("luff", "to the wind"),
+        ("sail", "go"),
+    ]
+    page = "1 g 20 20 400 460 re f " + panel("Boats", rows, 30, 470) + panel("Sails", more, 30, 342)
+    page += panel("Orders", more, 220, 470) + panel("Words", rows, 220, 342)
+    cells = cells_of(pdf_of(tmp_path / "a.pdf", [page], (440, 500)))
+    named = {own[0][0]: [tuple(row) for row in own[1:]] for own in cells}
+    assert named == {"Boats": rows, "Sails": more, "Orders": more, "Words": rows}

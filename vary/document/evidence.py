@@ -40,6 +40,28 @@ class Evidence:
 
 
 STOPS = ".,;:!?)"  # behind a link
+WHITE = 0xF8  # least red, green and blue of paper
+
+
+def without_paper(areas: Areas) -> list[tuple[Box, int]]:
+    """Return the areas without white ones that hold coloured ones and lie on none: nobody sees where they end."""
+    coloured = [box for box, colour in areas if not _is_white(colour)]
+    return [
+        (box, colour)
+        for box, colour in areas
+        if not _is_white(colour)
+        or not any(_is_inside(one, box) for one in coloured)
+        or any(_is_inside(box, one) for one in coloured)
+    ]
+
+
+def _is_white(colour: int) -> bool:
+    return all(colour >> shift & 255 >= WHITE for shift in (0, 8, 16))
+
+
+def _is_inside(inner: Box, outer: Box) -> bool:
+    left, top, right, bottom = outer
+    return left <= inner[0] and top <= inner[1] and inner[2] <= right and inner[3] <= bottom
 
 
 def add_links(lines: list[Line], links: list[tuple[Box, str]]) -> None:

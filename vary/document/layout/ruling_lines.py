@@ -16,7 +16,7 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
-from ...io.box import Box, union
+from ...io.box import Box, touch, union, widen_box
 from ..lines import TextLine
 from .cells import BLANK_EM, Stretch, cut_stretch, is_numeric, row_cells, rows_by_height
 
@@ -258,7 +258,8 @@ def fill_between_stripes(areas: Mapping[Box, int], lines: Sequence[TextLine], ru
             step = max(bottom - top for _, (top, bottom) in gaps)
             ends = [(first, (first[0][1] - step, first[0][1])), (last, (last[0][3], last[0][3] + step))]
             ends = [(stripe, end) for stripe, end in ends if _is_row(lines, union(stripe), end, high)
-                    and not any(y0 < end[1] - NEAR and y1 > end[0] + NEAR for y0, y1 in upright)]  # fmt: skip
+                    and not any(y0 < end[1] - NEAR and y1 > end[0] + NEAR for y0, y1 in upright)
+                    and not _meets_another(areas, union(stripe), end)]  # fmt: skip
             gaps += [(stripe, end) for stripe, end in ends if areas[stripe[0]] == colours.most_common(1)[0][0]]
         if colours[areas[first[0]]] > 1:  # no head
             rows = [(first[0][1], first[0][3]), *(gap for stripe, gap in gaps if stripe is first)]
@@ -290,6 +291,12 @@ def _groups(stripes: Iterator[list[Box]]) -> Iterator[list[list[Box]]]:
         group = list(alike)
         if len(group) > 1:
             yield group
+
+
+def _meets_another(areas: Iterable[Box], stripe: Box, end: tuple[float, float]) -> bool:
+    """Return whether the row at an end of stripes reaches into an area that they do not lie in: another table."""
+    row = widen_box((stripe[0], end[0], stripe[2], end[1]), -NEAR, -NEAR)
+    return any(touch(box, row) and not touch(box, widen_box(stripe, -NEAR, -NEAR)) for box in areas)
 
 
 def _is_row(lines: Sequence[TextLine], stripe: Box, gap: tuple[float, float], high: float) -> bool:

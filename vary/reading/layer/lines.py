@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from ...document.elements import SCRIPTS, SOURCES, STYLES, Page
-from ...document.evidence import Evidence
+from ...document.evidence import Evidence, without_paper
 from ...document.findings import HiddenText
 from ...document.layout.arrange import lay_out
 from ...document.lines import TextLine
@@ -101,7 +101,8 @@ def evidence_of(content: PageContent, turn: Orientation) -> Evidence:
     fields = [one.box for one in objects.fields]
     curves = [box for box in objects.curves if not any(middle_within(box, one) for one in fields)]  # ticks, buttons
     return Evidence(
-        [up(box) for box in objects.rules], [(up(box), colour) for box, colour, _ in objects.fills],
+        [up(box) for box in objects.rules],
+        without_paper([(up(box), colour) for box, colour, _ in objects.fills]),
         [up(box) for box, _ in objects.images], [up(box) for box in curves],
         [(up(box), target) for box, target in objects.links],
         [(kind, alt, up(box)) for kind, alt, box in objects.tags],
