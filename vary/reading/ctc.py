@@ -26,6 +26,7 @@ from .spelling.lookalikes import differ_by_mark, one_shape, rival_odds
 from .spelling.parts import merge_parts, space_dots
 from .spelling.pitch import find_pitch, join_dashes, join_decimals, space_by_pitch, space_far_apart
 from .spelling.scripts import keep_to_scripts
+from .spelling.syllables import spell_syllables
 
 SPLIT_EM = 1.3  # training ends a line at gaps of 1.6 em and more; two spikes stand up to 0.3 em inside their letters
 FAR_EM = 1.6  # between the peaks of two characters: they are no neighbours in a word
@@ -158,6 +159,7 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid) -> TextLine 
     spelt, peaks, confidence = merge_doubled(path, spelt, peaks, confidence, frame_grid.alphabet)
     spelt, peaks, confidence = merge_parts(spelt, peaks, confidence, em_px / frame_px)
     spelt, peaks, confidence = merge_close(spelt, peaks, confidence, em_px / frame_px)
+    spelt, confidence = spell_syllables(path, spelt, peaks, confidence, frame_grid.alphabet)
     pitch = find_pitch(spelt, peaks)
     if pitch is None:
         text, at, confidence = join_dashes(*join_decimals(spelt, peaks, confidence))
