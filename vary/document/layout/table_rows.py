@@ -229,7 +229,10 @@ def _gap(rows: Sequence[PrintedRow], places: list[list[Place]], strips: Sequence
         return gap
     if all(sum(any(is_amount(text) for *_, text in places[k]) for k in group) == 1 for group in groups):
         return gap
-    below, right = [(rows[k - 1], rows[k]) for group in groups for k in group[1:]], max(row.box[2] for row in rows)
+    further = [k for group in groups for k in group[1:]]
+    if all(len(places[k]) == wide for k in further):  # rows between names of groups
+        return 0.0
+    below, right = [(rows[k - 1], rows[k]) for k in further], max(row.box[2] for row in rows)
     full = sum(any(_had_no_place(a, one, strips, right) for one in b.stretches) for a, b in below)
     return gap if full >= WRAPS * len(below) else 0.0
 
