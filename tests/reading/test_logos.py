@@ -46,6 +46,7 @@ EDGES = [0.0, 0.6, 1.2, 1.8]
         ("LTEX", [-0.75, *EDGES], LATEX, "LATEX"),
         ("IATEX", [-0.75, -0.4, *EDGES], LATEX, "LATEX"),
         ("BTEX", [-0.75, *EDGES], LATEX, "LATEX"),
+        ("ЕЖТЕХ", [-0.75, -0.4, *EDGES], LATEX, "LATEX"),
         ("pdfBTEX", [-2.2, -1.6, -1.1, -0.75, *EDGES], LATEX, "pdfLATEX"),
         ("TEX", EDGES, LATEX, "LATEX"),
         ("TEX", EDGES, TEX, "TEX"),

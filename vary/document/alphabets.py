@@ -145,6 +145,22 @@ def restore_scripts(text: str, unused: frozenset[str] = frozenset()) -> str:
     return "".join(out)
 
 
+def to_one_script(text: str) -> str:
+    """Return a text in which letters whose shape several scripts have are of the script of the others of their word.
+
+    Words with letters that only one script has show it; all other words stay as they are.
+    """
+    return _LETTERS.sub(_with_own_script, text) if _OTHER.search(text) else text
+
+
+def _with_own_script(found: re.Match[str]) -> str:
+    own = {name for ch in found[0] if ch not in FOLDED and (name := _script(ch))}
+    if len(own) != 1:
+        return found[0]
+    shapes = SHAPES.get(own.pop(), {})
+    return "".join(shapes.get(one, one) for one in (FOLDED.get(ch, ch) for ch in found[0]))
+
+
 def unused_shapes(text: str) -> frozenset[str]:
     """Return the shapes of Cyrillic letters that a text in Cyrillic does not use, as Russian has no і, ї, ј and ѕ.
 

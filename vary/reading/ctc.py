@@ -23,7 +23,7 @@ from .field import Field
 from .spelling.alternatives import SHORT, find_alternatives, restore_lost, spellings
 from .spelling.languages import weigh_letters
 from .spelling.lookalikes import differ_by_mark, one_shape, rival_odds
-from .spelling.parts import merge_parts, space_dots
+from .spelling.parts import merge_parts, restore_behind_vowels, space_dots
 from .spelling.pitch import find_pitch, join_dashes, join_decimals, space_by_pitch, space_far_apart
 from .spelling.scripts import keep_to_scripts
 from .spelling.syllables import spell_syllables
@@ -156,6 +156,9 @@ def _spell(spikes: np.ndarray, field: Field, frame_grid: FrameGrid) -> TextLine 
         path = one_script
         spelt, peaks, confidence = best_path(path, frame_grid.alphabet)
     spelt, peaks, confidence = restore_lost(path, spelt, peaks, confidence, frame_grid.alphabet, em_px / frame_px)
+    spelt, peaks, confidence = restore_behind_vowels(
+        path, spelt, peaks, confidence, frame_grid.alphabet, em_px / frame_px
+    )
     spelt, peaks, confidence = merge_doubled(path, spelt, peaks, confidence, frame_grid.alphabet)
     spelt, peaks, confidence = merge_parts(spelt, peaks, confidence, em_px / frame_px)
     spelt, peaks, confidence = merge_close(spelt, peaks, confidence, em_px / frame_px)

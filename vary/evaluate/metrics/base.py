@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-VERSION = 3  # goes up whenever a metric gives another number for the same texts
+VERSION = 4  # goes up whenever a metric gives another number for the same texts
 WEIGHT = "weight"  # a score of this name is the weight of an example in a total
 Scores = dict[str, float | None]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
+from ...document.alphabets import to_one_script
 from .base import WEIGHT, Scores
 
 BINS = 10  # of confidences
@@ -23,10 +24,11 @@ _ALIKE = str.maketrans({"‐": "-", "‑": "-", "\u00ad": "-", "\u2032": "'", "�
 def normalise(text: str) -> str:
     """Normalise text for comparison: NFC, single spaces, letters for ligatures, one form for look-alike characters.
 
-    Runs of four or more dots (dotted leaders, with or without spaces) become four. Quotes, dashes, case and accents
-    are kept.
+    Runs of four or more dots (dotted leaders, with or without spaces) become four. Letters that look alike in several
+    scripts belong to the script of the others of their word. Quotes, dashes, case and accents are kept.
     """
     text = "".join(_LIGATURES.get(ch, ch) for ch in unicodedata.normalize("NFC", text)).translate(_ALIKE)
+    text = to_one_script(text)
     return re.sub(r"\s+", " ", re.sub(r"(?:\.\s*){4,}", "....", text)).strip()
 
 

@@ -17,7 +17,7 @@ from ...document.lines import TextLine
 
 LATIN = str.maketrans(FOLDED)
 TEX = re.compile("TEX")
-LA = frozenset("LIEBXAFR")  # what L and the raised A are read as
+LA = frozenset("LIEBXAFRЖ")  # what L and the raised A are read as
 REACH_EM = 0.98  # from the middle of T back to that of L, at most
 LOW_EM = 0.1  # by which the E is lower than T and X, at least
 STEM_EM, BELOW_EM = 0.1, 0.1  # half the width of the strip with the stem of T; below a line, where its ink is sought

@@ -35,6 +35,14 @@ PARTS = {
 }
 PARTS |= dict.fromkeys("шщпыПНИЮ", _Parts("I", 0.33, 0.0)) | {"л": _Parts("I.", 0.33, 0.0)}  # their first strokes
 
+# Cyrillic letters, written as classes of the reading head, of which a part may be read behind vowels: `дозволяе`
+WHOLE = {"e": "є", "o": "ю"}
+VOWELS = frozenset("aeиiïoyюяєыэ")
+NEAR_EM = 0.31  # between the peaks of a letter and of its part
+SHOWN = 0.05  # least probability of the whole letter, in the frames around the part
+UKRAINIAN = re.compile(r"[\u0400-\u04ff][iï]|[iï][\u0400-\u04ff]|[єґ]")
+OTHERS = frozenset("ыэъў")  # of other languages in Cyrillic
+
 Spelt = tuple[str, np.ndarray, np.ndarray]
 
 
@@ -73,6 +81,41 @@ def _is_part(ch: str, whole: str, apart: float, before: bool) -> bool:
     if parts.characters is None:
         return before or ch.isalnum()
     return ch in parts.characters
+
+
+def restore_behind_vowels(
+    path_TA: np.ndarray, text: str, at: np.ndarray, confidence: np.ndarray, alphabet: str, em_frames: float
+) -> Spelt:
+    """Return a line with Cyrillic ю, and in Ukrainian є, for о and е behind vowels where the whole letter shows, too.
+
+    о and е are parts of them, and seldom stand behind a vowel.
+
+    Args:
+        path_TA: Probabilities (T, A) along the line.
+        text: Of the best path.
+        at: Frame of each character.
+        confidence: Of each character.
+        alphabet: Character of each class from 1.
+        em_frames: Frames per em.
+    """
+    ukrainian = UKRAINIAN.search(text) is not None and OTHERS.isdisjoint(text)
+    out, sure, gone, near = list(text), confidence.copy(), set[int](), NEAR_EM * em_frames
+    for k in range(1, len(text)):
+        whole = WHOLE.get(text[k])
+        if whole is None or whole not in alphabet or (text[k] == "e" and not ukrainian):
+            continue
+        twice = next((j for j in (k - 1, k + 1) if text[j : j + 1] == whole and abs(at[j] - at[k]) < near), None)
+        before = min(k, k if twice is None else twice) - 1
+        word = re.search(r"[^\W\d_]*$", text[:k])
+        shown = path_TA[max(0, at[k] - 2) : at[k] + 3, alphabet.index(whole) + 1].max() if before >= 0 else 0.0
+        if shown < SHOWN or text[before] not in VOWELS or not word or not re.search(r"[\u0400-\u04ff]", word[0]):
+            continue
+        if twice is None:
+            out[k], sure[k] = whole, max(float(shown), 0.0)
+        else:
+            gone.add(k)
+    kept = [k for k in range(len(text)) if k not in gone]
+    return "".join(out[k] for k in kept), at[kept], sure[kept]
 
 
 def space_dots(text: str, at: np.ndarray, confidence: np.ndarray, em_frames: float) -> Spelt:
