@@ -131,3 +131,21 @@ def test_panels_of_a_reference_card_are_tables_of_their_own(tmp_path) -> None:
     cells = cells_of(pdf_of(tmp_path / "a.pdf", [page], (440, 500)))
     named = {own[0][0]: [tuple(row) for row in own[1:]] for own in cells}
     assert named == {"Boats": rows, "Sails": more, "Orders": more, "Words": rows}
+
+
+def test_a_table_of_sentences_between_three_rules_has_the_columns_of_its_head(tmp_path) -> None:
+    """It lies on white paper, with its title and its notes; programs for spreadsheets print so."""
+    rows = [("Knot", "What it is tied for", "Rope"), ("Clove hitch", "It holds a boat to a post on the quay", "thin"),
+            ("Bowline", "It makes a loop at the end that does not slip", "any"),
+            ("Reef knot", "It joins two ends of one rope", "alike"), ("Sheet bend", "It joins two ropes of unlike thickness", "any")]  # fmt: skip
+    page = "1 g 40 40 420 240 re f 0 g " + "".join(f"50 {y} m 450 {y} l S " for y in (240, 220, 130))
+    page += show("Table 1. Knots of the harbour, and what they hold", 50, 250, 10)
+    for k, row in enumerate(rows):
+        page += "".join(
+            show(text, x, 226 - 20 * k - 4 * (k > 0), 9) for x, text in zip((52, 140, 390), row, strict=True)
+        )
+    page += show("Note. A rope of less than 5 mm is no rope in the sense of these rules, but a line.", 50, 116, 9)
+    document = read_document(pdf_of(tmp_path / "a.pdf", [page], (500, 320)), load("layer"))
+    blocks = document.pages[0].blocks
+    assert [block.cells for block in blocks if block.kind == "table"] == [[list(row) for row in rows]]
+    assert len(blocks) == 3

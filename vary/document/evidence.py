@@ -41,16 +41,20 @@ class Evidence:
 
 STOPS = ".,;:!?)"  # behind a link
 WHITE = 0xF8  # least red, green and blue of paper
+EDGE = 3.0  # px, by which rules reach over the sides of an area in which they lie, or are farther inside
 
 
-def without_paper(areas: Areas) -> list[tuple[Box, int]]:
-    """Return the areas without white ones that hold coloured ones and lie on none: nobody sees where they end."""
+def without_paper(areas: Areas, rules: Sequence[Box]) -> list[tuple[Box, int]]:
+    """Return the areas without white ones that hold coloured ones or rules and lie on none: nobody sees where they end.
+
+    rules: ruling lines of the page.
+    """
     coloured = [box for box, colour in areas if not _is_white(colour)]
     return [
         (box, colour)
         for box, colour in areas
         if not _is_white(colour)
-        or not any(_is_inside(one, box) for one in coloured)
+        or not any(_is_inside(one, box, -EDGE) for one in (*coloured, *rules))
         or any(_is_inside(box, one) for one in coloured)
     ]
 
@@ -59,9 +63,11 @@ def _is_white(colour: int) -> bool:
     return all(colour >> shift & 255 >= WHITE for shift in (0, 8, 16))
 
 
-def _is_inside(inner: Box, outer: Box) -> bool:
+def _is_inside(inner: Box, outer: Box, edge: float = 0.0) -> bool:
+    """Return whether a box lies in another one, reaching over its sides by EDGE; edge: over its top and bottom, px."""
     left, top, right, bottom = outer
-    return left <= inner[0] and top <= inner[1] and inner[2] <= right and inner[3] <= bottom
+    across = left - EDGE <= inner[0] and inner[2] <= right + EDGE
+    return across and top - edge <= inner[1] and inner[3] <= bottom + edge
 
 
 def add_links(lines: list[Line], links: list[tuple[Box, str]]) -> None:

@@ -31,6 +31,7 @@ from .cells import (
 from .table_rows import are_lines_of_cells, group_rows
 
 MIN_CELLS, MIN_RULES = 4, 3  # cells with text; rules
+MIN_NAMES, NAME_WORDS = 2, 4  # of columns over a rule; words of one
 TALL_EM = 1.3  # most between the middles of a name of two rows and of these
 HEAD_EM = 1.2  # from names of columns to the rule below them
 SAME_EM = 0.5  # between the left edges of the lines of a cell
@@ -108,7 +109,8 @@ def _tables_between(
     run: list[int] = []
     for k, (top, bottom) in enumerate([*pairwise(heights), (heights[-1], np.inf)]):
         band = [row for row in rows if top <= row.middle < bottom]
-        if band and _is_tabular(band, em):
+        head = [row for row in rows if run and heights[run[-1]] <= row.middle < top]
+        if band and (_is_tabular(band, em) or _is_named(band, head, em)):
             run.append(k)
             continue
         edges = heights[run[0] : run[-1] + 2] if run else []
@@ -183,6 +185,17 @@ def _is_tabular(band: list[PrintedRow], em: float) -> bool:
         return True
     cells = [text for row in several for _, _, text in row_cells(row, strips)]
     return sum(is_numeric(text) for text in cells) > 0.2 * len(cells) or all(len(text.split()) < 3 for text in cells)
+
+
+def _is_named(band: list[PrintedRow], head: list[PrintedRow], em: float) -> bool:
+    """Return whether the rows between two rules have columns that a row of short names above the first rule names."""
+    several = [row for row in band if len(row.stretches) > 1]
+    if len(head) != 1 or len(several) < 0.5 * len(band):
+        return False
+    strips = find_strips([*head, *several], em)
+    names = row_cells(head[0], strips)
+    whole = len(names) == len(strips) + 1 >= MIN_NAMES and all(a == b for a, b, _ in names)
+    return whole and all(len(text.split()) <= NAME_WORDS and not is_numeric(text) for *_, text in names)
 
 
 def _is_centred(band: list[PrintedRow]) -> bool:

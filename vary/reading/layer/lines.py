@@ -101,8 +101,8 @@ def evidence_of(content: PageContent, turn: Orientation) -> Evidence:
     fields = [one.box for one in objects.fields]
     curves = [box for box in objects.curves if not any(middle_within(box, one) for one in fields)]  # ticks, buttons
     return Evidence(
-        [up(box) for box in objects.rules],
-        without_paper([(up(box), colour) for box, colour, _ in objects.fills]),
+        rules := [up(box) for box in objects.rules],
+        without_paper([(up(box), colour) for box, colour, _ in objects.fills], rules),
         [up(box) for box, _ in objects.images], [up(box) for box in curves],
         [(up(box), target) for box, target in objects.links],
         [(kind, alt, up(box)) for kind, alt, box in objects.tags],
