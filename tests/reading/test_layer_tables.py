@@ -135,9 +135,12 @@ def test_panels_of_a_reference_card_are_tables_of_their_own(tmp_path) -> None:
 
 def test_a_table_of_sentences_between_three_rules_has_the_columns_of_its_head(tmp_path) -> None:
     """It lies on white paper, with its title and its notes; programs for spreadsheets print so."""
-    rows = [("Knot", "What it is tied for", "Rope"), ("Clove hitch", "It holds a boat to a post on the quay", "thin"),
+    rows = [
+            ("Knot", "What it is tied for", "Rope"), ("Clove hitch", "It holds a boat to a post on the quay", "thin"),
             ("Bowline", "It makes a loop at the end that does not slip", "any"),
-            ("Reef knot", "It joins two ends of one rope", "alike"), ("Sheet bend", "It joins two ropes of unlike thickness", "any")]  # fmt: skip
+            ("Reef knot", "It joins two ends of one rope", "alike"),
+            ("Sheet bend", "It joins two ropes of unlike thickness", "any"),
+    ]  # fmt: skip
     page = "1 g 40 40 420 240 re f 0 g " + "".join(f"50 {y} m 450 {y} l S " for y in (240, 220, 130))
     page += show("Table 1. Knots of the harbour, and what they hold", 50, 250, 10)
     for k, row in enumerate(rows):
