@@ -88,6 +88,13 @@ def test_letters_at_the_codes_of_blanks_and_hyphens_are_read(tmp_path, reader) -
     assert (found.text, found.layer, found.hidden) == (" ".join(PROSE), "healed", [])
 
 
+def test_tabs_are_blanks(tmp_path, reader) -> None:
+    page = "".join(show(line.replace(" ", "\t"), 40, 250 - 17 * k) for k, line in enumerate(PROSE))
+    path = as_type3(pdf_of(tmp_path / "a.pdf", [page], SIZE), "LiberationSans-Regular.ttf", more={9: " "})
+    found = read_document(path, reader).pages[0]
+    assert (found.text, found.layer, found.disagreements) == (" ".join(PROSE), "verified", [])
+
+
 def test_a_glyph_without_a_character_is_read_from_the_pixels(tmp_path, reader) -> None:
     """Old fonts of TeX have ligatures and quotes at control codes, some of which Python takes for blanks."""
     path = with_map(pdf_of(tmp_path / "a.pdf", [prose()], SIZE), {"k": "\x1c", "w": "\x13"})

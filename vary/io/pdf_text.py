@@ -34,6 +34,7 @@ from .pdf_layer import (
 )
 from .tex_fonts import name_tex_characters
 
+BARE = 0.02  # of the longer side of its box: what is no wider is a tab, and no dash
 _FIXED, _ITALIC, _BOLD = 1, 64, 1 << 18  # flags of a font, ISO 32000-1 table 123
 _STYLE_NAMES = (
     re.compile(r"bold|black|heavy|medi(?!c)|demi|(?:cm|sf|ec)(?:b|ssb|ssdc|csc?b)x?\d", re.I),
@@ -73,9 +74,8 @@ def read_text_objects(page: Any, scale: float) -> tuple[TextLayer, list[int]]:
         kinds[meant] = HYPHENATED
         blanks = np.flatnonzero(np.isin(codes, (10, 13, 32)))
         kinds[blanks] = np.where(np.fromiter(_each(raw.FPDFText_IsGenerated, handle, blanks.tolist()), int) == 1, 1, 0)
-        meant |= np.isin(codes, (9, 10, 13)) & (
-            (kinds != GLYPH) | (boxes[:, 0] >= boxes[:, 1]) | (boxes[:, 2] >= boxes[:, 3])
-        )
+        sides = np.sort(boxes[:, [1, 3]] - boxes[:, [0, 2]])
+        meant |= np.isin(codes, (9, 10, 13)) & ~((kinds == GLYPH) & (sides[:, 0] > BARE * sides[:, 1]))
         codes[(codes < 32) & ~meant] += PRIVATE  # no character; Python takes some for blanks
         _fill(raw.FPDFText_GetLooseCharBox, handle, loose, fields=1)
         _fill(raw.FPDFText_GetCharOrigin, handle, origins)
