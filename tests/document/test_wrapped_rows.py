@@ -120,3 +120,19 @@ def test_the_month_below_a_day_is_a_line_of_its_cell() -> None:
 ])  # fmt: skip
 def test_lines_that_had_no_place_in_the_line_above_are_no_rows_of_their_own(step, apart, ruled) -> None:
     assert roles(step, apart, ruled) == [WHOLE]
+
+
+def test_lines_of_cells_of_several_lines_are_read_cell_by_cell() -> None:
+    rows = [
+        (70, ["", "memory", "memory", ""]), (80, ["Kind", "", "", "Disk"]), (90, ["", "(least)", "(better)", ""]),
+        (120, ["Server", "256 MB", "512 MB", "4 GB"]),
+    ]  # fmt: skip
+    sides = [0.0, 100.0, 320.0, 420.0, 520.0]
+    rules = [(0.0, y, 520.0, y + 1.0) for y in (60.0, 112.0, 142.0)] + [(x, 60.0, x + 1.0, 143.0) for x in sides]
+    (table,) = tables(laid_out(*printed(rows), evidence=Evidence(rules=rules)))
+    assert table.cells == [
+        ["Kind", "memory (least)", "memory (better)", "Disk"],
+        ["Server", "256 MB", "512 MB", "4 GB"],
+    ]
+    read = [one.text for one in table.lines]
+    assert read == ["Kind", "memory", "(least)", "memory", "(better)", "Disk", "Server  256 MB  512 MB  4 GB"]

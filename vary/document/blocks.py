@@ -54,7 +54,10 @@ def to_block(block: TextBlock, scale: float, styles: tuple[str, ...]) -> Block:
     if region is None:
         lines = [_line(row.pieces, scale, styles) for row in block.rows]
         return Block(lines, union(line.box for line in lines))
-    rows = _rows(region.lines) if region.kind == "table" else [[line] for line in region.lines]
+    cells = region.table.cells if region.table else []
+    rows = [[line] for line in region.lines]
+    if region.kind == "table":
+        rows = _rows_of_cells(region.lines, cells) or _rows(region.lines)
     box = cast(Box, tuple(v / scale for v in region.box))
     made = Block([_line(row, scale, styles) for row in rows], box, region.kind)
     if region.table is not None:
@@ -72,6 +75,38 @@ def _rows(lines: list[TextLine]) -> list[list[TextLine]]:
         else:
             rows.append([line])
     return [sorted(row, key=lambda line: line.box[0]) for row in rows]
+
+
+def _rows_of_cells(lines: list[TextLine], cells: list[list[str]]) -> list[list[TextLine]]:
+    """Return the lines of a table by its cells; where a cell of a row has several lines, each line is a row.
+
+    A line may go on over the next cells of its row. Empty where the lines are not those of the cells.
+    """
+    rest = sorted(lines, key=lambda line: (line.box[1] + line.box[3], line.box[0]))
+    rows: list[list[TextLine]] = []
+    for row in cells:
+        found: list[TextLine] = []
+        several, goes_on = False, ""
+        for text in row:
+            first = len(found)
+            while text:
+                if not goes_on:
+                    line = next((one for one in rest if f"{text} ".startswith(f"{one.text} ")), None)
+                    line = line or next((one for one in rest if one.text.startswith(f"{text} ")), None)
+                    if line is None:
+                        return []
+                    rest.remove(line)
+                    found.append(line)
+                    goes_on = line.text
+                common = min(len(text), len(goes_on))
+                if text[:common] != goes_on[:common]:
+                    return []
+                text, goes_on = text[common:].lstrip(), goes_on[common:].lstrip()
+            several |= len(found) > first + 1
+        if goes_on:
+            return []
+        rows += [[line] for line in found] if several else [found] if found else []
+    return [] if rest else rows
 
 
 def _line(pieces: list[TextLine], scale: float, styles: tuple[str, ...]) -> Line:
