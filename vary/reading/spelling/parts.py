@@ -41,6 +41,7 @@ VOWELS = frozenset("aeиiïoyюяєыэ")
 NEAR_EM = 0.31  # between the peaks of a letter and of its part
 SHOWN = 0.05  # least probability of the whole letter, in the frames around the part
 UKRAINIAN = re.compile(r"[\u0400-\u04ff][iï]|[iï][\u0400-\u04ff]|[єґ]")
+CYRILLIC = re.compile(r"[\u0400-\u04ff]")
 OTHERS = frozenset("ыэъў")  # of other languages in Cyrillic
 
 Spelt = tuple[str, np.ndarray, np.ndarray]
@@ -98,6 +99,8 @@ def restore_behind_vowels(
         alphabet: Character of each class from 1.
         em_frames: Frames per em.
     """
+    if not CYRILLIC.search(text):
+        return text, at, confidence
     ukrainian = UKRAINIAN.search(text) is not None and OTHERS.isdisjoint(text)
     out, sure, gone, near = list(text), confidence.copy(), set[int](), NEAR_EM * em_frames
     for k in range(1, len(text)):
@@ -108,10 +111,10 @@ def restore_behind_vowels(
         before = min(k, k if twice is None else twice) - 1
         word = re.search(r"[^\W\d_]*$", text[:k])
         shown = path_TA[max(0, at[k] - 2) : at[k] + 3, alphabet.index(whole) + 1].max() if before >= 0 else 0.0
-        if shown < SHOWN or text[before] not in VOWELS or not word or not re.search(r"[\u0400-\u04ff]", word[0]):
+        if shown < SHOWN or text[before] not in VOWELS or not word or not CYRILLIC.search(word[0]):
             continue
         if twice is None:
-            out[k], sure[k] = whole, max(float(shown), 0.0)
+            out[k], sure[k] = whole, shown
         else:
             gone.add(k)
     kept = [k for k in range(len(text)) if k not in gone]
