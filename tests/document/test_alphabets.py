@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from vary.document.alphabets import EUROPEAN, FOLDED, LATIN, SHAPES, class_index, restore_scripts, unused_shapes
+from vary.document.alphabets import (
+    EUROPEAN,
+    FOLDED,
+    LATIN,
+    SHAPES,
+    class_index,
+    restore_scripts,
+    unused_shapes,
+    with_bulgarian_signs,
+)
 
 SENTENCES = [
     "Zażółć gęślą jaźń. ŁÓDŹ, Ćma",
@@ -74,3 +83,11 @@ def test_an_alphabet_without_a_script_reads_none_of_its_letters() -> None:
 )
 def test_latin_names_among_cyrillic_words(text) -> None:
     assert restore_scripts("".join(FOLDED.get(ch, ch) for ch in text)) == text
+
+
+def test_bulgarian_has_no_soft_sign_but_before_o() -> None:
+    text = "Редът на съдържанието е достатъчно дълъг, както показва първият пример. " * 8
+    assert with_bulgarian_signs("достатьчно Редыт ьгъл синьо", text) == "достатъчно Редът ъгъл синьо"
+    assert with_bulgarian_signs("достатьчно", text[:200]) == "достатьчно"  # too little to show it
+    russian = "Объём памяти и скорость обмена должны быть указаны в настройках. " * 8
+    assert with_bulgarian_signs("есть файлы", russian.replace("ъ", "ь")) == "есть файлы"

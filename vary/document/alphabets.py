@@ -77,6 +77,8 @@ WITHOUT_STROKE = str.maketrans("łŁđĐøØħĦı", "lLdDoOhHi")  # letters wit
 _OF_SOME = {"sS": "ѓќЃЌ", "jJ": "jJ", "iïIÏ": "iïIÏ"}  # shapes that only some languages in Cyrillic have; what shows it
 _WIDE = SHAPES["Cyrillic"].keys() - set("iïIÏ") | set(_CYRILLIC)  # all letters of Cyrillic words but the narrow ones
 _ENOUGH, _STRAY = 300, 0.004  # letters of a text that show which of these it uses, and the share of those misread
+_BULGARIAN = 0.006  # least share of ъ in Bulgarian; it is 1.5% there, and 0.04% in Russian
+_NO_SIGN = re.compile(r"[ьЬ](?![оОoO])|[ыЫ]")
 FOLDED = {letter: shape for letters in SHAPES.values() for shape, letter in letters.items()}
 _SHARED = frozenset(FOLDED.values())
 _BLOCKS = (
@@ -143,6 +145,13 @@ def restore_scripts(text: str, unused: frozenset[str] = frozenset()) -> str:
             if own or latin.isdisjoint(match.group()):
                 out[slice(*match.span())] = [shapes.get(ch, ch) for ch in match.group()]
     return "".join(out)
+
+
+def with_bulgarian_signs(text: str, page: str) -> str:
+    """Return a text of a page with ъ for ь and ы if the page is Bulgarian: it has ь before о alone, and no ы."""
+    letters = Counter(ch for ch in page.lower() if "Ѐ" <= ch <= "ӿ")
+    many = letters.total() >= _ENOUGH and letters["ъ"] >= _BULGARIAN * letters.total()
+    return _NO_SIGN.sub(lambda found: "ъ" if found[0].islower() else "Ъ", text) if many else text
 
 
 def to_one_script(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...document.alphabets import restore_scripts, unused_shapes
+from ...document.alphabets import restore_scripts, unused_shapes, with_bulgarian_signs
 from ...document.lines import TextLine
 from .alternatives import spell_digits
 from .letter_case import correct_case, spell_capitals
@@ -27,4 +27,6 @@ def spell_lines(lines: Sequence[TextLine], pixels: np.ndarray) -> list[TextLine]
     spelt = correct_case(spell_digits(spell_by_neighbours(spell_as_elsewhere(spell_stroked_l(lines)))), pixels)
     unused = unused_shapes("\n".join(line.text for line in spelt))
     restored = [replace(line, text=restore_scripts(line.text, unused)) for line in spelt]
-    return spell_logos(spell_capitals(restored), pixels)
+    page = "\n".join(line.text for line in restored)
+    signed = [replace(line, text=with_bulgarian_signs(line.text, page)) for line in restored]
+    return spell_logos(spell_capitals(signed), pixels)
