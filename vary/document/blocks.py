@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -91,13 +91,13 @@ def _rows_of_cells(lines: list[TextLine], cells: list[list[str]]) -> list[list[T
             first = len(found)
             while text:
                 if not goes_on:
-                    line = next((one for one in rest if f"{text} ".startswith(f"{one.text} ")), None)
-                    line = line or next((one for one in rest if one.text.startswith(f"{text} ")), None)
-                    if line is None:
+                    fits = (k for k, one in enumerate(rest) if f"{text} ".startswith(f"{one.text} "))
+                    longer = (k for k, one in enumerate(rest) if one.text.startswith(f"{text} "))
+                    place = next(chain(fits, longer), None)
+                    if place is None:
                         return []
-                    rest.remove(line)
-                    found.append(line)
-                    goes_on = line.text
+                    found.append(rest.pop(place))
+                    goes_on = found[-1].text
                 common = min(len(text), len(goes_on))
                 if text[:common] != goes_on[:common]:
                     return []
