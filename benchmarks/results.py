@@ -60,10 +60,10 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     ),
     "train": ("python benchmarks/train.py vary-nano --batch 4 --tokens 512 --steps 2",),
     "encoder": (
-        "python benchmarks/encoder.py --repeats 3 --passes forward",
-        'python benchmarks/encoder.py --repeats 1 --passes "forward + backward"',
+        "python benchmarks/encoder.py --dtypes float32 --repeats 3 --passes forward",
+        'python benchmarks/encoder.py --dtypes float32 --repeats 1 --passes "forward + backward"',
     ),
-    "answer": ("python benchmarks/answer.py", "python benchmarks/answer.py got"),
+    "answer": ("python benchmarks/answer.py --dtype float32", "python benchmarks/answer.py got --dtype float32"),
     "compression": ("python benchmarks/compression.py --pages 4 --plot docs/compression.png",),
 }
 

@@ -88,10 +88,10 @@ WHOLE = [
 ]
 
 
-def roles(step: float, apart: float, ruled: str) -> list[list[list[str]]]:
+def roles(step: float, apart: float, ruled: str, wrapped: list[list[str]] = WRAPPED) -> list[list[list[str]]]:
     """Cells of a table of roles; a row begins `apart` below the last line of the one above."""
     rows, y, tops = [(60.0, WHOLE[0])], 60 + step, [60 - step, 60 + step - 6]
-    for k, cells in enumerate(WRAPPED):
+    for k, cells in enumerate(wrapped):
         y += apart if k and cells[0] else step if k else 0
         tops += [y - 6] if k and cells[0] else []
         rows.append((y, cells))
@@ -136,3 +136,16 @@ def test_lines_of_cells_of_several_lines_are_read_cell_by_cell() -> None:
     ]
     read = [one.text for one in table.lines]
     assert read == ["Kind", "memory", "(least)", "memory", "(better)", "Disk", "Server  256 MB  512 MB  4 GB"]
+
+
+@pytest.mark.parametrize("ruled", ["rows", "grid", "head"])
+@pytest.mark.parametrize(
+    ("first", "second", "joined"),
+    [
+        ("Reads the gauges at six and eigh-", "teen every day", "and eighteen every day"),
+        ("Turns all lamps along the old pier on-", "and off at dusk", "pier on- and off at dusk"),
+    ],
+)
+def test_a_word_divided_between_two_lines_of_a_cell_is_joined(ruled, first, second, joined) -> None:
+    changed = [["Keeper", first, WRAPPED[0][2]], ["", second, WRAPPED[1][2]], *WRAPPED[2:]]
+    assert roles(18, 24 if ruled != "head" else 18, ruled, changed)[0][1][1].endswith(joined)

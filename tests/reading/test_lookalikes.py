@@ -48,6 +48,15 @@ def test_words_get_letters_and_numbers_get_digits(read, meant) -> None:
     assert spell_by_neighbours([line_of(read, UNSURE)])[0].text == meant
 
 
+@pytest.mark.parametrize(
+    ("elsewhere", "seen", "meant"),
+    [("3 liter regen", 0.05, "11 liter"), ("3 meter touw", 0.05, "il liter"), ("3 liter regen", 0.0, "il liter")],
+)
+def test_strokes_before_what_is_counted_elsewhere_are_ones(elsewhere, seen, meant) -> None:
+    unsure = {"i": {"i": 0.8, "1": seen}, "l": {"l": 0.8, "1": 0.1}}
+    assert spell_by_neighbours([line_of(elsewhere, {}), line_of("il liter", unsure)])[1].text == meant
+
+
 @pytest.mark.parametrize(("sure", "expected"), [(0.8, "low tide"), (0.98, "Iow tide")])
 def test_few_words_begin_with_a_capital_i_and_a_vowel(sure, expected) -> None:
     assert spell_by_neighbours([line_of("Iow tide", {"I": {"I": sure, "l": 1 - sure}})])[0].text == expected

@@ -29,6 +29,7 @@ ITEM = re.compile(
 )  # the mark that begins a list item
 DOUBTFUL = 0.88  # mean confidence of a page below which it gets a warning; docs/results.md lists pages of all kinds
 HYPHENS = ("-", "\u2010", "\u00ad")  # at the end of a line
+_CONJUNCTION = re.compile(r"(?:and|or|und|oder|sowie|of|och|og|eller|lub|nebo|\w)(?!\w)")  # behind `on-`: `on- and off`
 LEADER = re.compile(r"(?:\. ?){4,}|…{2,}|_{4,}|·{4,}")  # dots of a table of contents, blanks of a form
 KINDS = ("text", "heading", "list", "code", "table", "formula", "figure", "caption", "footnote", "header", "footer")
 SOURCES = ("pixels", "layer", "both", "healed")  # where a character comes from; healed: layer, corrected by pixels
@@ -46,6 +47,12 @@ def goes_on_with_number(before: str, text: str) -> bool:
     """Return whether a line that begins as an item, `20. Lorries`, ends the sentence of the line before: `14, not`."""
     number = re.match(r"(\d+)[.)]\s", text)
     return number is not None and int(number[1]) > 1 and before[-1:].islower() and ITEM.match(before) is None
+
+
+def is_divided(before: str, after: str) -> bool:
+    """Return whether a word is divided between two texts: `pack-`, `ets`, but not `on-`, `and off`."""
+    divided = before.endswith(HYPHENS) and before[-2:-1].isalpha() and after[:1].islower()
+    return divided and _CONJUNCTION.match(after) is None
 
 
 @dataclass

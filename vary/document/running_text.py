@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
 from ..io.box import are_flush_right
-from .elements import HYPHENS, ITEM, LEADER, LINK, LOST, Block, Line, Page, Span, goes_on_with_number
+from .elements import HYPHENS, ITEM, LEADER, LINK, LOST, Block, Line, Page, Span, goes_on_with_number, is_divided
 from .formats.listings import code_text
 from .orientation import MAX_SKEW
 
@@ -60,9 +60,9 @@ def styled_text(block: Block) -> tuple[str, list[Span]]:
             or (_runs_in(before, line) and _has_room(before, line, right, 0.0, block.angle))
         ):
             text += "\n"
-        elif _is_divided(text, line.text) and _has_own_hyphen(text, line.text, block.lines):
+        elif is_divided(text, line.text) and _has_own_hyphen(text, line.text, block.lines):
             pass
-        elif _is_divided(text, line.text) and not _URL.search(text.split()[-1]):
+        elif is_divided(text, line.text) and not _URL.search(text.split()[-1]):
             text = text[:-1]
             spans = [(start, min(end, len(text)), style) for start, end, style in spans]
         elif text.endswith(HYPHENS) and (_own_hyphen(text[-2:-1], line.text[:1]) or _URL.search(text.split()[-1])):
@@ -139,18 +139,13 @@ def join_parts(parts: Iterable[tuple[Block, str]]) -> list[Part]:
         places = [place for place, size in paragraphs if size > NOTE * high]
         if block.continues and places and text:
             blocks, before = joined[places[-1]]
-            whole = before[:-1] + text if _is_divided(before, text) else f"{before} {text}"
+            whole = before[:-1] + text if is_divided(before, text) else f"{before} {text}"
             joined[places[-1]] = [*blocks, block], whole
             continue
         joined.append(([block], text))
         if block.kind == "text":
             paragraphs.append((len(joined) - 1, high))
     return joined
-
-
-def _is_divided(before: str, after: str) -> bool:
-    """Return whether a word is divided between two texts."""
-    return before.endswith(HYPHENS) and before[-2:-1].isalpha() and after[:1].islower()
 
 
 # -- pages -----------------------------------------------------------------------------------------------------------
@@ -252,7 +247,7 @@ def join_pages(
         last = _take(parts, tail) if after else ""
         if after:
             open_text, rest = last or first, write(after)
-            if _is_divided(open_text, rest) and " " in rest:
+            if is_divided(open_text, rest) and " " in rest:
                 taken = rest.partition(" ")[0]
                 open_text = open_text[:-1] + taken
             first, last = (first, open_text) if last else (open_text, "")

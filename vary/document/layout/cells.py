@@ -14,7 +14,7 @@ from itertools import chain, pairwise
 import numpy as np
 
 from ...io.box import Box, marked_runs, median, union
-from ..elements import LEADER
+from ..elements import LEADER, is_divided
 from ..lines import PageRegion, TextLine, text_with_formulas
 
 NEAR = 3.0  # px, between rules that are one, or that touch
@@ -288,8 +288,13 @@ def assemble(groups: Sequence[Sequence[PrintedRow]], strips: Sequence[tuple[floa
 def _texts(places: Sequence[Place], wide: int) -> list[str]:
     texts = [""] * wide
     for first, _, text in places:
-        texts[first] = f"{texts[first]} {text}".strip()
+        texts[first] = add_to_cell(texts[first], text)
     return texts
+
+
+def add_to_cell(cell: str, text: str) -> str:
+    """Return the text of a cell with its next line; a word divided between the two is joined."""
+    return cell[:-1] + text if is_divided(cell, text) else f"{cell} {text}".strip()
 
 
 def group_names(row: PrintedRow, strips: Sequence[tuple[float, float]], box: Box) -> list[Place]:

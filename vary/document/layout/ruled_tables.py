@@ -25,6 +25,7 @@ from .cells import (
     Merged,
     PrintedRow,
     Stretch,
+    add_to_cell,
     distinct,
     find_strips,
     is_numeric,
@@ -201,7 +202,7 @@ class _Grid:
             k = rows.index(r) if r in rows else 0
             while k + 1 < len(parts) and parts[k + 1][0] == r and y >= parts[k + 1][1]:
                 k += 1
-            grid[k][c] = f"{grid[k][c]} {text}".strip()
+            grid[k][c] = add_to_cell(grid[k][c], text)
         merged = [
             (k, c, sum(row in range(r, r + high) for row in rows) if high > 1 else 1, wide)
             for r, c, high, wide in _rectangles(owner)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from functools import cache, lru_cache
 from math import log
@@ -74,6 +74,8 @@ AMOUNT = re.compile(r"(?<![^\s(+−–-])[EfŁe](?=\d{1,3}(?:,?\d{3})*\.\d\d(?![
 CURRENCIES = {"E": "£", "f": "£", "Ł": "£", "e": "€"}
 EURO = re.compile(r"(?<=\d[.,]\d\d )[єεЄ][cсє]?(?!\S)")  # behind an amount, read with more letters
 COLON = re.compile(r"(?<=\d)(?:\.:|:\.)(?=\d\d(?!\d))")  # of a time, whose lower dot was read twice
+COUNTED = re.compile(r"(?<!\S)\d+ ([^\W\d_]{3,})")  # a word behind a number
+ONES = re.compile(r"(?<!\S)[1lIi|!]{2,} ([^\W\d_]{3,})")  # what may be a number of ones, and the word behind it
 READ_AS_LETTER = 0.6  # most confidence of a sign of a currency that was read as a letter
 
 
@@ -139,9 +141,11 @@ def spell_by_neighbours(lines: Sequence[TextLine]) -> list[TextLine]:
     """Return the lines with the likeliest spelling of each word in which characters have likely rivals.
 
     A letter before an amount with two decimals is the sign of its currency: `E149.00` is `£149.00`. So is `є`
-    behind it. `17.:20` is `17:20`.
+    behind it. `17.:20` is `17:20`. Before a word that follows a number elsewhere on the page, strokes are ones:
+    `3 liter` and `1l liter`.
     """
-    return [_spell_signs(_spell_line(line)) for line in lines]
+    counted = {found[1].casefold() for line in lines for found in COUNTED.finditer(line.text)}
+    return [_spell_signs(_spell_line(line, counted)) for line in lines]
 
 
 def _spell_signs(line: TextLine) -> TextLine:
@@ -161,17 +165,19 @@ def _spell_signs(line: TextLine) -> TextLine:
     return replace(line, text="".join(text), confidence=confidence, alternatives=())
 
 
-def _spell_line(line: TextLine) -> TextLine:
+def _spell_line(line: TextLine, counted: Set[str]) -> TextLine:
     if line.rivals is None or line.writer != "head":
         return line
     text, confidence = line.text, line.confidence.copy()
+    ones = {found.start() for found in ONES.finditer(text) if found[1].casefold() in counted}
     for found in re.finditer(r"\S+", line.text):
         start, end = found.span()
         choices = [_choices(line, k) for k in range(start, end)]
         litres = found[0] == "l" and text[:start].rstrip()[-1:].isdigit()
         if litres or all(len(one) == 1 for one in choices):
             continue
-        spelt = best_spelling(choices)
+        ones_alone = start in ones and all("1" in one for one in choices)
+        spelt = "1" * len(choices) if ones_alone else best_spelling(choices)
         for k, ch in enumerate(spelt, start):
             if ch != text[k]:
                 confidence[k] = line.rivals[k, RIVALS.index(ch)]
