@@ -334,3 +334,29 @@ def test_short_lines_beside_text_are_no_table() -> None:
     assert not tables(laid_out(*placed(sides, [10, 200])))
     marks = [["•", "Models", "Lund", "2017"], ["•", "Maps", "Ystad", "2015"], ["•", "Python", "Malmo", "2012"]]
     assert not tables(laid_out(*placed(marks, [10, 30, 250, 400])))
+
+
+KEYS = [
+    ("tab", "complete the name"), ("C-x C-f, C-x C-v", "visit a file"), ("C-g", "stop what runs now, and go"),
+    ("", "back"), ("C-x k", "kill it"), ("q", "bury it"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("styled", [in_style, lambda one, _: upright(one)])
+@pytest.mark.parametrize("run_on", [False, True])
+def test_keys_and_what_they_mean_at_the_two_edges_of_a_column(styled, run_on) -> None:
+    rows: list[list[TextLine]] = [[] for _ in KEYS]
+    for left in (10.0, 298.0):
+        for k, (key, meaning) in enumerate(KEYS):
+            said = upright(line(meaning, left, 40 + 18 * k))
+            said = replace(said, boxes=said.boxes + np.float32([left + 280 - said.box[2], 0] * 2)) if key else said
+            rows[k] += [*([styled(line(key, left, 40 + 18 * k), "bold")] if key else []), said]
+    if run_on:  # the white between the columns was taken for a blank
+        whole = joined(*rows[4][1:3])
+        styles = [one.styles for one in (rows[4][1], rows[4][1].part(slice(1)), rows[4][2])]
+        rows[4][1:3] = [replace(whole, styles=np.concatenate(styles))]
+    blocks = lay_out([*chain(*rows)], Evidence(), (600, 800), STYLES)
+    found = [block.cells for block in blocks if block.kind == "table"]
+    cells = [["tab", "complete the name"], ["C-x C-f, C-x C-v", "visit a file"],
+             ["C-g", "stop what runs now, and go back"], ["C-x k", "kill it"], ["q", "bury it"]]  # fmt: skip
+    assert (found == [cells, cells]) is (styled is in_style)

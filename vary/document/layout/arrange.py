@@ -27,6 +27,7 @@ from .paragraphs import TextBlock
 from .reading_order import order_blocks, zones
 from .ruled_tables import find_ruled_tables
 from .side_by_side import divide_evidence, find_panels, flush_blocks
+from .table_rows import find_keyed_rows
 
 CHART = 0.3  # share of a grid that is drawn in, for it to be no table
 FILLED, SAME_GROUND = 0.7, 1.3  # share of cells with text in a table on its own ground; area of that, as a multiple
@@ -87,6 +88,8 @@ def _arrange(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int
     is_flush = flush_blocks(rest, em).tolist()  # such lines are no values of a table
     flush = [line for line, its in zip(rest, is_flush, strict=True) if its]
     rest = _without(rest, [PageRegion("text", (0, 0, 0, 0), flush)])
+    keyed, rest = find_keyed_rows(rest)
+    regions += keyed
     beside = [line for x, top, end in list_gutters(rest, em) for line in rest
               if line.box[2] < x and top <= line.box[1] and line.box[3] <= end]  # fmt: skip
     listed = PageRegion("list", (0, 0, 0, 0), beside)

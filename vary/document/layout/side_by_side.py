@@ -208,12 +208,13 @@ def _keys(columns: Sequence[Sequence[Stretch]]) -> list[bool | None]:
     """Return for each column whether it is in bold or fixed-width type; None where its type is mixed."""
     found: list[bool | None] = []
     for column in columns:
-        share = float(np.mean([_is_in_key_style(one) for one in column])) if column else 0.5
+        share = float(np.mean([is_in_key_style(one) for one in column])) if column else 0.5
         found.append(True if share >= KEYED else False if share <= 1 - KEYED else None)
     return found
 
 
-def _is_in_key_style(one: Stretch) -> bool:
+def is_in_key_style(one: Stretch) -> bool:
+    """Return whether most of a text is in bold type, or in fixed-width type that a text layer knows."""
     styles = one.line.styles
     if styles is None or styles.shape[1] <= max(KEY_STYLES):
         return False

@@ -1,22 +1,28 @@
 """Printed rows of tables: those that begin with a head, and groups that are one row, with cells of several lines.
 
+So are keys at the left edge of a column and what they mean at its right edge.
+
 Frame: pixels of the page image, turned upright.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from ...io.box import Box, union
+from ..lines import PageRegion, TextLine
 from .cells import (
     EDGE_EM,
     LINE_EM,
+    CellTable,
     Place,
     PrintedRow,
     Stretch,
+    add_to_cell,
     are_stacked,
     find_strips,
     group_names,
@@ -24,8 +30,9 @@ from .cells import (
     is_amount,
     is_numeric,
     row_cells,
+    rows_by_height,
 )
-from .side_by_side import is_pair
+from .side_by_side import is_in_key_style, is_pair
 
 MIN_GROUPS = 3  # rows of several lines and of one
 CLOSE = 0.85  # a line within a cell is nearer to the one above than this share of the usual step between rows
@@ -37,7 +44,11 @@ WORD_SPACE_EM = 0.3  # least white before the next word of a line
 FULL = 0.7  # share of the columns that a row fills
 LEVEL = 0.6  # share of a table's width that the rule below its head covers
 FAR = 1.3  # step to a line below a table, as a multiple of that between its rows
+KEYED_ROWS, APART_EM, APART = 4, 1.0, 0.5  # rows of keys in a column; white in them; share of rows that have it
+KEYED_STEP = 2.0  # from row to row of keys, em
 LABEL = 25  # most characters of the usual cell of a column that is not prose
+
+Keyed = tuple[Stretch, Stretch]  # a key and its meaning
 
 
 def split_at_heads(run: list[PrintedRow], rules: Sequence[Box]) -> list[list[PrintedRow]]:
@@ -263,3 +274,109 @@ def _had_no_place(above: PrintedRow, one: Stretch, strips: Sequence[tuple[float,
 def _is_sum(row: Sequence[Place], amounts: int) -> bool:
     """Return whether a row ends with an amount below others. amounts: number of the last column if it holds amounts."""
     return row[-1][1] == amounts and (is_numeric(row[-1][2].split()[-1]) or is_amount(row[-1][2]))
+
+
+# -- keys and meanings at two edges ------------------------------------------------------------------------------------
+
+
+def find_keyed_rows(lines: Sequence[TextLine]) -> tuple[list[PageRegion], list[TextLine]]:
+    """Return tables of keys at the left edge of a column and their meanings at its right edge, and the lines left.
+
+    A key is in bold or fixed-width type, and its meaning is not, as on reference cards. The white between them is
+    another in each row, so that no white strip shows the columns. Lines that run on into another column are cut.
+    """
+    columns: list[list[Keyed]] = []
+    for row in map(_split_behind_keys, rows_by_height(lines)):
+        for key, meaning in (pair for pair in pairwise(row) if _is_keyed(*pair)):
+            same = (one for one in columns if _fills(key, meaning, one[0]))
+            if (found := next(same, None)) is None:
+                columns.append(found := [])
+            found.append((key, meaning))
+    tables, left = list[PageRegion](), list(lines)
+    for column in filter(_is_flush, columns):
+        left = [part for line in left for part in _cut_at_edges(line, column)]
+        tables += _keyed_tables([line for line in left if _is_within(line, column[0])], column[0])
+        taken = {id(line) for table in tables for line in table.lines}
+        left = [line for line in left if id(line) not in taken]
+    return tables, left
+
+
+def _cut_at_edges(line: TextLine, column: Sequence[Keyed]) -> list[TextLine]:
+    """Return the parts of a line, cut at the white next to the edges of a column that it crosses."""
+    slack, middle = EDGE_EM * line.em_px, line.box[1::2]
+    if not column[0][0].box[1] < sum(middle) / 2 < column[-1][0].box[3]:
+        return [line]
+    inked = [k for k, ch in enumerate(line.text) if ch != " "]
+    (left, right), cuts = (column[0][0].x0, column[0][1].x1), [0]
+    for before, after in pairwise(inked):
+        end, begin = float(line.boxes[before, 2]), float(line.boxes[after, 0])
+        if begin - end > slack and min(abs(begin - left), abs(end - right)) < slack:
+            cuts.append(after)
+    ends = [*(len(line.text[:k].rstrip()) for k in cuts[1:]), len(line.text)]
+    return [line.part(slice(a, b)) for a, b in zip(cuts, ends, strict=True)] if len(cuts) > 1 else [line]
+
+
+def _split_behind_keys(row: PrintedRow) -> list[Stretch]:
+    """Return the stretches of a row; one that begins with words in the type of keys and goes on in another is two."""
+    found = []
+    for one, after in pairwise([*row.stretches, None]):
+        assert one is not None
+        text = one.line.text[: one.end]
+        words = [Stretch(one.line, *word.span()) for word in re.compile(r"\S+").finditer(text, one.start)]
+        keys = next((k for k, word in enumerate(words) if not is_in_key_style(word)), 0)
+        if keys and not (after and _is_keyed(one, after)):
+            found += [Stretch(one.line, one.start, words[keys - 1].end), Stretch(one.line, words[keys].start, one.end)]
+        else:
+            found.append(one)
+    return found
+
+
+def _is_keyed(key: Stretch, meaning: Stretch) -> bool:
+    return is_in_key_style(key) and not is_in_key_style(meaning)
+
+
+def _is_within(line: TextLine, column: Keyed) -> bool:
+    """Return whether a line lies between the edges of a column, which are those of one of its rows."""
+    slack = EDGE_EM * line.em_px
+    return column[0].x0 - slack < line.box[0] and line.box[2] < column[1].x1 + slack
+
+
+def _fills(first: Stretch, last: Stretch, column: Keyed) -> bool:
+    """Return whether a row begins and ends at the edges of a column."""
+    return max(abs(first.x0 - column[0].x0), abs(last.x1 - column[1].x1)) < EDGE_EM * first.line.em_px
+
+
+def _is_flush(column: Sequence[Keyed]) -> bool:
+    """Return whether enough meanings begin far from their keys, and at several places."""
+    em = column[0][0].line.em_px
+    apart = [meaning.x0 - key.x1 > APART_EM * em for key, meaning in column]
+    begins = [meaning.x0 for _, meaning in column]
+    return len(column) >= KEYED_ROWS and bool(np.mean(apart) >= APART and np.ptp(begins) > APART_EM * em)
+
+
+def _keyed_tables(lines: Sequence[TextLine], column: Keyed) -> Iterator[PageRegion]:
+    """Yield the tables of a column: close rows of keys, and further lines of their meanings."""
+    runs: list[list[list[Stretch]]] = [[]]
+    for row in map(_split_behind_keys, rows_by_height(lines)):
+        near = bool(runs[-1]) and row[0].middle - runs[-1][-1][0].middle < KEYED_STEP * row[0].line.em_px
+        keyed = len(row) == 2 and _is_keyed(row[0], row[1]) and _fills(row[0], row[1], column)
+        if not near or not (keyed or (len(row) == 1 and _goes_on_below(row[0], column))):
+            runs.append([])
+        if keyed or runs[-1]:
+            runs[-1].append(row)
+    for run in runs:
+        cells: list[list[str]] = []
+        for row in run:
+            if len(row) == 2:
+                cells.append([one.text for one in row])
+            else:
+                cells[-1][1] = add_to_cell(cells[-1][1], row[0].text)
+        if len(cells) > 1:
+            parts = [one for row in run for one in row]
+            own = {id(one.line): one.line for one in parts}
+            yield PageRegion("table", union(one.box for one in parts), list(own.values()), CellTable(cells))
+
+
+def _goes_on_below(one: Stretch, column: Keyed) -> bool:
+    """Return whether a stretch is a further line of a meaning: at the left edge, in its type."""
+    return abs(one.x0 - column[0].x0) < EDGE_EM * one.line.em_px and not is_in_key_style(one)
