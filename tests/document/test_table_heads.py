@@ -276,3 +276,34 @@ def test_names_over_a_rule_are_the_head_of_a_table_of_words() -> None:
     assert [one.cells for one in tables(page)][-1] == items
     assert page.blocks[-2].text == below.text
     assert not any(one.cells == items for one in tables(laid_out(*lines, below)))
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+def test_the_row_below_the_last_rule_is_a_row_of_a_table_with_rules_above_its_rows(rows) -> None:
+    items = [["Item", "Count", "Weight"], *([f"Wedge {k}", f"{k}0", f"{k}.5 kg"] for k in range(1, rows + 1))]
+    rules = [(8.0, y, 500.0, y + 1) for y in (75.0 + 22 * k for k in range(rows + 1))]
+    page = laid_out(*placed(items, [10, 250, 420]), evidence=Evidence(rules=rules))
+    assert [one.cells for one in tables(page)] == [items]
+
+
+def test_a_closer_last_row_below_a_rule_is_one_too_and_a_heading_between_rules_parts_tables() -> None:
+    items = [["Hosting", "12.50"], ["Traffic", "0.88"], ["Help", "3.00"]]
+    lines = [*row(80, (10, "Sum of all"), (450, "16.38")), line("Details of use", 10, 110, 21)]
+    lines += [*placed([["", ""], ["", ""], *items], [10, 450], 30)[4:], *row(226, (10, "Tax"), (450, "1.10"))]
+    rules = [(8.0, y, 500.0, y + 1) for y in (74.0, 134.0, 164.0, 194.0, 220.0)]
+    page = laid_out(*[one for one in lines if one.text], evidence=Evidence(rules=rules))
+    assert [one.cells for one in tables(page)] == [[*items, ["Tax", "1.10"]]]
+    assert [block.text for block in page.blocks if block.kind != "table"][:2] == ["Sum of all  16.38", "Details of use"]
+
+
+def test_names_of_groups_of_columns_may_stand_over_columns_of_numbers_set_to_the_right() -> None:
+    rights = [300.0 + 90 * k for k in range(6)]
+    body = [["in 2029", "in 2030", "in 2031"] * 2, *([f"{k},230.2"] * 6 for k in range(1, 5))]
+    lines = [*row(60, (10, "Goods"), (312, "North gate"), (578, "South gate"))]
+    for k, texts in enumerate(body):
+        one = [line(text, 10, 82 + 22 * k) for text in texts]
+        shifted = [line(text, x - one[c].box[2] + 10, 82 + 22 * k)
+                   for c, (x, text) in enumerate(zip(rights, texts, strict=True))]  # fmt: skip
+        lines += [*([line(f"Barley {k}", 10, 82 + 22 * k)] if k else []), *shifted]
+    (table,) = tables(laid_out(*lines))
+    assert table.cells[0] == ["Goods", "North gate", "", "", "South gate", "", ""]

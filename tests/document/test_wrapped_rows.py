@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.document.test_layout import laid_out, line, tables
+from tests.document.test_unruled_tables import in_style, placed, upright
+from vary.document.elements import STYLES
 from vary.document.evidence import Evidence
+from vary.document.layout.arrange import lay_out
 from vary.document.lines import TextLine
 
 XS = [10, 110, 330, 430]
@@ -149,3 +152,13 @@ def test_lines_of_cells_of_several_lines_are_read_cell_by_cell() -> None:
 def test_a_word_divided_between_two_lines_of_a_cell_is_joined(ruled, first, second, joined) -> None:
     changed = [["Keeper", first, WRAPPED[0][2]], ["", second, WRAPPED[1][2]], *WRAPPED[2:]]
     assert roles(18, 24 if ruled != "head" else 18, ruled, changed)[0][1][1].endswith(joined)
+
+
+def test_a_bold_name_of_a_group_is_no_further_line_of_a_long_cell_above() -> None:
+    rows = [["Wash", "6.00"], ["Mask", "14.00"], ["Head massage", "9.00"], ["Beard", ""], ["Trim", "8.00"],
+            ["Shave", "13.50"], ["Oil", "4.00"]]  # fmt: skip
+    lines = [
+        in_style(one, "bold") if one.text == "Beard" else upright(one) for one in placed(rows, [10, 130]) if one.text
+    ]
+    blocks = lay_out(lines, Evidence(), (600, 800), STYLES)
+    assert [one.cells for one in blocks if one.kind == "table"] == [rows]

@@ -28,14 +28,13 @@ from .cells import (
     find_strips,
     head_size,
     is_numeric,
-    is_total,
     row_cells,
     rows_by_height,
     stacked_table,
 )
 from .open_tables import with_tall_names
 from .side_by_side import are_addresses, find_pairs, holds_numbers, is_keyed, split_side_by_side
-from .table_rows import below_ruled_head, group_rows, split_at_heads
+from .table_rows import below_ruled_head, group_rows, is_total, split_at_heads
 
 MIN_ROWS = 3
 STEP_EM = 3.2  # between rows

@@ -17,6 +17,7 @@ from ...io.box import Box, marked_runs, median, union
 from ..elements import LEADER, is_divided
 from ..lines import PageRegion, TextLine, text_with_formulas
 
+Strips = Sequence[tuple[float, float]]  # white between columns
 NEAR = 3.0  # px, between rules that are one, or that touch
 WORD_EM = 0.7  # white inside of a cell; wider white separates cells
 NUMBER_EM, GROUPS_EM = 0.35, 0.42  # the same between two numbers, which are no phrase; between groups of thousands
@@ -201,7 +202,7 @@ def _begins_column(rows: Sequence[PrintedRow], x: float, em: float) -> bool:
     return len(rows) >= CLOSE_ROWS and max(numbers, level) > 0.6 * len(rows)
 
 
-def row_cells(row: PrintedRow, strips: Sequence[tuple[float, float]], cut_em: float = CUT_EM) -> list[Place]:
+def row_cells(row: PrintedRow, strips: Strips, cut_em: float = CUT_EM) -> list[Place]:
     """Return the cells of a row. Text that runs on over a strip is cut there where it leaves white, or is one cell."""
     found: list[Place] = []
     for one in row.stretches:
@@ -221,7 +222,7 @@ def row_cells(row: PrintedRow, strips: Sequence[tuple[float, float]], cut_em: fl
     return found
 
 
-def _columns(x0: float, x1: float, strips: Sequence[tuple[float, float]], em: float) -> tuple[int, int]:
+def _columns(x0: float, x1: float, strips: Strips, em: float) -> tuple[int, int]:
     """Return the columns of text from x0 to x1, one where it juts into a strip or is flush right."""
     first = sum(x0 > min((a + b) / 2, max(a, 2 * b - x1)) for a, b in strips)
     last = sum(x1 > max((a + b) / 2, min(b, 2 * a - x0)) for a, b in strips)
@@ -229,7 +230,7 @@ def _columns(x0: float, x1: float, strips: Sequence[tuple[float, float]], em: fl
     return (last if flush else first), last
 
 
-def cut_stretch(one: Stretch, strips: Sequence[tuple[float, float]], cut_em: float) -> list[Stretch]:
+def cut_stretch(one: Stretch, strips: Strips, cut_em: float) -> list[Stretch]:
     """Return the parts of a stretch, cut at white of `cut_em` that lies on a strip between columns."""
     boxes, text = one.line.boxes, one.line.text
     inked = [k for k in range(one.start, one.end) if text[k] != " "]
@@ -259,7 +260,7 @@ def find_strips(rows: Sequence[PrintedRow], em: float) -> list[tuple[float, floa
     return below if len(below) > len(found) else found
 
 
-def assemble(groups: Sequence[Sequence[PrintedRow]], strips: Sequence[tuple[float, float]]) -> CellTable:
+def assemble(groups: Sequence[Sequence[PrintedRow]], strips: Strips) -> CellTable:
     """Return the table whose columns are separated by strips; each group of printed rows is one row of it."""
     wide, box = len(strips) + 1, union(row.box for group in groups for row in group)
     cells = []
@@ -297,31 +298,37 @@ def add_to_cell(cell: str, text: str) -> str:
     return cell[:-1] + text if is_divided(cell, text) else f"{cell} {text}".strip()
 
 
-def group_names(row: PrintedRow, strips: Sequence[tuple[float, float]], box: Box) -> list[Place]:
+def group_names(row: PrintedRow, strips: Strips, box: Box) -> list[Place]:
     """Return the cells of a row of names, each over the columns that it names; none where all are of one column.
 
-    Names are centred over groups of columns, which follow one another. Others stand over the columns that they touch.
-
-    Args:
-        row: of the head.
-        strips: white between the columns.
-        box: of the table.
+    Names are centred over groups of columns, which follow one another; of two groups the cells may all be set to
+    one side of their columns. Others stand over the columns that they touch. box: of the table.
     """
     touched = row_cells(row, strips)
     if len(touched) > len(strips) or any(is_value(text) for *_, text in touched):
         return []
+    white = float(np.median([b - a for a, b in strips] or [0.0]))
+    for side in (0.0, -white, white):
+        found = _tile(row, strips, box, touched, side)
+        if sum(last > first for first, last, _ in found) > (side != 0):
+            return found
+    return []
+
+
+def _tile(row: PrintedRow, strips: Strips, box: Box, touched: list[Place], side: float) -> list[Place]:
+    """Return the cells of names that follow one another. side: white beside groups that belongs to them, px."""
     lefts, rights = [box[0], *(b for _, b in strips)], [*(a for a, _ in strips), box[2]]
     tiled: dict[int, tuple[float, list[Place]]] = {k: (0.0, []) for k in range(touched[0][0] + 1)}
     for one in row.stretches:
         x, wider = (one.x0 + one.x1) / 2, dict[int, tuple[float, list[Place]]]()
         for first, (worst, places) in tiled.items():
             for last in range(first, len(lefts) - (first == 0)):  # a name over all columns names no group
-                off = max(worst, abs((lefts[first] + rights[last]) / 2 - x))
+                middle = (lefts[first] + rights[last] + (side if last > first else 0.0)) / 2
+                off = max(worst, abs(middle - x))
                 if off < min(CENTRED_EM * row.em, wider.get(last + 1, (np.inf,))[0]):
                     wider[last + 1] = off, [*places, (first, last, one.text)]
         tiled = wider
-    found = tiled[max(tiled)][1] if tiled else touched
-    return found if any(last > first for first, last, _ in found) else []
+    return tiled[max(tiled)][1] if tiled else touched
 
 
 def _are_named(groups: Sequence[Place], names: Sequence[str]) -> bool:
@@ -349,12 +356,6 @@ def head_size(places: list[list[Place]], wide: int) -> int:
 def is_amount(text: str) -> bool:
     """Return whether a cell is a number, or ends with an amount and the letter of its rate of tax."""
     return is_numeric(text) or _TAXED.search(text) is not None
-
-
-def is_total(row: PrintedRow, above: PrintedRow) -> bool:
-    """Return whether a row in larger type is a sum, not a heading: an amount at the right edge."""
-    last, edge = row.stretches[-1], above.stretches[-1].x1
-    return len(row.stretches) > 1 and is_numeric(last.text) and abs(last.x1 - edge) < EDGE_EM * row.em
 
 
 def are_stacked(labels: PrintedRow, values: PrintedRow) -> bool:

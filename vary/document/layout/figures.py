@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from .cells import PrintedRow, rows_by_height
 BACKDROP = 0.6  # share of the page from which a picture is its ground, and no figure
 SMALLEST = 0.004  # share of the page; smaller pictures are marks and rules
 MIN_STROKES = 4  # pieces of a drawing without a picture
+BARS, BAR = 3, 2.0  # fewest bars of a chart, of so many lengths; by which widths and bases of bars differ, px
 NEAR_EM = 1.0  # pieces so near are one drawing
 MAX_TEXT = 0.25  # share of a figure that its labels cover; more is a box of text
 MAX_LABELS = 600  # characters
@@ -157,12 +159,13 @@ def _boxes(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int],
     page = max(1.0, float(size[0]) * size[1])
     prose = [line.box for line in lines if line.box[2] - line.box[0] > PROSE_EM * em]
     pictures = [box for box in evidence.pictures if area(box) < BACKDROP * page]
+    certain = [line for line in lines if is_certain_text(line)]
     drawn = [box for box in evidence.drawings if area(box) < BACKDROP * page]
+    drawn += find_bars([box for box, _ in evidence.areas], certain)
     pieces = [(box, 1, True) for box in pictures] + [(box, 1, False) for box in drawn]
     if drawn:  # axes and ticks are ruling lines; alone they may be a table
         drawn_4N = np.array(drawn).T.copy()
         pieces += [(box, 1, False) for box in evidence.rules if _are_near(box, drawn_4N, em).any()]
-    certain = [line for line in lines if is_certain_text(line)]
     rules_4R = np.array(evidence.rules).reshape(-1, 4).T.copy()
     pieces = [(_with_axes(box, rules_4R, certain, em), count, picture) for box, count, picture in pieces]
     kept = [
@@ -173,6 +176,26 @@ def _boxes(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int],
         and min(box[2] - box[0], box[3] - box[1]) > 1.5 * em
     ]
     return sorted(kept, key=lambda box: (box[1], box[0]))
+
+
+def find_bars(areas: Sequence[Box], lines: Sequence[TextLine]) -> list[Box]:
+    """Return the filled areas that are bars of a chart: of one width, on one base, of several lengths, without text.
+
+    Args:
+        areas: boxes of filled areas.
+        lines: text of the page.
+    """
+    empty = [box for box in areas if not any(middle_within(line.box, box) for line in lines)]
+    found: list[Box] = []
+    for base, along, across in ((3, 1, 0), (0, 2, 1)):  # upright, level: side on the base, other end, width
+        for one in empty:
+            wide = one[across + 2] - one[across]
+            alike = [box for box in empty if abs(box[base] - one[base]) <= BAR and one not in found
+                     and abs(box[across + 2] - box[across] - wide) <= BAR]  # fmt: skip
+            ends = sorted(box[along] for box in alike)
+            if len(alike) >= BARS and sum(b - a > BAR for a, b in pairwise(ends)) >= BARS - 1:
+                found += alike
+    return found
 
 
 def _join(pieces: Sequence[_Piece], prose: list[Box], em: float) -> list[_Piece]:

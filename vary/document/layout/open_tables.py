@@ -96,6 +96,11 @@ def _tables_between(
     left, right, heights = group
     whole = (left, heights[0], right, heights[-1])
     rows = with_tall_names(rows_by_height([line for line in lines if share_inside(line, whole) > 0.6]))
+    for k, (top, bottom) in enumerate(pairwise(heights)):
+        if _ends_with_heading([row for row in rows if top <= row.middle < bottom]):
+            for part in (heights[: k + 1], heights[k + 1 :]):
+                yield from _tables_between(lines, (left, right, part), areas, em) if len(part) > 1 else ()
+            return
     while len(heights) > 1 and _is_far(rows, heights[-2], heights[-1], em):
         heights = heights[:-1]
         rows = [row for row in rows if row.middle < heights[-1]]
@@ -104,7 +109,7 @@ def _tables_between(
         rows, heights, whole = [above, *rows], [above.box[1], *heights], (left, above.box[1], right, whole[3])
         if not any(is_numeric(one.text) for one in above.stretches):
             break  # else it is the first row of amounts, and the names stand above it
-    if (below := _row_below(lines, whole, rows)) is not None:
+    if (below := _row_below(lines, whole, rows, heights)) is not None:
         rows, heights = [*rows, below], [*heights, below.box[3]]
     run: list[int] = []
     for k, (top, bottom) in enumerate([*pairwise(heights), (heights[-1], np.inf)]):
@@ -122,6 +127,13 @@ def _tables_between(
         table = table_of_bands(inside, edges, em) if len(edges) >= MIN_RULES else None
         if table is not None and not _lacks_labels(lines, (left, edges[0], right, edges[-1]), table):
             yield (left, edges[0], right, edges[-1]), table
+
+
+def _ends_with_heading(band: list[PrintedRow]) -> bool:
+    """Return whether the last row between two rules is the heading of another table: one piece of larger type."""
+    if len(band) < 2 or len(band[-1].stretches) > 1:
+        return False
+    return len(band[0].stretches) > 1 and band[-1].em > LARGER * max(row.em for row in band[:-1])
 
 
 def _is_far(rows: list[PrintedRow], top: float, bottom: float, em: float) -> bool:
@@ -154,16 +166,20 @@ def _names_above(lines: Sequence[TextLine], box: Box, rows: list[PrintedRow]) ->
     return above[0] if len(places) > 0.6 * (len(strips) + 1) and all(a == b for a, b, _ in places) else None
 
 
-def _row_below(lines: Sequence[TextLine], box: Box, rows: list[PrintedRow]) -> PrintedRow | None:
-    """Return the row below the last rule of a table, as far as from row to row, with most of its cells."""
+def _row_below(lines: Sequence[TextLine], box: Box, rows: list[PrintedRow], heights: list[float]) -> PrintedRow | None:
+    """Return the row below the last rule of a table, as far as others from a row or a rule, with most of its cells."""
     left, _, right, bottom = box
-    if len(rows) < MIN_RULES:
+    if len(rows) < 2:
         return None
     step = float(np.median([b.middle - a.middle for a, b in pairwise(rows)]))
     inside = [line for line in lines if left - NEAR < line.box[0] and line.box[2] < right + NEAR]
     near = [line for line in inside if bottom < sum(line.box[1::2]) / 2 < rows[-1].middle + 1.5 * step]
     below, strips = rows_by_height(near), find_strips(rows, rows[0].em)
-    if len(below) != 1 or not strips or abs(below[0].middle - rows[-1].middle - step) > EVEN * step:
+    if len(below) != 1 or not strips:
+        return None
+    steps = below[0].middle - rows[-1].middle, below[0].middle - bottom
+    usual = step, rows[-1].middle - heights[-2]  # from the row before, from the rule above
+    if min(abs(a - b) for a, b in zip(steps, usual, strict=True)) > EVEN * step:
         return None
     places = row_cells(below[0], strips, BLANK_EM)
     return below[0] if len(places) > FULL * (len(strips) + 1) and all(a == b for a, b, _ in places) else None

@@ -193,7 +193,8 @@ def _goes_on(above: PrintedRow, row: PrintedRow, strips: Sequence[tuple[float, f
     several = any(
         " " in text and abs(x - one.x0) < EDGE_EM * row.em for one in row.stretches for x, text in begun.items()
     )
-    return several and all(_had_no_place(above, one, strips, right) for one in row.stretches)
+    name = len(row.stretches) == 1 and is_in_key_style(row.stretches[0]) > is_in_key_style(above.stretches[0])
+    return several and not name and all(_had_no_place(above, one, strips, right) for one in row.stretches)
 
 
 def _lines_of_cells(
@@ -274,6 +275,12 @@ def _had_no_place(above: PrintedRow, one: Stretch, strips: Sequence[tuple[float,
 def _is_sum(row: Sequence[Place], amounts: int) -> bool:
     """Return whether a row ends with an amount below others. amounts: number of the last column if it holds amounts."""
     return row[-1][1] == amounts and (is_numeric(row[-1][2].split()[-1]) or is_amount(row[-1][2]))
+
+
+def is_total(row: PrintedRow, above: PrintedRow) -> bool:
+    """Return whether a row in larger type is a sum, not a heading: an amount at the right edge."""
+    last, edge = row.stretches[-1], above.stretches[-1].x1
+    return len(row.stretches) > 1 and is_numeric(last.text) and abs(last.x1 - edge) < EDGE_EM * row.em
 
 
 # -- keys and meanings at two edges ------------------------------------------------------------------------------------
