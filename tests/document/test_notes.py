@@ -158,3 +158,14 @@ def test_two_notes_in_one_block_are_two() -> None:
 def test_a_printed_footnote_mark_is_escaped() -> None:
     made = Document("a.pdf", "m", [page(block(line("as in [^1] and [^1]: there", 10, 300)))])
     assert r"\[^1] and \[^1\]: there" in made.markdown()
+
+
+@pytest.mark.parametrize(("cell", "note", "kind"), [
+    ("11.8 *", "* outside of the range", "text"), ("–", "– does not call", "text"), ("–", "* outside of it", "list"),
+    ("11.8", "- does not call", "list"),
+])  # fmt: skip
+def test_a_line_below_a_table_that_explains_the_mark_of_a_cell_is_no_list(cell, note, kind) -> None:
+    table = block(line("Stop  Run", 10, 60), line(f"Quay  {cell}", 10, 82))
+    table.kind, table.cells = "table", [["Stop", "Run"], ["Quay", cell]]
+    found = page(table, block(line(note, 10, 120)), PROSE)
+    assert kinds(found)[:2] == ["table", kind]
