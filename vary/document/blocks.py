@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..io.box import Box, marked_runs, union
-from .elements import ITEM, SOURCES, STYLES, Block, Line, Span
+from .elements import HYPHENS, ITEM, SOURCES, STYLES, Block, Line, Span
 from .layout.paragraphs import TextBlock
 from .lines import TextLine
 
@@ -91,13 +91,15 @@ def _rows_of_cells(lines: list[TextLine], cells: list[list[str]]) -> list[list[T
             first = len(found)
             while text:
                 if not goes_on:
-                    fits = (k for k, one in enumerate(rest) if f"{text} ".startswith(f"{one.text} "))
+                    fits = (k for k, one in enumerate(rest) if _begins_cell(one.text, text))
                     longer = (k for k, one in enumerate(rest) if one.text.startswith(f"{text} "))
                     place = next(chain(fits, longer), None)
                     if place is None:
                         return []
                     found.append(rest.pop(place))
                     goes_on = found[-1].text
+                if text[: len(goes_on)] != goes_on[: len(text)] and goes_on.endswith(HYPHENS):
+                    goes_on = goes_on[:-1]  # of a divided word
                 common = min(len(text), len(goes_on))
                 if text[:common] != goes_on[:common]:
                     return []
@@ -107,6 +109,11 @@ def _rows_of_cells(lines: list[TextLine], cells: list[list[str]]) -> list[list[T
             return []
         rows += [[line] for line in found] if several else [found] if found else []
     return [] if rest else rows
+
+
+def _begins_cell(line: str, cell: str) -> bool:
+    """Return whether the text of a cell begins with a line, whose last word may go on in the next line."""
+    return f"{cell} ".startswith(f"{line} ") or (line.endswith(HYPHENS) and cell.startswith(line[:-1]))
 
 
 def _line(pieces: list[TextLine], scale: float, styles: tuple[str, ...]) -> Line:
