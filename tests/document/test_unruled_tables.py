@@ -12,6 +12,7 @@ from tests.document.test_layout import STEP, laid_out, line, row, tables
 from vary.document.elements import STYLES
 from vary.document.evidence import Evidence
 from vary.document.layout.arrange import lay_out
+from vary.document.layout.table_rows import find_keyed_rows
 from vary.document.lines import TextLine
 
 RAIN = [["Month", "Rain"], ["April", "41"], ["May", "57"], ["June", "63"], ["July", "80"]]
@@ -360,3 +361,13 @@ def test_keys_and_what_they_mean_at_the_two_edges_of_a_column(styled, run_on) ->
     cells = [["tab", "complete the name"], ["C-x C-f, C-x C-v", "visit a file"],
              ["C-g", "stop what runs now, and go back"], ["C-x k", "kill it"], ["q", "bury it"]]  # fmt: skip
     assert (found == [cells, cells]) is (styled is in_style)
+
+
+@pytest.mark.parametrize("numbers", [False, True])
+def test_names_with_numbers_at_the_other_edge_are_no_keys(numbers) -> None:
+    lines = []
+    for k, (name, text) in enumerate([("tab", "a b"), ("C-x C-f", "b"), ("C-g", "c and so on"), ("q", "d")]):
+        said = upright(line("137, 9"[k:] if numbers else text, 10, 40 + 18 * k))
+        lines += [in_style(line(name, 10, 40 + 18 * k), "bold")]
+        lines += [replace(said, boxes=said.boxes + np.float32([280 - said.box[2], 0] * 2))]
+    assert len(find_keyed_rows(lines)[0]) == (not numbers)

@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from ...io.box import Box, union
+from ..elements import LEADER
 from ..lines import PageRegion, TextLine
 from .cells import (
     EDGE_EM,
@@ -45,6 +46,7 @@ FULL = 0.7  # share of the columns that a row fills
 LEVEL = 0.6  # share of a table's width that the rule below its head covers
 FAR = 1.3  # step to a line below a table, as a multiple of that between its rows
 KEYED_ROWS, APART_EM, APART = 4, 1.0, 0.5  # rows of keys in a column; white in them; share of rows that have it
+WORDED = 0.5  # share of meanings that are words
 KEYED_STEP = 2.0  # from row to row of keys, em
 LABEL = 25  # most characters of the usual cell of a column that is not prose
 
@@ -354,11 +356,16 @@ def _fills(first: Stretch, last: Stretch, column: Keyed) -> bool:
 
 
 def _is_flush(column: Sequence[Keyed]) -> bool:
-    """Return whether enough meanings begin far from their keys, and at several places."""
+    """Return whether most meanings are words, without dots before them, and enough begin far from their keys.
+
+    They begin at several places, too.
+    """
     em = column[0][0].line.em_px
+    worded = [any(map(str.isalpha, one.text)) and not LEADER.search(one.line.text) for _, one in column]
     apart = [meaning.x0 - key.x1 > APART_EM * em for key, meaning in column]
     begins = [meaning.x0 for _, meaning in column]
-    return len(column) >= KEYED_ROWS and bool(np.mean(apart) >= APART and np.ptp(begins) > APART_EM * em)
+    flush = np.mean(apart) >= APART and np.mean(worded) > WORDED and np.ptp(begins) > APART_EM * em
+    return len(column) >= KEYED_ROWS and bool(flush)
 
 
 def _keyed_tables(lines: Sequence[TextLine], column: Keyed) -> Iterator[PageRegion]:
