@@ -29,9 +29,7 @@ ITEM = re.compile(
 )  # the mark that begins a list item
 DOUBTFUL = 0.88  # mean confidence of a page below which it gets a warning; docs/results.md lists pages of all kinds
 HYPHENS = ("-", "\u2010", "\u00ad")  # at the end of a line
-_CONJUNCTION = re.compile(
-    r"(?:and|or|und|oder|sowie|of|och|og|eller|lub|nebo|\w)(?![\w-])"
-)  # behind `on-`: `on- and off`
+_CONJUNCTION = re.compile(r"(?:and|or|und|oder|sowie|of|och|og|eller|lub|nebo|\w)(?![\w-])")  # `on- and off`
 LEADER = re.compile(r"(?:\. ?){4,}|…{2,}|_{4,}|·{4,}")  # dots of a table of contents, blanks of a form
 KINDS = ("text", "heading", "list", "code", "table", "formula", "figure", "caption", "footnote", "header", "footer")
 SOURCES = ("pixels", "layer", "both", "healed")  # where a character comes from; healed: layer, corrected by pixels
