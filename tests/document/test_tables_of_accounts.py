@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from tests.document.test_layout import grid, laid_out, line, row, tables
-from tests.document.test_unruled_tables import placed
-from vary.document.elements import Document
+from tests.document.test_unruled_tables import in_style, placed, upright
+from vary.document.elements import STYLES, Document
 from vary.document.evidence import Evidence
+from vary.document.layout.arrange import lay_out
 from vary.document.layout.cells import stretches
 from vary.document.layout.gutters import split_columns
 from vary.document.lines import TextLine
@@ -224,3 +225,24 @@ def test_groups_of_thousands_are_one_number(text: str, parts: int) -> None:
     one, at = line(text, 300, 80), text.find(" ")
     one.boxes[: at + 1, [0, 2]] -= 0.4 * one.em_px - (one.boxes[at, 2] - one.boxes[at, 0])
     assert len(stretches(one)) == parts
+
+
+REPORT = [
+    ["Substance", "Result", "Unit", "Usual range"],
+    ["Blood", "", "", ""],
+    ["Iron", "13.4", "g/dL", "12.0 – 16.0"],
+    ["Copper", "11.8 *", "mg/dL", "4.0 – 10.5"],
+    ["Salt", "40.1", "%", "36 – 46"],
+]
+
+
+@pytest.mark.parametrize("edges", [[10.0, 520.0], [10.0, 145.0, 245.0, 335.0, 520.0]])
+def test_labels_above_a_head_on_a_ground_are_no_names_of_columns(edges) -> None:
+    grounds = [((a, 76.0, b, 98.0), 0xDDEEFF) for a, b in pairwise(edges)]
+    lines = [upright(one) for one in row(56, (10, "Patient: Ines Moor"), (160, "Age: 47 Date: 3 May"))]
+    for k, texts in enumerate(REPORT):
+        for x, text in zip((10, 195, 290, 430), texts, strict=True):
+            centred = line(text, x - (4 * len(text) if x > 10 else 0), 80 + 22 * k)
+            lines += [] if not text else [in_style(centred, "bold") if k == 0 else upright(centred)]
+    blocks = lay_out(lines, Evidence(areas=grounds), (600, 800), STYLES)
+    assert [block.cells for block in blocks if block.kind == "table"] == [REPORT]

@@ -109,6 +109,14 @@ def test_ink_without_layer_is_read_in_place(tmp_path, reader) -> None:
     assert [(h.text, h.reason) for h in page.hidden] == [("Invisible words", "invisible")]
 
 
+def test_small_filled_squares_are_bullets_and_no_letters(tmp_path, reader) -> None:
+    items = "".join(show(line[:20].strip(), 80, 250 - 16 * k, 12) for k, line in enumerate(PROSE))
+    squares = "".join(f"66 {252.1 - 16 * k} 5.5 5.5 re f " for k in range(4))
+    triangle = "300 60 m 340 130 l 380 60 l h S "  # ink without text, for which the pixels are read
+    page = read_document(pdf_of(tmp_path / "a.pdf", [items + squares + triangle], SIZE), reader).pages[0]
+    assert page.blocks[0].text.split("\n") == [f"• {one[:20].strip()}" for one in PROSE]
+
+
 def test_pixels_alone(tmp_path) -> None:
     path = pdf_of(tmp_path / "a.pdf", [prose()], SIZE)
     assert read_document(path, load("vary-nano", pixels=True)).pages[0].layer == "none"

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image
 
-from ...io.box import Box, area, cover_alike, scale_box, shared_area, union
+from ...io.box import Box, area, cover_alike, middle_within, scale_box, shared_area, union
 from ..blocks import to_block
 from ..elements import Block
 from ..evidence import Areas, Evidence
@@ -20,19 +20,21 @@ from ..lines import PageRegion, TextLine, is_mono, with_type_of_grounds
 from .aligned_tables import find_aligned_tables
 from .bitmap import find_drawn_objects
 from .bullets import add_bullets, join_bullets, join_signs, list_gutters, mark_circles, mark_labels
+from .cells import stretches
 from .figures import find_figures, is_certain_text
 from .form_fields import find_checkboxes, find_drawn_fields, place_form_fields
 from .gutters import split_columns
 from .paragraphs import TextBlock
 from .reading_order import order_blocks, zones
 from .ruled_tables import find_ruled_tables
-from .side_by_side import divide_evidence, find_panels, flush_blocks
+from .side_by_side import divide_evidence, find_panels, flush_blocks, is_in_key_style
 from .table_rows import find_keyed_rows
 
 CHART = 0.3  # share of a grid that is drawn in, for it to be no table
 FILLED, SAME_GROUND = 0.7, 1.3  # share of cells with text in a table on its own ground; area of that, as a multiple
 NUMBERED, SERIAL = 5, 0.8  # fewest lines of a numbered listing; share of its numbers that follow one another
 CORNER_EM, CARD_WIDE_EM, MOST_RULES = 0.5, 6.0, 200  # of cards: round corners, least width; rules that are compared
+HEAD_HIGH_EM, NAMES, STRIPED = 5.0, 3, 4.0  # of the ground of a head: most height, fewest names; step of stripes
 SAME_AREA = 0.8  # of the larger of two areas that both cover, if they are one
 GROUND = 0.9  # share of the page from which a filled area is its ground
 LEAN, SAME_LEAN = 0.003, 0.005  # slope from which a page is laid out as if it were level; by which lines differ in it
@@ -93,12 +95,36 @@ def _arrange(lines: Sequence[TextLine], evidence: Evidence, size: tuple[int, int
     beside = [line for x, top, end in list_gutters(rest, em) for line in rest
               if line.box[2] < x and top <= line.box[1] and line.box[3] <= end]  # fmt: skip
     listed = PageRegion("list", (0, 0, 0, 0), beside)
-    regions += find_aligned_tables([_without(rest, [listed])], em, evidence.rules, across=True)
+    rules = [*evidence.rules, *rules_of_heads(rest, evidence.areas, em)]
+    regions += find_aligned_tables([_without(rest, [listed])], em, rules, across=True)
     rest = _without(rest, regions)
     rest, gutters = split_columns(rest, [region.box for region in regions], stacks=False, rules=evidence.rules)
-    regions += find_aligned_tables(zones(rest, gutters), em, evidence.rules)
+    regions += find_aligned_tables(zones(rest, gutters), em, rules)
     blocks = order_blocks([*_without(rest, regions), *flush], regions, evidence.rules)
     return [one for block in blocks for one in panels.get(id(block.region), [block])]
+
+
+def rules_of_heads(lines: Sequence[TextLine], areas: Areas, em: float) -> list[Box]:
+    """Return the upper and lower edges of grounds of one row of bold names: heads of tables without rules.
+
+    A row of a striped table, whose grounds follow one another, is none.
+    """
+    low = sorted((box for box, _ in areas if box[3] - box[1] < HEAD_HIGH_EM * em), key=lambda box: (box[1], box[0]))
+    grounds: list[Box] = []
+    for box in low:  # cells of one row may have a ground each
+        last = grounds[-1] if grounds else None
+        if last and max(abs(last[1] - box[1]), abs(last[3] - box[3]), box[0] - last[2]) < CORNER_EM * em:
+            grounds[-1] = union([last, box])
+        else:
+            grounds.append(box)
+    found = []
+    for box in grounds:
+        names = [one for line in lines if middle_within(line.box, box) for one in stretches(line)]
+        striped = any(one is not box and abs(one[0] - box[0]) < em and abs(one[2] - box[2]) < em
+                      and abs(one[1] - box[1]) < STRIPED * (box[3] - box[1]) for one in grounds)  # fmt: skip
+        if len(names) >= NAMES and not striped and all(map(is_in_key_style, names)):
+            found += [(box[0], y, box[2], y + 1) for y in (box[1], box[3])]
+    return found
 
 
 def find_cards(rules: Sequence[Box], em: float) -> list[Box]:

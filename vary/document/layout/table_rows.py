@@ -59,7 +59,7 @@ def split_at_heads(run: list[PrintedRow], rules: Sequence[Box]) -> list[list[Pri
     wide = np.array([(rule[1], min(rule[2], right) - max(rule[0], left)) for rule in rules]).reshape(-1, 2)
     wide = wide[wide[:, 1] > 0]
     edges = [0]
-    for k in range(2, len(run) - 1):
+    for k in range(1, len(run) - 1):
         between = (wide[:, 0] > run[k].middle) & (wide[:, 0] < run[k + 1].middle)
         names, values = ([one.text for one in run[j].stretches] for j in (k, k + 1))
         numbers = sum(map(is_numeric, values))
@@ -69,7 +69,8 @@ def split_at_heads(run: list[PrintedRow], rules: Sequence[Box]) -> list[list[Pri
             own = k - edges[-1] >= MIN_GROUPS or (
                 k - edges[-1] == 2 and (is_pair(*run[k - 2 : k]) or are_stacked(*run[k - 2 : k]))
             )
-            edges += [k] if (own and 2 * numbers >= len(values)) or _is_ruled_head(run[k : k + 3], rules) else []
+            parted = _is_ruled_head(run[k : k + 3], rules) and (k > 1 or _is_ruled(run[0], run[1], rules))
+            edges += [k] if (own and 2 * numbers >= len(values)) or parted else []
     return [run[a:b] for a, b in pairwise([*edges, len(run)])]
 
 
@@ -82,7 +83,8 @@ def _is_ruled_head(rows: list[PrintedRow], rules: Sequence[Box]) -> bool:
     """
     if len(rows) < 2 or len(rows[0].stretches) < 3 or any(is_numeric(one.text) for one in rows[0].stretches):
         return False
-    names, cells = rows[0].stretches, rows[1].stretches
+    named = len(rows) > 2 and len(rows[1].stretches) == 1 and not _is_ruled(rows[1], rows[2], rules)  # a group
+    names, cells = rows[0].stretches, rows[1 + named].stretches
     over = [{k for k, name in enumerate(names) if min(name.x1, one.x1) > max(name.x0, one.x0)} for one in cells]
     apart = all(len(one) == 1 for one in over) and len(set().union(*over)) == len(cells) >= FULL * len(names)
     return apart and _is_ruled(rows[0], rows[1], rules) and not (len(rows) > 2 and _is_ruled(rows[1], rows[2], rules))

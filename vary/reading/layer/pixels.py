@@ -24,7 +24,7 @@ from ...document.lines import TextLine
 from ...document.orientation import Orientation, add_direction, restore_orientation, straighten, straighten_box
 from ...document.outline import apply_tags
 from ...document.structure import find_structure
-from ...io.box import Box, area, scale_box, widen_box
+from ...io.box import Box, area, median, scale_box, widen_box
 from ...io.deadline import time_is_up
 from ...io.pdf_layer import TextLayer
 from ...io.pdf_objects import PageContent
@@ -320,7 +320,9 @@ def _compose(reader: Reader, part: _Part, verdict: Verdict, content: PageContent
         rest = without_lines(image, covered)
         read = reader.read(rest, reader.wanted_scale(rest) if not verdict.lines else 1.0)
         strokes = [*evidence.drawings, *(widen_box(rule, RULE_PX, RULE_PX) for rule in evidence.rules)]
-        merged = add_bare_lines(verdict.lines, read, strokes)
+        em = median(line.em_px for line in verdict.lines) if verdict.lines else 0.0
+        dots = [box for box, _ in evidence.areas if max(box[2] - box[0], box[3] - box[1]) < em]  # square bullets
+        merged = add_bare_lines(verdict.lines, read, [*strokes, *dots])
     formulas: list[FormulaReading] = []
     if reader.writes_formulas and first and part.turn == Orientation():
         merged, formulas = write_formula_lines(
