@@ -316,6 +316,7 @@ def test_the_process_that_hands_out_pages_imports_no_reader() -> None:
 
 
 @pytest.mark.slow  # reads 500 pages, which takes minutes
+@pytest.mark.timeout(1500)
 def test_memory_flat(tmp_path) -> None:
     """Resident memory of all processes of a run, after page 450 within 10 % of that after page 50."""
     page = Image.open(Path(__file__).parents[2] / "examples" / "page.png").convert("L")
