@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import groupby, pairwise
+from itertools import groupby
 
 import numpy as np
 
@@ -179,7 +179,8 @@ def mark_footnotes(page: Page) -> None:
     Args:
         page: A page with the kinds of its blocks.
     """
-    page.blocks = [part for above, block in pairwise([None, *page.blocks]) for part in _as_table_notes(block, above)]
+    below = zip(page.blocks, [None, *page.blocks], strict=False)
+    page.blocks = [part for block, above in below for part in _as_table_notes(block, above)]
     bodies = [block for block in page.blocks if block.kind in ("text", "list", "caption")]
     found = [(block, notes) for block in bodies if block.kind == "text" and (notes := _split_notes(block))]
     starts = {id(lines[0]) for _, notes in found for lines in notes}
@@ -203,18 +204,19 @@ def mark_footnotes(page: Page) -> None:
     page.blocks = [part for block in page.blocks for part in made.get(id(block), [block])]
 
 
-def _as_table_notes(block: Block | None, above: Block | None) -> list[Block]:
+def _as_table_notes(block: Block, above: Block | None) -> list[Block]:
     """Return a list below a table as texts where it explains the marks of cells: `*`, or a dash that fills cells."""
-    if block is None or block.kind != "list" or above is None or above.kind != "table" or not above.cells:
-        return [] if block is None else [block]
+    if block.kind != "list" or above is None or above.kind != "table" or not above.cells:
+        return [block]
     cells = [text.replace("\\", "").strip() for row in above.cells for text in row]
     used = {"*": any(text.startswith("*") or text.endswith("*") for text in cells),
             "-": any(text in _DASHES for text in cells)}  # fmt: skip
     marks = [_DASHES.get(line.text[0], line.text[0]) for line in block.lines if _LIST_MARK.match(line.text)]
     if not marks or not all(used.get(mark) for mark in marks) or marks.count("-") > 1:
         return [block]
-    starts = np.cumsum([bool(_LIST_MARK.match(b.text)) or a is None or a.text.endswith(".")
-                        for a, b in pairwise([None, *block.lines]) if b])  # fmt: skip
+    goes_on = [False, *(not line.text.endswith(".") for line in block.lines[:-1])]
+    starts = np.cumsum([_LIST_MARK.match(line.text) is not None or not on
+                        for line, on in zip(block.lines, goes_on, strict=True)])  # fmt: skip
     groups = groupby(zip(starts, block.lines, strict=True), lambda pair: pair[0])
     notes = [[line for _, line in group] for _, group in groups]
     return [Block(lines, union(line.box for line in lines), angle=block.angle) for lines in notes]

@@ -23,6 +23,7 @@ from .cells import (
     LINE_EM,
     CellTable,
     PrintedRow,
+    Strips,
     are_stacked,
     assemble,
     find_strips,
@@ -31,6 +32,7 @@ from .cells import (
     row_cells,
     rows_by_height,
     stacked_table,
+    table_of_rows,
 )
 from .open_tables import with_tall_names
 from .side_by_side import are_addresses, find_pairs, holds_numbers, is_keyed, split_side_by_side
@@ -58,8 +60,6 @@ MANY = 6  # strips of a wide table
 _STEP = re.compile(r"\d+:")  # number of a line of an algorithm
 TYPED_COLUMNS = 3  # of fixed-width type that is a table
 
-Strips = list[tuple[float, float]]
-
 
 def find_aligned_tables(
     zones: Sequence[Sequence[TextLine]], em: float, rules: Sequence[Box] = (), *, across: bool = False
@@ -78,7 +78,7 @@ def find_aligned_tables(
         for run in (part for close in _runs(rows, em) for part in split_at_heads(close, rules)):
             end, strips = below_ruled_head(run, rules, em)
             if end:
-                found.append(_of_rows(run[:end], assemble(group_rows(run[:end], strips), strips)))
+                found.append(table_of_rows(run[:end], assemble(group_rows(run[:end], strips), strips)))
                 run = run[end:]
             found += [stacked_table(*run)] if len(run) == 2 and are_stacked(*run) else []  # of a form
             while len(run) > 2 and not _is_typed(run) and not _is_index(run):
@@ -140,13 +140,7 @@ def _region(rows: list[PrintedRow], strips: Strips, *, across: bool) -> PageRegi
     table = assemble(groups, strips)
     if not (keyed or _has_labels(table)) and (not _is_table(rows, strips, table) or (across and _may_be_prose(table))):
         return None
-    return _of_rows(rows, table)
-
-
-def _of_rows(rows: list[PrintedRow], table: CellTable) -> PageRegion:
-    """Return the table that rows hold."""
-    lines = {id(one.line): one.line for row in rows for one in row.stretches}
-    return PageRegion("table", union(row.box for row in rows), list(lines.values()), table)
+    return table_of_rows(rows, table)
 
 
 def _by_key(rows: list[PrintedRow], strips: Strips) -> list[list[PrintedRow]]:

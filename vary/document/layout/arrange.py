@@ -120,9 +120,11 @@ def rules_of_heads(lines: Sequence[TextLine], areas: Areas, em: float) -> list[B
     found = []
     for box in grounds:
         names = [one for line in lines if middle_within(line.box, box) for one in stretches(line)]
+        if len(names) < NAMES or not all(map(is_in_key_style, names)):
+            continue
         striped = any(one is not box and abs(one[0] - box[0]) < em and abs(one[2] - box[2]) < em
                       and abs(one[1] - box[1]) < STRIPED * (box[3] - box[1]) for one in grounds)  # fmt: skip
-        if len(names) >= NAMES and not striped and all(map(is_in_key_style, names)):
+        if not striped:
             found += [(box[0], y, box[2], y + 1) for y in (box[1], box[3])]
     return found
 

@@ -366,12 +366,17 @@ def are_stacked(labels: PrintedRow, values: PrintedRow) -> bool:
                          for a, b in zip(labels.stretches, columns, strict=True))  # fmt: skip
 
 
+def table_of_rows(rows: Sequence[PrintedRow], table: CellTable) -> PageRegion:
+    """Return the region of a table, with the lines that its rows are of."""
+    lines = {id(one.line): one.line for row in rows for one in row.stretches}
+    return PageRegion("table", union(row.box for row in rows), list(lines.values()), table)
+
+
 def stacked_table(labels: PrintedRow, values: PrintedRow) -> PageRegion:
     """Return the table of labels and the values below them."""
     cells = [[one.text for one in labels.stretches]]
     cells.append([" ".join(one.text for one in column) for column in _below(labels, values)])
-    lines = {id(one.line): one.line for row in (labels, values) for one in row.stretches}
-    return PageRegion("table", union([labels.box, values.box]), list(lines.values()), CellTable(cells))
+    return table_of_rows([labels, values], CellTable(cells))
 
 
 def _below(labels: PrintedRow, values: PrintedRow) -> list[list[Stretch]]:
@@ -389,12 +394,3 @@ def share_inside(line: TextLine, box: Box) -> float:
     y = (line.box[1] + line.box[3]) / 2
     inside = (box[0] - NEAR <= x) & (x <= box[2] + NEAR)
     return float(inside.mean()) if box[1] <= y <= box[3] else 0.0
-
-
-def distinct(places: np.ndarray, em: float) -> list[float]:
-    """Return places without those that are nearly the same."""
-    kept: list[float] = []
-    for one in sorted(places.tolist()):
-        if not kept or one - kept[-1] > max(NEAR, 0.4 * em):
-            kept.append(one)
-    return kept

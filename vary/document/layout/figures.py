@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 
@@ -185,16 +184,20 @@ def find_bars(areas: Sequence[Box], lines: Sequence[TextLine]) -> list[Box]:
         areas: boxes of filled areas.
         lines: text of the page.
     """
-    empty = [box for box in areas if not any(middle_within(line.box, box) for line in lines)]
-    found: list[Box] = []
+    middles = np.array([line.box for line in lines]).reshape(-1, 2, 2).mean(1)
+    empty = [box for box in areas if not ((middles >= box[:2]) & (middles <= box[2:])).all(1).any()]
+    boxes, found, known = np.array(empty).reshape(-1, 4), list[Box](), set[Box]()
     for base, along, across in ((3, 1, 0), (0, 2, 1)):  # upright, level: side on the base, other end, width
-        for one in empty:
-            wide = one[across + 2] - one[across]
-            alike = [box for box in empty if abs(box[base] - one[base]) <= BAR and one not in found
-                     and abs(box[across + 2] - box[across] - wide) <= BAR]  # fmt: skip
-            ends = sorted(box[along] for box in alike)
-            if len(alike) >= BARS and sum(b - a > BAR for a, b in pairwise(ends)) >= BARS - 1:
-                found += alike
+        wide = boxes[:, across + 2] - boxes[:, across]
+        for k, one in enumerate(empty):
+            if one in known:
+                continue
+            alike = (np.abs(boxes[:, base] - one[base]) <= BAR) & (np.abs(wide - wide[k]) <= BAR)
+            lengths = np.diff(np.sort(boxes[alike, along])) > BAR
+            if alike.sum() >= BARS and lengths.sum() >= BARS - 1:
+                bars = [empty[j] for j in np.flatnonzero(alike)]
+                found += bars
+                known.update(bars)
     return found
 
 

@@ -20,7 +20,6 @@ from .cells import (
     CellTable,
     PrintedRow,
     assemble,
-    distinct,
     find_strips,
     is_numeric,
     row_cells,
@@ -28,6 +27,7 @@ from .cells import (
     share_inside,
     white_strips,
 )
+from .ruling_lines import distinct
 from .table_rows import are_lines_of_cells, group_rows
 
 MIN_CELLS, MIN_RULES = 4, 3  # cells with text; rules

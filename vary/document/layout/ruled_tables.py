@@ -26,7 +26,6 @@ from .cells import (
     PrintedRow,
     Stretch,
     add_to_cell,
-    distinct,
     find_strips,
     is_numeric,
     row_cells,
@@ -35,7 +34,7 @@ from .cells import (
 )
 from .open_tables import Segment, find_open, table_of_bands, without_empty
 from .reading_order import are_panels
-from .ruling_lines import fill_between_stripes
+from .ruling_lines import distinct, fill_between_stripes
 from .table_rows import are_lines_of_cells
 
 WORD_CUT_EM = 0.15  # white between characters at which text is cut, within a word

@@ -36,7 +36,8 @@ EVEN_SHARE = (3.0, 0.75), (0.0, 0.85)  # em, and share of even pixels of an unde
 THICK_SHARE = 0.85  # of the pixels above an underline's thickness that are dark, in thicker strokes
 EVEN_INK, TYPE_EM = 30, 0.7  # grey levels by which its pixels differ; height above it in which type stands
 ALIKE, MARKED = (0.25, 2.0), 0.75  # contrast of its pixels, as a share of the piece's; share of pixels that have it
-NEAR, HIGHER = 3.0, 1.6  # px between stripes that touch; height of a row without a ground, in that of the highest
+NEAR = 3.0  # px, between rules that are one, or stripes that touch
+HIGHER = 1.6  # height of a row without a ground, in that of the highest
 MIN_HEAD, NAMED, EDGE_EM = (
     3,
     0.7,
@@ -336,3 +337,12 @@ def _level_with(lines: Sequence[TextLine], left: float, right: float, top: float
     """Return the lines whose middles lie between two heights, and that lie between the ends of a stripe."""
     level = [line for line in lines if top < (line.box[1] + line.box[3]) / 2 < bottom]
     return [line for line in level if left - NEAR < line.box[0] and line.box[2] < right + NEAR]
+
+
+def distinct(places: np.ndarray, em: float) -> list[float]:
+    """Return places without those that are nearly the same."""
+    kept: list[float] = []
+    for one in sorted(places.tolist()):
+        if not kept or one - kept[-1] > max(NEAR, 0.4 * em):
+            kept.append(one)
+    return kept

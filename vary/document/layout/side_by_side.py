@@ -21,7 +21,7 @@ from ...io.box import Box, area, middle_within, shared_area, union
 from ..elements import STYLES
 from ..evidence import Evidence
 from ..lines import PageRegion, TextLine
-from .cells import CellTable, PrintedRow, Stretch, is_numeric, rows_by_height
+from .cells import CellTable, PrintedRow, Stretch, Strips, is_numeric, rows_by_height, table_of_rows
 
 APART_EM = 3.0  # least white between two tables
 LIKE = 0.7  # least white between two tables, as a share of the widest
@@ -51,8 +51,6 @@ COLUMN_EM, COLUMN_LINES, COLUMN_SHARE = 20, 8, 0.6  # least width of lines of a 
 COLUMN_STEP_EM = 3.0  # to a further line of the column
 NOTE_EM, NOTE_SIZE, NOTES = 0.4, 0.96, 0.4  # white beside notes in the margin; type, as a share; lines, as a share
 KEY_STYLES = (STYLES.index("bold"), STYLES.index("mono"))
-
-Strips = Sequence[tuple[float, float]]
 
 
 def split_side_by_side(rows: Sequence[PrintedRow], strips: Strips, em: float) -> list[list[PrintedRow]]:
@@ -84,9 +82,7 @@ def find_pairs(rows: Sequence[PrintedRow]) -> Iterator[PageRegion]:
         around = [row for row in (*rows[max(0, k - 1) : k], *rows[k + 2 : k + 3]) if len(row.stretches) > 1]
         near = max(PAIR_STEP * max(row.em for row in two), TABLE_STEP * (two[1].middle - two[0].middle))
         if is_pair(*two) and all(min(abs(row.middle - one.middle) for one in two) > near for row in around):
-            lines = {id(one.line): one.line for row in two for one in row.stretches}
-            table = CellTable([[one.text for one in row.stretches] for row in two])
-            yield PageRegion("table", union(row.box for row in two), list(lines.values()), table)
+            yield table_of_rows(two, CellTable([[one.text for one in row.stretches] for row in two]))
 
 
 def is_pair(above: PrintedRow, below: PrintedRow) -> bool:

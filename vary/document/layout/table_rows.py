@@ -23,6 +23,7 @@ from .cells import (
     Place,
     PrintedRow,
     Stretch,
+    Strips,
     add_to_cell,
     are_stacked,
     find_strips,
@@ -32,6 +33,7 @@ from .cells import (
     is_numeric,
     row_cells,
     rows_by_height,
+    table_of_rows,
 )
 from .side_by_side import is_in_key_style, is_pair
 
@@ -97,7 +99,7 @@ def _is_ruled(above: PrintedRow, below: PrintedRow, rules: Sequence[Box]) -> boo
     return sum(max(0.0, min(x1, right) - max(x0, left)) for x0, _, x1, _ in level) > LEVEL * (right - left)
 
 
-def below_ruled_head(run: list[PrintedRow], rules: Sequence[Box], em: float) -> tuple[int, list[tuple[float, float]]]:
+def below_ruled_head(run: list[PrintedRow], rules: Sequence[Box], em: float) -> tuple[int, Strips]:
     """Return the end of a table that begins with a head over a rule, and the white between its columns; 0 without one.
 
     It ends at the next rule, or where one piece of text at its left edge is farther away than its rows.
@@ -125,9 +127,7 @@ def below_ruled_head(run: list[PrintedRow], rules: Sequence[Box], em: float) -> 
     return (end, strips) if fits else (0, [])
 
 
-def group_rows(
-    rows: Sequence[PrintedRow], strips: Sequence[tuple[float, float]], ruled: Sequence[float] = ()
-) -> list[list[PrintedRow]]:
+def group_rows(rows: Sequence[PrintedRow], strips: Strips, ruled: Sequence[float] = ()) -> list[list[PrintedRow]]:
     """Return printed rows in groups, each a row of the table.
 
     A printed row is a line of the cells above it when it lies close below and is not full. Rows above the first with
@@ -179,7 +179,7 @@ def _is_group(row: list[Place]) -> bool:
     return len(row) == 1 and row[0][:2] == (0, 0)
 
 
-def are_lines_of_cells(rows: Sequence[PrintedRow], strips: Sequence[tuple[float, float]], right: float) -> bool:
+def are_lines_of_cells(rows: Sequence[PrintedRow], strips: Strips, right: float) -> bool:
     """Return whether all rows but the first are further lines of its cells, of which some have one line.
 
     Args:
@@ -191,7 +191,7 @@ def are_lines_of_cells(rows: Sequence[PrintedRow], strips: Sequence[tuple[float,
     return len(rows) > 1 and fewer and all(_goes_on(a, b, strips, right) for a, b in pairwise(rows))
 
 
-def _goes_on(above: PrintedRow, row: PrintedRow, strips: Sequence[tuple[float, float]], right: float) -> bool:
+def _goes_on(above: PrintedRow, row: PrintedRow, strips: Strips, right: float) -> bool:
     """Return whether all words of a row go on from the line above in their column, one of several words."""
     begun = {one.x0: one.text for one in above.stretches}
     several = any(
@@ -201,9 +201,7 @@ def _goes_on(above: PrintedRow, row: PrintedRow, strips: Sequence[tuple[float, f
     return several and not name and all(_had_no_place(above, one, strips, right) for one in row.stretches)
 
 
-def _lines_of_cells(
-    rows: Sequence[PrintedRow], places: list[list[Place]], strips: Sequence[tuple[float, float]]
-) -> list[bool]:
+def _lines_of_cells(rows: Sequence[PrintedRow], places: list[list[Place]], strips: Strips) -> list[bool]:
     """Return for each row whether it is a further line of the cells above; none where some rows are neither.
 
     Rows of the table begin in the first column and fill most columns; further lines had no place in the line above.
@@ -219,7 +217,7 @@ def _lines_of_cells(
     return found if whole and further and len(begins) >= MIN_GROUPS and all(len(row) < wide for row in further) else []
 
 
-def _gap(rows: Sequence[PrintedRow], places: list[list[Place]], strips: Sequence[tuple[float, float]]) -> float:
+def _gap(rows: Sequence[PrintedRow], places: list[list[Place]], strips: Strips) -> float:
     """Return the least step between rows where those between lines of cells are all smaller; 0 where none shows it.
 
     Rows that stand in groups have such steps, too. So no row may have two numbers in a column; and a column must have
@@ -253,7 +251,7 @@ def _gap(rows: Sequence[PrintedRow], places: list[list[Place]], strips: Sequence
     return gap if full >= WRAPS * len(below) else 0.0
 
 
-def _is_wrapped(above: PrintedRow, row: PrintedRow, strips: Sequence[tuple[float, float]]) -> bool:
+def _is_wrapped(above: PrintedRow, row: PrintedRow, strips: Strips) -> bool:
     """Return whether a row is text that goes on from the row above, beside a label, which had no place for a word."""
     places, full = row_cells(row, strips), row_cells(above, strips)
     column, last, text = places[0]
@@ -262,7 +260,7 @@ def _is_wrapped(above: PrintedRow, row: PrintedRow, strips: Sequence[tuple[float
     return _had_no_place(above, row.stretches[0], strips, np.inf)
 
 
-def _had_no_place(above: PrintedRow, one: Stretch, strips: Sequence[tuple[float, float]], right: float) -> bool:
+def _had_no_place(above: PrintedRow, one: Stretch, strips: Strips, right: float) -> bool:
     """Return whether the words above a stretch, in its column, left no place for its first word.
 
     right: edge of the last column.
@@ -330,8 +328,7 @@ def _cut_at_edges(line: TextLine, column: Sequence[Keyed]) -> list[TextLine]:
 def _split_behind_keys(row: PrintedRow) -> list[Stretch]:
     """Return the stretches of a row; one that begins with words in the type of keys and goes on in another is two."""
     found = []
-    for one, after in pairwise([*row.stretches, None]):
-        assert one is not None
+    for one, after in zip(row.stretches, [*row.stretches[1:], None], strict=True):
         text = one.line.text[: one.end]
         words = [Stretch(one.line, *word.span()) for word in re.compile(r"\S+").finditer(text, one.start)]
         keys = next((k for k, word in enumerate(words) if not is_in_key_style(word)), 0)
@@ -388,9 +385,7 @@ def _keyed_tables(lines: Sequence[TextLine], column: Keyed) -> Iterator[PageRegi
             else:
                 cells[-1][1] = add_to_cell(cells[-1][1], row[0].text)
         if len(cells) > 1:
-            parts = [one for row in run for one in row]
-            own = {id(one.line): one.line for one in parts}
-            yield PageRegion("table", union(one.box for one in parts), list(own.values()), CellTable(cells))
+            yield table_of_rows([PrintedRow(row) for row in run], CellTable(cells))
 
 
 def _goes_on_below(one: Stretch, column: Keyed) -> bool:
